@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a virtio device is, and what its host gives it: all that a device may know of the VMM around
+ * it, so that it runs in a unit test with mapped memory and a fake driver.
+ * Source: virtio 1.2, §2 (facilities) and §4.2 (MMIO).
+ */
+#ifndef EBB_VIRTIO_DEVICE_H
+#define EBB_VIRTIO_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "devices/virtio/queue.h"
+#include "vmm/mem/discard.h"
+#include "vmm/mem/ram.h"
+
+struct virtio_device;
+
+/* The host's side. Owned by whoever made the device; outlives it. Every function is for any thread. */
+struct virtio_host {
+	void *ctx;
+	const struct ram *ram;
+	/* Raises the device's one interrupt (an edge). */
+	void (*interrupt)(void *ctx);
+	/* Has the device's worker call virtio_mmio_work() soon. */
+	void (*defer)(void *ctx);
+	/* As ram_discard(). A hook, so that a test can make it fail. */
+	size_t (*discard)(void *ctx, const struct gpa_range *range, size_t n,
+			  struct discard_step *step, struct discard_result *result);
+};
+
+/*
+ * The device's side, one constant table for each kind of device. The transport calls all of it with
+ * the device's lock held, so that no two run at once: work() on the device's worker, the others on
+ * a vCPU's thread.
+ */
+struct virtio_device_ops {
+	uint32_t id; /* virtio 1.2 §5: 5 is the balloon */
+	const char *name;
+	/* The driver has set DRIVER_OK: dev->features is what was negotiated. */
+	void (*activate)(struct virtio_device *dev);
+	/* Back to the state after init; the queues are reset by the transport. */
+	void (*reset)(struct virtio_device *dev);
+	/*
+	 * Serves a ready queue that may have new chains: at most @queue's size of them. Returns 0;
+	 * -EAGAIN when there may be more (it is called again); -EPROTO when the driver broke the rules
+	 * (the transport sets DEVICE_NEEDS_RESET).
+	 */
+	int (*work)(struct virtio_device *dev, unsigned int queue);
+	/* The device's configuration space: any offset and length, what lies beyond it reads as 0. */
+	void (*config_read)(struct virtio_device *dev, uint64_t offset, void *data, size_t len);
+	void (*config_write)(struct virtio_device *dev, uint64_t offset, const void *data,
+			     size_t len);
+};
+
+/* What all devices share. Embedded in the device's own struct. */
+struct virtio_device {
+	const struct virtio_device_ops *ops;
+	const struct virtio_host *host;
+	uint64_t features_offered; /* fixed at init; VIRTIO_F_VERSION_1 among them */
+	uint64_t features;	   /* negotiated; 0 before FEATURES_OK */
+	unsigned int queues;
+	struct virtq queue[VIRTIO_QUEUES_MAX];
+};
+
+#endif

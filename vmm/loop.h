@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * File descriptor → callback (epoll). The main thread runs one, each device's worker its own.
+ *
+ * Thread: callbacks run on the thread in loop_run(). loop_add(), loop_remove() and loop_stop() may
+ * be called from any thread; a source must not be removed by another thread while its loop runs.
+ */
+#ifndef EBB_LOOP_H
+#define EBB_LOOP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Owned by the caller, at a fixed address while it is in a loop. */
+struct loop_source {
+	int fd;
+	void (*ready)(void *ctx);
+	void *ctx;
+};
+
+struct loop {
+	int epoll;
+	int wake; /* eventfd: loop_stop() */
+	atomic_bool stop;
+};
+
+/* Return 0 or -errno; -EPERM from loop_add() is a file that epoll cannot wait for. */
+int loop_init(struct loop *loop);
+void loop_release(struct loop *loop);
+
+int loop_add(struct loop *loop, struct loop_source *source);
+void loop_remove(struct loop *loop, struct loop_source *source);
+
+/* Serves sources until loop_stop(). Returns 0 or -errno. */
+int loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+
+#endif

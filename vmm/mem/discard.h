@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Giving guest memory back to the host: what to discard is decided by discard_plan(), which is pure;
+ * discard_run() makes the system calls; ram_discard() is the two together.
+ *
+ * Thread: any that may block for the time of the system calls: a device's worker, never a vCPU or
+ * the main loop. The caller sees to it that the guest does not use the memory meanwhile (it is out
+ * of the guest's allocator until the report is acknowledged).
+ */
+#ifndef EBB_MEM_DISCARD_H
+#define EBB_MEM_DISCARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/mem/ram.h"
+
+/* One system call's worth: whole backing pages within one region. */
+struct discard_step {
+	struct gpa_range range;
+	void *hva;
+	bool done; /* set by discard_run(): the host took it, it reads as zero now */
+};
+
+struct discard_result {
+	uint64_t bytes;	       /* given back to the host */
+	unsigned int calls;    /* system calls made */
+	unsigned int failures; /* calls the host refused, and ranges that lay (partly) outside RAM */
+	int error;	       /* -errno of the first refused call, or 0 */
+};
+
+/* How many steps @n sorted, merged ranges can need: a region's end can cut one range each. */
+#define DISCARD_STEPS(n) ((n) + RAM_REGIONS_MAX)
+
+/*
+ * Clips @n ranges (ascending, disjoint) to RAM and rounds each inwards to the backing's pages.
+ * @step has room for DISCARD_STEPS(n). Returns the number of steps; adds to *outside the number of
+ * ranges of which some part was not RAM.
+ */
+size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t n,
+		    struct discard_step *step, unsigned int *outside);
+
+/* Runs all steps, marks those that succeeded, goes on after a failure. */
+void discard_run(struct discard_step *step, size_t n, struct discard_result *result);
+
+/* Plans and runs; @step as for discard_plan(). Returns the number of steps. */
+size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t n,
+		   struct discard_step *step, struct discard_result *result);
+
+#endif
