@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define VM_NAME_MAX 64 /* bytes, without the terminator: a socket's path has to hold it */
 
@@ -36,7 +37,6 @@ enum config_outcome config_parse(struct vm_config *config, int argc, char **argv
 				 unsigned int error_size);
 
 /* The usage text of `ebb run`, to @out. */
-struct _IO_FILE;
-void config_usage(struct _IO_FILE *out);
+void config_usage(FILE *out);
 
 #endif

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every command a person types. `make help` lists them.
+
+CC      ?= gcc
+BUILD   := build
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+CFLAGS  ?= -O2 -g
+EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(WARN)
+EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
+
+# Debian packages, by what they are for; installed when they are missing, by the target that needs them.
+PACKAGES_BUILD := gcc libc6-dev make
+PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev libssl-dev rsync xz-utils
+PACKAGES_HOST  := busybox-static cpio qemu-system-x86
+PACKAGES_DEMO  := gnuplot-nox python3
+PACKAGES_CHECK := acpica-tools check clang-format clang-tidy cppcheck pkg-config python3-pytest shellcheck \
+		  libasan8 libubsan1
+
+ARCH ?= $(shell uname -m)
+
+# Everything but main.c and the subcommands can be linked into a test.
+LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) \
+	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/util/*.c) \
+	   $(wildcard devices/*/*.c)
+EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
+UNIT_SRC := $(wildcard tests/unit/*.c)
+
+obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
+
+.PHONY: all help guest demo check unit payload e2e lint host-shell bench-boot clean
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/ebb ## build ebb (the default)
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+$(BUILD)/ebb: $(call obj,vmm,$(EBB_SRC))
+	$(CC) $(CFLAGS) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/vmm/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- tests -----------------------------------------------------------------------------------
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
+
+# Each tests/unit/test_NAME.c has one `Suite *NAME_suite(void)`: the runner's table is made of them.
+$(BUILD)/unit/suites.h: $(UNIT_SRC)
+	@mkdir -p $(@D)
+	@printf '%s\n' $(patsubst tests/unit/test_%.c,'SUITE(%)',$(filter tests/unit/test_%.c,$^)) > $@
+
+$(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -g $(SANITIZE) $(EBB_CFLAGS) -I$(BUILD)/unit -MMD -MP -c -o $@ $<
+
+$(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
+	$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $$(pkg-config --libs check)
+
+unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
+	$(BUILD)/unit/run
+
+clean: ## remove what was built in this tree (the cache outside it stays)
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
