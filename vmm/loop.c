@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/loop.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int loop_init(struct loop *loop)
+{
+	atomic_init(&loop->stop, false);
+	loop->wake = -1;
+	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll < 0)
+		return -errno;
+
+	int err = 0;
+	/* The one event without a source. */
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+	loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (loop->wake < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &event) < 0) {
+		err = -errno;
+		loop_release(loop);
+	}
+	return err;
+}
+
+void loop_release(struct loop *loop)
+{
+	if (loop->wake >= 0)
+		close(loop->wake);
+	if (loop->epoll >= 0)
+		close(loop->epoll);
+	loop->wake = -1;
+	loop->epoll = -1;
+}
+
+int loop_add(struct loop *loop, struct loop_source *source)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
+	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
+int loop_run(struct loop *loop)
+{
+	while (!atomic_load(&loop->stop)) {
+		struct epoll_event event;
+		/*
+		 * One event at a time: a callback may remove any source, and none that was removed
+		 * can then still be waiting in an array here. The kernel takes the ready ones in turn.
+		 */
+		int count = epoll_wait(loop->epoll, &event, 1, -1);
+		if (count < 0 && errno != EINTR)
+			return -errno;
+		if (count < 1 || !event.data.ptr)
+			continue;
+		struct loop_source *source = event.data.ptr;
+		source->ready(source->ctx);
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+	uint64_t one = 1;
+	atomic_store(&loop->stop, true);
+	/* Fails only when the counter is full, and then the loop is awake anyway. */
+	ssize_t ignored = write(loop->wake, &one, sizeof(one));
+	(void)ignored;
+}
