@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * argv → what to run. Pure: no file is opened and nothing is printed, so that it is tested as a table.
+ * argv → what to run. Pure: no file is opened and nothing is printed, so that it is tested as a
+ * table.
  */
 #ifndef EBB_CONFIG_H
 #define EBB_CONFIG_H
@@ -32,9 +33,14 @@ enum config_outcome {
 /*
  * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -m -c --name
  * --balloon --console --debug; see config.c for the table, from which the usage text is made too.
+ * An option given twice counts as given last, as there. What is not given is 1 CPU and, as there,
+ * 64 MiB of memory for each CPU and for three more. @error is set with CONFIG_ERROR only.
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,
 				 unsigned int error_size);
+
+/* NULL for a name a guest can have, else what is wrong with it, as in "NAME is too long". */
+const char *vm_name_error(const char *name);
 
 /* The usage text of `ebb run`, to @out. */
 void config_usage(FILE *out);
