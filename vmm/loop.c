@@ -53,7 +53,8 @@ int loop_run(struct loop *loop)
 		struct epoll_event event;
 		/*
 		 * One event at a time: a callback may remove any source, and none that was removed
-		 * can then still be waiting in an array here. The kernel takes the ready ones in turn.
+		 * can then still be waiting in an array here. The kernel takes the ready ones in
+		 * turn.
 		 */
 		int count = epoll_wait(loop->epoll, &event, 1, -1);
 		if (count < 0 && errno != EINTR)
