@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Giving guest memory back to the host: what to discard is decided by discard_plan(), which is pure;
- * discard_run() makes the system calls; ram_discard() is the two together.
+ * Giving guest memory back to the host: what to discard is decided by discard_plan(), which is
+ * pure; discard_run() makes the system calls; ram_discard() is the two together.
  *
  * Thread: any that may block for the time of the system calls: a device's worker, never a vCPU or
  * the main loop. The caller sees to it that the guest does not use the memory meanwhile (it is out
@@ -26,8 +26,8 @@ struct discard_step {
 struct discard_result {
 	uint64_t bytes;	       /* given back to the host */
 	unsigned int calls;    /* system calls made */
-	unsigned int failures; /* calls the host refused, and ranges that lay (partly) outside RAM */
-	int error;	       /* -errno of the first refused call, or 0 */
+	unsigned int failures; /* steps the host refused, and ranges (partly) outside RAM */
+	int error;	       /* -errno of the first refused step, or 0 */
 };
 
 /* How many steps @n sorted, merged ranges can need: a region's end can cut one range each. */
@@ -41,10 +41,10 @@ struct discard_result {
 size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t n,
 		    struct discard_step *step, unsigned int *outside);
 
-/* Runs all steps, marks those that succeeded, goes on after a failure. */
+/* Runs all steps, marks those that succeeded, goes on after a failure. Overwrites *result. */
 void discard_run(struct discard_step *step, size_t n, struct discard_result *result);
 
-/* Plans and runs; @step as for discard_plan(). Returns the number of steps. */
+/* Plans and runs; @step as for discard_plan(), *result overwritten. Returns the number of steps. */
 size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t n,
 		   struct discard_step *step, struct discard_result *result);
 

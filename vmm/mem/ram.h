@@ -5,7 +5,8 @@
  *
  * Private anonymous memory, mapped MAP_NORESERVE so that the host pays for what is touched and for
  * nothing else; transparent huge pages advised; left out of core dumps. All regions lie in one
- * mapping, each 2 MiB aligned as its gpa is, so that a huge page of the guest can be one of the host.
+ * mapping, each 2 MiB aligned as its gpa is, so that a huge page of the guest can be one of the
+ * host.
  *
  * Thread: init and release on the main thread with no other running; the rest on any thread.
  */
@@ -51,7 +52,7 @@ void ram_release(struct ram *ram);
  */
 void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len);
 
-/* Copy out of or into guest memory. Return 0, or -EFAULT with nothing copied. */
+/* Copy out of or into what ram_at() finds. Return 0, or -EFAULT with nothing copied. */
 int ram_read(const struct ram *ram, uint64_t gpa, void *data, size_t len);
 int ram_write(const struct ram *ram, uint64_t gpa, const void *data, size_t len);
 

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/mem/discard.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/* How often a call is made that the kernel asks us to repeat, before it counts as refused. */
+#define TRIES 3
+
+/* Adds to @step, at *@n, the whole pages of [@gpa, @end), which lies within @region. */
+static void plan_step(const struct ram *ram, const struct ram_region *region, uint64_t gpa,
+		      uint64_t end, struct discard_step *step, size_t *n)
+{
+	uint64_t mask = ram->page_size - 1;
+	/* A region ends on a page's end below 2^56, so rounding up cannot leave it, nor wrap. */
+	gpa = (gpa + mask) & ~mask;
+	end &= ~mask;
+	if (gpa >= end)
+		return;
+	step[(*n)++] = (struct discard_step){
+		.range = {gpa, end - gpa},
+		.hva = region->hva + (gpa - region->gpa),
+	};
+}
+
+size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t n,
+		    struct discard_step *step, unsigned int *outside)
+{
+	size_t steps = 0;
+	unsigned int r = 0;
+
+	/*
+	 * Ranges and regions both ascend: each turn of the inner loop is done with one region or
+	 * with one range. That bounds the steps, even for ranges that are not as they should be.
+	 */
+	for (size_t i = 0; i < n; i++) {
+		uint64_t gpa = range[i].gpa;
+		/* No region reaches the top of the address space: what would wrap ends there. */
+		uint64_t end = range[i].len > UINT64_MAX - gpa ? UINT64_MAX : gpa + range[i].len;
+		uint64_t inside = 0;
+
+		while (r < ram->regions && ram->region[r].gpa < end) {
+			const struct ram_region *region = &ram->region[r];
+			uint64_t region_end = region->gpa + region->size;
+			uint64_t from = gpa > region->gpa ? gpa : region->gpa;
+			uint64_t to = end < region_end ? end : region_end;
+			if (from < to) {
+				inside += to - from;
+				plan_step(ram, region, from, to, step, &steps);
+			}
+			if (region_end > end)
+				break;
+			r++;
+		}
+		if (inside != range[i].len)
+			++*outside;
+	}
+	return steps;
+}
+
+/* Private anonymous memory: the pages are gone, the next access finds zeros. */
+static int step_run(const struct discard_step *step, struct discard_result *result)
+{
+	int error = 0;
+	for (int i = 0; i < TRIES; i++) {
+		result->calls++;
+		error = madvise(step->hva, step->range.len, MADV_DONTNEED) == 0 ? 0 : -errno;
+		if (error != -EAGAIN && error != -EINTR)
+			break;
+	}
+	return error;
+}
+
+void discard_run(struct discard_step *step, size_t n, struct discard_result *result)
+{
+	*result = (struct discard_result){0};
+	for (size_t i = 0; i < n; i++) {
+		int error = step_run(&step[i], result);
+		step[i].done = error == 0;
+		if (step[i].done) {
+			result->bytes += step[i].range.len;
+		} else {
+			result->failures++;
+			if (!result->error)
+				result->error = error;
+		}
+	}
+}
+
+size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t n,
+		   struct discard_step *step, struct discard_result *result)
+{
+	unsigned int outside = 0;
+	size_t steps = discard_plan(ram, range, n, step, &outside);
+	discard_run(step, steps, result);
+	result->failures += outside;
+	return steps;
+}
