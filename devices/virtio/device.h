@@ -16,7 +16,7 @@
 
 struct virtio_device;
 
-/* The host's side. Owned by whoever made the device; outlives it. Every function is for any thread. */
+/* The host's side. Owned by whoever made the device; outlives it. All functions: any thread. */
 struct virtio_host {
 	void *ctx;
 	const struct ram *ram;
@@ -42,12 +42,13 @@ struct virtio_device_ops {
 	/* Back to the state after init; the queues are reset by the transport. */
 	void (*reset)(struct virtio_device *dev);
 	/*
-	 * Serves a ready queue that may have new chains: at most @queue's size of them. Returns 0;
-	 * -EAGAIN when there may be more (it is called again); -EPROTO when the driver broke the rules
-	 * (the transport sets DEVICE_NEEDS_RESET).
+	 * Serves a ready queue that may have new chains: at most @queue's size of them, fewer where
+	 * each takes long, for a reset waits that long. The transport then interrupts the driver, if
+	 * it wants that for what was pushed. Returns 0; -EAGAIN when there may be more (it is called
+	 * again); -EPROTO when the driver broke the rules (the transport sets DEVICE_NEEDS_RESET).
 	 */
 	int (*work)(struct virtio_device *dev, unsigned int queue);
-	/* The device's configuration space: any offset and length, what lies beyond it reads as 0. */
+	/* The configuration space: any offset and length, what lies beyond it reads as 0. */
 	void (*config_read)(struct virtio_device *dev, uint64_t offset, void *data, size_t len);
 	void (*config_write)(struct virtio_device *dev, uint64_t offset, const void *data,
 			     size_t len);

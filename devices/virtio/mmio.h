@@ -5,8 +5,13 @@
  * vCPU threads come in through virtio_mmio_read() and virtio_mmio_write(), the device's worker
  * through virtio_mmio_work() when the doorbell rings. Two locks: one for the registers, held for
  * moments; one for the device and its queues, held by the worker for as long as a chain takes, and
- * by the transport for reset, queue set-up and DRIVER_OK. A reset therefore waits until the chain in
- * flight is finished, which it must: after it the driver uses the memory again.
+ * by the transport for reset, queue start and stop, DRIVER_OK and the configuration space. A reset
+ * therefore waits until the chain in flight is finished, which it must: after it the driver uses
+ * the memory again. It waits for no more than that: the worker comes back to a device with more to
+ * do through host->defer(), and whoever waits for the device goes first.
+ *
+ * A driver that breaks the rules finds DEVICE_NEEDS_RESET in the status and a configuration change
+ * interrupt; its rings are left alone until it resets the device.
  */
 #ifndef EBB_VIRTIO_MMIO_H
 #define EBB_VIRTIO_MMIO_H
@@ -20,9 +25,27 @@
 #define VIRTIO_MMIO_SIZE	 0x1000 /* bytes of address space one device takes */
 #define VIRTIO_MMIO_QUEUE_NOTIFY 0x050	/* the doorbell: a 4-byte write, of any value */
 
+/*
+ * Locks are taken in this order. `next` is held while waiting for `device` and by nobody else: a
+ * mutex alone would let the worker take `device` again and again before a vCPU that waits wakes up.
+ */
 struct virtio_mmio {
 	struct virtio_device *dev;
-	/* Filled in by the transport's author: selectors, status, interrupt status, locks, … */
+	struct log_limit log;
+
+	pthread_mutex_t next;
+	pthread_mutex_t device;
+	pthread_mutex_t registers;
+
+	/* Written with `device` and `registers` held, as are dev->features and every queue's
+	 * `ready`: either is enough to read them. */
+	uint32_t status;
+	/* Under `registers`, as is what the driver sets of a queue that is not ready. */
+	uint32_t interrupt_status;
+	uint32_t device_features_sel;
+	uint32_t driver_features_sel;
+	uint64_t driver_features;
+	uint32_t queue_sel;
 };
 
 /* @dev and its host outlive the transport. Returns 0 or -errno. */

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio/queue.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+/* What a chain may hold (virtio 1.2 §2.7.4.2). */
+#define CHAIN_BYTES_MAX (1ULL << 32)
+
+/* A table of descriptors that a chain walks through, and how many steps it has left in it. */
+struct walk {
+	const struct vring_desc *table;
+	unsigned int size;
+	unsigned int left;
+};
+
+/* [@gpa, @gpa + @len) as a host pointer, or NULL where it is misaligned or not all RAM. */
+static void *ring_at(const struct ram *ram, uint64_t gpa, uint64_t len, unsigned int alignment)
+{
+	return gpa % alignment ? NULL : ram_at(ram, gpa, len);
+}
+
+int virtq_start(struct virtq *q, const struct ram *ram, bool indirect)
+{
+	uint64_t size = q->size;
+	if (size == 0 || size > q->size_max || (size & (size - 1)) != 0)
+		return -EINVAL;
+
+	/* Sizes and alignments of virtio 1.2 §2.7; the 6 has room for an event index. */
+	void *desc = ring_at(ram, q->desc_gpa, 16 * size, 16);
+	void *avail = ring_at(ram, q->avail_gpa, 6 + 2 * size, 2);
+	void *used = ring_at(ram, q->used_gpa, 6 + 8 * size, 4);
+	if (!desc || !avail || !used)
+		return -EINVAL;
+
+	q->ram = ram;
+	q->indirect = indirect;
+	q->desc = desc;
+	q->avail = avail;
+	q->used = used;
+	q->next_avail = 0;
+	q->next_used = 0;
+	q->signalled = 0;
+	q->ready = true;
+	return 0;
+}
+
+void virtq_stop(struct virtq *q)
+{
+	q->ready = false;
+	q->desc = NULL;
+	q->avail = NULL;
+	q->used = NULL;
+}
+
+void virtq_reset(struct virtq *q)
+{
+	*q = (struct virtq){.size_max = q->size_max};
+}
+
+/* The driver's index; what it wrote before that is visible after this. */
+static uint16_t avail_idx(const struct virtq *q)
+{
+	return le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE));
+}
+
+static struct vring_desc desc_copy(const struct vring_desc *desc)
+{
+	struct vring_desc copy = *desc;
+	/* The compiler may not read it again: the guest can change it at any time. */
+	__asm__ volatile("" ::: "memory");
+	copy.addr = le64toh(copy.addr);
+	copy.len = le32toh(copy.len);
+	copy.flags = le16toh(copy.flags);
+	copy.next = le16toh(copy.next);
+	return copy;
+}
+
+/* Copies the indirect table that @desc refers to, and goes on there. */
+static int walk_indirect(const struct virtq *q, const struct vring_desc *desc,
+			 struct vring_desc *table, struct walk *walk)
+{
+	uint32_t entries = desc->len / sizeof(*table);
+
+	/* Only if negotiated, no table within a table, and it ends the chain (§2.7.5.3.1). */
+	if (!q->indirect || walk->table == table || (desc->flags & VRING_DESC_F_NEXT))
+		return -EPROTO;
+	if (desc->len % sizeof(*table) || entries == 0 || entries > VIRTIO_QUEUE_SIZE_MAX)
+		return -EPROTO;
+	if (ram_read(q->ram, desc->addr, table, desc->len))
+		return -EPROTO;
+	*walk = (struct walk){.table = table, .size = entries, .left = entries};
+	return 0;
+}
+
+static int chain_add(struct virtq_chain *chain, const struct vring_desc *desc, uint64_t *bytes)
+{
+	bool writable = desc->flags & VRING_DESC_F_WRITE;
+
+	if (chain->buffers == VIRTIO_QUEUE_SIZE_MAX)
+		return -EPROTO;
+	/* What the device reads comes before what it writes (§2.7.4.2). */
+	if (!writable && chain->readable != chain->buffers)
+		return -EPROTO;
+	*bytes += desc->len;
+	if (*bytes > CHAIN_BYTES_MAX)
+		return -EPROTO;
+	chain->buffer[chain->buffers++] = (struct gpa_range){desc->addr, desc->len};
+	if (!writable)
+		chain->readable++;
+	return 0;
+}
+
+static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
+{
+	struct vring_desc table[VIRTIO_QUEUE_SIZE_MAX];
+	struct walk walk = {.table = q->desc, .size = q->size, .left = q->size};
+	unsigned int index = chain->head;
+	uint64_t bytes = 0;
+
+	for (;;) {
+		/* A chain that takes more steps than its table has entries goes in circles. */
+		if (index >= walk.size || walk.left-- == 0)
+			return -EPROTO;
+		struct vring_desc desc = desc_copy(&walk.table[index]);
+		if (desc.flags & VRING_DESC_F_INDIRECT) {
+			int error = walk_indirect(q, &desc, table, &walk);
+			if (error)
+				return error;
+			index = 0;
+			continue;
+		}
+		int error = chain_add(chain, &desc, &bytes);
+		if (error)
+			return error;
+		if (!(desc.flags & VRING_DESC_F_NEXT))
+			return 0;
+		index = desc.next;
+	}
+}
+
+int virtq_pop(struct virtq *q, struct virtq_chain *chain)
+{
+	/* Chains that we hold, and those with the ones that wait; 16-bit, so that indices wrap. */
+	uint16_t held = q->next_avail - q->next_used;
+	uint16_t outstanding = avail_idx(q) - q->next_used;
+	if (outstanding > q->size || outstanding < held)
+		return -EPROTO;
+	if (outstanding == held)
+		return 0;
+
+	const __virtio16 *slot = &q->avail->ring[q->next_avail % q->size];
+	chain->head = le16toh(__atomic_load_n(slot, __ATOMIC_RELAXED));
+	chain->buffers = 0;
+	chain->readable = 0;
+	int error = chain_walk(q, chain);
+	if (error)
+		return error;
+	q->next_avail++;
+	return 1;
+}
+
+void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len)
+{
+	struct vring_used_elem *slot = &q->used->ring[q->next_used % q->size];
+	slot->id = htole32(chain->head);
+	slot->len = htole32(len);
+	q->next_used++;
+	/*
+	 * Releases the element; and sequentially consistent, as is the load of the flags in
+	 * virtq_should_interrupt(), so that this cannot be seen after that: a driver that asks for
+	 * interrupts and then looks at the ring would get neither.
+	 */
+	__atomic_store_n(&q->used->idx, htole16(q->next_used), __ATOMIC_SEQ_CST);
+}
+
+bool virtq_empty(const struct virtq *q)
+{
+	return avail_idx(q) == q->next_avail;
+}
+
+bool virtq_should_interrupt(struct virtq *q)
+{
+	if (q->signalled == q->next_used)
+		return false;
+	q->signalled = q->next_used;
+	uint16_t flags = le16toh(__atomic_load_n(&q->avail->flags, __ATOMIC_SEQ_CST));
+	return !(flags & VRING_AVAIL_F_NO_INTERRUPT);
+}

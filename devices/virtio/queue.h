@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The device's side of a split virtqueue (virtio 1.2 §2.7).
+ *
+ * Nothing in a ring is believed: what the driver wrote is copied once, then checked, and every walk
+ * has a bound. Our own place in the rings is kept here and never read back from the guest, so that
+ * a guest that scribbles over its rings, or reports them as free, harms only itself.
+ *
+ * Thread: no locks inside. The transport's device lock covers all of it (mmio.h).
+ */
+#ifndef EBB_VIRTIO_QUEUE_H
+#define EBB_VIRTIO_QUEUE_H
+
+#include <linux/virtio_ring.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/mem/ram.h"
+
+#define VIRTIO_QUEUES_MAX     8
+#define VIRTIO_QUEUE_SIZE_MAX 256 /* also the longest chain, in or out of an indirect table */
+
+struct virtq {
+	uint16_t size_max; /* by the device, at init; 0: there is no such queue */
+
+	/* As the driver wrote them; nothing is checked before virtq_start(). */
+	uint32_t size;
+	uint64_t desc_gpa;
+	uint64_t avail_gpa;
+	uint64_t used_gpa;
+
+	bool ready; /* only then does the rest mean anything */
+	bool indirect;
+	const struct ram *ram;
+	const struct vring_desc *desc;
+	const struct vring_avail *avail;
+	struct vring_used *used;
+	uint16_t next_avail; /* the next chain to take; counts on, as the ring's indices do */
+	uint16_t next_used;  /* the next used element to write */
+	uint16_t signalled;  /* next_used when an interrupt was last considered */
+};
+
+/* A bounded copy of one descriptor chain. */
+struct virtq_chain {
+	uint16_t head;
+	unsigned int buffers;
+	unsigned int readable; /* so many come first; the device may write to the others */
+	/* Where they are is as the driver says: RAM or not, wrapping or not. 2^32 bytes at most. */
+	struct gpa_range buffer[VIRTIO_QUEUE_SIZE_MAX];
+};
+
+/*
+ * Starts the queue with the rings that the driver has set. @indirect: VIRTIO_F_RING_INDIRECT_DESC
+ * was negotiated. Returns 0, or -EINVAL where size, alignment or place of a ring is wrong.
+ */
+int virtq_start(struct virtq *q, const struct ram *ram, bool indirect);
+
+/* Leaves the rings alone from now on. What the driver has set stays. */
+void virtq_stop(struct virtq *q);
+
+/* Stops, and forgets all but size_max. */
+void virtq_reset(struct virtq *q);
+
+/* The four below are for a queue that is ready. */
+
+/* Takes the next chain: 1 with @chain filled, 0 when there is none, -EPROTO when it is malformed.
+ */
+int virtq_pop(struct virtq *q, struct virtq_chain *chain);
+
+/* Gives a chain back, once, saying how many bytes were written to its device-writable part. */
+void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len);
+
+/* Whether there is nothing more to pop. */
+bool virtq_empty(const struct virtq *q);
+
+/* Whether the driver wants an interrupt for what was pushed since this was last asked. */
+bool virtq_should_interrupt(struct virtq *q);
+
+#endif
