@@ -6,11 +6,13 @@
 #ifndef EBB_VIRTIO_BALLOON_H
 #define EBB_VIRTIO_BALLOON_H
 
+#include <linux/virtio_balloon.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "devices/virtio/device.h"
+#include "vmm/util/log.h"
 
 struct balloon_config {
 	bool free_page_reporting; /* offer VIRTIO_BALLOON_F_REPORTING */
@@ -28,7 +30,10 @@ struct balloon_counters {
 struct balloon {
 	struct virtio_device dev;
 	struct balloon_counters counters;
-	/* Filled in by the balloon's author. */
+	uint32_t actual_max;			/* 4 KiB pages in the guest's RAM */
+	struct virtio_balloon_config registers; /* the configuration space, little-endian */
+	struct log_limit log;			/* what the guest did */
+	bool refusal_logged;			/* what the host did: said once */
 };
 
 /* @host outlives the balloon. Returns 0 or -errno. */

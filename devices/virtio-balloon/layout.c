@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio-balloon/layout.h"
+
+#include <linux/virtio_balloon.h>
+#include <stddef.h>
+
+/* In the specification's order. */
+static const struct {
+	uint64_t feature; /* the queue exists if this was negotiated; 0: always */
+	enum balloon_role role;
+} queues[] = {
+	{0, BALLOON_INFLATE},
+	{0, BALLOON_DEFLATE},
+	{1ULL << VIRTIO_BALLOON_F_STATS_VQ, BALLOON_STATS},
+	{1ULL << VIRTIO_BALLOON_F_FREE_PAGE_HINT, BALLOON_HINT},
+	{1ULL << VIRTIO_BALLOON_F_REPORTING, BALLOON_REPORTING},
+};
+
+enum balloon_role balloon_role(uint64_t features, unsigned int queue)
+{
+	unsigned int number = 0;
+
+	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
+		if ((features & queues[i].feature) == queues[i].feature && number++ == queue)
+			return queues[i].role;
+	return BALLOON_NONE;
+}
+
+unsigned int balloon_queues(uint64_t features)
+{
+	unsigned int number = 0;
+
+	while (balloon_role(features, number) != BALLOON_NONE)
+		number++;
+	return number;
+}

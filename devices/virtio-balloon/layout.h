@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which queue is which. The specification lists inflate, deflate, stats, free page hints, reporting
+ * (virtio 1.2 §5.5.2), but drivers number only the queues whose feature was negotiated, without
+ * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. Pure.
+ */
+#ifndef EBB_VIRTIO_BALLOON_LAYOUT_H
+#define EBB_VIRTIO_BALLOON_LAYOUT_H
+
+#include <stdint.h>
+
+enum balloon_role {
+	BALLOON_NONE, /* no queue of that number with these features */
+	BALLOON_INFLATE,
+	BALLOON_DEFLATE,
+	BALLOON_STATS,
+	BALLOON_HINT,
+	BALLOON_REPORTING,
+};
+
+/* What @queue is for, when @features were negotiated. */
+enum balloon_role balloon_role(uint64_t features, unsigned int queue);
+
+/* How many queues there are with @features. */
+unsigned int balloon_queues(uint64_t features);
+
+#endif
