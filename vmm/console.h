@@ -10,6 +10,7 @@
 #ifndef EBB_CONSOLE_H
 #define EBB_CONSOLE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,13 +18,48 @@
 #include "devices/serial/serial.h"
 #include "vmm/loop.h"
 
+/*
+ * What a terminal has typed ahead of the guest. A person's input is read whether the guest listens
+ * or not, for the escape keys' sake; what goes beyond this is lost, as it is on a real line.
+ */
+#define CONSOLE_HELD 16384
+
+enum console_output {
+	CONSOLE_OUTPUT_PLAIN, /* write(2) does not block, or not for long */
+	CONSOLE_OUTPUT_SOCKET,
+	CONSOLE_OUTPUT_POLL, /* write(2) may block: it is asked first */
+};
+
 struct console {
 	struct loop *loop;
 	struct serial *serial;
 	void (*quit)(void *ctx); /* the escape key's x */
 	void *quit_ctx;
-	/* Filled in by the console's author. */
+
+	/* The loop's thread. */
+	struct loop_source input;  /* standard input, or what stands in for it */
+	struct loop_source resume; /* an eventfd: console_resume() */
+	int input_fd;
+	bool terminal;		    /* input is a person's: it has escape keys */
+	bool reading;		    /* input is in the loop */
+	bool ended;		    /* there is no more input */
+	bool escape;		    /* the last key was Ctrl-A */
+	uint8_t held[CONSOLE_HELD]; /* read, and not yet taken by the UART */
+	size_t held_first, held_count;
+
+	/* Any thread. */
+	int output_fd;
+	enum console_output output;
+	int hangup; /* eventfd, never read: console_hangup() */
+	atomic_bool silent;
 };
+
+/*
+ * First of all in main(): standard input, output and error are open (on /dev/null if need be), so
+ * that no file of ours is taken for one of them; and a reader that leaves is an error of write(2),
+ * not a signal. Returns 0 or -errno.
+ */
+int console_ensure_stdio(void);
 
 /*
  * Starts to read standard input, on @loop, into @serial. Main thread.
@@ -32,6 +68,9 @@ struct console {
 int console_init(struct console *console, struct loop *loop, struct serial *serial,
 		 void (*quit)(void *ctx), void *quit_ctx);
 void console_release(struct console *console);
+
+/* SIGCONT came: the shell may have changed the terminal, or given it to us. The loop's thread. */
+void console_continued(struct console *console);
 
 /*
  * The guest's output, to standard output; any thread. Returns when all is written, or when

@@ -28,6 +28,14 @@ static void log_line(const char *prefix, const char *format, va_list args, const
 	(void)ignored;
 }
 
+void log_info(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	log_line("", format, args, "");
+	va_end(args);
+}
+
 void log_error(const char *format, ...)
 {
 	va_list args;
@@ -46,7 +54,8 @@ void log_warn(const char *format, ...)
 
 void log_guest(struct log_limit *limit, const char *format, ...)
 {
-	/* Read before it is raised: a counter that a guest raises for ever would wrap and log again. */
+	/* Read before it is raised: a counter that a guest raises for ever would wrap and log
+	 * again. */
 	if (atomic_load(&limit->lines) >= LOG_LIMIT_LINES)
 		return;
 	unsigned int line = atomic_fetch_add(&limit->lines, 1);

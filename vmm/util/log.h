@@ -19,6 +19,8 @@ struct log_limit {
 	atomic_uint lines;
 };
 
+/* What was asked for, rather than what is wrong. */
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_guest(struct log_limit *limit, const char *format, ...)

@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Theory of operation
+ *
+ * Input: everything about it happens on the loop's thread. What is read goes into held[], from
+ * there into the UART as far as that takes it. A pipe or a file is not read again before held[] is
+ * empty; console_resume() only raises an eventfd, so that no state is shared with vCPU threads.
+ *
+ * Output: written by the vCPU's thread itself, one system call a byte where nothing is in the way.
+ * A terminal or pipe is opened once more for that, non-blocking, rather than asked with poll(2)
+ * before each write or made non-blocking under the feet of the processes we share it with. Only
+ * when it is full do we wait, for it or for console_hangup().
+ */
+#include "vmm/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/terminal.h"
+#include "vmm/util/log.h"
+
+#define CTRL_A	 0x01
+#define READ_MAX 256
+
+int console_ensure_stdio(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		/* open() takes the lowest free number, and the ones below are taken by now. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			return -errno;
+	}
+	return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+/*
+ * The same terminal or pipe under a non-blocking file description of our own. Returns -1 where
+ * there is none to be had: other files, a pipe of another user, no /proc.
+ */
+static int reopen(int fd, int access)
+{
+	struct stat st;
+	unsigned int pty;
+	char path[32];
+	if (fstat(fd, &st) < 0)
+		return -1;
+	/* The master's side of a pseudo-terminal would open as a new pseudo-terminal. */
+	if (!S_ISFIFO(st.st_mode) && (!isatty(fd) || ioctl(fd, TIOCGPTN, &pty) == 0))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+static void raise_event(int fd)
+{
+	uint64_t one = 1;
+	/* Fails only when the counter is full, and then the event is raised anyway. */
+	ssize_t ignored = write(fd, &one, sizeof(one));
+	(void)ignored;
+}
+
+/* --- input ----------------------------------------------------------------------------------- */
+
+static void input_pause(struct console *console)
+{
+	if (console->reading)
+		loop_remove(console->loop, &console->input);
+	console->reading = false;
+}
+
+static int input_continue(struct console *console)
+{
+	if (console->reading || console->ended)
+		return 0;
+	int err = loop_add(console->loop, &console->input);
+	console->reading = err == 0;
+	return err;
+}
+
+/* To the UART what it takes; it calls console_resume() when it takes the rest. */
+static void input_push(struct console *console)
+{
+	size_t taken = serial_receive(console->serial, console->held + console->held_first,
+				      console->held_count);
+	console->held_first += taken;
+	console->held_count -= taken;
+}
+
+static void input_hold(struct console *console, const uint8_t *data, size_t len)
+{
+	memmove(console->held, console->held + console->held_first, console->held_count);
+	console->held_first = 0;
+	if (len > CONSOLE_HELD - console->held_count)
+		len = CONSOLE_HELD - console->held_count;
+	memcpy(console->held + console->held_count, data, len);
+	console->held_count += len;
+}
+
+/* Takes the escape keys out of @data and acts on them. Returns how many bytes are left. */
+static size_t input_escapes(struct console *console, uint8_t *data, size_t len)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < len; i++) {
+		uint8_t key = data[i];
+		bool escaped = console->escape;
+		console->escape = !escaped && key == CTRL_A;
+		if (!escaped && key != CTRL_A)
+			data[left++] = key;
+		if (!escaped)
+			continue;
+		if (key == CTRL_A)
+			data[left++] = CTRL_A;
+		else if (key == 'x')
+			console->quit(console->quit_ctx);
+		else if (key == 'h')
+			log_info("Ctrl-A x ends ebb, Ctrl-A Ctrl-A sends one Ctrl-A, "
+				 "Ctrl-A h says this");
+	}
+	return left;
+}
+
+static void input_ready(void *ctx)
+{
+	struct console *console = ctx;
+	uint8_t data[READ_MAX];
+
+	/* In the background the keys are meant for the shell; console_continued() goes on. */
+	if (console->terminal && !terminal_is_ours(STDIN_FILENO)) {
+		input_pause(console);
+		return;
+	}
+	ssize_t len = read(console->input_fd, data, sizeof(data));
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len < 0 && errno != EIO)
+		log_warn("standard input: %s; the guest gets no more of it", strerror(errno));
+	if (len <= 0) {
+		input_pause(console);
+		console->ended = true;
+		return;
+	}
+	size_t keys = console->terminal ? input_escapes(console, data, len) : (size_t)len;
+	input_hold(console, data, keys);
+	input_push(console);
+	if (console->held_count && !console->terminal)
+		input_pause(console);
+}
+
+static void resume_ready(void *ctx)
+{
+	struct console *console = ctx;
+	uint64_t count;
+	ssize_t ignored = read(console->resume.fd, &count, sizeof(count));
+	(void)ignored;
+
+	input_push(console);
+	if (console->held_count == 0 && input_continue(console) != 0)
+		console->ended = true;
+}
+
+void console_resume(struct console *console)
+{
+	raise_event(console->resume.fd);
+}
+
+void console_continued(struct console *console)
+{
+	if (!console->terminal)
+		return;
+	if (terminal_is_ours(STDIN_FILENO))
+		terminal_raw(STDIN_FILENO);
+	if (input_continue(console) != 0)
+		console->ended = true;
+}
+
+static int input_init(struct console *console)
+{
+	int own = reopen(STDIN_FILENO, O_RDONLY);
+	console->input_fd = own >= 0 ? own : STDIN_FILENO;
+	console->input.fd = console->input_fd;
+	console->terminal = isatty(STDIN_FILENO);
+
+	int err = input_continue(console);
+	if (err == -EPERM) {
+		/* A file or /dev/null: always ready, which epoll cannot say itself. */
+		console->input.fd = eventfd(1, EFD_CLOEXEC);
+		err = console->input.fd < 0 ? -errno : input_continue(console);
+	}
+	if (err)
+		return err;
+	if (terminal_is_ours(STDIN_FILENO))
+		err = terminal_raw(STDIN_FILENO);
+	return err;
+}
+
+/* --- output ---------------------------------------------------------------------------------- */
+
+static void output_init(struct console *console)
+{
+	struct stat st;
+	console->output_fd = reopen(STDOUT_FILENO, O_WRONLY);
+	console->output = CONSOLE_OUTPUT_PLAIN;
+	if (console->output_fd >= 0)
+		return;
+	console->output_fd = STDOUT_FILENO;
+	if (fstat(STDOUT_FILENO, &st) < 0)
+		return;
+	if (S_ISSOCK(st.st_mode))
+		console->output = CONSOLE_OUTPUT_SOCKET;
+	else if (S_ISFIFO(st.st_mode) || isatty(STDOUT_FILENO))
+		console->output = CONSOLE_OUTPUT_POLL;
+}
+
+/* Until standard output takes more, or console_hangup(). */
+static void output_wait(struct console *console)
+{
+	struct pollfd fds[] = {
+		{.fd = console->output_fd, .events = POLLOUT},
+		{.fd = console->hangup, .events = POLLIN},
+	};
+	poll(fds, 2, -1);
+}
+
+static ssize_t output_some(struct console *console, const uint8_t *data, size_t len)
+{
+	if (console->output == CONSOLE_OUTPUT_SOCKET)
+		return send(console->output_fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (console->output == CONSOLE_OUTPUT_POLL) {
+		output_wait(console);
+		if (atomic_load(&console->silent))
+			return 0;
+		/* What a pipe that says it is ready takes without blocking. */
+		if (len > PIPE_BUF)
+			len = PIPE_BUF;
+	}
+	return write(console->output_fd, data, len);
+}
+
+void console_write(struct console *console, const uint8_t *data, size_t len)
+{
+	while (len && !atomic_load(&console->silent)) {
+		ssize_t written = output_some(console, data, len);
+		if (written >= 0) {
+			data += written;
+			len -= written;
+		} else if (errno == EAGAIN) {
+			output_wait(console);
+		} else if (errno != EINTR) {
+			int err = errno;
+			bool told = atomic_exchange(&console->silent, true);
+			/* A reader that has left is no news to who started us. */
+			if (!told && err != EPIPE && err != EIO)
+				log_warn("standard output: %s; the guest's output is dropped",
+					 strerror(err));
+		}
+	}
+}
+
+void console_hangup(struct console *console)
+{
+	atomic_store(&console->silent, true);
+	raise_event(console->hangup);
+}
+
+/* --- both ------------------------------------------------------------------------------------ */
+
+int console_init(struct console *console, struct loop *loop, struct serial *serial,
+		 void (*quit)(void *ctx), void *quit_ctx)
+{
+	memset(console, 0, sizeof(*console));
+	console->loop = loop;
+	console->serial = serial;
+	console->quit = quit;
+	console->quit_ctx = quit_ctx;
+	console->input = (struct loop_source){STDIN_FILENO, input_ready, console};
+	console->resume = (struct loop_source){-1, resume_ready, console};
+	console->input_fd = STDIN_FILENO;
+	console->output_fd = STDOUT_FILENO;
+
+	int err = 0;
+	console->hangup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	console->resume.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (console->hangup < 0 || console->resume.fd < 0)
+		err = -errno;
+	if (!err)
+		err = loop_add(loop, &console->resume);
+	if (!err)
+		err = input_init(console);
+	output_init(console);
+	if (err) {
+		log_error("cannot set the console up: %s", strerror(-err));
+		console_release(console);
+	}
+	return err;
+}
+
+static void close_own(int *fd, int standard)
+{
+	if (*fd >= 0 && *fd != standard)
+		close(*fd);
+	*fd = standard;
+}
+
+void console_release(struct console *console)
+{
+	terminal_restore();
+	input_pause(console);
+	console->ended = true;
+	if (console->resume.fd >= 0)
+		loop_remove(console->loop, &console->resume);
+	if (console->input.fd >= 0 && console->input.fd != console->input_fd)
+		close(console->input.fd);
+	console->input.fd = STDIN_FILENO;
+	close_own(&console->input_fd, STDIN_FILENO);
+	close_own(&console->output_fd, STDOUT_FILENO);
+	close_own(&console->resume.fd, -1);
+	close_own(&console->hangup, -1);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The terminal that ebb was started on: raw while a guest has it, and put back on every way out,
+ * exit() and fatal signals included.
+ *
+ * Thread: main, but for the signal handler inside.
+ */
+#ifndef EBB_TERMINAL_H
+#define EBB_TERMINAL_H
+
+#include <stdbool.h>
+
+/* Whether @fd is a terminal and we are its foreground: else to read it or to set it would stop us.
+ */
+bool terminal_is_ours(int fd);
+
+/*
+ * Makes the terminal @fd raw, or raw again after a stop. @fd stays open until terminal_restore().
+ * Returns 0 or -errno: -ENOTTY where it is not ours, -EBUSY when another one is raw.
+ */
+int terminal_raw(int fd);
+
+/* Puts back what terminal_raw() found; nothing to do is no mistake. */
+void terminal_restore(void);
+
+#endif
