@@ -36,11 +36,13 @@ help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 $(BUILD)/ebb: $(call obj,vmm,$(EBB_SRC))
-	$(CC) $(CFLAGS) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/vmm/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  CC    $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
 
 # --- tests -----------------------------------------------------------------------------------
 
@@ -53,10 +55,12 @@ $(BUILD)/unit/suites.h: $(UNIT_SRC)
 
 $(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -g $(SANITIZE) $(EBB_CFLAGS) -I$(BUILD)/unit -MMD -MP -c -o $@ $<
+	@echo '  CC    $< (sanitized)'
+	@$(CC) $(CPPFLAGS) -g $(SANITIZE) $(EBB_CFLAGS) -I$(BUILD)/unit -MMD -MP -c -o $@ $<
 
 $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
-	$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $$(pkg-config --libs check)
+	@echo '  LINK  $@'
+	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $$(pkg-config --libs check)
 
 unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
 	$(BUILD)/unit/run

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Loading a kernel: look at the file, place it, place the initrd at the top of low RAM, write the
+ * command line, the ACPI tables and what the boot protocol hands over.
+ */
+#include "vmm/arch/x86_64/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/acpi.h"
+#include "vmm/arch/x86_64/image.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/util/log.h"
+
+#define NOTES_SIZE_MAX	   65536
+#define INITRD_END_DEFAULT 0x80000000ULL /* as Linux takes it, without a header that says otherwise */
+#define PAGE		   4096ULL
+
+#define MIB_UP(bytes) (((unsigned long long)(bytes) + 0xfffff) >> 20)
+
+/* An open file that is loaded from. */
+struct source {
+	const char *path;
+	const char *what; /* "kernel" or "initrd" */
+	int fd;
+	uint64_t size;
+};
+
+static int source_open(struct source *source, const char *path, const char *what)
+{
+	*source = (struct source){path, what, -1, 0};
+	struct stat status;
+
+	source->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (source->fd < 0 || fstat(source->fd, &status) < 0) {
+		int error = errno;
+		log_error("cannot open the %s '%s': %s", what, path, strerror(error));
+		return -error;
+	}
+	if (!S_ISREG(status.st_mode)) {
+		log_error("the %s '%s' is not a regular file", what, path);
+		return -EINVAL;
+	}
+	source->size = status.st_size;
+	return 0;
+}
+
+static void source_close(struct source *source)
+{
+	if (source->fd >= 0)
+		close(source->fd);
+	source->fd = -1;
+}
+
+/* Reads @size bytes at @offset, all of them, straight to where they belong. */
+static int source_read(const struct source *source, uint64_t offset, void *to, uint64_t size)
+{
+	for (uint64_t done = 0; done < size;) {
+		ssize_t n = pread(source->fd, (char *)to + done, size - done, offset + done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int error = n < 0 ? errno : EIO;
+			log_error("cannot read the %s '%s': %s", source->what, source->path,
+				  n < 0 ? strerror(error) : "it became shorter meanwhile");
+			return -error;
+		}
+		done += n;
+	}
+	return 0;
+}
+
+static int identify(const struct source *kernel, struct image *image, uint32_t *pvh_entry)
+{
+	uint8_t head[IMAGE_HEAD_SIZE];
+	size_t size = kernel->size < sizeof(head) ? kernel->size : sizeof(head);
+	int error = source_read(kernel, 0, head, size);
+	if (error)
+		return error;
+
+	const char *wrong = image_parse(image, head, size, kernel->size);
+	if (wrong) {
+		log_error("the kernel '%s' %s", kernel->path, wrong);
+		return -ENOEXEC;
+	}
+	*pvh_entry = 0;
+	uint8_t notes[NOTES_SIZE_MAX];
+	size = image->note_size < sizeof(notes) ? image->note_size : sizeof(notes);
+	error = source_read(kernel, image->note_offset, notes, size);
+	if (!error)
+		*pvh_entry = image_pvh_entry(notes, size);
+	return error;
+}
+
+/* A bzImage has a place that it prefers; where that is not RAM, it can be moved down. */
+static void place_bzimage(struct image *image, const struct ram *ram)
+{
+	struct image_segment *segment = &image->segment[0];
+	const struct setup_header *header = &image->header;
+	uint64_t align = header->kernel_alignment;
+
+	if (!ram_at(ram, segment->gpa, segment->memory_size) && header->relocatable_kernel &&
+	    align && (align & (align - 1)) == 0)
+		segment->gpa = (LAYOUT_HIGH + align - 1) & ~(align - 1);
+	image->entry += segment->gpa;
+}
+
+/* Loads all segments; *@end is where the kernel ends. */
+static int load_segments(const struct source *kernel, const struct image *image,
+			 const struct ram *ram, uint64_t *end)
+{
+	*end = 0;
+	for (unsigned int i = 0; i < image->segments; i++) {
+		const struct image_segment *segment = &image->segment[i];
+		uint64_t segment_end = segment->gpa + segment->memory_size;
+
+		if (segment->gpa < LAYOUT_HIGH) {
+			log_error("the kernel '%s' wants to lie at %#llx, below 1 MiB, where the "
+				  "machine's own tables are",
+				  kernel->path, (unsigned long long)segment->gpa);
+			return -ENOEXEC;
+		}
+		void *to = ram_at(ram, segment->gpa, segment->memory_size);
+		if (!to) {
+			log_error("%llu MiB of memory are too small for the kernel '%s', which "
+				  "needs %llu MiB: give more with -m",
+				  (unsigned long long)ram_size(ram) >> 20, kernel->path,
+				  MIB_UP(segment_end));
+			return -ENOMEM;
+		}
+		int error = source_read(kernel, segment->offset, to, segment->file_size);
+		if (error)
+			return error;
+		if (segment_end > *end)
+			*end = segment_end;
+	}
+	return 0;
+}
+
+static int load_initrd(const char *path, const struct image *image, const struct ram *ram,
+		       uint64_t kernel_end, struct gpa_range *initrd)
+{
+	*initrd = (struct gpa_range){0, 0};
+	if (!path)
+		return 0;
+
+	struct source source;
+	int error = source_open(&source, path, "initrd");
+	if (error)
+		goto out;
+
+	uint64_t top = ram->region[0].gpa + ram->region[0].size;
+	uint64_t limit = image->is_bzimage ? image->header.initrd_addr_max + 1ULL
+					   : INITRD_END_DEFAULT;
+	if (top > limit)
+		top = limit;
+	uint64_t from = (kernel_end + PAGE - 1) & ~(PAGE - 1);
+	uint64_t room = top > from ? top - from : 0;
+	if (source.size == 0) {
+		log_error("the initrd '%s' is empty", path);
+		error = -EINVAL;
+	} else if (source.size > room) {
+		log_error("the initrd '%s' (%llu MiB) does not fit: the kernel leaves %llu MiB of "
+			  "%llu: give more with -m",
+			  path, MIB_UP(source.size), (unsigned long long)room >> 20,
+			  (unsigned long long)ram_size(ram) >> 20);
+		error = -ENOMEM;
+	} else {
+		initrd->gpa = (top - source.size) & ~(PAGE - 1);
+		initrd->len = source.size;
+		void *to = ram_at(ram, initrd->gpa, initrd->len);
+		error = to ? source_read(&source, 0, to, source.size) : -EFAULT;
+	}
+out:
+	source_close(&source);
+	return error;
+}
+
+/* The console that ebb gives, a reboot after a panic, the devices; then the user's own. */
+static int write_command_line(const struct arch_boot *boot, const struct image *image)
+{
+	char line[LAYOUT_COMMAND_MAX];
+	size_t limit = image->is_bzimage && image->header.cmdline_size
+			       ? image->header.cmdline_size
+			       : BOOT_COMMAND_LINE_DEFAULT;
+	if (limit > sizeof(line) - 1)
+		limit = sizeof(line) - 1;
+
+	size_t used = snprintf(line, sizeof(line), "console=ttyS0 panic=-1");
+	for (unsigned int i = 0; i < boot->devices; i++)
+		used += snprintf(line + used, sizeof(line) - used,
+				 " virtio_mmio.device=%llu@%#llx:%u",
+				 (unsigned long long)boot->device[i].size,
+				 (unsigned long long)boot->device[i].base, boot->device[i].gsi);
+	size_t user = strlen(boot->params);
+	if (used + (user ? 1 + user : 0) > limit) {
+		log_error("the kernel's command line is too long: the kernel takes %zu bytes, ebb "
+			  "needs %zu of them, -p has %zu",
+			  limit, used + 1, user);
+		return -E2BIG;
+	}
+	if (user)
+		used += snprintf(line + used, sizeof(line) - used, " %s", boot->params);
+	return ram_write(boot->ram, LAYOUT_COMMAND_LINE, line, used + 1);
+}
+
+/* What the entry is handed, and the tables that it needs. */
+static int write_handover(const struct boot_layout *layout, const struct image *image,
+			  uint32_t pvh_entry, struct arch_entry *entry)
+{
+	int error = boot_write_tables(layout->ram);
+	if (error)
+		return error;
+
+	if (pvh_entry) {
+		struct pvh_page page;
+		boot_fill_pvh(&page, layout);
+		*entry = (struct arch_entry){pvh_entry, LAYOUT_PVH_INFO, BOOT_MODE_PVH};
+		return ram_write(layout->ram, LAYOUT_PVH_INFO, &page, sizeof(page));
+	}
+	struct boot_params params;
+	boot_fill_params(&params, &image->header, layout);
+	*entry = (struct arch_entry){image->entry, LAYOUT_BOOT_PARAMS, BOOT_MODE_LONG};
+	return ram_write(layout->ram, LAYOUT_BOOT_PARAMS, &params, sizeof(params));
+}
+
+int arch_boot_load(const struct arch_boot *boot, struct arch_entry *entry)
+{
+	struct source kernel;
+	struct image image;
+	struct boot_layout layout = {.ram = boot->ram, .rsdp = LAYOUT_ACPI};
+	uint8_t acpi[ACPI_SIZE_MAX];
+	uint32_t pvh_entry;
+	uint64_t kernel_end;
+
+	int error = source_open(&kernel, boot->kernel, "kernel");
+	if (!error)
+		error = identify(&kernel, &image, &pvh_entry);
+	if (error)
+		goto out;
+	if (image.is_bzimage)
+		place_bzimage(&image, boot->ram);
+	error = load_segments(&kernel, &image, boot->ram, &kernel_end);
+	if (!error)
+		error = load_initrd(boot->initrd, &image, boot->ram, kernel_end, &layout.initrd);
+	if (!error)
+		error = write_command_line(boot, &image);
+	if (!error)
+		error = ram_write(boot->ram, LAYOUT_ACPI, acpi,
+				  acpi_build(acpi, LAYOUT_ACPI, boot->cpus));
+	if (!error)
+		error = write_handover(&layout, &image, pvh_entry, entry);
+out:
+	source_close(&kernel);
+	return error;
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The PC as a whole: where its memory lies, its interrupt controllers, its timer. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/util/log.h"
+
+const struct arch_map arch_map = {
+	.virtio_base = LAYOUT_VIRTIO,
+	.virtio_gsi = GSI_VIRTIO,
+	.serial_base = PORT_SERIAL,
+	.serial_is_port = true,
+	.serial_gsi = GSI_SERIAL,
+	/* APIC ids 0 … 254 have 8 bits and are not the broadcast's, in every kernel. */
+	.cpus_max = 254,
+};
+
+int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
+{
+	if (size <= LAYOUT_HOLE) {
+		span[0] = (struct gpa_range){0, size};
+		return 1;
+	}
+	uint64_t high = size - LAYOUT_HOLE;
+	uint64_t limit = gpa_bits < 64 ? 1ULL << gpa_bits : UINT64_MAX;
+	if (limit <= LAYOUT_HOLE_END || high > limit - LAYOUT_HOLE_END)
+		return -E2BIG;
+
+	span[0] = (struct gpa_range){0, LAYOUT_HOLE};
+	span[1] = (struct gpa_range){LAYOUT_HOLE_END, high};
+	return 2;
+}
+
+static int vm_setup(const struct vm *vm, unsigned long request, unsigned long argument,
+		    const char *what)
+{
+	if (ioctl(vm->fd, request, argument) < 0) {
+		int error = errno;
+		log_error("KVM cannot make %s: %s", what, strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+int arch_vm_init(const struct vm *vm, unsigned int cpus)
+{
+	(void)cpus;
+	uint64_t identity = LAYOUT_KVM_IDENTITY;
+	/* The speaker's port shares a register with the timer's gate, which some kernels calibrate by. */
+	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+
+	int error = vm_setup(vm, KVM_SET_IDENTITY_MAP_ADDR, (unsigned long)&identity,
+			     "its identity map");
+	if (!error)
+		error = vm_setup(vm, KVM_SET_TSS_ADDR, LAYOUT_KVM_TSS, "its TSS");
+	if (!error)
+		error = vm_setup(vm, KVM_CREATE_IRQCHIP, 0, "interrupt controllers");
+	if (!error)
+		error = vm_setup(vm, KVM_CREATE_PIT2, (unsigned long)&pit, "a timer");
+	return error;
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The PC's own small devices, as ports: ACPI's power registers, the keyboard controller's reset
+ * line, and the one by which a Linux guest says that it panicked (drivers/misc/pvpanic).
+ * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
+ */
+#include <string.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/layout.h"
+
+#define PM1_SCI_ENABLE	     0x0001
+#define PM1_SLEEP_TYPE_SHIFT 10
+#define PM1_SLEEP_TYPE_MASK  0x7
+#define PM1_SLEEP_ENABLE     0x2000
+
+/* Little-endian, as all of the PC's registers. */
+static void give(void *data, unsigned int len, uint32_t value)
+{
+	for (unsigned int i = 0; i < len; i++)
+		((uint8_t *)data)[i] = i < 4 ? value >> (8 * i) : 0;
+}
+
+static uint32_t taken(const void *data, unsigned int len)
+{
+	uint32_t value = 0;
+	for (unsigned int i = 0; i < len && i < 4; i++)
+		value |= (uint32_t)((const uint8_t *)data)[i] << (8 * i);
+	return value;
+}
+
+static void i8042_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	(void)ctx, (void)offset;
+	give(data, len, 0); /* both buffers empty: a command may be written at once */
+}
+
+static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	const struct arch_platform_host *host = ctx;
+	(void)offset;
+	if ((taken(data, len) & 0xff) == I8042_RESET)
+		host->power(host->ctx, ARCH_RESET);
+}
+
+static void pm1_event_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	(void)ctx, (void)offset;
+	give(data, len, 0); /* no event, ever */
+}
+
+static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	(void)ctx, (void)offset, (void)data, (void)len;
+}
+
+static void pm1_control_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	(void)ctx;
+	give(data, len, offset == 0 ? PM1_SCI_ENABLE : 0);
+}
+
+static void pm1_control_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	const struct arch_platform_host *host = ctx;
+	uint32_t value = taken(data, len);
+	uint32_t type = (value >> PM1_SLEEP_TYPE_SHIFT) & PM1_SLEEP_TYPE_MASK;
+	if (offset == 0 && value & PM1_SLEEP_ENABLE && type == SLEEP_TYPE_S5)
+		host->power(host->ctx, ARCH_POWEROFF);
+}
+
+static void pvpanic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	(void)ctx, (void)offset;
+	give(data, len, PVPANIC_PANICKED); /* the events it takes */
+}
+
+static void pvpanic_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	const struct arch_platform_host *host = ctx;
+	(void)offset;
+	if (taken(data, len) & PVPANIC_PANICKED)
+		host->power(host->ctx, ARCH_PANIC);
+}
+
+int arch_platform_add(struct bus *pio, struct bus *mmio, const struct arch_platform_host *host)
+{
+	const struct bus_range ports[] = {
+		{PORT_I8042_STATUS, 1, (void *)host, i8042_read, i8042_write},
+		{PORT_PVPANIC, 1, (void *)host, pvpanic_read, pvpanic_write},
+		{PORT_PM1_EVENT, 4, (void *)host, pm1_event_read, pm1_event_write},
+		{PORT_PM1_CONTROL, 2, (void *)host, pm1_control_read, pm1_control_write},
+	};
+	(void)mmio;
+	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		int error = bus_add(pio, &ports[i]);
+		if (error)
+			return error;
+	}
+	return 0;
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a person is told when a vCPU ends badly: reason, instruction, registers, and what to do. */
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/util/log.h"
+
+#define INSTRUCTION_MAX 15
+#define LINE		256
+
+/* KVM's own copy of the instruction follows the flags and its size (struct kvm_run, emulation_failure). */
+static size_t emulated_instruction(const struct kvm_run *run, uint8_t *bytes)
+{
+	if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || run->internal.ndata < 3 ||
+	    !(run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES))
+		return 0;
+	size_t size = run->emulation_failure.insn_size;
+	if (size > INSTRUCTION_MAX)
+		size = INSTRUCTION_MAX;
+	memcpy(bytes, run->emulation_failure.insn_bytes, size);
+	return size;
+}
+
+/* What lies at the instruction pointer, as far as it is in one page of RAM. */
+static size_t instruction_at(const struct vcpu *vcpu, const struct ram *ram, uint64_t address,
+			     uint8_t *bytes)
+{
+	struct kvm_translation translation = {.linear_address = address};
+	if (ioctl(vcpu->fd, KVM_TRANSLATE, &translation) < 0 || !translation.valid)
+		return 0;
+	size_t size = 4096 - (translation.physical_address & 4095);
+	if (size > INSTRUCTION_MAX)
+		size = INSTRUCTION_MAX;
+	return ram_read(ram, translation.physical_address, bytes, size) == 0 ? size : 0;
+}
+
+static void report_instruction(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram,
+			       uint64_t address)
+{
+	uint8_t bytes[INSTRUCTION_MAX];
+	size_t size = end == VCPU_INTERNAL_ERROR ? emulated_instruction(vcpu->run, bytes) : 0;
+	if (size == 0)
+		size = instruction_at(vcpu, ram, address, bytes);
+
+	char line[LINE];
+	size_t used = 0;
+	for (size_t i = 0; i < size; i++)
+		used += snprintf(line + used, sizeof(line) - used, " %02x", bytes[i]);
+	log_error("instruction at %#llx:%s", (unsigned long long)address,
+		  size ? line : " (not readable)");
+}
+
+static void report_registers(const struct kvm_regs *r, const struct kvm_sregs *s)
+{
+#define U(value) ((unsigned long long)(value))
+	log_error("rip %016llx rsp %016llx rflags %08llx", U(r->rip), U(r->rsp), U(r->rflags));
+	log_error("rax %016llx rbx %016llx rcx %016llx rdx %016llx", U(r->rax), U(r->rbx),
+		  U(r->rcx), U(r->rdx));
+	log_error("rsi %016llx rdi %016llx rbp %016llx r8  %016llx", U(r->rsi), U(r->rdi),
+		  U(r->rbp), U(r->r8));
+	log_error("r9  %016llx r10 %016llx r11 %016llx r12 %016llx", U(r->r9), U(r->r10),
+		  U(r->r11), U(r->r12));
+	log_error("r13 %016llx r14 %016llx r15 %016llx", U(r->r13), U(r->r14), U(r->r15));
+	log_error("cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %04llx", U(s->cr0), U(s->cr2),
+		  U(s->cr3), U(s->cr4), U(s->efer));
+	log_error("cs %04x ss %04x ds %04x gdt %016llx idt %016llx", s->cs.selector, s->ss.selector,
+		  s->ds.selector, U(s->gdt.base), U(s->idt.base));
+#undef U
+}
+
+/* A KVM on a processor that has no virtualisation must interpret what guest kernels run. */
+static bool host_virtualizes(void)
+{
+	FILE *file = fopen("/proc/cpuinfo", "re");
+	if (!file)
+		return true;
+	char line[8192];
+	bool found = false, flags = false;
+	while (!flags && fgets(line, sizeof(line), file)) {
+		flags = strncmp(line, "flags", 5) == 0;
+		found = flags && (strstr(line, " vmx") || strstr(line, " svm"));
+	}
+	fclose(file);
+	return found || !flags;
+}
+
+static void report_reason(const struct vcpu *vcpu, enum vcpu_end end)
+{
+	const struct kvm_run *run = vcpu->run;
+	switch (end) {
+	case VCPU_TRIPLE_FAULT:
+		log_error("vCPU %u shut down (a triple fault: it met an exception that it could not "
+			  "deliver)",
+			  vcpu->index);
+		break;
+	case VCPU_INTERNAL_ERROR:
+		log_error("vCPU %u: KVM cannot go on (internal error, suberror %u%s)", vcpu->index,
+			  run->internal.suberror,
+			  run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+				  ? ": it does not know how to emulate an instruction"
+				  : "");
+		break;
+	case VCPU_FAILED_ENTRY:
+		log_error("vCPU %u: the processor refused to run the guest (hardware reason %#llx)",
+			  vcpu->index,
+			  (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+		break;
+	default:
+		log_error("vCPU %u left the guest for a reason that ebb did not ask for (exit %u)",
+			  vcpu->index, run->exit_reason);
+	}
+}
+
+void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)
+{
+	report_reason(vcpu, end);
+
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 &&
+	    ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) == 0) {
+		report_instruction(vcpu, end, ram, sregs.cs.base + regs.rip);
+		report_registers(&regs, &sregs);
+	}
+	if (end == VCPU_INTERNAL_ERROR && !host_virtualizes())
+		log_error("this host's processor has no virtualisation (neither svm nor vmx in "
+			  "/proc/cpuinfo): its KVM emulates what a guest's kernel runs, and does not "
+			  "know all of it; use a host with hardware KVM, or the emulated host of this "
+			  "source tree (tests/host/run)");
+}

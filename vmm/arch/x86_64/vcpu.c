@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A vCPU's first state. The boot vCPU starts as its entry wants it; the others stay as KVM makes
+ * them, waiting for the guest's INIT and SIPI.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/boot.h"
+#include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/util/log.h"
+
+#define CR0_PE 0x00000001
+#define CR0_ET 0x00000010
+#define CR0_NE 0x00000020
+#define CR0_PG 0x80000000
+
+#define CR4_PAE 0x20
+
+#define EFER_LME 0x100
+#define EFER_LMA 0x400
+
+#define RFLAGS_RESERVED 0x2
+
+#define MSR_IA32_MISC_ENABLE 0x1a0
+#define MISC_ENABLE_FAST_STRING 0x1
+
+static int set(const struct vcpu *vcpu, unsigned long request, const void *argument,
+	       const char *what)
+{
+	if (ioctl(vcpu->fd, request, argument) < 0) {
+		int error = errno;
+		log_error("KVM does not take vCPU %u's %s: %s", vcpu->index, what, strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+/* The descriptors that both boot protocols ask for, as the Linux boot protocol numbers them. */
+static struct kvm_segment segment(uint16_t selector, uint8_t type, bool long_mode)
+{
+	return (struct kvm_segment){
+		.base = 0,
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = type,
+		.present = 1,
+		.s = 1,
+		.l = long_mode,
+		.db = !long_mode,
+		.g = 1,
+	};
+}
+
+static int set_segments(const struct vcpu *vcpu, const struct arch_entry *entry)
+{
+	struct kvm_sregs sregs;
+	int error = set(vcpu, KVM_GET_SREGS, &sregs, "system registers");
+	if (error)
+		return error;
+
+	bool long_mode = entry->mode == BOOT_MODE_LONG;
+	sregs.cs = segment(BOOT_CS, 0xb, long_mode); /* execute, read, accessed */
+	sregs.ds = segment(BOOT_DS, 0x3, false);     /* read, write, accessed */
+	sregs.es = sregs.fs = sregs.gs = sregs.ss = sregs.ds;
+	sregs.tr = segment(BOOT_TSS, 0xb, false); /* busy 32- or 64-bit TSS */
+	sregs.tr.s = sregs.tr.db = sregs.tr.g = 0;
+	sregs.tr.limit = 0x67;
+	sregs.gdt = (struct kvm_dtable){.base = LAYOUT_GDT, .limit = BOOT_GDT_SIZE - 1};
+	sregs.idt = (struct kvm_dtable){.base = 0, .limit = 0};
+	sregs.cr0 = CR0_PE | CR0_ET | CR0_NE;
+	if (long_mode) {
+		sregs.cr3 = LAYOUT_PAGE_TABLES;
+		sregs.cr4 = CR4_PAE;
+		sregs.cr0 |= CR0_PG;
+		sregs.efer = EFER_LME | EFER_LMA;
+	}
+	return set(vcpu, KVM_SET_SREGS, &sregs, "system registers");
+}
+
+static int set_registers(const struct vcpu *vcpu, const struct arch_entry *entry)
+{
+	struct kvm_regs regs = {
+		.rip = entry->pc,
+		.rflags = RFLAGS_RESERVED,
+	};
+	/* PVH hands its start info over in ebx, Linux's 64-bit protocol its zero page in rsi. */
+	if (entry->mode == BOOT_MODE_PVH)
+		regs.rbx = entry->argument;
+	else
+		regs.rsi = entry->argument;
+	return set(vcpu, KVM_SET_REGS, &regs, "registers");
+}
+
+static int set_msrs(const struct vcpu *vcpu)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry[1];
+	} msrs = {
+		.head.nmsrs = 1,
+		.entry = {{.index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING}},
+	};
+	/* Returns how many it took; that a KVM does not know this one harms nobody. */
+	return ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 0 ? -errno : 0;
+}
+
+int arch_vcpu_init(const struct vm *vm, const struct vcpu *vcpu, unsigned int cpus,
+		   const struct arch_entry *entry)
+{
+	struct cpuid_table table;
+	int error = cpuid_supported(vm, &table);
+	if (error)
+		return error;
+	cpuid_fit(&table, vcpu->index, cpus, vm_capability(vm, KVM_CAP_TSC_DEADLINE_TIMER) != 0);
+
+	error = set(vcpu, KVM_SET_CPUID2, &table.head, "CPUID");
+	if (!error)
+		error = set_msrs(vcpu);
+	if (error || vcpu->index != 0)
+		return error;
+
+	error = set_segments(vcpu, entry);
+	if (!error)
+		error = set_registers(vcpu, entry);
+	return error;
+}

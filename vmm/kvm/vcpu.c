@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/kvm/vcpu.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/util/log.h"
+
+int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index)
+{
+	*vcpu = (struct vcpu){.index = index, .fd = -1, .run_size = vm->run_size};
+
+	int error = 0;
+	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
+	if (vcpu->fd < 0) {
+		error = -errno;
+		log_error("KVM cannot make vCPU %u: %s", index, strerror(-error));
+		return error;
+	}
+	void *run = mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (run == MAP_FAILED) {
+		error = -errno;
+		log_error("cannot map vCPU %u: %s", index, strerror(-error));
+		vcpu_release(vcpu);
+		return error;
+	}
+	vcpu->run = run;
+	return 0;
+}
+
+void vcpu_release(struct vcpu *vcpu)
+{
+	if (vcpu->run)
+		munmap(vcpu->run, vcpu->run_size);
+	if (vcpu->fd >= 0)
+		close(vcpu->fd);
+	vcpu->run = NULL;
+	vcpu->fd = -1;
+}
+
+/* One exit can carry several accesses of a string instruction (KVM bounds them to the shared page). */
+static void port_access(struct kvm_run *run, const struct bus *pio)
+{
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			bus_write(pio, run->io.port, data, run->io.size);
+		else
+			bus_read(pio, run->io.port, data, run->io.size);
+	}
+}
+
+static void memory_access(struct kvm_run *run, const struct bus *mmio)
+{
+	if (run->mmio.is_write)
+		bus_write(mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
+	else
+		bus_read(mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
+}
+
+static enum vcpu_end system_event(const struct kvm_run *run)
+{
+	switch (run->system_event.type) {
+	case KVM_SYSTEM_EVENT_SHUTDOWN:
+		return VCPU_POWEROFF;
+	case KVM_SYSTEM_EVENT_RESET:
+		return VCPU_RESET;
+	default:
+		return VCPU_CRASHED;
+	}
+}
+
+enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct bus *pio, const struct bus *mmio, int *error)
+{
+	struct kvm_run *run = vcpu->run;
+
+	for (;;) {
+		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
+			if (errno == EINTR)
+				return VCPU_KICKED;
+			if (errno == EAGAIN)
+				continue;
+			*error = errno;
+			return VCPU_ERROR;
+		}
+		switch (run->exit_reason) {
+		case KVM_EXIT_IO:
+			port_access(run, pio);
+			break;
+		case KVM_EXIT_MMIO:
+			memory_access(run, mmio);
+			break;
+		case KVM_EXIT_INTR:
+			return VCPU_KICKED;
+		case KVM_EXIT_SHUTDOWN:
+			return VCPU_TRIPLE_FAULT;
+		case KVM_EXIT_SYSTEM_EVENT:
+			return system_event(run);
+		case KVM_EXIT_INTERNAL_ERROR:
+			return VCPU_INTERNAL_ERROR;
+		case KVM_EXIT_FAIL_ENTRY:
+			return VCPU_FAILED_ENTRY;
+		default:
+			return VCPU_UNKNOWN_EXIT;
+		}
+	}
+}
+
+static void kicked(int signal)
+{
+	(void)signal;
+}
+
+int vcpu_kick_signal(void)
+{
+	/* No SA_RESTART: the point is that system calls are interrupted. */
+	struct sigaction action = {.sa_handler = kicked};
+	return sigaction(SIGRTMIN, &action, NULL) < 0 ? -errno : 0;
+}
+
+void vcpu_kick(struct vcpu *vcpu, unsigned long thread)
+{
+	/* For the moment between the last look at the signal and KVM_RUN; only KVM clears nothing of it. */
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(thread, SIGRTMIN);
+}

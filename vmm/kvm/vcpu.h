@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtual CPU: its file descriptor, its shared page, and the loop that runs it.
+ *
+ * Thread: vcpu_init() and vcpu_release() on main; vcpu_run() on the vCPU's own thread;
+ * vcpu_kick() on any other. Source: Documentation/virt/kvm/api.rst, "The kvm_run structure".
+ */
+#ifndef EBB_KVM_VCPU_H
+#define EBB_KVM_VCPU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/bus.h"
+#include "vmm/kvm/vm.h"
+
+struct kvm_run;
+
+struct vcpu {
+	unsigned int index;
+	int fd;
+	struct kvm_run *run;
+	size_t run_size;
+};
+
+/* Why vcpu_run() came back. */
+enum vcpu_end {
+	VCPU_KICKED,	     /* vcpu_kick(): nothing is wrong, it can be run again */
+	VCPU_TRIPLE_FAULT,   /* the guest's CPU shut down */
+	VCPU_RESET,	     /* the guest asked KVM to reset or power off (KVM_EXIT_SYSTEM_EVENT) */
+	VCPU_POWEROFF,
+	VCPU_CRASHED,	     /* it told KVM that it crashed */
+	VCPU_INTERNAL_ERROR, /* KVM cannot go on; run->internal has the details */
+	VCPU_FAILED_ENTRY,   /* the processor refused the guest's state; run->fail_entry */
+	VCPU_UNKNOWN_EXIT,   /* an exit that ebb did not ask for; run->exit_reason */
+	VCPU_ERROR,	     /* KVM_RUN itself failed: vcpu_error() */
+};
+
+int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index);
+void vcpu_release(struct vcpu *vcpu);
+
+/*
+ * Runs the guest until one of the reasons above; its port and memory accesses go to the buses.
+ * *@error is the errno of VCPU_ERROR. The thread must not block vcpu_kick_signal().
+ */
+enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct bus *pio, const struct bus *mmio,
+		       int *error);
+
+/* Has vcpu_run() on @thread return VCPU_KICKED, now or as soon as it is called. */
+void vcpu_kick(struct vcpu *vcpu, unsigned long thread);
+
+/* Sets the process up for kicks (a signal that does nothing but interrupt); call once before threads. */
+int vcpu_kick_signal(void);
+
+#endif

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/kvm/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "vmm/util/log.h"
+
+/* KVM counts a slot's pages in 31 bits; larger regions are given in pieces of this many bytes. */
+#define SLOT_SIZE_MAX (1ULL << 42)
+
+static const struct {
+	int capability;
+	const char *name;
+} needed[] = {
+	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+	{KVM_CAP_SYNC_MMU, "KVM_CAP_SYNC_MMU"}, /* without it a discarded page stays with the guest */
+	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+	{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
+	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+};
+
+int vm_capability(const struct vm *vm, int capability)
+{
+	int fd = vm->fd >= 0 ? vm->fd : vm->kvm;
+	int answer = ioctl(fd, KVM_CHECK_EXTENSION, capability);
+	return answer < 0 ? 0 : answer;
+}
+
+static int open_kvm(void)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+
+	int error = errno;
+	switch (error) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		log_error("there is no KVM here (/dev/kvm: %s): load kvm_intel or kvm_amd, or switch "
+			  "virtualisation on in the firmware",
+			  strerror(error));
+		break;
+	case EACCES:
+	case EPERM:
+		log_error("no permission to open /dev/kvm: add yourself to its group "
+			  "(usermod -aG kvm USER) and log in again");
+		break;
+	default:
+		log_error("cannot open /dev/kvm: %s", strerror(error));
+	}
+	return -error;
+}
+
+static int check_kvm(const struct vm *vm)
+{
+	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION) {
+		log_error("/dev/kvm does not speak KVM's API version %d (it says %d): "
+			  "ebb needs Linux 4.20 or newer",
+			  KVM_API_VERSION, version);
+		return -ENOTSUP;
+	}
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		if (vm_capability(vm, needed[i].capability) == 0) {
+			log_error("this host's KVM lacks %s, which ebb needs: use a newer kernel",
+				  needed[i].name);
+			return -ENOTSUP;
+		}
+	}
+	return 0;
+}
+
+int vm_init(struct vm *vm)
+{
+	*vm = (struct vm){.kvm = -1, .fd = -1};
+
+	int fd = open_kvm();
+	if (fd < 0)
+		return fd;
+	vm->kvm = fd;
+
+	int error = check_kvm(vm);
+	if (error)
+		goto out;
+
+	/* A machine that is asked for while signals arrive is refused with EINTR. */
+	do
+		vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, 0UL);
+	while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0) {
+		error = -errno;
+		log_error("KVM cannot make a virtual machine: %s", strerror(-error));
+		goto out;
+	}
+
+	int size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (size < (int)sizeof(struct kvm_run)) {
+		error = -ENOTSUP;
+		log_error("KVM's vCPU area is too small (%d bytes): use a newer kernel", size);
+		goto out;
+	}
+	vm->run_size = size;
+
+	/* Where KVM_CAP_MAX_VCPUS is unknown, the recommended number is the limit, and 4 its default. */
+	int cpus = vm_capability(vm, KVM_CAP_MAX_VCPUS);
+	if (cpus == 0)
+		cpus = vm_capability(vm, KVM_CAP_NR_VCPUS);
+	vm->cpus_max = cpus ? cpus : 4;
+out:
+	if (error)
+		vm_release(vm);
+	return error;
+}
+
+void vm_release(struct vm *vm)
+{
+	if (vm->fd >= 0)
+		close(vm->fd);
+	if (vm->kvm >= 0)
+		close(vm->kvm);
+	vm->fd = vm->kvm = -1;
+}
+
+static int map_slot(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
+{
+	struct kvm_userspace_memory_region slot = {
+		.slot = vm->slots,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)hva,
+	};
+	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0) {
+		int error = errno;
+		log_error("KVM does not take %llu MiB of guest memory at %#llx: %s",
+			  (unsigned long long)size >> 20, (unsigned long long)gpa, strerror(error));
+		return -error;
+	}
+	vm->slots++;
+	return 0;
+}
+
+int vm_map_ram(struct vm *vm, const struct ram *ram)
+{
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		const struct ram_region *region = &ram->region[i];
+		for (uint64_t done = 0; done < region->size;) {
+			uint64_t size = region->size - done;
+			if (size > SLOT_SIZE_MAX)
+				size = SLOT_SIZE_MAX;
+			int error = map_slot(vm, region->gpa + done, size, region->hva + done);
+			if (error)
+				return error;
+			done += size;
+		}
+	}
+	return 0;
+}
+
+int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, int fd)
+{
+	struct kvm_ioeventfd event = {.addr = gpa, .len = len, .fd = fd};
+	if (ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0) {
+		int error = errno;
+		log_error("KVM cannot watch a device's doorbell: %s", strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+int vm_irqfd(struct vm *vm, unsigned int gsi, int fd)
+{
+	struct kvm_irqfd irq = {.fd = fd, .gsi = gsi};
+	if (ioctl(vm->fd, KVM_IRQFD, &irq) < 0) {
+		int error = errno;
+		log_error("KVM cannot wire up interrupt %u: %s", gsi, strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+int vm_irq_line(const struct vm *vm, unsigned int gsi, int level)
+{
+	struct kvm_irq_level line = {.irq = gsi, .level = level};
+	return ioctl(vm->fd, KVM_IRQ_LINE, &line) < 0 ? -errno : 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtual machine of KVM's: its file descriptors, memory slots and eventfds.
+ * Source: Documentation/virt/kvm/api.rst. With vcpu.c and arch/, the only place of KVM's ioctls.
+ *
+ * Thread: main, but for vm_irq_line(), which is for any.
+ */
+#ifndef EBB_KVM_VM_H
+#define EBB_KVM_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/mem/ram.h"
+
+struct vm {
+	int kvm; /* /dev/kvm */
+	int fd;
+	size_t run_size;       /* bytes of a vCPU's shared page(s) */
+	unsigned int cpus_max; /* vCPUs that KVM allows */
+	unsigned int slots;    /* memory slots in use */
+};
+
+/*
+ * Opens /dev/kvm, checks that it can do what ebb needs, makes the machine.
+ * Returns 0, or -errno having said what is missing.
+ */
+int vm_init(struct vm *vm);
+void vm_release(struct vm *vm);
+
+/* KVM_CHECK_EXTENSION: 0 where KVM does not know @capability, else what it answers. */
+int vm_capability(const struct vm *vm, int capability);
+
+/* Gives all of @ram to the guest. @ram outlives the machine. */
+int vm_map_ram(struct vm *vm, const struct ram *ram);
+
+/* A guest's write of @len bytes at @gpa adds 1 to the eventfd @fd and does not leave the kernel. */
+int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, int fd);
+
+/* A write to the eventfd @fd raises an edge on interrupt @gsi. */
+int vm_irqfd(struct vm *vm, unsigned int gsi, int fd);
+
+/* Sets the level of interrupt line @gsi. */
+int vm_irq_line(const struct vm *vm, unsigned int gsi, int level);
+
+#endif

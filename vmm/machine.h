@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine: owns everything a guest consists of, builds it in one visible order (the table in
+ * machine.c), runs it, tears it down in reverse. Several can live in one process.
+ *
+ * Threads: main calls all that is declared here and serves machine->loop; each vCPU has a thread;
+ * each virtio device has a worker.
+ */
+#ifndef EBB_MACHINE_H
+#define EBB_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "devices/serial/serial.h"
+#include "devices/virtio-balloon/balloon.h"
+#include "vmm/arch/arch.h"
+#include "vmm/bus.h"
+#include "vmm/config.h"
+#include "vmm/console.h"
+#include "vmm/control/runtime.h"
+#include "vmm/kvm/vcpu.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/loop.h"
+#include "vmm/mem/ram.h"
+#include "vmm/slot.h"
+
+/* Why the machine stopped. The first reason counts. */
+enum machine_end {
+	MACHINE_RUNS,
+	MACHINE_POWEROFF, /* the guest powered off */
+	MACHINE_RESET,	  /* the guest rebooted */
+	MACHINE_STOPPED,  /* a person did it: a signal, the terminal's end, the escape key */
+	MACHINE_PANIC,	  /* the guest's kernel panicked and said so */
+	MACHINE_CRASHED,  /* a vCPU could not go on */
+};
+
+struct machine_cpu {
+	struct machine *machine;
+	struct vcpu vcpu;
+	pthread_t thread;
+	bool started;
+	enum vcpu_end end; /* once the thread has ended */
+	int error;	   /* errno, for VCPU_ERROR */
+};
+
+struct machine {
+	const struct vm_config *config;
+	unsigned int built; /* stages of the table that are done */
+	_Atomic enum machine_end end;
+
+	struct runtime_name name;
+	struct vm vm;
+	struct ram ram;
+	struct bus pio, mmio;
+	struct loop loop;
+	struct loop_source signals;
+	struct console console;
+	struct serial_host serial_host;
+	struct serial serial;
+	struct arch_platform_host platform_host;
+	struct slot balloon_slot;
+	struct balloon balloon;
+	struct arch_entry entry;
+	struct machine_cpu *cpu; /* config->cpus of them */
+};
+
+/* @config outlives the machine. Returns 0, or -errno having said why, with nothing left behind. */
+int machine_init(struct machine *machine, const struct vm_config *config);
+void machine_release(struct machine *machine);
+
+/* Runs the guest to its end. Returns why it ended (not MACHINE_RUNS), having said what went wrong. */
+enum machine_end machine_run(struct machine *machine);
+
+#endif

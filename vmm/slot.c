@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/slot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vmm/mem/discard.h"
+#include "vmm/util/log.h"
+
+static void ring(int eventfd)
+{
+	uint64_t one = 1;
+	/* Fails only when the counter is full, and then the other side is awake anyway. */
+	ssize_t ignored = write(eventfd, &one, sizeof(one));
+	(void)ignored;
+}
+
+static void slot_interrupt(void *ctx)
+{
+	struct slot *slot = ctx;
+	ring(slot->interrupt);
+}
+
+static void slot_defer(void *ctx)
+{
+	struct slot *slot = ctx;
+	ring(slot->doorbell.fd);
+}
+
+static size_t slot_discard(void *ctx, const struct gpa_range *range, size_t n,
+			   struct discard_step *step, struct discard_result *result)
+{
+	struct slot *slot = ctx;
+	return ram_discard(slot->host.ram, range, n, step, result);
+}
+
+static void doorbell_rang(void *ctx)
+{
+	struct slot *slot = ctx;
+	uint64_t rings;
+	/* However often it rang, one look at the queues answers it. */
+	if (read(slot->doorbell.fd, &rings, sizeof(rings)) == sizeof(rings))
+		virtio_mmio_work(&slot->mmio);
+}
+
+static void slot_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	struct slot *slot = ctx;
+	virtio_mmio_read(&slot->mmio, offset, data, len);
+}
+
+static void slot_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	struct slot *slot = ctx;
+	virtio_mmio_write(&slot->mmio, offset, data, len);
+}
+
+int slot_init(struct slot *slot, unsigned int index, const struct ram *ram)
+{
+	*slot = (struct slot){
+		.place =
+			{
+				.base = arch_map.virtio_base + (uint64_t)index * VIRTIO_MMIO_SIZE,
+				.size = VIRTIO_MMIO_SIZE,
+				.gsi = arch_map.virtio_gsi + index,
+			},
+		.host =
+			{
+				.ctx = slot,
+				.ram = ram,
+				.interrupt = slot_interrupt,
+				.defer = slot_defer,
+				.discard = slot_discard,
+			},
+		.doorbell = {.fd = -1, .ready = doorbell_rang, .ctx = slot},
+		.interrupt = -1,
+	};
+	int error = worker_init(&slot->worker);
+	if (error)
+		return error;
+	slot->doorbell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	slot->interrupt = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (slot->doorbell.fd < 0 || slot->interrupt < 0) {
+		error = -errno;
+		log_error("cannot make an eventfd: %s", strerror(-error));
+		slot_release(slot);
+	}
+	return error;
+}
+
+int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, struct bus *mmio)
+{
+	const struct bus_range range = {slot->place.base, slot->place.size, slot, slot_read,
+					slot_write};
+
+	int error = virtio_mmio_init(&slot->mmio, dev);
+	if (error)
+		return error;
+	slot->attached = true;
+	error = bus_add(mmio, &range);
+	if (!error)
+		error = vm_ioeventfd(vm, slot->place.base + VIRTIO_MMIO_QUEUE_NOTIFY, 4,
+				     slot->doorbell.fd);
+	if (!error)
+		error = vm_irqfd(vm, slot->place.gsi, slot->interrupt);
+	if (!error)
+		error = loop_add(&slot->worker.loop, &slot->doorbell);
+	if (!error)
+		error = worker_start(&slot->worker, dev->ops->name);
+	return error;
+}
+
+void slot_release(struct slot *slot)
+{
+	worker_release(&slot->worker);
+	if (slot->attached)
+		virtio_mmio_release(&slot->mmio);
+	if (slot->interrupt >= 0)
+		close(slot->interrupt);
+	if (slot->doorbell.fd >= 0)
+		close(slot->doorbell.fd);
+	slot->attached = false;
+	slot->interrupt = slot->doorbell.fd = -1;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A slot of the machine that holds one virtio-mmio device: its address range on the bus, its
+ * doorbell (an ioeventfd, so that a notification does not leave the kernel on the vCPU's side), its
+ * interrupt (an irqfd), and its worker, on which the doorbell is answered.
+ *
+ * Thread: main, but for what slot->host offers the device.
+ */
+#ifndef EBB_SLOT_H
+#define EBB_SLOT_H
+
+#include "devices/virtio/mmio.h"
+#include "vmm/arch/arch.h"
+#include "vmm/bus.h"
+#include "vmm/kvm/vm.h"
+#include "vmm/mem/ram.h"
+#include "vmm/worker.h"
+
+struct slot {
+	struct arch_device place;
+	struct virtio_host host; /* for the device's init */
+	struct virtio_mmio mmio;
+	struct worker worker;
+	struct loop_source doorbell;
+	int interrupt; /* eventfd */
+	bool attached;
+};
+
+/* The slot's place by its @index, and the host side for its device. Returns 0 or -errno. */
+int slot_init(struct slot *slot, unsigned int index, const struct ram *ram);
+void slot_release(struct slot *slot);
+
+/* Puts @dev, which was made with &slot->host, in. Returns 0 or -errno having said why. */
+int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, struct bus *mmio);
+
+#endif

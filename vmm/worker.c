@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/worker.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/util/log.h"
+
+/* The deepest that a vCPU's or a worker's thread goes is a chain's snapshot and the C library. */
+#define STACK_SIZE (256 * 1024)
+
+int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *ctx)
+{
+	pthread_attr_t attributes;
+	int error = pthread_attr_init(&attributes);
+	if (!error)
+		error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	if (!error)
+		error = pthread_create(thread, &attributes, run, ctx);
+	if (error) {
+		log_error("cannot start the thread %s: %s", name, strerror(error));
+		return -error;
+	}
+	pthread_attr_destroy(&attributes);
+	pthread_setname_np(*thread, name);
+	return 0;
+}
+
+int worker_init(struct worker *worker)
+{
+	worker->started = false;
+	return loop_init(&worker->loop);
+}
+
+static void *worker_main(void *ctx)
+{
+	struct worker *worker = ctx;
+	int error = loop_run(&worker->loop);
+	if (error)
+		log_error("a device's worker stopped: %s", strerror(-error));
+	return NULL;
+}
+
+int worker_start(struct worker *worker, const char *name)
+{
+	int error = worker_thread(&worker->thread, name, worker_main, worker);
+	worker->started = error == 0;
+	return error;
+}
+
+void worker_release(struct worker *worker)
+{
+	if (worker->started) {
+		loop_stop(&worker->loop);
+		pthread_join(worker->thread, NULL);
+	}
+	worker->started = false;
+	loop_release(&worker->loop);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thread with a loop of its own, for what may take its time: a device's worker, where memory is
+ * discarded. It sleeps until one of its sources is ready.
+ *
+ * Thread: main; sources are called on the worker's thread.
+ */
+#ifndef EBB_WORKER_H
+#define EBB_WORKER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "vmm/loop.h"
+
+struct worker {
+	struct loop loop; /* sources may be added before and after the start */
+	pthread_t thread;
+	bool started;
+};
+
+/* @name is the thread's, as ps shows it (at most 15 bytes). Return 0 or -errno having said why. */
+int worker_init(struct worker *worker);
+int worker_start(struct worker *worker, const char *name);
+
+/* Waits for the source that is being served, then ends the thread. */
+void worker_release(struct worker *worker);
+
+/* pthread_create() for all of ebb: a small stack, a name, and no signals but vCPU kicks. */
+int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *ctx);
+
+#endif
