@@ -1,0 +1,198 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""supervise.py TIMEOUT CONSOLE STDIN QEMU ARGUMENTS…
+
+Starts QEMU with the emulated host in it, carries the command's streams, and ends as the command ended.
+Called by tests/host/run. TIMEOUT is in seconds (0: none), CONSOLE a file for the host's console or empty,
+STDIN is 1 to pass our standard input on.
+
+Each stream is a socket pair, one end of which QEMU holds as the back end of a virtio-serial port: 1 brings
+the result, 2 is stdout, 3 stderr, 4 stdin. The result is one line: exit status, bytes sent to stdout, bytes
+sent to stderr. What was written to a port may still be under way when the result arrives, so a stream has
+ended when that many bytes came through it. Nothing is kept in files: when this process dies, everything is gone.
+"""
+
+import collections
+import errno
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+FAILED = 125  # the tool failed, not the command (as env, docker and others have it)
+TIMED_OUT = 124  # as timeout(1) has it
+CHUNK = 1 << 16
+
+
+class Stopped(Exception):
+    """A signal told us to stop."""
+
+
+class Stream(threading.Thread):
+    """Copies from a socket to a file descriptor, and counts."""
+
+    def __init__(self, name, fd, kill):
+        super().__init__(daemon=True)
+        self.ours, self.qemus = socket.socketpair()
+        self.name, self.fd, self.kill = name, fd, kill
+        self.changed = threading.Condition()
+        self.count, self.error = 0, None
+
+    def run(self):
+        while data := self.ours.recv(CHUNK):
+            try:
+                self.write(data)
+            except OSError as e:
+                self.error = e
+                self.kill()
+                return
+            with self.changed:
+                self.count += len(data)
+                self.changed.notify()
+
+    def write(self, data):
+        while data:
+            try:
+                data = data[os.write(self.fd, data):]
+            except BlockingIOError:  # whoever gave us this descriptor made it so
+                time.sleep(0.01)
+
+    def wait_for(self, count, still_alive):
+        with self.changed:
+            while self.count < count and self.error is None and still_alive():
+                self.changed.wait(0.2)
+
+
+class Console(threading.Thread):
+    """Keeps the end of what the host's kernel says, in case it dies."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.ours, self.qemus = socket.socketpair()
+        self.file = open(path, "wb", buffering=0) if path else None
+        self.tail = collections.deque(maxlen=40)
+
+    def run(self):
+        with self.ours.makefile("rb") as lines:
+            for line in lines:
+                self.tail.append(line.rstrip().decode(errors="replace"))
+                if self.file:
+                    self.file.write(line)
+
+
+def feed(sock):
+    """Copies our stdin to the port, then closes it: that is the end of file over there."""
+    try:
+        while data := os.read(0, CHUNK):
+            sock.sendall(data)
+    except OSError as e:
+        if e.errno not in (errno.EPIPE, errno.ECONNRESET):
+            say(f"cannot read stdin: {e.strerror}")
+    sock.close()
+
+
+def say(text):
+    print(f"tests/host/run: {text}", file=sys.stderr, flush=True)
+
+
+def port(number, sock):
+    return ["-chardev", f"socket,id=p{number},fd={sock.fileno()}",
+            "-device", f"virtserialport,bus=ports.0,nr={number},chardev=p{number},name=ebb.{number}"]
+
+
+def stop(number, _frame):
+    raise Stopped(number)
+
+
+def read_result(sock, deadline):
+    """Returns the line of the result port, without its end if the host died before that."""
+    line = b""
+    while not line.endswith(b"\n"):
+        if deadline:
+            sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        data = sock.recv(CHUNK)
+        if not data:
+            break
+        line += data
+    return line
+
+
+def main():
+    timeout, console_path, want_stdin = float(sys.argv[1]), sys.argv[2], sys.argv[3] == "1"
+    deadline = time.monotonic() + timeout if timeout else None
+    qemu = None
+
+    def kill():
+        if qemu:
+            qemu.kill()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, stop)
+    # 9p holds a descriptor for every file in use.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    result, qemus_result = socket.socketpair()
+    feeder, qemus_feeder = socket.socketpair()
+    out, err = Stream("stdout", 1, kill), Stream("stderr", 2, kill)
+    console = Console(console_path)
+    passed = [qemus_result, out.qemus, err.qemus, qemus_feeder, console.qemus]
+    args = sys.argv[4:] + ["-chardev", f"socket,id=console,fd={console.qemus.fileno()}", "-serial", "chardev:console",
+                           "-device", "virtio-serial-pci,id=ports"]
+    for number, sock in enumerate(passed[:4], 1):
+        args += port(number, sock)
+    for sock in passed:
+        sock.set_inheritable(True)
+
+    try:
+        # A group of its own: Ctrl-C reaches us alone. setpriv: it must not outlive us, however we end.
+        qemu = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--"] + args, close_fds=False,
+                                stdin=subprocess.DEVNULL, stdout=2, start_new_session=True)
+        for sock in passed:
+            sock.close()
+        for thread in (out, err, console):
+            thread.start()
+        if want_stdin:
+            threading.Thread(target=feed, args=(feeder,), daemon=True).start()
+
+        line = read_result(result, deadline)
+        if line.endswith(b"\n"):
+            status, out_bytes, err_bytes = (int(n) for n in line.split())
+            for stream, count in ((out, out_bytes), (err, err_bytes)):
+                stream.wait_for(count, lambda: qemu.poll() is None)
+            if out.count == out_bytes and err.count == err_bytes:
+                return status
+        broken = next((s for s in (out, err) if s.error), None)
+        if broken:
+            if broken.error.errno == errno.EPIPE:
+                return 128 + signal.SIGPIPE
+            say(f"cannot write to {broken.name}: {broken.error.strerror}")
+            return FAILED
+        qemu.wait()
+        console.join(1)
+        for text in console.tail:
+            print("  host: " + text, file=sys.stderr)
+        say("the emulated host died before the command ended"
+            + (", the end of its console is above" if console.tail else f" (QEMU's status {qemu.returncode})"))
+        return FAILED
+    except socket.timeout:
+        for text in console.tail:
+            print("  host: " + text, file=sys.stderr)
+        say(f"stopped: still running after {timeout:g} s")
+        return TIMED_OUT
+    except Stopped as e:
+        return 128 + e.args[0]
+    finally:
+        kill()
+        if qemu:
+            qemu.wait()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # the threads may be blocked in a write or read that never ends
