@@ -43,9 +43,10 @@ struct virtio_device_ops {
 	void (*reset)(struct virtio_device *dev);
 	/*
 	 * Serves a ready queue that may have new chains: at most @queue's size of them, fewer where
-	 * each takes long, for a reset waits that long. The transport then interrupts the driver, if
-	 * it wants that for what was pushed. Returns 0; -EAGAIN when there may be more (it is called
-	 * again); -EPROTO when the driver broke the rules (the transport sets DEVICE_NEEDS_RESET).
+	 * each takes long, for a reset waits that long. The transport then interrupts the driver,
+	 * if it wants that for what was pushed. Returns 0; -EAGAIN when there may be more (it is
+	 * called again); -EPROTO when the driver broke the rules (the transport sets
+	 * DEVICE_NEEDS_RESET).
 	 */
 	int (*work)(struct virtio_device *dev, unsigned int queue);
 	/* The configuration space: any offset and length, what lies beyond it reads as 0. */

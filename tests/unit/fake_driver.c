@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/fake_driver.h"
+
+#include <check.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <string.h>
+
+static void host_interrupt(void *ctx)
+{
+	struct fake_driver *driver = ctx;
+	atomic_fetch_add(&driver->interrupts, 1);
+}
+
+static void host_defer(void *ctx)
+{
+	struct fake_driver *driver = ctx;
+	atomic_fetch_add(&driver->deferred, 1);
+}
+
+static size_t host_discard(void *ctx, const struct gpa_range *range, size_t n,
+			   struct discard_step *step, struct discard_result *result)
+{
+	struct fake_driver *driver = ctx;
+	driver->discards++;
+	return ram_discard(&driver->ram, range, n, step, result);
+}
+
+void fake_driver_init(struct fake_driver *driver)
+{
+	const struct gpa_range span[] = {{0, LOW_END}, {HIGH_GPA, HIGH_END - HIGH_GPA}};
+
+	memset(driver, 0, sizeof(*driver));
+	ck_assert_int_eq(ram_init(&driver->ram, span, 2), 0);
+	driver->host = (struct virtio_host){
+		.ctx = driver,
+		.ram = &driver->ram,
+		.interrupt = host_interrupt,
+		.defer = host_defer,
+		.discard = host_discard,
+	};
+}
+
+void fake_driver_plug(struct fake_driver *driver, struct virtio_device *dev)
+{
+	ck_assert_int_eq(virtio_mmio_init(&driver->mmio, dev), 0);
+}
+
+void fake_driver_release(struct fake_driver *driver)
+{
+	if (driver->mmio.dev)
+		virtio_mmio_release(&driver->mmio);
+	ram_release(&driver->ram);
+}
+
+void *fake_driver_at(struct fake_driver *driver, uint64_t gpa, uint64_t len)
+{
+	void *at = ram_at(&driver->ram, gpa, len);
+	ck_assert_ptr_nonnull(at);
+	return at;
+}
+
+uint32_t fake_driver_get(struct fake_driver *driver, uint64_t offset)
+{
+	uint32_t value;
+	virtio_mmio_read(&driver->mmio, offset, &value, sizeof(value));
+	return value;
+}
+
+void fake_driver_set(struct fake_driver *driver, uint64_t offset, uint32_t value)
+{
+	virtio_mmio_write(&driver->mmio, offset, &value, sizeof(value));
+}
+
+uint32_t fake_driver_negotiate(struct fake_driver *driver, uint64_t features)
+{
+	fake_driver_set(driver, VIRTIO_MMIO_STATUS, 0);
+	fake_driver_set(driver, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	fake_driver_set(driver, VIRTIO_MMIO_STATUS,
+			VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+	fake_driver_set(driver, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	fake_driver_set(driver, VIRTIO_MMIO_DRIVER_FEATURES, features >> 32);
+	fake_driver_set(driver, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	fake_driver_set(driver, VIRTIO_MMIO_DRIVER_FEATURES, features);
+	fake_driver_set(driver, VIRTIO_MMIO_STATUS,
+			VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+				VIRTIO_CONFIG_S_FEATURES_OK);
+	return fake_driver_get(driver, VIRTIO_MMIO_STATUS);
+}
+
+void fake_queue_init(struct fake_driver *driver, unsigned int queue, unsigned int size)
+{
+	uint8_t *rings = fake_driver_at(driver, RINGS_GPA + queue * RINGS_SIZE, RINGS_SIZE);
+
+	memset(rings, 0, RINGS_SIZE);
+	driver->queue[queue] = (struct fake_queue){
+		.size = size,
+		.desc = (struct vring_desc *)rings,
+		.avail = (struct vring_avail *)(rings + 16 * KIB),
+		.used = (struct vring_used *)(rings + 32 * KIB),
+	};
+}
+
+void fake_driver_addresses(struct fake_driver *driver, unsigned int queue, unsigned int size)
+{
+	uint64_t gpa = RINGS_GPA + queue * RINGS_SIZE;
+
+	fake_queue_init(driver, queue, size);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_SEL, queue);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_NUM, size);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_DESC_LOW, gpa);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_DESC_HIGH, 0);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_AVAIL_LOW, gpa + 16 * KIB);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_AVAIL_HIGH, 0);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_USED_LOW, gpa + 32 * KIB);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_USED_HIGH, 0);
+}
+
+void fake_driver_queue(struct fake_driver *driver, unsigned int queue, unsigned int size)
+{
+	fake_driver_addresses(driver, queue, size);
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_READY, 1);
+}
+
+void fake_driver_ok(struct fake_driver *driver)
+{
+	uint32_t status = fake_driver_get(driver, VIRTIO_MMIO_STATUS);
+	fake_driver_set(driver, VIRTIO_MMIO_STATUS, status | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+void fake_driver_start(struct fake_driver *driver, uint64_t features, unsigned int queues,
+		       unsigned int size)
+{
+	ck_assert_uint_eq(fake_driver_negotiate(driver, features) & VIRTIO_CONFIG_S_FEATURES_OK,
+			  VIRTIO_CONFIG_S_FEATURES_OK);
+	for (unsigned int i = 0; i < queues; i++)
+		fake_driver_queue(driver, i, size);
+	fake_driver_ok(driver);
+	fake_driver_work(driver);
+}
+
+void fake_queue_desc(struct fake_queue *queue, unsigned int index, uint64_t gpa, uint32_t len,
+		     uint16_t flags, uint16_t next)
+{
+	queue->desc[index] = (struct vring_desc){gpa, len, flags, next};
+}
+
+void fake_queue_publish(struct fake_queue *queue, uint16_t head)
+{
+	uint16_t idx = queue->avail->idx;
+	queue->avail->ring[idx % queue->size] = head;
+	__atomic_store_n(&queue->avail->idx, idx + 1, __ATOMIC_RELEASE);
+}
+
+uint16_t fake_queue_add(struct fake_queue *queue, const struct gpa_range *buffer, unsigned int n,
+			unsigned int readable)
+{
+	uint16_t head = queue->next_desc % queue->size;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint16_t index = queue->next_desc++ % queue->size;
+		uint16_t flags = i + 1 < n ? VRING_DESC_F_NEXT : 0;
+		if (i >= readable)
+			flags |= VRING_DESC_F_WRITE;
+		fake_queue_desc(queue, index, buffer[i].gpa, buffer[i].len, flags,
+				queue->next_desc % queue->size);
+	}
+	fake_queue_publish(queue, head);
+	return head;
+}
+
+bool fake_queue_used(struct fake_queue *queue, struct vring_used_elem *element)
+{
+	if (__atomic_load_n(&queue->used->idx, __ATOMIC_ACQUIRE) == queue->used_seen)
+		return false;
+	*element = queue->used->ring[queue->used_seen++ % queue->size];
+	return true;
+}
+
+void fake_driver_work(struct fake_driver *driver)
+{
+	while (atomic_exchange(&driver->deferred, 0))
+		virtio_mmio_work(&driver->mmio);
+}
+
+void fake_driver_kick(struct fake_driver *driver, unsigned int queue)
+{
+	fake_driver_set(driver, VIRTIO_MMIO_QUEUE_NOTIFY, queue);
+	fake_driver_work(driver);
+}

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <linux/virtio_balloon.h>
+
+#include "devices/virtio-balloon/layout.h"
+
+#define S (1ULL << VIRTIO_BALLOON_F_STATS_VQ)
+#define H (1ULL << VIRTIO_BALLOON_F_FREE_PAGE_HINT)
+#define R (1ULL << VIRTIO_BALLOON_F_REPORTING)
+/* Features that have no queue and must not move any. */
+#define OTHERS                                                                                     \
+	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_BALLOON_F_MUST_TELL_HOST |                    \
+	 1ULL << VIRTIO_BALLOON_F_DEFLATE_ON_OOM | 1ULL << VIRTIO_BALLOON_F_PAGE_POISON)
+
+static const struct {
+	uint64_t features;
+	unsigned int queues;
+	enum balloon_role role[6]; /* of queues 0 to 5 */
+} layouts[] = {
+	{0, 2, {BALLOON_INFLATE, BALLOON_DEFLATE}},
+	{S, 3, {BALLOON_INFLATE, BALLOON_DEFLATE, BALLOON_STATS}},
+	{H, 3, {BALLOON_INFLATE, BALLOON_DEFLATE, BALLOON_HINT}},
+	{R, 3, {BALLOON_INFLATE, BALLOON_DEFLATE, BALLOON_REPORTING}},
+	{S | H, 4, {BALLOON_INFLATE, BALLOON_DEFLATE, BALLOON_STATS, BALLOON_HINT}},
+	{S | R, 4, {BALLOON_INFLATE, BALLOON_DEFLATE, BALLOON_STATS, BALLOON_REPORTING}},
+	{H | R, 4, {BALLOON_INFLATE, BALLOON_DEFLATE, BALLOON_HINT, BALLOON_REPORTING}},
+	{S | H | R,
+	 5,
+	 {BALLOON_INFLATE, BALLOON_DEFLATE, BALLOON_STATS, BALLOON_HINT, BALLOON_REPORTING}},
+};
+
+START_TEST(numbers_are_dense)
+{
+	const uint64_t features = layouts[_i].features;
+
+	ck_assert_uint_eq(balloon_queues(features), layouts[_i].queues);
+	ck_assert_uint_eq(balloon_queues(features | OTHERS), layouts[_i].queues);
+	for (unsigned int queue = 0; queue < 6; queue++) {
+		ck_assert_int_eq(balloon_role(features, queue), layouts[_i].role[queue]);
+		ck_assert_int_eq(balloon_role(features | OTHERS, queue), layouts[_i].role[queue]);
+	}
+	ck_assert_int_eq(balloon_role(features, 0xffffffff), BALLOON_NONE);
+}
+END_TEST
+
+Suite *layout_suite(void);
+Suite *layout_suite(void)
+{
+	Suite *suite = suite_create("balloon layout");
+	TCase *tcase = tcase_create("layout");
+	tcase_add_loop_test(tcase, numbers_are_dense, 0, sizeof(layouts) / sizeof(layouts[0]));
+	suite_add_tcase(suite, tcase);
+	return suite;
+}

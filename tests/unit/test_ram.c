@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "vmm/mem/ram.h"
+
+#define P   4096ULL
+#define MIB (1ULL << 20)
+#define TOP UINT64_MAX
+
+/* Two regions with a hole; the second does not start on a huge page's boundary. */
+#define A     MIB
+#define A_END (A + 4 * MIB)
+#define B     (16 * MIB + 3 * P)
+#define B_END (B + 8 * P)
+
+static struct ram ram;
+
+static void ram_setup(void)
+{
+	const struct gpa_range span[] = {{A, A_END - A}, {B, B_END - B}};
+	ck_assert_int_eq(ram_init(&ram, span, 2), 0);
+}
+
+static void ram_teardown(void)
+{
+	ram_release(&ram);
+}
+
+static const struct {
+	const char *name;
+	uint64_t gpa, len;
+	int region; /* that it is in, or -1 */
+} accesses[] = {
+	{"first byte", A, 1, 0},
+	{"last byte", A_END - 1, 1, 0},
+	{"a whole region", A, A_END - A, 0},
+	{"first of the second", B, 1, 1},
+	{"the whole second", B, B_END - B, 1},
+	{"nothing", A, 0, -1},
+	{"nothing, outside", 0, 0, -1},
+	{"one too long", A, A_END - A + 1, -1},
+	{"before", A - 1, 1, -1},
+	{"from before", A - 1, 2, -1},
+	{"at the end", A_END, 1, -1},
+	{"past the end", A_END - 1, 2, -1},
+	{"across the hole", A_END - 1, B - A_END + 2, -1},
+	{"in the hole", A_END + P, P, -1},
+	{"behind all", B_END, 1, -1},
+	{"as long as can be", A, TOP, -1},
+	{"wraps to where it starts", A, TOP - 1, -1},
+	{"wraps into RAM", TOP, A + 2, -1},
+	{"the top", TOP, 1, -1},
+	{"gpa 0", 0, 1, -1},
+};
+
+START_TEST(access_is_checked)
+{
+	void *at = ram_at(&ram, accesses[_i].gpa, accesses[_i].len);
+	if (accesses[_i].region < 0) {
+		ck_assert_msg(!at, "%s", accesses[_i].name);
+	} else {
+		const struct ram_region *region = &ram.region[accesses[_i].region];
+		ck_assert_ptr_eq(at, region->hva + (accesses[_i].gpa - region->gpa));
+	}
+}
+END_TEST
+
+START_TEST(copies_are_whole_or_not_at_all)
+{
+	char data[8] = "ebbtide";
+	char back[8] = "-------";
+
+	ck_assert_int_eq(ram_write(&ram, A_END - 8, data, 8), 0);
+	ck_assert_int_eq(ram_write(&ram, A_END - 7, "XXXXXXXX", 8), -EFAULT);
+	ck_assert_int_eq(ram_read(&ram, A_END - 7, back, 8), -EFAULT);
+	ck_assert_str_eq(back, "-------");
+	ck_assert_int_eq(ram_read(&ram, A_END - 8, back, 8), 0);
+	ck_assert_str_eq(back, "ebbtide");
+	ck_assert_int_eq(ram_read(&ram, A, back, 0), -EFAULT);
+}
+END_TEST
+
+START_TEST(it_lies_as_huge_pages_need_it)
+{
+	ck_assert_uint_eq(ram_size(&ram), (A_END - A) + (B_END - B));
+	ck_assert_uint_eq(ram.page_size, sysconf(_SC_PAGESIZE));
+	for (unsigned int i = 0; i < ram.regions; i++)
+		ck_assert_uint_eq((uintptr_t)ram.region[i].hva % (2 * MIB),
+				  ram.region[i].gpa % (2 * MIB));
+}
+END_TEST
+
+/* The kernel says without a crash whether it can read a byte. */
+static bool readable(const void *at)
+{
+	int end[2];
+	ck_assert_int_eq(pipe(end), 0);
+	bool ok = write(end[1], at, 1) == 1;
+	ck_assert(ok || errno == EFAULT);
+	close(end[0]);
+	close(end[1]);
+	return ok;
+}
+
+START_TEST(it_is_guarded)
+{
+	for (unsigned int i = 0; i < ram.regions; i++) {
+		const uint8_t *start = ram.region[i].hva;
+		const uint8_t *end = start + ram.region[i].size;
+		ck_assert(readable(start) && readable(end - 1));
+		ck_assert(!readable(start - 1) && !readable(start - 2 * MIB));
+		ck_assert(!readable(end) && !readable(end + 2 * MIB - 1));
+	}
+}
+END_TEST
+
+START_TEST(it_costs_nothing_until_touched_and_is_not_dumped)
+{
+	char line[256], flags[256] = "";
+	unsigned long from, to, rss = ~0ul;
+	bool here = false;
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+
+	ck_assert_ptr_nonnull(smaps);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			here = from == (uintptr_t)ram.region[0].hva;
+		if (here && sscanf(line, "Rss: %lu", &rss) == 1)
+			continue;
+		if (here && strncmp(line, "VmFlags:", 8) == 0)
+			strcpy(flags, line);
+	}
+	fclose(smaps);
+	ck_assert_uint_eq(rss, 0);
+	ck_assert_msg(strstr(flags, " nr") != NULL, "not MAP_NORESERVE: %s", flags);
+	ck_assert_msg(strstr(flags, " dd") != NULL, "in core dumps: %s", flags);
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
+		ck_assert_msg(strstr(flags, " hg") != NULL, "no huge pages: %s", flags);
+}
+END_TEST
+
+/* --- what is refused, and what is said ------------------------------------------------------- */
+
+/* Runs ram_init() and returns what it wrote to standard error. */
+static const char *init_says(const struct gpa_range *span, unsigned int spans, int expected)
+{
+	static char said[1024];
+	struct ram refused;
+	int saved = dup(STDERR_FILENO);
+	int file = memfd_create("stderr", 0);
+
+	dup2(file, STDERR_FILENO);
+	int error = ram_init(&refused, span, spans);
+	dup2(saved, STDERR_FILENO);
+	ssize_t length = pread(file, said, sizeof(said) - 1, 0);
+	said[length < 0 ? 0 : length] = '\0';
+	close(file);
+	close(saved);
+	ck_assert_int_eq(error, expected);
+	return said;
+}
+
+static const struct {
+	unsigned int n;
+	struct gpa_range span[RAM_REGIONS_MAX + 1];
+} refused[] = {
+	{0, {{0, P}}},						       /* none */
+	{5, {{0, P}, {2 * P, P}, {4 * P, P}, {6 * P, P}, {8 * P, P}}}, /* too many */
+	{1, {{0, 0}}},						       /* empty */
+	{1, {{0, P + 1}}},					       /* not whole pages */
+	{1, {{1, P}}},						       /* not on a page */
+	{2, {{0, P}, {P, P}}},					       /* adjacent */
+	{2, {{0, 2 * P}, {P, P}}},				       /* overlapping */
+	{2, {{2 * P, P}, {0, P}}},				       /* not ascending */
+	{1, {{TOP - P + 1, 2 * P}}},				       /* wraps */
+	{1, {{1ULL << 56, P}}}, /* no such address anywhere */
+	{1, {{P, 1ULL << 56}}},
+};
+
+START_TEST(bad_spans)
+{
+	const char *said = init_says(refused[_i].span, refused[_i].n, -EINVAL);
+	ck_assert_str_eq(said, "ebb: guest RAM must be 1 to 4 whole-page stretches, ascending and "
+			       "apart\n");
+}
+END_TEST
+
+START_TEST(more_than_the_address_space)
+{
+	const struct gpa_range span = {0, 1ULL << 55};
+	const char *said = init_says(&span, 1, -ENOMEM);
+	ck_assert_msg(strstr(said, "address space is too small") != NULL, "%s", said);
+}
+END_TEST
+
+static void limit(int resource, rlim_t bytes)
+{
+	struct rlimit limit;
+	ck_assert_int_eq(getrlimit(resource, &limit), 0);
+	limit.rlim_cur = bytes;
+	ck_assert_int_eq(setrlimit(resource, &limit), 0);
+}
+
+START_TEST(limits_are_named)
+{
+	const struct gpa_range span = {0, 64 * MIB};
+
+	limit(RLIMIT_AS, 32 * MIB);
+	const char *said = init_says(&span, 1, -ENOMEM);
+	limit(RLIMIT_AS, RLIM_INFINITY);
+	ck_assert_msg(strstr(said, "64 MiB") && strstr(said, "RLIMIT_AS"), "%s", said);
+
+	limit(RLIMIT_DATA, 32 * MIB);
+	said = init_says(&span, 1, -ENOMEM);
+	limit(RLIMIT_DATA, RLIM_INFINITY);
+	ck_assert_msg(strstr(said, "64 MiB") && strstr(said, "RLIMIT_DATA"), "%s", said);
+}
+END_TEST
+
+Suite *ram_suite(void);
+Suite *ram_suite(void)
+{
+	Suite *suite = suite_create("ram");
+	TCase *tcase = tcase_create("mapped");
+	tcase_add_checked_fixture(tcase, ram_setup, ram_teardown);
+	tcase_add_loop_test(tcase, access_is_checked, 0, sizeof(accesses) / sizeof(accesses[0]));
+	tcase_add_test(tcase, copies_are_whole_or_not_at_all);
+	tcase_add_test(tcase, it_lies_as_huge_pages_need_it);
+	tcase_add_test(tcase, it_is_guarded);
+	tcase_add_test(tcase, it_costs_nothing_until_touched_and_is_not_dumped);
+	suite_add_tcase(suite, tcase);
+
+	tcase = tcase_create("refused");
+	tcase_add_loop_test(tcase, bad_spans, 0, sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(tcase, more_than_the_address_space);
+	tcase_add_test(tcase, limits_are_named);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
