@@ -40,13 +40,13 @@ static const struct option {
 	{OPTION_INITRD, 'i', "initrd", "FILE", "the guest's initial RAM disk"},
 	{OPTION_PARAMS, 'p', "params", "STRING", "more parameters for the guest's kernel"},
 	{OPTION_MEM, 'm', "mem", "SIZE",
-	 "the guest's memory: a number and one of B K M G T P (alone: MiB)\n"
-	 "[64M for each CPU and for three more]"},
+	 "the guest's memory: a number and one of\n"
+	 "B K M G T P, alone MiB [64M * (CPUs + 3)]"},
 	{OPTION_CPUS, 'c', "cpus", "N", "the guest's CPUs [1]"},
 	{OPTION_NAME, 0, "name", "NAME", "the guest's name on this machine [guest-PID]"},
 	{OPTION_BALLOON, 0, "balloon", NULL, "give the guest a memory balloon"},
 	{OPTION_FREE_PAGE_REPORTING, 0, "free-page-reporting", NULL,
-	 "take back memory as the guest frees it (with --balloon)"},
+	 "take memory back as the guest frees it\n(implies --balloon)"},
 	{OPTION_CONSOLE, 0, "console", "KIND", "the guest's console: serial [serial]"},
 	{OPTION_DEBUG, 0, "debug", NULL, "say what is being done"},
 	{OPTION_HELP, 'h', "help", NULL, "this text"},

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/config.h"
+
+#define WORDS_MAX    8
+#define MIB	     (UINT64_C(1) << 20)
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+static char error[256];
+
+static enum config_outcome parse(struct vm_config *config, const char *const *words)
+{
+	char *argv[WORDS_MAX + 1];
+	int argc = 0;
+	for (; words[argc]; argc++)
+		argv[argc] = (char *)words[argc];
+	argv[argc] = NULL;
+	error[0] = '\0';
+	return config_parse(config, argc, argv, error, sizeof(error));
+}
+
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	struct vm_config want;
+} good[] = {
+	{{"-k", "K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
+	{{"K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
+	{{"-kK"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
+	{{"--kernel=K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
+	{{"--kernel", "K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
+	{{"--", "-k"}, {.kernel = "-k", .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "-c", "4"}, {.kernel = "K", .cpus = 4, .memory = 448 * MIB}},
+	{{"-c4096", "K"}, {.kernel = "K", .cpus = 4096, .memory = 64 * MIB * 4099}},
+	{{"K", "-i", "I", "-p", "a b=c"},
+	 {.kernel = "K", .initrd = "I", .params = "a b=c", .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "--params=x=y"}, {.kernel = "K", .params = "x=y", .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "-p", "a", "-p", "b"},
+	 {.kernel = "K", .params = "b", .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "-p", "-x"}, {.kernel = "K", .params = "-x", .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "-p", ""}, {.kernel = "K", .params = "", .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "--name", "a.b c"},
+	 {.kernel = "K", .name = "a.b c", .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "--balloon"}, {.kernel = "K", .balloon = true, .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "--free-page-reporting"},
+	 {.kernel = "K",
+	  .balloon = true,
+	  .free_page_reporting = true,
+	  .cpus = 1,
+	  .memory = 256 * MIB}},
+	{{"K", "--console", "serial", "--debug"},
+	 {.kernel = "K", .debug = true, .cpus = 1, .memory = 256 * MIB}},
+	{{"K", "-m512"}, {.kernel = "K", .cpus = 1, .memory = 512 * MIB}},
+	{{"K", "-m", "512M"}, {.kernel = "K", .cpus = 1, .memory = 512 * MIB}},
+	{{"K", "--mem=16777216B"}, {.kernel = "K", .cpus = 1, .memory = 16 * MIB}},
+	{{"K", "--mem=16384k"}, {.kernel = "K", .cpus = 1, .memory = 16 * MIB}},
+	{{"K", "--mem", "2G"}, {.kernel = "K", .cpus = 1, .memory = 2048 * MIB}},
+	{{"K", "--mem", "2g"}, {.kernel = "K", .cpus = 1, .memory = 2048 * MIB}},
+	{{"K", "--mem", "3T"}, {.kernel = "K", .cpus = 1, .memory = 3 * MIB * MIB}},
+	{{"K", "--mem", "1p"}, {.kernel = "K", .cpus = 1, .memory = 1024 * MIB * MIB}},
+	{{"K", "--mem", "1G", "--mem", "2G"}, {.kernel = "K", .cpus = 1, .memory = 2048 * MIB}},
+};
+
+static void same(const char *got, const char *want)
+{
+	ck_assert_pstr_eq(got, want);
+}
+
+START_TEST(test_good)
+{
+	struct vm_config config;
+	const struct vm_config *want = &good[_i].want;
+	enum config_outcome outcome = parse(&config, good[_i].words);
+	ck_assert_msg(outcome == CONFIG_RUN, "%s", error);
+	same(config.kernel, want->kernel);
+	same(config.initrd, want->initrd);
+	same(config.params, want->params ? want->params : "");
+	same(config.name, want->name);
+	ck_assert_uint_eq(config.memory, want->memory);
+	ck_assert_uint_eq(config.cpus, want->cpus);
+	ck_assert_int_eq(config.balloon, want->balloon);
+	ck_assert_int_eq(config.free_page_reporting, want->free_page_reporting);
+	ck_assert_int_eq(config.debug, want->debug);
+}
+END_TEST
+
+#define NAME_64 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+
+/* What is wrong, and what to do. */
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	const char *says[3];
+} bad[] = {
+	{{NULL}, {"no kernel", "-k FILE"}},
+	{{"-m", "1G"}, {"no kernel", "-k FILE"}},
+	{{"-k", ""}, {"kernel", "empty", "name the file"}},
+	{{"K", "-i", ""}, {"initrd", "empty", "name the file"}},
+	{{"K", "L"}, {"two kernels", "\"K\"", "\"L\""}},
+	{{"-k", "K", "-k", "L"}, {"two kernels", "\"K\"", "\"L\""}},
+	{{"K", "--", "-L"}, {"two kernels", "\"-L\""}},
+
+	{{"K", "-m", "0"}, {"memory \"0\"", "too little", "16M"}},
+	{{"K", "-m", "15M"}, {"memory \"15M\"", "too little", "16M"}},
+	{{"K", "-m", "16777215B"}, {"too little", "16M"}},
+	{{"K", "-m", "-1"}, {"memory \"-1\"", "not a size", "512M"}},
+	{{"K", "-m", "+512"}, {"not a size"}},
+	{{"K", "-m", " 512"}, {"not a size"}},
+	{{"K", "-m", ""}, {"memory \"\"", "not a size"}},
+	{{"K", "--mem="}, {"memory \"\"", "not a size"}},
+	{{"K", "-m=512"}, {"memory \"=512\"", "not a size"}},
+	{{"K", "-m", "2X"}, {"memory \"2X\"", "not a size"}},
+	{{"K", "-m", "2GG"}, {"memory \"2GG\"", "not a size"}},
+	{{"K", "-m", "G"}, {"not a size"}},
+	{{"K", "-m", "0x100M"}, {"not a size"}},
+	{{"K", "-m", "1.5G"}, {"not a size"}},
+	{{"K", "-m", "16777217B"}, {"memory \"16777217B\"", "whole number of MiB", "17M"}},
+	{{"K", "-m", "16385P"}, {"more than can be counted", "2G"}},
+	{{"K", "-m", "17592186044416"}, {"more than can be counted"}},
+	{{"K", "-m", "99999999999999999999B"}, {"more than can be counted"}},
+	{{"K", "-m", "99999999999999999999X"}, {"not a size"}},
+
+	{{"K", "-c", "0"}, {"\"0\"", "CPUs", "1 or more"}},
+	{{"K", "-c", "-1"}, {"\"-1\"", "CPUs", "1 or more"}},
+	{{"K", "-c", ""}, {"\"\"", "CPUs"}},
+	{{"K", "-c", "2x"}, {"\"2x\"", "CPUs"}},
+	{{"K", "-c", "4097"}, {"4097", "too many", "4096"}},
+	{{"K", "-c", "4294967297"}, {"too many"}},
+	{{"K", "-c", "99999999999999999999"}, {"too many"}},
+
+	{{"K", "--fre-page-reporting"},
+	 {"unknown option --fre-page-reporting", "did you mean --free-page-reporting?"}},
+	{{"K", "--free-page-report"}, {"did you mean --free-page-reporting?"}},
+	{{"K", "--memory=1G"}, {"unknown option --memory;", "did you mean --mem?"}},
+	{{"K", "--cpu", "1"}, {"unknown option --cpu", "did you mean --cpus?"}},
+	{{"K", "--ballon"}, {"did you mean --balloon?"}},
+	{{"K", "--kenrel=x"}, {"did you mean --kernel?"}},
+	{{"-kernel", "K"}, {"unknown option -kernel", "did you mean --kernel?"}},
+	{{"-mem=1G", "K"}, {"unknown option -mem;", "did you mean --mem?"}},
+	{{"K", "--disk", "x"}, {"unknown option --disk", "ebb run --help"}},
+	{{"K", "--x"}, {"unknown option --x", "ebb run --help"}},
+	{{"K", "-x"}, {"unknown option -x", "ebb run --help"}},
+	{{"K", "-"}, {"two kernels"}},
+	{{"K", "--="}, {"unknown option --", "ebb run --help"}},
+	{{"K", "--dxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}, {"ebb run --help"}},
+
+	{{"K", "-m"}, {"-m needs a value", "-m SIZE"}},
+	{{"K", "--name"}, {"--name needs a value", "--name NAME"}},
+	{{"K", "--debug=1"}, {"--debug takes no value"}},
+	{{"K", "--balloon=512M"}, {"--balloon=512M", "cannot be given a size yet"}},
+	{{"K", "-hx"}, {"--help takes no value"}},
+	{{"K", "--console", "virtio"}, {"unknown console \"virtio\"", "serial"}},
+
+	{{"K", "--name", ""}, {"\"\"", "is empty"}},
+	{{"K", "--name", "a/b"}, {"\"a/b\"", "slash"}},
+	{{"K", "--name", "."}, {"\".\"", "directory"}},
+	{{"K", "--name", ".."}, {"\"..\"", "directory"}},
+	{{"K", "--name", "a\nb"}, {"\"a?b\"", "control character"}},
+	{{"K", "--name", NAME_64 "n"}, {"too long", "64"}},
+};
+
+START_TEST(test_bad)
+{
+	struct vm_config config;
+	ck_assert_int_eq(parse(&config, bad[_i].words), CONFIG_ERROR);
+	for (int i = 0; i < COUNT(bad[_i].says) && bad[_i].says[i]; i++)
+		ck_assert_msg(strstr(error, bad[_i].says[i]), "\"%s\" lacks \"%s\"", error,
+			      bad[_i].says[i]);
+	ck_assert_ptr_null(strchr(error, '\n'));
+}
+END_TEST
+
+START_TEST(test_longest_name)
+{
+	struct vm_config config;
+	const char *const words[] = {"K", "--name", NAME_64, NULL};
+	ck_assert_int_eq(strlen(NAME_64), VM_NAME_MAX);
+	ck_assert_int_eq(parse(&config, words), CONFIG_RUN);
+	ck_assert_str_eq(config.name, NAME_64);
+}
+END_TEST
+
+/* A word of any length leaves the error where it belongs. */
+START_TEST(test_long_words)
+{
+	struct vm_config config;
+	static char word[5000];
+	memset(word, 'a', sizeof(word) - 1);
+	memcpy(word, "--", 2);
+	const char *const words[] = {word, NULL};
+	ck_assert_int_eq(parse(&config, words), CONFIG_ERROR);
+	ck_assert_int_eq(strlen(error), sizeof(error) - 1);
+}
+END_TEST
+
+START_TEST(test_help)
+{
+	struct vm_config config;
+	static const char *const lines[][3] = {{"-h", NULL}, {"K", "--help", NULL}};
+	for (int i = 0; i < COUNT(lines); i++)
+		ck_assert_int_eq(parse(&config, lines[i]), CONFIG_HELP);
+}
+END_TEST
+
+START_TEST(test_usage)
+{
+	static const char *const says[] = {
+		"Usage: ebb run", "-k, --kernel FILE", "-i, --initrd FILE", "-p, --params STRING",
+		"-m, --mem SIZE", "-c, --cpus N",      "    --name NAME",   "--balloon ",
+		"--console KIND", "--debug",	       "-h, --help",	    "--free-page-reporting",
+	};
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	config_usage(out);
+	fclose(out);
+	for (int i = 0; i < COUNT(says); i++)
+		ck_assert_msg(strstr(text, says[i]), "\"%s\" lacks \"%s\"", text, says[i]);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		ck_assert_msg(strlen(line) <= 80, "longer than 80: %s", line);
+	free(text);
+}
+END_TEST
+
+Suite *config_suite(void);
+Suite *config_suite(void)
+{
+	Suite *suite = suite_create("config");
+	TCase *tcase = tcase_create("config");
+	tcase_add_loop_test(tcase, test_good, 0, COUNT(good));
+	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
+	tcase_add_test(tcase, test_longest_name);
+	tcase_add_test(tcase, test_long_words);
+	tcase_add_test(tcase, test_help);
+	tcase_add_test(tcase, test_usage);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}

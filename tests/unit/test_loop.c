@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "vmm/loop.h"
+
+/* An eventfd in a loop, and what its callback is to do. */
+struct event {
+	struct loop *loop;
+	struct loop_source source;
+	unsigned int calls;
+	unsigned int stop_at; /* this call stops the loop */
+	struct event *remove; /* is removed by the first call */
+};
+
+static void on_event(void *ctx)
+{
+	struct event *event = ctx;
+	eventfd_t count;
+	ck_assert_int_eq(eventfd_read(event->source.fd, &count), 0);
+	event->calls++;
+	if (event->remove)
+		loop_remove(event->loop, &event->remove->source);
+	event->remove = NULL;
+	if (event->calls == event->stop_at)
+		loop_stop(event->loop);
+}
+
+/* Every event_init() is raised: it is ready when the loop starts. */
+static void event_init(struct event *event, struct loop *loop, unsigned int stop_at)
+{
+	*event = (struct event){.loop = loop, .stop_at = stop_at};
+	event->source = (struct loop_source){eventfd(1, EFD_NONBLOCK), on_event, event};
+	ck_assert_int_ge(event->source.fd, 0);
+	ck_assert_int_eq(loop_add(loop, &event->source), 0);
+}
+
+START_TEST(test_several)
+{
+	struct loop loop;
+	struct event events[8];
+	unsigned int calls = 0;
+	ck_assert_int_eq(loop_init(&loop), 0);
+	/* The last to be served stops the loop: none of the others is starved until then. */
+	for (int i = 0; i < 8; i++)
+		event_init(&events[i], &loop, i == 7);
+	ck_assert_int_eq(loop_run(&loop), 0);
+	for (int i = 0; i < 8; i++) {
+		calls += events[i].calls;
+		close(events[i].source.fd);
+	}
+	ck_assert_uint_eq(events[7].calls, 1);
+	ck_assert_uint_eq(calls, 8);
+	loop_release(&loop);
+}
+END_TEST
+
+/* Both are ready; whichever comes first removes the other, which must not be called any more. */
+START_TEST(test_remove_another_in_callback)
+{
+	struct loop loop;
+	struct event a, b;
+	ck_assert_int_eq(loop_init(&loop), 0);
+	event_init(&a, &loop, 1);
+	event_init(&b, &loop, 1);
+	a.remove = &b;
+	b.remove = &a;
+	ck_assert_int_eq(loop_run(&loop), 0);
+	ck_assert_uint_eq(a.calls + b.calls, 1);
+	close(a.source.fd);
+	close(b.source.fd);
+	loop_release(&loop);
+}
+END_TEST
+
+static void *stop(void *ctx)
+{
+	loop_stop(ctx);
+	return NULL;
+}
+
+START_TEST(test_remove_itself_and_stop_from_a_thread)
+{
+	struct loop loop;
+	struct event event;
+	pthread_t thread;
+	ck_assert_int_eq(loop_init(&loop), 0);
+	event_init(&event, &loop, 0);
+	event.remove = &event;
+	/* The loop has nothing left to wait for but the stop. */
+	ck_assert_int_eq(pthread_create(&thread, NULL, stop, &loop), 0);
+	ck_assert_int_eq(loop_run(&loop), 0);
+	pthread_join(thread, NULL);
+	ck_assert_uint_le(event.calls, 1);
+	close(event.source.fd);
+	loop_release(&loop);
+}
+END_TEST
+
+START_TEST(test_stopped_before_it_runs)
+{
+	struct loop loop;
+	struct event event;
+	ck_assert_int_eq(loop_init(&loop), 0);
+	event_init(&event, &loop, 0);
+	loop_stop(&loop);
+	ck_assert_int_eq(loop_run(&loop), 0);
+	ck_assert_uint_eq(event.calls, 0);
+	close(event.source.fd);
+	loop_release(&loop);
+}
+END_TEST
+
+static void on_hangup(void *ctx)
+{
+	loop_stop(ctx);
+}
+
+/* A source that hangs up is ready too, or nobody would notice. */
+START_TEST(test_hangup_is_ready)
+{
+	struct loop loop;
+	int fds[2];
+	struct loop_source source;
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(pipe(fds), 0);
+	close(fds[1]);
+	source = (struct loop_source){fds[0], on_hangup, &loop};
+	ck_assert_int_eq(loop_add(&loop, &source), 0);
+	ck_assert_int_eq(loop_run(&loop), 0);
+	close(fds[0]);
+	loop_release(&loop);
+}
+END_TEST
+
+START_TEST(test_file_is_refused)
+{
+	struct loop loop;
+	struct loop_source source = {.fd = open("/dev/null", O_RDONLY)};
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(loop_add(&loop, &source), -EPERM);
+	close(source.fd);
+	ck_assert_int_eq(loop_add(&loop, &source), -EBADF);
+	loop_release(&loop);
+}
+END_TEST
+
+Suite *loop_suite(void);
+Suite *loop_suite(void)
+{
+	Suite *suite = suite_create("loop");
+	TCase *tcase = tcase_create("loop");
+	tcase_add_test(tcase, test_several);
+	tcase_add_test(tcase, test_remove_another_in_callback);
+	tcase_add_test(tcase, test_remove_itself_and_stop_from_a_thread);
+	tcase_add_test(tcase, test_stopped_before_it_runs);
+	tcase_add_test(tcase, test_hangup_is_ready);
+	tcase_add_test(tcase, test_file_is_refused);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
