@@ -23,7 +23,7 @@ LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) 
 	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/util/*.c) \
 	   $(wildcard devices/*/*.c)
 EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
-UNIT_SRC := $(wildcard tests/unit/*.c)
+UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
@@ -51,7 +51,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 # Each tests/unit/test_NAME.c has one `Suite *NAME_suite(void)`: the runner's table is made of them.
 $(BUILD)/unit/suites.h: $(UNIT_SRC)
 	@mkdir -p $(@D)
-	@printf '%s\n' $(patsubst tests/unit/test_%.c,'SUITE(%)',$(filter tests/unit/test_%.c,$^)) > $@
+	@printf '%s\n' $(patsubst test_%.c,'SUITE(%)',$(filter test_%.c,$(notdir $^))) > $@
 
 $(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h
 	@mkdir -p $(@D)

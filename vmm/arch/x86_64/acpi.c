@@ -126,7 +126,7 @@ struct madt_nmi {
 static const uint8_t dsdt_aml[] = {
 	/* Scope, 0x35 bytes, \_SB_ */
 	0x10, 0x35, '\\', '_', 'S', 'B', '_',
-	/* Device, 0x2d bytes, PEVT */
+	/* Device, 0x2c bytes, PEVT */
 	0x5b, 0x82, 0x2c, 'P', 'E', 'V', 'T',
 	/* Name _HID, a string */
 	0x08, '_', 'H', 'I', 'D', 0x0d, 'Q', 'E', 'M', 'U', '0', '0', '0', '1', 0,

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The ACPI tables: walked as a kernel walks them, the AML byte for byte against iasl's. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/acpi.h"
+
+#define BASE 0xe0000
+
+static uint8_t tables[ACPI_SIZE_MAX];
+
+static uint8_t sum(const uint8_t *at, size_t len)
+{
+	uint8_t total = 0;
+	while (len--)
+		total += *at++;
+	return total;
+}
+
+static uint64_t get(const uint8_t *at, size_t len)
+{
+	uint64_t value = 0;
+	memcpy(&value, at, len);
+	return value;
+}
+
+/* The table at a guest address, its checksum looked at. */
+static const uint8_t *table_at(uint64_t gpa, const char *signature)
+{
+	ck_assert_uint_ge(gpa, BASE);
+	const uint8_t *table = tables + (gpa - BASE);
+	ck_assert_mem_eq(table, signature, 4);
+	ck_assert_uint_eq(sum(table, get(table + 4, 4)), 0);
+	return table;
+}
+
+static const uint8_t *find(const char *signature)
+{
+	ck_assert_mem_eq(tables, "RSD PTR ", 8);
+	ck_assert_uint_eq(sum(tables, 20), 0);
+	ck_assert_uint_eq(sum(tables, 36), 0);
+	const uint8_t *xsdt = table_at(get(tables + 24, 8), "XSDT");
+	for (size_t at = 36; at < get(xsdt + 4, 4); at += 8) {
+		uint64_t gpa = get(xsdt + at, 8);
+		if (memcmp(tables + (gpa - BASE), signature, 4) == 0)
+			return table_at(gpa, signature);
+	}
+	return NULL;
+}
+
+START_TEST(madt_names_every_cpu)
+{
+	const unsigned int counts[] = {1, 2, 5, 254};
+	for (unsigned int i = 0; i < 4; i++) {
+		size_t size = acpi_build(tables, BASE, counts[i]);
+		ck_assert_uint_le(size, ACPI_SIZE_MAX);
+		ck_assert_uint_le(size, 0x20000);
+		const uint8_t *madt = find("APIC");
+		ck_assert_ptr_nonnull(madt);
+		unsigned int cpus = 0, ioapics = 0;
+		size_t end = get(madt + 4, 4), at = 44;
+		for (; at < end; at += madt[at + 1]) {
+			ck_assert_uint_ge(madt[at + 1], 6);
+			if (madt[at] == 0) {
+				ck_assert_uint_eq(madt[at + 3], cpus);
+				ck_assert_uint_eq(madt[at + 4], 1);
+				cpus++;
+			}
+			ioapics += madt[at] == 1;
+		}
+		ck_assert_uint_eq(at, end);
+		ck_assert_uint_eq(cpus, counts[i]);
+		ck_assert_uint_eq(ioapics, 1);
+	}
+}
+END_TEST
+
+START_TEST(fadt_has_its_offsets)
+{
+	acpi_build(tables, BASE, 1);
+	const uint8_t *fadt = find("FACP");
+	ck_assert_ptr_nonnull(fadt);
+	/* ACPI 6.4 table 5.9. */
+	ck_assert_uint_eq(get(fadt + 4, 4), 276);
+	ck_assert_uint_eq(get(fadt + 46, 2), 9);
+	ck_assert_uint_eq(get(fadt + 56, 4), 0x600);
+	ck_assert_uint_eq(get(fadt + 64, 4), 0x604);
+	ck_assert_uint_eq(fadt[116], 1); /* reset register: a port, */
+	ck_assert_uint_eq(get(fadt + 120, 8), 0x64);
+	ck_assert_uint_eq(fadt[128], 0xfe);
+	ck_assert_uint_ne(get(fadt + 112, 4) & 1 << 10, 0); /* … which is there */
+	ck_assert_uint_eq(get(fadt + 112, 4) & 1 << 20, 0); /* not "hardware reduced" */
+	ck_assert_uint_eq(get(fadt + 109, 2) & 2, 0);	    /* no keyboard controller */
+	table_at(get(fadt + 40, 4), "DSDT");
+	ck_assert_uint_eq(get(fadt + 140, 8), get(fadt + 40, 4));
+}
+END_TEST
+
+START_TEST(aml_is_what_iasl_reads)
+{
+	acpi_build(tables, BASE, 1);
+	const uint8_t *dsdt = table_at(get(find("FACP") + 40, 4), "DSDT");
+	char dir[] = "/tmp/ebb-acpi-XXXXXX", command[256], text[8192] = "";
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(command, sizeof(command), "%s/dsdt.aml", dir);
+	FILE *file = fopen(command, "w");
+	ck_assert_ptr_nonnull(file);
+	fwrite(dsdt, 1, get(dsdt + 4, 4), file);
+	fclose(file);
+
+	snprintf(command, sizeof(command),
+		 "cd %s && iasl -d dsdt.aml >log 2>&1 && tr -s ' \\n' ' ' <dsdt.dsl", dir);
+	FILE *pipe = popen(command, "r");
+	ck_assert_ptr_nonnull(pipe);
+	size_t size = fread(text, 1, sizeof(text) - 1, pipe);
+	int status = pclose(pipe);
+	snprintf(command, sizeof(command), "rm -r %s", dir);
+	ck_assert_int_eq(system(command), 0);
+
+	ck_assert_int_eq(status, 0);
+	ck_assert_uint_gt(size, 0);
+	ck_assert_ptr_nonnull(strstr(text, "Name (_HID, \"QEMU0001\")"));
+	ck_assert_ptr_nonnull(strstr(text, "IO (Decode16, 0x0505,"));
+	ck_assert_ptr_nonnull(strstr(text, "Name (\\_S5, Package (0x04)"));
+	ck_assert_ptr_nonnull(strstr(text, "{ 0x05, Zero, Zero, Zero }"));
+}
+END_TEST
+
+Suite *acpi_suite(void);
+Suite *acpi_suite(void)
+{
+	Suite *suite = suite_create("acpi");
+	TCase *tcase = tcase_create("acpi");
+	tcase_add_test(tcase, madt_names_every_cpu);
+	tcase_add_test(tcase, fadt_has_its_offsets);
+	tcase_add_test(tcase, aml_is_what_iasl_reads);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
