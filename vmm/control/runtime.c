@@ -79,9 +79,10 @@ static int open_directory(char *path, size_t size)
 		err = fd < 0 ? -errno : 0;
 	}
 	if (err) {
-		log_error("cannot use %s for guests' names: %s; name another directory with "
-			  "EBB_RUNTIME_DIR",
-			  path, strerror(-err));
+		/* The path comes last: it may be longer than a line. */
+		log_error("guests' names cannot be kept: %s; name with EBB_RUNTIME_DIR another "
+			  "directory than %s",
+			  strerror(-err), path);
 		return err;
 	}
 	err = check_directory(fd, path);

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/control/runtime.h"
+
+static char top[] = "/tmp/ebb-test-XXXXXX"; /* of each test's own process */
+static char directory[64];
+static int log_ends[2];
+static char said[2048];
+
+static void setup(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(top));
+	snprintf(directory, sizeof(directory), "%s/a/run", top);
+	setenv("EBB_RUNTIME_DIR", directory, 1);
+	ck_assert_int_eq(pipe2(log_ends, O_NONBLOCK), 0);
+	dup2(log_ends[1], STDERR_FILENO);
+}
+
+static void teardown(void)
+{
+	char command[96];
+	snprintf(command, sizeof(command), "rm -rf %s", top);
+	ck_assert_int_eq(system(command), 0);
+}
+
+/* What was logged since last time. */
+static const char *log_text(void)
+{
+	ssize_t len = read(log_ends[0], said, sizeof(said) - 1);
+	said[len > 0 ? len : 0] = '\0';
+	return said;
+}
+
+static void assert_said(const char *what)
+{
+	ck_assert_msg(strstr(log_text(), what), "\"%s\" lacks \"%s\"", said, what);
+}
+
+static int files_left(void)
+{
+	int files = 0;
+	DIR *dir = opendir(directory);
+	for (struct dirent *entry; dir && (entry = readdir(dir));)
+		files += entry->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return files;
+}
+
+START_TEST(test_claim_and_release)
+{
+	struct runtime_name name;
+	struct stat st;
+	char want[128];
+	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
+	snprintf(want, sizeof(want), "%s/one.lock", directory);
+	ck_assert_str_eq(name.path, want);
+	ck_assert_int_eq(stat(directory, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0700);
+	ck_assert_int_eq(files_left(), 1);
+	runtime_release(&name);
+	ck_assert_int_eq(files_left(), 0);
+	runtime_release(&name);
+	ck_assert_str_eq(log_text(), "");
+}
+END_TEST
+
+START_TEST(test_in_use)
+{
+	struct runtime_name first, second;
+	char pid[32];
+	ck_assert_int_eq(runtime_claim(&first, "one"), 0);
+	ck_assert_int_eq(runtime_claim(&second, "one"), -EBUSY);
+	assert_said("\"one\" is in use by process");
+	snprintf(pid, sizeof(pid), "process %d;", getpid());
+	ck_assert_ptr_nonnull(strstr(said, pid));
+	/* Having failed, it holds nothing and takes nothing away. */
+	runtime_release(&second);
+	ck_assert_int_eq(files_left(), 1);
+	ck_assert_int_eq(runtime_claim(&second, "two"), 0);
+	runtime_release(&second);
+	runtime_release(&first);
+	ck_assert_int_eq(runtime_claim(&second, "one"), 0);
+	runtime_release(&second);
+	ck_assert_int_eq(files_left(), 0);
+}
+END_TEST
+
+/* A process that holds "one" until it is killed. */
+static pid_t holder(void)
+{
+	int ready[2];
+	char byte;
+	ck_assert_int_eq(pipe(ready), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct runtime_name name;
+		byte = runtime_claim(&name, "one") == 0;
+		if (write(ready[1], &byte, 1) == 1)
+			pause();
+		_exit(1);
+	}
+	ck_assert_int_eq(read(ready[0], &byte, 1), 1);
+	ck_assert_int_eq(byte, 1);
+	close(ready[0]);
+	close(ready[1]);
+	return pid;
+}
+
+START_TEST(test_dead_owner)
+{
+	struct runtime_name name;
+	pid_t pid = holder();
+	ck_assert_int_eq(runtime_claim(&name, "one"), -EBUSY);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	ck_assert_int_eq(files_left(), 1);
+	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
+
+	/* And the file says who has it now. */
+	struct runtime_name second;
+	char now[32];
+	log_text();
+	ck_assert_int_eq(runtime_claim(&second, "one"), -EBUSY);
+	snprintf(now, sizeof(now), "process %d;", getpid());
+	assert_said(now);
+	runtime_release(&name);
+	ck_assert_int_eq(files_left(), 0);
+}
+END_TEST
+
+/* Many come and go under one name: never two at once, and nothing is left. */
+START_TEST(test_race)
+{
+	enum { PROCESSES = 4, CLAIMS = 300 };
+	char inside[96];
+	pid_t pids[PROCESSES];
+	snprintf(inside, sizeof(inside), "%s/inside", top);
+	for (int i = 0; i < PROCESSES; i++) {
+		pids[i] = fork();
+		if (pids[i] != 0)
+			continue;
+		int null = open("/dev/null", O_WRONLY);
+		dup2(null, STDERR_FILENO);
+		for (int claims = 0; claims < CLAIMS;) {
+			struct runtime_name name;
+			int err = runtime_claim(&name, "one");
+			if (err == -EBUSY)
+				continue;
+			/* Fails where another one is inside. */
+			int fd = err ? -1 : open(inside, O_CREAT | O_EXCL, 0600);
+			if (fd < 0)
+				_exit(1);
+			close(fd);
+			unlink(inside);
+			runtime_release(&name);
+			claims++;
+		}
+		_exit(0);
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		int status;
+		ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+		ck_assert_int_eq(status, 0);
+	}
+	ck_assert_int_eq(files_left(), 0);
+}
+END_TEST
+
+START_TEST(test_bad_names)
+{
+	static const char *const names[] = {"", ".", "..", "a/b", "/etc/x", "a\nb"};
+	struct runtime_name name;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		ck_assert_int_eq(runtime_claim(&name, names[i]), -EINVAL);
+		assert_said("--name");
+		runtime_release(&name);
+	}
+	ck_assert_int_ne(access(directory, F_OK), 0);
+}
+END_TEST
+
+START_TEST(test_open_directory)
+{
+	struct runtime_name name;
+	snprintf(directory, sizeof(directory), "%s/open", top);
+	setenv("EBB_RUNTIME_DIR", directory, 1);
+	ck_assert_int_eq(mkdir(directory, 0700), 0);
+	static const mode_t modes[] = {0755, 0710, 0701, 0770};
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		chmod(directory, modes[i]);
+		ck_assert_int_eq(runtime_claim(&name, "one"), -EACCES);
+		assert_said("chmod 700");
+	}
+	ck_assert_int_eq(files_left(), 0);
+	chmod(directory, 0700);
+	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
+	runtime_release(&name);
+}
+END_TEST
+
+START_TEST(test_foreign_directory)
+{
+	struct runtime_name name;
+	snprintf(directory, sizeof(directory), "%s/theirs", top);
+	setenv("EBB_RUNTIME_DIR", directory, 1);
+	if (geteuid() == 0) {
+		ck_assert_int_eq(mkdir(directory, 0700), 0);
+		ck_assert_int_eq(chown(directory, 12345, -1), 0);
+		ck_assert_int_eq(runtime_claim(&name, "one"), -EACCES);
+		assert_said("user 12345");
+	} else {
+		setenv("EBB_RUNTIME_DIR", "/", 1);
+		ck_assert_int_eq(runtime_claim(&name, "one"), -EACCES);
+		assert_said("user 0");
+	}
+	ck_assert_int_eq(files_left(), 0);
+}
+END_TEST
+
+START_TEST(test_no_directory)
+{
+	struct runtime_name name;
+	char target[96];
+	snprintf(directory, sizeof(directory), "%s/link", top);
+	snprintf(target, sizeof(target), "%s/target", top);
+	setenv("EBB_RUNTIME_DIR", directory, 1);
+	/* Where a link leads is another's decision. */
+	ck_assert_int_eq(mkdir(target, 0700), 0);
+	ck_assert_int_eq(symlink(target, directory), 0);
+	ck_assert_int_lt(runtime_claim(&name, "one"), 0);
+	assert_said("EBB_RUNTIME_DIR");
+	ck_assert_int_eq(unlink(directory), 0);
+
+	ck_assert_int_eq(mknod(directory, S_IFREG | 0600, 0), 0);
+	ck_assert_int_eq(runtime_claim(&name, "one"), -ENOTDIR);
+	assert_said("EBB_RUNTIME_DIR");
+	setenv("EBB_RUNTIME_DIR", "/proc/nowhere", 1);
+	ck_assert_int_lt(runtime_claim(&name, "one"), 0);
+	assert_said("/proc/nowhere");
+
+	char longest[PATH_MAX + 16];
+	memset(longest, 'a', sizeof(longest) - 1);
+	longest[0] = '/';
+	longest[sizeof(longest) - 1] = '\0';
+	setenv("EBB_RUNTIME_DIR", longest, 1);
+	ck_assert_int_eq(runtime_claim(&name, "one"), -ENAMETOOLONG);
+	assert_said("EBB_RUNTIME_DIR");
+}
+END_TEST
+
+START_TEST(test_where)
+{
+	struct runtime_name name;
+	char want[128];
+	unsetenv("EBB_RUNTIME_DIR");
+	setenv("XDG_RUNTIME_DIR", top, 1);
+	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
+	snprintf(want, sizeof(want), "%s/ebb/one.lock", top);
+	ck_assert_str_eq(name.path, want);
+	runtime_release(&name);
+}
+END_TEST
+
+Suite *runtime_suite(void);
+Suite *runtime_suite(void)
+{
+	Suite *suite = suite_create("runtime");
+	TCase *tcase = tcase_create("runtime");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, test_claim_and_release);
+	tcase_add_test(tcase, test_in_use);
+	tcase_add_test(tcase, test_dead_owner);
+	tcase_add_test(tcase, test_race);
+	tcase_add_test(tcase, test_bad_names);
+	tcase_add_test(tcase, test_open_directory);
+	tcase_add_test(tcase, test_foreign_directory);
+	tcase_add_test(tcase, test_no_directory);
+	tcase_add_test(tcase, test_where);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
