@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest under a VMM, driven as a person would: by its command line, its console and /proc.
+
+Used by tests/e2e, tests/bench and the demo. Whoever waits here waits for a condition with a limit.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("EBB_BUILD", os.path.join(TREE, "build"))
+EBB = os.path.join(BUILD, "ebb")
+VMLINUX = os.path.join(BUILD, "guest", "vmlinux")
+BZIMAGE = os.path.join(BUILD, "guest", "bzImage")
+INITRAMFS = os.path.join(BUILD, "guest", "initramfs.cpio.gz")
+
+MIB = 1 << 20
+
+
+class GuestError(Exception):
+    """What was waited for did not come; the text holds what the console said."""
+
+
+class Guest:
+    """A VMM's process. Its standard output is the guest's console, kept line by line."""
+
+    def __init__(self, argv, **popen):
+        self.argv = argv
+        self.started = time.monotonic()
+        self.lines = []  # (seconds since the start, text)
+        self.errors = []  # standard error, likewise
+        self._more = threading.Condition()
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **popen
+        )
+        self._readers = [
+            threading.Thread(target=self._read, args=pair, daemon=True)
+            for pair in ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def _read(self, stream, lines):
+        for raw in stream:
+            text = raw.decode("utf-8", "replace").rstrip("\r\n")
+            with self._more:
+                lines.append((time.monotonic() - self.started, text))
+                self._more.notify_all()
+        with self._more:
+            self._more.notify_all()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def console(self):
+        """All that the guest said."""
+        return "\n".join(text for _, text in self.lines)
+
+    def stderr(self):
+        return "\n".join(text for _, text in self.errors)
+
+    def send(self, text):
+        """Types on the guest's console."""
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def wait_for(self, pattern, timeout=60, start=0):
+        """Waits for a console line that matches, from line `start` on. Returns (index, match)."""
+        end = time.monotonic() + timeout
+        at = start
+        with self._more:
+            while True:
+                while at < len(self.lines):
+                    match = re.search(pattern, self.lines[at][1])
+                    if match:
+                        return at, match
+                    at += 1
+                left = end - time.monotonic()
+                ended = self.process.poll() is not None and not self._readers[0].is_alive()
+                if left <= 0 or ended:
+                    why = "the VMM ended" if ended else f"not within {timeout} s"
+                    raise GuestError(
+                        f"no line /{pattern}/: {why}\n--- console\n{self.console()}"
+                        f"\n--- stderr\n{self.stderr()}"
+                    )
+                self._more.wait(min(left, 0.2))
+
+    def wait(self, timeout=60):
+        """Waits for the VMM to end by itself. Returns its exit status."""
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise GuestError(
+                f"still running after {timeout} s\n--- console\n{self.console()}"
+                f"\n--- stderr\n{self.stderr()}"
+            ) from error
+        for reader in self._readers:
+            reader.join(5)
+        return status
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            try:
+                stream.close()
+            except OSError:
+                pass
+
+    def rss(self):
+        """Bytes of anonymous memory that the host holds for the VMM: its guest's RAM and its own."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+        raise GuestError("the VMM has no memory any more: it ended")
+
+    def wait_for_rss(self, condition, timeout=60, interval=0.05):
+        """Waits until condition(bytes) holds. Returns (bytes, seconds waited)."""
+        start = time.monotonic()
+        while True:
+            now = self.rss()
+            waited = time.monotonic() - start
+            if condition(now):
+                return now, waited
+            if waited > timeout:
+                raise GuestError(f"RSS is {now // MIB} MiB and stays there ({timeout} s)")
+            time.sleep(interval)
+
+    def stable_rss(self, timeout=30, tolerance=2 * MIB, still=1.0, interval=0.1):
+        """Waits until the RSS has kept within `tolerance` for `still` seconds. Returns it."""
+        end = time.monotonic() + timeout
+        low = high = self.rss()
+        since = time.monotonic()
+        while time.monotonic() < end:
+            time.sleep(interval)
+            now = self.rss()
+            low, high = min(low, now), max(high, now)
+            if high - low > tolerance:
+                low = high = now
+                since = time.monotonic()
+            elif time.monotonic() - since >= still:
+                return now
+        raise GuestError(f"RSS does not come to rest within {timeout} s: {self.rss() // MIB} MiB")
+
+
+def ebb(command=None, *options, kernel=VMLINUX, initrd=INITRAMFS, params="quiet", memory="256M"):
+    """The command line of `ebb run`: a guest that does `command` (a shell's) and powers off."""
+    if command is not None:
+        params = f'{params} ebb.cmd="{command}"'
+    argv = [EBB, "run", "-k", kernel, "-m", memory, "-p", params]
+    if initrd:
+        argv += ["-i", initrd]
+    return argv + [str(option) for option in options]
