@@ -13,7 +13,7 @@ PACKAGES_BUILD := gcc libc6-dev make
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev libssl-dev rsync xz-utils
 PACKAGES_HOST  := busybox-static cpio qemu-system-x86
 PACKAGES_DEMO  := gnuplot-nox python3
-PACKAGES_CHECK := acpica-tools check clang-format clang-tidy cppcheck pkg-config python3-pytest shellcheck \
+PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git pkg-config python3-pyflakes python3-pytest shellcheck \
 		  libasan8 libubsan1
 
 ARCH ?= $(shell uname -m)
@@ -27,13 +27,44 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest demo check unit payload e2e lint host-shell bench-boot clean
+.PHONY: all help guest demo check unit tsan payload e2e lint host-shell bench-boot clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+# --- what a person runs ------------------------------------------------------------------------
+
+# These install what they need first; what needs compilers is therefore built by a second make.
+need = @scripts/install-packages $(sort $(foreach set,$(1),$(PACKAGES_$(set))))
+
+demo: ## see a guest give its memory back, with a control run in which it does not
+	$(call need,BUILD GUEST HOST DEMO)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@scripts/demo
+
+check: ## install what is missing, build all, run every test
+	$(call need,BUILD GUEST HOST DEMO CHECK)
+	@+tests/check
+
+guest: ## build the guest's kernel and initramfs (KERNEL_SRC=DIR for another kernel tree)
+	$(call need,BUILD GUEST)
+	@guest/build
+
+host-shell: ## a shell on an emulated host that has KVM
+	$(call need,HOST)
+	@tests/host/shell
+
+bench-boot: ## start to init, private memory and threads, beside QEMU's microvm
+	$(call need,BUILD GUEST HOST DEMO)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@tests/bench/boot
+
+# --- ebb ---------------------------------------------------------------------------------------
 
 $(BUILD)/ebb: $(call obj,vmm,$(EBB_SRC))
 	@echo '  LINK  $@'
@@ -63,7 +94,27 @@ $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
 	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $$(pkg-config --libs check)
 
 unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
-	$(BUILD)/unit/run
+	@$(BUILD)/unit/run
+
+# What runs on several threads, once more under ThreadSanitizer.
+TSAN_SUITES := mmio balloon loop serial console
+$(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
+	@echo '  CC    $@'
+	@mkdir -p $(@D)
+	@$(CC) -g -O1 -fsanitize=thread $(EBB_CFLAGS) -I$(BUILD)/unit $(EBB_LDFLAGS) -o $@ \
+		$(filter %.c,$^) $$(pkg-config --libs check)
+
+tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
+	@$(BUILD)/tsan/run $(TSAN_SUITES)
+
+payload: all ## tiny guests on this machine's own KVM
+	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) check
+
+e2e: all ## Linux guests, on hardware KVM or on the emulated host
+	@tests/e2e/run
+
+lint: all ## which room may include which, layout, static analysis, scripts
+	@tests/lint/run
 
 clean: ## remove what was built in this tree (the cache outside it stays)
 	rm -rf $(BUILD)

@@ -10,7 +10,7 @@
 
 int cmd_run(int argc, char **argv)
 {
-	struct vm_config config;
+	struct vm_config config = {0};
 	char error[512];
 
 	switch (config_parse(&config, argc - 1, argv + 1, error, sizeof(error))) {

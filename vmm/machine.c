@@ -65,9 +65,10 @@ static void warn_of_overcommit(uint64_t memory)
 		return;
 	uint64_t total = (uint64_t)host.totalram * host.mem_unit;
 	if (memory > total)
-		log_warn("the guest has %llu MiB, the host %llu: well as long as the guest does not "
-			 "use them all",
-			 (unsigned long long)memory >> 20, (unsigned long long)total >> 20);
+		log_warn(
+			"the guest has %llu MiB, the host %llu: well as long as the guest does not "
+			"use them all",
+			(unsigned long long)memory >> 20, (unsigned long long)total >> 20);
 }
 
 static int memory_init(struct machine *machine)
@@ -392,8 +393,7 @@ static void report_crash(const struct machine *machine)
 {
 	for (unsigned int i = 0; i < machine->config->cpus; i++) {
 		const struct machine_cpu *cpu = &machine->cpu[i];
-		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED ||
-		    cpu->end == VCPU_KICKED)
+		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED || cpu->end == VCPU_KICKED)
 			continue;
 		if (cpu->end == VCPU_ERROR)
 			log_error("KVM cannot run vCPU %u: %s", i, strerror(cpu->error));

@@ -25,9 +25,9 @@ struct vcpu {
 
 /* Why vcpu_run() came back. */
 enum vcpu_end {
-	VCPU_KICKED,	     /* vcpu_kick(): nothing is wrong, it can be run again */
-	VCPU_TRIPLE_FAULT,   /* the guest's CPU shut down */
-	VCPU_RESET,	     /* the guest asked KVM to reset or power off (KVM_EXIT_SYSTEM_EVENT) */
+	VCPU_KICKED,	   /* vcpu_kick(): nothing is wrong, it can be run again */
+	VCPU_TRIPLE_FAULT, /* the guest's CPU shut down */
+	VCPU_RESET,	   /* the guest asked KVM to reset or power off (KVM_EXIT_SYSTEM_EVENT) */
 	VCPU_POWEROFF,
 	VCPU_CRASHED,	     /* it told KVM that it crashed */
 	VCPU_INTERNAL_ERROR, /* KVM cannot go on; run->internal has the details */

@@ -18,7 +18,8 @@ static const struct {
 	const char *name;
 } needed[] = {
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-	{KVM_CAP_SYNC_MMU, "KVM_CAP_SYNC_MMU"}, /* without it a discarded page stays with the guest */
+	{KVM_CAP_SYNC_MMU,
+	 "KVM_CAP_SYNC_MMU"}, /* without it a discarded page stays with the guest */
 	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
 	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
 	{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
@@ -43,9 +44,10 @@ static int open_kvm(void)
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		log_error("there is no KVM here (/dev/kvm: %s): load kvm_intel or kvm_amd, or switch "
-			  "virtualisation on in the firmware",
-			  strerror(error));
+		log_error(
+			"there is no KVM here (/dev/kvm: %s): load kvm_intel or kvm_amd, or switch "
+			"virtualisation on in the firmware",
+			strerror(error));
 		break;
 	case EACCES:
 	case EPERM:

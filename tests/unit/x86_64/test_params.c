@@ -60,8 +60,7 @@ END_TEST
 START_TEST(pvh_start_info_has_its_bytes)
 {
 	struct ram ram = ram_of(512 * MIB);
-	struct boot_layout layout = {
-		.ram = &ram, .initrd = {0x1f000000, 12345}, .rsdp = 0xe0000};
+	struct boot_layout layout = {.ram = &ram, .initrd = {0x1f000000, 12345}, .rsdp = 0xe0000};
 	struct pvh_page page;
 
 	/* The layout that guests know: arch/x86/include/public of Xen's interface, version 1. */
@@ -94,8 +93,7 @@ END_TEST
 START_TEST(zero_page_has_its_offsets)
 {
 	struct ram ram = ram_of(512 * MIB);
-	struct boot_layout layout = {
-		.ram = &ram, .initrd = {0x1f000000, 12345}, .rsdp = 0xe0000};
+	struct boot_layout layout = {.ram = &ram, .initrd = {0x1f000000, 12345}, .rsdp = 0xe0000};
 	struct setup_header header = {.boot_flag = 0xaa55, .header = 0x53726448, .version = 0x20f};
 	struct boot_params params;
 	const uint8_t *bytes = (const uint8_t *)&params;
@@ -127,9 +125,8 @@ START_TEST(page_tables_map_four_gib_one_to_one)
 		uint64_t address = addresses[i], table = LAYOUT_PAGE_TABLES;
 		for (int shift = 39; shift >= 21; shift -= 9) {
 			uint64_t entry;
-			ck_assert_int_eq(ram_read(&ram, table + (address >> shift & 511) * 8,
-						  &entry, 8),
-					 0);
+			ck_assert_int_eq(
+				ram_read(&ram, table + (address >> shift & 511) * 8, &entry, 8), 0);
 			ck_assert_uint_eq(entry & 3, 3);
 			ck_assert_uint_eq(!!(entry & 0x80), shift == 21);
 			table = entry & ~0xfffULL;

@@ -18,9 +18,10 @@
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/util/log.h"
 
-#define NOTES_SIZE_MAX	   65536
-#define INITRD_END_DEFAULT 0x80000000ULL /* as Linux takes it, without a header that says otherwise */
-#define PAGE		   4096ULL
+#define NOTES_SIZE_MAX 65536
+#define INITRD_END_DEFAULT                                                                         \
+	0x80000000ULL /* as Linux takes it, without a header that says otherwise */
+#define PAGE 4096ULL
 
 #define MIB_UP(bytes) (((unsigned long long)(bytes) + 0xfffff) >> 20)
 
@@ -156,8 +157,8 @@ static int load_initrd(const char *path, const struct image *image, const struct
 		goto out;
 
 	uint64_t top = ram->region[0].gpa + ram->region[0].size;
-	uint64_t limit = image->is_bzimage ? image->header.initrd_addr_max + 1ULL
-					   : INITRD_END_DEFAULT;
+	uint64_t limit =
+		image->is_bzimage ? image->header.initrd_addr_max + 1ULL : INITRD_END_DEFAULT;
 	if (top > limit)
 		top = limit;
 	uint64_t from = (kernel_end + PAGE - 1) & ~(PAGE - 1);
@@ -186,9 +187,8 @@ out:
 static int write_command_line(const struct arch_boot *boot, const struct image *image)
 {
 	char line[LAYOUT_COMMAND_MAX];
-	size_t limit = image->is_bzimage && image->header.cmdline_size
-			       ? image->header.cmdline_size
-			       : BOOT_COMMAND_LINE_DEFAULT;
+	size_t limit = image->is_bzimage && image->header.cmdline_size ? image->header.cmdline_size
+								       : BOOT_COMMAND_LINE_DEFAULT;
 	if (limit > sizeof(line) - 1)
 		limit = sizeof(line) - 1;
 

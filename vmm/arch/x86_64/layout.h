@@ -11,23 +11,23 @@
 #ifndef EBB_ARCH_X86_64_LAYOUT_H
 #define EBB_ARCH_X86_64_LAYOUT_H
 
-#define LAYOUT_GDT	      0x00000500
-#define LAYOUT_PVH_INFO	      0x00006000 /* one page: start info, module list, memory map */
-#define LAYOUT_BOOT_PARAMS    0x00007000 /* one page: the "zero page" */
-#define LAYOUT_PAGE_TABLES    0x00009000 /* six pages: 4 GiB mapped one to one */
-#define LAYOUT_COMMAND_LINE   0x00020000
-#define LAYOUT_COMMAND_MAX    0x00010000
-#define LAYOUT_LOW_END	      0x0009fc00 /* end of RAM below 1 MiB */
-#define LAYOUT_ACPI	      0x000e0000 /* 16-byte aligned, where kernels look for the RSDP */
-#define LAYOUT_ACPI_END	      0x00100000
-#define LAYOUT_HIGH	      0x00100000 /* RAM from 1 MiB */
-#define LAYOUT_HOLE	      0xc0000000ULL
-#define LAYOUT_HOLE_END	      0x100000000ULL
-#define LAYOUT_VIRTIO	      0xd0000000
-#define LAYOUT_IOAPIC	      0xfec00000
-#define LAYOUT_LOCAL_APIC     0xfee00000
-#define LAYOUT_KVM_IDENTITY   0xfeffc000 /* one page, for processors without real mode in a guest */
-#define LAYOUT_KVM_TSS	      0xfeffd000 /* three pages, likewise */
+#define LAYOUT_GDT	    0x00000500
+#define LAYOUT_PVH_INFO	    0x00006000 /* one page: start info, module list, memory map */
+#define LAYOUT_BOOT_PARAMS  0x00007000 /* one page: the "zero page" */
+#define LAYOUT_PAGE_TABLES  0x00009000 /* six pages: 4 GiB mapped one to one */
+#define LAYOUT_COMMAND_LINE 0x00020000
+#define LAYOUT_COMMAND_MAX  0x00010000
+#define LAYOUT_LOW_END	    0x0009fc00 /* end of RAM below 1 MiB */
+#define LAYOUT_ACPI	    0x000e0000 /* 16-byte aligned, where kernels look for the RSDP */
+#define LAYOUT_ACPI_END	    0x00100000
+#define LAYOUT_HIGH	    0x00100000 /* RAM from 1 MiB */
+#define LAYOUT_HOLE	    0xc0000000ULL
+#define LAYOUT_HOLE_END	    0x100000000ULL
+#define LAYOUT_VIRTIO	    0xd0000000
+#define LAYOUT_IOAPIC	    0xfec00000
+#define LAYOUT_LOCAL_APIC   0xfee00000
+#define LAYOUT_KVM_IDENTITY 0xfeffc000 /* one page, for processors without real mode in a guest */
+#define LAYOUT_KVM_TSS	    0xfeffd000 /* three pages, likewise */
 
 #define PORT_I8042_STATUS 0x64 /* a read: idle; 0xfe written: reset */
 #define PORT_SERIAL	  0x3f8

@@ -56,8 +56,7 @@ void boot_fill_pvh(struct pvh_page *page, const struct boot_layout *layout)
 		page->initrd.size = layout->initrd.len;
 	}
 	for (unsigned int i = 0; i < entries; i++)
-		page->memory[i] =
-			(struct pvh_memory){map[i].addr, map[i].size, map[i].type, 0};
+		page->memory[i] = (struct pvh_memory){map[i].addr, map[i].size, map[i].type, 0};
 }
 
 void boot_fill_params(struct boot_params *params, const struct setup_header *header,
@@ -92,8 +91,8 @@ int boot_write_tables(const struct ram *ram)
 	uint64_t *huge = directory + PAGE_TABLE_ENTRIES;
 	table[0] = (LAYOUT_PAGE_TABLES + PAGE_SIZE_SMALL) | PAGE_PRESENT_WRITABLE;
 	for (unsigned int i = 0; i < MAPPED_GIB; i++)
-		directory[i] = (LAYOUT_PAGE_TABLES + (2 + i) * PAGE_SIZE_SMALL) |
-			       PAGE_PRESENT_WRITABLE;
+		directory[i] =
+			(LAYOUT_PAGE_TABLES + (2 + i) * PAGE_SIZE_SMALL) | PAGE_PRESENT_WRITABLE;
 	for (uint64_t i = 0; i < MAPPED_GIB * PAGE_TABLE_ENTRIES; i++)
 		huge[i] = i * PAGE_SIZE_HUGE | PAGE_PRESENT_WRITABLE | PAGE_HUGE;
 	return 0;

@@ -61,8 +61,8 @@ static void report_registers(const struct kvm_regs *r, const struct kvm_sregs *s
 		  U(r->rcx), U(r->rdx));
 	log_error("rsi %016llx rdi %016llx rbp %016llx r8  %016llx", U(r->rsi), U(r->rdi),
 		  U(r->rbp), U(r->r8));
-	log_error("r9  %016llx r10 %016llx r11 %016llx r12 %016llx", U(r->r9), U(r->r10),
-		  U(r->r11), U(r->r12));
+	log_error("r9  %016llx r10 %016llx r11 %016llx r12 %016llx", U(r->r9), U(r->r10), U(r->r11),
+		  U(r->r12));
 	log_error("r13 %016llx r14 %016llx r15 %016llx", U(r->r13), U(r->r14), U(r->r15));
 	log_error("cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %04llx", U(s->cr0), U(s->cr2),
 		  U(s->cr3), U(s->cr4), U(s->efer));
@@ -92,9 +92,10 @@ static void report_reason(const struct vcpu *vcpu, enum vcpu_end end)
 	const struct kvm_run *run = vcpu->run;
 	switch (end) {
 	case VCPU_TRIPLE_FAULT:
-		log_error("vCPU %u shut down (a triple fault: it met an exception that it could not "
-			  "deliver)",
-			  vcpu->index);
+		log_error(
+			"vCPU %u shut down (a triple fault: it met an exception that it could not "
+			"deliver)",
+			vcpu->index);
 		break;
 	case VCPU_INTERNAL_ERROR:
 		log_error("vCPU %u: KVM cannot go on (internal error, suberror %u%s)", vcpu->index,
@@ -126,8 +127,9 @@ void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct r
 		report_registers(&regs, &sregs);
 	}
 	if (end == VCPU_INTERNAL_ERROR && !host_virtualizes())
-		log_error("this host's processor has no virtualisation (neither svm nor vmx in "
-			  "/proc/cpuinfo): its KVM emulates what a guest's kernel runs, and does not "
-			  "know all of it; use a host with hardware KVM, or the emulated host of this "
-			  "source tree (tests/host/run)");
+		log_error(
+			"this host's processor has no virtualisation (neither svm nor vmx in "
+			"/proc/cpuinfo): its KVM emulates what a guest's kernel runs, and does not "
+			"know all of it; use a host with hardware KVM, or the emulated host of this "
+			"source tree (tests/host/run)");
 }

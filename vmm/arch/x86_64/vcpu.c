@@ -26,7 +26,7 @@
 
 #define RFLAGS_RESERVED 0x2
 
-#define MSR_IA32_MISC_ENABLE 0x1a0
+#define MSR_IA32_MISC_ENABLE	0x1a0
 #define MISC_ENABLE_FAST_STRING 0x1
 
 static int set(const struct vcpu *vcpu, unsigned long request, const void *argument,
