@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 struct event {
 	struct loop *loop;
 	struct loop_source source;
-	unsigned int calls;
+	atomic_uint calls;
 	unsigned int stop_at; /* this call stops the loop */
 	struct event *remove; /* is removed by the first call */
 };
@@ -63,23 +64,28 @@ END_TEST
 START_TEST(test_remove_another_in_callback)
 {
 	struct loop loop;
-	struct event a, b;
+	struct event a, b, last;
 	ck_assert_int_eq(loop_init(&loop), 0);
-	event_init(&a, &loop, 1);
-	event_init(&b, &loop, 1);
+	event_init(&a, &loop, 0);
+	event_init(&b, &loop, 0);
+	event_init(&last, &loop, 1);
 	a.remove = &b;
 	b.remove = &a;
 	ck_assert_int_eq(loop_run(&loop), 0);
 	ck_assert_uint_eq(a.calls + b.calls, 1);
 	close(a.source.fd);
 	close(b.source.fd);
+	close(last.source.fd);
 	loop_release(&loop);
 }
 END_TEST
 
-static void *stop(void *ctx)
+static void *stop_when_served(void *ctx)
 {
-	loop_stop(ctx);
+	struct event *event = ctx;
+	while (atomic_load(&event->calls) == 0)
+		sched_yield();
+	loop_stop(event->loop);
 	return NULL;
 }
 
@@ -92,10 +98,13 @@ START_TEST(test_remove_itself_and_stop_from_a_thread)
 	event_init(&event, &loop, 0);
 	event.remove = &event;
 	/* The loop has nothing left to wait for but the stop. */
-	ck_assert_int_eq(pthread_create(&thread, NULL, stop, &loop), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, stop_when_served, &event), 0);
 	ck_assert_int_eq(loop_run(&loop), 0);
 	pthread_join(thread, NULL);
-	ck_assert_uint_le(event.calls, 1);
+	/* It is out, and can come in again. */
+	ck_assert_uint_eq(event.calls, 1);
+	ck_assert_int_eq(loop_add(&loop, &event.source), 0);
+	ck_assert_int_eq(loop_add(&loop, &event.source), -EEXIST);
 	close(event.source.fd);
 	loop_release(&loop);
 }
