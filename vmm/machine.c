@@ -48,8 +48,6 @@ static int kvm_init(struct machine *machine)
 	}
 	if (!error)
 		error = arch_vm_init(&machine->vm, config->cpus);
-	if (error)
-		vm_release(&machine->vm);
 	return error;
 }
 
@@ -88,10 +86,7 @@ static int memory_init(struct machine *machine)
 	if (error)
 		return error;
 	warn_of_overcommit(size);
-	error = vm_map_ram(&machine->vm, &machine->ram);
-	if (error)
-		ram_release(&machine->ram);
-	return error;
+	return vm_map_ram(&machine->vm, &machine->ram);
 }
 
 static void memory_release(struct machine *machine)
@@ -114,22 +109,22 @@ static void signal_came(void *ctx)
 /* Blocks the signals that end ebb for all threads to come, and takes them from a descriptor. */
 static int loop_stage_init(struct machine *machine)
 {
-	machine->signals = (struct loop_source){-1, signal_came, machine};
-	int error = loop_init(&machine->loop);
-	if (error)
-		return error;
-
 	sigset_t set;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCONT);
+	machine->signals = (struct loop_source){-1, signal_came, machine};
+	int error = loop_init(&machine->loop);
+	if (error)
+		goto out;
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	machine->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	error = machine->signals.fd < 0 ? -errno : loop_add(&machine->loop, &machine->signals);
 	if (!error)
 		error = vcpu_kick_signal();
+out:
 	if (error)
 		log_error("cannot watch for signals: %s", strerror(-error));
 	return error;
@@ -182,12 +177,10 @@ static int console_stage_init(struct machine *machine)
 	machine->serial_host = (struct serial_host){machine, serial_interrupt, serial_transmit,
 						    serial_receive_ready};
 	serial_init(&machine->serial, &machine->serial_host);
-	int error = bus_add(arch_map.serial_is_port ? &machine->pio : &machine->mmio, &range);
+	int error = console_init(&machine->console, &machine->loop, &machine->serial, console_quit,
+				 machine);
 	if (!error)
-		error = console_init(&machine->console, &machine->loop, &machine->serial,
-				     console_quit, machine);
-	if (error)
-		serial_release(&machine->serial);
+		error = bus_add(arch_map.serial_is_port ? &machine->pio : &machine->mmio, &range);
 	return error;
 }
 
@@ -213,11 +206,6 @@ static int platform_init(struct machine *machine)
 	return arch_platform_add(&machine->pio, &machine->mmio, &machine->platform_host);
 }
 
-static void platform_release(struct machine *machine)
-{
-	(void)machine; /* its handlers go with the buses */
-}
-
 static int balloon_stage_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
@@ -232,8 +220,6 @@ static int balloon_stage_init(struct machine *machine)
 	if (!error)
 		error = slot_attach(&machine->balloon_slot, &machine->balloon.dev, &machine->vm,
 				    &machine->mmio);
-	if (error)
-		slot_release(&machine->balloon_slot);
 	return error;
 }
 
@@ -260,25 +246,14 @@ static int boot_init(struct machine *machine)
 	return arch_boot_load(&boot, &machine->entry);
 }
 
-static void boot_release(struct machine *machine)
-{
-	(void)machine; /* what it loaded goes with the RAM */
-}
-
-static void cpus_release(struct machine *machine)
-{
-	for (unsigned int i = 0; i < machine->config->cpus; i++)
-		vcpu_release(&machine->cpu[i].vcpu);
-	free(machine->cpu);
-	machine->cpu = NULL;
-}
-
 static int cpus_init(struct machine *machine)
 {
 	unsigned int cpus = machine->config->cpus;
 	machine->cpu = calloc(cpus, sizeof(*machine->cpu));
-	if (!machine->cpu)
+	if (!machine->cpu) {
+		log_error("no memory for %u CPUs", cpus);
 		return -ENOMEM;
+	}
 	for (unsigned int i = 0; i < cpus; i++) {
 		machine->cpu[i].machine = machine;
 		machine->cpu[i].vcpu.fd = -1;
@@ -290,25 +265,31 @@ static int cpus_init(struct machine *machine)
 		if (!error)
 			error = arch_vcpu_init(&machine->vm, vcpu, cpus, &machine->entry);
 	}
-	if (error)
-		cpus_release(machine);
 	return error;
 }
 
+static void cpus_release(struct machine *machine)
+{
+	for (unsigned int i = 0; machine->cpu && i < machine->config->cpus; i++)
+		vcpu_release(&machine->cpu[i].vcpu);
+	free(machine->cpu);
+	machine->cpu = NULL;
+}
+
+/* Each says what went wrong itself; a release also follows its own init's failure half-way. */
 static const struct {
-	const char *what;
 	int (*init)(struct machine *machine);
 	void (*release)(struct machine *machine);
 } stages[] = {
-	{"loop", loop_stage_init, loop_stage_release}, /* first: from here on no signal kills us */
-	{"name", name_init, name_release},
-	{"KVM", kvm_init, kvm_release},
-	{"memory", memory_init, memory_release},
-	{"console", console_stage_init, console_stage_release},
-	{"platform", platform_init, platform_release},
-	{"balloon", balloon_stage_init, balloon_stage_release},
-	{"kernel", boot_init, boot_release},
-	{"CPUs", cpus_init, cpus_release},
+	{loop_stage_init, loop_stage_release}, /* first: from here on no signal kills us */
+	{name_init, name_release},
+	{kvm_init, kvm_release},
+	{memory_init, memory_release},
+	{console_stage_init, console_stage_release},
+	{platform_init, NULL}, /* its handlers go with the buses */
+	{balloon_stage_init, balloon_stage_release},
+	{boot_init, NULL}, /* what it loaded goes with the RAM */
+	{cpus_init, cpus_release},
 };
 
 int machine_init(struct machine *machine, const struct vm_config *config)
@@ -318,20 +299,23 @@ int machine_init(struct machine *machine, const struct vm_config *config)
 	atomic_init(&machine->end, MACHINE_RUNS);
 
 	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+		machine->built++;
 		int error = stages[i].init(machine);
 		if (error) {
 			machine_release(machine);
 			return error;
 		}
-		machine->built++;
 	}
 	return 0;
 }
 
 void machine_release(struct machine *machine)
 {
-	while (machine->built > 0)
-		stages[--machine->built].release(machine);
+	while (machine->built > 0) {
+		machine->built--;
+		if (stages[machine->built].release)
+			stages[machine->built].release(machine);
+	}
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -339,6 +323,8 @@ void machine_release(struct machine *machine)
 static enum machine_end end_of(enum vcpu_end end)
 {
 	switch (end) {
+	case VCPU_KICKED:
+		return MACHINE_RUNS;
 	case VCPU_RESET:
 		return MACHINE_RESET;
 	case VCPU_POWEROFF:
@@ -393,7 +379,7 @@ static void report_crash(const struct machine *machine)
 {
 	for (unsigned int i = 0; i < machine->config->cpus; i++) {
 		const struct machine_cpu *cpu = &machine->cpu[i];
-		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED || cpu->end == VCPU_KICKED)
+		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED)
 			continue;
 		if (cpu->end == VCPU_ERROR)
 			log_error("KVM cannot run vCPU %u: %s", i, strerror(cpu->error));

@@ -46,7 +46,7 @@ struct machine_cpu {
 
 struct machine {
 	const struct vm_config *config;
-	unsigned int built; /* stages of the table that are done */
+	unsigned int built; /* stages of the table that were begun */
 	_Atomic enum machine_end end;
 
 	struct runtime_name name;

@@ -85,7 +85,6 @@ int slot_init(struct slot *slot, unsigned int index, const struct ram *ram)
 	if (slot->doorbell.fd < 0 || slot->interrupt < 0) {
 		error = -errno;
 		log_error("cannot make an eventfd: %s", strerror(-error));
-		slot_release(slot);
 	}
 	return error;
 }

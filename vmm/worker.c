@@ -29,7 +29,10 @@ int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), voi
 int worker_init(struct worker *worker)
 {
 	worker->started = false;
-	return loop_init(&worker->loop);
+	int error = loop_init(&worker->loop);
+	if (error)
+		log_error("cannot make a worker's loop: %s", strerror(-error));
+	return error;
 }
 
 static void *worker_main(void *ctx)

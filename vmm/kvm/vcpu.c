@@ -126,7 +126,7 @@ int vcpu_kick_signal(void)
 
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread)
 {
-	/* For the moment between the last look at the signal and KVM_RUN; only KVM clears nothing of it. */
+	/* The signal alone would be lost on a thread that is just about to enter KVM_RUN. */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(thread, SIGRTMIN);
 }

@@ -33,7 +33,7 @@ enum vcpu_end {
 	VCPU_INTERNAL_ERROR, /* KVM cannot go on; run->internal has the details */
 	VCPU_FAILED_ENTRY,   /* the processor refused the guest's state; run->fail_entry */
 	VCPU_UNKNOWN_EXIT,   /* an exit that ebb did not ask for; run->exit_reason */
-	VCPU_ERROR,	     /* KVM_RUN itself failed: vcpu_error() */
+	VCPU_ERROR,	     /* KVM_RUN itself failed, with *error */
 };
 
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index);

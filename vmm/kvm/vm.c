@@ -65,7 +65,7 @@ static int check_kvm(const struct vm *vm)
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
 		log_error("/dev/kvm does not speak KVM's API version %d (it says %d): "
-			  "ebb needs Linux 4.20 or newer",
+			  "use a newer kernel",
 			  KVM_API_VERSION, version);
 		return -ENOTSUP;
 	}
