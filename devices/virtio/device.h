@@ -16,7 +16,10 @@
 
 struct virtio_device;
 
-/* The host's side. Owned by whoever made the device; outlives it. All functions: any thread. */
+/*
+ * The host's side. Owned by whoever made the device; outlives it. The functions are for any thread,
+ * and are called with the transport's locks held: they must not come back into it.
+ */
 struct virtio_host {
 	void *ctx;
 	const struct ram *ram;

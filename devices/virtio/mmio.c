@@ -100,7 +100,10 @@ static void reset(struct virtio_mmio *mmio)
 	mmio->queue_sel = 0;
 }
 
-/* Virtio 1.2 §2.1 and §3.1.1. With both locks held. */
+/*
+ * Virtio 1.2 §2.1 and §3.1.1. Bits are only ever added: a reset alone clears them, and NEEDS_RESET
+ * is not the driver's. With both locks held.
+ */
 static void status_write(struct virtio_mmio *mmio, uint32_t value)
 {
 	struct virtio_device *dev = mmio->dev;
@@ -111,9 +114,6 @@ static void status_write(struct virtio_mmio *mmio, uint32_t value)
 		reset(mmio);
 		return;
 	}
-	/* Only a reset clears a bit; NEEDS_RESET is not the driver's to clear or to set. */
-	if (old & STATUS_DRIVER_BITS & ~value)
-		return;
 	if (set & VIRTIO_CONFIG_S_FEATURES_OK) {
 		/* Refused by not setting it: the driver has to read it back. */
 		if ((mmio->driver_features & ~dev->features_offered) ||

@@ -49,7 +49,7 @@ static bool overcommit_forbidden(void)
 	return forbidden;
 }
 
-static bool limited(__rlimit_resource_t resource)
+static bool limited(int resource)
 {
 	struct rlimit limit;
 	return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
