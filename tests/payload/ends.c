@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The ways in which a guest ends. Each says "ending" and is then gone; what ebb makes of it is for
+ * the host to see: test_ends.py
+ */
+#include "payload.h"
+
+extern uint8_t idt[4096];
+
+/* Waits for an end that may take a moment; whoever is still here after that has failed. */
+static void expect_end(void)
+{
+	WAIT_FOR(false, "still running");
+}
+
+static void test_poweroff(void)
+{
+	print("ending\n");
+	poweroff();
+}
+
+static void test_reset(void)
+{
+	print("ending\n");
+	out8(PORT_RESET, 0xfe);
+	expect_end();
+}
+
+static void test_panic(void)
+{
+	print("ending\n");
+	out8(PORT_PVPANIC, 1);
+	expect_end();
+}
+
+/* No handler for the exception, none for what that raises, none for what that raises in turn. */
+static void test_triple_fault(void)
+{
+	print("ending\n");
+	memset(idt, 0, sizeof(idt));
+	__asm__ volatile("mov $0x1234567, %%eax\n\tud2" ::: "rax");
+}
+
+/* Handled in ring 0, before the tests: see below. */
+static void test_unknown_instruction(void)
+{
+	test_fail("it was executed");
+}
+
+void ring0_hook(void)
+{
+	if (!parameter_is("test", "unknown-instruction"))
+		return;
+	print("ending\n");
+	__asm__ volatile("int3");
+}
+
+const struct test tests[] = {
+	{"poweroff", test_poweroff},
+	{"reset", test_reset},
+	{"panic", test_panic},
+	{"triple-fault", test_triple_fault},
+	{"unknown-instruction", test_unknown_instruction},
+	{0},
+};
