@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,7 +145,7 @@ END_TEST
 /* Many come and go under one name: never two at once, and nothing is left. */
 START_TEST(test_race)
 {
-	enum { PROCESSES = 4, CLAIMS = 300 };
+	enum { PROCESSES = 4, CLAIMS = 400 };
 	char inside[96];
 	pid_t pids[PROCESSES];
 	snprintf(inside, sizeof(inside), "%s/inside", top);
@@ -157,8 +158,10 @@ START_TEST(test_race)
 		for (int claims = 0; claims < CLAIMS;) {
 			struct runtime_name name;
 			int err = runtime_claim(&name, "one");
-			if (err == -EBUSY)
+			if (err == -EBUSY) {
+				sched_yield();
 				continue;
+			}
 			/* Fails where another one is inside. */
 			int fd = err ? -1 : open(inside, O_CREAT | O_EXCL, 0600);
 			if (fd < 0)
@@ -289,6 +292,7 @@ Suite *runtime_suite(void)
 	tcase_add_test(tcase, test_foreign_directory);
 	tcase_add_test(tcase, test_no_directory);
 	tcase_add_test(tcase, test_where);
+	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
