@@ -8,11 +8,10 @@
 /* What a chain may hold (virtio 1.2 §2.7.4.2). */
 #define CHAIN_BYTES_MAX (1ULL << 32)
 
-/* A table of descriptors that a chain walks through, and how many steps it has left in it. */
+/* The table of descriptors that a chain walks through. */
 struct walk {
 	const struct vring_desc *table;
 	unsigned int size;
-	unsigned int left;
 };
 
 /* [@gpa, @gpa + @len) as a host pointer, or NULL where it is misaligned or not all RAM. */
@@ -90,7 +89,7 @@ static int walk_indirect(const struct virtq *q, const struct vring_desc *desc,
 		return -EPROTO;
 	if (ram_read(q->ram, desc->addr, table, desc->len))
 		return -EPROTO;
-	*walk = (struct walk){.table = table, .size = entries, .left = entries};
+	*walk = (struct walk){.table = table, .size = entries};
 	return 0;
 }
 
@@ -115,13 +114,14 @@ static int chain_add(struct virtq_chain *chain, const struct vring_desc *desc, u
 static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 {
 	struct vring_desc table[VIRTIO_QUEUE_SIZE_MAX];
-	struct walk walk = {.table = q->desc, .size = q->size, .left = q->size};
+	struct walk walk = {.table = q->desc, .size = q->size};
 	unsigned int index = chain->head;
 	uint64_t bytes = 0;
 
+	/* Each turn adds a buffer, of which there is a most, or enters a table, which happens once:
+	 * a chain that goes in circles ends too. */
 	for (;;) {
-		/* A chain that takes more steps than its table has entries goes in circles. */
-		if (index >= walk.size || walk.left-- == 0)
+		if (index >= walk.size)
 			return -EPROTO;
 		struct vring_desc desc = desc_copy(&walk.table[index]);
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
