@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The table of subcommands, and nothing else. */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,9 +38,9 @@ int cmd_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	console_ensure_stdio();
-	/* A reader of ours that is gone is told by write(2), not by a signal. */
-	signal(SIGPIPE, SIG_IGN);
+	/* Without it what follows could fall over a file of ours that took standard output's place. */
+	if (console_ensure_stdio() != 0)
+		return EXIT_NOT_STARTED;
 
 	const char *name = argc > 1 ? argv[1] : "help";
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)
