@@ -4,10 +4,14 @@
 Used by tests/e2e, tests/bench and the demo. Whoever waits here waits for a condition with a limit.
 """
 
+import fcntl
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -29,17 +33,20 @@ class Guest:
     """A VMM's process. Its standard output is the guest's console, kept line by line."""
 
     def __init__(self, argv, **popen):
+        """`popen` goes to subprocess.Popen; by it stdin can be something else than a pipe to send() through."""
         self.argv = argv
         self.started = time.monotonic()
         self.lines = []  # (seconds since the start, text)
         self.errors = []  # standard error, likewise
         self._more = threading.Condition()
-        self.process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **popen
-        )
+        popen = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | popen
+        self.process = subprocess.Popen(argv, **popen)
+        self._start_readers(self.process.stdout, self.process.stderr)
+
+    def _start_readers(self, console, errors):
         self._readers = [
             threading.Thread(target=self._read, args=pair, daemon=True)
-            for pair in ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
+            for pair in ((console, self.lines), (errors, self.errors))
         ]
         for reader in self._readers:
             reader.start()
@@ -51,7 +58,7 @@ class Guest:
         self.kill()
 
     def _read(self, stream, lines):
-        for raw in stream:
+        for raw in stream or ():  # none: it goes elsewhere
             text = raw.decode("utf-8", "replace").rstrip("\r\n")
             with self._more:
                 lines.append((time.monotonic() - self.started, text))
@@ -115,7 +122,8 @@ class Guest:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             try:
-                stream.close()
+                if stream:
+                    stream.close()
             except OSError:
                 pass
 
@@ -154,6 +162,88 @@ class Guest:
             elif time.monotonic() - since >= still:
                 return now
         raise GuestError(f"RSS does not come to rest within {timeout} s: {self.rss() // MIB} MiB")
+
+
+class TerminalGuest(Guest):
+    """A VMM on a terminal of its own: send() types on it, `screen` is all that it showed."""
+
+    def __init__(self, argv, **popen):
+        self.master, self.slave = pty.openpty()
+        self._wake = os.pipe()
+        self.cooked = self.settings()
+        self.screen = ""
+        popen = {"stdin": self.slave, "stdout": self.slave} | popen
+        super().__init__(
+            argv, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **popen
+        )
+
+    def _start_readers(self, console, errors):
+        super()._start_readers(self.master, errors)
+
+    def _read(self, stream, lines):
+        if stream is not self.master:
+            super()._read(stream, lines)
+            return
+        # Not a plain read(): a terminal is closed only when nobody reads it any more.
+        while self._wake[0] not in (ready := select.select([stream, self._wake[0]], [], [])[0]):
+            try:
+                text = os.read(stream, 4096) if ready else b""
+            except OSError:
+                return
+            with self._more:
+                self.screen += text.decode("utf-8", "replace")
+                done = self.screen.split("\n")[:-1]
+                now = time.monotonic() - self.started
+                lines.extend((now, line.rstrip("\r")) for line in done[len(lines):])
+                self._more.notify_all()
+
+    def send(self, text):
+        os.write(self.master, text.encode())
+
+    def settings(self):
+        """The terminal's. It stays open here, and so keeps what its other users left it as."""
+        return termios.tcgetattr(self.slave)
+
+    def wait_for_screen(self, text, timeout=60, start=0):
+        """Waits for `text` on the screen, behind its first `start` characters. Returns where it ends."""
+        end = time.monotonic() + timeout
+        with self._more:
+            while (at := self.screen.find(text, start)) < 0:
+                if time.monotonic() > end or self.process.poll() is not None:
+                    raise GuestError(
+                        f"no {text!r} on the screen\n--- screen\n{self.screen}\n--- stderr\n{self.stderr()}"
+                    )
+                self._more.wait(0.2)
+        return at + len(text)
+
+    def hang_up(self):
+        """Closes the terminal's window."""
+        if self.master < 0:
+            return
+        os.write(self._wake[1], b"x")
+        self._readers[0].join()
+        for fd in (self.slave, self.master):
+            if fd >= 0:
+                os.close(fd)
+        self.slave = self.master = -1
+
+    def wait(self, timeout=60):
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise GuestError(
+                f"still running after {timeout} s\n--- screen\n{self.screen}\n--- stderr\n{self.stderr()}"
+            ) from error
+        finally:
+            self._readers[1].join(1)
+
+    def kill(self):
+        super().kill()
+        self.hang_up()
+        for fd in self._wake:
+            if fd >= 0:
+                os.close(fd)
+        self._wake = (-1, -1)
 
 
 def ebb(command=None, *options, kernel=VMLINUX, initrd=INITRAMFS, params="quiet", memory="256M"):

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests share: guests that end with their test, and a word for each host that cannot do it."""
+
+import fcntl
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+sys.dont_write_bytecode = True  # the tree may be read-only here
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
+import guest as lib  # noqa: E402
+
+# Nothing takes this long; an emulated host on a busy machine can take most of it.
+LIMIT = float(os.environ.get("EBB_E2E_LIMIT", "180"))
+
+# What no guest's kernel may say, whatever it is put through (but for the panics that are asked for).
+TROUBLE = re.compile(r"Call Trace|BUG:|WARNING:|Oops|general protection|soft lockup|rcu_sched self-detected|I/O error")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "linux: boots Linux, which needs a KVM that virtualizes")
+    config.addinivalue_line("markers", "kvm: needs a /dev/kvm that opens")
+    config.addinivalue_line("markers", "emulated: changes settings of the host, which must be the emulated one")
+    config.addinivalue_line("markers", "root: needs root")
+
+
+def why_not(item, kind):
+    """The reason why a test cannot run here, or None."""
+    if item.get_closest_marker("linux") and kind != "hardware":
+        return f"no Linux guest boots on this host (tests/host/kvm-kind: {kind}); tests/e2e/run finds one"
+    if item.get_closest_marker("kvm") and kind not in ("hardware", "emulating"):
+        return f"no usable /dev/kvm (tests/host/kvm-kind: {kind})"
+    if item.get_closest_marker("emulated") and os.environ.get("EBB_HOST") != "1":
+        return "changes the host's settings: only on the emulated host (tests/host/run)"
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        return "needs root"
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    kind = subprocess.run(
+        [os.path.join(TREE, "tests", "host", "kvm-kind")], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
+    for item in items:
+        reason = why_not(item, kind)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """A run of nothing but skipped tests has shown nothing."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == 0 and not reporter.stats.get("passed"):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+def pytest_unconfigure(config):
+    """The last line: the totals, in the form that all layers of tests have."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter:
+        count = {key: len(reporter.stats.get(key, ())) for key in ("passed", "failed", "error", "skipped")}
+        reporter.write_line(
+            f"{count['passed']} passed, {count['failed'] + count['error']} failed, {count['skipped']} skipped"
+        )
+
+
+class Ebb:
+    """Starts guests for one test, and looks after what they leave."""
+
+    def __init__(self, runtime):
+        self.runtime = runtime  # where ebb keeps its guests' names
+        self.guests = []
+        self.env = os.environ | {"EBB_RUNTIME_DIR": str(runtime)}
+        # Whoever runs the tests may be somebody's service with signals switched off.
+        self.env.pop("XDG_RUNTIME_DIR", None)
+
+    def start(self, command=None, *options, wrapper=(), terminal=False, popen=None, **machine):
+        """A guest that does `command`; `machine` is for lib.ebb(), `wrapper` a command to start ebb by."""
+        argv = [*wrapper, *lib.ebb(command, *options, **machine)]
+        kind = lib.TerminalGuest if terminal else lib.Guest
+        started = kind(argv, env=self.env, **(popen or {}))
+        self.guests.append(started)
+        return started
+
+    def job(self, command, *options, limit=LIMIT, **machine):
+        """A guest that does `command` and powers off. Returns what the command printed, line by line."""
+        started = self.start(command, *options, **machine)
+        self.ended(started, 0, limit)
+        lines = [text for _, text in started.lines]
+        assert "ebb-guest: init" in lines, f"the guest did not come to its init:\n{started.console()}"
+        assert lines.count("ebb-guest: exit=0") == 1, f"the job failed:\n{started.console()}"
+        return lines[lines.index("ebb-guest: init") + 1 : lines.index("ebb-guest: exit=0")]
+
+    def ended(self, started, status, limit=LIMIT):
+        """The guest ends by itself with `status`, and nothing of it is left."""
+        found = started.wait(limit)
+        assert found == status, f"status {found}\n--- console\n{started.console()}\n--- stderr\n{started.stderr()}"
+        assert not self.left(), f"left in the runtime directory: {self.left()}"
+
+    def left(self):
+        return os.listdir(self.runtime) if os.path.isdir(self.runtime) else []
+
+    def mistake(self, argv, *words, status=2, limit=LIMIT, **popen):
+        """ebb with `argv` says one line, with all `words` in it, and leaves nothing. Returns the line."""
+        popen = {"env": self.env, "stdin": subprocess.DEVNULL} | popen
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, **popen)
+        text = done.stderr.decode()
+        assert done.returncode == status, text
+        assert done.stdout == b""
+        assert text.startswith("ebb: ") and text.endswith("\n") and text.count("\n") == 1, text
+        for word in words:
+            assert word in text
+        assert not self.left()
+        return text
+
+
+@pytest.fixture
+def ebb(tmp_path):
+    box = Ebb(tmp_path / "runtime")
+    yield box
+    trouble = []
+    for started in box.guests:
+        started.kill()
+        trouble += [text for _, text in started.lines if TROUBLE.search(text)]
+    assert not trouble, "the guest's kernel complained"
+
+
+@pytest.fixture(scope="module")
+def module_ebb(tmp_path_factory):
+    """For a guest that several tests look at."""
+    box = Ebb(tmp_path_factory.mktemp("module") / "runtime")
+    yield box
+    for started in box.guests:
+        started.kill()
+
+
+@pytest.fixture(scope="session")
+def elf64(tmp_path_factory):
+    """The guest's vmlinux without the note that tells of its PVH entry: leaves the 64-bit one."""
+    with open(lib.VMLINUX, "rb") as file:
+        kernel = bytearray(file.read())
+    # An ELF note: sizes of name and contents, type (XEN_ELFNOTE_PHYS32_ENTRY), name.
+    note = re.compile(rb"\x04\0\0\0[\x04\x08]\0\0\0\x12\0\0\0Xen\0")
+    found = [match.start() for match in note.finditer(kernel)]
+    assert len(found) == 1, "vmlinux has no PVH note"
+    kernel[found[0] + 8] = 0x7F
+    path = tmp_path_factory.mktemp("kernel") / "vmlinux-without-pvh"
+    path.write_bytes(kernel)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def distro_kernel():
+    """A distribution's own bzImage, found by tests/e2e/run."""
+    path = os.environ.get("EBB_E2E_DISTRO_KERNEL")
+    if not path:
+        pytest.skip("no distribution's kernel at hand: EBB_E2E_DISTRO_KERNEL=FILE names one")
+    return path
+
+
+def host_memory():
+    """Bytes of memory that this host has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def shrink_pipe(fd):
+    """So that a pipe is full after one page."""
+    return fcntl.fcntl(fd, 1031, 4096)  # F_SETPIPE_SZ

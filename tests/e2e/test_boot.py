@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest finds when it has come up: kernel formats, processors, memory, command line, clock."""
+
+import re
+import time
+
+import pytest
+from conftest import LIMIT, host_memory, lib
+
+pytestmark = pytest.mark.linux
+
+CPUS = (
+    "cat /sys/devices/system/cpu/online /proc/sys/kernel/bootloader_type; "
+    "grep -E '^(processor|apicid|physical id|core id|siblings|cpu cores)' /proc/cpuinfo"
+)
+
+FILE = {"vmlinux": lib.VMLINUX, "bzImage": lib.BZIMAGE}
+
+# What /proc/sys/kernel/bootloader_type says of each entry: PVH's own number, or the one that ebb writes.
+LOADER = {"vmlinux": "176", "bzImage": "255", "elf64": "255"}
+
+
+def processors(lines):
+    """/proc/cpuinfo as a list of dictionaries."""
+    found = []
+    for line in lines:
+        if ":" not in line:
+            continue
+        key, value = (part.strip() for part in line.split(":", 1))
+        if key == "processor":
+            found.append({})
+        found[-1][key] = int(value)
+    return found
+
+
+@pytest.mark.parametrize(
+    "kernel, cpus", [("vmlinux", 1), ("vmlinux", 2), ("vmlinux", 4), ("bzImage", 2), ("elf64", 2)]
+)
+def test_processors(ebb, request, kernel, cpus):
+    file = FILE.get(kernel) or request.getfixturevalue(kernel)
+    online, loader, *lines = ebb.job(CPUS, "-c", cpus, kernel=file)
+
+    assert loader == LOADER[kernel], "the guest came in by another entry"
+    assert online == ("0" if cpus == 1 else f"0-{cpus - 1}")
+    found = processors(lines)
+    assert [each["processor"] for each in found] == list(range(cpus))
+    assert len({each["apicid"] for each in found}) == cpus, "APIC ids are not distinct"
+    # One package with a core for each CPU, no threads.
+    assert {each["physical id"] for each in found} == {0}
+    assert len({each["core id"] for each in found}) == cpus
+    assert {each["siblings"] for each in found} == {cpus}
+    assert {each["cpu cores"] for each in found} == {cpus}
+
+
+def test_processors_all_work(ebb):
+    """Each of four CPUs takes a job that is tied to it, and its timer ticks."""
+    one = "taskset -c $i sleep 0.1 && taskset -c $i awk '{ print $39 }' /proc/self/stat"
+    lines = ebb.job(f"for i in 0 1 2 3; do {one}; done", "-c", 4)
+    assert lines == ["0", "1", "2", "3"]
+
+
+MEMORY = "grep MemTotal /proc/meminfo; dmesg | grep -o 'BIOS-e820: .*usable'"
+
+
+def memory(lines):
+    """MemTotal in bytes, and the sum of the memory map's usable entries."""
+    total = int(re.match(r"MemTotal: *(\d+) kB", lines[0])[1]) * 1024
+    usable = 0
+    for line in lines[1:]:
+        match = re.search(r"\[mem (0x[0-9a-f]+)-(0x[0-9a-f]+)\] usable", line)
+        usable += int(match[2], 16) + 1 - int(match[1], 16)
+    return total, usable
+
+
+@pytest.mark.parametrize("mib, kernel", [(64, "vmlinux"), (256, "vmlinux"), (64, "bzImage")])
+def test_memory_size(ebb, mib, kernel):
+    lines = ebb.job(MEMORY, memory=f"{mib}M", kernel=FILE[kernel])
+    total, usable = memory(lines)
+    # The map leaves out 384 KiB under 1 MiB; the kernel keeps its own text, data and page structures.
+    assert mib * lib.MIB - 512 * 1024 <= usable <= mib * lib.MIB
+    assert (mib - 24) * lib.MIB * 0.97 < total < usable
+
+
+@pytest.mark.parametrize("kernel", ["vmlinux", "bzImage"])
+def test_memory_across_the_hole(ebb, kernel):
+    """5 GiB: a part lies above 4 GiB, is really used, and holds what is written."""
+    zone = "grep -A1 'zone *Normal' /proc/zoneinfo | tail -n 1"
+    lines = ebb.job(
+        f"{MEMORY}; echo --; {zone}; mkfifo /tmp/go; (hold 300M --wait </tmp/go | tee /tmp/said) & exec 3>/tmp/go; "
+        f"until grep -q taken /tmp/said; do sleep 0.1; done; {zone}; echo >&3; wait; memcheck 200M --rounds 1",
+        memory="5G",
+        kernel=FILE[kernel],
+    )
+    at = lines.index("--")
+    total, usable = memory(lines[:at])
+    assert 5 * 1024 * lib.MIB - 512 * 1024 <= usable <= 5 * 1024 * lib.MIB
+    assert 4.8 * 1024 * lib.MIB < total < usable
+    assert any("0x0000000100000000-" in line for line in lines[:at]), "nothing at 4 GiB"
+
+    free = [int(line.split()[-1]) * 4096 for line in lines[at:] if "pages free" in line]
+    assert len(free) == 2
+    assert free[0] - free[1] > 250 * lib.MIB, "300 MiB were taken, but not above 4 GiB"
+    assert any(re.match(r"memcheck: ok \d+ MiB checked", line) for line in lines)
+
+
+def test_larger_than_the_host(ebb):
+    """Is a warning, and works."""
+    mib = host_memory() // lib.MIB + 512
+    started = ebb.start("true", memory=f"{mib}M")
+    ebb.ended(started, 0)
+    assert re.fullmatch(rf"ebb: warning: the guest has {mib} MiB, the host \d+: .*", started.stderr())
+
+
+def test_command_line(ebb):
+    """-p comes last and unchanged, spaces and quotes in it too."""
+    params = "quiet ebb.test=1 ebb.cmd='unused' two  spaces ebb.last"
+    started = ebb.start(None, params=params, popen={"stdin": -1})
+    started.wait_for("ebb-guest: init", LIMIT)
+    started.send("cat /proc/cmdline; poweroff -f\n")
+    ebb.ended(started, 0)
+    line = next(text for _, text in started.lines if text.startswith("console="))
+    assert line.endswith(" " + params)
+
+
+def test_kernel_as_bare_argument(ebb):
+    argv = [lib.EBB, "run", lib.BZIMAGE, "-m128", "--initrd=" + lib.INITRAMFS, "--params", 'quiet ebb.cmd="echo I am up"']
+    started = lib.Guest(argv, env=ebb.env)
+    ebb.guests.append(started)
+    ebb.ended(started, 0)
+    assert "I am up" in started.console()
+
+
+def test_without_params_and_size(ebb):
+    """The fewest words that start a guest: kvmtool's default of 64 MiB for each CPU and three more."""
+    started = lib.Guest([lib.EBB, "run", lib.VMLINUX, "-i", lib.INITRAMFS], env=ebb.env)
+    ebb.guests.append(started)
+    started.wait_for("ebb-guest: init", LIMIT)
+    started.send("grep MemTotal /proc/meminfo; poweroff -f\n")
+    _, match = started.wait_for(r"^MemTotal: *(\d+) kB", LIMIT)
+    assert 220 * 1024 < int(match[1]) < 256 * 1024
+    ebb.ended(started, 0)
+
+
+def test_clock(ebb):
+    """kvm-clock drives the guest, and its date is the host's."""
+    clocksource = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    before = time.time()
+    lines = ebb.job(f"cat {clocksource}; date +%s")
+    assert lines[0] == "kvm-clock"
+    assert int(before) <= int(lines[1]) <= time.time() + 1
+
+
+def test_kernel_has_no_complaint(ebb):
+    """Not a warning or worse of the kernel's on this hardware, but for what the hosts' own processors bring."""
+    lines = ebb.job("dmesg -r | grep '^<[0-4]>' | head -n 20", "-c", 2, "--free-page-reporting")
+    harmless = re.compile(r"hrtimer: interrupt took|Long readout|TSC .*unstable|clocksource:|Spectre|MDS|TAA|MMIO Stale")
+    assert [line for line in lines if not harmless.search(line)] == []
+
+
+def test_distribution_kernel(ebb, distro_kernel):
+    """A stock kernel boots at the first try, with two CPUs, as far as it can without its own initramfs."""
+    started = ebb.start(None, "-c", 2, kernel=distro_kernel, memory="512M", params="loglevel=7")
+    started.wait_for(r"smp: Brought up 1 node, 2 CPUs", 2 * LIMIT)
+    started.wait_for(r"Run /init as init process", 2 * LIMIT)
+    started.wait_for("ebb-guest: init", LIMIT)
+    started.send("cat /sys/devices/system/cpu/online; echo b >/proc/sysrq-trigger\n")
+    started.wait_for("^0-1$", LIMIT)
+    ebb.ended(started, 0)

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every way in which a guest ends, and what becomes of its console."""
+
+import array
+import fcntl
+import hashlib
+import os
+import signal
+import subprocess
+import termios
+import time
+
+import pytest
+from conftest import LIMIT, lib, shrink_pipe
+
+pytestmark = pytest.mark.linux
+
+SHELL = "~ # "  # the guest's prompt
+STOP = 30  # seconds; it takes milliseconds where nobody else is at work
+
+# --- the guest's own ways ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", ["vmlinux", "bzImage"])
+@pytest.mark.parametrize("way", ["poweroff -f", "reboot -f"])
+def test_guest_ends(ebb, way, kernel):
+    started = ebb.start(way + "; sleep 1000", kernel=lib.VMLINUX if kernel == "vmlinux" else lib.BZIMAGE)
+    ebb.ended(started, 0)
+    assert "ebb-guest: init" in started.console()
+    assert started.stderr() == ""
+
+
+@pytest.mark.parametrize("way", ["reboot=t", "reboot=k"])
+def test_reboot_by_other_ways(ebb, way):
+    """A triple fault (the kernel's last resort) and the keyboard controller are reboots as well."""
+    started = ebb.start("reboot -f; sleep 1000", params="quiet " + way)
+    ebb.ended(started, 0)
+    assert started.stderr() == ""
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_panic(ebb, cpus):
+    started = ebb.start("echo c >/proc/sysrq-trigger; sleep 1000", "-c", cpus)
+    ebb.guests.remove(started)  # it is to complain
+    with started:
+        ebb.ended(started, 1)
+        assert "sysrq: Trigger a crash" in started.console()
+        assert started.stderr() == "ebb: the guest's kernel panicked"
+
+
+def test_panic_without_root(ebb):
+    """Without an initramfs there is nothing to mount."""
+    started = ebb.start(None, initrd=None)
+    ebb.guests.remove(started)
+    with started:
+        ebb.ended(started, 1)
+        assert "Unable to mount root fs" in started.console()
+        assert started.stderr() == "ebb: the guest's kernel panicked"
+
+
+# --- signals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal(ebb, number):
+    started = ebb.start("echo ready; sleep 1000", "--free-page-reporting")
+    started.wait_for("^ready$", LIMIT)
+    started.process.send_signal(number)
+    ebb.ended(started, 0, STOP)
+    assert started.stderr() == ""
+
+
+def test_signal_while_all_is_busy(ebb):
+    """Two CPUs that never leave the guest, one of them printing, and a balloon at work."""
+    job = "(while :; do :; done) & (while :; do echo busy; done) & hold 64M --rounds 1000 --hold 0"
+    started = ebb.start(job, "-c", 2, "--free-page-reporting")
+    started.wait_for("hold: freed", LIMIT)
+    started.process.send_signal(signal.SIGTERM)
+    ebb.ended(started, 0, STOP)
+
+
+def test_name_is_free_again_after_kill(ebb):
+    """SIGKILL leaves a file, but the lock is gone with the process."""
+    started = ebb.start("echo ready; sleep 1000", "--name", "again")
+    started.wait_for("^ready$", LIMIT)
+    started.kill()
+    ebb.job("true", "--name", "again")
+
+
+# --- the terminal ------------------------------------------------------------------------------
+
+
+def shell_on_terminal(ebb, *options, **kw):
+    started = ebb.start(None, *options, terminal=True, **kw)
+    at = started.wait_for_screen(SHELL, LIMIT)
+    return started, at
+
+
+def test_shell(ebb):
+    """A person at a terminal: keys, output, Ctrl-C for the guest's program, the guest's own end."""
+    started, at = shell_on_terminal(ebb)
+    assert started.settings() != started.cooked, "the terminal is not raw"
+    started.send("echo $((6 * 7))x\r")
+    at = started.wait_for_screen("\n42x\r\n", LIMIT, at)
+    started.send("sleep 1000\r")
+    at = started.wait_for_screen("sleep 1000\r\n", LIMIT, at)
+    started.send("\x03")
+    at = started.wait_for_screen(SHELL, LIMIT, at)
+    started.send("uname -s; tty\r")
+    at = started.wait_for_screen("\nLinux\r\n/dev/ttyS0\r\n", LIMIT, at)
+    started.send("exit\r")
+    ebb.ended(started, 0)
+    assert started.settings() == started.cooked
+
+
+def test_escape_key(ebb):
+    started, at = shell_on_terminal(ebb)
+    # Ctrl-A twice is one for the guest: its line editor goes to the line's start.
+    started.send("cho escaped$((1 + 1))\x01\x01e\r")
+    at = started.wait_for_screen("\nescaped2\r\n", LIMIT, at)
+    started.send("\x01x")
+    ebb.ended(started, 0, STOP)
+    assert started.settings() == started.cooked
+    assert started.stderr() == ""
+
+
+def test_escape_key_helps(ebb):
+    started, _ = shell_on_terminal(ebb)
+    started.send("\x01h")
+    end = time.monotonic() + STOP
+    while "Ctrl-A x ends ebb" not in started.stderr() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "Ctrl-A x ends ebb" in started.stderr()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_terminal_after_signal(ebb, number):
+    started, _ = shell_on_terminal(ebb)
+    assert started.settings() != started.cooked
+    started.process.send_signal(number)
+    ebb.ended(started, 0, STOP)
+    assert started.settings() == started.cooked
+
+
+def test_terminal_after_panic(ebb):
+    started, at = shell_on_terminal(ebb)
+    ebb.guests.remove(started)
+    with started:
+        started.send("echo c >/proc/sysrq-trigger\r")
+        ebb.ended(started, 1)
+        assert started.settings() == started.cooked
+
+
+def test_closed_terminal(ebb):
+    started, _ = shell_on_terminal(ebb)
+    started.hang_up()
+    ebb.ended(started, 0, STOP)
+
+
+def test_closed_terminal_while_printing(ebb):
+    started = ebb.start("while :; do echo line; done", terminal=True)
+    started.wait_for_screen("line\r\nline\r\n", LIMIT)
+    started.hang_up()
+    ebb.ended(started, 0, STOP)
+
+
+def test_stopped_and_continued(ebb):
+    """What another program does to the terminal while ebb is stopped is undone when it goes on."""
+    started, at = shell_on_terminal(ebb)
+    raw = started.settings()
+    os.kill(started.pid, signal.SIGSTOP)
+    termios.tcsetattr(started.slave, termios.TCSANOW, started.cooked)
+    os.kill(started.pid, signal.SIGCONT)
+    end = time.monotonic() + STOP
+    while started.settings() != raw and time.monotonic() < end:
+        time.sleep(0.05)
+    assert started.settings() == raw
+    started.send("echo on$((1))\r")
+    started.wait_for_screen("\non1\r\n", LIMIT, at)
+
+
+# --- pipes, files, nothing ---------------------------------------------------------------------
+
+
+def test_stdin_null(ebb):
+    started = ebb.start("echo done", popen={"stdin": subprocess.DEVNULL})
+    ebb.ended(started, 0)
+    assert "done" in started.console()
+
+
+@pytest.mark.parametrize("redirections", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams(ebb, redirections):
+    started = ebb.start("echo done", wrapper=["sh", "-c", f'exec "$@" {redirections}', "sh"])
+    ebb.ended(started, 0)
+    assert ("done" in started.console()) == (">&-" not in redirections)
+    assert started.stderr() == ""
+
+
+def test_script_on_stdin(ebb):
+    """A pipe is the guest's keyboard, and its end is not the guest's."""
+    started = ebb.start(None)
+    started.send("echo first$((1))\n")
+    started.process.stdin.close()
+    started.wait_for("^first1", LIMIT)
+    assert started.process.poll() is None
+    started.process.terminate()
+    ebb.ended(started, 0, STOP)
+
+
+def test_much_input(ebb):
+    """More than any buffer on the way holds arrives whole, though the guest takes its time."""
+    text = "".join(f"{i:07}\n" for i in range(2000))
+    job = f"stty raw -echo; echo ready; sleep 1; head -c {len(text)} | md5sum"
+    started = ebb.start(job)
+    started.wait_for("ready", LIMIT)
+    started.send(text)
+    started.wait_for(hashlib.md5(text.encode()).hexdigest(), LIMIT)
+    ebb.ended(started, 0)
+
+
+def test_reader_goes_away(ebb):
+    """The guest is not its console's reader's: it goes on, and ends by itself."""
+    reader, writer = os.pipe()
+    started = ebb.start("for i in $(seq 500); do echo line $i; done", "--debug", "--free-page-reporting",
+                        popen={"stdout": writer})
+    os.close(writer)
+    with os.fdopen(reader, "rb") as lines:
+        assert any(b"line 1" in line for line in lines)
+    ebb.ended(started, 0)
+    assert "failures" in started.stderr(), "it did not come to its own end"
+
+
+def test_reader_does_not_read(ebb):
+    """A full pipe stops the guest's output, not the way out."""
+    reader, writer = os.pipe()
+    size = shrink_pipe(writer)
+    started = ebb.start("while :; do echo line; done", popen={"stdout": writer})
+    os.close(writer)
+    waiting = array.array("i", [0])
+    end = time.monotonic() + LIMIT
+    while waiting[0] < size and time.monotonic() < end:
+        fcntl.ioctl(reader, termios.FIONREAD, waiting)
+        time.sleep(0.05)
+    assert waiting[0] >= size, "the pipe does not fill"
+    started.process.terminate()
+    ebb.ended(started, 0, STOP)
+    os.close(reader)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What free page reporting is for: the host has back what a guest has freed. Each with its control.
+
+The figures are Cloud Hypervisor's and libvirt's own acceptance tests, at a quarter of their size: RSS after
+boot under a quarter of the guest's memory; above what is taken within 60 s, below it within 120 s of its being
+freed; with reporting at least 80 % of it comes back, without at most 50 MiB do.
+"""
+
+import collections
+import re
+import time
+
+import pytest
+from conftest import LIMIT, host_memory, lib
+
+pytestmark = pytest.mark.linux
+
+MIB = lib.MIB
+GUEST = 1024 * MIB
+TAKE = 512 * MIB
+UNCHANGED = 50 * MIB
+
+REPORTING = re.compile(
+    r"free page reporting: (\d+) reports, (\d+) blocks, (\d+) MiB given back in (\d+) ranges, (\d+) failures$"
+)
+Counters = collections.namedtuple("Counters", "reports blocks mib ranges failures")
+
+
+def counters(started):
+    """The line that --debug gives when a guest has ended."""
+    for _, line in started.errors:
+        match = REPORTING.search(line)
+        if match:
+            return Counters(*(int(number) for number in match.groups()))
+    raise AssertionError(f"no counters on stderr:\n{started.stderr()}")
+
+
+class Round:
+    """A guest that takes TAKE, and frees it when it is told."""
+
+    def __init__(self, box, pages, *options):
+        self.guest = box.start(f"echo ready; hold {TAKE // MIB}M {pages} --wait; sleep 100000", *options, memory="1G")
+        self.guest.wait_for("^ready$", LIMIT)
+        self.booted = self.guest.stable_rss(timeout=LIMIT)
+
+    def take(self):
+        started = time.monotonic()
+        self.guest.wait_for("^hold: taken", LIMIT)
+        self.taking = time.monotonic() - started
+        self.taken = self.guest.rss()
+
+    def free(self):
+        self.guest.send("\n")
+        self.guest.wait_for("^hold: freed", LIMIT)
+
+
+class Reported(Round):
+    """The whole of it, with reporting."""
+
+    def __init__(self, box, pages):
+        super().__init__(box, pages, "--free-page-reporting", "--debug")
+        self.take()
+        self.free()
+        _, self.seconds = self.guest.wait_for_rss(lambda rss: rss < self.taken - TAKE * 0.8, LIMIT)
+        self.kept = self.guest.stable_rss(timeout=LIMIT)
+        self.guest.process.terminate()
+        box.ended(self.guest, 0)
+
+
+@pytest.fixture(scope="module", params=["--thp", "--no-thp"])
+def reported(module_ebb, request):
+    result = Reported(module_ebb, request.param)
+    result.pages = request.param
+    return result
+
+
+def test_memory_comes_back(reported):
+    assert reported.booted < GUEST / 4
+    assert reported.taken >= TAKE
+    assert reported.taking < 60
+    # The wait for 80 % was no longer than a test may take; the published figure is 120 s for a little of it.
+    assert reported.seconds < 120
+    assert reported.kept < TAKE
+    assert reported.taken - reported.kept >= TAKE * 0.8
+
+
+def test_counters_agree(reported):
+    """What ebb says that it gave back is what the host got, and more: the guest's first free memory counts too."""
+    found = counters(reported.guest)
+    assert found.reports > 0
+    assert found.reports <= found.ranges <= found.blocks <= 32 * found.reports
+    assert found.failures == 0
+    assert found.mib * MIB >= reported.taken - reported.kept
+    # A block is 2 MiB or more.
+    assert found.mib >= 2 * found.blocks
+
+
+@pytest.mark.parametrize("options", [[], ["--balloon"]], ids=["nothing", "--balloon"])
+def test_without_reporting_it_does_not(ebb, reported, options):
+    """The control: the same guest without reporting keeps everything, for longer than it took to come back."""
+    control = Round(ebb, reported.pages, *options)
+    control.take()
+    assert control.taken >= TAKE
+    control.free()
+    end = time.monotonic() + 2 * reported.seconds + 5
+    lowest = control.taken
+    while time.monotonic() < end:
+        lowest = min(lowest, control.guest.rss())
+        time.sleep(0.1)
+    assert control.taken - lowest <= UNCHANGED
+
+
+def test_again_and_again(ebb):
+    """Memory goes and comes as often as it is wanted, and each time as much."""
+    job = f"echo ready; while read line; do hold {TAKE // MIB}M --wait; done"
+    started = ebb.start(job, "--free-page-reporting", "--debug", memory="1G")
+    started.wait_for("^ready$", LIMIT)
+    at, kept = 0, []
+    for _ in range(3):
+        started.send("\n")
+        at = started.wait_for("^hold: taken", LIMIT, at)[0] + 1
+        full = started.rss()
+        assert full >= TAKE
+        started.send("\n")
+        started.wait_for_rss(lambda rss, full=full: rss < full - TAKE * 0.8, LIMIT)
+        kept.append(started.stable_rss(LIMIT))
+    # Firecracker's figure for the second time round, where 4 KiB of page tables are counted too.
+    assert kept[2] - kept[0] < 20000 * 1024
+    started.process.terminate()
+    ebb.ended(started, 0)
+    assert counters(started).failures == 0
+
+
+def test_page_cache_comes_back(ebb):
+    """Deleted files are free memory as well, when every second one of them goes in small pieces too."""
+    started = ebb.start(
+        "cachefill 256M /tmp --files 64; echo filled; read line; rm -r /tmp/*; echo deleted; sleep 100000",
+        "--free-page-reporting", memory="1G",
+    )
+    started.wait_for("^filled$", LIMIT)
+    full = started.rss()
+    assert full >= 256 * MIB
+    started.send("\n")
+    started.wait_for("^deleted$", LIMIT)
+    started.wait_for_rss(lambda rss: rss < full - 256 * MIB * 0.7, LIMIT)
+
+
+def test_two_guests_take_turns(ebb):
+    """Their sizes add up to more than the host has, and so does what they take, one after the other."""
+    host = host_memory()
+    size = host * 3 // 4 // MIB
+    take = min(int(host * 0.55), 1792 * MIB) // MIB
+    job = f"echo ready; while read line; do hold {take}M --hold 0; done"
+    guests = [ebb.start(job, "--free-page-reporting", memory=f"{size}M") for _ in range(2)]
+    for each in guests:
+        each.wait_for("^ready$", LIMIT)
+    at = [0, 0]
+    for turn in (0, 1, 0, 1):
+        each = guests[turn]
+        each.send("\n")
+        at[turn] = each.wait_for("^hold: taken", LIMIT, at[turn])[0] + 1
+        at[turn] = each.wait_for("^hold: done", LIMIT, at[turn])[0] + 1
+        # Both together never need what both together took.
+        each.wait_for_rss(lambda rss: rss < take * MIB // 3, LIMIT)
+    for each in guests:
+        each.process.terminate()
+        ebb.guests.remove(each)
+        with each:
+            assert each.wait(LIMIT) == 0
+    assert not ebb.left()
