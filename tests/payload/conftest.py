@@ -1,74 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's side of the payloads: starts them under ebb, and hears what they say.
-
-A payload's tests say "ok NAME" or "FAIL NAME: why"; "wait WHAT" asks us to look at something and
-then to send a byte.
-"""
+"""What the payloads' tests share: runs that end with their test, why not all run everywhere, a count."""
 
 import os
-import re
 import subprocess
-import sys
 
 import pytest
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
-
-import guest as lib  # noqa: E402
-
-EBB = os.environ.get("EBB", lib.EBB)
-PAYLOADS = os.path.join(lib.BUILD, "tests", "payload")
-TIMEOUT = float(os.environ.get("EBB_TIMEOUT", "60"))
-
-REPORTING = "--free-page-reporting"
-BALLOON = "--balloon"
-
-
-class Payload(lib.Guest):
-    """One run of one payload."""
-
-    def __init__(self, name, *options, test=None, memory="64M", params=""):
-        argv = [EBB, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
-        if test:
-            params += f" test={test}"
-        super().__init__(argv + ["-p", params.strip(), *options])
-        self.heard = 0  # lines of the console
-
-    def expect(self, pattern):
-        """Waits for the next console line like this. Returns the match. A FAIL comes first."""
-        at, match = self.wait_for(f"(?:{pattern})|^FAIL ", TIMEOUT, self.heard)
-        self.heard = at + 1
-        assert not self.lines[at][1].startswith("FAIL "), self.lines[at][1]
-        return match
-
-    def paused(self, what):
-        """Waits until the guest waits for us."""
-        self.expect(f"^wait {re.escape(what)}$")
-
-    def proceed(self):
-        self.send("\n")
-
-    def ended(self, status=0):
-        """Waits for the end, and for ebb's exit status."""
-        got = self.wait(TIMEOUT)
-        assert got == status, f"status {got}\n{self.console()}\n{self.stderr()}"
-
-    def passed(self, *names):
-        """Waits for the end: these tests and no others were run, and are ok."""
-        self.ended()
-        said = [text for _, text in self.lines if re.match(r"(ok|FAIL) ", text)]
-        assert said == [f"ok {name}" for name in names], self.console() + self.stderr()
-
-    def vcpu_writes(self, index=0):
-        """How many times the vCPU's thread has called write(2) or its like."""
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{task}/comm", encoding="ascii") as comm:
-                if comm.read().strip() != f"vcpu{index}":
-                    continue
-            with open(f"/proc/{self.pid}/task/{task}/io", encoding="ascii") as io:
-                return int(re.search(r"^syscw: (\d+)$", io.read(), re.M).group(1))
-        raise lib.GuestError(f"there is no thread vcpu{index}")
+from payload import HERE, Payload
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 /* What leaves the guest: ports and MMIO, of all widths. The host's side: test_exits.py */
 #include "virtio.h"
 
-#define PORT_NOBODY    0x5000
-#define MMIO_NOBODY    (HOLE + 0x08000000)
+#define PORT_NOBODY 0x5000
+#define MMIO_NOBODY (HOLE + 0x08000000)
 
 static void test_hello(void)
 {

@@ -2,7 +2,9 @@
 /* A driver that means harm, for a bounded time; the device outlives it. The host's side: test_hostile.py */
 #include "virtio.h"
 
-#define AREA (8 * MIB)
+#define AREA   (8 * MIB)
+#define RINGS  5000
+#define ROUNDS 5000
 
 static struct queue queue;
 static struct device dev;
@@ -36,7 +38,7 @@ static void expect_works(void)
 /* The doorbell, at each step of a start that never sets a queue up. */
 static void test_unready(void)
 {
-	uint64_t rings = parameter_number("rings", 20000);
+	uint64_t rings = parameter_number("rings", RINGS);
 	if (!device_find(&dev))
 		return;
 	device_reset(&dev);
@@ -55,7 +57,7 @@ static void test_unready(void)
 static void test_flood(void)
 {
 	const struct block block = {memory_free(), 2 * MIB};
-	uint64_t rings = parameter_number("rings", 20000);
+	uint64_t rings = parameter_number("rings", RINGS);
 	uint32_t len;
 	if (!reporting_start(&dev, &queue))
 		return;
@@ -72,7 +74,7 @@ static void test_registers(void)
 {
 	if (!reporting_start(&dev, &queue))
 		return;
-	for (uint64_t i = parameter_number("rounds", 5000); i > 0; i--) {
+	for (uint64_t i = parameter_number("rounds", ROUNDS); i > 0; i--) {
 		uint64_t at = dev.base + (random() & 0x1fc);
 		uint32_t value = random() % 4 ? random() % 256 : random();
 		switch (random() % 8) {
@@ -104,7 +106,7 @@ static void test_rings(void)
 {
 	if (!reporting_start(&dev, &queue))
 		return;
-	for (uint64_t i = parameter_number("rounds", 5000); i > 0; i--) {
+	for (uint64_t i = parameter_number("rounds", ROUNDS); i > 0; i--) {
 		volatile struct desc *desc = &queue.desc[random() % QUEUE_SIZE];
 		uint64_t offset = random() % AREA;
 		desc->gpa = random() % 8 ? memory_free() + offset : HOLE + 256 * MIB + offset;

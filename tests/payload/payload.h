@@ -13,9 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KIB (1ULL << 10)
-#define MIB (1ULL << 20)
-#define GIB (1ULL << 30)
+#define KIB  (1ULL << 10)
+#define MIB  (1ULL << 20)
+#define GIB  (1ULL << 30)
 #define PAGE 4096ULL
 
 /* The PC, as its drivers know it; not taken from the VMM's headers: this is the other opinion. */

@@ -106,9 +106,8 @@ static void test_report(void)
 	wait_for_host("clean");
 	dirty();
 	wait_for_host("dirty");
-	if (offered &&
-	    (!report_all(area.large, LARGE, LARGE_BLOCKS, large_stays, &bytes) ||
-	     !report_all(area.small, SMALL, SMALL_BLOCKS, small_stays, &bytes)))
+	if (offered && (!report_all(area.large, LARGE, LARGE_BLOCKS, large_stays, &bytes) ||
+			!report_all(area.small, SMALL, SMALL_BLOCKS, small_stays, &bytes)))
 		return;
 	print("reported %lu\n", bytes);
 	wait_for_host("reported");

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doorbell is answered within KVM, by an eventfd (doorbell.c)."""
 
-from conftest import REPORTING
+from payload import REPORTING
 
 RINGS = 1000
 

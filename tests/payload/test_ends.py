@@ -8,23 +8,22 @@ import pytest
 GUEST_FAILED = 1
 
 
-def ending(run, test):
+def ending(run, test, status):
+    """Runs a test that ends the guest: it says so, and nothing after that."""
     payload = run("ends", test=test)
     payload.expect("^ending$")
-    return payload
+    payload.ended(status)
+    assert payload.lines[-1][1] == "ending", payload.console()
+    return payload.stderr()
 
 
 @pytest.mark.parametrize("test", ["poweroff", "reset"])
 def test_in_order(run, test):
-    payload = ending(run, test)
-    payload.ended(0)
-    assert payload.stderr() == ""
+    assert ending(run, test, 0) == ""
 
 
 def test_panic(run):
-    payload = ending(run, "panic")
-    payload.ended(GUEST_FAILED)
-    assert payload.stderr() == "ebb: the guest's kernel panicked"
+    assert ending(run, "panic", GUEST_FAILED) == "ebb: the guest's kernel panicked"
 
 
 def registers(text):
@@ -32,22 +31,27 @@ def registers(text):
     return {name: int(value, 16) for name, value in re.findall(r"\b([a-z][a-z0-9]{1,5}) +([0-9a-f]{4,16})\b", text)}
 
 
+def svm():
+    with open("/proc/cpuinfo", encoding="ascii") as cpuinfo:
+        return re.search(r"^flags.*\bsvm\b", cpuinfo.read(), re.M)
+
+
 def test_triple_fault(run):
-    payload = ending(run, "triple-fault")
-    payload.ended(GUEST_FAILED)
-    said = payload.stderr()
+    said = ending(run, "triple-fault", GUEST_FAILED)
     assert "ebb: vCPU 0 shut down (a triple fault" in said
-    assert registers(said)["rax"] == 0x1234567, said
     rip = registers(said)["rip"]
+    if svm() and rip == 0xFFF0:
+        # There the processor leaves nothing behind: KVM resets the vCPU (svm.c, shutdown_interception).
+        assert registers(said)["cs"] == 0xF000, said
+        return
+    assert registers(said)["rax"] == 0x1234567, said
     assert f"instruction at {rip:#x}: 0f 0b" in said, said
 
 
 @pytest.mark.emulating_kvm
 def test_unknown_instruction(run):
     """Where KVM interprets kernel code, that it knows not all of it has to be said and explained."""
-    payload = ending(run, "unknown-instruction")
-    payload.ended(GUEST_FAILED)
-    said = payload.stderr()
+    said = ending(run, "unknown-instruction", GUEST_FAILED)
     assert "it does not know how to emulate an instruction" in said
     assert re.search(r"instruction at 0x[0-9a-f]+: cc", said), said
     assert "this host's processor has no virtualisation" in said

@@ -2,7 +2,7 @@
 """What leaves the guest: ports and MMIO (exits.c)."""
 
 import pytest
-from conftest import BALLOON, REPORTING
+from payload import BALLOON, REPORTING
 
 
 def test_command_line(run):

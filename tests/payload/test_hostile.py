@@ -2,7 +2,7 @@
 """A driver that means harm, for a bounded time: the device outlives it (hostile.c)."""
 
 import pytest
-from conftest import REPORTING
+from payload import REPORTING
 
 
 @pytest.mark.parametrize("test", ["unready", "flood", "registers", "rings"])

@@ -2,7 +2,7 @@
 """The device's interrupt reaches the guest (interrupt.c)."""
 
 import pytest
-from conftest import REPORTING
+from payload import REPORTING
 
 
 @pytest.mark.parametrize("test", ["arrives", "not-wanted", "needs-reset"])

@@ -2,7 +2,7 @@
 """Reports that are wrong: answered truthfully, or refused until the device is reset (misreport.c)."""
 
 import pytest
-from conftest import REPORTING
+from payload import REPORTING
 
 # Those with less RAM end below the hole, those with more have some above.
 NOT_ALL_RAM = ["outside", "beyond", "wrap", "unaligned", "empty", "twice"]

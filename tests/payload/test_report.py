@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is reported free leaves the host's memory, and nothing else does (report.c)."""
 
-from conftest import BALLOON, REPORTING, lib
+from payload import BALLOON, REPORTING, lib
 
 MIB = lib.MIB
 DIRTY = (48 * 2 + 8) * MIB

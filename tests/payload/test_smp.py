@@ -2,7 +2,7 @@
 """One CPU reports while another works beside it (smp.c)."""
 
 import pytest
-from conftest import REPORTING
+from payload import REPORTING
 
 
 @pytest.mark.parametrize("test", ["second-cpu", "beside"])

@@ -73,7 +73,8 @@ struct queue {
 			uint32_t id, len;
 		} ring[QUEUE_SIZE];
 	} used __attribute__((aligned(4096)));
-	uint16_t next_desc, seen; /* the driver's own: the next free descriptor, used elements taken */
+	uint16_t next_desc,
+		seen; /* the driver's own: the next free descriptor, used elements taken */
 } __attribute__((aligned(4096)));
 
 struct block {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* RAM, where the memory map says it is, and nothing elsewhere. The host's side: test_memory.py */
+/* RAM, where the memory map says it is, and nothing elsewhere. The host's side: test_ram.py */
 #include "virtio.h"
 
 #define LOW_END 0x9fc00ULL
@@ -74,9 +74,5 @@ static void test_all(void)
 }
 
 const struct test tests[] = {
-	{"map", test_map},
-	{"ends", test_ends},
-	{"nothing", test_nothing},
-	{"all", test_all},
-	{0},
+	{"map", test_map}, {"ends", test_ends}, {"nothing", test_nothing}, {"all", test_all}, {0},
 };
