@@ -85,14 +85,17 @@ class Console(threading.Thread):
 
 
 def feed(sock):
-    """Copies our stdin to the port, then closes it: that is the end of file over there."""
+    """Copies our stdin to the port, then ends it: that is the end of file over there.
+
+    Not by close(): QEMU would see the hang-up before it has read everything, and drop the rest.
+    """
     try:
         while data := os.read(0, CHUNK):
             sock.sendall(data)
     except OSError as e:
         if e.errno not in (errno.EPIPE, errno.ECONNRESET):
             say(f"cannot read stdin: {e.strerror}")
-    sock.close()
+    sock.shutdown(socket.SHUT_WR)
 
 
 def say(text):
