@@ -202,8 +202,9 @@ static void platform_power(void *ctx, enum arch_power what)
 
 static int platform_init(struct machine *machine)
 {
-	machine->platform_host = (struct arch_platform_host){machine, platform_power};
-	return arch_platform_add(&machine->pio, &machine->mmio, &machine->platform_host);
+	machine->platform.ctx = machine;
+	machine->platform.power = platform_power;
+	return arch_platform_add(&machine->platform, &machine->pio, &machine->mmio);
 }
 
 static int balloon_stage_init(struct machine *machine)

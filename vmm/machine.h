@@ -58,7 +58,7 @@ struct machine {
 	struct console console;
 	struct serial_host serial_host;
 	struct serial serial;
-	struct arch_platform_host platform_host;
+	struct arch_platform platform;
 	struct slot balloon_slot;
 	struct balloon balloon;
 	struct arch_entry entry;

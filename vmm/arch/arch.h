@@ -8,6 +8,7 @@
 #ifndef EBB_ARCH_ARCH_H
 #define EBB_ARCH_ARCH_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -87,12 +88,14 @@ enum arch_power {
 	ARCH_PANIC, /* the guest's kernel says that it panicked */
 };
 
-struct arch_platform_host {
+/* Owned by the machine; ctx and power are the host's side, filled in before arch_platform_add(). */
+struct arch_platform {
 	void *ctx;
 	void (*power)(void *ctx, enum arch_power what); /* any vCPU's thread */
+	atomic_uint events_enabled;			/* what the guest wrote, to be read back */
 };
 
-/* @host outlives the buses' use. Returns 0 or -errno. */
-int arch_platform_add(struct bus *pio, struct bus *mmio, const struct arch_platform_host *host);
+/* @platform stays where it is as long as the buses are used. Returns 0 or -errno. */
+int arch_platform_add(struct arch_platform *platform, struct bus *pio, struct bus *mmio);
 
 #endif

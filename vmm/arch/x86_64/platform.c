@@ -13,6 +13,9 @@
 #define PM1_SLEEP_TYPE_SHIFT 10
 #define PM1_SLEEP_TYPE_MASK  0x7
 #define PM1_SLEEP_ENABLE     0x2000
+#define PM1_ENABLE_OFFSET    2
+#define PM1_ENABLE_SHIFT     16
+#define PM1_ENABLE_MASK	     0xffff
 
 /* Little-endian, as all of the PC's registers. */
 static void give(void *data, unsigned int len, uint32_t value)
@@ -37,21 +40,25 @@ static void i8042_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 
 static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
-	const struct arch_platform_host *host = ctx;
+	const struct arch_platform *platform = ctx;
 	(void)offset;
 	if ((taken(data, len) & 0xff) == I8042_RESET)
-		host->power(host->ctx, ARCH_RESET);
+		platform->power(platform->ctx, ARCH_RESET);
 }
 
+/* Two registers: events that happened (none, ever), and which of them are to interrupt. */
 static void pm1_event_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
-	(void)ctx, (void)offset;
-	give(data, len, 0); /* no event, ever */
+	struct arch_platform *platform = ctx;
+	uint32_t both = atomic_load(&platform->events_enabled) << PM1_ENABLE_SHIFT;
+	give(data, len, both >> (8 * offset));
 }
 
 static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
-	(void)ctx, (void)offset, (void)data, (void)len;
+	struct arch_platform *platform = ctx;
+	if (offset == PM1_ENABLE_OFFSET)
+		atomic_store(&platform->events_enabled, taken(data, len) & PM1_ENABLE_MASK);
 }
 
 static void pm1_control_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -62,11 +69,11 @@ static void pm1_control_read(void *ctx, uint64_t offset, void *data, unsigned in
 
 static void pm1_control_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
-	const struct arch_platform_host *host = ctx;
+	const struct arch_platform *platform = ctx;
 	uint32_t value = taken(data, len);
 	uint32_t type = (value >> PM1_SLEEP_TYPE_SHIFT) & PM1_SLEEP_TYPE_MASK;
 	if (offset == 0 && value & PM1_SLEEP_ENABLE && type == SLEEP_TYPE_S5)
-		host->power(host->ctx, ARCH_POWEROFF);
+		platform->power(platform->ctx, ARCH_POWEROFF);
 }
 
 static void pvpanic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -77,19 +84,19 @@ static void pvpanic_read(void *ctx, uint64_t offset, void *data, unsigned int le
 
 static void pvpanic_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
-	const struct arch_platform_host *host = ctx;
+	const struct arch_platform *platform = ctx;
 	(void)offset;
 	if (taken(data, len) & PVPANIC_PANICKED)
-		host->power(host->ctx, ARCH_PANIC);
+		platform->power(platform->ctx, ARCH_PANIC);
 }
 
-int arch_platform_add(struct bus *pio, struct bus *mmio, const struct arch_platform_host *host)
+int arch_platform_add(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	const struct bus_range ports[] = {
-		{PORT_I8042_STATUS, 1, (void *)host, i8042_read, i8042_write},
-		{PORT_PVPANIC, 1, (void *)host, pvpanic_read, pvpanic_write},
-		{PORT_PM1_EVENT, 4, (void *)host, pm1_event_read, pm1_event_write},
-		{PORT_PM1_CONTROL, 2, (void *)host, pm1_control_read, pm1_control_write},
+		{PORT_I8042_STATUS, 1, platform, i8042_read, i8042_write},
+		{PORT_PVPANIC, 1, platform, pvpanic_read, pvpanic_write},
+		{PORT_PM1_EVENT, 4, platform, pm1_event_read, pm1_event_write},
+		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},
 	};
 	(void)mmio;
 	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {

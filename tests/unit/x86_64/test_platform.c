@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The PC's power, reset and panic ports, driven as a kernel does. */
+#include <check.h>
+#include <string.h>
+
+#include "vmm/arch/arch.h"
+
+struct fixture {
+	struct bus pio, mmio;
+	struct arch_platform platform;
+	int calls;
+	enum arch_power last;
+};
+
+static struct fixture f;
+
+static void power(void *ctx, enum arch_power what)
+{
+	struct fixture *fixture = ctx;
+	fixture->calls++;
+	fixture->last = what;
+}
+
+static void setup(void)
+{
+	memset(&f, 0, sizeof(f));
+	f.platform.ctx = &f;
+	f.platform.power = power;
+	ck_assert_int_eq(arch_platform_add(&f.platform, &f.pio, &f.mmio), 0);
+}
+
+static void out(uint16_t port, uint32_t value, unsigned int len)
+{
+	bus_write(&f.pio, port, &value, len);
+}
+
+static uint32_t in(uint16_t port, unsigned int len)
+{
+	uint32_t value = 0;
+	bus_read(&f.pio, port, &value, len);
+	return value;
+}
+
+START_TEST(poweroff_is_s5_with_sleep_enable)
+{
+	out(0x604, 5 << 10, 2); /* ACPICA writes the type first, */
+	ck_assert_int_eq(f.calls, 0);
+	out(0x604, 4 << 10 | 1 << 13, 2); /* another state is not off */
+	ck_assert_int_eq(f.calls, 0);
+	out(0x604, 5 << 10 | 1 << 13, 2);
+	ck_assert_int_eq(f.calls, 1);
+	ck_assert_int_eq(f.last, ARCH_POWEROFF);
+	ck_assert_uint_eq(in(0x604, 2), 1); /* ACPI is on */
+}
+END_TEST
+
+START_TEST(reset_is_the_keyboard_controllers)
+{
+	ck_assert_uint_eq(in(0x64, 1) & 2, 0); /* ready for a command */
+	out(0x64, 0xd1, 1);
+	ck_assert_int_eq(f.calls, 0);
+	out(0x64, 0xfe, 1);
+	ck_assert_int_eq(f.calls, 1);
+	ck_assert_int_eq(f.last, ARCH_RESET);
+}
+END_TEST
+
+START_TEST(panic_is_told)
+{
+	ck_assert_uint_eq(in(0x505, 1), 1); /* the event that it takes */
+	out(0x505, 2, 1);		    /* a crash kernel will do the rest */
+	ck_assert_int_eq(f.calls, 0);
+	out(0x505, 1, 1);
+	ck_assert_int_eq(f.calls, 1);
+	ck_assert_int_eq(f.last, ARCH_PANIC);
+}
+END_TEST
+
+START_TEST(enabled_events_read_back)
+{
+	ck_assert_uint_eq(in(0x600, 4), 0);
+	out(0x602, 0x0020, 2);
+	ck_assert_uint_eq(in(0x602, 2), 0x0020);
+	ck_assert_uint_eq(in(0x600, 4), 0x00200000);
+	out(0x600, 0xffff, 2); /* clears events, of which there are none */
+	ck_assert_uint_eq(in(0x600, 2), 0);
+	ck_assert_uint_eq(in(0x602, 2), 0x0020);
+}
+END_TEST
+
+Suite *platform_suite(void);
+Suite *platform_suite(void)
+{
+	Suite *suite = suite_create("platform");
+	TCase *tcase = tcase_create("platform");
+	tcase_add_checked_fixture(tcase, setup, NULL);
+	tcase_add_test(tcase, poweroff_is_s5_with_sleep_enable);
+	tcase_add_test(tcase, reset_is_the_keyboard_controllers);
+	tcase_add_test(tcase, panic_is_told);
+	tcase_add_test(tcase, enabled_events_read_back);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
