@@ -1,0 +1,288 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The measuring half of tests/bench/boot: runs where KVM is, prints JSON lines, one a measurement.
+
+    ["doing", TEXT]             what is under way
+    ["versions", {NAME: TEXT}]
+    ["run", VMM, INITRAMFS, {"seconds": S, "private": BYTES, "threads": N}]
+    ["host", VMM, {...}]        with --breakdown: where the VMM's part of the time went
+    ["kernel", [LINE, ...]]     with --breakdown: the guest kernel's log with initcall_debug
+
+Everything that a VMM reads is copied to memory and read once before, so that no shared file system is measured.
+"""
+
+import argparse
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
+import guest  # noqa: E402
+
+HERE = "/tmp/bench-boot"
+MEMORY = 256 << 20
+INIT = b"ebb-guest: init"
+SITS = b"sits"
+QUIET = 0.5  # seconds on the host's clock, which cost nothing: what was printed before is outside by then
+LIMIT = 30  # seconds on the host's clock for a guest to say something: it takes half of one
+TRACING = "/sys/kernel/tracing"
+PARAMS = 'quiet reboot=t ebb.cmd="uname -r; echo sits; read end"'
+
+
+def say(*what):
+    print(json.dumps(what), flush=True)
+
+
+# --- What is started --------------------------------------------------------------------------------------------
+
+
+def libraries(program):
+    """The files that the dynamic loader will map for this program, and the loader."""
+    out = subprocess.run(["ldd", program], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return re.findall(r"(?:=> |^\s*)(/\S+)", out, re.M)
+
+
+def inside(path):
+    return os.path.join(HERE, path.lstrip("/"))
+
+
+def copy(path, where=None):
+    where = inside(where or path)
+    os.makedirs(os.path.dirname(where), exist_ok=True)
+    shutil.copy(path, where)
+
+
+def make_root(args):
+    """Copies all that will be read into a root of its own in memory. Returns QEMU's version."""
+    qemu_path = shutil.which("qemu-system-x86_64")
+    if not qemu_path:
+        sys.exit("bench-boot: needs qemu-system-x86_64: install Debian's package qemu-system-x86")
+    for name, program in (("/ebb", args.ebb), ("/qemu", qemu_path)):
+        copy(program, name)
+        for path in libraries(program):
+            copy(path)
+    copy("/etc/ld.so.cache")
+    for name in ("bios-microvm.bin", "qboot.rom", "linuxboot_dma.bin", "pvh.bin", "kvmvapic.bin"):
+        for place in ("/usr/share/qemu", "/usr/share/seabios"):
+            if os.path.exists(os.path.join(place, name)):
+                copy(os.path.join(place, name), os.path.join("/firmware", name))
+    for name, path in (("/kernel", args.kernel), ("/plain", args.plain), ("/gzip", args.gzip)):
+        copy(path, name)
+    for place in ("/dev", "/proc", "/sys", "/run", "/tmp"):
+        os.makedirs(inside(place), exist_ok=True)
+    for what in (["--bind", "/dev", inside("/dev")], ["--bind", "/proc", inside("/proc")],
+                 ["--rbind", "/sys", inside("/sys")]):
+        subprocess.run(["mount", *what], check=True)
+    if args.breakdown:
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", inside(TRACING)], check=True)
+    out = subprocess.run([qemu_path, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return out.splitlines()[0].removeprefix("QEMU emulator version ")
+
+
+def ebb(initramfs, params=PARAMS):
+    return ["/ebb", "run", "-k", "/kernel", "-i", initramfs, "-m", "256M", "-c", "1",
+            "--balloon", "--free-page-reporting", "-p", params]
+
+
+def qemu(machine):
+    def argv(initramfs, params=PARAMS):
+        return ["/qemu", "-M", machine, "-enable-kvm", "-cpu", "host", "-m", "256", "-smp", "1", "-nographic",
+                "-nodefaults", "-no-user-config", "-no-reboot", "-L", "/firmware", "-serial", "stdio",
+                "-device", "virtio-balloon-device,free-page-reporting=on",
+                "-kernel", "/kernel", "-initrd", initramfs, "-append", "console=ttyS0 panic=-1 " + params]
+    return argv
+
+
+# With its own ACPI tables QEMU's microvm puts the guest's console behind an interrupt that this small kernel does
+# not look for. "Lean" leaves away all that its documentation says can be, which makes it start sooner.
+MICROVM = "microvm,acpi=off"
+LEAN = MICROVM + ",pit=off,pic=off,rtc=off,x-option-roms=off"
+VMMS = {"ebb": ebb, "QEMU microvm": qemu(MICROVM), "QEMU microvm, lean": qemu(LEAN)}
+
+
+class Process:
+    """A VMM. posix_spawn, a pipe and read: next to nothing of this program is in what it measures."""
+
+    def __init__(self, argv):
+        self.argv, self.text = argv, b""
+        time.sleep(QUIET)
+        stdin, self.keyboard = os.pipe()
+        self.console, stdout = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stdout, 2)]
+        self.started = time.monotonic()
+        self.pid = os.posix_spawn(argv[0], argv, os.environ, file_actions=actions)
+        os.close(stdin)
+        os.close(stdout)
+
+    def wait_for(self, text):
+        """Reads the console until it says this. Returns the seconds since the start."""
+        while text not in self.text:
+            ready = select.select([self.console], [], [], LIMIT)[0]
+            data = os.read(self.console, 65536) if ready else b""
+            if not data:
+                why = "ended" if ready else f"was given {LIMIT} s"
+                sys.exit(f"bench-boot: {' '.join(self.argv)} {why} before its guest said {text.decode()!r}:\n"
+                         + self.text.decode("utf-8", "replace"))
+            self.text += data
+        return time.monotonic() - self.started
+
+    def read_all(self):
+        while data := os.read(self.console, 65536):
+            self.text += data
+
+    def end(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.console)
+        os.close(self.keyboard)
+
+
+def own_memory(pid):
+    """Bytes of the process's own pages that nobody else has, without the guest's RAM, which its size tells."""
+    total, ram, counts = 0, 0, False
+    with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as smaps:
+        for line in smaps:
+            span = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
+            if span:
+                counts = int(span[2], 16) - int(span[1], 16) != MEMORY
+                ram += not counts
+            elif counts and line.startswith("Private_Dirty:"):
+                total += int(line.split()[1]) * 1024
+    if ram != 1:
+        sys.exit(f"bench-boot: {ram} mappings are as large as the guest's RAM, there should be one")
+    return total
+
+
+def measure(argv):
+    process = Process(argv)
+    seconds = process.wait_for(INIT)
+    process.wait_for(SITS)
+    result = {"seconds": seconds, "private": own_memory(process.pid),
+              "threads": len(os.listdir(f"/proc/{process.pid}/task"))}
+    process.end()
+    return result, process.text.decode("utf-8", "replace")
+
+
+# --- Where the time goes ----------------------------------------------------------------------------------------
+
+
+def trace_write(name, text):
+    with open(os.path.join(TRACING, name), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "kvm/kvm_entry", "kvm/kvm_exit")
+
+
+def traced(argv):
+    """Starts it with the host kernel's tracing on. Returns the events up to the guest's init."""
+    trace_write("tracing_on", "0")
+    trace_write("buffer_size_kb", "65536")
+    trace_write("trace_clock", "mono")
+    for event in EVENTS:
+        trace_write(f"events/{event}/enable", "1")
+    trace_write("trace", "")
+    trace_write("tracing_on", "1")
+    process = Process(argv)
+    seconds = process.wait_for(INIT)
+    trace_write("tracing_on", "0")
+    started, name = process.started, os.path.basename(argv[0])[:15]
+    with open(os.path.join(TRACING, "trace"), encoding="utf-8", errors="replace") as file:
+        lines = [line for line in file if not line.startswith("#")]
+    for event in EVENTS:
+        trace_write(f"events/{event}/enable", "0")
+    process.end()
+    return started, seconds, name, lines
+
+
+class Seen:
+    """What the host's kernel saw of a VMM, in milliseconds since it was started."""
+
+    def __init__(self, started, name):
+        self.started, self.name = started, name
+        self.steps = []  # until the guest's first instruction: [when, in the call, call and arguments]
+        self.exits = {}  # reason: [count, ms outside the guest]
+        self.first, self.in_guest, self.entry = None, 0.0, None
+        self.call, self.exit = {}, None  # what each thread is in; since when the guest is not running, and why
+
+    def event(self, comm, tid, when, event, rest):
+        if event == "sys_enter":
+            self.call[tid] = (when, rest)
+        elif event == "sys_exit":
+            since, what = self.call.pop(tid, (when, None))
+            # An exec changes the name: what the child did before was still its parent's.
+            if what and self.first is None and comm == self.name:
+                self.steps.append([since, when - since, what])
+        elif event == "kvm_exit":
+            if self.entry is not None:
+                self.in_guest += when - self.entry
+            self.entry, self.exit = None, (re.search(r"reason (\S+)", rest)[1], when)
+        elif event == "kvm_entry":
+            if self.first is None:
+                self.first = when
+            if self.exit:
+                entry = self.exits.setdefault(self.exit[0], [0, 0.0])
+                entry[0] += 1
+                entry[1] += when - self.exit[1]
+            self.exit, self.entry = None, when
+
+
+def breakdown(argv):
+    """Where a VMM's time goes, as a dictionary."""
+    started, seconds, name, lines = traced(argv)
+    line_of = re.compile(r"\s*(.+)-(\d+)\s+\[\d+\]\s+\S+\s+([\d.]+): (\w+): (.*)")
+    seen = Seen(started, name)
+    for line in lines:
+        match = line_of.match(line)
+        if match:
+            seen.event(match[1].strip(), match[2], 1e3 * (float(match[3]) - started), match[4], match[5])
+    return {"to_init": 1e3 * seconds, "to_first_entry": seen.first, "in_guest": seen.in_guest, "exits": seen.exits,
+            "steps": seen.steps}
+
+
+def kernel_log(argv):
+    process = Process(argv)
+    process.wait_for(INIT)
+    process.wait_for(b"ebb-guest: exit=")
+    process.end()
+    return process.text.decode("utf-8", "replace").splitlines()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("ebb", "kernel", "plain", "gzip"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--breakdown", action="store_true")
+    args = parser.parse_args()
+    say("doing", "copying what is read into memory")
+    versions = {"qemu": make_root(args), "host": os.uname().release}
+    os.chroot(HERE)
+    os.chdir("/")
+    for initramfs in ("plain", "gzip"):
+        for vmm, argv in VMMS.items():
+            say("doing", f"{vmm}, {initramfs} initramfs")
+            measure(argv(initramfs))  # reads everything once
+            for _ in range(args.runs):
+                result, console = measure(argv(initramfs))
+                say("run", vmm, initramfs, result)
+    versions["guest"] = re.search(r"^(\d\S*)\r?$", console, re.M)[1]
+    say("versions", versions)
+    if args.breakdown:
+        say("doing", "ebb, traced")
+        say("host", "ebb", breakdown(ebb("plain")))
+        say("doing", "the guest's kernel with initcall_debug")
+        params = 'quiet reboot=t initcall_debug ebb.cmd="dmesg"'
+        say("kernel", kernel_log(ebb("plain", params)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
