@@ -312,7 +312,7 @@ bool in_time(uint64_t *start)
 	if (*start == 0)
 		*start = now;
 	__asm__ volatile("pause");
-	return now - *start < TICKS_MAX;
+	return now - *start < parameter_number("limit", TICKS_MAX);
 }
 
 _Noreturn void poweroff(void)

@@ -96,7 +96,10 @@ void interrupt_enable(unsigned int gsi);
 /* Starts the second CPU, in @run. Returns false where it does not come. */
 bool cpu1_run(void (*run)(void));
 
-/* A clock that has a limit: false, once about 10 seconds have passed since *@start was 0. */
+/*
+ * A clock that has a limit: false, once some 10 seconds have passed since *@start was 0, or so many
+ * ticks as `limit=` says.
+ */
 bool in_time(uint64_t *start);
 
 /* Waits for @condition; ends the test where it does not come true in time. In void functions. */

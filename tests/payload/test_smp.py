@@ -12,6 +12,6 @@ def test_two_cpus(run, test):
 
 def test_one_cpu_has_no_second(run):
     """The control: who is not there does not start."""
-    payload = run("smp", REPORTING, "-c", "1", test="second-cpu")
+    payload = run("smp", REPORTING, "-c", "1", test="second-cpu", params="limit=500000000")
     payload.wait_for("^FAIL second-cpu: the second CPU does not start$")
     payload.ended()
