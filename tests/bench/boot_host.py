@@ -145,15 +145,19 @@ class Process:
 
 
 def own_memory(pid):
-    """Bytes of the process's own pages that nobody else has, without the guest's RAM, which its size tells."""
-    total, ram, counts = 0, 0, False
+    """
+    Bytes that nobody else can share: anonymous pages and those of a device, without the guest's RAM, which its size
+    tells. Pages of files do not count: in this root, which is in memory, even those never written to are "dirty".
+    """
+    total, ram, field = 0, 0, None
     with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as smaps:
         for line in smaps:
-            span = re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line)
-            if span:
-                counts = int(span[2], 16) - int(span[1], 16) != MEMORY
-                ram += not counts
-            elif counts and line.startswith("Private_Dirty:"):
+            span = re.match(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+\s*(\S*)", line)
+            if span and int(span[2], 16) - int(span[1], 16) == MEMORY:
+                ram, field = ram + 1, None
+            elif span:
+                field = "Private_Dirty:" if span[3].startswith(("anon_inode:", "/dev/")) else "Anonymous:"
+            elif field and line.startswith(field):
                 total += int(line.split()[1]) * 1024
     if ram != 1:
         sys.exit(f"bench-boot: {ram} mappings are as large as the guest's RAM, there should be one")
