@@ -36,18 +36,23 @@ static void cachefill_parse(struct cachefill *c, int argc, char **argv)
 {
 	enum { FILES = OPT_OWN, DELETE_EVERY };
 	static const struct option options[] = {
-		{ "files", required_argument, NULL, FILES },
-		{ "delete-every", required_argument, NULL, DELETE_EVERY },
-		{ NULL, 0, NULL, 0 },
+		{"files", required_argument, NULL, FILES},
+		{"delete-every", required_argument, NULL, DELETE_EVERY},
+		{NULL, 0, NULL, 0},
 	};
 	int bad = 0;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
-		case FILES: bad |= count_parse(optarg, 1, &c->files); break;
-		case DELETE_EVERY: bad |= count_parse(optarg, 1, &c->delete_every); break;
-		default: usage();
+		case FILES:
+			bad |= count_parse(optarg, 1, &c->files);
+			break;
+		case DELETE_EVERY:
+			bad |= count_parse(optarg, 1, &c->delete_every);
+			break;
+		default:
+			usage();
 		}
 	}
 	if (bad || optind != argc - 2 || size_parse(argv[optind], &c->size))
@@ -86,7 +91,7 @@ static void file_write(const char *name, size_t size, const void *block)
 
 int main(int argc, char **argv)
 {
-	struct cachefill c = { .files = 1 };
+	struct cachefill c = {.files = 1};
 	char name[PATH_MAX];
 	unsigned long deleted = 0;
 	void *block = malloc(BLOCK);

@@ -30,20 +30,31 @@ static void churn_parse(struct churn *c, int argc, char **argv)
 {
 	enum { CYCLES = OPT_OWN, PAUSE };
 	static const struct option options[] = {
-		{ "thp", no_argument, NULL, OPT_THP },	     { "no-thp", no_argument, NULL, OPT_NO_THP },
-		{ "cycles", required_argument, NULL, CYCLES }, { "pause", required_argument, NULL, PAUSE },
-		{ NULL, 0, NULL, 0 },
+		{"thp", no_argument, NULL, OPT_THP},
+		{"no-thp", no_argument, NULL, OPT_NO_THP},
+		{"cycles", required_argument, NULL, CYCLES},
+		{"pause", required_argument, NULL, PAUSE},
+		{NULL, 0, NULL, 0},
 	};
 	int bad = 0;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
-		case OPT_THP: c->kind = PAGES_THP; break;
-		case OPT_NO_THP: c->kind = PAGES_SMALL; break;
-		case CYCLES: bad |= count_parse(optarg, 1, &c->cycles); break;
-		case PAUSE: bad |= time_parse(optarg, 1e3, &c->pause_us); break;
-		default: usage();
+		case OPT_THP:
+			c->kind = PAGES_THP;
+			break;
+		case OPT_NO_THP:
+			c->kind = PAGES_SMALL;
+			break;
+		case CYCLES:
+			bad |= count_parse(optarg, 1, &c->cycles);
+			break;
+		case PAUSE:
+			bad |= time_parse(optarg, 1e3, &c->pause_us);
+			break;
+		default:
+			usage();
 		}
 	}
 	if (bad || optind != argc - 1 || size_parse(argv[optind], &c->size))
@@ -67,7 +78,7 @@ static uint64_t churn_cycle(const struct churn *c)
 
 int main(int argc, char **argv)
 {
-	struct churn c = { .kind = PAGES_DEFAULT, .cycles = 8, .pause_us = 0 };
+	struct churn c = {.kind = PAGES_DEFAULT, .cycles = 8, .pause_us = 0};
 	uint64_t sum = 0, min = UINT64_MAX, max = 0, start;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -82,8 +93,8 @@ int main(int argc, char **argv)
 		max = took > max ? took : max;
 		sleep_us(c.pause_us);
 	}
-	printf("churn: cycles=%lu take_mean_us=%llu take_min_us=%llu take_max_us=%llu total_ms=%llu\n", c.cycles,
-	       (unsigned long long)(sum / c.cycles), (unsigned long long)min, (unsigned long long)max,
-	       (unsigned long long)((now_us() - start) / 1000));
+	printf("churn: cycles=%lu take_mean_us=%llu take_min_us=%llu take_max_us=%llu total_ms=%llu\n",
+	       c.cycles, (unsigned long long)(sum / c.cycles), (unsigned long long)min,
+	       (unsigned long long)max, (unsigned long long)((now_us() - start) / 1000));
 	return 0;
 }

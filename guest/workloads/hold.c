@@ -23,7 +23,8 @@ struct hold {
 
 static void usage(void)
 {
-	fputs("usage: hold SIZE [--thp|--no-thp] [--rounds N] [--hold SECONDS|--wait] [--rest SECONDS]\n", stderr);
+	fputs("usage: hold SIZE [--thp|--no-thp] [--rounds N] [--hold SECONDS|--wait] [--rest SECONDS]\n",
+	      stderr);
 	exit(2);
 }
 
@@ -31,23 +32,39 @@ static void hold_parse(struct hold *h, int argc, char **argv)
 {
 	enum { ROUNDS = OPT_OWN, HOLD, WAIT, REST };
 	static const struct option options[] = {
-		{ "thp", no_argument, NULL, OPT_THP },	     { "no-thp", no_argument, NULL, OPT_NO_THP },
-		{ "rounds", required_argument, NULL, ROUNDS }, { "hold", required_argument, NULL, HOLD },
-		{ "wait", no_argument, NULL, WAIT },	     { "rest", required_argument, NULL, REST },
-		{ NULL, 0, NULL, 0 },
+		{"thp", no_argument, NULL, OPT_THP},
+		{"no-thp", no_argument, NULL, OPT_NO_THP},
+		{"rounds", required_argument, NULL, ROUNDS},
+		{"hold", required_argument, NULL, HOLD},
+		{"wait", no_argument, NULL, WAIT},
+		{"rest", required_argument, NULL, REST},
+		{NULL, 0, NULL, 0},
 	};
 	int bad = 0;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
-		case OPT_THP: h->kind = PAGES_THP; break;
-		case OPT_NO_THP: h->kind = PAGES_SMALL; break;
-		case ROUNDS: bad |= count_parse(optarg, 1, &h->rounds); break;
-		case HOLD: bad |= time_parse(optarg, 1e6, &h->hold_us); break;
-		case WAIT: h->wait = 1; break;
-		case REST: bad |= time_parse(optarg, 1e6, &h->rest_us); break;
-		default: usage();
+		case OPT_THP:
+			h->kind = PAGES_THP;
+			break;
+		case OPT_NO_THP:
+			h->kind = PAGES_SMALL;
+			break;
+		case ROUNDS:
+			bad |= count_parse(optarg, 1, &h->rounds);
+			break;
+		case HOLD:
+			bad |= time_parse(optarg, 1e6, &h->hold_us);
+			break;
+		case WAIT:
+			h->wait = 1;
+			break;
+		case REST:
+			bad |= time_parse(optarg, 1e6, &h->rest_us);
+			break;
+		default:
+			usage();
 		}
 	}
 	if (bad || optind != argc - 1 || size_parse(argv[optind], &h->size))
@@ -64,7 +81,7 @@ static void wait_for_line(void)
 
 int main(int argc, char **argv)
 {
-	struct hold h = { .kind = PAGES_DEFAULT, .rounds = 1, .hold_us = 1000000 };
+	struct hold h = {.kind = PAGES_DEFAULT, .rounds = 1, .hold_us = 1000000};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	hold_parse(&h, argc, argv);

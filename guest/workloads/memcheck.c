@@ -54,9 +54,11 @@ static void memcheck_parse(struct memcheck *m, int argc, char **argv)
 {
 	enum { SECONDS = OPT_OWN, ROUNDS, CHUNK, SEED };
 	static const struct option options[] = {
-		{ "seconds", required_argument, NULL, SECONDS }, { "rounds", required_argument, NULL, ROUNDS },
-		{ "chunk", required_argument, NULL, CHUNK },	 { "seed", required_argument, NULL, SEED },
-		{ NULL, 0, NULL, 0 },
+		{"seconds", required_argument, NULL, SECONDS},
+		{"rounds", required_argument, NULL, ROUNDS},
+		{"chunk", required_argument, NULL, CHUNK},
+		{"seed", required_argument, NULL, SEED},
+		{NULL, 0, NULL, 0},
 	};
 	unsigned long seed = now_us() & 0xffffffff;
 	int bad = 0;
@@ -64,18 +66,26 @@ static void memcheck_parse(struct memcheck *m, int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
-		case SECONDS: bad |= time_parse(optarg, 1e6, &m->time_us); break;
-		case ROUNDS: bad |= count_parse(optarg, 1, &m->rounds); break;
-		case SEED: bad |= count_parse(optarg, 0, &seed); break;
+		case SECONDS:
+			bad |= time_parse(optarg, 1e6, &m->time_us);
+			break;
+		case ROUNDS:
+			bad |= count_parse(optarg, 1, &m->rounds);
+			break;
+		case SEED:
+			bad |= count_parse(optarg, 0, &seed);
+			break;
 		case CHUNK:
 			if (m->sizes_count == SIZES_MAX)
 				usage();
 			bad |= size_parse(optarg, &m->sizes[m->sizes_count++]);
 			break;
-		default: usage();
+		default:
+			usage();
 		}
 	}
-	if (bad || !m->rounds == !m->time_us || optind != argc - 1 || size_parse(argv[optind], &m->size))
+	if (bad || !m->rounds == !m->time_us || optind != argc - 1 ||
+	    size_parse(argv[optind], &m->size))
 		usage();
 	m->seed = seed;
 	m->random = seed;
@@ -119,7 +129,7 @@ static uint64_t page_frame(const void *address)
 /* Reports the page in which the word at `index` is wrong, and exits. `filled`: pattern, not zeros. */
 static void __attribute__((noreturn)) bad_page(const struct chunk *c, size_t index, int filled)
 {
-	static const char *const kinds[] = { "default", "thp", "small" };
+	static const char *const kinds[] = {"default", "thp", "small"};
 	size_t words = page_size() / sizeof(uint64_t);
 	size_t first = index - index % words;
 	size_t wrong = 0;
@@ -128,8 +138,9 @@ static void __attribute__((noreturn)) bad_page(const struct chunk *c, size_t ind
 		wrong += c->mem[i] != (filled ? pattern(&c->mem[i], c->salt) : 0);
 	printf("memcheck: BAD page %p pfn 0x%llx kind %s chunk %zu offset %zu expected %016llx found %016llx, "
 	       "%zu of the page's %zu words\n",
-	       (const void *)&c->mem[first], (unsigned long long)page_frame(&c->mem[first]), kinds[c->kind], c->size,
-	       index * sizeof(uint64_t), (unsigned long long)(filled ? pattern(&c->mem[index], c->salt) : 0),
+	       (const void *)&c->mem[first], (unsigned long long)page_frame(&c->mem[first]),
+	       kinds[c->kind], c->size, index * sizeof(uint64_t),
+	       (unsigned long long)(filled ? pattern(&c->mem[index], c->salt) : 0),
 	       (unsigned long long)c->mem[index], wrong, words);
 	exit(1);
 }
@@ -146,7 +157,8 @@ static void chunk_fault(struct memcheck *m, const struct chunk *c, size_t from, 
 
 	if (chance % 4 == 0)
 		return;
-	for (size_t i = from / sizeof(uint64_t) + (chance >> 8) % step; i < to / sizeof(uint64_t); i += step)
+	for (size_t i = from / sizeof(uint64_t) + (chance >> 8) % step; i < to / sizeof(uint64_t);
+	     i += step)
 		((volatile uint64_t *)c->mem)[i] = 0;
 }
 
@@ -235,17 +247,22 @@ static void memcheck_round(struct memcheck *m)
 	for (size_t i = m->count; i-- > 0;) {
 		switch (random_next(m) % 4) {
 		case 0:
-		case 1: chunk_free(m, i); break;
-		case 2: chunk_punch(m, &m->chunks[i]); break;
-		default: break; /* stays as it is for another round */
+		case 1:
+			chunk_free(m, i);
+			break;
+		case 2:
+			chunk_punch(m, &m->chunks[i]);
+			break;
+		default:
+			break; /* stays as it is for another round */
 		}
 	}
 }
 
 int main(int argc, char **argv)
 {
-	static const size_t sizes[] = { 64 << 10, 1 << 20, 2 << 20, 5 << 20, 16 << 20 };
-	struct memcheck m = { .used = 0 };
+	static const size_t sizes[] = {64 << 10, 1 << 20, 2 << 20, 5 << 20, 16 << 20};
+	struct memcheck m = {.used = 0};
 	uint64_t start = now_us();
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -258,9 +275,11 @@ int main(int argc, char **argv)
 		if (m.sizes[i] < page_size())
 			usage();
 	printf("memcheck: seed %llu\n", (unsigned long long)m.seed);
-	for (unsigned long round = 1; m.rounds ? round <= m.rounds : now_us() - start < m.time_us; round++) {
+	for (unsigned long round = 1; m.rounds ? round <= m.rounds : now_us() - start < m.time_us;
+	     round++) {
 		memcheck_round(&m);
-		printf("memcheck: round %lu %llu MiB checked\n", round, (unsigned long long)(m.checked / MIB));
+		printf("memcheck: round %lu %llu MiB checked\n", round,
+		       (unsigned long long)(m.checked / MIB));
 	}
 	while (m.count > 0)
 		chunk_free(&m, m.count - 1);

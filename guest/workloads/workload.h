@@ -91,7 +91,8 @@ static inline uint64_t now_us(void)
 
 static inline void sleep_us(uint64_t us)
 {
-	struct timespec t = { .tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000 };
+	struct timespec t = {.tv_sec = (time_t)(us / 1000000),
+			     .tv_nsec = (long)(us % 1000000) * 1000};
 
 	while (nanosleep(&t, &t) && errno == EINTR)
 		;
@@ -105,7 +106,8 @@ static inline size_t page_size(void)
 /* Fresh private memory, not yet touched; the caller unmaps it. NULL with errno when there is none. */
 static inline void *memory_take(size_t size, enum page_kind kind)
 {
-	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (mem == MAP_FAILED)
 		return NULL;
