@@ -2,9 +2,9 @@
 /* Two CPUs: one reports, the other goes on working beside it. The host's side: test_smp.py */
 #include "virtio.h"
 
-#define PAGES  512 /* every second one is reported, the others are the other CPU's */
+#define PAGES  256 /* every second one is reported, the others are the other CPU's */
 #define CHAIN  32
-#define ROUNDS 10
+#define ROUNDS 8
 
 static struct queue queue;
 static struct device dev;
