@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Loading a kernel: look at the file, place it, place the initrd at the top of low RAM, write the
- * command line, the ACPI tables and what the boot protocol hands over.
+ * Loading a kernel: look at the file, place it, place the initrd right behind it, write the command
+ * line, the ACPI tables and what the boot protocol hands over.
  */
 #include "vmm/arch/x86_64/boot.h"
 
@@ -173,8 +173,8 @@ static int load_initrd(const char *path, const struct image *image, const struct
 			  (unsigned long long)ram_size(ram) >> 20);
 		error = -ENOMEM;
 	} else {
-		initrd->gpa = (top - source.size) & ~(PAGE - 1);
-		initrd->len = source.size;
+		/* Behind the kernel, not at the top as firmware does: fewer huge pages are touched. */
+		*initrd = (struct gpa_range){from, source.size};
 		void *to = ram_at(ram, initrd->gpa, initrd->len);
 		error = to ? source_read(&source, 0, to, source.size) : -EFAULT;
 	}

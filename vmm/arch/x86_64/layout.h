@@ -4,7 +4,7 @@
  *
  *   0            … 0x9fc00      RAM; below 0x40000 our boot structures, which the kernel copies early
  *   0x9fc00      … 0x100000     firmware's: reserved, ACPI tables at 0xe0000
- *   1 MiB        … ≤ 3 GiB      RAM; the kernel low, the initrd at its top
+ *   1 MiB        … ≤ 3 GiB      RAM; the kernel, the initrd behind it
  *   3 GiB        … 4 GiB        the hole: virtio-mmio, I/O APIC, local APIC, KVM's TSS
  *   4 GiB        …              the rest of the RAM
  */
