@@ -10,7 +10,7 @@ EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := gcc libc6-dev make
-PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev libssl-dev rsync xz-utils
+PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git pkg-config python3-pyflakes python3-pytest shellcheck \
