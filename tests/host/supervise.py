@@ -7,8 +7,8 @@ Called by tests/host/run. TIMEOUT is in seconds (0: none), CONSOLE a file for th
 STDIN is 1 to pass our standard input on.
 
 Each stream is a socket pair, one end of which QEMU holds as the back end of a virtio-serial port: 1 brings
-the result, 2 is stdout, 3 stderr, 4 stdin. The result is one line: exit status, bytes sent to stdout, bytes
-sent to stderr. What was written to a port may still be under way when the result arrives, so a stream has
+the result, 2 is stdout, 3 stderr, 4 stdin. The result is two lines: "started", then exit status, bytes sent to
+stdout, bytes sent to stderr. What was written to a port may still be under way when the result arrives, so a stream has
 ended when that many bytes came through it. Nothing is kept in files: when this process dies, everything is gone.
 """
 
@@ -111,17 +111,26 @@ def stop(number, _frame):
     raise Stopped(number)
 
 
-def read_result(sock, deadline):
-    """Returns the line of the result port, without its end if the host died before that."""
-    line = b""
-    while not line.endswith(b"\n"):
-        if deadline:
-            sock.settimeout(max(deadline - time.monotonic(), 0.001))
-        data = sock.recv(CHUNK)
-        if not data:
-            break
-        line += data
-    return line
+class Result:
+    """What comes through the result port."""
+
+    def __init__(self):
+        self.ours, self.qemus = socket.socketpair()
+        self.lines = [""]  # the last one is not complete
+
+    def read(self, deadline):
+        """Returns the three numbers, or None if the host died before that."""
+        while len(self.lines) < 3:
+            if deadline:
+                self.ours.settimeout(max(deadline - time.monotonic(), 0.001))
+            data = self.ours.recv(CHUNK)
+            if not data:
+                return None
+            self.lines = ("\n".join(self.lines) + data.decode()).split("\n")
+        return [int(number) for number in self.lines[1].split()]
+
+    def progress(self):
+        return "the command had begun" if len(self.lines) > 1 else "the command had not begun"
 
 
 def main():
@@ -139,11 +148,11 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    result, qemus_result = socket.socketpair()
+    result = Result()
     feeder, qemus_feeder = socket.socketpair()
     out, err = Stream("stdout", 1, kill), Stream("stderr", 2, kill)
     console = Console(console_path)
-    passed = [qemus_result, out.qemus, err.qemus, qemus_feeder, console.qemus]
+    passed = [result.qemus, out.qemus, err.qemus, qemus_feeder, console.qemus]
     args = sys.argv[4:] + ["-chardev", f"socket,id=console,fd={console.qemus.fileno()}", "-serial", "chardev:console",
                            "-device", "virtio-serial-pci,id=ports"]
     for number, sock in enumerate(passed[:4], 1):
@@ -162,9 +171,9 @@ def main():
         if want_stdin:
             threading.Thread(target=feed, args=(feeder,), daemon=True).start()
 
-        line = read_result(result, deadline)
-        if line.endswith(b"\n"):
-            status, out_bytes, err_bytes = (int(n) for n in line.split())
+        numbers = result.read(deadline)
+        if numbers:
+            status, out_bytes, err_bytes = numbers
             for stream, count in ((out, out_bytes), (err, err_bytes)):
                 stream.wait_for(count, lambda: qemu.poll() is None)
             if out.count == out_bytes and err.count == err_bytes:
@@ -179,13 +188,13 @@ def main():
         console.join(1)
         for text in console.tail:
             print("  host: " + text, file=sys.stderr)
-        say("the emulated host died before the command ended"
+        say(f"the emulated host died, {result.progress()}"
             + (", the end of its console is above" if console.tail else f" (QEMU's status {qemu.returncode})"))
         return FAILED
     except socket.timeout:
         for text in console.tail:
             print("  host: " + text, file=sys.stderr)
-        say(f"stopped: still running after {timeout:g} s")
+        say(f"stopped after {timeout:g} s, {result.progress()}")
         return TIMED_OUT
     except Stopped as e:
         return 128 + e.args[0]
