@@ -151,10 +151,11 @@ def test_clock(ebb):
 
 
 def test_kernel_has_no_complaint(ebb):
-    """Not a warning or worse of the kernel's on this hardware, but for what the hosts' own processors bring."""
+    """Not a warning or worse of the kernel's on this hardware, but for those that tell of the host."""
     lines = ebb.job("dmesg -r | grep '^<[0-4]>' | head -n 20", "-c", 2, "--free-page-reporting")
-    harmless = re.compile(r"hrtimer: interrupt took|Long readout|TSC .*unstable|clocksource:|Spectre|MDS|TAA|MMIO Stale")
-    assert [line for line in lines if not harmless.search(line)] == []
+    # An emulated host is slow, and its processor an odd one; there is no PCI bus, as -p pci=off would tell the guest.
+    known = r"hrtimer: interrupt took|Long readout|TSC .*unstable|clocksource:|Spectre|PCI: Fatal: No config space"
+    assert [line for line in lines if not re.search(known, line)] == []
 
 
 def test_distribution_kernel(ebb, distro_kernel):

@@ -39,12 +39,14 @@ class Round:
     """A guest that takes TAKE, and frees it when it is told."""
 
     def __init__(self, box, pages, *options):
-        self.guest = box.start(f"echo ready; hold {TAKE // MIB}M {pages} --wait; sleep 100000", *options, memory="1G")
+        job = f"echo ready; read line; hold {TAKE // MIB}M {pages} --wait; sleep 100000"
+        self.guest = box.start(job, *options, memory="1G")
         self.guest.wait_for("^ready$", LIMIT)
         self.booted = self.guest.stable_rss(timeout=LIMIT)
 
     def take(self):
         started = time.monotonic()
+        self.guest.send("\n")
         self.guest.wait_for("^hold: taken", LIMIT)
         self.taking = time.monotonic() - started
         self.taken = self.guest.rss()

@@ -4,7 +4,6 @@
 Used by tests/e2e, tests/bench and the demo. Whoever waits here waits for a condition with a limit.
 """
 
-import fcntl
 import os
 import pty
 import re
@@ -165,7 +164,10 @@ class Guest:
 
 
 class TerminalGuest(Guest):
-    """A VMM on a terminal of its own: send() types on it, `screen` is all that it showed."""
+    """A VMM on a terminal of its own: send() types on it, `screen` is all that it showed.
+
+    Carriage returns are left out: guest and terminal each add one, and nobody sees them.
+    """
 
     def __init__(self, argv, **popen):
         self.master, self.slave = pty.openpty()
@@ -173,9 +175,8 @@ class TerminalGuest(Guest):
         self.cooked = self.settings()
         self.screen = ""
         popen = {"stdin": self.slave, "stdout": self.slave} | popen
-        super().__init__(
-            argv, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0), **popen
-        )
+        # Not by preexec_fn, which can hang in a process with threads. setsid(1) becomes the VMM.
+        super().__init__(["setsid", "--ctty", *argv], **popen)
 
     def _start_readers(self, console, errors):
         super()._start_readers(self.master, errors)
@@ -191,10 +192,10 @@ class TerminalGuest(Guest):
             except OSError:
                 return
             with self._more:
-                self.screen += text.decode("utf-8", "replace")
+                self.screen += text.decode("utf-8", "replace").replace("\r", "")
                 done = self.screen.split("\n")[:-1]
                 now = time.monotonic() - self.started
-                lines.extend((now, line.rstrip("\r")) for line in done[len(lines):])
+                lines.extend((now, line) for line in done[len(lines):])
                 self._more.notify_all()
 
     def send(self, text):
