@@ -23,9 +23,6 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib"))
-import guest  # noqa: E402
-
 HERE = "/tmp/bench-boot"
 MEMORY = 256 << 20
 INIT = b"ebb-guest: init"
