@@ -231,7 +231,7 @@ START_TEST(many_chains_at_one_doorbell)
 END_TEST
 
 /* What the used length promises, by what went wrong with which buffer. */
-#define K(n)  ((n)*4 * KIB)
+#define K(n)  (4 * KIB * (n))
 #define AT(n) (BLOCKS_GPA + K(n))
 static const struct {
 	const char *name;

@@ -442,10 +442,10 @@ static const struct {
 	const char *name;
 	void (*make)(void);
 } malformed[] = {
-#define CASE(name)                                                                                 \
-	{                                                                                          \
-#name, name                                                                        \
-	}
+/* The formatter's versions disagree about this macro. */
+/* clang-format off */
+#define CASE(name) {#name, name}
+	/* clang-format on */
 	CASE(head_too_large),
 	CASE(head_far_too_large),
 	CASE(next_too_large),

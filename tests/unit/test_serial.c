@@ -46,7 +46,7 @@ static void on_ready(void *ctx)
 
 static const struct serial_host serial_host = {NULL, on_interrupt, on_transmit, on_ready};
 
-static uint8_t in(unsigned int offset)
+static uint8_t inb(unsigned int offset)
 {
 	uint8_t value;
 	serial_read(&serial, offset, &value, 1);
@@ -60,7 +60,7 @@ static void out(unsigned int offset, uint8_t value)
 
 static uint8_t interrupt(void)
 {
-	return in(IIR_FCR)&IIR_MASK;
+	return inb(IIR_FCR) & IIR_MASK;
 }
 
 static void setup(void)
@@ -78,48 +78,48 @@ static void teardown(void)
 START_TEST(test_linux_finds_a_16550a)
 {
 	out(IER, 0);
-	ck_assert_uint_eq(in(IER)&0x0f, 0);
+	ck_assert_uint_eq(inb(IER) & 0x0f, 0);
 	out(IER, 0x0f);
-	ck_assert_uint_eq(in(IER)&0x0f, 0x0f);
+	ck_assert_uint_eq(inb(IER) & 0x0f, 0x0f);
 	out(IER, 0);
 
-	uint8_t mcr = in(MCR);
+	uint8_t mcr = inb(MCR);
 	out(MCR, 0x10 | 0x08 | 0x02);
-	ck_assert_uint_eq(in(MSR)&0xf0, 0x90);
+	ck_assert_uint_eq(inb(MSR) & 0xf0, 0x90);
 	out(MCR, mcr);
 
-	uint8_t lcr = in(LCR);
+	uint8_t lcr = inb(LCR);
 	out(LCR, 0xbf);
 	out(IIR_FCR, 0);
 	out(LCR, 0);
 	out(IIR_FCR, 0x01);
-	ck_assert_uint_eq(in(IIR_FCR) >> 6, 3);
+	ck_assert_uint_eq(inb(IIR_FCR) >> 6, 3);
 
 	/* Not one of its successors: no EFR, no bank select, no 64-byte FIFO, no UART enable bit.
 	 */
 	out(LCR, 0x80);
-	ck_assert_uint_ne(in(IIR_FCR), 0);
+	ck_assert_uint_ne(inb(IIR_FCR), 0);
 	out(LCR, 0xbf);
-	ck_assert_uint_ne(in(IIR_FCR), 0);
+	ck_assert_uint_ne(inb(IIR_FCR), 0);
 	out(LCR, 0);
-	mcr = in(MCR);
+	mcr = inb(MCR);
 	out(LCR, 0xe0);
-	uint8_t bank = in(IIR_FCR);
+	uint8_t bank = inb(IIR_FCR);
 	ck_assert_uint_eq((bank ^ mcr) & 0x10, 0);
 	out(LCR, 0);
 	out(MCR, mcr ^ 0x10);
 	out(LCR, 0xe0);
-	ck_assert_uint_eq((in(IIR_FCR) ^ mcr) & 0x10, 0);
+	ck_assert_uint_eq((inb(IIR_FCR) ^ mcr) & 0x10, 0);
 	out(LCR, 0);
 	out(MCR, mcr);
 	out(IIR_FCR, 0x01 | 0x20);
-	ck_assert_uint_eq(in(IIR_FCR) >> 5, 6);
+	ck_assert_uint_eq(inb(IIR_FCR) >> 5, 6);
 	out(LCR, 0x80);
 	out(IIR_FCR, 0x01 | 0x20);
-	ck_assert_uint_eq(in(IIR_FCR) >> 5, 6);
+	ck_assert_uint_eq(inb(IIR_FCR) >> 5, 6);
 	out(LCR, 0);
 	out(IER, 0x40);
-	ck_assert_uint_eq(in(IER), 0);
+	ck_assert_uint_eq(inb(IER), 0);
 	out(LCR, lcr);
 
 	ck_assert_uint_eq(host.sent_len, 0);
@@ -129,18 +129,18 @@ END_TEST
 START_TEST(test_scratch_and_divisor)
 {
 	out(SCR, 0xa5);
-	ck_assert_uint_eq(in(SCR), 0xa5);
+	ck_assert_uint_eq(inb(SCR), 0xa5);
 
 	/* An early console divides by what it finds. */
 	out(LCR, 0x83);
-	ck_assert_uint_eq(in(RX_TX) | in(IER) << 8, 1);
+	ck_assert_uint_eq(inb(RX_TX) | inb(IER) << 8, 1);
 	out(RX_TX, 0x0c);
 	out(IER, 0x01);
-	ck_assert_uint_eq(in(RX_TX), 0x0c);
-	ck_assert_uint_eq(in(IER), 0x01);
+	ck_assert_uint_eq(inb(RX_TX), 0x0c);
+	ck_assert_uint_eq(inb(IER), 0x01);
 	out(LCR, 0x03);
-	ck_assert_uint_eq(in(IER), 0);
-	ck_assert_uint_eq(in(RX_TX), 0);
+	ck_assert_uint_eq(inb(IER), 0);
+	ck_assert_uint_eq(inb(RX_TX), 0);
 	ck_assert_uint_eq(host.sent_len, 0);
 }
 END_TEST
@@ -149,7 +149,7 @@ END_TEST
 START_TEST(test_send_polled)
 {
 	for (const char *c = "hello"; *c; c++) {
-		ck_assert_uint_eq(in(LSR)&0x60, 0x60);
+		ck_assert_uint_eq(inb(LSR) & 0x60, 0x60);
 		out(RX_TX, *c);
 	}
 	ck_assert_uint_eq(host.sent_len, 5);
@@ -162,15 +162,15 @@ END_TEST
 START_TEST(test_linux_finds_no_bugs)
 {
 	out(IER, 0x02);
-	ck_assert_uint_eq(in(IIR_FCR)&1, 0);
+	ck_assert_uint_eq(inb(IIR_FCR) & 1, 0);
 	out(IER, 0);
 	out(IER, 0x02);
-	ck_assert_uint_eq(in(IIR_FCR)&1, 0);
+	ck_assert_uint_eq(inb(IIR_FCR) & 1, 0);
 	out(IER, 0);
 
 	out(IER, 0x02);
-	ck_assert_uint_eq(in(LSR)&0x40, 0x40);
-	ck_assert_uint_eq(in(IIR_FCR)&1, 0);
+	ck_assert_uint_eq(inb(LSR) & 0x40, 0x40);
+	ck_assert_uint_eq(inb(IIR_FCR) & 1, 0);
 	out(IER, 0);
 	ck_assert_int_eq(host.level, 0);
 }
@@ -210,13 +210,13 @@ START_TEST(test_receive)
 	ck_assert_int_eq(host.level, 1);
 	ck_assert_uint_eq(interrupt(), IIR_RECEIVED);
 	ck_assert_uint_eq(interrupt(), IIR_RECEIVED);
-	ck_assert_uint_eq(in(LSR)&1, 1);
-	ck_assert_uint_eq(in(RX_TX), 'a');
+	ck_assert_uint_eq(inb(LSR) & 1, 1);
+	ck_assert_uint_eq(inb(RX_TX), 'a');
 	ck_assert_int_eq(host.level, 1);
-	ck_assert_uint_eq(in(RX_TX), 'b');
+	ck_assert_uint_eq(inb(RX_TX), 'b');
 	ck_assert_int_eq(host.level, 0);
-	ck_assert_uint_eq(in(LSR)&1, 0);
-	ck_assert_uint_eq(in(RX_TX), 0);
+	ck_assert_uint_eq(inb(LSR) & 1, 0);
+	ck_assert_uint_eq(inb(RX_TX), 0);
 	ck_assert_uint_eq(host.ready, 0);
 }
 END_TEST
@@ -228,7 +228,7 @@ START_TEST(test_priorities)
 	out(IER, 0x03);
 	serial_receive(&serial, (const uint8_t *)"a", 1);
 	ck_assert_uint_eq(interrupt(), IIR_RECEIVED);
-	in(RX_TX);
+	inb(RX_TX);
 	ck_assert_int_eq(host.level, 1);
 	ck_assert_uint_eq(interrupt(), IIR_THR_EMPTY);
 	ck_assert_int_eq(host.level, 0);
@@ -252,15 +252,15 @@ START_TEST(test_overfull_is_held_back)
 			break;
 		for (int i = 0; i < SERIAL_FIFO; i++) {
 			ck_assert_uint_eq(host.ready, round);
-			ck_assert_uint_eq(in(LSR)&3, 1);
-			ck_assert_uint_eq(in(RX_TX), offered + i);
+			ck_assert_uint_eq(inb(LSR) & 3, 1);
+			ck_assert_uint_eq(inb(RX_TX), offered + i);
 		}
 		ck_assert_uint_eq(host.ready, round + 1);
 		offered += taken;
 	}
 	/* Told once each time, and not when all was taken. */
-	while (in(LSR)&1)
-		in(RX_TX);
+	while (inb(LSR) & 1)
+		inb(RX_TX);
 	ck_assert_uint_eq(host.ready, 2);
 }
 END_TEST
@@ -270,7 +270,7 @@ START_TEST(test_no_fifo)
 {
 	out(IER, 0x01);
 	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"ab", 2), 1);
-	ck_assert_uint_eq(in(RX_TX), 'a');
+	ck_assert_uint_eq(inb(RX_TX), 'a');
 	ck_assert_uint_eq(host.ready, 1);
 }
 END_TEST
@@ -282,17 +282,17 @@ START_TEST(test_typed_ahead)
 	out(IIR_FCR, 0x01);
 	out(IIR_FCR, 0x07);
 	out(IIR_FCR, 0);
-	in(LSR);
-	in(RX_TX);
-	in(IIR_FCR);
-	in(MSR);
+	inb(LSR);
+	inb(RX_TX);
+	inb(IIR_FCR);
+	inb(MSR);
 	out(IIR_FCR, 0x01);
 	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"ls", 2), 0);
 	ck_assert_uint_eq(host.ready, 0);
 	out(IER, 0x05);
 	ck_assert_uint_eq(host.ready, 1);
 	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"ls", 2), 2);
-	ck_assert_uint_eq(in(RX_TX), 'l');
+	ck_assert_uint_eq(inb(RX_TX), 'l');
 }
 END_TEST
 
@@ -302,11 +302,11 @@ START_TEST(test_polling_guest_listens)
 	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"a", 1), 0);
 	/* Told once, however long the host takes. */
 	for (int i = 0; i < 100; i++)
-		in(LSR);
+		inb(LSR);
 	ck_assert_uint_eq(host.ready, 1);
 	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"a", 1), 1);
-	ck_assert_uint_eq(in(LSR)&1, 1);
-	ck_assert_uint_eq(in(RX_TX), 'a');
+	ck_assert_uint_eq(inb(LSR) & 1, 1);
+	ck_assert_uint_eq(inb(RX_TX), 'a');
 }
 END_TEST
 
@@ -315,7 +315,7 @@ START_TEST(test_sending_guest_does_not_listen)
 {
 	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"a", 1), 0);
 	for (int i = 0; i < 50; i++) {
-		in(LSR);
+		inb(LSR);
 		out(RX_TX, 'x');
 	}
 	ck_assert_uint_eq(host.ready, 0);
@@ -336,11 +336,11 @@ START_TEST(test_loopback)
 	/* One too many is lost, and said once. */
 	out(RX_TX, 99);
 	ck_assert_uint_eq(interrupt(), IIR_LINE_STATUS);
-	ck_assert_uint_eq(in(LSR)&3, 3);
-	ck_assert_uint_eq(in(LSR)&3, 1);
+	ck_assert_uint_eq(inb(LSR) & 3, 3);
+	ck_assert_uint_eq(inb(LSR) & 3, 1);
 	for (int i = 0; i < SERIAL_FIFO; i++)
-		ck_assert_uint_eq(in(RX_TX), i);
-	ck_assert_uint_eq(in(LSR)&1, 0);
+		ck_assert_uint_eq(inb(RX_TX), i);
+	ck_assert_uint_eq(inb(LSR) & 1, 0);
 	ck_assert_uint_eq(host.ready, 0);
 
 	/* The outside is heard again. */
@@ -356,30 +356,30 @@ START_TEST(test_fifo_clear)
 	out(MCR, 0x10);
 	out(RX_TX, 'a');
 	out(IIR_FCR, 0x01);
-	ck_assert_uint_eq(in(LSR)&1, 1);
+	ck_assert_uint_eq(inb(LSR) & 1, 1);
 	out(IIR_FCR, 0x03);
-	ck_assert_uint_eq(in(LSR)&1, 0);
+	ck_assert_uint_eq(inb(LSR) & 1, 0);
 	out(RX_TX, 'b');
 	out(IIR_FCR, 0x00);
-	ck_assert_uint_eq(in(LSR)&1, 0);
+	ck_assert_uint_eq(inb(LSR) & 1, 0);
 }
 END_TEST
 
 START_TEST(test_modem_status)
 {
-	ck_assert_uint_eq(in(MSR), 0xb0);
+	ck_assert_uint_eq(inb(MSR), 0xb0);
 	out(IER, 0x08);
 	ck_assert_int_eq(host.level, 0);
 	/* CTS, DSR and DCD fall, and RI rises, which is not told. */
 	out(MCR, 0x10 | 0x04);
 	ck_assert_int_eq(host.level, 1);
 	ck_assert_uint_eq(interrupt(), 0);
-	ck_assert_uint_eq(in(MSR), 0x40 | 0x0b);
+	ck_assert_uint_eq(inb(MSR), 0x40 | 0x0b);
 	ck_assert_int_eq(host.level, 0);
 	/* RI falls, which is. */
 	out(MCR, 0x10);
-	ck_assert_uint_eq(in(MSR), 0x04);
-	ck_assert_uint_eq(in(MSR), 0);
+	ck_assert_uint_eq(inb(MSR), 0x04);
+	ck_assert_uint_eq(inb(MSR), 0);
 }
 END_TEST
 
@@ -393,14 +393,14 @@ START_TEST(test_wide_accesses)
 	/* To LCR, MCR, LSR and MSR, of which two can be written. */
 	value = 0xffff0203;
 	serial_write(&serial, LCR, &value, 4);
-	ck_assert_uint_eq(in(LCR), 0x03);
-	ck_assert_uint_eq(in(MCR), 0x02);
+	ck_assert_uint_eq(inb(LCR), 0x03);
+	ck_assert_uint_eq(inb(MCR), 0x02);
 
 	/* The end of the registers is the end. */
 	uint64_t all = UINT64_C(0x1122334455667788);
 	serial_write(&serial, SCR, &all, 8);
-	ck_assert_uint_eq(in(SCR), 0x88);
-	ck_assert_uint_eq(in(LCR), 0x03);
+	ck_assert_uint_eq(inb(SCR), 0x88);
+	ck_assert_uint_eq(inb(LCR), 0x03);
 	serial_read(&serial, SCR, &all, 8);
 	ck_assert_uint_eq(all, UINT64_C(0xffffffffffffff88));
 }

@@ -58,7 +58,7 @@ static struct kvm_segment segment(uint16_t selector, uint8_t type, bool long_mod
 
 static int set_segments(const struct vcpu *vcpu, const struct arch_entry *entry)
 {
-	struct kvm_sregs sregs;
+	struct kvm_sregs sregs = {0};
 	int error = set(vcpu, KVM_GET_SREGS, &sregs, "system registers");
 	if (error)
 		return error;
