@@ -38,7 +38,8 @@ static int source_open(struct source *source, const char *path, const char *what
 	*source = (struct source){path, what, -1, 0};
 	struct stat status;
 
-	source->fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* Not to wait for a pipe's writer: it is refused below. Regular files do not mind. */
+	source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (source->fd < 0 || fstat(source->fd, &status) < 0) {
 		int error = errno;
 		log_error("cannot open the %s '%s': %s", what, path, strerror(error));
