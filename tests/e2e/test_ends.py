@@ -79,10 +79,10 @@ def test_signal(ebb, number):
 
 
 def test_signal_while_all_is_busy(ebb):
-    """Two CPUs that never leave the guest, one of them printing, and a balloon at work."""
-    job = "(while :; do :; done) & (while :; do echo busy; done) & hold 64M --rounds 1000 --hold 0"
+    """Two CPUs that never rest, a console in use and a balloon at work."""
+    spin = "(while :; do :; done) &"
+    job = f"{spin} {spin} (while sleep 0.1; do echo busy; done) & hold 64M --rounds 1000 --hold 0"
     started = ebb.start(job, "-c", 2, "--free-page-reporting")
-    # Not for hold's own words: the printer leaves little room on the console.
     started.wait_for("busy", LIMIT)
     started.wait_for_rss(lambda rss: rss > 100 * lib.MIB, LIMIT)
     started.process.send_signal(signal.SIGTERM)
