@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket's server: QMP, QEMU's machine protocol (docs/interop/qmp-spec.rst): greeting,
+ * negotiation, commands with arguments and id, answers, events. What the commands do is its
+ * owner's business (vmm/monitor.c); this knows connections and messages only.
+ *
+ * A client is not believed either: messages, nesting, clients and what waits to be sent are bounded;
+ * one that goes beyond, or does not read its answers, is cut off, and nobody else notices.
+ *
+ * Thread: the one that runs the loop, for everything here. Nothing blocks.
+ */
+#ifndef EBB_CONTROL_SERVER_H
+#define EBB_CONTROL_SERVER_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "vmm/loop.h"
+
+/* Why a command failed. The class is QMP's: GenericError unless there is one that programs know. */
+struct control_error {
+	const char *class; /* NULL: "GenericError" */
+	char text[256];	   /* one sentence for a person */
+};
+
+/* Fills in *@error with a GenericError; returns NULL, so that a command can return it. */
+__attribute__((format(printf, 2, 3))) json_t *control_fail(struct control_error *error,
+							   const char *format, ...);
+
+struct control_command {
+	const char *name;
+	/*
+	 * @arguments is an object (empty when the client sent none) that stays the server's.
+	 * Returns what "return" is to hold, which becomes the server's, or NULL with *@error filled in.
+	 */
+	json_t *(*run)(void *ctx, const json_t *arguments, struct control_error *error);
+};
+
+struct control_server;
+
+/*
+ * Serves clients of @listener, a listening socket that becomes the server's. @commands, ended by a
+ * name of NULL, stay their owner's and are called with @ctx; qmp_capabilities and query-commands are
+ * the server's own. Returns 0 or -errno, having said what is wrong, and having closed @listener.
+ */
+int control_server_init(struct control_server **server, struct loop *loop, int listener,
+			const struct control_command *commands, void *ctx);
+
+/* Tells each client what it can still be told without waiting, and closes. NULL is allowed. */
+void control_server_release(struct control_server *server);
+
+/*
+ * Sends an event to every client past negotiation. @data becomes the server's; NULL: none. Events named in
+ * QEMU's documentation as rate-limited (BALLOON_CHANGE) go out once a second at most, the latest
+ * one last.
+ */
+void control_server_event(struct control_server *server, const char *event, json_t *data);
+
+#endif
