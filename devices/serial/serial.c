@@ -16,6 +16,7 @@
  */
 #include "devices/serial/serial.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* Offsets; the first two are the divisor's with LCR's DLAB set. */
@@ -50,6 +51,7 @@ enum {
 
 	LSR_DATA_READY = 0x01,
 	LSR_OVERRUN = 0x02,
+	LSR_BREAK = 0x10,
 	LSR_THR_EMPTY = 0x20,
 	LSR_ALL_SENT = 0x40,
 
@@ -93,6 +95,8 @@ static uint8_t fifo_pop(struct serial *serial)
 	uint8_t byte = serial->fifo[serial->first];
 	serial->first = (serial->first + 1) % SERIAL_FIFO;
 	serial->count--;
+	if (serial->break_at > 0)
+		serial->break_at--;
 	return byte;
 }
 
@@ -154,7 +158,7 @@ static void write_fcr(struct serial *serial, uint8_t value)
 	bool switched = (value ^ serial->fcr) & FCR_ENABLE;
 	serial->fcr = value & FCR_ENABLE;
 	if (switched || value & FCR_CLEAR_RECEIVE)
-		serial->count = 0;
+		serial->count = serial->break_at = 0;
 	serial->polls = 0;
 }
 
@@ -172,6 +176,11 @@ static uint8_t read_lsr(struct serial *serial)
 	if (serial->polls < POLLS_TO_LISTEN)
 		serial->polls++;
 	serial->lsr_overrun = 0;
+	/* Told once, when the break's zero byte is the next to be read. */
+	if (serial->break_at == 1) {
+		value |= LSR_BREAK;
+		serial->break_at = 0;
+	}
 	return value | (serial->count ? LSR_DATA_READY : 0);
 }
 
@@ -338,4 +347,21 @@ size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len)
 	serial_settle(serial);
 	pthread_mutex_unlock(&serial->lock);
 	return taken;
+}
+
+int serial_break(struct serial *serial, uint8_t key)
+{
+	pthread_mutex_lock(&serial->lock);
+	bool room = receive_room(serial) >= 2 && serial->break_at == 0;
+	if (room) {
+		fifo_push(serial, 0);
+		serial->break_at = serial->count;
+		fifo_push(serial, key);
+	}
+	bool ready = serial_settle(serial);
+	pthread_mutex_unlock(&serial->lock);
+
+	if (ready)
+		serial->host->receive_ready(serial->host->ctx);
+	return room ? 0 : -EAGAIN;
 }

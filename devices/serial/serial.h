@@ -48,8 +48,9 @@ struct serial {
 	/* The receive FIFO, a ring. */
 	uint8_t fifo[SERIAL_FIFO];
 	unsigned int first, count;
-	unsigned int polls; /* of LSR since the guest last wrote something */
-	bool held_back;	    /* serial_receive() took less than it was given */
+	unsigned int break_at; /* which of the bytes there is a break's, from 1 on; 0: none */
+	unsigned int polls;    /* of LSR since the guest last wrote something */
+	bool held_back;	       /* serial_receive() took less than it was given */
 };
 
 void serial_init(struct serial *serial, const struct serial_host *host);
@@ -61,5 +62,11 @@ void serial_write(struct serial *serial, uint64_t offset, const void *data, unsi
 /* Bytes for the guest. Returns how many were taken; receive_ready() tells when to offer the rest.
  */
 size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len);
+
+/*
+ * A break on the line, then @key: Linux takes it for SysRq (Documentation/admin-guide/sysrq.rst).
+ * Returns 0, or -EAGAIN where the guest does not listen or has not read what came before.
+ */
+int serial_break(struct serial *serial, uint8_t key);
 
 #endif

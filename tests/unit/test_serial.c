@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The UART as Linux's drivers/tty/serial/8250 finds, tries and uses it. */
 #include <check.h>
+#include <errno.h>
 #include <string.h>
 
 #include "devices/serial/serial.h"
@@ -406,6 +407,53 @@ START_TEST(test_wide_accesses)
 }
 END_TEST
 
+enum { LSR_READY = 0x01, LSR_BREAK = 0x10 };
+
+/* As serial8250_read_char() goes: LSR before each byte; the byte after a break is SysRq's key. */
+START_TEST(test_break_comes_with_its_byte)
+{
+	out(IIR_FCR, 1);
+	ck_assert_int_eq(serial_break(&serial, 't'), -EAGAIN); /* nobody listens */
+	out(IER, 1);
+	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"ab", 2), 2);
+	ck_assert_int_eq(serial_break(&serial, 't'), 0);
+	ck_assert_int_eq(serial_break(&serial, 'u'), -EAGAIN); /* one at a time */
+
+	for (const char *c = "ab"; *c; c++) {
+		ck_assert_uint_eq(inb(LSR) & (LSR_READY | LSR_BREAK), LSR_READY);
+		ck_assert_uint_eq(inb(RX_TX), *c);
+	}
+	ck_assert_uint_eq(inb(LSR) & (LSR_READY | LSR_BREAK), LSR_READY | LSR_BREAK);
+	ck_assert_uint_eq(inb(RX_TX), 0);
+	ck_assert_uint_eq(inb(LSR) & (LSR_READY | LSR_BREAK), LSR_READY);
+	ck_assert_uint_eq(inb(RX_TX), 't');
+	ck_assert_uint_eq(inb(LSR) & (LSR_READY | LSR_BREAK), 0);
+	ck_assert_int_eq(serial_break(&serial, 'u'), 0);
+}
+END_TEST
+
+START_TEST(test_break_goes_with_the_fifo)
+{
+	out(IIR_FCR, 1);
+	out(IER, 1);
+	ck_assert_int_eq(serial_break(&serial, 't'), 0);
+	out(IIR_FCR, 3); /* cleared */
+	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"a", 1), 1);
+	ck_assert_uint_eq(inb(LSR) & (LSR_READY | LSR_BREAK), LSR_READY);
+
+	out(IIR_FCR, 3);
+	ck_assert_int_eq(serial_break(&serial, 't'), 0);
+	inb(RX_TX), inb(RX_TX); /* read without a look at LSR */
+	ck_assert_uint_eq(serial_receive(&serial, (const uint8_t *)"ab", 2), 2);
+	ck_assert_uint_eq(inb(LSR) & (LSR_READY | LSR_BREAK), LSR_READY);
+	inb(RX_TX);
+	ck_assert_uint_eq(inb(LSR) & (LSR_READY | LSR_BREAK), LSR_READY);
+
+	out(IIR_FCR, 0); /* one byte's room: a break and its key need two */
+	ck_assert_int_eq(serial_break(&serial, 't'), -EAGAIN);
+}
+END_TEST
+
 Suite *serial_suite(void);
 Suite *serial_suite(void)
 {
@@ -413,6 +461,8 @@ Suite *serial_suite(void)
 	TCase *tcase = tcase_create("serial");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_linux_finds_a_16550a);
+	tcase_add_test(tcase, test_break_comes_with_its_byte);
+	tcase_add_test(tcase, test_break_goes_with_the_fifo);
 	tcase_add_test(tcase, test_scratch_and_divisor);
 	tcase_add_test(tcase, test_send_polled);
 	tcase_add_test(tcase, test_linux_finds_no_bugs);
