@@ -7,9 +7,10 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CFLAGS  ?= -O2 -g
 EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(WARN)
 EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
+LDLIBS  := -lcap-ng
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
-PACKAGES_BUILD := gcc libc6-dev make
+PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev make
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
@@ -20,7 +21,7 @@ ARCH ?= $(shell uname -m)
 
 # Everything but main.c and the subcommands can be linked into a test.
 LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) \
-	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/util/*.c) \
+	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/sandbox/*.c vmm/util/*.c) \
 	   $(wildcard devices/*/*.c)
 EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
@@ -91,7 +92,7 @@ $(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h
 
 $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
 	@echo '  LINK  $@'
-	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $$(pkg-config --libs check)
+	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $$(pkg-config --libs check) $(LDLIBS)
 
 unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
 	@$(BUILD)/unit/run
@@ -102,7 +103,7 @@ $(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
 	@echo '  CC    $@'
 	@mkdir -p $(@D)
 	@$(CC) -g -O1 -fsanitize=thread $(EBB_CFLAGS) -I$(BUILD)/unit $(EBB_LDFLAGS) -o $@ \
-		$(filter %.c,$^) $$(pkg-config --libs check)
+		$(filter %.c,$^) $$(pkg-config --libs check) $(LDLIBS)
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 	@$(BUILD)/tsan/run $(TSAN_SUITES)

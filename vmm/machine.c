@@ -9,10 +9,10 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "vmm/sandbox/sandbox.h"
 #include "vmm/util/log.h"
 
-/* The machine has @end to stop for; any thread. A later reason changes nothing. */
-static void machine_stop(struct machine *machine, enum machine_end end)
+void machine_stop(struct machine *machine, enum machine_end end)
 {
 	enum machine_end runs = MACHINE_RUNS;
 	if (atomic_compare_exchange_strong(&machine->end, &runs, end))
@@ -200,11 +200,23 @@ static void platform_power(void *ctx, enum arch_power what)
 	machine_stop(ctx, end[what]);
 }
 
-static int platform_init(struct machine *machine)
+static void platform_interrupt(void *ctx, int level)
+{
+	struct machine *machine = ctx;
+	vm_irq_line(&machine->vm, arch_map.power_gsi, level);
+}
+
+static int platform_stage_init(struct machine *machine)
 {
 	machine->platform.ctx = machine;
 	machine->platform.power = platform_power;
-	return arch_platform_add(&machine->platform, &machine->pio, &machine->mmio);
+	machine->platform.interrupt = platform_interrupt;
+	return arch_platform_init(&machine->platform, &machine->pio, &machine->mmio);
+}
+
+static void platform_stage_release(struct machine *machine)
+{
+	arch_platform_release(&machine->platform);
 }
 
 static int balloon_stage_init(struct machine *machine)
@@ -247,34 +259,47 @@ static int boot_init(struct machine *machine)
 	return arch_boot_load(&boot, &machine->entry);
 }
 
-static int cpus_init(struct machine *machine)
+static enum machine_end end_of(enum vcpu_end end)
 {
-	unsigned int cpus = machine->config->cpus;
-	machine->cpu = calloc(cpus, sizeof(*machine->cpu));
-	if (!machine->cpu) {
-		log_error("no memory for %u CPUs", cpus);
-		return -ENOMEM;
+	switch (end) {
+	case VCPU_KICKED:
+		return MACHINE_RUNS;
+	case VCPU_RESET:
+		return MACHINE_RESET;
+	case VCPU_POWEROFF:
+		return MACHINE_POWEROFF;
+	case VCPU_CRASHED:
+		return MACHINE_PANIC;
+	default:
+		return MACHINE_CRASHED;
 	}
-	for (unsigned int i = 0; i < cpus; i++) {
-		machine->cpu[i].machine = machine;
-		machine->cpu[i].vcpu.fd = -1;
-	}
-	int error = 0;
-	for (unsigned int i = 0; i < cpus && !error; i++) {
-		struct vcpu *vcpu = &machine->cpu[i].vcpu;
-		error = vcpu_init(vcpu, &machine->vm, i);
-		if (!error)
-			error = arch_vcpu_init(&machine->vm, vcpu, cpus, &machine->entry);
-	}
+}
+
+static void cpu_ended(void *ctx, const struct cpu *cpu)
+{
+	machine_stop(ctx, end_of(cpu->end));
+}
+
+static int cpus_stage_init(struct machine *machine)
+{
+	unsigned int count = machine->config->cpus;
+	machine->cpus_host = (struct cpus_host){machine, &machine->pio, &machine->mmio, cpu_ended};
+	int error = cpus_init(&machine->cpus, &machine->cpus_host, &machine->vm, count);
+	for (unsigned int i = 0; i < count && !error; i++)
+		error = arch_vcpu_init(&machine->vm, &machine->cpus.cpu[i].vcpu, count,
+				       &machine->entry);
 	return error;
 }
 
-static void cpus_release(struct machine *machine)
+static void cpus_stage_release(struct machine *machine)
 {
-	for (unsigned int i = 0; machine->cpu && i < machine->config->cpus; i++)
-		vcpu_release(&machine->cpu[i].vcpu);
-	free(machine->cpu);
-	machine->cpu = NULL;
+	cpus_release(&machine->cpus);
+}
+
+static int sandbox_stage_init(struct machine *machine)
+{
+	(void)machine;
+	return sandbox_enter();
 }
 
 /* Each says what went wrong itself; a release also follows its own init's failure half-way. */
@@ -287,10 +312,11 @@ static const struct {
 	{kvm_init, kvm_release},
 	{memory_init, memory_release},
 	{console_stage_init, console_stage_release},
-	{platform_init, NULL}, /* its handlers go with the buses */
+	{platform_stage_init, platform_stage_release},
 	{balloon_stage_init, balloon_stage_release},
 	{boot_init, NULL}, /* what it loaded goes with the RAM */
-	{cpus_init, cpus_release},
+	{cpus_stage_init, cpus_stage_release},
+	{sandbox_stage_init, NULL}, /* last: no thread runs yet, nothing more is opened */
 };
 
 int machine_init(struct machine *machine, const struct vm_config *config)
@@ -321,65 +347,10 @@ void machine_release(struct machine *machine)
 
 /* --- running ---------------------------------------------------------------------------------- */
 
-static enum machine_end end_of(enum vcpu_end end)
-{
-	switch (end) {
-	case VCPU_KICKED:
-		return MACHINE_RUNS;
-	case VCPU_RESET:
-		return MACHINE_RESET;
-	case VCPU_POWEROFF:
-		return MACHINE_POWEROFF;
-	case VCPU_CRASHED:
-		return MACHINE_PANIC;
-	default:
-		return MACHINE_CRASHED;
-	}
-}
-
-static void *cpu_main(void *ctx)
-{
-	struct machine_cpu *cpu = ctx;
-	struct machine *machine = cpu->machine;
-
-	do {
-		cpu->end = vcpu_run(&cpu->vcpu, &machine->pio, &machine->mmio, &cpu->error);
-	} while (cpu->end == VCPU_KICKED && atomic_load(&machine->end) == MACHINE_RUNS);
-	if (cpu->end != VCPU_KICKED)
-		machine_stop(machine, end_of(cpu->end));
-	return NULL;
-}
-
-static int cpus_start(struct machine *machine)
-{
-	for (unsigned int i = 0; i < machine->config->cpus; i++) {
-		struct machine_cpu *cpu = &machine->cpu[i];
-		char name[16];
-		snprintf(name, sizeof(name), "vcpu%u", i);
-		int error = worker_thread(&cpu->thread, name, cpu_main, cpu);
-		if (error)
-			return error;
-		cpu->started = true;
-	}
-	return 0;
-}
-
-static void cpus_stop(struct machine *machine)
-{
-	/* One that waits for standard output to take more is not in KVM. */
-	console_hangup(&machine->console);
-	for (unsigned int i = 0; i < machine->config->cpus; i++)
-		if (machine->cpu[i].started)
-			vcpu_kick(&machine->cpu[i].vcpu, machine->cpu[i].thread);
-	for (unsigned int i = 0; i < machine->config->cpus; i++)
-		if (machine->cpu[i].started)
-			pthread_join(machine->cpu[i].thread, NULL);
-}
-
 static void report_crash(const struct machine *machine)
 {
-	for (unsigned int i = 0; i < machine->config->cpus; i++) {
-		const struct machine_cpu *cpu = &machine->cpu[i];
+	for (unsigned int i = 0; i < machine->cpus.count; i++) {
+		const struct cpu *cpu = &machine->cpus.cpu[i];
 		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED)
 			continue;
 		if (cpu->end == VCPU_ERROR)
@@ -398,9 +369,23 @@ static void report_counters(const struct machine *machine)
 		 c->reports, c->blocks, c->bytes >> 20, c->ranges, c->failures);
 }
 
+/* Everything but this thread starts here, after the sandbox was entered. */
+static int threads_start(struct machine *machine)
+{
+	int error = machine->config->balloon ? slot_start(&machine->balloon_slot) : 0;
+	return error ? error : cpus_start(&machine->cpus, NULL, 0);
+}
+
+static void threads_stop(struct machine *machine)
+{
+	/* One that waits for standard output to take more is not in KVM. */
+	console_hangup(&machine->console);
+	cpus_stop(&machine->cpus);
+}
+
 enum machine_end machine_run(struct machine *machine)
 {
-	int error = cpus_start(machine);
+	int error = threads_start(machine);
 	if (error)
 		machine_stop(machine, MACHINE_CRASHED);
 	error = loop_run(&machine->loop);
@@ -408,7 +393,7 @@ enum machine_end machine_run(struct machine *machine)
 		log_error("the main loop failed: %s", strerror(-error));
 		machine_stop(machine, MACHINE_CRASHED);
 	}
-	cpus_stop(machine);
+	threads_stop(machine);
 
 	enum machine_end end = atomic_load(&machine->end);
 	if (end == MACHINE_PANIC)

@@ -3,14 +3,14 @@
  * The machine: owns everything a guest consists of, builds it in one visible order (the table in
  * machine.c), runs it, tears it down in reverse. Several can live in one process.
  *
- * Threads: main calls all that is declared here and serves machine->loop; each vCPU has a thread;
- * each virtio device has a worker.
+ * Threads: main calls what is declared here, unless it says otherwise, and serves machine->loop, the
+ * control socket included; each vCPU has a thread; each virtio device has a worker.
  */
 #ifndef EBB_MACHINE_H
 #define EBB_MACHINE_H
 
-#include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 #include "devices/serial/serial.h"
 #include "devices/virtio-balloon/balloon.h"
@@ -19,7 +19,7 @@
 #include "vmm/config.h"
 #include "vmm/console.h"
 #include "vmm/control/runtime.h"
-#include "vmm/kvm/vcpu.h"
+#include "vmm/cpus.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/loop.h"
 #include "vmm/mem/ram.h"
@@ -31,17 +31,10 @@ enum machine_end {
 	MACHINE_POWEROFF, /* the guest powered off */
 	MACHINE_RESET,	  /* the guest rebooted */
 	MACHINE_STOPPED,  /* a person did it: a signal, the terminal's end, the escape key */
+	MACHINE_QUIT,	  /* a client of the control socket did it */
+	MACHINE_RESTART,  /* a client asked for a reset: the guest starts anew when ebb does */
 	MACHINE_PANIC,	  /* the guest's kernel panicked and said so */
 	MACHINE_CRASHED,  /* a vCPU could not go on */
-};
-
-struct machine_cpu {
-	struct machine *machine;
-	struct vcpu vcpu;
-	pthread_t thread;
-	bool started;
-	enum vcpu_end end; /* once the thread has ended */
-	int error;	   /* errno, for VCPU_ERROR */
 };
 
 struct machine {
@@ -62,12 +55,16 @@ struct machine {
 	struct slot balloon_slot;
 	struct balloon balloon;
 	struct arch_entry entry;
-	struct machine_cpu *cpu; /* config->cpus of them */
+	struct cpus_host cpus_host;
+	struct cpus cpus;
 };
 
 /* @config outlives the machine. Returns 0, or -errno having said why, with nothing left behind. */
 int machine_init(struct machine *machine, const struct vm_config *config);
 void machine_release(struct machine *machine);
+
+/* The machine has @end to stop for; any thread. A later reason changes nothing. */
+void machine_stop(struct machine *machine, enum machine_end end);
 
 /* Runs the guest to its end. Returns why it ended (not MACHINE_RUNS), having said what went wrong. */
 enum machine_end machine_run(struct machine *machine);

@@ -106,9 +106,12 @@ int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, str
 		error = vm_irqfd(vm, slot->place.gsi, slot->interrupt);
 	if (!error)
 		error = loop_add(&slot->worker.loop, &slot->doorbell);
-	if (!error)
-		error = worker_start(&slot->worker, dev->ops->name);
 	return error;
+}
+
+int slot_start(struct slot *slot)
+{
+	return worker_start(&slot->worker, slot->mmio.dev->ops->name);
 }
 
 void slot_release(struct slot *slot)

@@ -33,4 +33,7 @@ void slot_release(struct slot *slot);
 /* Puts @dev, which was made with &slot->host, in. Returns 0 or -errno having said why. */
 int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, struct bus *mmio);
 
+/* Starts its worker. Returns 0 or -errno having said why. */
+int slot_start(struct slot *slot);
+
 #endif

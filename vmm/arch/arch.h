@@ -3,14 +3,15 @@
  * What an architecture implements, and all that the rest of ebb knows of it. One folder beside this
  * file each; the Makefile compiles the one of the machine it builds for.
  *
- * Thread: main, while the machine is built, but for arch_vcpu_report().
+ * Thread: main, while the machine is built, unless a function says otherwise.
  */
 #ifndef EBB_ARCH_ARCH_H
 #define EBB_ARCH_ARCH_H
 
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "vmm/bus.h"
 #include "vmm/kvm/vcpu.h"
@@ -24,7 +25,8 @@ struct arch_map {
 	uint64_t serial_base;
 	bool serial_is_port; /* on the port bus, else on the memory bus */
 	unsigned int serial_gsi;
-	unsigned int cpus_max; /* that our description of the machine can name */
+	unsigned int power_gsi; /* of arch_platform */
+	unsigned int cpus_max;	/* that our description of the machine can name */
 };
 extern const struct arch_map arch_map;
 
@@ -81,6 +83,12 @@ int arch_vcpu_init(const struct vm *vm, const struct vcpu *vcpu, unsigned int cp
  */
 void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram);
 
+/* A vCPU's registers, in lines for a person to read. Main thread, vCPU stopped or paused. */
+void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out);
+
+/* A non-maskable interrupt for a vCPU that is paused. Returns 0 or -errno. */
+int arch_vcpu_nmi(const struct vcpu *vcpu);
+
 /* The machine's own small devices: power, reset, panic. */
 enum arch_power {
 	ARCH_POWEROFF,
@@ -88,14 +96,23 @@ enum arch_power {
 	ARCH_PANIC, /* the guest's kernel says that it panicked */
 };
 
-/* Owned by the machine; ctx and power are the host's side, filled in before arch_platform_add(). */
+/* Owned by the machine; the first part is the host's side, filled in before arch_platform_init(). */
 struct arch_platform {
 	void *ctx;
 	void (*power)(void *ctx, enum arch_power what); /* any vCPU's thread */
-	atomic_uint events_enabled;			/* what the guest wrote, to be read back */
+	/* The level of the line arch_map.power_gsi; any thread, with the lock held, so that levels keep their order. */
+	void (*interrupt)(void *ctx, int level);
+
+	pthread_mutex_t lock;
+	uint32_t events;	 /* that happened and were not yet seen, under the lock */
+	uint32_t events_enabled; /* that are to interrupt, as the guest wrote it; likewise */
 };
 
 /* @platform stays where it is as long as the buses are used. Returns 0 or -errno. */
-int arch_platform_add(struct arch_platform *platform, struct bus *pio, struct bus *mmio);
+int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio);
+void arch_platform_release(struct arch_platform *platform);
+
+/* The power button is pressed: a guest that listens shuts down. Any thread. */
+void arch_power_button(struct arch_platform *platform);
 
 #endif

@@ -130,3 +130,14 @@ void vcpu_kick(struct vcpu *vcpu, unsigned long thread)
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(thread, SIGRTMIN);
 }
+
+void vcpu_unkick(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+}
+
+void vcpu_was_paused(const struct vcpu *vcpu)
+{
+	/* Refused where the guest does not use kvm-clock: then it is not told, and there is no other way. */
+	ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
+}

@@ -49,6 +49,12 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct bus *pio, const struct bu
 /* Has vcpu_run() on @thread return VCPU_KICKED, now or as soon as it is called. */
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread);
 
+/* Forgets a kick that came before; the thread's own, before vcpu_run(), when it knows of the kick otherwise. */
+void vcpu_unkick(struct vcpu *vcpu);
+
+/* While vcpu_run() is not running: the guest's clock goes on, and its watchdogs are to overlook the gap. */
+void vcpu_was_paused(const struct vcpu *vcpu);
+
 /* Sets the process up for kicks (a signal that does nothing but interrupt); call once before threads. */
 int vcpu_kick_signal(void);
 

@@ -10,6 +10,7 @@ struct fixture {
 	struct arch_platform platform;
 	int calls;
 	enum arch_power last;
+	int level; /* of the power interrupt */
 };
 
 static struct fixture f;
@@ -21,12 +22,24 @@ static void power(void *ctx, enum arch_power what)
 	fixture->last = what;
 }
 
+static void interrupt(void *ctx, int level)
+{
+	struct fixture *fixture = ctx;
+	fixture->level = level;
+}
+
 static void setup(void)
 {
 	memset(&f, 0, sizeof(f));
 	f.platform.ctx = &f;
 	f.platform.power = power;
-	ck_assert_int_eq(arch_platform_add(&f.platform, &f.pio, &f.mmio), 0);
+	f.platform.interrupt = interrupt;
+	ck_assert_int_eq(arch_platform_init(&f.platform, &f.pio, &f.mmio), 0);
+}
+
+static void teardown(void)
+{
+	arch_platform_release(&f.platform);
 }
 
 static void out(uint16_t port, uint32_t value, unsigned int len)
@@ -82,9 +95,31 @@ START_TEST(enabled_events_read_back)
 	out(0x602, 0x0020, 2);
 	ck_assert_uint_eq(in(0x602, 2), 0x0020);
 	ck_assert_uint_eq(in(0x600, 4), 0x00200000);
-	out(0x600, 0xffff, 2); /* clears events, of which there are none */
+	out(0x600, 0xffff, 2); /* acknowledges events, of which there are none */
 	ck_assert_uint_eq(in(0x600, 2), 0);
 	ck_assert_uint_eq(in(0x602, 2), 0x0020);
+}
+END_TEST
+
+START_TEST(power_button_interrupts_who_listens)
+{
+	arch_power_button(&f.platform);
+	ck_assert_uint_eq(in(0x600, 2), 0x0100);
+	ck_assert_int_eq(f.level, 0); /* nobody asked for it yet */
+	out(0x602, 0x0100, 2);
+	ck_assert_int_eq(f.level, 1);
+	out(0x600, 0x0020, 2); /* another event is acknowledged */
+	ck_assert_int_eq(f.level, 1);
+	out(0x600, 0x0100, 2);
+	ck_assert_int_eq(f.level, 0);
+	ck_assert_uint_eq(in(0x600, 4), 0x01000000);
+
+	arch_power_button(&f.platform);
+	ck_assert_int_eq(f.level, 1);
+	out(0x602, 0, 2); /* a level: it goes when it is switched off, and is there again after */
+	ck_assert_int_eq(f.level, 0);
+	out(0x602, 0x0100, 2);
+	ck_assert_int_eq(f.level, 1);
 }
 END_TEST
 
@@ -93,11 +128,12 @@ Suite *platform_suite(void)
 {
 	Suite *suite = suite_create("platform");
 	TCase *tcase = tcase_create("platform");
-	tcase_add_checked_fixture(tcase, setup, NULL);
+	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, poweroff_is_s5_with_sleep_enable);
 	tcase_add_test(tcase, reset_is_the_keyboard_controllers);
 	tcase_add_test(tcase, panic_is_told);
 	tcase_add_test(tcase, enabled_events_read_back);
+	tcase_add_test(tcase, power_button_interrupts_who_listens);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

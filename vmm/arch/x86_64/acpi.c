@@ -77,8 +77,7 @@ struct fadt {
 #define FADT_NO_ASPM	    (1 << 4)
 #define FADT_NO_RTC	    (1 << 5)
 #define FADT_WBINVD	    (1 << 0) /* flags */
-#define FADT_NO_POWER_KEY   (1 << 4)
-#define FADT_NO_SLEEP_KEY   (1 << 5)
+#define FADT_NO_SLEEP_KEY   (1 << 5) /* bit 4 would be: no power button among PM1's events */
 #define FADT_RESET_REGISTER (1 << 10)
 #define FADT_C_LATENCY_NONE 0xffff
 
@@ -218,7 +217,7 @@ static uint64_t build_fadt(struct builder *b, uint64_t dsdt)
 		.c2_latency = FADT_C_LATENCY_NONE,
 		.c3_latency = FADT_C_LATENCY_NONE,
 		.boot_flags = FADT_NO_VGA | FADT_NO_MSI | FADT_NO_ASPM | FADT_NO_RTC,
-		.flags = FADT_WBINVD | FADT_NO_POWER_KEY | FADT_NO_SLEEP_KEY | FADT_RESET_REGISTER,
+		.flags = FADT_WBINVD | FADT_NO_SLEEP_KEY | FADT_RESET_REGISTER,
 		.reset_register = port(PORT_I8042_STATUS, 8),
 		.reset_value = I8042_RESET,
 		.minor_revision = FADT_MINOR,

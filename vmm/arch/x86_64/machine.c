@@ -16,6 +16,7 @@ const struct arch_map arch_map = {
 	.serial_base = PORT_SERIAL,
 	.serial_is_port = true,
 	.serial_gsi = GSI_SERIAL,
+	.power_gsi = GSI_SCI,
 	/* APIC ids 0 … 254 have 8 bits and are not the broadcast's, in every kernel. */
 	.cpus_max = 254,
 };

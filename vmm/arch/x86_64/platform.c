@@ -13,6 +13,7 @@
 #define PM1_SLEEP_TYPE_SHIFT 10
 #define PM1_SLEEP_TYPE_MASK  0x7
 #define PM1_SLEEP_ENABLE     0x2000
+#define PM1_POWER_BUTTON     0x0100
 #define PM1_ENABLE_OFFSET    2
 #define PM1_ENABLE_SHIFT     16
 #define PM1_ENABLE_MASK	     0xffff
@@ -46,19 +47,40 @@ static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned i
 		platform->power(platform->ctx, ARCH_RESET);
 }
 
-/* Two registers: events that happened (none, ever), and which of them are to interrupt. */
+/* With the lock held, after each change of either register. */
+static void pm1_interrupt(struct arch_platform *platform)
+{
+	platform->interrupt(platform->ctx, (platform->events & platform->events_enabled) != 0);
+}
+
+/* Two registers: events that happened, and which of them are to interrupt. */
 static void pm1_event_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	struct arch_platform *platform = ctx;
-	uint32_t both = atomic_load(&platform->events_enabled) << PM1_ENABLE_SHIFT;
+	pthread_mutex_lock(&platform->lock);
+	uint32_t both = platform->events | platform->events_enabled << PM1_ENABLE_SHIFT;
+	pthread_mutex_unlock(&platform->lock);
 	give(data, len, both >> (8 * offset));
 }
 
 static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
 	struct arch_platform *platform = ctx;
+	pthread_mutex_lock(&platform->lock);
 	if (offset == PM1_ENABLE_OFFSET)
-		atomic_store(&platform->events_enabled, taken(data, len) & PM1_ENABLE_MASK);
+		platform->events_enabled = taken(data, len) & PM1_ENABLE_MASK;
+	else if (offset == 0)
+		platform->events &= ~taken(data, len); /* what is written as 1 has been seen */
+	pm1_interrupt(platform);
+	pthread_mutex_unlock(&platform->lock);
+}
+
+void arch_power_button(struct arch_platform *platform)
+{
+	pthread_mutex_lock(&platform->lock);
+	platform->events |= PM1_POWER_BUTTON;
+	pm1_interrupt(platform);
+	pthread_mutex_unlock(&platform->lock);
 }
 
 static void pm1_control_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -90,7 +112,7 @@ static void pvpanic_write(void *ctx, uint64_t offset, const void *data, unsigned
 		platform->power(platform->ctx, ARCH_PANIC);
 }
 
-int arch_platform_add(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
+int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	const struct bus_range ports[] = {
 		{PORT_I8042_STATUS, 1, platform, i8042_read, i8042_write},
@@ -99,10 +121,16 @@ int arch_platform_add(struct arch_platform *platform, struct bus *pio, struct bu
 		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},
 	};
 	(void)mmio;
+	pthread_mutex_init(&platform->lock, NULL);
 	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		int error = bus_add(pio, &ports[i]);
 		if (error)
 			return error;
 	}
 	return 0;
+}
+
+void arch_platform_release(struct arch_platform *platform)
+{
+	pthread_mutex_destroy(&platform->lock);
 }

@@ -53,22 +53,45 @@ static void report_instruction(const struct vcpu *vcpu, enum vcpu_end end, const
 		  size ? line : " (not readable)");
 }
 
-static void report_registers(const struct kvm_regs *r, const struct kvm_sregs *s)
+static void print_registers(FILE *out, const struct kvm_regs *r, const struct kvm_sregs *s)
 {
 #define U(value) ((unsigned long long)(value))
-	log_error("rip %016llx rsp %016llx rflags %08llx", U(r->rip), U(r->rsp), U(r->rflags));
-	log_error("rax %016llx rbx %016llx rcx %016llx rdx %016llx", U(r->rax), U(r->rbx),
-		  U(r->rcx), U(r->rdx));
-	log_error("rsi %016llx rdi %016llx rbp %016llx r8  %016llx", U(r->rsi), U(r->rdi),
-		  U(r->rbp), U(r->r8));
-	log_error("r9  %016llx r10 %016llx r11 %016llx r12 %016llx", U(r->r9), U(r->r10), U(r->r11),
-		  U(r->r12));
-	log_error("r13 %016llx r14 %016llx r15 %016llx", U(r->r13), U(r->r14), U(r->r15));
-	log_error("cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %04llx", U(s->cr0), U(s->cr2),
-		  U(s->cr3), U(s->cr4), U(s->efer));
-	log_error("cs %04x ss %04x ds %04x gdt %016llx idt %016llx", s->cs.selector, s->ss.selector,
-		  s->ds.selector, U(s->gdt.base), U(s->idt.base));
+	fprintf(out, "rip %016llx rsp %016llx rflags %08llx\n", U(r->rip), U(r->rsp), U(r->rflags));
+	fprintf(out, "rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", U(r->rax), U(r->rbx),
+		U(r->rcx), U(r->rdx));
+	fprintf(out, "rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n", U(r->rsi), U(r->rdi),
+		U(r->rbp), U(r->r8));
+	fprintf(out, "r9  %016llx r10 %016llx r11 %016llx r12 %016llx\n", U(r->r9), U(r->r10),
+		U(r->r11), U(r->r12));
+	fprintf(out, "r13 %016llx r14 %016llx r15 %016llx\n", U(r->r13), U(r->r14), U(r->r15));
+	fprintf(out, "cr0 %08llx cr2 %016llx cr3 %016llx cr4 %08llx efer %04llx\n", U(s->cr0),
+		U(s->cr2), U(s->cr3), U(s->cr4), U(s->efer));
+	fprintf(out, "cs %04x ss %04x ds %04x gdt %016llx idt %016llx\n", s->cs.selector,
+		s->ss.selector, s->ds.selector, U(s->gdt.base), U(s->idt.base));
 #undef U
+}
+
+void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
+{
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 &&
+	    ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) == 0)
+		print_registers(out, &regs, &sregs);
+}
+
+/* The same, in the log. */
+static void report_registers(const struct vcpu *vcpu)
+{
+	char text[1024] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	if (!out)
+		return;
+	arch_vcpu_registers(vcpu, out);
+	fclose(out);
+	char *rest = text;
+	for (char *line; (line = strsep(&rest, "\n")) && *line;)
+		log_error("%s", line);
 }
 
 /* A KVM on a processor that has no virtualisation must interpret what guest kernels run. */
@@ -122,10 +145,9 @@ void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct r
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 &&
-	    ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) == 0) {
+	    ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) == 0)
 		report_instruction(vcpu, end, ram, sregs.cs.base + regs.rip);
-		report_registers(&regs, &sregs);
-	}
+	report_registers(vcpu);
 	if (end == VCPU_INTERNAL_ERROR && !host_virtualizes())
 		log_error(
 			"this host's processor has no virtualisation (neither svm nor vmx in "

@@ -129,3 +129,8 @@ int arch_vcpu_init(const struct vm *vm, const struct vcpu *vcpu, unsigned int cp
 		error = set_registers(vcpu, entry);
 	return error;
 }
+
+int arch_vcpu_nmi(const struct vcpu *vcpu)
+{
+	return ioctl(vcpu->fd, KVM_NMI, 0) < 0 ? -errno : 0;
+}

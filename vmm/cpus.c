@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cpus.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "vmm/util/log.h"
+#include "vmm/worker.h"
+
+/* A vCPU leaves the guest in microseconds; one that has not by then is waiting in a device. */
+#define PAUSE_LIMIT_S 1
+
+/* Waits while the guest is paused. Returns whether this thread may run it: then it is `inside`. */
+static bool cpu_enter(struct cpu *cpu)
+{
+	struct cpus *cpus = cpu->cpus;
+
+	pthread_mutex_lock(&cpus->lock);
+	while (cpus->paused && !cpus->stopping)
+		pthread_cond_wait(&cpus->changed, &cpus->lock);
+	bool go = !cpus->stopping;
+	if (go) {
+		/* Here, where no kick can come between: one that follows finds us inside. */
+		vcpu_unkick(&cpu->vcpu);
+		cpus->inside++;
+	}
+	pthread_mutex_unlock(&cpus->lock);
+	return go;
+}
+
+static void cpu_leave(struct cpu *cpu)
+{
+	struct cpus *cpus = cpu->cpus;
+
+	pthread_mutex_lock(&cpus->lock);
+	cpus->inside--;
+	pthread_cond_broadcast(&cpus->changed);
+	pthread_mutex_unlock(&cpus->lock);
+}
+
+static void *cpu_main(void *ctx)
+{
+	struct cpu *cpu = ctx;
+	const struct cpus_host *host = cpu->cpus->host;
+
+	while (cpu->end == VCPU_KICKED && cpu_enter(cpu)) {
+		cpu->end = vcpu_run(&cpu->vcpu, host->pio, host->mmio, &cpu->error);
+		cpu_leave(cpu);
+	}
+	if (cpu->end != VCPU_KICKED)
+		host->ended(host->ctx, cpu);
+	return NULL;
+}
+
+/* With the lock held, so that each thread is inside, and gets it, or sees why when it would enter. */
+static void kick_all(struct cpus *cpus)
+{
+	for (unsigned int i = 0; i < cpus->count; i++)
+		if (cpus->cpu[i].started)
+			vcpu_kick(&cpus->cpu[i].vcpu, cpus->cpu[i].thread);
+}
+
+int cpus_init(struct cpus *cpus, const struct cpus_host *host, const struct vm *vm,
+	      unsigned int count)
+{
+	*cpus = (struct cpus){.host = host};
+	pthread_mutex_init(&cpus->lock, NULL);
+	pthread_cond_init(&cpus->changed, NULL);
+	cpus->cpu = calloc(count, sizeof(*cpus->cpu));
+	if (!cpus->cpu) {
+		log_error("no memory for %u CPUs", count);
+		return -ENOMEM;
+	}
+	int error = 0;
+	for (unsigned int i = 0; i < count && !error; i++) {
+		struct cpu *cpu = &cpus->cpu[i];
+		cpu->cpus = cpus;
+		cpu->end = VCPU_KICKED;
+		error = vcpu_init(&cpu->vcpu, vm, i);
+		cpus->count++;
+	}
+	return error;
+}
+
+void cpus_release(struct cpus *cpus)
+{
+	for (unsigned int i = 0; i < cpus->count; i++)
+		vcpu_release(&cpus->cpu[i].vcpu);
+	free(cpus->cpu);
+	cpus->cpu = NULL;
+	cpus->count = 0;
+	pthread_cond_destroy(&cpus->changed);
+	pthread_mutex_destroy(&cpus->lock);
+}
+
+int cpus_start(struct cpus *cpus, const cpu_set_t *affinity, size_t affinity_size)
+{
+	for (unsigned int i = 0; i < cpus->count; i++) {
+		struct cpu *cpu = &cpus->cpu[i];
+		char name[16];
+		snprintf(name, sizeof(name), "vcpu%u", i);
+		int error = worker_thread(&cpu->thread, name, cpu_main, cpu);
+		if (error)
+			return error;
+		cpu->started = true;
+		if (affinity)
+			error = pthread_setaffinity_np(cpu->thread, affinity_size, affinity);
+		if (error) {
+			log_error("vCPU %u cannot run on the CPUs of --vcpu-affinity: %s", i,
+				  strerror(error));
+			return -error;
+		}
+	}
+	return 0;
+}
+
+void cpus_stop(struct cpus *cpus)
+{
+	pthread_mutex_lock(&cpus->lock);
+	cpus->stopping = true;
+	kick_all(cpus);
+	pthread_cond_broadcast(&cpus->changed);
+	pthread_mutex_unlock(&cpus->lock);
+	for (unsigned int i = 0; i < cpus->count; i++)
+		if (cpus->cpu[i].started)
+			pthread_join(cpus->cpu[i].thread, NULL);
+}
+
+void cpus_pause(struct cpus *cpus)
+{
+	struct timespec limit;
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += PAUSE_LIMIT_S;
+
+	pthread_mutex_lock(&cpus->lock);
+	cpus->paused = true;
+	kick_all(cpus);
+	int error = 0;
+	while (cpus->inside > 0 && !error)
+		error = pthread_cond_timedwait(&cpus->changed, &cpus->lock, &limit);
+	pthread_mutex_unlock(&cpus->lock);
+}
+
+void cpus_resume(struct cpus *cpus)
+{
+	for (unsigned int i = 0; i < cpus->count; i++)
+		vcpu_was_paused(&cpus->cpu[i].vcpu);
+	pthread_mutex_lock(&cpus->lock);
+	cpus->paused = false;
+	pthread_cond_broadcast(&cpus->changed);
+	pthread_mutex_unlock(&cpus->lock);
+}

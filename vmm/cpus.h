@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The vCPUs and their threads: started, paused, resumed and stopped together.
+ *
+ * Thread: main, for all that is declared here; the two callbacks come on a vCPU's thread.
+ */
+#ifndef EBB_CPUS_H
+#define EBB_CPUS_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+
+#include "vmm/bus.h"
+#include "vmm/kvm/vcpu.h"
+
+struct cpus;
+
+struct cpu {
+	struct cpus *cpus;
+	struct vcpu vcpu;
+	pthread_t thread;
+	bool started;
+	enum vcpu_end end; /* once the thread has ended */
+	int error;	   /* errno, for VCPU_ERROR */
+};
+
+/* The owner's side, filled in before cpus_init(). */
+struct cpus_host {
+	void *ctx;
+	const struct bus *pio, *mmio;
+	/* A vCPU can not go on, or the guest asked for an end: @cpu->end tells. */
+	void (*ended)(void *ctx, const struct cpu *cpu);
+};
+
+struct cpus {
+	const struct cpus_host *host;
+	struct cpu *cpu;
+	unsigned int count;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* Under the lock. */
+	bool paused;
+	bool stopping;
+	unsigned int inside; /* threads that may be running the guest */
+};
+
+/* Makes @count vCPUs of @vm; their registers are the architecture's. Returns 0 or -errno, having said why. */
+int cpus_init(struct cpus *cpus, const struct cpus_host *host, const struct vm *vm,
+	      unsigned int count);
+void cpus_release(struct cpus *cpus);
+
+/*
+ * Starts the threads, on the host's CPUs in @affinity (NULL: any). Returns 0, or -errno having said
+ * why, some of them then running: cpus_stop() ends those.
+ */
+int cpus_start(struct cpus *cpus, const cpu_set_t *affinity, size_t affinity_size);
+
+/* Ends and joins all threads. Whoever may hold them up has been told to let go before. */
+void cpus_stop(struct cpus *cpus);
+
+/*
+ * After it no vCPU runs the guest's code. One that waits in a device (for a slow reader of the
+ * console) is out of the guest anyway: it stops before it goes back, and is not waited for.
+ */
+void cpus_pause(struct cpus *cpus);
+void cpus_resume(struct cpus *cpus);
+
+#endif
