@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "vmm/util/log.h"
 #include "vmm/worker.h"
@@ -46,6 +47,7 @@ static void *cpu_main(void *ctx)
 	struct cpu *cpu = ctx;
 	const struct cpus_host *host = cpu->cpus->host;
 
+	cpu->tid = gettid();
 	while (cpu->end == VCPU_KICKED && cpu_enter(cpu)) {
 		cpu->end = vcpu_run(&cpu->vcpu, host->pio, host->mmio, &cpu->error);
 		cpu_leave(cpu);

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "vmm/bus.h"
@@ -21,6 +22,7 @@ struct cpu {
 	struct vcpu vcpu;
 	pthread_t thread;
 	bool started;
+	atomic_int tid;	   /* the thread, as Linux numbers it; 0 before it runs */
 	enum vcpu_end end; /* once the thread has ended */
 	int error;	   /* errno, for VCPU_ERROR */
 };

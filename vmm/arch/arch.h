@@ -20,6 +20,7 @@
 
 /* Where things are on this architecture. */
 struct arch_map {
+	const char *name;     /* of the architecture, as uname and QEMU have it */
 	uint64_t virtio_base; /* the first virtio-mmio device; the others follow */
 	unsigned int virtio_gsi;
 	uint64_t serial_base;

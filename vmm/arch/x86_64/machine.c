@@ -11,6 +11,7 @@
 #include "vmm/util/log.h"
 
 const struct arch_map arch_map = {
+	.name = "x86_64",
 	.virtio_base = LAYOUT_VIRTIO,
 	.virtio_gsi = GSI_VIRTIO,
 	.serial_base = PORT_SERIAL,
