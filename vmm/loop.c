@@ -47,6 +47,12 @@ void loop_remove(struct loop *loop, struct loop_source *source)
 	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);
 }
 
+int loop_wait_for(struct loop *loop, struct loop_source *source, bool writable)
+{
+	struct epoll_event event = {.events = writable ? EPOLLOUT : EPOLLIN, .data.ptr = source};
+	return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno : 0;
+}
+
 int loop_run(struct loop *loop)
 {
 	while (!atomic_load(&loop->stop)) {

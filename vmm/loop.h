@@ -31,6 +31,9 @@ void loop_release(struct loop *loop);
 int loop_add(struct loop *loop, struct loop_source *source);
 void loop_remove(struct loop *loop, struct loop_source *source);
 
+/* What a source in the loop waits for: to be readable, as it is when added, or to be writable. */
+int loop_wait_for(struct loop *loop, struct loop_source *source, bool writable);
+
 /* Serves sources until loop_stop(). Returns 0 or -errno. */
 int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);

@@ -129,6 +129,12 @@ static void on_hangup(void *ctx)
 	loop_stop(ctx);
 }
 
+static void on_wrong(void *ctx)
+{
+	(void)ctx;
+	ck_abort_msg("it is not what this source waits for");
+}
+
 /* A source that hangs up is ready too, or nobody would notice. */
 START_TEST(test_hangup_is_ready)
 {
@@ -142,6 +148,47 @@ START_TEST(test_hangup_is_ready)
 	ck_assert_int_eq(loop_add(&loop, &source), 0);
 	ck_assert_int_eq(loop_run(&loop), 0);
 	close(fds[0]);
+	loop_release(&loop);
+}
+END_TEST
+
+/* A pipe's end that has room, asked to be readable, which it never is, and then to be writable. */
+START_TEST(test_writable)
+{
+	struct loop loop;
+	struct event other;
+	int fds[2];
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
+	struct loop_source source = {fds[1], on_hangup, &loop};
+	ck_assert_int_eq(loop_add(&loop, &source), 0);
+	event_init(&other, &loop, 1);
+	ck_assert_int_eq(loop_run(&loop), 0);
+	ck_assert_uint_eq(other.calls, 1);
+
+	loop_remove(&loop, &other.source);
+	atomic_store(&loop.stop, false);
+	ck_assert_int_eq(loop_wait_for(&loop, &source, true), 0);
+	ck_assert_int_eq(loop_run(&loop), 0);
+
+	/* Full, it is not writable; and it can wait to be readable again. */
+	char bytes[4096] = {0};
+	while (write(fds[1], bytes, sizeof(bytes)) > 0)
+		;
+	event_init(&other, &loop, 1);
+	source.ready = on_wrong;
+	for (int writable = 0; writable < 2; writable++) {
+		atomic_store(&loop.stop, false);
+		ck_assert_int_eq(loop_wait_for(&loop, &source, writable), 0);
+		eventfd_write(other.source.fd, 1);
+		other.stop_at = other.calls + 1;
+		ck_assert_int_eq(loop_run(&loop), 0);
+	}
+	loop_remove(&loop, &source);
+	ck_assert_int_eq(loop_wait_for(&loop, &source, true), -ENOENT);
+	close(fds[0]);
+	close(fds[1]);
+	close(other.source.fd);
 	loop_release(&loop);
 }
 END_TEST
@@ -168,6 +215,7 @@ Suite *loop_suite(void)
 	tcase_add_test(tcase, test_remove_itself_and_stop_from_a_thread);
 	tcase_add_test(tcase, test_stopped_before_it_runs);
 	tcase_add_test(tcase, test_hangup_is_ready);
+	tcase_add_test(tcase, test_writable);
 	tcase_add_test(tcase, test_file_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;
