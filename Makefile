@@ -7,10 +7,11 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CFLAGS  ?= -O2 -g
 EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(WARN)
 EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
-LDLIBS  := -lcap-ng
+# Asked for when something is linked: `make check` installs them first, in the same run.
+LDLIBS = $(shell pkg-config --libs jansson libcap-ng)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
-PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev make
+PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
@@ -92,7 +93,7 @@ $(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h
 
 $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
 	@echo '  LINK  $@'
-	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $$(pkg-config --libs check) $(LDLIBS)
+	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $$(pkg-config --libs check)
 
 unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
 	@$(BUILD)/unit/run
@@ -103,7 +104,7 @@ $(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
 	@echo '  CC    $@'
 	@mkdir -p $(@D)
 	@$(CC) -g -O1 -fsanitize=thread $(EBB_CFLAGS) -I$(BUILD)/unit $(EBB_LDFLAGS) -o $@ \
-		$(filter %.c,$^) $$(pkg-config --libs check) $(LDLIBS)
+		$(filter %.c,$^) $(LDLIBS) $$(pkg-config --libs check)
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 	@$(BUILD)/tsan/run $(TSAN_SUITES)
