@@ -1,20 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/runtime.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "vmm/config.h"
 #include "vmm/util/log.h"
 
 /* Each try is lost only to a guest that ended just then. */
 #define CLAIM_TRIES 1000
+/* Milliseconds to wait for those who look after a name just now. */
+#define PEACE_TRIES	2000
+#define CONNECT_SECONDS 5
+#define BACKLOG		16
+
+/* A file of the directory. */
+struct file_name {
+	char text[VM_NAME_MAX + sizeof(".lock")];
+};
+
+static struct file_name lock_name(const char *guest)
+{
+	struct file_name name;
+	snprintf(name.text, sizeof(name.text), "%s.lock", guest);
+	return name;
+}
+
+static struct file_name socket_name(const char *guest)
+{
+	struct file_name name;
+	snprintf(name.text, sizeof(name.text), "%s.sock", guest);
+	return name;
+}
+
+/* --- the directory ------------------------------------------------------------------------- */
 
 static int directory_path(char *path, size_t size)
 {
@@ -67,17 +97,22 @@ static int check_directory(int fd, const char *path)
 	return 0;
 }
 
-/* The directory's file descriptor, or -errno having said what is wrong. */
-static int open_directory(char *path, size_t size)
+/*
+ * The directory's file descriptor, or -errno having said what is wrong. Who only looks does not @make
+ * it: -ENOENT then says that there is none, and is no mistake.
+ */
+static int open_directory(char *path, size_t size, bool make)
 {
 	int err = directory_path(path, size);
-	if (!err)
+	if (!err && make)
 		err = make_directory(path);
 	int fd = -1;
 	if (!err) {
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		err = fd < 0 ? -errno : 0;
 	}
+	if (err == -ENOENT && !make)
+		return err;
 	if (err) {
 		/* The path comes last: it may be longer than a line. */
 		log_error("guests' names cannot be kept: %s; name with EBB_RUNTIME_DIR another "
@@ -93,13 +128,36 @@ static int open_directory(char *path, size_t size)
 	return fd;
 }
 
-/* The name's file, locked and still the one in the directory: a file descriptor or -errno. */
-static int lock_file(int directory, const char *file)
+/*
+ * To see whether a guest lives, its lock has to be tried, and to clear what it left, held. A guest that
+ * claims the name meanwhile must not take the one who looks for a living guest: therefore both
+ * hold the directory's lock, for a moment. The name's own lock is what keeps two guests apart, so
+ * who waited in vain (for a stopped process) may go on.
+ */
+static void lock_directory(int directory)
+{
+	const struct timespec moment = {.tv_nsec = 1000000};
+	for (int i = 0; i < PEACE_TRIES && flock(directory, LOCK_EX | LOCK_NB) < 0; i++)
+		nanosleep(&moment, NULL);
+}
+
+static void unlock_directory(int directory)
+{
+	flock(directory, LOCK_UN);
+}
+
+/* --- names --------------------------------------------------------------------------------- */
+
+/*
+ * The name's file, locked and still the one in the directory: a file descriptor or -errno. @create:
+ * O_CREAT or 0.
+ */
+static int lock_file(int directory, const char *file, int create)
 {
 	for (int i = 0; i < CLAIM_TRIES; i++) {
 		struct stat locked;
 		struct stat named;
-		int fd = openat(directory, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		int fd = openat(directory, file, O_RDWR | create | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return -errno;
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -117,17 +175,22 @@ static int lock_file(int directory, const char *file)
 	return -EWOULDBLOCK;
 }
 
-static void say_busy(int directory, const char *file, const char *guest)
+static pid_t read_pid(int directory, const char *file)
 {
 	char text[16] = "";
 	int fd = openat(directory, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 	if (fd >= 0)
 		close(fd);
-	long pid = len > 0 ? strtol(text, NULL, 10) : 0;
+	return len > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+static void say_busy(int directory, const char *file, const char *guest)
+{
+	pid_t pid = read_pid(directory, file);
 	/* Its owner may have come just now, and not have written it yet. */
 	if (pid > 0)
-		log_error("the name \"%s\" is in use by process %ld; choose another with --name",
+		log_error("the name \"%s\" is in use by process %d; choose another with --name",
 			  guest, pid);
 	else
 		log_error("the name \"%s\" is in use; choose another with --name", guest);
@@ -141,51 +204,251 @@ static int write_pid(int fd)
 
 int runtime_claim(struct runtime_name *name, const char *guest)
 {
-	char file[VM_NAME_MAX + sizeof(".lock")];
 	char path[PATH_MAX];
-	*name = (struct runtime_name){.fd = -1};
+	*name = (struct runtime_name){.directory = -1, .fd = -1};
 
 	const char *wrong = vm_name_error(guest);
 	if (wrong) {
 		log_error("the name \"%s\" %s; choose another with --name", guest, wrong);
 		return -EINVAL;
 	}
-	int directory = open_directory(path, sizeof(path));
-	if (directory < 0)
-		return directory;
+	name->directory = open_directory(path, sizeof(path), true);
+	if (name->directory < 0)
+		return name->directory;
 
 	int err = 0;
-	snprintf(file, sizeof(file), "%s.lock", guest);
-	if ((size_t)snprintf(name->path, sizeof(name->path), "%s/%s", path, file) >=
+	struct file_name file = lock_name(guest);
+	snprintf(name->guest, sizeof(name->guest), "%s", guest);
+	if ((size_t)snprintf(name->path, sizeof(name->path), "%s/%s", path, file.text) >=
 	    sizeof(name->path)) {
 		err = -ENAMETOOLONG;
 		goto out;
 	}
-	name->fd = lock_file(directory, file);
-	if (name->fd < 0)
-		err = name->fd;
-	else
-		err = write_pid(name->fd);
+	lock_directory(name->directory);
+	name->fd = lock_file(name->directory, file.text, O_CREAT);
+	unlock_directory(name->directory);
+	err = name->fd < 0 ? name->fd : write_pid(name->fd);
 out:
 	if (err == -EWOULDBLOCK) {
-		say_busy(directory, file, guest);
+		say_busy(name->directory, file.text, guest);
 		err = -EBUSY;
 	} else if (err) {
 		log_error("cannot keep the name \"%s\" in %s: %s", guest, path, strerror(-err));
 	}
-	close(directory);
 	if (err)
 		runtime_release(name);
 	return err;
 }
 
+/* Under the name's lock: a rival either still waits for it or will have files of its own. */
+static void remove_files(int directory, const char *guest)
+{
+	unlinkat(directory, socket_name(guest).text, 0);
+	unlinkat(directory, lock_name(guest).text, 0);
+}
+
 void runtime_release(struct runtime_name *name)
 {
 	if (name->fd >= 0) {
-		/* While it is locked: a rival either still waits for it or has a file of its own.
-		 */
-		unlink(name->path);
+		remove_files(name->directory, name->guest);
 		close(name->fd);
 	}
+	if (name->directory >= 0)
+		close(name->directory);
 	name->fd = -1;
+	name->directory = -1;
+}
+
+/* --- sockets ------------------------------------------------------------------------------- */
+
+/* Where @guest's socket is, to bind() and connect(): a path that is too long is gone around. */
+static int socket_address(struct sockaddr_un *address, int directory, const char *guest)
+{
+	char path[PATH_MAX];
+	struct file_name file = socket_name(guest);
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	const size_t size = sizeof(address->sun_path);
+	if (directory_path(path, sizeof(path)) == 0 &&
+	    (size_t)snprintf(address->sun_path, size, "%s/%s", path, file.text) < size)
+		return 0;
+	int len = snprintf(address->sun_path, size, "/proc/self/fd/%d/%s", directory, file.text);
+	return (size_t)len < size ? 0 : -ENAMETOOLONG;
+}
+
+/* The file that bind() makes has the socket's own mode (less the umask), so it is never open to others. */
+static int bind_private(int fd, int directory, const char *guest)
+{
+	struct sockaddr_un address;
+	struct file_name file = socket_name(guest);
+	int err = socket_address(&address, directory, guest);
+	if (err)
+		return err;
+	if (unlinkat(directory, file.text, 0) < 0 && errno != ENOENT)
+		return -errno;
+	if (fchmod(fd, 0600) < 0 ||
+	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	/* Whatever the umask took away; nobody can connect before listen(). */
+	if (fchmodat(directory, file.text, 0600, 0) < 0 || listen(fd, BACKLOG) < 0)
+		return -errno;
+	return 0;
+}
+
+int runtime_listen(struct runtime_name *name)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int err = fd < 0 ? -errno : bind_private(fd, name->directory, name->guest);
+	if (!err)
+		return fd;
+	/* The path comes last: it may be longer than a line. */
+	log_error("the control socket of \"%s\" cannot be made: %s; name with EBB_RUNTIME_DIR "
+		  "another directory than that of %s",
+		  name->guest, strerror(-err), name->path);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* Whether @guest lives; what it left is cleared if it does not. The directory is locked. */
+static bool look_after(int directory, const char *guest)
+{
+	struct file_name file = lock_name(guest);
+	/* A socket without a lock is cleared under a lock too. */
+	bool left = faccessat(directory, socket_name(guest).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	int fd = lock_file(directory, file.text, left ? O_CREAT : 0);
+	if (fd < 0)
+		return fd == -EWOULDBLOCK;
+	remove_files(directory, guest);
+	close(fd);
+	return false;
+}
+
+static int connect_in(int directory, const char *guest)
+{
+	struct sockaddr_un address;
+	const struct timeval limit = {.tv_sec = CONNECT_SECONDS};
+	int err = socket_address(&address, directory, guest);
+	if (err)
+		return err;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
+		err = -errno;
+	if (!err)
+		return fd;
+	close(fd);
+	if (err == -EAGAIN)
+		return -ETIMEDOUT;
+	return err == -ENOENT ? -ECONNREFUSED : err;
+}
+
+int runtime_connect(const char *guest)
+{
+	char path[PATH_MAX];
+	if (vm_name_error(guest))
+		return -EINVAL;
+	int directory = open_directory(path, sizeof(path), false);
+	if (directory < 0)
+		return directory;
+	lock_directory(directory);
+	bool lives = look_after(directory, guest);
+	unlock_directory(directory);
+	int fd = lives ? connect_in(directory, guest) : -ENOENT;
+	close(directory);
+	return fd;
+}
+
+/* --- the list ------------------------------------------------------------------------------ */
+
+/* The guest whose file this is, into @guest; false: not a guest's. */
+static bool guest_of(const char *file, char guest[VM_NAME_MAX + 1])
+{
+	const size_t suffix = sizeof(".lock") - 1;
+	size_t len = strlen(file);
+	if (len <= suffix || len - suffix > VM_NAME_MAX)
+		return false;
+	len -= suffix;
+	if (strcmp(file + len, ".lock") != 0 && strcmp(file + len, ".sock") != 0)
+		return false;
+	memcpy(guest, file, len);
+	guest[len] = '\0';
+	return !vm_name_error(guest);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct runtime_guest *)a)->name,
+		      ((const struct runtime_guest *)b)->name);
+}
+
+/* Everyone who has a file, some of them twice: looking changes the directory, so it is read first. */
+static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
+{
+	size_t count = 0;
+	size_t room = 0;
+	char name[VM_NAME_MAX + 1];
+	errno = 0;
+	for (struct dirent *entry; (entry = readdir(stream));) {
+		if (!guest_of(entry->d_name, name))
+			continue;
+		if (count == room) {
+			room = room ? 2 * room : 16;
+			void *more = reallocarray(*guests, room, sizeof(**guests));
+			if (!more)
+				return -ENOMEM;
+			*guests = more;
+		}
+		struct runtime_guest *guest = &(*guests)[count++];
+		*guest = (struct runtime_guest){.pid = 0};
+		memcpy(guest->name, name, sizeof(name));
+		errno = 0;
+	}
+	return errno ? -errno : (ssize_t)count;
+}
+
+/* Of @count names, sorted, those that live, once each. */
+static size_t keep_living(int directory, struct runtime_guest *guests, size_t count)
+{
+	size_t living = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct runtime_guest guest = guests[i];
+		if (i + 1 < count && strcmp(guest.name, guests[i + 1].name) == 0)
+			continue;
+		lock_directory(directory);
+		bool lives = look_after(directory, guest.name);
+		unlock_directory(directory);
+		if (!lives)
+			continue;
+		guest.pid = read_pid(directory, lock_name(guest.name).text);
+		guests[living++] = guest;
+	}
+	return living;
+}
+
+ssize_t runtime_list(struct runtime_guest **guests)
+{
+	char path[PATH_MAX];
+	*guests = NULL;
+	int directory = open_directory(path, sizeof(path), false);
+	if (directory < 0)
+		return directory == -ENOENT ? 0 : directory;
+	DIR *stream = fdopendir(directory);
+	ssize_t count = stream ? read_names(stream, guests) : -errno;
+	if (count > 0) {
+		qsort(*guests, count, sizeof(**guests), by_name);
+		count = keep_living(directory, *guests, count);
+	}
+	if (count < 0)
+		log_error("the list of guests cannot be read: %s; see %s", strerror(-count), path);
+	if (count <= 0) {
+		free(*guests);
+		*guests = NULL;
+	}
+	if (stream)
+		closedir(stream);
+	else
+		close(directory);
+	return count;
 }
