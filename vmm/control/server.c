@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "vmm/control/codec.h"
+#include "vmm/control/dispatch.h"
+#include "vmm/util/log.h"
+
+#define CLIENTS_MAX 16
+/* What a client may leave unread; a longer answer ends its connection too. */
+#define OUTPUT_MAX ((size_t)1 << 20)
+/* What is read of one client before the others have their turn. */
+#define READ_MAX 4096
+
+/* A slot is free when its file descriptor is -1. */
+struct client {
+	struct control_server *server;
+	struct loop_source source;
+	struct codec codec;
+	char *output; /* what could not be sent yet: @pending bytes from @start */
+	size_t start;
+	size_t pending;
+	size_t size;
+	bool negotiated;
+	bool writable; /* the loop waits for it to be writable, not readable */
+	bool deaf;     /* it reads no more; what it sent is still done */
+	bool ending;   /* it is closed when its output is gone */
+	bool gone;     /* it is closed as soon as nobody uses it */
+};
+
+struct control_server {
+	struct loop *loop;
+	struct dispatch dispatch;
+	struct loop_source listener;
+	struct loop_source retry; /* timer: after the listener had to be left alone */
+	struct loop_source rate;  /* timer: while it runs, events that are limited are held back */
+	bool resting;		  /* it runs */
+	json_t *held;		  /* the last that was held back */
+	bool serving;		  /* a client is: none may be closed */
+	uid_t uid;
+	bool said; /* that clients have to wait */
+	struct client clients[CLIENTS_MAX];
+};
+
+/* --- output -------------------------------------------------------------------------------- */
+
+static void flush(struct client *client)
+{
+	while (client->pending && !client->deaf) {
+		ssize_t len = send(client->source.fd, client->output + client->start,
+				   client->pending, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len < 0 && errno == EAGAIN)
+			return;
+		if (len < 0) {
+			client->deaf = true;
+			break;
+		}
+		client->start += len;
+		client->pending -= len;
+	}
+	/* All is sent, or nobody is there to read it. */
+	free(client->output);
+	client->output = NULL;
+	client->start = client->pending = client->size = 0;
+	client->gone |= client->ending;
+}
+
+static bool make_room(struct client *client, size_t len)
+{
+	if (client->start) {
+		memmove(client->output, client->output + client->start, client->pending);
+		client->start = 0;
+	}
+	size_t size = client->size ? client->size : 256;
+	while (size < client->pending + len)
+		size *= 2;
+	if (size == client->size)
+		return true;
+	char *output = realloc(client->output, size);
+	if (!output)
+		return false;
+	client->output = output;
+	client->size = size;
+	return true;
+}
+
+static void send_bytes(struct client *client, const char *bytes, size_t len)
+{
+	if (client->deaf || client->gone) {
+		client->gone |= client->ending;
+		return;
+	}
+	if (client->pending + len > OUTPUT_MAX || !make_room(client, len)) {
+		client->gone = true;
+		return;
+	}
+	memcpy(client->output + client->start + client->pending, bytes, len);
+	client->pending += len;
+	flush(client);
+}
+
+/* @message becomes its own; NULL, when there was no memory for it, ends the connection. */
+static void send_message(struct client *client, json_t *message)
+{
+	size_t len;
+	char *line = codec_line(message, &len);
+	if (line)
+		send_bytes(client, line, len);
+	else
+		client->gone = true;
+	free(line);
+	json_decref(message);
+}
+
+static void send_all(struct control_server *server, json_t *message)
+{
+	size_t len;
+	char *line = codec_line(message, &len);
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &server->clients[i];
+		if (client->source.fd < 0 || !client->negotiated || client->ending)
+			continue;
+		if (line)
+			send_bytes(client, line, len);
+		else
+			client->gone = true;
+	}
+	free(line);
+	json_decref(message);
+}
+
+/* --- clients ------------------------------------------------------------------------------- */
+
+static void close_client(struct client *client)
+{
+	loop_remove(client->server->loop, &client->source);
+	close(client->source.fd);
+	client->source.fd = -1;
+	codec_release(&client->codec);
+	free(client->output);
+	client->output = NULL;
+}
+
+/* After clients may have changed: closes what is to be closed, and has the loop wait for the right thing. */
+static void settle(struct control_server *server)
+{
+	for (int i = 0; i < CLIENTS_MAX && !server->serving; i++) {
+		struct client *client = &server->clients[i];
+		if (client->source.fd < 0)
+			continue;
+		/* With output that it does not read, nothing more of it is read. */
+		bool writable = client->pending > 0;
+		if (!client->gone && writable != client->writable) {
+			client->writable = writable;
+			client->gone = loop_wait_for(server->loop, &client->source, writable) != 0;
+		}
+		if (client->gone)
+			close_client(client);
+	}
+}
+
+static void take(struct client *client, const char *bytes, size_t len, size_t *used)
+{
+	json_t *message;
+	switch (codec_feed(&client->codec, bytes, len, used, &message)) {
+	case CODEC_MORE:
+		break;
+	case CODEC_MESSAGE:
+		send_message(client, dispatch_answer(&client->server->dispatch, &client->negotiated,
+						     message));
+		json_decref(message);
+		break;
+	case CODEC_FATAL:
+		client->ending = true;
+		/* fall through */
+	case CODEC_BAD:
+		send_message(client, dispatch_error(client->codec.error));
+		break;
+	}
+}
+
+/*
+ * One message at most: then the others have their turn. What was not taken stays in the socket, so that
+ * the loop comes back for it.
+ */
+static void read_client(struct client *client)
+{
+	char bytes[READ_MAX];
+	size_t used = 0;
+	ssize_t len = recv(client->source.fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len <= 0) {
+		client->gone = true;
+		return;
+	}
+	take(client, bytes, len, &used);
+	while (used > 0) {
+		len = recv(client->source.fd, bytes, used, MSG_DONTWAIT);
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len <= 0) {
+			/* Else they would be done again. */
+			client->gone = true;
+			return;
+		}
+		used -= len;
+	}
+}
+
+static void on_client(void *ctx)
+{
+	struct client *client = ctx;
+	struct control_server *server = client->server;
+	server->serving = true;
+	if (client->writable)
+		flush(client);
+	else
+		read_client(client);
+	server->serving = false;
+	settle(server);
+}
+
+static void add_client(struct control_server *server, struct client *client, int fd)
+{
+	*client = (struct client){.server = server};
+	client->source = (struct loop_source){fd, on_client, client};
+	codec_init(&client->codec, CODEC_MESSAGE_MAX);
+	if (loop_add(server->loop, &client->source) < 0) {
+		close_client(client);
+		return;
+	}
+	send_message(client, dispatch_greeting());
+	settle(server);
+}
+
+/* --- the listener -------------------------------------------------------------------------- */
+
+static void start_timer(struct loop_source *timer)
+{
+	struct itimerspec second = {.it_value.tv_sec = 1};
+	timerfd_settime(timer->fd, 0, &second, NULL);
+}
+
+static void read_timer(struct loop_source *timer)
+{
+	uint64_t times;
+	ssize_t ignored = read(timer->fd, &times, sizeof(times));
+	(void)ignored;
+}
+
+/* The directory lets nobody else in; this is the second lock on the door. */
+static bool is_welcome(const struct control_server *server, int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == server->uid || peer.uid == 0);
+}
+
+/* A program that is told why does better than one that waits in the backlog for who knows what. */
+static void refuse(int fd)
+{
+	size_t len;
+	json_t *message = dispatch_error("Too many clients are connected; try again later");
+	char *line = codec_line(message, &len);
+	if (line) {
+		ssize_t ignored = send(fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)ignored;
+	}
+	free(line);
+	json_decref(message);
+	close(fd);
+}
+
+static void on_listener(void *ctx)
+{
+	struct control_server *server = ctx;
+	int fd = accept4(server->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
+			return;
+		/* It stays ready: without a rest the loop would do nothing else. */
+		if (!server->said)
+			log_warn("the control socket takes no more clients: %s; it tries again "
+				 "every second (said once)",
+				 strerror(errno));
+		server->said = true;
+		loop_remove(server->loop, &server->listener);
+		start_timer(&server->retry);
+		return;
+	}
+	if (!is_welcome(server, fd)) {
+		close(fd);
+		return;
+	}
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		if (server->clients[i].source.fd < 0) {
+			add_client(server, &server->clients[i], fd);
+			return;
+		}
+	}
+	refuse(fd);
+}
+
+static void on_retry(void *ctx)
+{
+	struct control_server *server = ctx;
+	read_timer(&server->retry);
+	if (loop_add(server->loop, &server->listener) < 0)
+		start_timer(&server->retry);
+}
+
+/* --- events -------------------------------------------------------------------------------- */
+
+static void on_rate(void *ctx)
+{
+	struct control_server *server = ctx;
+	read_timer(&server->rate);
+	server->resting = server->held != NULL;
+	if (!server->held)
+		return;
+	json_t *held = server->held;
+	server->held = NULL;
+	start_timer(&server->rate);
+	send_all(server, held);
+	settle(server);
+}
+
+void control_server_event(struct control_server *server, const char *event, json_t *data)
+{
+	json_t *message = dispatch_event(event, data);
+	/* The one of ebb's events that QEMU limits (monitor/monitor.c). */
+	if (strcmp(event, "BALLOON_CHANGE") == 0) {
+		if (server->resting) {
+			json_decref(server->held);
+			server->held = message;
+			return;
+		}
+		server->resting = true;
+		start_timer(&server->rate);
+	}
+	send_all(server, message);
+	settle(server);
+}
+
+/* --- begin and end ------------------------------------------------------------------------- */
+
+static int add_timer(struct loop *loop, struct loop_source *timer)
+{
+	timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	return timer->fd < 0 ? -errno : loop_add(loop, timer);
+}
+
+static void remove_source(struct loop *loop, struct loop_source *source)
+{
+	if (source->fd < 0)
+		return;
+	loop_remove(loop, source);
+	close(source->fd);
+}
+
+int control_server_init(struct control_server **out, struct loop *loop, int listener,
+			const struct control_command *commands, void *ctx)
+{
+	int err = -ENOMEM;
+	struct control_server *server = calloc(1, sizeof(*server));
+	*out = server;
+	if (!server) {
+		close(listener);
+		goto out;
+	}
+	server->loop = loop;
+	server->dispatch = (struct dispatch){commands, ctx};
+	server->uid = geteuid();
+	server->listener = (struct loop_source){listener, on_listener, server};
+	server->retry = (struct loop_source){-1, on_retry, server};
+	server->rate = (struct loop_source){-1, on_rate, server};
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		server->clients[i].source.fd = -1;
+
+	err = fcntl(listener, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+	if (!err)
+		err = add_timer(loop, &server->retry);
+	if (!err)
+		err = add_timer(loop, &server->rate);
+	if (!err)
+		err = loop_add(loop, &server->listener);
+out:
+	if (err) {
+		log_error("the control socket cannot be served: %s", strerror(-err));
+		control_server_release(server);
+		*out = NULL;
+	}
+	return err;
+}
+
+void control_server_release(struct control_server *server)
+{
+	if (!server)
+		return;
+	if (server->held)
+		send_all(server, server->held);
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &server->clients[i];
+		if (client->source.fd < 0)
+			continue;
+		flush(client);
+		close_client(client);
+	}
+	remove_source(server->loop, &server->listener);
+	remove_source(server->loop, &server->retry);
+	remove_source(server->loop, &server->rate);
+	free(server);
+}
