@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -147,6 +149,8 @@ START_TEST(what_is_discarded_is_gone)
 	ck_assert_uint_eq(result.failures, 0);
 	ck_assert_int_eq(result.error, 0);
 	ck_assert(step[0].done && step[1].done);
+	ck_assert(step[0].zero && step[1].zero);
+	ck_assert_uint_eq(result.held_back, 0);
 	for (unsigned int page = 0; page < PAGES; page++) {
 		bool gone = (page >= 2 && page < 5) || page == 9;
 		/* In this order: looking at a page brings it back. */
@@ -166,11 +170,95 @@ START_TEST(a_refusal_is_reported_and_the_rest_done)
 	ck_assert_int_eq(syscall(SYS_mlock, ram.region[0].hva + 2 * P, P), 0);
 	ck_assert_uint_eq(ram_discard(&ram, range, 4, step, &result), 3);
 	ck_assert(step[0].done && !step[1].done && step[2].done);
+	ck_assert(step[0].zero && !step[1].zero && step[2].zero);
 	ck_assert_uint_eq(result.bytes, 2 * P);
 	ck_assert_uint_eq(result.calls, 3);
 	ck_assert_uint_eq(result.failures, 2); /* one refused, one not RAM */
 	ck_assert_int_eq(result.error, -EINVAL);
 	ck_assert(page_is(0, 0) && page_is(2, 0xa5) && page_is(4, 0));
+}
+END_TEST
+
+/* --- inhibited ------------------------------------------------------------------------------- */
+
+START_TEST(while_inhibited_nothing_goes)
+{
+	const struct gpa_range range[] = {{0, P}, {2 * P, 2 * P}, {PAGES * P, P}};
+	struct discard_step step[DISCARD_STEPS(3)];
+	struct discard_result result;
+
+	ram_discard_inhibit(&ram);
+	ram_discard_inhibit(&ram);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_eq(ram_discard_inhibits(&ram), 2 - i);
+		ck_assert_uint_eq(ram_discard(&ram, range, 3, step, &result), 2);
+		ck_assert(!step[0].done && !step[0].zero && !step[1].done && !step[1].zero);
+		ck_assert_uint_eq(result.bytes, 0);
+		ck_assert_uint_eq(result.held_back, 3 * P);
+		ck_assert_uint_eq(result.calls, 0);
+		ck_assert_uint_eq(result.failures, 1); /* what is not RAM is wrong all the same */
+		ck_assert_int_eq(result.error, 0);
+		ck_assert(page_is(0, 0xa5) && page_is(2, 0xa5) && page_is(3, 0xa5));
+		ram_discard_allow(&ram);
+	}
+	ck_assert_uint_eq(ram_discard_inhibits(&ram), 0);
+	ram_discard(&ram, range, 3, step, &result);
+	ck_assert_uint_eq(result.bytes, 3 * P);
+	ck_assert_uint_eq(result.held_back, 0);
+	ck_assert(page_is(0, 0) && page_is(2, 0) && page_is(3, 0));
+}
+END_TEST
+
+static atomic_bool stop;
+
+/* Discards its page without end. */
+static void *discarder(void *arg)
+{
+	uint64_t page = *(unsigned int *)arg;
+	const struct gpa_range range = {page * P, P};
+	struct discard_step step[DISCARD_STEPS(1)];
+	struct discard_result result;
+
+	while (!atomic_load(&stop))
+		ram_discard(&ram, &range, 1, step, &result);
+	return NULL;
+}
+
+static void *inhibitor(void *arg)
+{
+	uint8_t *at = ram.region[0].hva + *(unsigned int *)arg * P;
+	uintptr_t lost = 0;
+
+	for (int i = 0; i < 500; i++) {
+		ram_discard_inhibit(&ram);
+		/* Nobody else writes here: gone means that a discard ran after all. */
+		__atomic_store_n(at, 0x5a, __ATOMIC_RELAXED);
+		for (int look = 0; look < 20; look++)
+			lost += __atomic_load_n(at, __ATOMIC_RELAXED) != 0x5a;
+		ram_discard_allow(&ram);
+	}
+	return (void *)lost;
+}
+
+START_TEST(who_inhibits_is_not_overtaken)
+{
+	static unsigned int page[] = {3, 5};
+	pthread_t discards[4], inhibits[2];
+	void *lost;
+
+	atomic_store(&stop, false);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&discards[i], NULL, discarder, &page[i % 2]), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_create(&inhibits[i], NULL, inhibitor, &page[i]), 0);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(inhibits[i], &lost);
+		ck_assert_ptr_eq(lost, NULL);
+	}
+	atomic_store(&stop, true);
+	for (int i = 0; i < 4; i++)
+		pthread_join(discards[i], NULL);
+	ck_assert_uint_eq(ram_discard_inhibits(&ram), 0);
 }
 END_TEST
 
@@ -187,6 +275,13 @@ Suite *discard_suite(void)
 	tcase_add_checked_fixture(tcase, ram_setup, ram_teardown);
 	tcase_add_test(tcase, what_is_discarded_is_gone);
 	tcase_add_test(tcase, a_refusal_is_reported_and_the_rest_done);
+	suite_add_tcase(suite, tcase);
+
+	tcase = tcase_create("inhibited");
+	tcase_add_checked_fixture(tcase, ram_setup, ram_teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, while_inhibited_nothing_goes);
+	tcase_add_test(tcase, who_inhibits_is_not_overtaken);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "vmm/mem/gate.h"
+
 /* How often a call is made that the kernel asks us to repeat, before it counts as refused. */
 #define TRIES 3
 
@@ -71,12 +73,20 @@ static int step_run(const struct discard_step *step, struct discard_result *resu
 	return error;
 }
 
-void discard_run(struct discard_step *step, size_t n, struct discard_result *result)
+void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
+		 struct discard_result *result)
 {
 	*result = (struct discard_result){0};
 	for (size_t i = 0; i < n; i++) {
+		step[i].done = step[i].zero = false;
+		/* For each step anew: who inhibits waits for a system call, not for all of them. */
+		if (!gate_enter(ram->gate)) {
+			result->held_back += step[i].range.len;
+			continue;
+		}
 		int error = step_run(&step[i], result);
-		step[i].done = error == 0;
+		gate_leave(ram->gate);
+		step[i].done = step[i].zero = error == 0;
 		if (step[i].done) {
 			result->bytes += step[i].range.len;
 		} else {
@@ -92,7 +102,22 @@ size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t 
 {
 	unsigned int outside = 0;
 	size_t steps = discard_plan(ram, range, n, step, &outside);
-	discard_run(step, steps, result);
+	discard_run(ram, step, steps, result);
 	result->failures += outside;
 	return steps;
+}
+
+void ram_discard_inhibit(const struct ram *ram)
+{
+	gate_shut(ram->gate);
+}
+
+void ram_discard_allow(const struct ram *ram)
+{
+	gate_unshut(ram->gate);
+}
+
+unsigned int ram_discard_inhibits(const struct ram *ram)
+{
+	return gate_shuts(ram->gate);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Giving guest memory back to the host: what to discard is decided by discard_plan(), which is
- * pure; discard_run() makes the system calls; ram_discard() is the two together.
+ * pure; discard_run() makes the system calls; ram_discard() is the two together. Whoever needs all
+ * of guest memory to stay as it is for a while inhibits discarding.
  *
  * Thread: any that may block for the time of the system calls: a device's worker, never a vCPU or
  * the main loop. The caller sees to it that the guest does not use the memory meanwhile (it is out
@@ -20,11 +21,13 @@
 struct discard_step {
 	struct gpa_range range;
 	void *hva;
-	bool done; /* set by discard_run(): the host took it, it reads as zero now */
+	bool done; /* set by discard_run(): the host has it back */
+	bool zero; /* done, and reads as zero from now on */
 };
 
 struct discard_result {
 	uint64_t bytes;	       /* given back to the host */
+	uint64_t held_back;    /* left alone because discarding is inhibited */
 	unsigned int calls;    /* system calls made */
 	unsigned int failures; /* steps the host refused, and ranges (partly) outside RAM */
 	int error;	       /* -errno of the first refused step, or 0 */
@@ -42,10 +45,22 @@ size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t
 		    struct discard_step *step, unsigned int *outside);
 
 /* Runs all steps, marks those that succeeded, goes on after a failure. Overwrites *result. */
-void discard_run(struct discard_step *step, size_t n, struct discard_result *result);
+void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
+		 struct discard_result *result);
 
 /* Plans and runs; @step as for discard_plan(), *result overwritten. Returns the number of steps. */
 size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t n,
 		   struct discard_step *step, struct discard_result *result);
+
+/*
+ * Once ram_discard_inhibit() is back no discard is running, nor will one start until
+ * ram_discard_allow() has been called as often: what is asked for meanwhile is held back, without an
+ * error, and not made good later. It waits for one system call at most. Any thread, but not from
+ * within a discard.
+ */
+void ram_discard_inhibit(const struct ram *ram);
+void ram_discard_allow(const struct ram *ram);
+/* How often it is inhibited now. */
+unsigned int ram_discard_inhibits(const struct ram *ram);
 
 #endif

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "vmm/mem/gate.h"
 #include "vmm/util/log.h"
 
 #define HUGE_PAGE (2ULL << 20)
@@ -128,6 +129,11 @@ int ram_init(struct ram *ram, const struct gpa_range *span, unsigned int spans)
 		ram->regions = i + 1;
 		next = hva + span[i].len;
 	}
+	ram->gate = gate_new();
+	if (!ram->gate) {
+		log_error("no memory is left for guest RAM's own bookkeeping");
+		ret = -ENOMEM;
+	}
 out:
 	if (ret)
 		ram_release(ram);
@@ -138,6 +144,7 @@ void ram_release(struct ram *ram)
 {
 	if (ram->map)
 		munmap(ram->map, ram->map_size);
+	gate_free(ram->gate);
 	*ram = (struct ram){0};
 }
 

@@ -18,6 +18,8 @@
 
 #define RAM_REGIONS_MAX 4
 
+struct gate;
+
 /* A stretch of guest-physical addresses, in bytes. */
 struct gpa_range {
 	uint64_t gpa;
@@ -36,6 +38,7 @@ struct ram {
 	size_t page_size; /* of the backing: what can be discarded is a whole number of these */
 	void *map;	  /* the mapping that holds all regions */
 	size_t map_size;
+	struct gate *gate; /* that every discard passes: see discard.h */
 };
 
 /*

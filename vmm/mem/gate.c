@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/mem/gate.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Not a rwlock: there, readers that come and go without end can keep the writer out for ever. */
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t empty;
+	unsigned int inside;
+	unsigned int shuts;
+};
+
+struct gate *gate_new(void)
+{
+	struct gate *gate = calloc(1, sizeof(*gate));
+	if (!gate)
+		return NULL;
+	pthread_mutex_init(&gate->lock, NULL);
+	pthread_cond_init(&gate->empty, NULL);
+	return gate;
+}
+
+void gate_free(struct gate *gate)
+{
+	if (!gate)
+		return;
+	pthread_cond_destroy(&gate->empty);
+	pthread_mutex_destroy(&gate->lock);
+	free(gate);
+}
+
+bool gate_enter(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	bool open = gate->shuts == 0;
+	if (open)
+		gate->inside++;
+	pthread_mutex_unlock(&gate->lock);
+	return open;
+}
+
+void gate_leave(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	if (--gate->inside == 0)
+		pthread_cond_broadcast(&gate->empty);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_shut(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	gate->shuts++; /* first: from here on nobody else comes in */
+	while (gate->inside > 0)
+		pthread_cond_wait(&gate->empty, &gate->lock);
+	pthread_mutex_unlock(&gate->lock);
+}
+
+void gate_unshut(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	if (gate->shuts > 0)
+		gate->shuts--;
+	pthread_mutex_unlock(&gate->lock);
+}
+
+unsigned int gate_shuts(struct gate *gate)
+{
+	pthread_mutex_lock(&gate->lock);
+	unsigned int shuts = gate->shuts;
+	pthread_mutex_unlock(&gate->lock);
+	return shuts;
+}
