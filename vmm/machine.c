@@ -82,7 +82,7 @@ static int memory_init(struct machine *machine)
 			  (unsigned long long)size >> 20, bits);
 		return spans;
 	}
-	int error = ram_init(&machine->ram, span, spans);
+	int error = ram_init(&machine->ram, &(struct ram_config)RAM_CONFIG_DEFAULT, span, spans);
 	if (error)
 		return error;
 	warn_of_overcommit(size);

@@ -31,7 +31,8 @@ void fake_driver_init(struct fake_driver *driver)
 	const struct gpa_range span[] = {{0, LOW_END}, {HIGH_GPA, HIGH_END - HIGH_GPA}};
 
 	memset(driver, 0, sizeof(*driver));
-	ck_assert_int_eq(ram_init(&driver->ram, span, 2), 0);
+	ck_assert_int_eq(ram_init(&driver->ram, &(struct ram_config)RAM_CONFIG_DEFAULT, span, 2),
+			 0);
 	driver->host = (struct virtio_host){
 		.ctx = driver,
 		.ram = &driver->ram,

@@ -322,7 +322,8 @@ START_TEST(a_used_length_has_32_bits)
 	struct vring_used_elem element;
 	struct ram small = driver.ram;
 
-	ck_assert_int_eq(ram_init(&driver.ram, &span, 1), 0);
+	ck_assert_int_eq(ram_init(&driver.ram, &(struct ram_config)RAM_CONFIG_DEFAULT, &span, 1),
+			 0);
 	fake_queue_add(ring, block, 2, 0); /* the rings are in the other RAM: they stay */
 	fake_driver_kick(&driver, REPORT_Q);
 	ck_assert(fake_queue_used(ring, &element));

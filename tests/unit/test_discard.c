@@ -107,12 +107,13 @@ END_TEST
 
 #define PAGES 16
 
+static const struct ram_config usual = RAM_CONFIG_DEFAULT;
 static struct ram ram;
 
 static void ram_setup(void)
 {
 	const struct gpa_range span = {0, PAGES * P};
-	ck_assert_int_eq(ram_init(&ram, &span, 1), 0);
+	ck_assert_int_eq(ram_init(&ram, &usual, &span, 1), 0);
 	memset(ram.region[0].hva, 0xa5, PAGES * P);
 }
 

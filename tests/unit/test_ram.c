@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "tests/unit/memory.h"
 #include "vmm/mem/ram.h"
 
 #define P   4096ULL
@@ -21,12 +22,13 @@
 #define B     (16 * MIB + 3 * P)
 #define B_END (B + 8 * P)
 
+static const struct ram_config usual = RAM_CONFIG_DEFAULT;
 static struct ram ram;
 
 static void ram_setup(void)
 {
 	const struct gpa_range span[] = {{A, A_END - A}, {B, B_END - B}};
-	ck_assert_int_eq(ram_init(&ram, span, 2), 0);
+	ck_assert_int_eq(ram_init(&ram, &usual, span, 2), 0);
 }
 
 static void ram_teardown(void)
@@ -124,49 +126,18 @@ END_TEST
 
 START_TEST(it_costs_nothing_until_touched_and_is_not_dumped)
 {
-	char line[256], flags[256] = "";
-	unsigned long from, to, rss = ~0ul;
-	bool here = false;
-	FILE *smaps = fopen("/proc/self/smaps", "re");
+	const uint8_t *at = ram.region[0].hva;
+	size_t size = ram.region[0].size;
 
-	ck_assert_ptr_nonnull(smaps);
-	while (fgets(line, sizeof(line), smaps)) {
-		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-			here = from == (uintptr_t)ram.region[0].hva;
-		if (here && sscanf(line, "Rss: %lu", &rss) == 1)
-			continue;
-		if (here && strncmp(line, "VmFlags:", 8) == 0)
-			strcpy(flags, line);
-	}
-	fclose(smaps);
-	ck_assert_uint_eq(rss, 0);
-	ck_assert_msg(strstr(flags, " nr") != NULL, "not MAP_NORESERVE: %s", flags);
-	ck_assert_msg(strstr(flags, " dd") != NULL, "in core dumps: %s", flags);
+	ck_assert_uint_eq(memory_smaps(at, size, "Rss"), 0);
+	ck_assert(memory_flag(at, size, "nr"));
+	ck_assert(memory_flag(at, size, "dd"));
 	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
-		ck_assert_msg(strstr(flags, " hg") != NULL, "no huge pages: %s", flags);
+		ck_assert(memory_flag(at, size, "hg"));
 }
 END_TEST
 
 /* --- what is refused, and what is said ------------------------------------------------------- */
-
-/* Runs ram_init() and returns what it wrote to standard error. */
-static const char *init_says(const struct gpa_range *span, unsigned int spans, int expected)
-{
-	static char said[1024];
-	struct ram refused;
-	int saved = dup(STDERR_FILENO);
-	int file = memfd_create("stderr", 0);
-
-	dup2(file, STDERR_FILENO);
-	int error = ram_init(&refused, span, spans);
-	dup2(saved, STDERR_FILENO);
-	ssize_t length = pread(file, said, sizeof(said) - 1, 0);
-	said[length < 0 ? 0 : length] = '\0';
-	close(file);
-	close(saved);
-	ck_assert_int_eq(error, expected);
-	return said;
-}
 
 static const struct {
 	unsigned int n;
@@ -187,7 +158,7 @@ static const struct {
 
 START_TEST(bad_spans)
 {
-	const char *said = init_says(refused[_i].span, refused[_i].n, -EINVAL);
+	const char *said = memory_init_says(&usual, refused[_i].span, refused[_i].n, -EINVAL);
 	ck_assert_str_eq(said, "ebb: guest RAM must be 1 to 4 whole-page stretches, ascending and "
 			       "apart\n");
 }
@@ -196,7 +167,7 @@ END_TEST
 START_TEST(more_than_the_address_space)
 {
 	const struct gpa_range span = {0, 1ULL << 55};
-	const char *said = init_says(&span, 1, -ENOMEM);
+	const char *said = memory_init_says(&usual, &span, 1, -ENOMEM);
 	ck_assert_msg(strstr(said, "address space is too small") != NULL, "%s", said);
 }
 END_TEST
@@ -214,12 +185,12 @@ START_TEST(limits_are_named)
 	const struct gpa_range span = {0, 64 * MIB};
 
 	limit(RLIMIT_AS, 32 * MIB);
-	const char *said = init_says(&span, 1, -ENOMEM);
+	const char *said = memory_init_says(&usual, &span, 1, -ENOMEM);
 	limit(RLIMIT_AS, RLIM_INFINITY);
 	ck_assert_msg(strstr(said, "64 MiB") && strstr(said, "RLIMIT_AS"), "%s", said);
 
 	limit(RLIMIT_DATA, 32 * MIB);
-	said = init_says(&span, 1, -ENOMEM);
+	said = memory_init_says(&usual, &span, 1, -ENOMEM);
 	limit(RLIMIT_DATA, RLIM_INFINITY);
 	ck_assert_msg(strstr(said, "64 MiB") && strstr(said, "RLIMIT_DATA"), "%s", said);
 }

@@ -2,6 +2,7 @@
 #include "vmm/mem/discard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "vmm/mem/gate.h"
@@ -60,13 +61,25 @@ size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t
 	return steps;
 }
 
-/* Private anonymous memory: the pages are gone, the next access finds zeros. */
-static int step_run(const struct discard_step *step, struct discard_result *result)
+/*
+ * What really frees the pages. Of a file's only the mapping would forget them on MADV_DONTNEED:
+ * they would stay in the file, and so in the host's memory or out of its pool of huge pages.
+ */
+static int discard_call(const struct ram *ram, const struct discard_step *step)
+{
+	if (ram->backing != RAM_ANON)
+		return fallocate(ram->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				 step->range.gpa, step->range.len);
+	return madvise(step->hva, step->range.len, MADV_DONTNEED);
+}
+
+static int step_run(const struct ram *ram, const struct discard_step *step,
+		    struct discard_result *result)
 {
 	int error = 0;
 	for (int i = 0; i < TRIES; i++) {
 		result->calls++;
-		error = madvise(step->hva, step->range.len, MADV_DONTNEED) == 0 ? 0 : -errno;
+		error = discard_call(ram, step) == 0 ? 0 : -errno;
 		if (error != -EAGAIN && error != -EINTR)
 			break;
 	}
@@ -84,7 +97,7 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 			result->held_back += step[i].range.len;
 			continue;
 		}
-		int error = step_run(&step[i], result);
+		int error = step_run(ram, &step[i], result);
 		gate_leave(ram->gate);
 		step[i].done = step[i].zero = error == 0;
 		if (step[i].done) {

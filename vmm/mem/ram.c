@@ -2,13 +2,13 @@
 #include "vmm/mem/ram.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "vmm/mem/backing.h"
+#include "vmm/mem/commit.h"
+#include "vmm/mem/discard.h"
 #include "vmm/mem/gate.h"
 #include "vmm/util/log.h"
 
@@ -38,112 +38,108 @@ static bool spans_valid(const struct gpa_range *span, unsigned int spans, size_t
 	return true;
 }
 
-/* vm.overcommit_memory 2: the host promises every writable page at once, MAP_NORESERVE or not. */
-static bool overcommit_forbidden(void)
+/* The regions, one after the other in one reservation, with guards before, between and behind. */
+static int regions_map(struct ram *ram, const struct gpa_range *span, unsigned int spans)
 {
-	char mode = 0;
-	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	bool forbidden = read(fd, &mode, 1) == 1 && mode == '2';
-	close(fd);
-	return forbidden;
-}
+	uint64_t align = ram->page_size > HUGE_PAGE ? ram->page_size : HUGE_PAGE;
+	uint64_t total = 0, mapped = 0;
 
-static bool limited(int resource)
-{
-	struct rlimit limit;
-	return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-}
-
-/*
- * Says which setting is in the way. A reservation takes address space only; what is @writable also
- * counts as data and, where the host does not overcommit, as memory.
- */
-static void explain(uint64_t size, bool writable, int error)
-{
-	const char *why = strerror(error);
-
-	if (error == ENOMEM || error == EAGAIN) {
-		if (writable && overcommit_forbidden())
-			why = "the host must not overcommit (vm.overcommit_memory is 2); "
-			      "set that to 0 or 1, or give the guest less";
-		else if (writable && limited(RLIMIT_DATA))
-			why = "the limit RLIMIT_DATA is too low; raise it with 'ulimit -d'";
-		else if (limited(RLIMIT_AS))
-			why = "the limit RLIMIT_AS is too low; raise it with 'ulimit -v'";
-		else
-			why = "the host's address space is too small for it; give the guest less";
+	for (unsigned int i = 0; i < spans; i++)
+		total += span[i].len;
+	/* A region takes a guard, up to a page to align, and its offset in a page. */
+	ram->map_size = total + spans * (GUARD + 2 * align) + GUARD;
+	ram->map = mmap(NULL, ram->map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			-1, 0);
+	if (ram->map == MAP_FAILED) {
+		int error = errno;
+		ram->map = NULL;
+		backing_explain_space(total, error);
+		return -error;
 	}
-	log_error("cannot map %llu MiB of guest RAM: %s", (unsigned long long)(size >> 20), why);
-}
 
-/* Makes @size bytes of the reservation, at @hva, into RAM. */
-static int region_map(void *hva, uint64_t size)
-{
-	void *at = mmap(hva, size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	if (at == MAP_FAILED)
-		return -errno;
-	/* Both are wishes: a kernel without huge pages, or that dumps all, still runs the guest. */
-	madvise(hva, size, MADV_HUGEPAGE);
-	madvise(hva, size, MADV_DONTDUMP);
+	uint8_t *next = ram->map;
+	for (unsigned int i = 0; i < spans; i++) {
+		uintptr_t block = align_up((uintptr_t)next + GUARD, align);
+		uint8_t *hva = (uint8_t *)(block + span[i].gpa % align);
+		int error = backing_map(ram, &span[i], hva);
+		if (error) {
+			backing_explain(ram, total, mapped, -error);
+			return error;
+		}
+		ram->region[i] = (struct ram_region){span[i].gpa, span[i].len, hva};
+		ram->regions = i + 1;
+		mapped += span[i].len;
+		next = hva + span[i].len;
+	}
 	return 0;
 }
 
-int ram_init(struct ram *ram, const struct gpa_range *span, unsigned int spans)
+static int config_check(const struct ram_config *config)
 {
-	int ret = 0;
+	if (config->discard == DISCARD_FREE && config->backing != RAM_ANON) {
+		log_error("only anonymous memory can be discarded lazily: use --discard dontneed "
+			  "with memfd and hugetlbfs");
+		return -EINVAL;
+	}
+	if (config->path && config->backing != RAM_HUGETLBFS) {
+		log_error("only hugetlbfs has a directory: leave %s out", config->path);
+		return -EINVAL;
+	}
+	return 0;
+}
 
-	*ram = (struct ram){.page_size = sysconf(_SC_PAGESIZE)};
+static int commit(const struct ram *ram, const struct ram_config *config)
+{
+	int error = config->numa_node == -1 ? 0 : commit_node(ram, config->numa_node);
+	if (!error && config->lock) {
+		error = commit_lock(ram);
+		/* For good: locked memory is promised to stay, and most of it cannot go anyway. */
+		ram_discard_inhibit(ram);
+	}
+	if (!error && config->prealloc)
+		error = commit_all(ram);
+	return error;
+}
+
+int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_range *span,
+	     unsigned int spans)
+{
+	*ram = (struct ram){
+		.page_size = sysconf(_SC_PAGESIZE),
+		.backing = config->backing,
+		.discard = config->discard,
+		.file = -1,
+	};
 	if (!spans_valid(span, spans, ram->page_size)) {
 		log_error("guest RAM must be 1 to %d whole-page stretches, ascending and apart",
 			  RAM_REGIONS_MAX);
 		return -EINVAL;
 	}
-
-	uint64_t total = 0;
-	for (unsigned int i = 0; i < spans; i++)
-		total += span[i].len;
-	/* A region takes a guard, up to a huge page to align, and its offset in a huge page. */
-	ram->map_size = total + spans * (GUARD + 2 * HUGE_PAGE) + GUARD;
-	ram->map = mmap(NULL, ram->map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			-1, 0);
-	if (ram->map == MAP_FAILED) {
-		ret = -errno;
-		ram->map = NULL;
-		explain(total, false, -ret);
-		goto out;
-	}
-
-	uint8_t *next = ram->map;
-	for (unsigned int i = 0; i < spans; i++) {
-		uintptr_t block = align_up((uintptr_t)next + GUARD, HUGE_PAGE);
-		uint8_t *hva = (uint8_t *)(block + span[i].gpa % HUGE_PAGE);
-		ret = region_map(hva, span[i].len);
-		if (ret) {
-			explain(total, true, -ret);
-			goto out;
-		}
-		ram->region[i] = (struct ram_region){span[i].gpa, span[i].len, hva};
-		ram->regions = i + 1;
-		next = hva + span[i].len;
-	}
-	ram->gate = gate_new();
-	if (!ram->gate) {
+	int error = config_check(config);
+	if (error)
+		return error;
+	error = backing_open(ram, config, span, spans);
+	if (!error)
+		error = regions_map(ram, span, spans);
+	if (!error && !(ram->gate = gate_new())) {
 		log_error("no memory is left for guest RAM's own bookkeeping");
-		ret = -ENOMEM;
+		error = -ENOMEM;
 	}
-out:
-	if (ret)
+	if (!error)
+		error = commit(ram, config);
+	if (error)
 		ram_release(ram);
-	return ret;
+	return error;
 }
 
 void ram_release(struct ram *ram)
 {
+	if (!ram->page_size)
+		return; /* all zero: never initialized, or released */
 	if (ram->map)
 		munmap(ram->map, ram->map_size);
+	if (ram->file >= 0)
+		close(ram->file);
 	gate_free(ram->gate);
 	*ram = (struct ram){0};
 }

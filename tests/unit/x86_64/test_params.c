@@ -117,7 +117,7 @@ START_TEST(page_tables_map_four_gib_one_to_one)
 {
 	const struct gpa_range span = {0, 2 * MIB};
 	struct ram ram;
-	ck_assert_int_eq(ram_init(&ram, &span, 1), 0);
+	ck_assert_int_eq(ram_init(&ram, &(struct ram_config)RAM_CONFIG_DEFAULT, &span, 1), 0);
 	ck_assert_int_eq(boot_write_tables(&ram), 0);
 
 	const uint64_t addresses[] = {0, 0x1234567, LAYOUT_HOLE, LAYOUT_LOCAL_APIC, 4 * GIB - 1};

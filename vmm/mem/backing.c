@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/mem/backing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/memfd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "vmm/util/log.h"
+
+/* Linux 6.3; older headers lack it, older kernels refuse it. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+#define MIB(bytes) ((unsigned long long)(bytes) >> 20)
+
+/* --- what the host says of itself ------------------------------------------------------------ */
+
+/* vm.overcommit_memory 2: the host promises every writable page at once, MAP_NORESERVE or not. */
+static bool overcommit_forbidden(void)
+{
+	char mode = 0;
+	int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	bool forbidden = read(fd, &mode, 1) == 1 && mode == '2';
+	close(fd);
+	return forbidden;
+}
+
+static bool limited(int resource, uint64_t bytes)
+{
+	struct rlimit limit;
+	return getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
+	       limit.rlim_cur < bytes;
+}
+
+/* A number that the host keeps for its huge pages of @page_size, or 0. */
+static unsigned long long hugepages(size_t page_size, const char *name)
+{
+	char path[128], text[32];
+	unsigned long long number = 0;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/%s", page_size >> 10,
+		 name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ssize_t length = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[length < 0 ? 0 : length] = '\0';
+	return sscanf(text, "%llu", &number) == 1 ? number : 0;
+}
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static int memfd_open(unsigned int flags)
+{
+	/* A host can insist on memory that cannot be executed (vm.memfd_noexec): so ask for it. */
+	int fd = memfd_create("ebb-guest-ram", MFD_CLOEXEC | MFD_NOEXEC_SEAL | flags);
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("ebb-guest-ram", MFD_CLOEXEC | flags);
+	if (fd < 0) {
+		int error = errno;
+		log_error("cannot make a file in memory for guest RAM: %s%s", strerror(error),
+			  flags & MFD_HUGETLB ? "; does this host have hugetlbfs "
+						"(see /proc/filesystems)?"
+					      : "");
+		return -error;
+	}
+	return fd;
+}
+
+/* A file without a name in the hugetlbfs that is mounted at @path. */
+static int hugetlbfs_open(const char *path)
+{
+	struct statfs fs;
+
+	if (statfs(path, &fs) < 0) {
+		int error = errno;
+		log_error("cannot use %s for guest RAM: %s; give the directory of a mounted "
+			  "hugetlbfs",
+			  path, strerror(error));
+		return -error;
+	}
+	if (fs.f_type != HUGETLBFS_MAGIC) {
+		log_error("%s is not in a hugetlbfs; mount one there ('mount -t hugetlbfs none "
+			  "DIR'), or give no path",
+			  path);
+		return -EINVAL;
+	}
+	int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		int error = errno;
+		log_error("cannot make a file in %s for guest RAM: %s; it must be a directory that "
+			  "ebb's user may write to",
+			  path, strerror(error));
+		return -error;
+	}
+	return fd;
+}
+
+/* Hugetlbfs has no halves of pages; for the others a region's end is a page's already. */
+static int whole_pages(const struct ram *ram, const struct gpa_range *span, unsigned int spans)
+{
+	uint64_t total = 0, mask = ram->page_size - 1;
+	bool whole = true;
+
+	for (unsigned int i = 0; i < spans; i++) {
+		total += span[i].len;
+		whole = whole && !(span[i].gpa & mask) && !(span[i].len & mask);
+	}
+	if (whole)
+		return 0;
+	if (total & mask)
+		log_error("guest RAM must be whole huge pages: -m must be a multiple of %zuM with "
+			  "this hugetlbfs",
+			  ram->page_size >> 20);
+	else
+		log_error("huge pages of %zuM do not fit a guest's address space; use smaller ones",
+			  ram->page_size >> 20);
+	return -EINVAL;
+}
+
+/* Finds the size of the file's pages, and gives it room for @span. */
+static int file_setup(struct ram *ram, const struct gpa_range *span, unsigned int spans)
+{
+	uint64_t end = span[spans - 1].gpa + span[spans - 1].len;
+	struct statfs fs;
+
+	if (ram->backing == RAM_HUGETLBFS) {
+		if (fstatfs(ram->file, &fs) == 0)
+			ram->page_size = fs.f_bsize;
+		if (whole_pages(ram, span, spans) < 0)
+			return -EINVAL;
+	}
+	/* Asked before: who exceeds this limit is killed by a signal. */
+	if (limited(RLIMIT_FSIZE, end)) {
+		log_error("the limit RLIMIT_FSIZE is too low for guest RAM in a file; raise it "
+			  "with 'ulimit -f'");
+		return -EFBIG;
+	}
+	if (ftruncate(ram->file, end) < 0) {
+		int error = errno;
+		log_error("cannot make room for guest RAM in its file: %s", strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+int backing_open(struct ram *ram, const struct ram_config *config, const struct gpa_range *span,
+		 unsigned int spans)
+{
+	if (ram->backing == RAM_ANON)
+		return 0;
+	if (ram->backing == RAM_MEMFD && overcommit_forbidden() && !config->prealloc) {
+		log_error("the host must not overcommit (vm.overcommit_memory is 2), and shared "
+			  "memory has no promise from it: use --mem-prealloc");
+		return -ENOMEM;
+	}
+	if (ram->backing == RAM_HUGETLBFS && config->path)
+		ram->file = hugetlbfs_open(config->path);
+	else
+		ram->file = memfd_open(ram->backing == RAM_HUGETLBFS ? MFD_HUGETLB : 0);
+	if (ram->file < 0)
+		return ram->file;
+	return file_setup(ram, span, spans);
+}
+
+/* --- mapping --------------------------------------------------------------------------------- */
+
+int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
+{
+	/*
+	 * Huge pages are reserved here and now: that there are too few is said at the start, and not
+	 * by a SIGBUS later.
+	 */
+	int flags =
+		ram->backing == RAM_ANON ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
+	void *at = mmap(hva, span->len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, ram->file,
+			ram->backing == RAM_ANON ? 0 : span->gpa);
+	if (at == MAP_FAILED)
+		return -errno;
+	/* Both are wishes: a kernel without huge pages, or that dumps all, still runs the guest. */
+	if (ram->backing != RAM_HUGETLBFS)
+		madvise(hva, span->len, MADV_HUGEPAGE);
+	madvise(hva, span->len, MADV_DONTDUMP);
+	return 0;
+}
+
+static void explain(uint64_t size, const char *why)
+{
+	log_error("cannot map %llu MiB of guest RAM: %s", MIB(size), why);
+}
+
+void backing_explain_space(uint64_t total, int error)
+{
+	if (error != ENOMEM && error != EAGAIN)
+		explain(total, strerror(error));
+	else if (limited(RLIMIT_AS, RLIM_INFINITY))
+		explain(total, "the limit RLIMIT_AS is too low; raise it with 'ulimit -v'");
+	else
+		explain(total, "the host's address space is too small for it; give the guest less");
+}
+
+static void explain_hugepages(const struct ram *ram, uint64_t total, uint64_t mapped)
+{
+	unsigned long long needed = total / ram->page_size;
+	unsigned long long pages = hugepages(ram->page_size, "free_hugepages");
+	unsigned long long reserved = hugepages(ram->page_size, "resv_hugepages");
+
+	/* What was mapped before the failure is reserved, and for us. */
+	pages = pages > reserved ? pages - reserved : 0;
+	pages += mapped / ram->page_size;
+	if (pages < needed)
+		log_error("guest RAM needs %llu huge pages of %zuM, %llu are free of the host's "
+			  "%llu: raise vm.nr_hugepages (for sizes that are not its default, "
+			  "/sys/kernel/mm/hugepages), or give the guest less",
+			  needed, ram->page_size >> 20, pages,
+			  hugepages(ram->page_size, "nr_hugepages"));
+	else
+		log_error("guest RAM needs %llu huge pages of %zuM, and the host keeps them from "
+			  "ebb: raise the size of the hugetlbfs' mount or the cgroup's limit",
+			  needed, ram->page_size >> 20);
+}
+
+void backing_explain(const struct ram *ram, uint64_t total, uint64_t mapped, int error)
+{
+	bool memory = error == ENOMEM || error == EAGAIN;
+
+	if (memory && ram->backing == RAM_HUGETLBFS)
+		explain_hugepages(ram, total, mapped);
+	else if (memory && ram->backing == RAM_ANON && overcommit_forbidden())
+		explain(total, "the host must not overcommit (vm.overcommit_memory is 2); "
+			       "set that to 0 or 1, or give the guest less");
+	else if (memory && ram->backing == RAM_ANON && limited(RLIMIT_DATA, RLIM_INFINITY))
+		explain(total, "the limit RLIMIT_DATA is too low; raise it with 'ulimit -d'");
+	else
+		backing_explain_space(total, error);
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/mem/commit.h"
+
+#include <errno.h>
+#include <linux/mempolicy.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "vmm/util/log.h"
+
+/* Linux 5.14; older headers lack it, older kernels answer EINVAL. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define MIB(bytes) ((unsigned long long)(bytes) >> 20)
+
+/* No Linux has more nodes (NODES_SHIFT is 10 at most). */
+#define NODES_MAX 1024
+#define LONG_BITS (8 * sizeof(long))
+
+int commit_node(const struct ram *ram, int node)
+{
+	unsigned long mask[NODES_MAX / LONG_BITS] = {0};
+	int error = 0;
+
+	if (node < 0 || node >= NODES_MAX)
+		error = EINVAL;
+	else
+		mask[node / LONG_BITS] = 1UL << node % LONG_BITS;
+	/* The C library has no mbind(). The kernel takes one off the number of bits. */
+	for (unsigned int i = 0; i < ram->regions && !error; i++)
+		if (syscall(SYS_mbind, ram->region[i].hva, ram->region[i].size, MPOL_PREFERRED,
+			    mask, NODES_MAX + 1, 0) < 0)
+			error = errno;
+	if (error == EINVAL)
+		log_error("NUMA node %d has no memory that ebb may use: choose one of "
+			  "/sys/devices/system/node/has_memory (and of ebb's cpuset)",
+			  node);
+	else if (error == ENOSYS)
+		log_error("this host's kernel knows no NUMA nodes: leave node %d out", node);
+	else if (error)
+		log_error("cannot take guest RAM from NUMA node %d: %s", node, strerror(error));
+	return -error;
+}
+
+int commit_lock(const struct ram *ram)
+{
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		if (mlock2(ram->region[i].hva, ram->region[i].size, MLOCK_ONFAULT) == 0)
+			continue;
+		int error = errno;
+		struct rlimit limit = {0};
+		getrlimit(RLIMIT_MEMLOCK, &limit);
+		if (error == ENOMEM || error == EPERM || error == EAGAIN)
+			log_error("cannot lock %llu MiB of guest RAM: the limit RLIMIT_MEMLOCK is "
+				  "%llu MiB; raise it with 'ulimit -l', or give ebb CAP_IPC_LOCK",
+				  MIB(ram_size(ram)), MIB(limit.rlim_cur));
+		else
+			log_error("cannot lock guest RAM: %s", strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+/* For kernels that cannot do it at once. RAM is all zero: writing that to it changes nothing. */
+static void touch(const struct ram *ram, const struct ram_region *region)
+{
+	for (uint64_t at = 0; at < region->size; at += ram->page_size)
+		*(volatile uint8_t *)(region->hva + at) = 0;
+}
+
+static int region_take(const struct ram *ram, const struct ram_region *region)
+{
+	int error;
+	do
+		error = madvise(region->hva, region->size, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+	while (error == EAGAIN || error == EINTR);
+	if (error == EINVAL) {
+		touch(ram, region);
+		error = 0;
+	}
+	return error;
+}
+
+/* More than there is would not fail: the host would kill somebody, and in the end ebb. */
+static bool host_is_too_small(uint64_t size)
+{
+	struct sysinfo host;
+	if (sysinfo(&host) < 0)
+		return false;
+	uint64_t has = ((uint64_t)host.totalram + host.totalswap) * host.mem_unit;
+	if (size <= has)
+		return false;
+	log_error("cannot take %llu MiB of guest RAM at the start: the host has %llu MiB in all; "
+		  "give the guest less, or leave out --mem-prealloc",
+		  MIB(size), MIB(has));
+	return true;
+}
+
+int commit_all(const struct ram *ram)
+{
+	uint64_t size = ram_size(ram);
+
+	/* Huge pages come out of a pool that has them: they are reserved. */
+	if (ram->backing != RAM_HUGETLBFS && host_is_too_small(size))
+		return -ENOMEM;
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		int error = region_take(ram, &ram->region[i]);
+		if (error) {
+			log_error("cannot take %llu MiB of guest RAM at the start: %s; give the "
+				  "guest less, or leave out --mem-prealloc",
+				  MIB(size), strerror(error));
+			return -error;
+		}
+	}
+	return 0;
+}
