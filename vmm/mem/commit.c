@@ -50,6 +50,9 @@ int commit_node(const struct ram *ram, int node)
 
 int commit_lock(const struct ram *ram)
 {
+	/* Hugetlbfs stays anyway: there MLOCK_ONFAULT is not known, and mlock2() would take all. */
+	if (ram->backing == RAM_HUGETLBFS)
+		return 0;
 	for (unsigned int i = 0; i < ram->regions; i++) {
 		if (mlock2(ram->region[i].hva, ram->region[i].size, MLOCK_ONFAULT) == 0)
 			continue;
