@@ -2,12 +2,15 @@
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tests/unit/memory.h"
 #include "vmm/mem/discard.h"
 
 #define P   4096ULL
@@ -180,6 +183,80 @@ START_TEST(a_refusal_is_reported_and_the_rest_done)
 }
 END_TEST
 
+/* --- lazily ---------------------------------------------------------------------------------- */
+
+static void lazy_setup(void)
+{
+	const struct ram_config config = {.discard = DISCARD_FREE, .numa_node = -1};
+	const struct gpa_range span = {0, PAGES * P};
+	cpu_set_t one;
+
+	/* Each CPU marks pages in batches of its own, which settle() has it finish. */
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	ck_assert_int_eq(ram_init(&ram, &config, &span, 1), 0);
+	/* The kernel frees a page out of a huge one at once or not at all. */
+	madvise(ram.region[0].hva, PAGES * P, MADV_NOHUGEPAGE);
+	memset(ram.region[0].hva, 0xa5, PAGES * P);
+}
+
+static void settle(void)
+{
+	madvise(ram.region[0].hva + (PAGES - 1) * P, P, MADV_COLD);
+}
+
+START_TEST(lazily_is_no_promise_of_zeros)
+{
+	const struct gpa_range range[] = {{2 * P, 3 * P}, {8 * P, P}};
+	struct discard_step step[DISCARD_STEPS(2)];
+	struct discard_result result;
+	const uint8_t *hva = ram.region[0].hva;
+
+	ck_assert_uint_eq(memory_smaps(hva, PAGES * P, "LazyFree"), 0);
+	ck_assert_uint_eq(ram_discard(&ram, range, 2, step, &result), 2);
+	ck_assert(step[0].done && !step[0].zero && step[1].done && !step[1].zero);
+	ck_assert_uint_eq(result.bytes, 4 * P);
+	ck_assert_uint_eq(result.failures, 0);
+	settle();
+	/* The host may take these and only these; until then they count as resident. */
+	ck_assert_uint_eq(memory_smaps(hva, PAGES * P, "LazyFree"), 4 * P);
+	ck_assert_uint_eq(memory_smaps(hva, PAGES * P, "Rss"), PAGES * P);
+	/* What is written anew stays. */
+	ram.region[0].hva[2 * P] = 0x77;
+	ck_assert_uint_eq(memory_smaps(hva, PAGES * P, "LazyFree"), 3 * P);
+	for (unsigned int page = 0; page < PAGES; page++)
+		if ((page < 2 || page > 4) && page != 8)
+			ck_assert_msg(page_is(page, 0xa5), "page %u", page);
+}
+END_TEST
+
+/* Has the host take what it may of [@at, @at + @len). False: this kernel cannot be asked to. */
+static bool reclaim(void *at, size_t len)
+{
+	return madvise(at, len, MADV_PAGEOUT) == 0;
+}
+
+START_TEST(lazily_goes_when_the_host_wants_it)
+{
+	const struct gpa_range range = {0, 8 * P};
+	struct discard_step step[DISCARD_STEPS(1)];
+	struct discard_result result;
+	uint8_t *hva = ram.region[0].hva;
+
+	ram_discard(&ram, &range, 1, step, &result);
+	settle();
+	if (!reclaim(hva, 8 * P) || memory_smaps(hva, PAGES * P, "LazyFree") > 0) {
+		fprintf(stderr, "SKIPPED: %s: this kernel does not take it when asked\n", __func__);
+		return;
+	}
+	ck_assert_uint_eq(memory_smaps(hva, PAGES * P, "Rss"), 8 * P);
+	ck_assert_uint_eq(memory_smaps(hva, PAGES * P, "Swap"), 0);
+	for (unsigned int page = 0; page < PAGES; page++)
+		ck_assert_msg(page_is(page, page < 8 ? 0 : 0xa5), "page %u", page);
+}
+END_TEST
+
 /* --- inhibited ------------------------------------------------------------------------------- */
 
 START_TEST(while_inhibited_nothing_goes)
@@ -276,6 +353,12 @@ Suite *discard_suite(void)
 	tcase_add_checked_fixture(tcase, ram_setup, ram_teardown);
 	tcase_add_test(tcase, what_is_discarded_is_gone);
 	tcase_add_test(tcase, a_refusal_is_reported_and_the_rest_done);
+	suite_add_tcase(suite, tcase);
+
+	tcase = tcase_create("lazily");
+	tcase_add_checked_fixture(tcase, lazy_setup, ram_teardown);
+	tcase_add_test(tcase, lazily_is_no_promise_of_zeros);
+	tcase_add_test(tcase, lazily_goes_when_the_host_wants_it);
 	suite_add_tcase(suite, tcase);
 
 	tcase = tcase_create("inhibited");

@@ -70,7 +70,8 @@ static int discard_call(const struct ram *ram, const struct discard_step *step)
 	if (ram->backing != RAM_ANON)
 		return fallocate(ram->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				 step->range.gpa, step->range.len);
-	return madvise(step->hva, step->range.len, MADV_DONTNEED);
+	return madvise(step->hva, step->range.len,
+		       ram->discard == DISCARD_FREE ? MADV_FREE : MADV_DONTNEED);
 }
 
 static int step_run(const struct ram *ram, const struct discard_step *step,
@@ -99,7 +100,9 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 		}
 		int error = step_run(ram, &step[i], result);
 		gate_leave(ram->gate);
-		step[i].done = step[i].zero = error == 0;
+		step[i].done = error == 0;
+		/* Lazily: until the host wants the page what was in it can still be read. */
+		step[i].zero = step[i].done && ram->discard != DISCARD_FREE;
 		if (step[i].done) {
 			result->bytes += step[i].range.len;
 		} else {

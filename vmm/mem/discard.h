@@ -21,7 +21,7 @@
 struct discard_step {
 	struct gpa_range range;
 	void *hva;
-	bool done; /* set by discard_run(): the host has it back */
+	bool done; /* set by discard_run(): the host has it back, or (DISCARD_FREE) may take it */
 	bool zero; /* done, and reads as zero from now on */
 };
 
@@ -56,7 +56,7 @@ size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t 
  * Once ram_discard_inhibit() is back no discard is running, nor will one start until
  * ram_discard_allow() has been called as often: what is asked for meanwhile is held back, without an
  * error, and not made good later. It waits for one system call at most. Any thread, but not from
- * within a discard.
+ * within a discard. What DISCARD_FREE let go of before may still turn into zeros.
  */
 void ram_discard_inhibit(const struct ram *ram);
 void ram_discard_allow(const struct ram *ram);
