@@ -7,6 +7,7 @@
 #ifndef EBB_VIRTIO_DEVICE_H
 #define EBB_VIRTIO_DEVICE_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,9 +34,9 @@ struct virtio_host {
 };
 
 /*
- * The device's side, one constant table for each kind of device. The transport calls all of it with
- * the device's lock held, so that no two run at once: work() on the device's worker, the others on
- * a vCPU's thread.
+ * The device's side, one constant table for each kind of device. The transport calls the first
+ * three functions with the device's lock held, so that no two run at once: work() on the device's
+ * worker, the others on a vCPU's thread.
  */
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2 §5: 5 is the balloon */
@@ -52,7 +53,12 @@ struct virtio_device_ops {
 	 * DEVICE_NEEDS_RESET).
 	 */
 	int (*work)(struct virtio_device *dev, unsigned int queue);
-	/* The configuration space: any offset and length, what lies beyond it reads as 0. */
+	/*
+	 * The configuration space: any offset and length, what lies beyond it reads as 0. On a
+	 * vCPU's thread and with no lock held, so that no vCPU waits for a chain in flight: beside
+	 * all the others and each other. The device guards what it keeps there, with a lock that
+	 * it holds for moments.
+	 */
 	void (*config_read)(struct virtio_device *dev, uint64_t offset, void *data, size_t len);
 	void (*config_write)(struct virtio_device *dev, uint64_t offset, const void *data,
 			     size_t len);
@@ -63,9 +69,28 @@ struct virtio_device {
 	const struct virtio_device_ops *ops;
 	const struct virtio_host *host;
 	uint64_t features_offered; /* fixed at init; VIRTIO_F_VERSION_1 among them */
-	uint64_t features;	   /* negotiated; 0 before FEATURES_OK */
+	_Atomic uint64_t features; /* negotiated; 0 before FEATURES_OK */
 	unsigned int queues;
 	struct virtq queue[VIRTIO_QUEUES_MAX];
+
+	/*
+	 * ConfigGeneration (§2.5.3). A device that changes its configuration space adds one before
+	 * it lets go of the lock that guards it: who sees the new contents sees the new number.
+	 */
+	atomic_uint config_generation;
+	/* The transport's, set while the device is plugged in. */
+	void *transport;
+	void (*config_changed)(void *transport);
 };
+
+/*
+ * Tells the driver that the device changed its configuration space, where there is a driver to be
+ * told. Any thread; it waits for no chain. None of the device's own locks may be held.
+ */
+static inline void virtio_config_changed(struct virtio_device *dev)
+{
+	if (dev->config_changed)
+		dev->config_changed(dev->transport);
+}
 
 #endif

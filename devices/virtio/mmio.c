@@ -235,7 +235,7 @@ static uint32_t register_read(struct virtio_mmio *mmio, uint64_t offset)
 	case VIRTIO_MMIO_SHM_BASE_HIGH:
 		return NO_SHM_REGION;
 	case VIRTIO_MMIO_CONFIG_GENERATION:
-		return 0; /* no device changes its configuration space on its own yet */
+		return atomic_load(&dev->config_generation);
 	default:
 		return 0;
 	}
@@ -275,9 +275,7 @@ void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, uns
 {
 	memset(data, 0, len);
 	if (offset >= VIRTIO_MMIO_CONFIG) {
-		device_lock(mmio);
 		mmio->dev->ops->config_read(mmio->dev, offset - VIRTIO_MMIO_CONFIG, data, len);
-		device_unlock(mmio);
 		return;
 	}
 	/* Other widths and places are not defined (§4.2.2.2). */
@@ -293,9 +291,7 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *da
 		       unsigned int len)
 {
 	if (offset >= VIRTIO_MMIO_CONFIG) {
-		device_lock(mmio);
 		mmio->dev->ops->config_write(mmio->dev, offset - VIRTIO_MMIO_CONFIG, data, len);
-		device_unlock(mmio);
 		return;
 	}
 	if (len != 4 || offset % 4)
@@ -320,7 +316,18 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *da
 		device_unlock(mmio);
 }
 
-/* --- the worker's side ----------------------------------------------------------------------- */
+/* --- the device's side ----------------------------------------------------------------------- */
+
+/* §4.2.2: before DRIVER_OK nobody is told; a driver looks at the configuration after that. */
+static void config_changed(void *transport)
+{
+	struct virtio_mmio *mmio = transport;
+
+	registers_lock(mmio);
+	if (mmio->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt(mmio, VIRTIO_MMIO_INT_CONFIG);
+	registers_unlock(mmio);
+}
 
 /* Lets the device serve one queue, and tells the driver. Returns whether there may be more. */
 static bool queue_work(struct virtio_mmio *mmio, unsigned int i)
@@ -359,11 +366,15 @@ int virtio_mmio_init(struct virtio_mmio *mmio, struct virtio_device *dev)
 	pthread_mutex_init(&mmio->next, NULL);
 	pthread_mutex_init(&mmio->device, NULL);
 	pthread_mutex_init(&mmio->registers, NULL);
+	dev->transport = mmio;
+	dev->config_changed = config_changed;
 	return 0;
 }
 
 void virtio_mmio_release(struct virtio_mmio *mmio)
 {
+	mmio->dev->config_changed = NULL;
+	mmio->dev->transport = NULL;
 	pthread_mutex_destroy(&mmio->registers);
 	pthread_mutex_destroy(&mmio->device);
 	pthread_mutex_destroy(&mmio->next);

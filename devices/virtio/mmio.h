@@ -4,11 +4,12 @@
  *
  * vCPU threads come in through virtio_mmio_read() and virtio_mmio_write(), the device's worker
  * through virtio_mmio_work() when the doorbell rings. Two locks: one for the registers, held for
- * moments; one for the device and its queues, held by the worker for as long as a chain takes, and
- * by the transport for reset, queue start and stop, DRIVER_OK and the configuration space. A reset
- * therefore waits until the chain in flight is finished, which it must: after it the driver uses
- * the memory again. It waits for no more than that: the worker comes back to a device with more to
- * do through host->defer(), and whoever waits for the device goes first.
+ * moments; one for the device and its queues, held by the worker while the device serves one, and
+ * by the transport for reset, queue start and stop, and DRIVER_OK. A reset therefore waits until
+ * what is in flight is finished, which it must: after it the driver uses the memory again. It waits
+ * for no more than that: the worker comes back to a device with more to do through host->defer(),
+ * and whoever waits for the device goes first. The configuration space is guarded by the device
+ * itself: a vCPU that looks at it waits for nothing in flight, nor does anybody who has it changed.
  *
  * A driver that breaks the rules finds DEVICE_NEEDS_RESET in the status and a configuration change
  * interrupt; its rings are left alone until it resets the device.
