@@ -161,6 +161,32 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 	return 1;
 }
 
+ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
+		   struct virtq_cursor *cursor, void *data, size_t len)
+{
+	size_t copied = 0;
+
+	while (copied < len && cursor->buffer < chain->readable) {
+		const struct gpa_range *buffer = &chain->buffer[cursor->buffer];
+		size_t n = buffer->len - cursor->offset;
+
+		if (n > len - copied)
+			n = len - copied;
+		if (n > 0) {
+			/* One that wraps must not go on at the bottom of RAM. */
+			if (buffer->len > UINT64_MAX - buffer->gpa ||
+			    ram_read(ram, buffer->gpa + cursor->offset, (uint8_t *)data + copied,
+				     n))
+				return -EFAULT;
+			copied += n;
+			cursor->offset += n;
+		}
+		if (cursor->offset == buffer->len)
+			*cursor = (struct virtq_cursor){.buffer = cursor->buffer + 1};
+	}
+	return copied;
+}
+
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len)
 {
 	struct vring_used_elem *slot = &q->used->ring[q->next_used % q->size];

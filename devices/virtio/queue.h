@@ -14,6 +14,7 @@
 #include <linux/virtio_ring.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vmm/mem/ram.h"
 
@@ -48,6 +49,20 @@ struct virtq_chain {
 	/* Where they are is as the driver says: RAM or not, wrapping or not. 2^32 bytes at most. */
 	struct gpa_range buffer[VIRTIO_QUEUE_SIZE_MAX];
 };
+
+/* How far the device-readable part of a chain has been read; all zero is its start. */
+struct virtq_cursor {
+	unsigned int buffer;
+	uint32_t offset; /* bytes into it */
+};
+
+/*
+ * Copies the next @len bytes of the device-readable part, as one stream: how the driver cut it into
+ * buffers means nothing (§2.7.4). Returns how many there were, fewer than @len only at the end; or
+ * -EFAULT where a buffer is not RAM.
+ */
+ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
+		   struct virtq_cursor *cursor, void *data, size_t len);
 
 /*
  * Starts the queue with the rings that the driver has set. @indirect: VIRTIO_F_RING_INDIRECT_DESC
