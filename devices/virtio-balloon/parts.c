@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio-balloon/parts.h"
+
+#include <errno.h>
+#include <linux/virtio_balloon.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/virtio-balloon/pfn.h"
+#include "vmm/util/log.h"
+
+#define SHIFT VIRTIO_BALLOON_PFN_SHIFT
+
+static size_t bit_words(const struct parts *parts)
+{
+	return ((ram_size(parts->ram) >> SHIFT) + 63) / 64;
+}
+
+static size_t pages(const struct parts *parts)
+{
+	return (ram_size(parts->ram) >> SHIFT) / parts->in_page;
+}
+
+int parts_init(struct parts *parts, const struct ram *ram)
+{
+	*parts = (struct parts){.ram = ram, .in_page = ram->page_size >> SHIFT};
+	if (parts->in_page <= 1)
+		return 0;
+	parts->bit = calloc(bit_words(parts), sizeof(*parts->bit));
+	parts->present = calloc(pages(parts), sizeof(*parts->present));
+	if (!parts->bit || !parts->present) {
+		parts_release(parts);
+		log_error("no memory for the balloon's map of the guest's pages");
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void parts_release(struct parts *parts)
+{
+	free(parts->bit);
+	free(parts->present);
+	parts->bit = NULL;
+	parts->present = NULL;
+}
+
+void parts_reset(struct parts *parts)
+{
+	if (!parts->bit)
+		return;
+	memset(parts->bit, 0, bit_words(parts) * sizeof(*parts->bit));
+	memset(parts->present, 0, pages(parts) * sizeof(*parts->present));
+}
+
+/* The place of a part that is RAM among all of RAM's. Regions are whole pages of the backing. */
+static uint64_t part_index(const struct parts *parts, uint32_t pfn)
+{
+	uint64_t gpa = (uint64_t)pfn << SHIFT;
+	uint64_t before = 0;
+
+	for (unsigned int i = 0; i < parts->ram->regions; i++) {
+		const struct ram_region *region = &parts->ram->region[i];
+		if (gpa - region->gpa < region->size)
+			return (before + gpa - region->gpa) >> SHIFT;
+		before += region->size;
+	}
+	return 0; /* not RAM: pfn_sort() has dropped it */
+}
+
+/* Sets or clears one part's bit. Returns whether it was the other way before. */
+static bool part_set(struct parts *parts, uint64_t index, bool set)
+{
+	uint64_t *word = &parts->bit[index / 64];
+	uint64_t mask = 1ULL << index % 64;
+
+	if (!!(*word & mask) == set)
+		return false;
+	*word ^= mask;
+	parts->present[index / parts->in_page] += set ? 1 : -1;
+	return true;
+}
+
+size_t parts_inflate(struct parts *parts, const uint32_t *pfn, size_t n, struct gpa_range *range)
+{
+	const uint64_t size = parts->ram->page_size;
+	size_t ranges = 0;
+
+	if (!parts->bit)
+		return pfn_ranges(pfn, n, range);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t index = part_index(parts, pfn[i]);
+		if (!part_set(parts, index, true) ||
+		    parts->present[index / parts->in_page] != parts->in_page)
+			continue;
+		/* Regions begin on a page of the backing, so a page's gpa is a multiple too. */
+		uint64_t gpa = ((uint64_t)pfn[i] << SHIFT) & ~(size - 1);
+		if (ranges > 0 && range[ranges - 1].gpa + range[ranges - 1].len == gpa)
+			range[ranges - 1].len += size;
+		else
+			range[ranges++] = (struct gpa_range){gpa, size};
+	}
+	return ranges;
+}
+
+void parts_deflate(struct parts *parts, const uint32_t *pfn, size_t n)
+{
+	if (!parts->bit)
+		return;
+	for (size_t i = 0; i < n; i++)
+		part_set(parts, part_index(parts, pfn[i]), false);
+}
