@@ -366,7 +366,8 @@ static void report_counters(const struct machine *machine)
 	const struct balloon_counters *c = &machine->balloon.counters;
 	log_info("free page reporting: %llu reports, %llu blocks, %llu MiB given back in %llu "
 		 "ranges, %llu failures",
-		 c->reports, c->blocks, c->bytes >> 20, c->ranges, c->failures);
+		 c->reporting.reports, c->reporting.blocks, c->reporting.bytes >> 20,
+		 c->reporting.ranges, c->reporting.failures);
 }
 
 /* Everything but this thread starts here, after the sandbox was entered. */

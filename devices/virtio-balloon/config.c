@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The configuration space: num_pages is the host's to set, actual and poison_val the driver's. What
+ * others may know of the balloon's size is told here too.
+ */
+#include <endian.h>
+#include <string.h>
+#include <time.h>
+
+#include "devices/virtio-balloon/internal.h"
+
+#define SHIFT VIRTIO_BALLOON_PFN_SHIFT
+
+static uint64_t monotonic(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+/* Bytes as a number of pages that the registers can say and the guest can have. */
+static uint32_t pages_of(const struct balloon *balloon, uint64_t bytes)
+{
+	uint64_t pages = bytes >> SHIFT;
+	return pages < balloon->pages_max ? pages : balloon->pages_max;
+}
+
+void balloon_config_init(struct balloon *balloon, uint64_t target)
+{
+	balloon->registers.num_pages = htole32(pages_of(balloon, target));
+	balloon->moved = monotonic();
+}
+
+/* --- the driver's side ----------------------------------------------------------------------- */
+
+/* @data and @len overlap the configuration space by so many bytes from @offset on. */
+static size_t config_overlap(uint64_t offset, size_t len)
+{
+	const size_t size = sizeof(struct virtio_balloon_config);
+	if (offset >= size)
+		return 0;
+	return len < size - offset ? len : size - offset;
+}
+
+/* poison_val is there with PAGE_POISON only. */
+static bool poison_negotiated(const struct balloon *balloon)
+{
+	return balloon->dev.features & 1ULL << VIRTIO_BALLOON_F_PAGE_POISON;
+}
+
+void balloon_config_read(struct virtio_device *dev, uint64_t offset, void *data, size_t len)
+{
+	struct balloon *balloon = balloon_of(dev);
+	size_t overlap = config_overlap(offset, len);
+
+	pthread_mutex_lock(&balloon->lock);
+	struct virtio_balloon_config registers = balloon->registers;
+	pthread_mutex_unlock(&balloon->lock);
+
+	if (!poison_negotiated(balloon))
+		registers.poison_val = 0;
+	memset(data, 0, len);
+	memcpy(data, (uint8_t *)&registers + (overlap ? offset : 0), overlap);
+}
+
+/*
+ * The driver cannot have more pages in the balloon than there are. poison_val is written after
+ * FEATURES_OK and before DRIVER_OK (Linux, virtballoon_probe()).
+ */
+void balloon_config_write(struct virtio_device *dev, uint64_t offset, const void *data, size_t len)
+{
+	struct balloon *balloon = balloon_of(dev);
+	size_t overlap = config_overlap(offset, len);
+
+	pthread_mutex_lock(&balloon->lock);
+	struct virtio_balloon_config *registers = &balloon->registers;
+	struct virtio_balloon_config written = *registers;
+	memcpy((uint8_t *)&written + (overlap ? offset : 0), data, overlap);
+
+	if (poison_negotiated(balloon))
+		registers->poison_val = written.poison_val;
+	uint32_t actual = le32toh(written.actual);
+	if (actual > balloon->pages_max)
+		actual = balloon->pages_max;
+	bool changed = registers->actual != htole32(actual);
+	if (changed) {
+		registers->actual = htole32(actual);
+		balloon->moved = monotonic();
+	}
+	pthread_mutex_unlock(&balloon->lock);
+
+	if (changed && balloon->changed)
+		balloon->changed(balloon->changed_ctx);
+}
+
+void balloon_config_driver(struct balloon *balloon, bool driver)
+{
+	pthread_mutex_lock(&balloon->lock);
+	balloon->driver = driver;
+	balloon->moved = monotonic();
+	/*
+	 * What is wanted stays wanted: the next driver finds it. So does poison_val: Linux
+	 * says it once, and not again when it resets the device to wake from hibernation
+	 * (virtballoon_restore()). A driver that negotiates PAGE_POISON writes it, one that
+	 * does not is not affected.
+	 */
+	if (!driver)
+		balloon->registers.actual = 0;
+	pthread_mutex_unlock(&balloon->lock);
+}
+
+bool balloon_poisoned(struct balloon *balloon)
+{
+	pthread_mutex_lock(&balloon->lock);
+	bool poisoned = poison_negotiated(balloon) && balloon->registers.poison_val != 0;
+	pthread_mutex_unlock(&balloon->lock);
+	return poisoned;
+}
+
+/* --- the host's side ------------------------------------------------------------------------- */
+
+uint64_t balloon_set_target(struct balloon *balloon, uint64_t bytes)
+{
+	uint32_t pages = pages_of(balloon, bytes);
+
+	pthread_mutex_lock(&balloon->lock);
+	bool changed = balloon->registers.num_pages != htole32(pages);
+	if (changed) {
+		balloon->registers.num_pages = htole32(pages);
+		balloon->moved = monotonic();
+		atomic_fetch_add(&balloon->dev.config_generation, 1);
+	}
+	pthread_mutex_unlock(&balloon->lock);
+
+	if (changed)
+		virtio_config_changed(&balloon->dev);
+	return (uint64_t)pages << SHIFT;
+}
+
+enum balloon_state balloon_state(bool driver, uint32_t target, uint32_t actual, uint64_t idle)
+{
+	if (!driver)
+		return BALLOON_NO_DRIVER;
+	if (target == actual)
+		return BALLOON_REACHED;
+	return idle < BALLOON_STUCK_NS ? BALLOON_MOVING : BALLOON_STUCK;
+}
+
+struct balloon_view balloon_view(struct balloon *balloon, uint64_t now)
+{
+	pthread_mutex_lock(&balloon->lock);
+	uint32_t target = le32toh(balloon->registers.num_pages);
+	uint32_t actual = le32toh(balloon->registers.actual);
+	/* @now may have been read before something moved. */
+	uint64_t idle = now > balloon->moved ? now - balloon->moved : 0;
+	struct balloon_view view = {
+		.state = balloon_state(balloon->driver, target, actual, idle),
+		.target = (uint64_t)target << SHIFT,
+		.actual = (uint64_t)actual << SHIFT,
+	};
+	pthread_mutex_unlock(&balloon->lock);
+	return view;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the balloon have of each other. One file serves each kind of queue; each work
+ * function is called with the device's lock held, on the worker, and returns as the device's work()
+ * does: bounded, 0, -EAGAIN where there may be more, -EPROTO where the driver broke the rules.
+ */
+#ifndef EBB_VIRTIO_BALLOON_INTERNAL_H
+#define EBB_VIRTIO_BALLOON_INTERNAL_H
+
+#include "devices/virtio-balloon/balloon.h"
+
+/* balloon.c */
+static inline struct balloon *balloon_of(struct virtio_device *dev)
+{
+	return (struct balloon *)((char *)dev - offsetof(struct balloon, dev));
+}
+
+/* Says once that the host refuses, with the -errno it gave; 0 is none. On the worker. */
+void balloon_refused(struct balloon *balloon, int error);
+
+/* config.c: the configuration space and what is seen by it. Functions of virtio_device_ops. */
+void balloon_config_init(struct balloon *balloon, uint64_t target);
+void balloon_config_read(struct virtio_device *dev, uint64_t offset, void *data, size_t len);
+void balloon_config_write(struct virtio_device *dev, uint64_t offset, const void *data, size_t len);
+/* A driver has the device in use, or none has. */
+void balloon_config_driver(struct balloon *balloon, bool driver);
+/* Free pages hold something else than zeros, and the guest relies on it. On the worker. */
+bool balloon_poisoned(struct balloon *balloon);
+
+/* inflate.c */
+int balloon_pages_work(struct balloon *balloon, struct virtq *q, bool inflate);
+void balloon_pages_reset(struct balloon *balloon);
+
+/* reporting.c */
+int balloon_report_work(struct balloon *balloon, struct virtq *q);
+
+/* statsq.c */
+int balloon_stats_work(struct balloon *balloon, struct virtq *q);
+void balloon_stats_reset(struct balloon *balloon);
+
+#endif

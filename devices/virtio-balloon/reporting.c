@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Free page reporting: README.md tells the whole way of a report. */
+#include <errno.h>
+#include <string.h>
+
+#include "devices/virtio-balloon/internal.h"
+#include "devices/virtio-balloon/range.h"
+
+/* Whether all of @block lies in one step, and that reads as zero. Ranges were merged: one is enough. */
+static bool block_gone(const struct gpa_range *block, const struct discard_step *step, size_t steps)
+{
+	if (block->len == 0)
+		return true;
+	for (size_t i = 0; i < steps; i++) {
+		uint64_t offset = block->gpa - step[i].range.gpa;
+		if (offset < step[i].range.len && block->len <= step[i].range.len - offset)
+			return step[i].zero;
+	}
+	return false;
+}
+
+/*
+ * How many bytes from the chain's start on, in the driver's order, certainly read as zero: whole
+ * blocks, up to the first that was not discarded whole.
+ */
+static uint32_t bytes_gone(const struct virtq_chain *chain, const struct discard_step *step,
+			   size_t steps)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < chain->buffers; i++) {
+		const struct gpa_range *block = &chain->buffer[i];
+		/* A used length has 32 bits; a chain may hold one byte more than they can say. */
+		if (!block_gone(block, step, steps) || bytes + block->len > UINT32_MAX)
+			break;
+		bytes += block->len;
+	}
+	return bytes;
+}
+
+/*
+ * The guest relies on what its free pages hold, and zeros are not that. Filling them again would
+ * bring back every page that a discard takes, so they are kept: what they would have given is
+ * counted, and nothing is promised.
+ */
+static size_t hold_back(const struct ram *ram, const struct gpa_range *range, size_t n,
+			struct discard_step *step, struct discard_result *result)
+{
+	unsigned int outside = 0;
+	size_t steps = discard_plan(ram, range, n, step, &outside);
+
+	*result = (struct discard_result){.failures = outside};
+	for (size_t i = 0; i < steps; i++)
+		result->held_back += step[i].range.len;
+	return steps;
+}
+
+static void count(struct balloon *balloon, const struct virtq_chain *chain, size_t steps,
+		  const struct discard_result *result)
+{
+	struct balloon_counters *counters = &balloon->counters;
+
+	atomic_fetch_add(&counters->reporting.reports, 1);
+	atomic_fetch_add(&counters->reporting.blocks, chain->buffers);
+	atomic_fetch_add(&counters->reporting.bytes, result->bytes);
+	atomic_fetch_add(&counters->reporting.ranges, steps);
+	atomic_fetch_add(&counters->reporting.failures, result->failures);
+	atomic_fetch_add(&counters->reporting.held_back, result->held_back);
+
+	balloon_refused(balloon, result->error);
+	if (!result->error && result->failures)
+		log_guest(&balloon->log_report,
+			  "virtio-balloon: reported something as free that is not RAM");
+}
+
+/* Discards what a chain reports. Returns the used length. */
+static uint32_t report(struct balloon *balloon, const struct virtq_chain *chain)
+{
+	const struct virtio_host *host = balloon->dev.host;
+	struct gpa_range range[VIRTIO_QUEUE_SIZE_MAX];
+	struct discard_step step[DISCARD_STEPS(VIRTIO_QUEUE_SIZE_MAX)];
+	struct discard_result result;
+	size_t steps;
+
+	memcpy(range, chain->buffer, chain->buffers * sizeof(range[0]));
+	size_t ranges = range_merge(range, chain->buffers);
+	if (balloon_poisoned(balloon))
+		steps = hold_back(host->ram, range, ranges, step, &result);
+	else
+		steps = host->discard(host->ctx, range, ranges, step, &result);
+	count(balloon, chain, steps, &result);
+	return bytes_gone(chain, step, steps);
+}
+
+/* One chain at a time: a reset waits for no more than this. */
+int balloon_report_work(struct balloon *balloon, struct virtq *q)
+{
+	struct virtq_chain chain;
+
+	int popped = virtq_pop(q, &chain);
+	if (popped <= 0)
+		return popped;
+	/* A block is about to be overwritten, with zeros: only the device may write to it now. */
+	if (chain.readable)
+		return -EPROTO;
+	virtq_push(q, &chain, report(balloon, &chain));
+	return virtq_empty(q) ? 0 : -EAGAIN;
+}

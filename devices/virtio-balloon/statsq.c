@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The statistics queue, which works the other way round (virtio 1.2 §5.5.6.4): the driver gives a
+ * buffer with its statistics, the device keeps it until it wants fresh ones, and gives it back to
+ * say so.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "devices/virtio-balloon/internal.h"
+
+static void give_back(struct balloon *balloon, struct virtq *q)
+{
+	virtq_push(q, &balloon->stats_chain, 0);
+	balloon->stats_held = false;
+}
+
+static void update(struct balloon *balloon, const void *data, size_t len)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+
+	pthread_mutex_lock(&balloon->lock);
+	balloon_stats_parse(&balloon->stats, data, len);
+	balloon->stats.updated = now.tv_sec;
+	balloon->stats.updates++;
+	pthread_mutex_unlock(&balloon->lock);
+}
+
+int balloon_stats_work(struct balloon *balloon, struct virtq *q)
+{
+	uint8_t data[BALLOON_STATS_BYTES];
+	struct virtq_cursor cursor = {0};
+	struct virtq_chain chain;
+
+	/* A request stays open until there is a buffer to answer it with. */
+	if (balloon->stats_held && atomic_exchange(&balloon->stats_wanted, false))
+		give_back(balloon, q);
+
+	int popped = virtq_pop(q, &chain);
+	if (popped <= 0)
+		return popped;
+	if (chain.readable != chain.buffers)
+		return -EPROTO;
+	ssize_t len = virtq_read(balloon->dev.host->ram, &chain, &cursor, data, sizeof(data));
+	if (len < 0)
+		return -EPROTO;
+	/*
+	 * A second buffer while one is held: the driver must not (§5.5.6.4.1), but what it says is
+	 * newer, and the ring stays whole when the older goes back.
+	 */
+	if (balloon->stats_held)
+		give_back(balloon, q);
+	update(balloon, data, len);
+	balloon->stats_chain = chain;
+	balloon->stats_held = true;
+	/* A request that came while none was held would have nobody else to wake us for it. */
+	return atomic_load(&balloon->stats_wanted) || !virtq_empty(q) ? -EAGAIN : 0;
+}
+
+void balloon_stats_reset(struct balloon *balloon)
+{
+	/* The buffer is the guest's again, and what it said was said by a driver that is gone. */
+	balloon->stats_held = false;
+	atomic_store(&balloon->stats_wanted, false);
+	pthread_mutex_lock(&balloon->lock);
+	memset(balloon->stats.present, 0, sizeof(balloon->stats.present));
+	memset(balloon->stats.value, 0, sizeof(balloon->stats.value));
+	pthread_mutex_unlock(&balloon->lock);
+}
+
+void balloon_stats_request(struct balloon *balloon)
+{
+	const struct virtio_host *host = balloon->dev.host;
+
+	atomic_store(&balloon->stats_wanted, true);
+	host->defer(host->ctx);
+}
+
+void balloon_stats_get(struct balloon *balloon, struct balloon_stats *stats)
+{
+	pthread_mutex_lock(&balloon->lock);
+	*stats = balloon->stats;
+	pthread_mutex_unlock(&balloon->lock);
+}
