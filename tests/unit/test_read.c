@@ -90,7 +90,7 @@ START_TEST(the_longest_buffer)
 	ssize_t n;
 
 	chain.buffer[0] = (struct gpa_range){0, 0xffffffff};
-	ck_assert_int_eq(ram_init(&ram, &span, 1), 0);
+	ck_assert_int_eq(ram_init(&ram, &(struct ram_config)RAM_CONFIG_DEFAULT, &span, 1), 0);
 	/* Reading what was never written takes no memory; most of it is skipped all the same. */
 	ck_assert_int_eq(virtq_read(&ram, &chain, &cursor, data, sizeof(data)), MIB);
 	cursor.offset = 0xffffffff - MIB - 5;

@@ -189,7 +189,7 @@ START_TEST(a_used_length_has_32_bits)
 	struct vring_used_elem element;
 	struct ram small = guest.ram;
 
-	ck_assert_int_eq(ram_init(&guest.ram, &span, 1), 0);
+	ck_assert_int_eq(ram_init(&guest.ram, &(struct ram_config)RAM_CONFIG_DEFAULT, &span, 1), 0);
 	fake_queue_add(ring, block, 2, 0); /* the rings are in the other RAM: they stay */
 	fake_driver_kick(&guest, REPORT_Q);
 	ck_assert(fake_queue_used(ring, &element));
