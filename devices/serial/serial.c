@@ -103,7 +103,9 @@ static uint8_t fifo_pop(struct serial *serial)
 /* How many bytes the host may send now. */
 static unsigned int receive_room(const struct serial *serial)
 {
-	bool listens = serial->ier & IER_RECEIVED || serial->polls >= POLLS_TO_LISTEN;
+	/* On a PC, OUT2 is what lets the interrupt through: Linux tries out IER before it sets that. */
+	bool interrupted = serial->ier & IER_RECEIVED && serial->mcr & MCR_OUT2;
+	bool listens = interrupted || serial->polls >= POLLS_TO_LISTEN;
 	return listens && !(serial->mcr & MCR_LOOP) ? fifo_room(serial) : 0;
 }
 
@@ -155,9 +157,13 @@ static void write_ier(struct serial *serial, uint8_t value)
 
 static void write_fcr(struct serial *serial, uint8_t value)
 {
-	bool switched = (value ^ serial->fcr) & FCR_ENABLE;
+	/*
+	 * The data sheet empties the FIFO when it is switched on, too. Linux switches it on after
+	 * the interrupt: the byte that came meanwhile would be lost, and nothing is won by that.
+	 */
+	bool switched_off = serial->fcr & ~value & FCR_ENABLE;
 	serial->fcr = value & FCR_ENABLE;
-	if (switched || value & FCR_CLEAR_RECEIVE)
+	if (switched_off || value & FCR_CLEAR_RECEIVE)
 		serial->count = serial->break_at = 0;
 	serial->polls = 0;
 }

@@ -68,6 +68,7 @@ static void setup(void)
 {
 	memset(&host, 0, sizeof(host));
 	serial_init(&serial, &serial_host);
+	out(MCR, 0x08); /* interrupts are let through */
 }
 
 static void teardown(void)
@@ -407,6 +408,26 @@ START_TEST(test_wide_accesses)
 }
 END_TEST
 
+/* Linux tries IER when it looks for the port, and clears the FIFO after; then OUT2, IER, the FIFO. */
+START_TEST(test_nothing_is_lost_while_a_driver_starts)
+{
+	const uint8_t *typed = (const uint8_t *)"ab";
+
+	out(MCR, 0x01);
+	out(IER, 0x0f);
+	ck_assert_uint_eq(serial_receive(&serial, typed, 2), 0);
+	out(IER, 0);
+	out(MCR, 0x09);
+	ck_assert_uint_eq(serial_receive(&serial, typed, 2), 0);
+	out(IER, 0x05);
+	ck_assert_uint_eq(serial_receive(&serial, typed, 2), 1);
+	out(IIR_FCR, 0x01);
+	ck_assert_uint_eq(serial_receive(&serial, typed + 1, 1), 1);
+	ck_assert_uint_eq(inb(RX_TX), 'a');
+	ck_assert_uint_eq(inb(RX_TX), 'b');
+}
+END_TEST
+
 enum { LSR_READY = 0x01, LSR_BREAK = 0x10 };
 
 /* As serial8250_read_char() goes: LSR before each byte; the byte after a break is SysRq's key. */
@@ -461,6 +482,8 @@ Suite *serial_suite(void)
 	TCase *tcase = tcase_create("serial");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_linux_finds_a_16550a);
+	tcase_add_test(tcase, test_nothing_is_lost_while_a_driver_starts);
+	tcase_add_test(tcase, test_nothing_is_lost_while_a_driver_starts);
 	tcase_add_test(tcase, test_break_comes_with_its_byte);
 	tcase_add_test(tcase, test_break_goes_with_the_fifo);
 	tcase_add_test(tcase, test_scratch_and_divisor);
