@@ -183,6 +183,33 @@ START_TEST(huge_pages_are_reserved_and_given_back)
 }
 END_TEST
 
+/* Reserved for the guest, reported by it: others can have it. Once more: nothing changes. */
+START_TEST(a_page_that_was_never_touched_goes_too)
+{
+	uint64_t free = memory_host("HugePages_Free"), others = available();
+	struct discard_step step[DISCARD_STEPS(1)];
+
+	if (!huge_setup(__func__, NULL))
+		return;
+	ram.region[0].hva[0] = 1;
+	ck_assert_uint_eq(available(), others - HUGE_A - HUGE_B);
+	for (int i = 0; i < 2; i++) {
+		struct discard_result result = discard(H, 2 * H, step);
+		ck_assert_uint_eq(result.bytes, 2 * H);
+		ck_assert_uint_eq(memory_host("HugePages_Free"), free - 1);
+		ck_assert_uint_eq(available(), others - HUGE_A - HUGE_B + 2);
+	}
+	discard(4ULL << 30, HUGE_B * H, step);
+	ck_assert_uint_eq(available(), others - HUGE_A + 2);
+	discard(0, HUGE_A * H, step);
+	ck_assert_uint_eq(available(), others);
+	ck_assert_uint_eq(memory_host("HugePages_Free"), free);
+	/* It can be had again, and was forgotten. */
+	ck_assert(memory_is(ram.region[0].hva, H, 0));
+	ck_assert_uint_eq(memory_host("HugePages_Free"), free - 1);
+}
+END_TEST
+
 static void unmount(void)
 {
 	umount("/tmp/ebb-test-hugetlbfs");
@@ -330,6 +357,7 @@ Suite *backing_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_test(tcase, huge_pages_are_reserved_and_given_back);
+	tcase_add_test(tcase, a_page_that_was_never_touched_goes_too);
 	tcase_add_test(tcase, a_mounted_hugetlbfs);
 	tcase_add_test(tcase, a_mount_that_is_too_small);
 	suite_add_tcase(suite, tcase);

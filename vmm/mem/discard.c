@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "vmm/mem/claim.h"
 #include "vmm/mem/gate.h"
 
 /* How often a call is made that the kernel asks us to repeat, before it counts as refused. */
@@ -67,6 +68,8 @@ size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t
  */
 static int discard_call(const struct ram *ram, const struct discard_step *step)
 {
+	if (ram->backing == RAM_HUGETLBFS)
+		claims_use(ram->claims, ram->file, step->range.gpa, step->range.len);
 	if (ram->backing != RAM_ANON)
 		return fallocate(ram->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				 step->range.gpa, step->range.len);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "vmm/mem/backing.h"
+#include "vmm/mem/claim.h"
 #include "vmm/mem/commit.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/gate.h"
@@ -101,6 +102,19 @@ static int commit(const struct ram *ram, const struct ram_config *config)
 	return error;
 }
 
+static int books_open(struct ram *ram)
+{
+	const struct ram_region *last = &ram->region[ram->regions - 1];
+
+	ram->gate = gate_new();
+	if (ram->backing == RAM_HUGETLBFS)
+		ram->claims = claims_new(ram->page_size, last->gpa + last->size);
+	if (ram->gate && (ram->claims || ram->backing != RAM_HUGETLBFS))
+		return 0;
+	log_error("no memory is left for guest RAM's own bookkeeping");
+	return -ENOMEM;
+}
+
 int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_range *span,
 	     unsigned int spans)
 {
@@ -121,10 +135,8 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 	error = backing_open(ram, config, span, spans);
 	if (!error)
 		error = regions_map(ram, span, spans);
-	if (!error && !(ram->gate = gate_new())) {
-		log_error("no memory is left for guest RAM's own bookkeeping");
-		error = -ENOMEM;
-	}
+	if (!error)
+		error = books_open(ram);
 	if (!error)
 		error = commit(ram, config);
 	if (error)
@@ -141,6 +153,7 @@ void ram_release(struct ram *ram)
 	if (ram->file >= 0)
 		close(ram->file);
 	gate_free(ram->gate);
+	claims_free(ram->claims);
 	*ram = (struct ram){0};
 }
 

@@ -19,6 +19,7 @@
 
 #define RAM_REGIONS_MAX 4
 
+struct claims;
 struct gate;
 
 /* A stretch of guest-physical addresses, in bytes. */
@@ -72,8 +73,9 @@ struct ram {
 	size_t map_size;
 	enum ram_backing backing;
 	enum discard_kind discard;
-	int file;	   /* in which a byte's offset is its gpa, or -1 */
-	struct gate *gate; /* that every discard passes: see discard.h */
+	int file;	       /* in which a byte's offset is its gpa, or -1 */
+	struct claims *claims; /* RAM_HUGETLBFS: reservations not yet used up, see claim.h */
+	struct gate *gate;     /* that every discard passes: see discard.h */
 };
 
 /*
@@ -81,7 +83,7 @@ struct ram {
  * the backing's.
  *
  * Huge pages of RAM_HUGETLBFS are reserved, so that there are enough of them for as long as nothing
- * is discarded. A discarded one is anybody's: if the host has none left when the guest touches it
+ * is discarded. A discarded one is anybody's, also if it was never touched: if the host has none left when the guest touches it
  * again, that access fails (SIGBUS here, EFAULT in KVM_RUN).
  *
  * Returns 0, or -errno having said what is wrong; then nothing is left behind.
