@@ -437,3 +437,10 @@ def test_mistakes_with_huge_pages(pool, ebb):
         lib.ebb("true", "--mem-backing", "hugetlbfs", memory="65M"), "-m must be a multiple of 2M"
     )
     assert meminfo("HugePages_Rsvd") == 0
+
+
+@pytest.mark.emulated
+def test_shared_memory_without_overcommit(setting, ebb):
+    """A host that promises all memory makes no promise for a file's: it must be taken, then, at the start."""
+    setting("/proc/sys/vm/overcommit_memory", 2)
+    ebb.mistake(lib.ebb("true", "--mem-backing", "memfd"), "vm.overcommit_memory is 2", "--mem-prealloc")

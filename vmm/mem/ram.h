@@ -83,8 +83,8 @@ struct ram {
  * the backing's.
  *
  * Huge pages of RAM_HUGETLBFS are reserved, so that there are enough of them for as long as nothing
- * is discarded. A discarded one is anybody's, also if it was never touched: if the host has none left when the guest touches it
- * again, that access fails (SIGBUS here, EFAULT in KVM_RUN).
+ * is discarded. A discarded one is anybody's, also if it was never touched: if the host has none
+ * left when the guest touches it again, that access fails (SIGBUS here, EFAULT in KVM_RUN).
  *
  * Returns 0, or -errno having said what is wrong; then nothing is left behind.
  */
