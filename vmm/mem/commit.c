@@ -115,9 +115,12 @@ int commit_all(const struct ram *ram)
 	for (unsigned int i = 0; i < ram->regions; i++) {
 		int error = region_take(ram, &ram->region[i]);
 		if (error) {
+			/* EFAULT: touching it would be SIGBUS, for want of a page. */
 			log_error("cannot take %llu MiB of guest RAM at the start: %s; give the "
 				  "guest less, or leave out --mem-prealloc",
-				  MIB(size), strerror(error));
+				  MIB(size),
+				  error == EFAULT ? "the host, or ebb's cgroup, has none left"
+						  : strerror(error));
 			return -error;
 		}
 	}
