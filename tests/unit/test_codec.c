@@ -280,7 +280,7 @@ START_TEST(test_garbage)
 	unsigned int seed = 4711;
 	struct codec codec;
 	codec_init(&codec, 256);
-	for (int round = 0; round < 3000; round++) {
+	for (int round = 0; round < 500; round++) {
 		struct heard heard = {.len = 0};
 		bool open = true;
 		for (int i = 0; open && i < 100; i++) {
