@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a client that behaves is told; test_server_hostile.c has the others. */
+#include <check.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "tests/unit/qmp_bench.h"
+#include "tests/unit/runtime_dir.h"
+
+#define GREETING                                                                                   \
+	"{\"QMP\": {\"version\": {\"qemu\": {\"major\": 7, \"minor\": 2, \"micro\": 0}, "          \
+	"\"package\": \"ebb 0.1\"}, \"capabilities\": []}}\r\n"
+#define NEGOTIATE     "{\"execute\":\"qmp_capabilities\"}"
+#define OK	      "{\"return\": {}}\r\n"
+#define FAILED(desc)  "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}}\r\n"
+#define UNKNOWN(desc) "{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"" desc "\"}}\r\n"
+
+START_TEST(test_negotiation)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_connect(&bench);
+	bench_rounds(&bench, 3);
+	ck_assert_str_eq(get(fd, NULL), GREETING);
+	const char *not_yet = UNKNOWN("Expecting capabilities negotiation with 'qmp_capabilities'");
+	ck_assert_str_eq(ask(&bench, fd, "{\"execute\":\"echo\"}"), not_yet);
+	ck_assert_str_eq(ask(&bench, fd, "{\"execute\":\"query-version\"}"), not_yet);
+	ck_assert_str_eq(ask(&bench, fd, "{\"execute\":\"nonsense\"}"), not_yet);
+	/* No events either. */
+	control_server_event(bench.server, "STOP", NULL);
+	static const struct {
+		const char *arguments, *answer;
+	} refused[] = {
+		{"{\"enable\":[\"oob\"]}", FAILED("Capability oob not available")},
+		{"{\"enable\":[1]}", FAILED("Capability of no name not available")},
+		{"{\"enable\":1}", FAILED("Invalid parameter type for 'enable', expected: array")},
+		{"{\"y\":1}", FAILED("Parameter 'y' is unexpected")},
+	};
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		char text[128];
+		snprintf(text, sizeof(text), "{\"execute\":\"qmp_capabilities\",\"arguments\":%s}",
+			 refused[i].arguments);
+		ck_assert_str_eq(ask(&bench, fd, text), refused[i].answer);
+	}
+	ck_assert_str_eq(ask(&bench, fd, "{\"execute\":\"echo\"}"), not_yet);
+	ck_assert_str_eq(
+		ask(&bench, fd, "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[]}}"),
+		OK);
+	ck_assert_str_eq(ask(&bench, fd, "{\"execute\":\"echo\"}"), OK);
+	ck_assert_str_eq(ask(&bench, fd, NEGOTIATE),
+			 UNKNOWN("Capabilities negotiation is already complete, command ignored"));
+	close(fd);
+	bench_release(&bench);
+}
+END_TEST
+
+/* clang-format off */
+static const struct {
+	const char *request, *answer;
+} table[] = {
+	{"{\"execute\":\"echo\",\"arguments\":{\"a\":[1,\"\u00e9\"]}}", "{\"return\": {\"a\": [1, \"\\u00E9\"]}}\r\n"},
+	{"{\"execute\":\"echo\",\"id\":7}", "{\"return\": {}, \"id\": 7}\r\n"},
+	{"{\"execute\":\"echo\",\"id\":null}", "{\"return\": {}, \"id\": null}\r\n"},
+	{"{\"id\":{\"a\":[1.5,true,\"x\"]},\"execute\":\"echo\"}", "{\"return\": {}, \"id\": {\"a\": [1.5, true, \"x\"]}}\r\n"},
+	{"{'execute':'echo','id':'it\\'s'}", "{\"return\": {}, \"id\": \"it's\"}\r\n"},
+	{"{\"execute\":\"fail\",\"id\":[]}", "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no luck\"}, \"id\": []}\r\n"},
+	{"{\"execute\":\"fail-class\"}", "{\"error\": {\"class\": \"DeviceNotActive\", \"desc\": \"No balloon device\"}}\r\n"},
+	{"{\"execute\":\"fail-silently\"}", FAILED("The command failed without a reason")},
+	{"{\"execute\":\"echo\",\"x\":1,\"id\":7}", "{\"error\": {\"class\": \"GenericError\", \"desc\": \"QMP input member 'x' is unexpected\"}, \"id\": 7}\r\n"},
+	{"{\"exec-oob\":\"echo\"}", FAILED("QMP input member 'exec-oob' is unexpected")},
+	{"{\"execute\":\"echo\",\"arguments\":[]}", FAILED("QMP input member 'arguments' must be an object")},
+	{"{\"execute\":\"echo\",\"arguments\":null}", FAILED("QMP input member 'arguments' must be an object")},
+	{"{\"execute\":1}", FAILED("QMP input member 'execute' must be a string")},
+	{"{}", FAILED("QMP input lacks member 'execute'")},
+	{"[{\"execute\":\"echo\"}]", FAILED("QMP input must be a JSON object")},
+	{"\"echo\"", FAILED("QMP input must be a JSON object")},
+	{"{\"execute\":\"nonsense\"}", UNKNOWN("The command nonsense has not been found")},
+	{"{\"execute\":\"\"}", UNKNOWN("The command  has not been found")},
+	{"{\"execute\":\"a\\n\u00e9\"}", UNKNOWN("The command a\\n\\u00E9 has not been found")},
+	{"{\"execute\":\"query-version\"}", "{\"return\": {\"qemu\": {\"major\": 7, \"minor\": 2, \"micro\": 0}, \"package\": \"ebb 0.1\"}}\r\n"},
+	{"{\"execute\":\"query-version\",\"arguments\":{\"a\":1}}", FAILED("Parameter 'a' is unexpected")},
+	{"{\"execute\":\"query-commands\"}",
+	 "{\"return\": [{\"name\": \"qmp_capabilities\"}, {\"name\": \"query-version\"}, {\"name\": \"query-commands\"}, "
+	 "{\"name\": \"echo\"}, {\"name\": \"fail\"}, {\"name\": \"fail-class\"}, {\"name\": \"fail-long\"}, "
+	 "{\"name\": \"fail-silently\"}, {\"name\": \"big\"}, {\"name\": \"emit\"}, {\"name\": \"count\"}, {\"name\": \"quit\"}]}\r\n"},
+	{"}", FAILED("JSON parse error, unexpected '}'")},
+	{"\xff\n", FAILED("JSON parse error, stray byte 0xff")},
+	{"{\"execute\":\"e\xff\n", FAILED("JSON parse error, stray byte 0xff")},
+	{"{\"execute\":}", FAILED("JSON parse error, unexpected token near '}'")},
+	{"{\"execute\":\"\xc3(\"}", FAILED("JSON parse error, unable to decode byte 0xc3 near '\\\"'")},
+};
+/* clang-format on */
+
+START_TEST(test_answers)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		ck_assert_str_eq(ask(&bench, fd, table[i].request), table[i].answer);
+
+	/* An error's text that was cut within a character, and a name of great length. */
+	const char *answer = ask(&bench, fd, "{\"execute\":\"fail-long\",\"id\":1}");
+	ck_assert_msg(strstr(answer, "desc\": \"????") && strstr(answer, "?\"}, \"id\": 1}\r\n"),
+		      "%s", answer);
+	char text[1100] = "{\"execute\":\"";
+	for (int i = 0; i < 500; i++)
+		strcat(text, "\u00e9");
+	answer = ask(&bench, fd, strcat(text, "\"}"));
+	ck_assert_msg(strstr(answer, "CommandNotFound") && strstr(answer, " has not been found"),
+		      "%s", answer);
+	close(fd);
+	bench_release(&bench);
+}
+END_TEST
+
+/* Sent at once they are answered in turn, and what comes in pieces is one. */
+START_TEST(test_pieces)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench);
+	ck_assert_str_eq(
+		ask(&bench, fd,
+		    "{\"execute\":\"count\"}{\"execute\":\"count\"}\r\n"
+		    "\xff\n 1 {\"execute\":\"count\"}"),
+		"{\"return\": 1}\r\n{\"return\": 2}\r\n" FAILED("JSON parse error, stray byte 0xff")
+			FAILED("QMP input must be a JSON object") "{\"return\": 3}\r\n");
+	const char *text = "{\"execute\":\"count\", \"id\": \"piece\"}";
+	for (const char *at = text; *at; at++) {
+		ck_assert_str_eq(get(fd, NULL), "");
+		put_bytes(fd, at, 1);
+		bench_rounds(&bench, 2);
+	}
+	ck_assert_str_eq(get(fd, NULL), "{\"return\": 4, \"id\": \"piece\"}\r\n");
+	close(fd);
+	bench_release(&bench);
+}
+END_TEST
+
+START_TEST(test_events)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench), other = bench_negotiated(&bench);
+	int young = bench_connect(&bench);
+	struct timeval before, after;
+	long long seconds, microseconds;
+	gettimeofday(&before, NULL);
+	/* A command's events come before its answer; others get them too. */
+	char answer[1024];
+	strcpy(answer, ask(&bench, fd, "{\"execute\":\"emit\"}"));
+	gettimeofday(&after, NULL);
+	ck_assert_int_eq(sscanf(answer,
+				"{\"timestamp\": {\"seconds\": %lld, \"microseconds\": %lld}, "
+				"\"event\": \"a\"}",
+				&seconds, &microseconds),
+			 2);
+	ck_assert_int_ge(microseconds, 0);
+	ck_assert_int_lt(microseconds, 1000000);
+	ck_assert_int_ge(seconds, before.tv_sec);
+	ck_assert_int_le(seconds, after.tv_sec);
+	const char *a = strstr(answer, "\"event\": \"a\"}\r\n");
+	const char *b = strstr(answer, "\"event\": \"b\", \"data\": {\"n\": 1}}\r\n");
+	const char *end = strstr(answer, OK);
+	ck_assert(a && b && end && a < b && b < end && end[strlen(OK)] == '\0');
+	const char *theirs = get(other, NULL);
+	ck_assert(strstr(theirs, "\"a\"}\r\n") && strstr(theirs, "\"b\", ") &&
+		  !strstr(theirs, "return"));
+	ck_assert_str_eq(get(young, NULL), GREETING);
+	close(fd);
+	close(other);
+	close(young);
+	bench_release(&bench);
+}
+END_TEST
+
+static void change(struct bench *bench, int actual)
+{
+	control_server_event(bench->server, "BALLOON_CHANGE", json_pack("{s:i}", "actual", actual));
+}
+
+/* Rounds until something can be read, with a limit. Returns the milliseconds it took. */
+static double wait_readable(struct bench *bench, int fd)
+{
+	struct timeval begin, now;
+	struct pollfd wanted = {.fd = fd, .events = POLLIN};
+	gettimeofday(&begin, NULL);
+	double took = 0;
+	while (poll(&wanted, 1, 1) == 0 && took < 5000) {
+		bench_rounds(bench, 1);
+		gettimeofday(&now, NULL);
+		took = (now.tv_sec - begin.tv_sec) * 1e3 + (now.tv_usec - begin.tv_usec) / 1e3;
+	}
+	return took;
+}
+
+START_TEST(test_event_rate)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench);
+	for (int i = 0; i < 1000; i++)
+		change(&bench, i);
+	/* Others are not held back, nor wait for it. */
+	control_server_event(bench.server, "RESUME", NULL);
+	const char *text = get(fd, NULL);
+	ck_assert(strstr(text, "{\"actual\": 0}}\r\n") && strstr(text, "RESUME"));
+	ck_assert_ptr_null(strstr(text, "\"actual\": 1"));
+	/* A second later comes the last one, and a second after that the next. */
+	double took = wait_readable(&bench, fd);
+	ck_assert_msg(took > 900 && took < 3000, "%f", took);
+	text = get(fd, NULL);
+	ck_assert(strstr(text, "{\"actual\": 999}}\r\n"));
+	ck_assert_ptr_eq(strstr(text, "BALLOON"), strrchr(text, 'B'));
+	change(&bench, 2000);
+	ck_assert_str_eq(get(fd, NULL), "");
+	took = wait_readable(&bench, fd);
+	ck_assert_msg(took > 900 && took < 3000, "%f", took);
+	ck_assert(strstr(get(fd, NULL), "{\"actual\": 2000}}\r\n"));
+	/* What is held back at the end is told. */
+	change(&bench, 3000);
+	ck_assert_str_eq(get(fd, NULL), "");
+	bench_release(&bench);
+	bool ended;
+	ck_assert(strstr(get(fd, &ended), "{\"actual\": 3000}}\r\n"));
+	ck_assert(ended);
+	close(fd);
+}
+END_TEST
+
+START_TEST(test_quit_is_answered)
+{
+	struct bench bench;
+	bool ended;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench), other = bench_negotiated(&bench);
+	put(fd, "{\"execute\":\"quit\",\"id\":1}");
+	bench_rounds(&bench, 100);
+	ck_assert(bench.quit);
+	ck_assert_uint_lt(bench.ticks, bench.stop_at);
+	control_server_event(bench.server, "SHUTDOWN", json_pack("{s:b}", "guest", 0));
+	bench_release(&bench);
+	const char *text = get(fd, &ended);
+	ck_assert_ptr_nonnull(strstr(text, "{\"return\": {}, \"id\": 1}\r\n"));
+	ck_assert_ptr_nonnull(strstr(text, "SHUTDOWN"));
+	ck_assert(ended);
+	ck_assert_ptr_nonnull(strstr(get(other, &ended), "SHUTDOWN"));
+	ck_assert(ended);
+	close(fd);
+	close(other);
+}
+END_TEST
+
+/* It sends all it has to say and says so; or goes away without waiting for the answers. */
+START_TEST(test_half_closed)
+{
+	struct bench bench;
+	bool ended;
+	bench_init(&bench);
+	int fd = bench_connect(&bench);
+	put(fd, NEGOTIATE "{\"execute\":\"count\"}");
+	shutdown(fd, SHUT_WR);
+	bench_rounds(&bench, 20);
+	ck_assert_str_eq(get(fd, &ended), GREETING OK "{\"return\": 1}\r\n");
+	ck_assert(ended);
+	close(fd);
+	fd = bench_connect(&bench);
+	put(fd, NEGOTIATE "{\"execute\":\"count\"}{\"execute\":\"count\"}");
+	close(fd);
+	bench_rounds(&bench, 20);
+	ck_assert_uint_eq(bench.count, 3);
+	bench_release(&bench);
+	control_server_release(NULL);
+}
+END_TEST
+
+Suite *server_suite(void);
+Suite *server_suite(void)
+{
+	Suite *suite = suite_create("server");
+	TCase *tcase = tcase_create("server");
+	tcase_add_checked_fixture(tcase, runtime_dir_setup, runtime_dir_teardown);
+	tcase_add_test(tcase, test_negotiation);
+	tcase_add_test(tcase, test_answers);
+	tcase_add_test(tcase, test_pieces);
+	tcase_add_test(tcase, test_events);
+	tcase_add_test(tcase, test_event_rate);
+	tcase_add_test(tcase, test_quit_is_answered);
+	tcase_add_test(tcase, test_half_closed);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
