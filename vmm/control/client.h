@@ -10,6 +10,7 @@
 #define EBB_CONTROL_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct control_client;
 

@@ -341,7 +341,10 @@ static int connect_in(int directory, const char *guest)
 	close(fd);
 	if (err == -EAGAIN)
 		return -ETIMEDOUT;
-	return err == -ENOENT ? -ECONNREFUSED : err;
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		return -ECONNREFUSED;
+	log_error("cannot connect to the guest \"%s\": %s", guest, strerror(-err));
+	return err;
 }
 
 int runtime_connect(const char *guest)

@@ -36,9 +36,10 @@ int runtime_listen(struct runtime_name *name);
 void runtime_release(struct runtime_name *name);
 
 /*
- * Connects to the guest called @guest. Returns a blocking socket, the caller's, or -errno: -ENOENT, no such guest
- * lives (what it left is cleared); -ECONNREFUSED, it lives but does not listen, yet or any more; -ETIMEDOUT, it
- * accepts nobody; -EINVAL, no guest can have that name. Says only what is wrong with the directory.
+ * Connects to the guest called @guest. Returns a blocking socket, the caller's, or -errno. These say
+ * nothing: -ENOENT, no such guest lives (what it left is cleared); -ECONNREFUSED, it lives but does not
+ * listen, yet or any more; -ETIMEDOUT, it accepts nobody; -EINVAL, no guest can have that name.
+ * Of any other it has said what is wrong.
  */
 int runtime_connect(const char *guest);
 
