@@ -2,10 +2,10 @@
 /*
  * Bytes ↔ QMP messages. A connection is a stream of JSON values, which may follow each other with
  * or without space between them: this finds where each ends, and gives it to jansson. It goes by
- * QEMU's qobject/json-lexer.c: strings may be 'single-quoted', and a byte that no JSON has (a control
- * character but \t, \r and \n, or 0xFE, 0xFF) is an error that forces the parser into a known-good state
- * (docs/interop/qmp-spec.rst): what was begun is forgotten, and what follows is skipped up to a
- * structural character or the end of the line.
+ * QEMU's qobject/json-lexer.c: strings may be 'single-quoted', and a byte that no JSON has (a
+ * control character but \t, \r and \n, or 0xFE, 0xFF) is an error that forces the parser into a
+ * known-good state (docs/interop/qmp-spec.rst): what was begun is forgotten, and what follows is
+ * skipped up to a structural character or the end of the line.
  *
  * Pure: no input or output. Thread: its owner's.
  */
@@ -52,8 +52,9 @@ void codec_init(struct codec *codec, size_t limit);
 void codec_release(struct codec *codec);
 
 /*
- * Takes @bytes until something is to be told; *@used says how many were taken, which may be none with any
- * result but CODEC_MORE. With CODEC_MESSAGE *@message is a new reference, of any JSON type; else NULL.
+ * Takes @bytes until something is to be told; *@used says how many were taken: all with CODEC_MORE,
+ * possibly none with CODEC_MESSAGE and CODEC_BAD, after which it is to be called again with the rest.
+ * With CODEC_MESSAGE *@message is a new reference, of any JSON type; else NULL.
  */
 enum codec_result codec_feed(struct codec *codec, const char *bytes, size_t len, size_t *used,
 			     json_t **message);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a message of a client is answered with: QEMU's qapi/qmp-dispatch.c, in ebb's words. It knows no
- * connection; the commands that it runs are the server's owner's.
+ * What a message of a client is answered with, after the pattern of QEMU's qapi/qmp-dispatch.c. It
+ * knows no connection; the commands that it runs are the server's owner's.
  *
  * Thread: the server's. What is returned is a new reference; NULL: no memory.
  */

@@ -98,8 +98,8 @@ static int check_directory(int fd, const char *path)
 }
 
 /*
- * The directory's file descriptor, or -errno having said what is wrong. Who only looks does not @make
- * it: -ENOENT then says that there is none, and is no mistake.
+ * The directory's file descriptor, or -errno having said what is wrong. Who only looks does not
+ * @make it: -ENOENT then says that there is none, and is no mistake.
  */
 static int open_directory(char *path, size_t size, bool make)
 {
@@ -129,10 +129,10 @@ static int open_directory(char *path, size_t size, bool make)
 }
 
 /*
- * To see whether a guest lives, its lock has to be tried, and to clear what it left, held. A guest that
- * claims the name meanwhile must not take the one who looks for a living guest: therefore both
- * hold the directory's lock, for a moment. The name's own lock is what keeps two guests apart, so
- * who waited in vain (for a stopped process) may go on.
+ * To see whether a guest lives, its lock has to be tried, and to clear what it left, held. A guest
+ * that claims the name meanwhile must not take the one who looks for a living guest: therefore
+ * both hold the directory's lock, for a moment. The name's own lock is what keeps two guests apart,
+ * so who waited in vain (for a stopped process) may go on.
  */
 static void lock_directory(int directory)
 {
@@ -275,7 +275,7 @@ static int socket_address(struct sockaddr_un *address, int directory, const char
 	return (size_t)len < size ? 0 : -ENAMETOOLONG;
 }
 
-/* The file that bind() makes has the socket's own mode (less the umask), so it is never open to others. */
+/* The file that bind() makes has the socket's own mode, less the umask: it is never open to others. */
 static int bind_private(int fd, int directory, const char *guest)
 {
 	struct sockaddr_un address;
@@ -386,7 +386,7 @@ static int by_name(const void *a, const void *b)
 		      ((const struct runtime_guest *)b)->name);
 }
 
-/* Everyone who has a file, some of them twice: looking changes the directory, so it is read first. */
+/* Everyone who has a file, some twice: looking changes the directory, so it is read first. */
 static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
 {
 	size_t count = 0;

@@ -27,8 +27,8 @@ struct runtime_name {
 int runtime_claim(struct runtime_name *name, const char *guest);
 
 /*
- * Makes the socket of a name that is held: a listening one, non-blocking, which is the caller's. Nobody
- * but its user can ever connect. Returns it, or -errno having said what is wrong.
+ * Makes the socket of a name that is held: a listening one, non-blocking, which is the caller's.
+ * Nobody but its user can ever connect. Returns it, or -errno having said what is wrong.
  */
 int runtime_listen(struct runtime_name *name);
 
@@ -36,10 +36,10 @@ int runtime_listen(struct runtime_name *name);
 void runtime_release(struct runtime_name *name);
 
 /*
- * Connects to the guest called @guest. Returns a blocking socket, the caller's, or -errno. These say
- * nothing: -ENOENT, no such guest lives (what it left is cleared); -ECONNREFUSED, it lives but does not
- * listen, yet or any more; -ETIMEDOUT, it accepts nobody; -EINVAL, no guest can have that name.
- * Of any other it has said what is wrong.
+ * Connects to the guest called @guest. Returns a blocking socket, the caller's, or -errno. These
+ * say nothing: -ENOENT, no such guest lives (what it left is cleared); -ECONNREFUSED, it lives but
+ * does not listen, yet or any more; -ETIMEDOUT, it accepts nobody; -EINVAL, no guest can have that
+ * name. Of any other it has said what is wrong.
  */
 int runtime_connect(const char *guest);
 
@@ -49,8 +49,8 @@ struct runtime_guest {
 };
 
 /*
- * The live guests, sorted by name, to be freed; what dead ones left is cleared. No directory is no guest, and
- * none is made. Returns how many, or -errno having said what is wrong.
+ * The live guests, sorted by name, to be freed; what dead ones left is cleared. No directory is no
+ * guest, and none is made. Returns how many, or -errno having said what is wrong.
  */
 ssize_t runtime_list(struct runtime_guest **guests);
 

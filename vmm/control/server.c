@@ -151,7 +151,7 @@ static void close_client(struct client *client)
 	client->output = NULL;
 }
 
-/* After clients may have changed: closes what is to be closed, and has the loop wait for the right thing. */
+/* After clients may have changed: closes those that are gone, and has the loop wait for the others. */
 static void settle(struct control_server *server)
 {
 	for (int i = 0; i < CLIENTS_MAX && !server->serving; i++) {
@@ -190,8 +190,8 @@ static void take(struct client *client, const char *bytes, size_t len, size_t *u
 }
 
 /*
- * One message at most: then the others have their turn. What was not taken stays in the socket, so that
- * the loop comes back for it.
+ * One message at most: then the others have their turn. What was not taken stays in the socket, so
+ * that the loop comes back for it.
  */
 static void read_client(struct client *client)
 {

@@ -4,8 +4,9 @@
  * negotiation, commands with arguments and id, answers, events. What the commands do is its
  * owner's business (vmm/monitor.c); this knows connections and messages only.
  *
- * A client is not believed either: messages, nesting, clients and what waits to be sent are bounded;
- * one that goes beyond, or does not read its answers, is cut off, and nobody else notices.
+ * A client is not believed either: a message has at most 64 KiB and 32 levels, there are at most 16
+ * clients, and at most 1 MiB waits to be sent to each; who goes beyond is cut off, who does not
+ * read answers is not read either, and nobody else notices. One turn of the loop is one message.
  *
  * Thread: the one that runs the loop, for everything here. Nothing blocks.
  */
@@ -19,7 +20,7 @@
 
 /* Why a command failed. The class is QMP's: GenericError unless there is one that programs know. */
 struct control_error {
-	const char *class; /* NULL: "GenericError" */
+	const char *class; /* a literal; NULL: "GenericError" */
 	char text[256];	   /* one sentence for a person */
 };
 
@@ -39,20 +40,24 @@ struct control_command {
 struct control_server;
 
 /*
- * Serves clients of @listener, a listening socket that becomes the server's. @commands, ended by a
- * name of NULL, stay their owner's and are called with @ctx; qmp_capabilities and query-commands are
- * the server's own. Returns 0 or -errno, having said what is wrong, and having closed @listener.
+ * Serves clients of @listener, a listening socket that becomes the server's: root's processes and those
+ * of the user who calls this. @commands, ended by a name of NULL, stay their owner's and are called
+ * with @ctx; qmp_capabilities, query-version and query-commands are the server's own. Returns 0 or
+ * -errno, having said what is wrong, and having closed @listener.
  */
 int control_server_init(struct control_server **server, struct loop *loop, int listener,
 			const struct control_command *commands, void *ctx);
 
-/* Tells each client what it can still be told without waiting, and closes. NULL is allowed. */
+/*
+ * Tells each client what it can still be told without waiting, and closes: usually after the loop has
+ * ended, never from a command's run(). NULL is allowed.
+ */
 void control_server_release(struct control_server *server);
 
 /*
- * Sends an event to every client past negotiation. @data becomes the server's; NULL: none. Events named in
- * QEMU's documentation as rate-limited (BALLOON_CHANGE) go out once a second at most, the latest
- * one last.
+ * Sends an event to every client past negotiation, at once: one from a command's run() precedes the
+ * command's answer. @data becomes the server's; NULL: none. Events that QEMU's documentation calls
+ * rate-limited (BALLOON_CHANGE) go out once a second at most, the latest one last.
  */
 void control_server_event(struct control_server *server, const char *event, json_t *data);
 
