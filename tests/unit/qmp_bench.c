@@ -70,10 +70,13 @@ static json_t *run_big(void *ctx, const json_t *arguments, struct control_error 
 static json_t *run_emit(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct bench *bench = ctx;
-	(void)arguments;
+	const json_t *storm = json_object_get(arguments, "storm");
 	(void)error;
 	control_server_event(bench->server, "a", NULL);
 	control_server_event(bench->server, "b", json_pack("{s:i}", "n", 1));
+	for (int i = 0; i < json_integer_value(storm); i++)
+		control_server_event(bench->server, "c",
+				     json_pack("{s:o}", "text", run_big(ctx, arguments, error)));
 	return json_object();
 }
 

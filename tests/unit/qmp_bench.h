@@ -16,7 +16,7 @@
 
 /*
  * Its commands: echo (returns its arguments), fail, fail-class, fail-long, fail-silently, big (a string
- * of "size" bytes), emit (events "a", "b" before its answer), count (calls so far), quit (stops the loop).
+ * of "size" bytes), emit (events "a", "b", and "storm" times "c" of "size" bytes, before its answer), count (calls so far), quit (stops the loop).
  */
 struct bench {
 	struct runtime_name name;

@@ -157,6 +157,7 @@ struct liar {
 	const char *text;
 	size_t len;
 	bool ends;
+	bool slow; /* a byte at a time */
 	bool joined;
 	pthread_t thread;
 };
@@ -166,7 +167,10 @@ static void *lie(void *ctx)
 	struct liar *liar = ctx;
 	liar->fd = accept(liar->listener, NULL, NULL);
 	for (size_t sent = 0; liar->fd >= 0 && sent < liar->len;) {
-		ssize_t len = send(liar->fd, liar->text + sent, liar->len - sent, MSG_NOSIGNAL);
+		size_t part = liar->slow ? 1 : liar->len - sent;
+		ssize_t len = send(liar->fd, liar->text + sent, part, MSG_NOSIGNAL);
+		if (liar->slow)
+			usleep(20000);
 		if (len < 0)
 			break;
 		sent += len;
@@ -176,9 +180,8 @@ static void *lie(void *ctx)
 	return NULL;
 }
 
-static void liar_init(struct liar *liar, const char *text, size_t len, bool ends)
+static void liar_start(struct liar *liar)
 {
-	*liar = (struct liar){.text = text, .len = len, .ends = ends, .fd = -1};
 	ck_assert_int_eq(runtime_claim(&liar->name, "one"), 0);
 	liar->listener = runtime_listen(&liar->name);
 	ck_assert_int_ge(liar->listener, 0);
@@ -186,6 +189,12 @@ static void liar_init(struct liar *liar, const char *text, size_t len, bool ends
 	int flags = 0;
 	ck_assert_int_eq(fcntl(liar->listener, F_SETFL, flags), 0);
 	ck_assert_int_eq(pthread_create(&liar->thread, NULL, lie, liar), 0);
+}
+
+static void liar_init(struct liar *liar, const char *text, size_t len, bool ends)
+{
+	*liar = (struct liar){.text = text, .len = len, .ends = ends, .fd = -1};
+	liar_start(liar);
 }
 
 /* When it has said all. */
@@ -252,6 +261,17 @@ START_TEST(test_silence)
 	assert_said("stopped");
 	liar_release(&liar);
 
+	/* A second for each fifty bytes: it is never quiet, and never done. */
+	char text[1000];
+	memset(text, ' ', sizeof(text));
+	text[0] = '[';
+	liar = (struct liar){.text = text, .len = sizeof(text), .slow = true, .fd = -1};
+	liar_start(&liar);
+	begin = now();
+	ck_assert_int_eq(control_client_open(&client, "one", false), -ETIMEDOUT);
+	ck_assert(now() - begin > 4.9 && now() - begin < 8);
+	liar_release(&liar);
+
 	static const char events[] = WELCOME "{\"event\": \"x\"}{\"event\": \"y\", \"data\": 1}";
 	liar_init(&liar, events, strlen(events), false);
 	client = open_client();
@@ -311,7 +331,10 @@ START_TEST(test_floods)
 	json_t *arguments = json_pack("{s:s}", "text", text);
 	ck_assert_int_eq(control_client_run(client, "echo", arguments, &reply), -ETIMEDOUT);
 	ck_assert(now() - begin < 8);
+	/* Half a command was sent: nothing can follow it. */
+	begin = now();
 	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), -ETIMEDOUT);
+	ck_assert(now() - begin < 2);
 	control_client_close(client);
 	liar_release(&liar);
 	free(text);

@@ -6,10 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/qmp_bench.h"
@@ -190,24 +193,58 @@ START_TEST(test_cut_off_by_its_own_command)
 	bool ended;
 	bench_init(&bench);
 	int fd = bench_negotiated(&bench);
-	put(fd, "{\"execute\":\"emit\"}");
-	/* All but the last bytes of what it may leave unread. */
-	char *text = malloc(1 << 20);
-	memset(text, 'x', 1 << 20);
-	for (size_t size = 1 << 19; size > 0; size /= 2) {
-		json_t *data = json_pack("{s:s#}", "text", text, (int)size);
-		control_server_event(bench.server, "NEWS", data);
-		control_server_event(bench.server, "NEWS", json_pack("{s:s#}", "t", text, 8));
-	}
-	bench_rounds(&bench, 10);
-	for (int i = 0; i < 40; i++) {
+	put(fd, "{\"execute\":\"emit\",\"arguments\":{\"storm\":100,\"size\":50000}}" COUNT);
+	for (int i = 0; i < 100; i++) {
+		bench_rounds(&bench, 3);
 		get(fd, &ended);
-		bench_rounds(&bench, 2);
 	}
+	ck_assert(ended);
+	ck_assert_uint_eq(bench.count, 0);
 	close(fd);
-	free(text);
 	assert_well(&bench);
 	bench_release(&bench);
+}
+END_TEST
+
+/* One that reads slowly gets all in order, also what is added meanwhile; and at the end what it can. */
+START_TEST(test_reads_slowly)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench);
+	char text[4096];
+	size_t total = 0;
+	put(fd, "{\"execute\":\"big\",\"arguments\":{\"size\":700000}}");
+	bench_rounds(&bench, 5);
+	for (int i = 0; i < 40; i++) {
+		ssize_t len = recv(fd, text, sizeof(text), MSG_DONTWAIT);
+		ck_assert_int_gt(len, 0);
+		total += len;
+		bench_rounds(&bench, 3);
+		if (i % 8 == 7)
+			control_server_event(bench.server, "tick", NULL);
+	}
+	const char *got, *at;
+	int ticks = 0;
+	while (*(got = get(fd, NULL))) {
+		/* The answer is in one piece. */
+		size_t len = strspn(got, "x");
+		total += len;
+		for (at = got + len; (at = strstr(at, "\"tick\"}\r\n")); at++)
+			ticks++;
+		ck_assert(total >= 700000 || got[len] == '\0');
+		bench_rounds(&bench, 3);
+	}
+	ck_assert_int_eq(ticks, 5);
+
+	put(fd, "{\"execute\":\"big\",\"arguments\":{\"size\":700000}}");
+	bench_rounds(&bench, 5);
+	for (total = 0; *(got = get(fd, NULL));)
+		total += strlen(got);
+	ck_assert_uint_lt(total, 700000);
+	bench_release(&bench);
+	ck_assert_uint_gt(strlen(get(fd, NULL)), 0);
+	close(fd);
 }
 END_TEST
 
@@ -285,12 +322,39 @@ START_TEST(test_flood)
 }
 END_TEST
 
+static void on_alarm(void *ctx)
+{
+	loop_stop(ctx);
+}
+
+/* The processor time, in milliseconds, that the loop takes while nothing but an alarm is to come. */
+static double idle_cost(struct bench *bench, struct loop_source *alarm)
+{
+	struct itimerspec soon = {.it_value.tv_nsec = 300000000};
+	alarm->ready = on_alarm;
+	alarm->ctx = &bench->loop;
+	loop_remove(&bench->loop, &bench->ticker);
+	ck_assert_int_eq(loop_add(&bench->loop, alarm), 0);
+	timerfd_settime(alarm->fd, 0, &soon, NULL);
+	/* What loop_stop() left to be read would keep it awake. */
+	eventfd_t ignored;
+	eventfd_read(bench->loop.wake, &ignored);
+	atomic_store(&bench->loop.stop, false);
+	clock_t begin = clock();
+	loop_run(&bench->loop);
+	double cost = (clock() - begin) * 1e3 / CLOCKS_PER_SEC;
+	loop_remove(&bench->loop, alarm);
+	ck_assert_int_eq(loop_add(&bench->loop, &bench->ticker), 0);
+	return cost;
+}
+
 /* No file descriptors are left: the loop sleeps rather than spins, and takes clients again afterwards. */
 START_TEST(test_no_descriptors)
 {
 	struct bench bench;
 	struct rlimit old, none;
 	bench_init(&bench);
+	struct loop_source alarm = {.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK)};
 	int fd = bench_negotiated(&bench);
 	int waiting = bench_connect(&bench);
 	getrlimit(RLIMIT_NOFILE, &old);
@@ -301,7 +365,10 @@ START_TEST(test_no_descriptors)
 	int plugs[64], count = 0;
 	while (count < 64 && (plugs[count] = open("/dev/null", O_RDONLY)) >= 0)
 		count++;
-	bench_rounds(&bench, 1000);
+	bench_rounds(&bench, 10);
+	double cost = idle_cost(&bench, &alarm);
+	ck_assert_msg(cost < 50, "%f ms", cost);
+	bench_rounds(&bench, 10);
 	ck_assert_str_eq(get(waiting, NULL), "");
 	/* Once is said enough. */
 	ck_assert_ptr_nonnull(strstr(log_text(), "takes no more clients"));
@@ -318,6 +385,7 @@ START_TEST(test_no_descriptors)
 		strstr(ask(&bench, waiting, "{\"execute\":\"qmp_capabilities\"}"), "return"));
 	ck_assert_str_eq(log_text(), "");
 	close(fd);
+	close(alarm.fd);
 	close(waiting);
 	bench_release(&bench);
 }
@@ -414,6 +482,7 @@ Suite *server_hostile_suite(void)
 	tcase_add_test(tcase, test_reads_no_answers);
 	tcase_add_test(tcase, test_reads_no_events);
 	tcase_add_test(tcase, test_cut_off_by_its_own_command);
+	tcase_add_test(tcase, test_reads_slowly);
 	tcase_add_test(tcase, test_too_many);
 	tcase_add_test(tcase, test_flood);
 	tcase_add_test(tcase, test_no_descriptors);
