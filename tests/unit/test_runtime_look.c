@@ -199,7 +199,13 @@ START_TEST(test_list)
 	ck_assert_int_eq(runtime_connect("dead"), -ENOENT);
 	put_file("lonely.sock");
 	ck_assert_int_eq(runtime_connect("lonely"), -ENOENT);
+	/* Who asks for what never was changes nothing, not even for a moment. */
+	struct stat before, after;
+	ck_assert_int_eq(stat(directory, &before), 0);
 	ck_assert_int_eq(runtime_connect("typo"), -ENOENT);
+	ck_assert_str_eq(listed(), "one one.sock two ");
+	ck_assert_int_eq(stat(directory, &after), 0);
+	ck_assert_mem_eq(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim));
 	ck_assert_int_eq(files_left(), 3 + 1 + 1);
 	close(listener);
 	for (int i = 0; i < 3; i++)
