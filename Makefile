@@ -99,7 +99,7 @@ unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
 	@$(BUILD)/unit/run
 
 # What runs on several threads, once more under ThreadSanitizer.
-TSAN_SUITES := balloon loop serial console discard mmio_threads client
+TSAN_SUITES := balloon loop serial console discard mmio_threads client inflate reporting stats rebind
 $(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
 	@echo '  CC    $@'
 	@mkdir -p $(@D)
