@@ -115,16 +115,17 @@ static void test_registers(void)
 static void test_offer(void)
 {
 	struct device dev;
-	uint64_t expected = FEATURE_VERSION_1;
-	if (parameter_is("reporting", "1"))
-		expected |= FEATURE_REPORTING;
+	uint64_t expected = FEATURE_VERSION_1 | FEATURE_MUST_TELL_HOST | FEATURE_STATS;
+	bool reporting = parameter_is("reporting", "1");
+	if (reporting)
+		expected |= FEATURE_REPORTING | FEATURE_PAGE_POISON;
 	if (!device_find(&dev))
 		return;
 	CHECK(device_features(&dev) == expected, "features %lx, not %lx", device_features(&dev),
 	      expected);
 	for (unsigned int i = 0; i < 6; i++) {
-		bool exists = i < QUEUE_REPORTING ||
-			      (i == QUEUE_REPORTING && (expected & FEATURE_REPORTING));
+		/* Inflate, deflate, statistics, reporting, if all is negotiated. */
+		bool exists = i < 3 || (i == 3 && reporting);
 		device_write(&dev, REG_QUEUE_SELECT, i);
 		uint32_t size = device_read(&dev, REG_QUEUE_SIZE_MAX);
 		CHECK(exists ? size >= 32 : size == 0, "queue %u holds %u", i, size);

@@ -323,11 +323,11 @@ static void test_queue_outside(void)
 
 /* --- what harms only the guest --------------------------------------------------------------------- */
 
-/* The inflate queue is there; what comes is acknowledged, and nothing is done. */
+/* Pages put into the balloon, neighbours and one that is nowhere among them: these go, no others. */
 static void test_inflate(void)
 {
 	static struct queue inflate;
-	uint32_t pages[] = {block(0) / PAGE, block(1) / PAGE};
+	uint32_t pages[] = {block(1) / PAGE, 0xffffffff, block(0) / PAGE, block(0) / PAGE + 1};
 	const struct block list[] = {{(uint64_t)pages, sizeof(pages)}};
 	uint32_t id, len;
 
@@ -341,7 +341,10 @@ static void test_inflate(void)
 	if (!queue_take(&inflate, &id, &len))
 		return;
 	CHECK(len == 0, "used length %x", len);
-	CHECK(is_filled(block(0), BLOCKS * LARGE), "memory lost its content");
+	CHECK(is_zero(block(0), 2 * PAGE) && is_zero(block(1), PAGE), "the pages are not zero");
+	CHECK(is_filled(block(0) + 2 * PAGE, LARGE - 2 * PAGE) &&
+		      is_filled(block(1) + PAGE, (BLOCKS - 1) * LARGE - PAGE),
+	      "memory lost its content");
 }
 
 /* The rings report themselves: they are zeros now, and it is the driver's fault. */

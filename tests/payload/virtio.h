@@ -40,8 +40,11 @@
 #define INTERRUPT_USED	 0x1
 #define INTERRUPT_CONFIG 0x2
 
-#define FEATURE_REPORTING (1ULL << 5)
-#define FEATURE_VERSION_1 (1ULL << 32)
+#define FEATURE_MUST_TELL_HOST (1ULL << 0)
+#define FEATURE_STATS	       (1ULL << 1)
+#define FEATURE_PAGE_POISON    (1ULL << 4)
+#define FEATURE_REPORTING      (1ULL << 5)
+#define FEATURE_VERSION_1      (1ULL << 32)
 
 #define QUEUE_INFLATE	0
 #define QUEUE_DEFLATE	1
