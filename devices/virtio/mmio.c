@@ -349,11 +349,13 @@ void virtio_mmio_work(struct virtio_mmio *mmio)
 	struct virtio_device *dev = mmio->dev;
 	bool more = false;
 
-	device_lock(mmio);
-	for (unsigned int i = 0; i < dev->queues && running(mmio); i++)
-		if (dev->queue[i].ready)
+	for (unsigned int i = 0; i < dev->queues; i++) {
+		/* For each queue anew: whoever waits for the device waits for one, not for all. */
+		device_lock(mmio);
+		if (running(mmio) && dev->queue[i].ready)
 			more |= queue_work(mmio, i);
-	device_unlock(mmio);
+		device_unlock(mmio);
+	}
 	/* Not in a loop here: others that wait for the device, or for this worker, come first. */
 	if (more)
 		dev->host->defer(dev->host->ctx);

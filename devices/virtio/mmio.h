@@ -4,7 +4,7 @@
  *
  * vCPU threads come in through virtio_mmio_read() and virtio_mmio_write(), the device's worker
  * through virtio_mmio_work() when the doorbell rings. Two locks: one for the registers, held for
- * moments; one for the device and its queues, held by the worker while the device serves one, and
+ * moments; one for the device and its queues, held by the worker while one queue is served, and
  * by the transport for reset, queue start and stop, and DRIVER_OK. A reset therefore waits until
  * what is in flight is finished, which it must: after it the driver uses the memory again. It waits
  * for no more than that: the worker comes back to a device with more to do through host->defer(),

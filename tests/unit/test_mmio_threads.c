@@ -70,6 +70,28 @@ START_TEST(a_vcpu_does_not_starve)
 }
 END_TEST
 
+/* It waits for the queue that is served, not for those that come after. */
+START_TEST(a_vcpu_waits_for_one_queue)
+{
+	pthread_t working, stopping;
+
+	fake_driver_start(&driver, V1, 2, SIZE);
+	unsigned int worked = toy.worked;
+	toy.blocks = true;
+	done = false;
+	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	ck_assert_int_eq(pthread_create(&working, NULL, worker, NULL), 0);
+	sem_wait(&toy.within);
+	ck_assert_int_eq(pthread_create(&stopping, NULL, gives_up, NULL), 0);
+	await_waiter();
+	sem_post(&toy.go_on);
+	pthread_join(stopping, NULL);
+	__atomic_store_n(&done, true, __ATOMIC_RELEASE);
+	pthread_join(working, NULL);
+	ck_assert_uint_eq(toy.worked, worked + 1);
+}
+END_TEST
+
 static void *config_changer(void *unused)
 {
 	(void)unused;
@@ -150,6 +172,7 @@ Suite *mmio_threads_suite(void)
 	TCase *tcase = tcase_create("threads");
 	tcase_add_checked_fixture(tcase, toy_setup, toy_teardown);
 	tcase_add_test(tcase, a_vcpu_does_not_starve);
+	tcase_add_test(tcase, a_vcpu_waits_for_one_queue);
 	tcase_add_test(tcase, the_configuration_waits_for_no_chain);
 	tcase_add_test(tcase, resets_while_it_works);
 	tcase_set_timeout(tcase, 60);
