@@ -35,7 +35,7 @@ size_t pfn_ranges(const uint32_t *pfn, size_t n, struct gpa_range *range)
 	size_t ranges = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (i > 0 && pfn[i] == (uint64_t)pfn[i - 1] + 1)
+		if (i > 0 && pfn[i] == pfn[i - 1] + 1)
 			range[ranges - 1].len += PAGE;
 		else
 			range[ranges++] = (struct gpa_range){pfn[i] * PAGE, PAGE};

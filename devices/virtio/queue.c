@@ -173,9 +173,8 @@ ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 		if (n > len - copied)
 			n = len - copied;
 		if (n > 0) {
-			/* One that wraps must not go on at the bottom of RAM. */
-			if (buffer->len > UINT64_MAX - buffer->gpa ||
-			    ram_read(ram, buffer->gpa + cursor->offset, (uint8_t *)data + copied,
+			/* Up to the offset it was RAM, so this sum cannot wrap. */
+			if (ram_read(ram, buffer->gpa + cursor->offset, (uint8_t *)data + copied,
 				     n))
 				return -EFAULT;
 			copied += n;

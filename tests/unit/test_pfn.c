@@ -9,11 +9,13 @@
 #define PAGE 0x1000ULL
 #define ALL  0xffffffff
 
-/* RAM that is only asked where it lies: pages 16 to 31, and the two below 2^32. */
+/* RAM that is only asked where it lies: pages 16 to 31, 40 and a half, and the two below 2^32. */
 static uint8_t nothing;
 static const struct ram ram = {
-	.region = {{16 * PAGE, 16 * PAGE, &nothing}, {0xfffffffeULL * PAGE, 2 * PAGE, &nothing}},
-	.regions = 2,
+	.region = {{16 * PAGE, 16 * PAGE, &nothing},
+		   {40 * PAGE, PAGE + PAGE / 2, &nothing},
+		   {0xfffffffeULL * PAGE, 2 * PAGE, &nothing}},
+	.regions = 3,
 	.page_size = PAGE,
 };
 
@@ -35,6 +37,7 @@ static const struct {
 	{"the same again", 4, {20, 20, 20, 20}, 0, 1, {20}, 1, {{20, 1}}},
 	{"a run twice", 4, {21, 20, 20, 21}, 0, 2, {20, 21}, 1, {{20, 2}}},
 	{"below, above, zero", 4, {15, 16, 32, 0}, 3, 1, {16}, 1, {{16, 1}}},
+	{"half a page", 2, {40, 41}, 1, 1, {40}, 1, {{40, 1}}},
 	{"the same outside twice", 3, {99, 16, 99}, 1, 1, {16}, 1, {{16, 1}}},
 	{"all outside", 2, {99, 98}, 2, 0, {0}, 0, {{0}}},
 	{"the top", 3, {ALL, 16, ALL - 1}, 0, 3, {16, ALL - 1, ALL}, 2, {{16, 1}, {ALL - 1ULL, 2}}},
