@@ -73,6 +73,25 @@ static void *manager(void *unused)
 	return NULL;
 }
 
+/* A second vCPU of the guest, which reads and writes the configuration space whatever the first does. */
+static void *onlooker(void *unused)
+{
+	unsigned int seed = 7;
+	(void)unused;
+
+	while (!atomic_load(&done)) {
+		uint64_t offset = VIRTIO_MMIO_CONFIG + rand_r(&seed) % 20;
+		uint64_t data = rand_r(&seed);
+		if (rand_r(&seed) % 2)
+			virtio_mmio_read(&guest.mmio, offset, &data, 8);
+		else
+			virtio_mmio_write(&guest.mmio, offset, &data, 8);
+		fake_driver_get(&guest, VIRTIO_MMIO_CONFIG_GENERATION);
+		sched_yield();
+	}
+	return NULL;
+}
+
 /* What a driver has to say to a queue with that role. */
 static void speak(unsigned int queue, enum balloon_role role)
 {
@@ -152,16 +171,18 @@ static void *vcpu(void *unused)
 
 START_TEST(a_thousand_drivers)
 {
-	pthread_t working, managing, running;
+	pthread_t working, managing, looking, running;
 	void *wrong, *wrong_too;
 
 	ck_assert_int_eq(pthread_create(&working, NULL, worker, NULL), 0);
 	ck_assert_int_eq(pthread_create(&managing, NULL, manager, NULL), 0);
+	ck_assert_int_eq(pthread_create(&looking, NULL, onlooker, NULL), 0);
 	ck_assert_int_eq(pthread_create(&running, NULL, vcpu, NULL), 0);
 	pthread_join(running, &wrong);
 	atomic_store(&done, true);
 	pthread_join(managing, &wrong_too);
 	pthread_join(working, NULL);
+	pthread_join(looking, NULL);
 	ck_assert_msg(!wrong, "%s", (char *)wrong);
 	ck_assert_msg(!wrong_too, "%s", (char *)wrong_too);
 
