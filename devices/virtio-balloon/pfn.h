@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Arithmetic on the page numbers that a driver puts into the balloon and takes out of it: units of
- * 4 KiB whatever anybody's page size (virtio 1.2 §5.5.6.1), in any order, any value. Pure.
+ * 4 KiB whatever anybody's page size (virtio 1.2 §5.5.6), in any order, any value. Pure.
  */
 #ifndef EBB_VIRTIO_BALLOON_PFN_H
 #define EBB_VIRTIO_BALLOON_PFN_H

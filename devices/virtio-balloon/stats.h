@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest says of its memory, and how it says it (virtio 1.2 §5.5.6.4; the tags of Linux 6.12,
+ * What a guest says of its memory, and how it says it (virtio 1.2 §5.5.6.3; the tags of Linux 6.12,
  * include/uapi/linux/virtio_balloon.h: 16 of them, of which older guests send the first 10 or
  * fewer). Pure.
  */

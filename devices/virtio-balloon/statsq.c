@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The statistics queue, which works the other way round (virtio 1.2 §5.5.6.4): the driver gives a
+ * The statistics queue, which works the other way round (virtio 1.2 §5.5.6.3): the driver gives a
  * buffer with its statistics, the device keeps it until it wants fresh ones, and gives it back to
  * say so.
  */
@@ -47,7 +47,7 @@ int balloon_stats_work(struct balloon *balloon, struct virtq *q)
 	if (len < 0)
 		return -EPROTO;
 	/*
-	 * A second buffer while one is held: the driver must not (§5.5.6.4.1), but what it says is
+	 * A second buffer while one is held: the driver must not (§5.5.6.3.1), but what it says is
 	 * newer, and the ring stays whole when the older goes back.
 	 */
 	if (balloon->stats_held)

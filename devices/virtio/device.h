@@ -74,7 +74,7 @@ struct virtio_device {
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 
 	/*
-	 * ConfigGeneration (§2.5.3). A device that changes its configuration space adds one before
+	 * ConfigGeneration (§2.5). A device that changes its configuration space adds one before
 	 * it lets go of the lock that guards it: who sees the new contents sees the new number.
 	 */
 	atomic_uint config_generation;

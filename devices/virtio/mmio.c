@@ -318,7 +318,7 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *da
 
 /* --- the device's side ----------------------------------------------------------------------- */
 
-/* §4.2.2: before DRIVER_OK nobody is told; a driver looks at the configuration after that. */
+/* Before DRIVER_OK nobody listens: a driver looks at the configuration after that. */
 static void config_changed(void *transport)
 {
 	struct virtio_mmio *mmio = transport;
