@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What `ebb run` does not have: tests/unit/test_config.c has the rest. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/util/options.h"
+
+#define WORDS_MAX    6
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+enum { ALPHA, NMI, QUIET };
+
+static const struct option options[] = {
+	{ALPHA, 'a', "alpha", "VALUE", "the first\nof all", false},
+	{NMI, 'm', "nmi", "CPU", "one that may be left out", true},
+	{QUIET, 0, "quiet-and-with-a-long-name-to-tell", NULL, "far to the right", false},
+	OPTION_HELP_LINE,
+};
+
+static const struct option_table wordless = {"ebb try", NULL, "Tries.", options, 4};
+static const struct option_table wordy = {"ebb try", "[NAME]", "Tries.", options, 4};
+
+static char said[256];
+static char done[256];
+
+/* Notes what it is told: "0=x 1= -1=y". */
+static int note(void *ctx, int id, const char *value, struct option_error *error)
+{
+	(void)ctx;
+	size_t used = strlen(done);
+	snprintf(done + used, sizeof(done) - used, "%s%d=%s", used ? " " : "", id,
+		 value ? value : "(null)");
+	if (value && strcmp(value, "bad") == 0)
+		return options_fail(error, "it is %s", value);
+	return 0;
+}
+
+static enum option_outcome parse(const struct option_table *table, const char *const *words)
+{
+	char *argv[WORDS_MAX + 1];
+	struct option_error error = {said, sizeof(said)};
+	int argc = 0;
+	for (; words[argc]; argc++)
+		argv[argc] = (char *)words[argc];
+	said[0] = done[0] = '\0';
+	return options_parse(table, argc, argv, note, NULL, &error);
+}
+
+static const struct {
+	const struct option_table *table;
+	const char *words[WORDS_MAX + 1];
+	enum option_outcome outcome;
+	const char *done;
+	const char *says;
+} cases[] = {
+	{&wordless, {NULL}, OPTIONS_DONE, "", ""},
+	{&wordless, {"-a", "x", "--alpha=y", "-az"}, OPTIONS_DONE, "0=x 0=y 0=z", ""},
+	{&wordless, {"-a", "--quiet"}, OPTIONS_DONE, "0=--quiet", ""},
+	{&wordless, {"--nmi"}, OPTIONS_DONE, "1=(null)", ""},
+	{&wordless, {"--nmi=3"}, OPTIONS_DONE, "1=3", ""},
+	{&wordless, {"--nmi="}, OPTIONS_DONE, "1=", ""},
+	{&wordless, {"-m3"}, OPTIONS_DONE, "1=3", ""},
+	{&wordless, {"-m", "3", "-a", "x"}, OPTIONS_DONE, "1=3 0=x", ""},
+	{&wordless, {"-m", "-a", "x"}, OPTIONS_DONE, "1=(null) 0=x", ""},
+	{&wordy, {"-m", "3"}, OPTIONS_DONE, "1=(null) -1=3", ""},
+	{&wordy, {"a", "--", "-m"}, OPTIONS_DONE, "-1=a -1=-m", ""},
+	{&wordy, {"-"}, OPTIONS_DONE, "-1=-", ""},
+	{&wordless, {"-a", "x", "-h", "-z"}, OPTIONS_HELP, "0=x", ""},
+	{&wordless,
+	 {"-m", "x"},
+	 OPTIONS_ERROR,
+	 "1=(null)",
+	 "\"x\" is no option; ebb try takes nothing else"},
+	{&wordless, {"--", "-m"}, OPTIONS_ERROR, "", "\"-m\" is no option"},
+	{&wordless, {"-"}, OPTIONS_ERROR, "", "\"-\" is no option"},
+	{&wordless, {""}, OPTIONS_ERROR, "", "\"\" is no option"},
+	{&wordless, {"-a"}, OPTIONS_ERROR, "", "-a needs a value; write -a VALUE"},
+	{&wordless,
+	 {"--alhpa"},
+	 OPTIONS_ERROR,
+	 "",
+	 "unknown option --alhpa; did you mean --alpha?"},
+	{&wordless, {"-z"}, OPTIONS_ERROR, "", "unknown option -z; \"ebb try --help\" lists"},
+	{&wordless, {"-a", "bad", "-z"}, OPTIONS_ERROR, "0=bad", "it is bad"},
+	{&wordless, {"x\033[2J\n"}, OPTIONS_ERROR, "", "\"x?[2J?\" is no option"},
+};
+
+START_TEST(test_words)
+{
+	ck_assert_int_eq(parse(cases[_i].table, cases[_i].words), cases[_i].outcome);
+	ck_assert_str_eq(done, cases[_i].done);
+	ck_assert_msg(strncmp(said, cases[_i].says, strlen(cases[_i].says)) == 0,
+		      "\"%s\" is not \"%s\"", said, cases[_i].says);
+	ck_assert_int_eq(*said == '\0', *cases[_i].says == '\0');
+}
+END_TEST
+
+START_TEST(test_usage)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	options_usage(&wordy, out);
+	options_usage(&wordless, out);
+	fclose(out);
+	ck_assert_ptr_nonnull(strstr(text, "Usage: ebb try [OPTION]... [NAME]\nTries.\n\n"));
+	ck_assert_ptr_nonnull(strstr(text, "Usage: ebb try [OPTION]...\n"));
+	ck_assert_ptr_nonnull(strstr(text, "  -a, --alpha VALUE           the first\n"
+					   "                              of all\n"));
+	ck_assert_ptr_nonnull(strstr(text, "  -m, --nmi[=CPU] "));
+	/* Too long for the column: what it does comes on the next line. */
+	ck_assert_ptr_nonnull(strstr(text, "--quiet-and-with-a-long-name-to-tell\n"
+					   "                              far to the right\n"));
+	free(text);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	int err;
+	unsigned int milliseconds;
+} times[] = {
+	{"0", 0, 0},
+	{"2", 0, 2000},
+	{"0.5", 0, 500},
+	{"1.0015", 0, 1001},
+	{"86400", 0, 86400000},
+	{"86401", -EINVAL, 0},
+	{"", -EINVAL, 0},
+	{"-1", -EINVAL, 0},
+	{".5", -EINVAL, 0},
+	{"1s", -EINVAL, 0},
+	{"1.x", -EINVAL, 0},
+	{"1e3", -EINVAL, 0},
+	{"99999999999999999999", -EINVAL, 0},
+};
+
+START_TEST(test_seconds)
+{
+	unsigned int milliseconds = 0;
+	struct option_error error = {said, sizeof(said)};
+	int err = options_seconds("--wait", times[_i].text, &milliseconds, &error);
+	ck_assert_int_eq(err, times[_i].err);
+	if (err)
+		ck_assert_ptr_nonnull(strstr(said, "--wait"));
+	else
+		ck_assert_uint_eq(milliseconds, times[_i].milliseconds);
+}
+END_TEST
+
+Suite *options_suite(void);
+Suite *options_suite(void)
+{
+	Suite *suite = suite_create("options");
+	TCase *tcase = tcase_create("options");
+	tcase_add_loop_test(tcase, test_words, 0, COUNT(cases));
+	tcase_add_test(tcase, test_usage);
+	tcase_add_loop_test(tcase, test_seconds, 0, COUNT(times));
+	suite_add_tcase(suite, tcase);
+	return suite;
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/util/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB		(UINT64_C(1) << 20)
+#define NAME_MAX_LENGTH 32 /* of an option */
+#define HELP_COLUMN	30
+#define SECONDS_MAX	86400
+
+int options_fail(struct option_error *error, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(error->text, error->size, format, args);
+	va_end(args);
+
+	/* One line, whatever was in the words that it repeats. */
+	for (size_t i = 0; i < error->size && error->text[i]; i++)
+		if (iscntrl((unsigned char)error->text[i]))
+			error->text[i] = '?';
+	return -EINVAL;
+}
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+int options_number(const char *text, uint64_t *number, const char **rest)
+{
+	char *end;
+	/* strtoull() itself would take a sign and spaces. */
+	if (!isdigit((unsigned char)*text))
+		return -EINVAL;
+	errno = 0;
+	*number = strtoull(text, &end, 10);
+	int err = errno ? -ERANGE : 0;
+	if (rest)
+		*rest = end;
+	else if (*end)
+		return -EINVAL;
+	return err;
+}
+
+static int parse_size(const char *text, uint64_t *bytes)
+{
+	static const struct {
+		char suffix;
+		unsigned int shift;
+	} units[] = {{'\0', 20}, {'B', 0}, {'K', 10}, {'M', 20}, {'G', 30}, {'T', 40}, {'P', 50}};
+
+	uint64_t number;
+	const char *rest;
+	int err = options_number(text, &number, &rest);
+	if (err == -EINVAL || (rest[0] && rest[1]))
+		return -EINVAL;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		if (toupper((unsigned char)*rest) != units[i].suffix)
+			continue;
+		if (err || number > UINT64_MAX >> units[i].shift)
+			return -ERANGE;
+		*bytes = number << units[i].shift;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int options_size(const char *what, const char *text, uint64_t *bytes, struct option_error *error)
+{
+	int err = parse_size(text, bytes);
+	if (err == -ERANGE)
+		return options_fail(error,
+				    "%s \"%s\" is more than can be counted; "
+				    "write a size such as 512M or 2G",
+				    what, text);
+	if (err)
+		return options_fail(error,
+				    "%s \"%s\" is not a size; write a number and one of "
+				    "B K M G T P, such as 512M or 2G",
+				    what, text);
+	if (*bytes % MIB)
+		return options_fail(error, "%s \"%s\" is not a whole number of MiB; write %lluM",
+				    what, text, (unsigned long long)(*bytes / MIB + 1));
+	return 0;
+}
+
+int options_seconds(const char *what, const char *text, unsigned int *milliseconds,
+		    struct option_error *error)
+{
+	uint64_t seconds = 0;
+	uint64_t fraction = 0;
+	const char *rest = "";
+	int err = options_number(text, &seconds, &rest);
+	if (!err && *rest == '.') {
+		unsigned int weight = 100;
+		for (rest++; isdigit((unsigned char)*rest); rest++, weight /= 10)
+			fraction += weight * (uint64_t)(*rest - '0');
+	}
+	if (err || *rest || seconds > SECONDS_MAX)
+		return options_fail(error,
+				    "%s \"%s\" is not a time; write seconds, %d or fewer, such as "
+				    "2 or 0.5",
+				    what, text, SECONDS_MAX);
+	*milliseconds = (unsigned int)(seconds * 1000 + fraction);
+	return 0;
+}
+
+/* --- what was probably meant ----------------------------------------------------------------- */
+
+/* Insertions, deletions and changes of one character that make one word of the other. */
+static unsigned int edit_distance(const char *a, size_t a_len, const char *b)
+{
+	size_t b_len = strlen(b);
+	unsigned int row[NAME_MAX_LENGTH + 1]; /* row[j]: a's first i to b's first j characters */
+	if (b_len > NAME_MAX_LENGTH)
+		return NAME_MAX_LENGTH;
+	for (size_t j = 0; j <= b_len; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= a_len; i++) {
+		unsigned int diagonal = row[0];
+		row[0] = i;
+		for (size_t j = 1; j <= b_len; j++) {
+			unsigned int best = diagonal + (a[i - 1] != b[j - 1]);
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			diagonal = row[j];
+			row[j] = best;
+		}
+	}
+	return row[b_len];
+}
+
+int options_nearest(const char *word, size_t len, const char *(*name)(const void *ctx, size_t i),
+		    const void *ctx, size_t names)
+{
+	int nearest = -1;
+	unsigned int nearest_distance = len / 3 < 2 ? 2 : len / 3;
+	if (len < 3 || len > NAME_MAX_LENGTH)
+		return -1;
+	for (size_t i = 0; i < names; i++) {
+		const char *candidate = name(ctx, i);
+		size_t common = strlen(candidate);
+		common = common < len ? common : len;
+		unsigned int distance = edit_distance(word, len, candidate);
+		/* --memory and --free-page-report are far in characters, but clear. */
+		if (strncmp(word, candidate, common) == 0)
+			distance = 1;
+		if (distance <= nearest_distance && (nearest < 0 || distance < nearest_distance)) {
+			nearest = (int)i;
+			nearest_distance = distance;
+		}
+	}
+	return nearest;
+}
+
+static const char *option_name(const void *ctx, size_t i)
+{
+	const struct option_table *table = ctx;
+	return table->option[i].name;
+}
+
+/* --- words ----------------------------------------------------------------------------------- */
+
+struct parse {
+	const struct option_table *table;
+	option_apply *apply;
+	void *ctx;
+	struct option_error *error;
+};
+
+static int fail_unknown(struct parse *parse, const char *word, const char *name, size_t len)
+{
+	const struct option_table *table = parse->table;
+	int nearest = options_nearest(name, len, option_name, table, table->options);
+	int word_len = (int)(name + len - word);
+	if (nearest >= 0)
+		return options_fail(parse->error, "unknown option %.*s; did you mean --%s?",
+				    word_len, word, table->option[nearest].name);
+	return options_fail(parse->error, "unknown option %.*s; \"%s --help\" lists the options",
+			    word_len, word, table->command);
+}
+
+static const struct option *find_long(const struct option_table *table, const char *name,
+				      size_t len)
+{
+	for (size_t i = 0; i < table->options; i++)
+		if (strlen(table->option[i].name) == len &&
+		    memcmp(table->option[i].name, name, len) == 0)
+			return &table->option[i];
+	return NULL;
+}
+
+static const struct option *find_letter(const struct option_table *table, char letter)
+{
+	for (size_t i = 0; i < table->options; i++)
+		if (letter && table->option[i].letter == letter)
+			return &table->option[i];
+	return NULL;
+}
+
+/*
+ * Which option @word (one that begins with '-') is, and the value in the same word: NULL for none.
+ * Returns 0 or -EINVAL having said what is wrong.
+ */
+static int parse_option(struct parse *parse, const char *word, const struct option **option,
+			const char **value)
+{
+	bool is_long = word[1] == '-';
+	const char *name = word + (is_long ? 2 : 1);
+	size_t len = strcspn(name, "=");
+
+	*value = NULL;
+	if (is_long) {
+		*option = find_long(parse->table, name, len);
+		if (name[len] == '=')
+			*value = name + len + 1;
+	} else {
+		/* -kernel would be -k with the file "ernel", which nobody means. */
+		*option = find_long(parse->table, name, len) ? NULL
+							     : find_letter(parse->table, *name);
+		if (name[1])
+			*value = name + 1;
+	}
+	if (!*option)
+		return fail_unknown(parse, word, name, len);
+	if (!*value || (*option)->value)
+		return 0;
+	return options_fail(parse->error, "%s: --%s takes no value; leave it away", word,
+			    (*option)->name);
+}
+
+/* A value in the word after the option's: how many words it took (0 or 1), or -EINVAL. */
+static int next_value(struct parse *parse, const struct option *option, int left, char **argv,
+		      const char **value)
+{
+	if (!option->value || *value)
+		return 0;
+	if (option->value_optional) {
+		if (parse->table->words || left < 2 || !isdigit((unsigned char)argv[1][0]))
+			return 0;
+	} else if (left < 2) {
+		return options_fail(parse->error, "%s needs a value; write %s %s", argv[0], argv[0],
+				    option->value);
+	}
+	*value = argv[1];
+	return 1;
+}
+
+static int apply_word(struct parse *parse, const char *word)
+{
+	if (parse->table->words)
+		return parse->apply(parse->ctx, OPTION_WORD, word, parse->error);
+	return options_fail(parse->error,
+			    "\"%s\" is no option; %s takes nothing else, see \"%s --help\"", word,
+			    parse->table->command, parse->table->command);
+}
+
+enum option_outcome options_parse(const struct option_table *table, int argc, char **argv,
+				  option_apply *apply, void *ctx, struct option_error *error)
+{
+	struct parse parse = {table, apply, ctx, error};
+	bool options_ended = false;
+	for (int i = 0; i < argc; i++) {
+		const struct option *option = NULL;
+		const char *value = NULL;
+		if (options_ended || argv[i][0] != '-' || !argv[i][1]) {
+			if (apply_word(&parse, argv[i]))
+				return OPTIONS_ERROR;
+			continue;
+		}
+		if (strcmp(argv[i], "--") == 0) {
+			options_ended = true;
+			continue;
+		}
+		if (parse_option(&parse, argv[i], &option, &value))
+			return OPTIONS_ERROR;
+		if (option->id == OPTION_HELP)
+			return OPTIONS_HELP;
+		int took = next_value(&parse, option, argc - i, argv + i, &value);
+		if (took < 0 || apply(ctx, option->id, value, error))
+			return OPTIONS_ERROR;
+		i += took;
+	}
+	return OPTIONS_DONE;
+}
+
+/* --- usage ----------------------------------------------------------------------------------- */
+
+static void print_option(const struct option *option, FILE *out)
+{
+	char words[64];
+	const char *value = option->value ? option->value : "";
+	snprintf(words, sizeof(words), "%c%c%s --%s%s%s%s", option->letter ? '-' : ' ',
+		 option->letter ? option->letter : ' ', option->letter ? "," : " ", option->name,
+		 !option->value		  ? ""
+		 : option->value_optional ? "[="
+					  : " ",
+		 value, option->value_optional ? "]" : "");
+	int used = fprintf(out, "  %s", words);
+	if (used >= HELP_COLUMN) {
+		fputc('\n', out);
+		used = 0;
+	}
+	for (const char *line = option->help; line; line = strchr(line, '\n'), used = 0) {
+		line += *line == '\n';
+		fprintf(out, "%*s%.*s\n", HELP_COLUMN - used, "", (int)strcspn(line, "\n"), line);
+	}
+}
+
+void options_usage(const struct option_table *table, FILE *out)
+{
+	bool values = false;
+	fprintf(out, "Usage: %s [OPTION]...%s%s\n%s\n\n", table->command, table->words ? " " : "",
+		table->words ? table->words : "", table->about);
+	for (size_t i = 0; i < table->options; i++) {
+		print_option(&table->option[i], out);
+		values = values || table->option[i].value;
+	}
+	if (values)
+		fprintf(out, "\nA value follows its option or \"=\". "
+			     "An option given twice counts as given last.\n");
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The words of a command line by a table of options, from which the usage text is made too. Not
+ * getopt_long(): it prints its own messages and takes any unambiguous beginning of an option.
+ *
+ * Pure: nothing is opened or printed (but for options_usage()). Thread: any.
+ */
+#ifndef EBB_UTIL_OPTIONS_H
+#define EBB_UTIL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* The ids that a table need not number: its own are 0 and up. */
+#define OPTION_WORD (-1) /* a word that is no option, where the table has some */
+#define OPTION_HELP (-2) /* seen to by options_parse() */
+
+struct option {
+	int id;
+	char letter; /* or 0 */
+	const char *name;
+	const char *value;   /* what the value is called, or NULL for an option without one */
+	const char *help;    /* lines, parted by \n */
+	bool value_optional; /* --name=VALUE, or --name alone */
+};
+
+#define OPTION_HELP_LINE                                                                           \
+	{                                                                                          \
+		OPTION_HELP, 'h', "help", NULL, "this text", false                                 \
+	}
+
+struct option_table {
+	const char *command; /* "ebb run" */
+	const char *words;   /* what may come beside options: "[KERNEL]"; NULL: nothing may */
+	const char *about;   /* what the command does: lines, parted by \n */
+	const struct option *option;
+	size_t options;
+};
+
+/* Where it is said what is wrong: one line, in the caller's memory. */
+struct option_error {
+	char *text;
+	size_t size;
+};
+
+enum option_outcome {
+	OPTIONS_DONE,
+	OPTIONS_HELP,  /* -h or --help was given */
+	OPTIONS_ERROR, /* the error says what is wrong and what to do */
+};
+
+/*
+ * What an option does. @value is NULL for one without; it points into argv. Returns 0, or
+ * not 0 having said what is wrong with options_fail().
+ */
+typedef int option_apply(void *ctx, int id, const char *value, struct option_error *error);
+
+/*
+ * Goes through @argc words. A value follows its option or "="; one that may be left out follows
+ * "=", or is the next word where that begins with a digit and the table has no words of its own.
+ */
+enum option_outcome options_parse(const struct option_table *table, int argc, char **argv,
+				  option_apply *apply, void *ctx, struct option_error *error);
+
+/* Says what is wrong, with a '?' for each control character; always -EINVAL. */
+__attribute__((format(printf, 2, 3))) int options_fail(struct option_error *error,
+						       const char *format, ...);
+
+void options_usage(const struct option_table *table, FILE *out);
+
+/*
+ * The index of the name that was probably meant by the @len characters at @word, or -1: @name
+ * gives the i-th of @names.
+ */
+int options_nearest(const char *word, size_t len, const char *(*name)(const void *ctx, size_t i),
+		    const void *ctx, size_t names);
+
+/* --- values ---------------------------------------------------------------------------------- */
+
+/* Digits only, up to the end or to what *@rest (unless NULL) points at. 0, -EINVAL or -ERANGE. */
+int options_number(const char *text, uint64_t *number, const char **rest);
+
+/*
+ * A size in bytes by kvmtool's suffixes B K M G T P, either case; none is MiB. Returns 0, or
+ * -EINVAL having said that @what (such as "memory") is no size or not a whole number of MiB.
+ */
+int options_size(const char *what, const char *text, uint64_t *bytes, struct option_error *error);
+
+/* Seconds, whole or with a fraction, up to a day, as milliseconds. 0 or -EINVAL, having said so. */
+int options_seconds(const char *what, const char *text, unsigned int *milliseconds,
+		    struct option_error *error);
+
+#endif
