@@ -10,7 +10,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "vmm/mem/ram.h"
+#include "vmm/util/cpulist.h"
+
 #define VM_NAME_MAX 64 /* bytes, without the terminator: a socket's path has to hold it */
+/* Bytes that a guest needs at least, and that a balloon leaves it. */
+#define VM_MEMORY_MIN (UINT64_C(16) << 20)
+/* Bytes: the device counts pages of 4 KiB in 32 bits. */
+#define VM_BALLOON_MAX	  ((uint64_t)UINT32_MAX << 12)
+#define VM_NUMA_NODES_MAX 1024
 
 struct vm_config {
 	const char *kernel; /* these point into argv */
@@ -20,8 +28,17 @@ struct vm_config {
 	uint64_t memory;    /* bytes, a multiple of 1 MiB */
 	unsigned int cpus;
 	bool balloon;
+	uint64_t balloon_size;	  /* bytes in it from the start, a multiple of 1 MiB */
+	bool deflate_on_oom;	  /* implies balloon */
 	bool free_page_reporting; /* implies balloon */
-	bool debug;		  /* say what is being done, on standard error */
+	enum ram_backing backing;
+	const char *hugetlbfs; /* where RAM_HUGETLBFS is mounted, or NULL: wherever */
+	bool mem_prealloc;     /* have all memory from the start */
+	bool mem_lock;	       /* and keep it from being swapped out */
+	enum discard_kind discard;
+	struct cpulist vcpu_affinity; /* all vCPUs run on these of the host's CPUs; empty: on any */
+	int numa_node;		      /* that memory comes from, or -1 */
+	bool debug;		      /* say what is being done, on standard error */
 };
 
 enum config_outcome {
@@ -32,9 +49,10 @@ enum config_outcome {
 
 /*
  * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -m -c --name
- * --balloon --console --debug; see config.c for the table, from which the usage text is made too.
- * An option given twice counts as given last, as there. What is not given is 1 CPU and, as there,
- * 64 MiB of memory for each CPU and for three more. @error is set with CONFIG_ERROR only.
+ * --balloon --console --vcpu-affinity --debug; see config.c for the table, from which the usage
+ * text is made too. An option given twice counts as given last, as there. What is not given is 1
+ * CPU and, as there, 64 MiB of memory for each CPU and for three more. A balloon leaves the guest
+ * VM_MEMORY_MIN. @error is set with CONFIG_ERROR only.
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,
 				 unsigned int error_size);

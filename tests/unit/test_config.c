@@ -63,6 +63,56 @@ static const struct {
 	{{"K", "--mem", "1G", "--mem", "2G"}, {.kernel = "K", .cpus = 1, .memory = 2048 * MIB}},
 };
 
+/* What guests are seldom given, each with a kernel and 256 MiB. */
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	struct vm_config want;
+} memory[] = {
+	{{"K", "--balloon=64M"}, {.balloon = true, .balloon_size = 64 * MIB}},
+	{{"K", "--balloon=64"}, {.balloon = true, .balloon_size = 64 * MIB}},
+	{{"K", "--balloon=0"}, {.balloon = true}},
+	{{"--balloon", "K"}, {.balloon = true}},
+	{{"K", "--balloon=64M", "--balloon"}, {.balloon = true}},
+	{{"K", "--balloon=240M"}, {.balloon = true, .balloon_size = 240 * MIB}},
+	{{"K", "--balloon=1008M", "-m1G"}, {.balloon = true, .balloon_size = 1008 * MIB}},
+	{{"K", "--deflate-on-oom"}, {.balloon = true, .deflate_on_oom = true}},
+	{{"K", "--mem-backing", "anon"}, {.backing = RAM_ANON}},
+	{{"K", "--mem-backing=memfd"}, {.backing = RAM_MEMFD}},
+	{{"K", "--mem-backing=hugetlbfs"}, {.backing = RAM_HUGETLBFS}},
+	{{"K", "--mem-backing", "hugetlbfs:/a:b"}, {.backing = RAM_HUGETLBFS, .hugetlbfs = "/a:b"}},
+	{{"K", "--mem-backing=hugetlbfs:/a", "--mem-backing=memfd"}, {.backing = RAM_MEMFD}},
+	{{"K", "--mem-prealloc"}, {.mem_prealloc = true}},
+	{{"K", "--mem-lock", "--discard=dontneed"}, {.mem_lock = true}},
+	{{"K", "--discard", "free"}, {.discard = DISCARD_FREE}},
+	{{"K", "--discard", "free", "--discard=dontneed", "--mem-lock"}, {.mem_lock = true}},
+	{{"K", "--discard", "dontneed", "--mem-backing=memfd"}, {.backing = RAM_MEMFD}},
+	{{"K", "--numa-node", "0"}, {.numa_node = 0 + 1}},
+	{{"K", "--numa-node=1023"}, {.numa_node = 1023 + 1}},
+	{{"K", "--vcpu-affinity", "1-3,5"}, {.vcpu_affinity = {{0x2e}, 4}}},
+	{{"K", "--vcpu-affinity=64", "--vcpu-affinity=0"}, {.vcpu_affinity = {{1}, 1}}},
+};
+
+START_TEST(test_memory)
+{
+	struct vm_config config;
+	const struct vm_config *want = &memory[_i].want;
+	ck_assert_msg(parse(&config, memory[_i].words) == CONFIG_RUN, "%s", error);
+	ck_assert_str_eq(config.kernel, "K");
+	ck_assert_int_eq(config.balloon, want->balloon);
+	ck_assert_uint_eq(config.balloon_size, want->balloon_size);
+	ck_assert_int_eq(config.deflate_on_oom, want->deflate_on_oom);
+	ck_assert_int_eq(config.free_page_reporting, false);
+	ck_assert_int_eq(config.backing, want->backing);
+	ck_assert_pstr_eq(config.hugetlbfs, want->hugetlbfs);
+	ck_assert_int_eq(config.mem_prealloc, want->mem_prealloc);
+	ck_assert_int_eq(config.mem_lock, want->mem_lock);
+	ck_assert_int_eq(config.discard, want->discard);
+	ck_assert_int_eq(config.numa_node, want->numa_node - 1); /* none when left out above */
+	ck_assert_mem_eq(&config.vcpu_affinity, &want->vcpu_affinity, sizeof(struct cpulist));
+	ck_assert_int_eq(config.debug, false);
+}
+END_TEST
+
 static void same(const char *got, const char *want)
 {
 	ck_assert_pstr_eq(got, want);
@@ -148,7 +198,30 @@ static const struct {
 	{{"K", "-m"}, {"-m needs a value", "-m SIZE"}},
 	{{"K", "--name"}, {"--name needs a value", "--name NAME"}},
 	{{"K", "--debug=1"}, {"--debug takes no value"}},
-	{{"K", "--balloon=512M"}, {"--balloon=512M", "cannot be given a size yet"}},
+	{{"K", "--balloon=512X"}, {"the balloon \"512X\"", "not a size"}},
+	{{"K", "--balloon="}, {"the balloon \"\"", "not a size"}},
+	{{"K", "--balloon=1K"}, {"the balloon \"1K\"", "whole number of MiB", "1M"}},
+	{{"K", "--balloon=241M"}, {"241M is too large", "with 256M", "240M or less"}},
+	{{"K", "--balloon=1M", "-m", "16M"}, {"1M is too large", "with 16M", "0M or less"}},
+	{{"K", "--balloon=16T", "-m", "32T"}, {"16777216M is too large", "16777215M or less"}},
+	{{"K", "--balloon", "64M"}, {"two kernels"}},
+	{{"K", "--deflate-on-oom=1"}, {"takes no value"}},
+	{{"K", "--mem-backing", "shm"}, {"kind of memory \"shm\"", "anon, memfd, hugetlbfs"}},
+	{{"K", "--mem-backing", "hugetlb"}, {"kind of memory \"hugetlb\""}},
+	{{"K", "--mem-backing", "memfd:/x"}, {"memfd has no path", "write memfd"}},
+	{{"K", "--mem-backing", "hugetlbfs:"}, {"\"hugetlbfs:\"", "no path", "hugetlbfs:PATH"}},
+	{{"K", "--mem-backing", ""}, {"kind of memory \"\""}},
+	{{"K", "--discard", "never"}, {"\"never\"", "dontneed and free"}},
+	{{"K", "--discard=free", "--mem-backing=memfd"}, {"--discard free", "anon only", "leave"}},
+	{{"K", "--mem-backing=hugetlbfs", "--discard=free"}, {"--discard free", "anon only"}},
+	{{"K", "--discard=free", "--mem-lock"}, {"--discard free", "locked", "--mem-lock"}},
+	{{"K", "--numa-node", "-1"}, {"\"-1\"", "NUMA node", "0 to 1023"}},
+	{{"K", "--numa-node=1024"}, {"\"1024\"", "NUMA node"}},
+	{{"K", "--numa-node=0x"}, {"\"0x\"", "NUMA node"}},
+	{{"K", "--vcpu-affinity", "3-1"}, {"\"3-1\"", "list of CPUs", "1-3,5"}},
+	{{"K", "--vcpu-affinity="}, {"\"\"", "list of CPUs"}},
+	{{"K", "--vcpu-affinity", "1\n"}, {"\"1?\"", "list of CPUs"}},
+	{{"K", "--vcpu-affinity", "4096"}, {"\"4096\"", "4095 or less"}},
 	{{"K", "-hx"}, {"--help takes no value"}},
 	{{"K", "--console", "virtio"}, {"unknown console \"virtio\"", "serial"}},
 
@@ -207,7 +280,7 @@ START_TEST(test_usage)
 {
 	static const char *const says[] = {
 		"Usage: ebb run", "-k, --kernel FILE", "-i, --initrd FILE", "-p, --params STRING",
-		"-m, --mem SIZE", "-c, --cpus N",      "    --name NAME",   "--balloon ",
+		"-m, --mem SIZE", "-c, --cpus N",      "    --name NAME",   "--balloon[=SIZE] ",
 		"--console KIND", "--debug",	       "-h, --help",	    "--free-page-reporting",
 	};
 	char *text = NULL;
@@ -229,6 +302,7 @@ Suite *config_suite(void)
 	Suite *suite = suite_create("config");
 	TCase *tcase = tcase_create("config");
 	tcase_add_loop_test(tcase, test_good, 0, COUNT(good));
+	tcase_add_loop_test(tcase, test_memory, 0, COUNT(memory));
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	tcase_add_test(tcase, test_longest_name);
 	tcase_add_test(tcase, test_long_words);
