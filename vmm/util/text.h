@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What came from elsewhere (a guest's ebb, a file's name), made fit to be shown on a terminal; and
+ * sizes for people.
+ *
+ * Pure. Thread: any.
+ */
+#ifndef EBB_UTIL_TEXT_H
+#define EBB_UTIL_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TEXT_MAX 512 /* bytes with the terminator: longer than what is worth a line */
+
+/*
+ * Copies @text, with \xNN in the place of each byte that would steer a terminal (C0 and C1 controls, DEL, marks
+ * that change the direction of writing) or that is no UTF-8. With @lines, newlines and tabs are
+ * kept. What does not fit is cut off, never within a character. Returns @out.
+ */
+char *text_escape(char *out, size_t size, const char *text, bool lines);
+
+/* "558.1 MiB". @out has TEXT_SIZE_MAX bytes; returned. */
+#define TEXT_SIZE_MAX 32
+char *text_size(char *out, uint64_t bytes);
+
+/* Columns on a terminal, near enough: characters. */
+size_t text_width(const char *text);
+
+#endif
