@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The table of subcommands, and nothing else. */
+/* The table of subcommands, and what they share: help, and how their words are gone through. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,33 +7,110 @@
 #include "vmm/console.h"
 #include "vmm/util/log.h"
 
-#define EBB_VERSION "0.1"
-
-static const struct {
+static const struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *help;
 } commands[] = {
 	{"run", cmd_run, "start a guest"},
+	{"list", cmd_list, "list the running guests"},
+	{"stat", cmd_stat, "show a guest's memory, balloon and statistics"},
+	{"balloon", cmd_balloon, "change how much is in a guest's balloon"},
+	{"pause", cmd_pause, "stop a guest's CPUs"},
+	{"resume", cmd_resume, "let a paused guest go on"},
+	{"stop", cmd_stop, "power a guest off"},
+	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},
 	{"version", cmd_version, "say which ebb this is"},
-	{"help", cmd_help, "this list"},
+	{"help", cmd_help, "this list, or 'ebb help COMMAND'"},
 };
 
-int cmd_version(int argc, char **argv)
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const char *command_name(const void *ctx, size_t i)
 {
-	(void)argc, (void)argv;
-	puts("ebb " EBB_VERSION);
+	(void)ctx;
+	return commands[i].name;
+}
+
+static const struct command *find_command(const char *name)
+{
+	char text[512];
+	struct option_error error = {text, sizeof(text)};
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+
+	int nearest = options_nearest(name, strlen(name), command_name, NULL, COMMANDS);
+	if (nearest >= 0)
+		options_fail(&error,
+			     "there is no command '%s'; did you mean '%s'? 'ebb help' lists them",
+			     name, commands[nearest].name);
+	else
+		options_fail(&error, "there is no command '%s'; 'ebb help' lists them", name);
+	log_error("%s", text);
+	return NULL;
+}
+
+int cmd_parse(const struct option_table *table, int argc, char **argv, option_apply *apply,
+	      void *ctx)
+{
+	char text[512];
+	struct option_error error = {text, sizeof(text)};
+	switch (options_parse(table, argc - 1, argv + 1, apply, ctx, &error)) {
+	case OPTIONS_HELP:
+		options_usage(table, stdout);
+		return EXIT_DONE;
+	case OPTIONS_ERROR:
+		log_error("%s", text);
+		return EXIT_USAGE;
+	default:
+		return -1;
+	}
+}
+
+static int apply_help(void *ctx, int id, const char *value, struct option_error *error)
+{
+	const char **name = ctx;
+	(void)id;
+	if (*name)
+		return options_fail(error, "two commands: '%s' and '%s'; name one", *name, value);
+	*name = value;
 	return 0;
 }
 
 int cmd_help(int argc, char **argv)
 {
-	(void)argc, (void)argv;
+	static const struct option options[] = {OPTION_HELP_LINE};
+	static const struct option_table table = {
+		"ebb help", "[COMMAND]", "Lists the commands, or tells one's options.", options, 1};
+	const char *name = NULL;
+	int status = cmd_parse(&table, argc, argv, apply_help, &name);
+	if (status >= 0)
+		return status;
+	if (name) {
+		const struct command *command = find_command(name);
+		char *help[] = {(char *)name, (char *)"--help", NULL};
+		return command ? command->run(2, help) : EXIT_USAGE;
+	}
+
 	puts("usage: ebb COMMAND [OPTIONS]\n");
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (size_t i = 0; i < COMMANDS; i++)
 		printf("  %-8s  %s\n", commands[i].name, commands[i].help);
-	puts("\n'ebb COMMAND -h' tells a command's options.");
-	return 0;
+	puts("\n'ebb COMMAND -h' tells a command's options. Where one guest is running, it need not be\n"
+	     "named; -n NAME chooses among several.\n\n"
+	     "Exit status: 0 done; 1 failed: the guest crashed, or its ebb refused or did not answer;\n"
+	     "2 a mistake on the command line, no such guest, or one that could not be started;\n"
+	     "3 what was waited for did not come in time.");
+	return EXIT_DONE;
+}
+
+/* What was shown has been shown only when it is out: a full disk must not pass for success. */
+static int finish(int status)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	log_error("cannot write to standard output");
+	return status == EXIT_DONE ? EXIT_FAILED : status;
 }
 
 int main(int argc, char **argv)
@@ -42,14 +119,14 @@ int main(int argc, char **argv)
 	if (console_ensure_stdio() != 0)
 		return EXIT_NOT_STARTED;
 
-	const char *name = argc > 1 ? argv[1] : "help";
+	char *help[] = {(char *)"help", NULL};
+	char **words = argc > 1 ? argv + 1 : help;
+	int count = argc > 1 ? argc - 1 : 1;
+	const char *name = words[0];
 	if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0)
 		name = "help";
 	if (strcmp(name, "--version") == 0)
 		name = "version";
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(name, commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	log_error("there is no command '%s': 'ebb help' lists them", name);
-	return EXIT_NOT_STARTED;
+	const struct command *command = find_command(name);
+	return command ? finish(command->run(count, words)) : EXIT_USAGE;
 }

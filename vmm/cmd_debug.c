@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ebb debug: a look into a guest that does not speak any more. */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/cmd.h"
+#include "vmm/cmd_guests.h"
+#include "vmm/util/log.h"
+#include "vmm/util/text.h"
+
+#define CPUS_MAX 4096
+
+enum { OPTION_DUMP, OPTION_SYSRQ, OPTION_NMI };
+
+static const struct option options[] = {
+	OPTION_NAME_LINE,
+	OPTION_ALL_LINE,
+	{OPTION_DUMP, 'd', "dump", NULL, "show its CPUs' registers", false},
+	{OPTION_SYSRQ, 's', "sysrq", "KEY", "send a break and KEY to its console: t, w, m, ...",
+	 false},
+	{OPTION_NMI, 'm', "nmi", "CPU", "raise a non-maskable interrupt [at every CPU]", true},
+	OPTION_HELP_LINE,
+};
+
+static const struct option_table table = {"ebb debug", NULL,
+					  "Looks into a guest, or makes its kernel do so.", options,
+					  sizeof(options) / sizeof(options[0])};
+
+struct request {
+	struct guest_choice choice;
+	bool dump, nmi;
+	const char *key;
+	int cpu; /* -1: all */
+};
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct request *request = ctx;
+	uint64_t number = 0;
+	switch (id) {
+	case OPTION_DUMP:
+		request->dump = true;
+		return 0;
+	case OPTION_SYSRQ:
+		if (!isgraph((unsigned char)value[0]) || value[1])
+			return options_fail(error,
+					    "\"%s\" is not a key; write one character, "
+					    "such as t",
+					    value);
+		request->key = value;
+		return 0;
+	case OPTION_NMI:
+		request->nmi = true;
+		request->cpu = -1;
+		if (!value)
+			return 0;
+		if (options_number(value, &number, NULL) || number >= CPUS_MAX)
+			return options_fail(error, "\"%s\" is not a CPU; write its number, from 0",
+					    value);
+		request->cpu = (int)number;
+		return 0;
+	default:
+		return guest_choice_apply(&request->choice, id, value, error);
+	}
+}
+
+static void print_cpu(const json_t *cpu)
+{
+	const json_t *index = json_object_get(cpu, "cpu-index");
+	const char *text = json_string_value(json_object_get(cpu, "text"));
+	size_t size = text ? 4 * strlen(text) + 1 : 0;
+	char *shown = text ? malloc(size) : NULL;
+	printf("CPU %lld:\n%s\n", (long long)json_integer_value(index),
+	       shown ? text_escape(shown, size, text, true) : "(it says nothing)");
+	free(shown);
+}
+
+static int dump(struct guest *guest)
+{
+	json_t *answer = NULL;
+	if (guest_run(guest, "x-ebb-registers", NULL, &answer) != EXIT_DONE)
+		return EXIT_FAILED;
+	const json_t *cpus = json_object_get(answer, "cpus");
+	int status = EXIT_DONE;
+	size_t i;
+	const json_t *cpu;
+	if (!json_is_array(cpus)) {
+		log_error("guest \"%s\" answered x-ebb-registers without any CPU", guest->shown);
+		status = EXIT_FAILED;
+	} else {
+		printf("*** Registers of guest %s ***\n\n", guest->shown);
+		json_array_foreach(cpus, i, cpu) print_cpu(cpu);
+	}
+	json_decref(answer);
+	return status;
+}
+
+/* What makes the guest speak comes before what is seen without it. */
+static int debug(const struct request *request, struct guest *guest)
+{
+	int status = EXIT_DONE;
+	if (request->key)
+		status |= guest_run(guest, "x-ebb-sysrq", json_pack("{s:s}", "key", request->key),
+				    NULL);
+	if (request->nmi)
+		status |= guest_run(
+			guest, "inject-nmi",
+			request->cpu < 0 ? NULL : json_pack("{s:i}", "cpu-index", request->cpu),
+			NULL);
+	if (request->dump)
+		status |= dump(guest);
+	return status;
+}
+
+int cmd_debug(int argc, char **argv)
+{
+	struct request request = {0};
+	struct guests guests;
+	int status = cmd_parse(&table, argc, argv, apply, &request);
+	if (status >= 0)
+		return status;
+	if (!request.dump && !request.nmi && !request.key) {
+		log_error("nothing to do; write -d, -s KEY or -m, see \"ebb debug --help\"");
+		return EXIT_USAGE;
+	}
+	status = guests_open(&guests, &request.choice);
+	for (size_t i = 0; i < guests.count && (status == EXIT_DONE || request.choice.all); i++)
+		if (guests.guest[i].client && debug(&request, &guests.guest[i]) != EXIT_DONE)
+			status = EXIT_FAILED;
+	guests_close(&guests);
+	return status;
+}

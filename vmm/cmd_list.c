@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ebb list: the live guests of this user. */
+#include <stdio.h>
+
+#include "vmm/cmd.h"
+#include "vmm/cmd_guests.h"
+#include "vmm/guest_stat.h"
+#include "vmm/util/log.h"
+#include "vmm/util/table.h"
+
+enum { OPTION_RUN, OPTION_ROOTFS, OPTION_JSON };
+
+static const struct option options[] = {
+	{OPTION_RUN, 'i', "run", NULL, "running guests: all there are", false},
+	{OPTION_ROOTFS, 'r', "rootfs", NULL, "kvmtool's root file systems: ebb has none", false},
+	{OPTION_JSON, 0, "json", NULL, "for programs; sizes are in bytes", false},
+	OPTION_HELP_LINE,
+};
+
+static const struct option_table table = {"ebb list", NULL, "Lists the running guests.", options,
+					  sizeof(options) / sizeof(options[0])};
+
+static const struct table_column columns[] = {
+	{"PID", "pid", TABLE_NUMBER},	  {"NAME", "name", TABLE_TEXT},
+	{"STATUS", "status", TABLE_TEXT}, {"CPUS", "cpus", TABLE_NUMBER},
+	{"MEMORY", "memory", TABLE_SIZE}, {"RSS", "rss", TABLE_SIZE},
+};
+
+struct request {
+	bool run, rootfs, json;
+};
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct request *request = ctx;
+	(void)value, (void)error;
+	request->run |= id == OPTION_RUN;
+	request->rootfs |= id == OPTION_ROOTFS;
+	request->json |= id == OPTION_JSON;
+	return 0;
+}
+
+static void set_number(json_t *row, const char *key, const json_t *stat, const char *path)
+{
+	uint64_t number = guest_stat_number(stat, path, UINT64_MAX);
+	if (number != UINT64_MAX)
+		json_object_set_new(row, key, json_integer((json_int_t)number));
+}
+
+/* A guest that does not answer is still one: what its lock says is all that is known of it. */
+static json_t *make_row(struct guest *guest, int *exit_status)
+{
+	json_t *stat = guest->client ? guest_stat(guest) : NULL;
+	*exit_status = stat ? *exit_status : EXIT_FAILED;
+	const char *status = stat ? guest_stat_text(stat, "status") : "no answer";
+	json_t *row = json_object();
+	json_object_set_new(row, "name", json_string(guest->shown));
+	json_object_set_new(row, "status", json_string(*status ? status : "?"));
+	if (guest->pid)
+		json_object_set_new(row, "pid", json_integer(guest->pid));
+	else
+		set_number(row, "pid", stat, "pid");
+	set_number(row, "cpus", stat, "cpus");
+	set_number(row, "memory", stat, "memory/size");
+	set_number(row, "rss", stat, "memory/rss");
+	json_decref(stat);
+	return row;
+}
+
+int cmd_list(int argc, char **argv)
+{
+	struct request request = {0};
+	struct guests guests;
+	int status = cmd_parse(&table, argc, argv, apply, &request);
+	if (status >= 0)
+		return status;
+	if (request.rootfs) {
+		log_info("there are no root file systems to list; ebb's guests bring their own");
+		if (!request.run)
+			return EXIT_DONE;
+	}
+
+	json_t *rows = json_array();
+	status = guests_open(&guests, &(struct guest_choice){.all = true});
+	for (size_t i = 0; i < guests.count; i++)
+		json_array_append_new(rows, make_row(&guests.guest[i], &status));
+	guests_close(&guests);
+	if (request.json)
+		table_print_json(rows, stdout);
+	else
+		table_print(columns, sizeof(columns) / sizeof(columns[0]), rows, stdout);
+	json_decref(rows);
+	return status;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ebb pause and ebb resume: a guest's CPUs stand still, and go on. */
+#include "vmm/cmd.h"
+#include "vmm/cmd_guests.h"
+
+static const struct option options[] = {OPTION_NAME_LINE, OPTION_ALL_LINE, OPTION_HELP_LINE};
+
+static int run_at_each(const struct option_table *table, const char *command, int argc, char **argv)
+{
+	struct guest_choice choice = {0};
+	struct guests guests;
+	int status = cmd_parse(table, argc, argv, guest_choice_only, &choice);
+	if (status >= 0)
+		return status;
+	status = guests_open(&guests, &choice);
+	for (size_t i = 0; i < guests.count && (status == EXIT_DONE || choice.all); i++)
+		if (guests.guest[i].client &&
+		    guest_run(&guests.guest[i], command, NULL, NULL) != EXIT_DONE)
+			status = EXIT_FAILED;
+	guests_close(&guests);
+	return status;
+}
+
+int cmd_pause(int argc, char **argv)
+{
+	static const struct option_table table = {"ebb pause", NULL, "Stops a guest's CPUs.",
+						  options, sizeof(options) / sizeof(options[0])};
+	return run_at_each(&table, "stop", argc, argv);
+}
+
+int cmd_resume(int argc, char **argv)
+{
+	static const struct option_table table = {"ebb resume", NULL, "Lets a paused guest go on.",
+						  options, sizeof(options) / sizeof(options[0])};
+	return run_at_each(&table, "cont", argc, argv);
+}
