@@ -15,8 +15,8 @@ PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
-PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git pkg-config python3-pyflakes python3-pytest shellcheck \
-		  libasan8 libubsan1
+PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git pkg-config python3-prometheus-client python3-pyflakes \
+		  python3-pytest shellcheck socat libasan8 libubsan1
 
 ARCH ?= $(shell uname -m)
 
@@ -29,7 +29,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest demo check unit tsan payload e2e lint host-shell bench-boot clean
+.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -109,6 +109,9 @@ $(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 	@TSAN_OPTIONS=halt_on_error=1 $(BUILD)/tsan/run $(TSAN_SUITES)
+
+cli: all ## the subcommands, against guests that are none
+	@tests/cli/run
 
 payload: all ## tiny guests on this machine's own KVM
 	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) check

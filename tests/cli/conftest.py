@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests share: ebb run to its end, and guests that end with their test."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+from fake import Fake
+
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+EBB = os.path.join(os.environ.get("EBB_BUILD", os.path.join(TREE, "build")), "ebb")
+LIMIT = 60  # seconds that nothing takes
+
+
+class Done:
+    """How a run of ebb ended."""
+
+    def __init__(self, done):
+        self.status = done.returncode
+        self.raw = done.stdout
+        self.out = done.stdout.decode()
+        self.err = done.stderr.decode("utf-8", "replace")
+        # Nothing that steers a terminal, whatever the guest said.
+        for stream in (done.stdout.decode(), self.err):
+            assert all(c in "\n\t" or (c.isprintable() and not "\x7f" <= c < "\xa0") for c in stream), repr(stream)
+        assert all(line.startswith("ebb: ") for line in self.err.splitlines()), self.err
+
+    def json(self):
+        assert self.status == 0 and self.err == "", (self.status, self.err)
+        return json.loads(self.out)
+
+    def failed(self, status, *words):
+        """One line on standard error with these words, nothing on standard output."""
+        assert self.status == status, (self.status, self.out, self.err)
+        assert self.out == "" and self.err.count("\n") == 1, (self.out, self.err)
+        for word in words:
+            assert word in self.err, (word, self.err)
+        return self
+
+
+@pytest.fixture
+def runtime():
+    # Not pytest's own, whose paths are longer than a socket's may be.
+    path = tempfile.mkdtemp(prefix="ebb-cli-")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def ebb(runtime):
+    def run(*arguments, **popen):
+        env = os.environ | {"EBB_RUNTIME_DIR": runtime, "TZ": "UTC"}
+        popen = {"stdout": subprocess.PIPE} | popen
+        return Done(subprocess.run([EBB, *map(str, arguments)], env=env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                   timeout=LIMIT, check=False, **popen))
+
+    return run
+
+
+@pytest.fixture
+def fake(runtime):
+    fakes = []
+
+    def start(*args, **kwargs):
+        fakes.append(Fake(runtime, *args, **kwargs))
+        return fakes[-1]
+
+    yield start
+    for one in fakes:
+        one.end()
+
+
+def pytest_unconfigure(config):
+    """The last line."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter:
+        stats = {kind: len(reporter.stats.get(kind, ())) for kind in ("passed", "failed", "skipped")}
+        stats["failed"] += len(reporter.stats.get("error", ()))
+        print("{passed} passed, {failed} failed, {skipped} skipped".format(**stats))

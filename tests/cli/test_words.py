@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Help, versions and mistakes that need no guest."""
+
+import json
+import re
+
+import pytest
+
+COMMANDS = ["run", "list", "stat", "balloon", "pause", "resume", "stop", "debug", "doctor", "version", "help"]
+
+
+@pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
+def test_help(ebb, words):
+    done = ebb(*words)
+    assert done.status == 0 and done.err == ""
+    for command in COMMANDS:
+        assert f"\n  {command} " in done.out
+    assert "Exit status: 0 done; 1 failed" in done.out
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each(ebb, command):
+    texts = {ebb(*words).out for words in ([command, "-h"], [command, "--help"], ["help", command])}
+    assert len(texts) == 1
+    (text,) = texts
+    assert text.startswith(f"Usage: ebb {command} ") and "  -h, --help " in text
+    assert max(map(len, text.splitlines())) <= 82
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_unknown_option(ebb, command):
+    ebb(command, "--zzzzzz").failed(2, "unknown option --zzzzzz", f"ebb {command} --help")
+    ebb(command, "--hlep").failed(2, "unknown option --hlep", "did you mean --help?")
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "help")])
+def test_word_too_many(ebb, command):
+    ebb(command, "\x1b[2Jx\n").failed(2, '"?[2Jx?" is no option', f"ebb {command} takes nothing else")
+
+
+def test_unknown_command(ebb):
+    ebb("lst").failed(2, "no command 'lst'", "did you mean 'list'?", "ebb help")
+    ebb("help", "zzz").failed(2, "no command 'zzz'", "ebb help")
+    ebb("help", "run", "stat").failed(2, "two commands")
+    ebb("x" * 5000).failed(2, "no command")
+    ebb("a\x1b\nb").failed(2, "'a??b'")
+
+
+def test_version(ebb):
+    for words in (["version"], ["--version"]):
+        assert re.fullmatch(r"ebb \d+\.\d+\n", ebb(*words).out)
+    assert json.loads(ebb("version", "--json").out) == {"version": ebb("version").out.split()[1]}
+
+
+def test_full_disk(ebb):
+    with open("/dev/full", "wb") as full:
+        from conftest import subprocess, EBB
+        done = subprocess.run([EBB, "help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1 and "standard output" in done.stderr
