@@ -22,7 +22,8 @@ ARCH ?= $(shell uname -m)
 
 # Everything but main.c and the subcommands can be linked into a test.
 LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) \
-	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/sandbox/*.c vmm/util/*.c) \
+	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
+		      vmm/util/*.c) \
 	   $(wildcard devices/*/*.c)
 EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)

@@ -20,6 +20,7 @@ static const struct command {
 	{"resume", cmd_resume, "let a paused guest go on"},
 	{"stop", cmd_stop, "power a guest off"},
 	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},
+	{"doctor", cmd_doctor, "look whether this host is fit for guests"},
 	{"version", cmd_version, "say which ebb this is"},
 	{"help", cmd_help, "this list, or 'ebb help COMMAND'"},
 };

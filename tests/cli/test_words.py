@@ -3,8 +3,10 @@
 
 import json
 import re
+import subprocess
 
 import pytest
+from conftest import EBB
 
 COMMANDS = ["run", "list", "stat", "balloon", "pause", "resume", "stop", "debug", "doctor", "version", "help"]
 
@@ -55,6 +57,5 @@ def test_version(ebb):
 
 def test_full_disk(ebb):
     with open("/dev/full", "wb") as full:
-        from conftest import subprocess, EBB
         done = subprocess.run([EBB, "help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1 and "standard output" in done.stderr

@@ -79,6 +79,34 @@ static int check_kvm(const struct vm *vm)
 	return 0;
 }
 
+/* Where KVM_CAP_MAX_VCPUS is unknown, the recommended number is the limit, and 4 its default. */
+static unsigned int count_cpus(const struct vm *vm)
+{
+	int cpus = vm_capability(vm, KVM_CAP_MAX_VCPUS);
+	if (cpus == 0)
+		cpus = vm_capability(vm, KVM_CAP_NR_VCPUS);
+	return cpus ? cpus : 4;
+}
+
+_Static_assert(sizeof(needed) / sizeof(needed[0]) <= VM_NEEDS_MAX, "struct vm_probe is too small");
+
+void vm_probe(struct vm_probe *probe)
+{
+	struct vm vm = {.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), .fd = -1};
+	*probe = (struct vm_probe){.error = vm.kvm < 0 ? errno : 0};
+	if (vm.kvm < 0)
+		return;
+	probe->version = ioctl(vm.kvm, KVM_GET_API_VERSION, 0);
+	probe->version_wanted = KVM_API_VERSION;
+	probe->cpus_max = count_cpus(&vm);
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		probe->need[i].name = needed[i].name;
+		probe->need[i].there = vm_capability(&vm, needed[i].capability) != 0;
+		probe->needs++;
+	}
+	close(vm.kvm);
+}
+
 int vm_init(struct vm *vm)
 {
 	*vm = (struct vm){.kvm = -1, .fd = -1};
@@ -110,11 +138,7 @@ int vm_init(struct vm *vm)
 	}
 	vm->run_size = size;
 
-	/* Where KVM_CAP_MAX_VCPUS is unknown, the recommended number is the limit, and 4 its default. */
-	int cpus = vm_capability(vm, KVM_CAP_MAX_VCPUS);
-	if (cpus == 0)
-		cpus = vm_capability(vm, KVM_CAP_NR_VCPUS);
-	vm->cpus_max = cpus ? cpus : 4;
+	vm->cpus_max = count_cpus(vm);
 out:
 	if (error)
 		vm_release(vm);

@@ -29,6 +29,22 @@ struct vm {
 int vm_init(struct vm *vm);
 void vm_release(struct vm *vm);
 
+/* What KVM can do on this host. */
+#define VM_NEEDS_MAX 16
+struct vm_probe {
+	int error;		     /* 0, or the errno of opening /dev/kvm: then the rest is 0 */
+	int version, version_wanted; /* of KVM's API */
+	unsigned int cpus_max;	     /* in one guest */
+	unsigned int needs;	     /* capabilities without which ebb does not start a guest */
+	struct {
+		const char *name;
+		bool there;
+	} need[VM_NEEDS_MAX];
+};
+
+/* Looks, makes nothing and says nothing. */
+void vm_probe(struct vm_probe *probe);
+
 /* KVM_CHECK_EXTENSION: 0 where KVM does not know @capability, else what it answers. */
 int vm_capability(const struct vm *vm, int capability);
 
