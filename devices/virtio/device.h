@@ -43,7 +43,10 @@ struct virtio_device_ops {
 	const char *name;
 	/* The driver has set DRIVER_OK: dev->features is what was negotiated. */
 	void (*activate)(struct virtio_device *dev);
-	/* Back to the state after init; the queues are reset by the transport. */
+	/*
+	 * Nothing of the driver is left but what the device says it keeps; what the host asked for
+	 * stays. The queues are reset by the transport.
+	 */
 	void (*reset)(struct virtio_device *dev);
 	/*
 	 * Serves a ready queue that may have new chains: at most @queue's size of them, fewer where
