@@ -35,5 +35,7 @@ int cmd_run(int argc, char **argv)
 		return EXIT_NOT_STARTED;
 	enum machine_end end = machine_run(&machine);
 	machine_release(&machine);
+	if (end == MACHINE_NOT_STARTED)
+		return EXIT_NOT_STARTED;
 	return end == MACHINE_PANIC || end == MACHINE_CRASHED ? EXIT_GUEST_FAILED : 0;
 }

@@ -2,6 +2,8 @@
 #include "vmm/cpus.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,25 +100,32 @@ void cpus_release(struct cpus *cpus)
 	pthread_mutex_destroy(&cpus->lock);
 }
 
-int cpus_start(struct cpus *cpus, const cpu_set_t *affinity, size_t affinity_size)
+static int cpu_start(struct cpu *cpu, const struct cpulist *affinity)
 {
-	for (unsigned int i = 0; i < cpus->count; i++) {
-		struct cpu *cpu = &cpus->cpu[i];
-		char name[16];
-		snprintf(name, sizeof(name), "vcpu%u", i);
-		int error = worker_thread(&cpu->thread, name, cpu_main, cpu);
-		if (error)
-			return error;
-		cpu->started = true;
-		if (affinity)
-			error = pthread_setaffinity_np(cpu->thread, affinity_size, affinity);
-		if (error) {
-			log_error("vCPU %u cannot run on the CPUs of --vcpu-affinity: %s", i,
-				  strerror(error));
-			return -error;
-		}
-	}
-	return 0;
+	unsigned int index = cpu->vcpu.index;
+	char name[16];
+	snprintf(name, sizeof(name), "vcpu%u", index);
+	int error = worker_thread(&cpu->thread, name, cpu_main, cpu);
+	if (error)
+		return error;
+	cpu->started = true;
+	if (affinity->count == 0)
+		return 0;
+	/* The kernel's mask is a string of words with the lowest CPUs first, as the list's is. */
+	error = pthread_setaffinity_np(cpu->thread, sizeof(affinity->bits),
+				       (const cpu_set_t *)affinity->bits);
+	if (error)
+		log_error("vCPU %u can run on none of the CPUs of --vcpu-affinity: %s", index,
+			  strerror(error));
+	return -error;
+}
+
+int cpus_start(struct cpus *cpus, const struct cpulist *affinity)
+{
+	int error = 0;
+	for (unsigned int i = 0; i < cpus->count && !error; i++)
+		error = cpu_start(&cpus->cpu[i], affinity);
+	return error;
 }
 
 void cpus_stop(struct cpus *cpus)

@@ -8,12 +8,12 @@
 #define EBB_CPUS_H
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include "vmm/bus.h"
 #include "vmm/kvm/vcpu.h"
+#include "vmm/util/cpulist.h"
 
 struct cpus;
 
@@ -54,10 +54,10 @@ int cpus_init(struct cpus *cpus, const struct cpus_host *host, const struct vm *
 void cpus_release(struct cpus *cpus);
 
 /*
- * Starts the threads, on the host's CPUs in @affinity (NULL: any). Returns 0, or -errno having said
+ * Starts the threads, on the host's CPUs in @affinity (an empty list: any). Returns 0, or -errno having said
  * why, some of them then running: cpus_stop() ends those.
  */
-int cpus_start(struct cpus *cpus, const cpu_set_t *affinity, size_t affinity_size);
+int cpus_start(struct cpus *cpus, const struct cpulist *affinity);
 
 /* Ends and joins all threads. Whoever may hold them up has been told to let go before. */
 void cpus_stop(struct cpus *cpus);

@@ -71,7 +71,8 @@ static void warn_of_overcommit(uint64_t memory)
 
 static int memory_init(struct machine *machine)
 {
-	uint64_t size = machine->config->memory;
+	const struct vm_config *config = machine->config;
+	uint64_t size = config->memory;
 	unsigned int bits = arch_gpa_bits(&machine->vm);
 	struct gpa_range span[RAM_REGIONS_MAX];
 
@@ -82,7 +83,15 @@ static int memory_init(struct machine *machine)
 			  (unsigned long long)size >> 20, bits);
 		return spans;
 	}
-	int error = ram_init(&machine->ram, &(struct ram_config)RAM_CONFIG_DEFAULT, span, spans);
+	const struct ram_config ram = {
+		.backing = config->backing,
+		.path = config->hugetlbfs,
+		.prealloc = config->mem_prealloc,
+		.lock = config->mem_lock,
+		.numa_node = config->numa_node,
+		.discard = config->discard,
+	};
+	int error = ram_init(&machine->ram, &ram, span, spans);
 	if (error)
 		return error;
 	warn_of_overcommit(size);
@@ -228,7 +237,13 @@ static int balloon_stage_init(struct machine *machine)
 	int error = slot_init(&machine->balloon_slot, 0, &machine->ram);
 	if (error)
 		return error;
-	const struct balloon_config balloon = {.free_page_reporting = config->free_page_reporting};
+	const struct balloon_config balloon = {
+		.free_page_reporting = config->free_page_reporting,
+		.deflate_on_oom = config->deflate_on_oom,
+		.target = config->balloon_size,
+		.changed = monitor_balloon_changed,
+		.changed_ctx = &machine->monitor,
+	};
 	error = balloon_init(&machine->balloon, &balloon, &machine->balloon_slot.host);
 	if (!error)
 		error = slot_attach(&machine->balloon_slot, &machine->balloon.dev, &machine->vm,
@@ -296,6 +311,16 @@ static void cpus_stage_release(struct machine *machine)
 	cpus_release(&machine->cpus);
 }
 
+static int monitor_stage_init(struct machine *machine)
+{
+	return monitor_init(&machine->monitor, machine);
+}
+
+static void monitor_stage_release(struct machine *machine)
+{
+	monitor_release(&machine->monitor);
+}
+
 static int sandbox_stage_init(struct machine *machine)
 {
 	(void)machine;
@@ -316,6 +341,7 @@ static const struct {
 	{balloon_stage_init, balloon_stage_release},
 	{boot_init, NULL}, /* what it loaded goes with the RAM */
 	{cpus_stage_init, cpus_stage_release},
+	{monitor_stage_init, monitor_stage_release},
 	{sandbox_stage_init, NULL}, /* last: no thread runs yet, nothing more is opened */
 };
 
@@ -353,7 +379,13 @@ static void report_crash(const struct machine *machine)
 		const struct cpu *cpu = &machine->cpus.cpu[i];
 		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED)
 			continue;
-		if (cpu->end == VCPU_ERROR)
+		if (cpu->end == VCPU_ERROR && cpu->error == EFAULT &&
+		    machine->ram.backing == RAM_HUGETLBFS)
+			log_error(
+				"vCPU %u needs a huge page and the host's pool is empty: a guest that "
+				"gave some back wants them again; raise vm.nr_hugepages",
+				i);
+		else if (cpu->end == VCPU_ERROR)
 			log_error("KVM cannot run vCPU %u: %s", i, strerror(cpu->error));
 		else
 			arch_vcpu_report(&cpu->vcpu, cpu->end, &machine->ram);
@@ -374,7 +406,7 @@ static void report_counters(const struct machine *machine)
 static int threads_start(struct machine *machine)
 {
 	int error = machine->config->balloon ? slot_start(&machine->balloon_slot) : 0;
-	return error ? error : cpus_start(&machine->cpus, NULL, 0);
+	return error ? error : cpus_start(&machine->cpus, &machine->config->vcpu_affinity);
 }
 
 static void threads_stop(struct machine *machine)
@@ -388,13 +420,14 @@ enum machine_end machine_run(struct machine *machine)
 {
 	int error = threads_start(machine);
 	if (error)
-		machine_stop(machine, MACHINE_CRASHED);
+		machine_stop(machine, MACHINE_NOT_STARTED);
 	error = loop_run(&machine->loop);
 	if (error) {
 		log_error("the main loop failed: %s", strerror(-error));
 		machine_stop(machine, MACHINE_CRASHED);
 	}
 	threads_stop(machine);
+	monitor_ended(&machine->monitor);
 
 	enum machine_end end = atomic_load(&machine->end);
 	if (end == MACHINE_PANIC)

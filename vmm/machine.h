@@ -23,18 +23,20 @@
 #include "vmm/kvm/vm.h"
 #include "vmm/loop.h"
 #include "vmm/mem/ram.h"
+#include "vmm/monitor.h"
 #include "vmm/slot.h"
 
 /* Why the machine stopped. The first reason counts. */
 enum machine_end {
 	MACHINE_RUNS,
-	MACHINE_POWEROFF, /* the guest powered off */
-	MACHINE_RESET,	  /* the guest rebooted */
-	MACHINE_STOPPED,  /* a person did it: a signal, the terminal's end, the escape key */
-	MACHINE_QUIT,	  /* a client of the control socket did it */
-	MACHINE_RESTART,  /* a client asked for a reset: the guest starts anew when ebb does */
-	MACHINE_PANIC,	  /* the guest's kernel panicked and said so */
-	MACHINE_CRASHED,  /* a vCPU could not go on */
+	MACHINE_POWEROFF,    /* the guest powered off */
+	MACHINE_RESET,	     /* the guest rebooted */
+	MACHINE_STOPPED,     /* a person did it: a signal, the terminal's end, the escape key */
+	MACHINE_QUIT,	     /* a client of the control socket did it */
+	MACHINE_RESTART,     /* a client asked for a reset: the guest starts anew when ebb does */
+	MACHINE_PANIC,	     /* the guest's kernel panicked and said so */
+	MACHINE_CRASHED,     /* a vCPU could not go on */
+	MACHINE_NOT_STARTED, /* its threads could not be started as it was asked for */
 };
 
 struct machine {
@@ -57,6 +59,7 @@ struct machine {
 	struct arch_entry entry;
 	struct cpus_host cpus_host;
 	struct cpus cpus;
+	struct monitor monitor;
 };
 
 /* @config outlives the machine. Returns 0, or -errno having said why, with nothing left behind. */

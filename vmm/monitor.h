@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What clients of the control socket can do with a machine: QMP's commands, by QEMU's names and with
+ * QEMU's meanings, and ebb's own (control/README.md lists them). monitor.c has the machine's life,
+ * monitor_memory.c its memory and its balloon.
+ *
+ * Thread: main.
+ */
+#ifndef EBB_MONITOR_H
+#define EBB_MONITOR_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <time.h>
+
+#include "vmm/control/server.h"
+#include "vmm/loop.h"
+
+struct machine;
+
+struct monitor {
+	struct machine *machine;
+	struct control_server *server;
+	struct timespec started;
+	bool paused;
+	struct loop_source balloon_changed; /* eventfd: the driver wrote `actual` */
+	struct loop_source stats_timer;	    /* timerfd: guest-stats-polling-interval */
+	unsigned int stats_interval;	    /* seconds; 0: only when asked */
+};
+
+/* The socket of the machine's name, served on its loop. Returns 0 or -errno having said why. */
+int monitor_init(struct monitor *monitor, struct machine *machine);
+void monitor_release(struct monitor *monitor);
+
+/* Tells the clients why the machine ended. */
+void monitor_ended(struct monitor *monitor);
+
+/* balloon_config.changed: any thread. */
+void monitor_balloon_changed(void *monitor);
+
+/* --- between monitor.c and monitor_memory.c: control_command.run of a struct monitor -------------- */
+
+/* Whether the caller forgot or misspelt: NULL and *@error filled in, where @arguments has no integer @name. */
+const json_t *monitor_integer(const json_t *arguments, const char *name,
+			      struct control_error *error);
+
+json_t *monitor_query_balloon(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_balloon(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_qom_list(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_qom_get(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_qom_set(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_stat(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_stats_request(void *ctx, const json_t *arguments, struct control_error *error);
+
+/* The eventfd and the timer. */
+int monitor_memory_init(struct monitor *monitor);
+void monitor_memory_release(struct monitor *monitor);
+
+/* QMP's RunState, as query-status has it. */
+const char *monitor_status(const struct monitor *monitor);
+
+#endif

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The monitor's commands about memory: the balloon, its statistics, and all that `ebb stat` shows. */
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "vmm/machine.h"
+#include "vmm/mem/discard.h"
+#include "vmm/mem/usage.h"
+#include "vmm/monitor.h"
+#include "vmm/util/log.h"
+
+#define BALLOON_PATH "/machine/peripheral/balloon0"
+/* A guest that is asked more often than that does nothing else. */
+#define STATS_INTERVAL_MAX 86400
+#define NS_PER_S	   1000000000ULL
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* The guest's balloon, or NULL and *@error filled in where it was started without. */
+static struct balloon *balloon_here(struct monitor *monitor, struct control_error *error)
+{
+	if (monitor->machine->config->balloon)
+		return &monitor->machine->balloon;
+	control_fail(error, "No balloon device has been activated");
+	error->class = "DeviceNotActive";
+	return NULL;
+}
+
+/* --- the balloon, as QEMU counts: what the guest has left ------------------------------------- */
+
+static json_t *guest_has(struct monitor *monitor, struct balloon *balloon)
+{
+	uint64_t actual = balloon_view(balloon, now_ns()).actual;
+	return json_pack("{s:I}", "actual",
+			 (json_int_t)(ram_size(&monitor->machine->ram) - actual));
+}
+
+json_t *monitor_query_balloon(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct balloon *balloon = balloon_here(ctx, error);
+	(void)arguments;
+	return balloon ? guest_has(ctx, balloon) : NULL;
+}
+
+json_t *monitor_balloon(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct monitor *monitor = ctx;
+	struct balloon *balloon = balloon_here(monitor, error);
+	const json_t *value = balloon ? monitor_integer(arguments, "value", error) : NULL;
+	if (!value)
+		return NULL;
+
+	json_int_t left = json_integer_value(value);
+	uint64_t size = ram_size(&monitor->machine->ram);
+	if (left <= 0)
+		return control_fail(error, "Parameter 'value' expects a size in bytes");
+	balloon_set_target(balloon, (uint64_t)left < size ? size - left : 0);
+	return json_object();
+}
+
+static void balloon_changed(void *ctx)
+{
+	struct monitor *monitor = ctx;
+	uint64_t times;
+	if (read(monitor->balloon_changed.fd, &times, sizeof(times)) == sizeof(times))
+		control_server_event(monitor->server, "BALLOON_CHANGE",
+				     guest_has(monitor, &monitor->machine->balloon));
+}
+
+void monitor_balloon_changed(void *ctx)
+{
+	struct monitor *monitor = ctx;
+	uint64_t one = 1;
+	/* Fails only when the counter is full, and then the loop is awake anyway. */
+	ssize_t ignored = write(monitor->balloon_changed.fd, &one, sizeof(one));
+	(void)ignored;
+}
+
+/* --- the guest's statistics ------------------------------------------------------------------ */
+
+static json_t *stats_object(const struct balloon_stats *stats, bool absent_too)
+{
+	json_t *object = json_object();
+	for (unsigned int tag = 0; tag < BALLOON_STAT_TAGS; tag++) {
+		/* JSON's integers end at 2^63 here: what a guest says beyond that is no figure. */
+		json_int_t value = stats->value[tag] > INT64_MAX ? INT64_MAX : stats->value[tag];
+		if (stats->present[tag])
+			json_object_set_new(object, balloon_stat_name(tag), json_integer(value));
+		else if (absent_too)
+			json_object_set_new(object, balloon_stat_name(tag), json_integer(-1));
+	}
+	return object;
+}
+
+static void stats_timer_rang(void *ctx)
+{
+	struct monitor *monitor = ctx;
+	uint64_t times;
+	if (read(monitor->stats_timer.fd, &times, sizeof(times)) == sizeof(times))
+		balloon_stats_request(&monitor->machine->balloon);
+}
+
+json_t *monitor_stats_request(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct balloon *balloon = balloon_here(ctx, error);
+	struct balloon_stats stats;
+	(void)arguments;
+	if (!balloon)
+		return NULL;
+	balloon_stats_get(balloon, &stats);
+	balloon_stats_request(balloon);
+	return json_pack("{s:I}", "updates", (json_int_t)stats.updates);
+}
+
+/* --- QOM: of QEMU's tree of objects, the way to the balloon ----------------------------------- */
+
+static const struct {
+	const char *path, *name, *type;
+} qom_properties[] = {
+	{"/", "machine", "child<container>"},
+	{"/machine", "peripheral", "child<container>"},
+	{"/machine/peripheral", "balloon0", "child<virtio-balloon-device>"},
+	{BALLOON_PATH, "type", "string"},
+	{BALLOON_PATH, "guest-stats", "guest statistics"},
+	{BALLOON_PATH, "guest-stats-polling-interval", "int"},
+	{BALLOON_PATH, "deflate-on-oom", "bool"},
+	{BALLOON_PATH, "free-page-reporting", "bool"},
+};
+
+static json_t *no_such_path(const char *path, struct control_error *error)
+{
+	control_fail(error, "Device '%.100s' not found", path);
+	error->class = "DeviceNotFound";
+	return NULL;
+}
+
+/* The string @name of @arguments, or NULL and *@error filled in. */
+static const char *string_argument(const json_t *arguments, const char *name,
+				   struct control_error *error)
+{
+	const char *text = json_string_value(json_object_get(arguments, name));
+	if (!text)
+		control_fail(error, "Parameter '%s' is missing or no string", name);
+	return text;
+}
+
+json_t *monitor_qom_list(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	const struct monitor *monitor = ctx;
+	bool balloon = monitor->machine->config->balloon;
+	const char *path = string_argument(arguments, "path", error);
+	if (!path)
+		return NULL;
+
+	json_t *list = json_array();
+	bool found = false;
+	for (size_t i = 0; i < sizeof(qom_properties) / sizeof(qom_properties[0]); i++) {
+		bool of_balloon = strstr(qom_properties[i].path, "balloon0") != NULL;
+		if (strcmp(qom_properties[i].path, path) != 0 || (of_balloon && !balloon))
+			continue;
+		found = true;
+		if (strcmp(qom_properties[i].name, "balloon0") == 0 && !balloon)
+			continue;
+		json_array_append_new(list, json_pack("{s:s, s:s}", "name", qom_properties[i].name,
+						      "type", qom_properties[i].type));
+	}
+	if (found)
+		return list;
+	json_decref(list);
+	return no_such_path(path, error);
+}
+
+/* The property's name, where @arguments name one of the balloon's; or NULL and *@error filled in. */
+static const char *balloon_property(struct monitor *monitor, const json_t *arguments,
+				    struct control_error *error)
+{
+	const char *path = string_argument(arguments, "path", error);
+	const char *property = path ? string_argument(arguments, "property", error) : NULL;
+	if (!property)
+		return NULL;
+	if (strcmp(path, BALLOON_PATH) != 0 || !monitor->machine->config->balloon) {
+		no_such_path(path, error);
+		return NULL;
+	}
+	return property;
+}
+
+static json_t *no_such_property(const char *property, struct control_error *error)
+{
+	return control_fail(error, "Property 'virtio-balloon-device.%.100s' not found", property);
+}
+
+json_t *monitor_qom_get(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct monitor *monitor = ctx;
+	const struct vm_config *config = monitor->machine->config;
+	const char *property = balloon_property(monitor, arguments, error);
+	if (!property)
+		return NULL;
+
+	if (strcmp(property, "guest-stats") == 0) {
+		struct balloon_stats stats;
+		balloon_stats_get(&monitor->machine->balloon, &stats);
+		return json_pack("{s:o, s:I}", "stats", stats_object(&stats, true), "last-update",
+				 (json_int_t)stats.updated);
+	}
+	if (strcmp(property, "guest-stats-polling-interval") == 0)
+		return json_integer(monitor->stats_interval);
+	if (strcmp(property, "type") == 0)
+		return json_string("virtio-balloon-device");
+	if (strcmp(property, "deflate-on-oom") == 0)
+		return json_boolean(config->deflate_on_oom);
+	if (strcmp(property, "free-page-reporting") == 0)
+		return json_boolean(config->free_page_reporting);
+	return no_such_property(property, error);
+}
+
+json_t *monitor_qom_set(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct monitor *monitor = ctx;
+	const char *property = balloon_property(monitor, arguments, error);
+	if (!property)
+		return NULL;
+	if (strcmp(property, "guest-stats-polling-interval") != 0)
+		return no_such_property(property, error);
+
+	const json_t *value = monitor_integer(arguments, "value", error);
+	if (!value)
+		return NULL;
+	json_int_t interval = json_integer_value(value);
+	if (interval < 0 || interval > STATS_INTERVAL_MAX)
+		return control_fail(error, "timer value must be 0 to %d seconds",
+				    STATS_INTERVAL_MAX);
+	const struct itimerspec times = {{interval, 0}, {interval, 0}};
+	if (timerfd_settime(monitor->stats_timer.fd, 0, &times, NULL) < 0)
+		return control_fail(error, "cannot set the timer: %s", strerror(errno));
+	monitor->stats_interval = interval;
+	if (interval > 0)
+		balloon_stats_request(&monitor->machine->balloon);
+	return json_object();
+}
+
+/* --- x-ebb-stat: all that there is to say ---------------------------------------------------- */
+
+static json_t *count(unsigned long long value)
+{
+	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+static json_t *memory_object(const struct machine *machine)
+{
+	static const char *const backing[] = {
+		[RAM_ANON] = "anon", [RAM_MEMFD] = "memfd", [RAM_HUGETLBFS] = "hugetlbfs"};
+	static const char *const discard[] = {
+		[DISCARD_DONTNEED] = "dontneed", [DISCARD_FREE] = "free"};
+	const struct ram *ram = &machine->ram;
+	struct ram_usage usage = {0};
+
+	/* What cannot be read is 0: a figure that is missing shall not hide the others. */
+	ram_usage(ram, &usage);
+	return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "size",
+			 count(ram_size(ram)), "backing", backing[ram->backing], "page-size",
+			 count(ram->page_size), "discard", discard[ram->discard], "rss",
+			 count(usage.rss), "pss", count(usage.pss), "huge", count(usage.huge),
+			 "swap", count(usage.swap), "locked", count(usage.locked), "inhibits",
+			 count(ram_discard_inhibits(ram)));
+}
+
+static json_t *balloon_object(struct machine *machine)
+{
+	static const char *const state[] = {
+		[BALLOON_NO_DRIVER] = "no-driver",
+		[BALLOON_REACHED] = "reached",
+		[BALLOON_MOVING] = "moving",
+		[BALLOON_STUCK] = "stuck",
+	};
+	const struct balloon_counters *counters = &machine->balloon.counters;
+	struct balloon_view view = balloon_view(&machine->balloon, now_ns());
+
+	return json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "target",
+			 count(view.target), "actual", count(view.actual), "state",
+			 state[view.state], "deflate-on-oom", machine->config->deflate_on_oom,
+			 "inflated", count(counters->balloon.inflated << 12), "deflated",
+			 count(counters->balloon.deflated << 12), "discarded",
+			 count(counters->balloon.bytes), "failures",
+			 count(counters->balloon.failures), "held-back",
+			 count(counters->balloon.held_back));
+}
+
+static json_t *reporting_object(const struct machine *machine)
+{
+	const struct balloon_counters *counters = &machine->balloon.counters;
+	uint64_t features = machine->balloon.dev.features;
+
+	return json_pack(
+		"{s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "enabled", 1, "negotiated",
+		(features >> VIRTIO_BALLOON_F_REPORTING) & 1, "poison",
+		(features >> VIRTIO_BALLOON_F_PAGE_POISON) & 1, "reports",
+		count(counters->reporting.reports), "blocks", count(counters->reporting.blocks),
+		"bytes", count(counters->reporting.bytes), "ranges",
+		count(counters->reporting.ranges), "failures", count(counters->reporting.failures),
+		"held-back", count(counters->reporting.held_back));
+}
+
+static json_t *guest_stats_object(struct machine *machine)
+{
+	struct balloon_stats stats;
+	balloon_stats_get(&machine->balloon, &stats);
+	return json_pack("{s:o, s:o, s:o}", "updates", count(stats.updates), "last-update",
+			 count(stats.updated), "stats", stats_object(&stats, false));
+}
+
+json_t *monitor_stat(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct monitor *monitor = ctx;
+	struct machine *machine = monitor->machine;
+	const struct vm_config *config = machine->config;
+	uint64_t started = monitor->started.tv_sec * NS_PER_S + monitor->started.tv_nsec;
+	(void)arguments, (void)error;
+
+	return json_pack("{s:s, s:i, s:s, s:f, s:i, s:o, s:o, s:o, s:o}", "name", config->name,
+			 "pid", (int)getpid(), "status", monitor_status(monitor), "uptime",
+			 (double)(now_ns() - started) / NS_PER_S, "cpus", (int)config->cpus,
+			 "memory", memory_object(machine), "balloon",
+			 config->balloon ? balloon_object(machine) : json_null(), "reporting",
+			 config->free_page_reporting ? reporting_object(machine) : json_null(),
+			 "guest-stats",
+			 config->balloon ? guest_stats_object(machine) : json_null());
+}
+
+/* --- sources --------------------------------------------------------------------------------- */
+
+int monitor_memory_init(struct monitor *monitor)
+{
+	struct loop *loop = &monitor->machine->loop;
+	monitor->balloon_changed = (struct loop_source){-1, balloon_changed, monitor};
+	monitor->stats_timer = (struct loop_source){-1, stats_timer_rang, monitor};
+
+	monitor->balloon_changed.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	monitor->stats_timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	int error = 0;
+	if (monitor->balloon_changed.fd < 0 || monitor->stats_timer.fd < 0)
+		error = -errno;
+	if (!error)
+		error = loop_add(loop, &monitor->balloon_changed);
+	if (!error)
+		error = loop_add(loop, &monitor->stats_timer);
+	if (error)
+		log_error("cannot watch the balloon: %s", strerror(-error));
+	return error;
+}
+
+void monitor_memory_release(struct monitor *monitor)
+{
+	if (monitor->balloon_changed.fd >= 0)
+		close(monitor->balloon_changed.fd);
+	if (monitor->stats_timer.fd >= 0)
+		close(monitor->stats_timer.fd);
+	monitor->balloon_changed.fd = monitor->stats_timer.fd = -1;
+}
