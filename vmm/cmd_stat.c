@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ebb stat: all that is known of a guest's memory. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/cmd.h"
