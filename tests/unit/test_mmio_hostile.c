@@ -25,7 +25,7 @@ START_TEST(features_are_refused)
 		      refusals[_i].name);
 	ck_assert_uint_eq(toy.dev.features, 0);
 	fake_driver_queue(&driver, 0, SIZE);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_QUEUE_READY), 0);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_QUEUE_READY), 0);
 	fake_driver_ok(&driver);
 	ck_assert_uint_eq(status(), ACK | DRIVER);
 	ck_assert_uint_eq(toy.activated, 0);
@@ -35,9 +35,9 @@ END_TEST
 START_TEST(features_are_fixed_once_agreed)
 {
 	fake_driver_negotiate(&driver, V1);
-	set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-	set(VIRTIO_MMIO_DRIVER_FEATURES, 1 << 3);
-	set(VIRTIO_MMIO_STATUS, ACK | DRIVER | FEATURES_OK);
+	toy_set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	toy_set(VIRTIO_MMIO_DRIVER_FEATURES, 1 << 3);
+	toy_set(VIRTIO_MMIO_STATUS, ACK | DRIVER | FEATURES_OK);
 	fake_driver_ok(&driver);
 	ck_assert_uint_eq(toy.features_at_activate, V1);
 }
@@ -45,8 +45,8 @@ END_TEST
 
 START_TEST(features_have_two_words_only)
 {
-	set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 2);
-	set(VIRTIO_MMIO_DRIVER_FEATURES, 0xffffffff);
+	toy_set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 2);
+	toy_set(VIRTIO_MMIO_DRIVER_FEATURES, 0xffffffff);
 	ck_assert_uint_eq(driver.mmio.driver_features, 0);
 }
 END_TEST
@@ -57,27 +57,27 @@ START_TEST(only_a_reset_clears_a_status_bit)
 	const uint32_t all = ACK | DRIVER | FEATURES_OK | OK;
 	ck_assert_uint_eq(status(), all);
 	for (uint32_t bit = 1; bit <= OK << 1; bit <<= 1) {
-		set(VIRTIO_MMIO_STATUS, all & ~bit);
+		toy_set(VIRTIO_MMIO_STATUS, all & ~bit);
 		ck_assert_uint_eq(status(), all);
 	}
 	/* Bits that mean nothing, and one that is not the driver's. */
-	set(VIRTIO_MMIO_STATUS, all | 0xffffff30);
-	set(VIRTIO_MMIO_STATUS, all | NEEDS_RESET);
+	toy_set(VIRTIO_MMIO_STATUS, all | 0xffffff30);
+	toy_set(VIRTIO_MMIO_STATUS, all | NEEDS_RESET);
 	ck_assert_uint_eq(status(), all);
 	ck_assert_uint_eq(toy.activated, 1);
-	set(VIRTIO_MMIO_STATUS, 0x100);
+	toy_set(VIRTIO_MMIO_STATUS, 0x100);
 	ck_assert_uint_eq(status(), all);
 }
 END_TEST
 
 START_TEST(driver_ok_needs_features_ok)
 {
-	set(VIRTIO_MMIO_STATUS, ACK | DRIVER | OK);
+	toy_set(VIRTIO_MMIO_STATUS, ACK | DRIVER | OK);
 	ck_assert_uint_eq(status(), ACK | DRIVER);
 	/* Not both at once either: the driver has to see that they were accepted. */
-	set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-	set(VIRTIO_MMIO_DRIVER_FEATURES, V1 >> 32);
-	set(VIRTIO_MMIO_STATUS, ACK | DRIVER | FEATURES_OK | OK);
+	toy_set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	toy_set(VIRTIO_MMIO_DRIVER_FEATURES, V1 >> 32);
+	toy_set(VIRTIO_MMIO_STATUS, ACK | DRIVER | FEATURES_OK | OK);
 	ck_assert_uint_eq(status(), ACK | DRIVER | FEATURES_OK);
 	ck_assert_uint_eq(toy.activated, 0);
 }
@@ -87,7 +87,7 @@ START_TEST(a_driver_that_gave_up_is_left_alone)
 {
 	fake_driver_start(&driver, V1, 1, SIZE);
 	unsigned int worked = toy.worked;
-	set(VIRTIO_MMIO_STATUS, status() | FAILED);
+	toy_set(VIRTIO_MMIO_STATUS, status() | FAILED);
 	chain_add(0);
 	fake_driver_kick(&driver, 0);
 	virtio_mmio_work(&driver.mmio);
@@ -100,11 +100,11 @@ static void queue_cannot_move(void)
 {
 	struct virtq before = toy.dev.queue[0];
 
-	set(VIRTIO_MMIO_QUEUE_SEL, 0);
-	set(VIRTIO_MMIO_QUEUE_NUM, 4);
+	toy_set(VIRTIO_MMIO_QUEUE_SEL, 0);
+	toy_set(VIRTIO_MMIO_QUEUE_NUM, 4);
 	for (uint64_t offset = VIRTIO_MMIO_QUEUE_DESC_LOW; offset <= VIRTIO_MMIO_QUEUE_USED_HIGH;
 	     offset += 4)
-		set(offset, 0x12345670);
+		toy_set(offset, 0x12345670);
 	ck_assert_mem_eq(&toy.dev.queue[0], &before, sizeof(before));
 }
 
@@ -114,11 +114,11 @@ START_TEST(a_queue_cannot_be_moved)
 	fake_driver_negotiate(&driver, V1);
 	fake_driver_queue(&driver, 0, SIZE);
 	queue_cannot_move(); /* while it is ready */
-	set(VIRTIO_MMIO_QUEUE_READY, 1);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_QUEUE_READY), 1);
+	toy_set(VIRTIO_MMIO_QUEUE_READY, 1);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_QUEUE_READY), 1);
 	fake_driver_ok(&driver);
 	queue_cannot_move(); /* while the device runs */
-	set(VIRTIO_MMIO_QUEUE_READY, 0);
+	toy_set(VIRTIO_MMIO_QUEUE_READY, 0);
 	queue_cannot_move(); /* stopped, but the device still runs */
 }
 END_TEST
@@ -131,16 +131,16 @@ START_TEST(a_queue_that_is_not_there)
 	fake_driver_negotiate(&driver, V1);
 	for (unsigned int i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		fake_driver_addresses(&driver, 0, SIZE);
-		set(VIRTIO_MMIO_QUEUE_SEL, numbers[i]);
-		ck_assert_uint_eq(get(VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
-		set(VIRTIO_MMIO_QUEUE_NUM, SIZE);
-		set(VIRTIO_MMIO_QUEUE_DESC_LOW, 0x5000);
-		set(VIRTIO_MMIO_QUEUE_READY, 1);
-		ck_assert_uint_eq(get(VIRTIO_MMIO_QUEUE_READY), 0);
+		toy_set(VIRTIO_MMIO_QUEUE_SEL, numbers[i]);
+		ck_assert_uint_eq(toy_get(VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
+		toy_set(VIRTIO_MMIO_QUEUE_NUM, SIZE);
+		toy_set(VIRTIO_MMIO_QUEUE_DESC_LOW, 0x5000);
+		toy_set(VIRTIO_MMIO_QUEUE_READY, 1);
+		ck_assert_uint_eq(toy_get(VIRTIO_MMIO_QUEUE_READY), 0);
 	}
 	ck_assert_uint_eq(status(), ACK | DRIVER | FEATURES_OK);
 	fake_driver_ok(&driver);
-	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0xffffffff);
+	toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 0xffffffff);
 	fake_driver_work(&driver);
 	ck_assert_uint_eq(toy.worked, 0);
 }
@@ -151,9 +151,9 @@ START_TEST(a_bad_queue_needs_a_reset)
 {
 	fake_driver_negotiate(&driver, V1);
 	fake_driver_addresses(&driver, 0, SIZE);
-	set(VIRTIO_MMIO_QUEUE_USED_HIGH, 1);
-	set(VIRTIO_MMIO_QUEUE_READY, 1);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_QUEUE_READY), 0);
+	toy_set(VIRTIO_MMIO_QUEUE_USED_HIGH, 1);
+	toy_set(VIRTIO_MMIO_QUEUE_READY, 1);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_QUEUE_READY), 0);
 	ck_assert_uint_eq(status(), ACK | DRIVER | FEATURES_OK | NEEDS_RESET);
 	/* It does not run whatever the driver says. */
 	fake_driver_ok(&driver);
@@ -177,7 +177,7 @@ START_TEST(a_bad_chain_needs_a_reset)
 	/* The good one before it is given back, nothing after it. */
 	ck_assert_uint_eq(chains_done(0), 1);
 	ck_assert_uint_eq(status(), ACK | DRIVER | FEATURES_OK | OK | NEEDS_RESET);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_INTERRUPT_STATUS),
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_INTERRUPT_STATUS),
 			  VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
 
 	unsigned int worked = toy.worked;
@@ -292,7 +292,7 @@ START_TEST(anything_at_any_time)
 			break;
 		default:
 			if (place != VIRTIO_MMIO_STATUS || value != 0 || i % 16 == 0)
-				set(place, value);
+				toy_set(place, value);
 			break;
 		}
 		for (unsigned int j = 0; j < 2; j++) {

@@ -28,7 +28,7 @@ static void *worker(void *unused)
 static void *gives_up(void *unused)
 {
 	(void)unused;
-	set(VIRTIO_MMIO_STATUS, status() | FAILED);
+	toy_set(VIRTIO_MMIO_STATUS, status() | FAILED);
 	return NULL;
 }
 
@@ -55,13 +55,13 @@ START_TEST(a_vcpu_does_not_starve)
 	toy.busy = true;
 	toy.blocks = true;
 	done = false;
-	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	ck_assert_int_eq(pthread_create(&working, NULL, worker, NULL), 0);
 	sem_wait(&toy.within); /* it has the device */
 	ck_assert_int_eq(pthread_create(&stopping, NULL, gives_up, NULL), 0);
 	await_waiter();
 	/* Other registers do not wait. */
-	ck_assert_uint_eq(get(VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 	sem_post(&toy.go_on);
 	pthread_join(stopping, NULL);
 	__atomic_store_n(&done, true, __ATOMIC_RELEASE);
@@ -79,7 +79,7 @@ START_TEST(a_vcpu_waits_for_one_queue)
 	unsigned int worked = toy.worked;
 	toy.blocks = true;
 	done = false;
-	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	ck_assert_int_eq(pthread_create(&working, NULL, worker, NULL), 0);
 	sem_wait(&toy.within);
 	ck_assert_int_eq(pthread_create(&stopping, NULL, gives_up, NULL), 0);
@@ -111,16 +111,16 @@ START_TEST(the_configuration_waits_for_no_chain)
 	fake_driver_start(&driver, V1, 1, SIZE);
 	toy.blocks = true;
 	done = false;
-	set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 	ck_assert_int_eq(pthread_create(&working, NULL, worker, NULL), 0);
 	sem_wait(&toy.within);
-	set(VIRTIO_MMIO_CONFIG, 0x01020304);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_CONFIG), 0x01020304);
+	toy_set(VIRTIO_MMIO_CONFIG, 0x01020304);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_CONFIG), 0x01020304);
 	ck_assert_int_eq(pthread_create(&changing, NULL, config_changer, NULL), 0);
 	pthread_join(changing, NULL);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_CONFIG), 0x01020305);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_CONFIG_GENERATION), 1);
-	ck_assert_uint_eq(get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_CONFIG), 0x01020305);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_CONFIG_GENERATION), 1);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
 	__atomic_store_n(&done, true, __ATOMIC_RELEASE);
 	sem_post(&toy.go_on);
 	pthread_join(working, NULL);
@@ -135,10 +135,10 @@ static void *vcpu(void *unused)
 		fake_driver_start(&driver, V1, 1, SIZE);
 		for (unsigned int j = rand_r(&seed) % 8; j > 0; j--) {
 			chain_add(0);
-			set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+			toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
 		}
-		get(VIRTIO_MMIO_CONFIG);
-		set(VIRTIO_MMIO_STATUS, 0);
+		toy_get(VIRTIO_MMIO_CONFIG);
+		toy_set(VIRTIO_MMIO_STATUS, 0);
 		/* After the reset its memory is the driver's own. */
 		memset(driver.queue[0].used, 0xee, 256);
 		sched_yield();

@@ -93,19 +93,19 @@ void toy_teardown(void)
 	pthread_mutex_destroy(&toy.lock);
 }
 
-uint32_t get(uint64_t offset)
+uint32_t toy_get(uint64_t offset)
 {
 	return fake_driver_get(&driver, offset);
 }
 
-void set(uint64_t offset, uint32_t value)
+void toy_set(uint64_t offset, uint32_t value)
 {
 	fake_driver_set(&driver, offset, value);
 }
 
 uint32_t status(void)
 {
-	return get(VIRTIO_MMIO_STATUS);
+	return toy_get(VIRTIO_MMIO_STATUS);
 }
 
 void chain_add(unsigned int queue)

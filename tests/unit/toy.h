@@ -44,8 +44,8 @@ void toy_setup(void);
 void toy_teardown(void);
 
 /* A register, and the one that is looked at most. */
-uint32_t get(uint64_t offset);
-void set(uint64_t offset, uint32_t value);
+uint32_t toy_get(uint64_t offset);
+void toy_set(uint64_t offset, uint32_t value);
 uint32_t status(void);
 
 /* Makes a chain available; and how many came back since this was last asked. */
