@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -170,3 +171,33 @@ def host_memory():
 def shrink_pipe(fd):
     """So that a pipe is full after one page."""
     return fcntl.fcntl(fd, 1031, 4096)  # F_SETPIPE_SZ
+
+
+def wait_until(condition, what, limit=LIMIT):
+    """Waits until condition() holds. Returns the seconds that took."""
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > limit:
+            raise lib.GuestError(f"not within {limit} s: {what}")
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def write(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+@pytest.fixture
+def setting():
+    """setting(path, value) for the length of a test."""
+    before = []
+
+    def change(path, value):
+        with open(path, encoding="ascii") as file:
+            before.append((path, file.read()))
+        write(path, str(value))
+
+    yield change
+    for path, value in reversed(before):
+        write(path, value)

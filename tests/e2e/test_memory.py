@@ -47,17 +47,9 @@ def test_at_the_edge_of_memory(ebb):
     assert found.failures == 0
 
 
-@pytest.mark.parametrize("param", ["page_alloc.shuffle=1", "init_on_alloc=1"])
+@pytest.mark.parametrize("param", ["page_alloc.shuffle=1", "init_on_alloc=1", "init_on_free=1"])
 def test_with_kernel_options(ebb, param):
     """What a hardened kernel does with its pages changes nothing."""
     checked, found = memcheck(ebb, "memcheck 128M --seconds 5", memory="384M", params="quiet " + param)
     assert checked >= 128
     assert found.reports > 0 and found.failures == 0
-
-
-@pytest.mark.parametrize("param", ["init_on_free=1", "page_poison=1"])
-def test_poisoning_guest_is_let_alone(ebb, param):
-    """A kernel that fills freed pages itself must not have them discarded: without PAGE_POISON it drops reporting."""
-    checked, found = memcheck(ebb, "memcheck 128M --seconds 5", memory="384M", params="quiet " + param)
-    assert checked >= 128
-    assert found.reports == 0

@@ -60,10 +60,12 @@ char *text_escape(char *out, size_t size, const char *text, bool lines)
 
 char *text_size(char *out, uint64_t bytes)
 {
+	bool small = bytes > 0 && bytes < 1 << 20;
+	uint64_t unit = small ? 1 << 10 : 1 << 20;
 	/* In tenths, rounded, without a double: its 53 bits would not hold every size. */
-	uint64_t tenths = bytes / (1 << 20) * 10 + (bytes % (1 << 20) * 10 + (1 << 19)) / (1 << 20);
-	snprintf(out, TEXT_SIZE_MAX, "%llu.%llu MiB", (unsigned long long)(tenths / 10),
-		 (unsigned long long)(tenths % 10));
+	uint64_t tenths = bytes / unit * 10 + (bytes % unit * 10 + unit / 2) / unit;
+	snprintf(out, TEXT_SIZE_MAX, "%llu.%llu %s", (unsigned long long)(tenths / 10),
+		 (unsigned long long)(tenths % 10), small ? "KiB" : "MiB");
 	return out;
 }
 

@@ -21,7 +21,7 @@
  */
 char *text_escape(char *out, size_t size, const char *text, bool lines);
 
-/* "558.1 MiB". @out has TEXT_SIZE_MAX bytes; returned. */
+/* "558.1 MiB", or "4.0 KiB" for what is less than one. @out has TEXT_SIZE_MAX bytes; returned. */
 #define TEXT_SIZE_MAX 32
 char *text_size(char *out, uint64_t bytes);
 
