@@ -96,7 +96,8 @@ def test_pause_and_resume(guest):
     time.sleep(1)
     assert ticks() == before and len(started.lines) == said
     run(box, "resume", "-n", "watched")
-    started.wait_for("sysrq: HELP", LIMIT, said)
+    run(box, "debug", "-n", "watched", "-s", "m")
+    started.wait_for("sysrq: Show Memory", LIMIT, said)
     assert stat(box, "watched")["status"] == "running"
 
 
