@@ -6,7 +6,7 @@ import re
 
 import pytest
 from conftest import LIMIT, lib, wait_until
-from test_monitor import run, stat
+from test_monitor import events, qmp, run, stat
 from test_reporting import counters
 
 pytestmark = pytest.mark.linux
@@ -64,6 +64,11 @@ def test_from_the_start(ebb):
     assert balloon(ebb, "b")["actual"] == 112 * MIB
     run(ebb, "balloon", "-n", "b", "-d", 32, "--wait")
     assert balloon(ebb, "b")["actual"] == 80 * MIB
+    # QEMU's way: what is left to the guest; and each change is told, the last one last.
+    lines = qmp(ebb, "b", {"execute": "balloon", "arguments": {"value": 240 * MIB}}, wait=5)
+    changes = [line["data"]["actual"] for line in lines if line.get("event") == "BALLOON_CHANGE"]
+    assert changes and changes[-1] == 240 * MIB
+    assert events(lines) == ["BALLOON_CHANGE"] * len(changes)
 
 
 def test_stuck_is_said(module_ebb):
