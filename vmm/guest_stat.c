@@ -307,8 +307,8 @@ static void print_label(const char *label, const char *text, FILE *out)
 
 static void print_head(const char *metric, const char *help, FILE *out)
 {
-	size_t len = strlen(metric);
-	bool counter = len > 6 && strcmp(metric + len - 6, "_total") == 0;
+	const char *suffix = strrchr(metric, '_');
+	bool counter = suffix && strcmp(suffix, "_total") == 0;
 	fprintf(out, "# HELP ebb_%s %s\n# TYPE ebb_%s %s\n", metric, help, metric,
 		counter ? "counter" : "gauge");
 }
