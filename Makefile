@@ -96,8 +96,11 @@ $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
 	@echo '  LINK  $@'
 	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $$(pkg-config --libs check)
 
+# Check's own limit of 4 s for a test is no limit on a busy machine but an accident.
+CHECK_ENV := CK_DEFAULT_TIMEOUT=120
+
 unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
-	@$(BUILD)/unit/run
+	@$(CHECK_ENV) $(BUILD)/unit/run
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
@@ -109,7 +112,7 @@ $(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
 		$(filter %.c,$^) $(LDLIBS) $$(pkg-config --libs check)
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
-	@TSAN_OPTIONS=halt_on_error=1 $(BUILD)/tsan/run $(TSAN_SUITES)
+	@$(CHECK_ENV) TSAN_OPTIONS=halt_on_error=1 $(BUILD)/tsan/run $(TSAN_SUITES)
 
 cli: all ## the subcommands, against guests that are none
 	@tests/cli/run
