@@ -30,7 +30,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot clean
+.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -66,6 +66,17 @@ bench-boot: ## start to init, private memory and threads, beside QEMU's microvm
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@tests/bench/boot
+
+bench-discard: ## memory given back per second, beside QEMU's microvm and the limit
+	$(call need,BUILD HOST)
+	@+$(MAKE) --no-print-directory all $(BUILD)/tests/bench/discard_limit
+	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) all
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/discard
+
+$(BUILD)/tests/bench/%: tests/bench/%.c tests/bench/discard_patterns.h
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -o $@ $<
 
 # --- ebb ---------------------------------------------------------------------------------------
 

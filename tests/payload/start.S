@@ -195,6 +195,7 @@ exception_common:
 /* --- tables ------------------------------------------------------------------------------------ */
 
 	.data
+	.globl	page_map
 	.balign	4096
 page_map:
 	.quad	page_directory_pointers + PAGE_TABLE

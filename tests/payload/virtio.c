@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "virtio.h"
 
-bool device_find(struct device *dev)
+uint64_t device_at(struct device *dev)
 {
 	const char *text = parameter("virtio_mmio.device");
-	if (!text) {
-		test_fail("no virtio_mmio.device on the command line '%s'", command_line());
-		return false;
-	}
+	if (!text)
+		return 0;
 	uint64_t size = number_at(&text);
 	text++;
 	dev->base = number_at(&text);
 	text++;
 	dev->gsi = number_at(&text);
+	return size;
+}
+
+bool device_find(struct device *dev)
+{
+	uint64_t size = device_at(dev);
+	if (!size) {
+		test_fail("no virtio_mmio.device on the command line '%s'", command_line());
+		return false;
+	}
 	if (size != 4096 || dev->base < HOLE || dev->base >= HOLE_END || dev->gsi == 0) {
 		test_fail("a device of %lu bytes at %lx with interrupt %u", size, dev->base,
 			  dev->gsi);
@@ -72,7 +80,9 @@ void queue_place(const struct device *dev, unsigned int number, struct queue *q)
 {
 	memset(q, 0, sizeof(*q));
 	device_write(dev, REG_QUEUE_SELECT, number);
-	device_write(dev, REG_QUEUE_SIZE, QUEUE_SIZE);
+	uint32_t most = device_read(dev, REG_QUEUE_SIZE_MAX);
+	q->size = most < QUEUE_SIZE ? most : QUEUE_SIZE;
+	device_write(dev, REG_QUEUE_SIZE, q->size);
 	set_address(dev, REG_QUEUE_DESC, &q->desc);
 	set_address(dev, REG_QUEUE_AVAIL, &q->avail);
 	set_address(dev, REG_QUEUE_USED, &q->used);
@@ -95,17 +105,17 @@ bool reporting_start(struct device *dev, struct queue *q)
 uint16_t queue_add(struct queue *q, const struct block *block, unsigned int n, uint16_t flags)
 {
 	/* All places once, in no order: 37 and the size have no common factor. */
-	uint16_t head = q->next_desc * 37 % QUEUE_SIZE, at = head;
+	uint16_t head = q->next_desc * 37 % q->size, at = head;
 
 	for (unsigned int i = 0; i < n; i++) {
-		uint16_t next = ++q->next_desc * 37 % QUEUE_SIZE;
+		uint16_t next = ++q->next_desc * 37 % q->size;
 		q->desc[at].gpa = block[i].gpa;
 		q->desc[at].len = block[i].len;
 		q->desc[at].flags = flags | (i + 1 < n ? DESC_NEXT : 0);
 		q->desc[at].next = next;
 		at = next;
 	}
-	q->avail.ring[q->avail.index % QUEUE_SIZE] = head;
+	q->avail.ring[q->avail.index % q->size] = head;
 	fence();
 	q->avail.index++;
 	fence();
@@ -128,8 +138,8 @@ bool queue_take(struct queue *q, uint32_t *id, uint32_t *len)
 		}
 	}
 	fence();
-	*id = q->used.ring[q->seen % QUEUE_SIZE].id;
-	*len = q->used.ring[q->seen % QUEUE_SIZE].len;
+	*id = q->used.ring[q->seen % q->size].id;
+	*len = q->used.ring[q->seen % q->size].len;
 	q->seen++;
 	return true;
 }

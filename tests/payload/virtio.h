@@ -76,8 +76,8 @@ struct queue {
 			uint32_t id, len;
 		} ring[QUEUE_SIZE];
 	} used __attribute__((aligned(4096)));
-	uint16_t next_desc,
-		seen; /* the driver's own: the next free descriptor, used elements taken */
+	/* The driver's own: places in use, the next free descriptor, used elements taken. */
+	uint16_t size, next_desc, seen;
 } __attribute__((aligned(4096)));
 
 struct block {
@@ -90,7 +90,13 @@ struct device {
 	unsigned int gsi;
 };
 
-/* Where the command line says that the device is: virtio_mmio.device=SIZE@BASE:GSI. */
+/*
+ * Where the command line says that the device is: virtio_mmio.device=SIZE@BASE:GSI. Returns its size,
+ * or 0 where it does not say so.
+ */
+uint64_t device_at(struct device *dev);
+
+/* The same, and it is where ebb's are, and as large. */
 bool device_find(struct device *dev);
 
 uint32_t device_read(const struct device *dev, unsigned int reg);
