@@ -4,12 +4,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "vmm/mem/claim.h"
 #include "vmm/mem/gate.h"
 
 /* How often a call is made that the kernel asks us to repeat, before it counts as refused. */
 #define TRIES 3
+
+/* Steps in one call: as many as Linux puts pages into the balloon at once. */
+#define TOGETHER 256
+
+/* This process, without a descriptor of it (linux/pidfd.h, since 6.15). */
+#ifndef PIDFD_SELF_THREAD
+#define PIDFD_SELF_THREAD (-10000)
+#endif
 
 /* Adds to @step, at *@n, the whole pages of [@gpa, @end), which lies within @region. */
 static void plan_step(const struct ram *ram, const struct ram_region *region, uint64_t gpa,
@@ -62,6 +73,11 @@ size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t
 	return steps;
 }
 
+static int advice(const struct ram *ram)
+{
+	return ram->discard == DISCARD_FREE ? MADV_FREE : MADV_DONTNEED;
+}
+
 /*
  * What really frees the pages. Of a file's only the mapping would forget them on MADV_DONTNEED:
  * they would stay in the file, and so in the host's memory or out of its pool of huge pages.
@@ -73,8 +89,7 @@ static int discard_call(const struct ram *ram, const struct discard_step *step)
 	if (ram->backing != RAM_ANON)
 		return fallocate(ram->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				 step->range.gpa, step->range.len);
-	return madvise(step->hva, step->range.len,
-		       ram->discard == DISCARD_FREE ? MADV_FREE : MADV_DONTNEED);
+	return madvise(step->hva, step->range.len, advice(ram));
 }
 
 static int step_run(const struct ram *ram, const struct discard_step *step,
@@ -90,11 +105,58 @@ static int step_run(const struct ram *ram, const struct discard_step *step,
 	return error;
 }
 
+/*
+ * As many of the first steps as one call does. Each call of madvise() has the CPUs that run the guest
+ * interrupted, to have them forget the pages; process_madvise() does so once for all (Linux 6.16,
+ * and more so since). It does less, or nothing, where a step is refused and where the kernel does not
+ * know of it: the rest is for step_run(), which also finds out why.
+ */
+static size_t run_together(const struct ram *ram, const struct discard_step *step, size_t n,
+			   struct discard_result *result)
+{
+	struct iovec vec[TOGETHER];
+
+	if (n < 2 || ram->backing != RAM_ANON)
+		return 0;
+	if (n > TOGETHER)
+		n = TOGETHER;
+	for (size_t i = 0; i < n; i++)
+		vec[i] = (struct iovec){step[i].hva, step[i].range.len};
+	if (!gate_enter(ram->gate))
+		return 0;
+	ssize_t bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD, vec, n, advice(ram), 0);
+	gate_leave(ram->gate);
+	if (bytes > 0)
+		result->calls++;
+
+	size_t done = 0;
+	while (done < n && bytes >= (ssize_t)step[done].range.len)
+		bytes -= (ssize_t)step[done++].range.len;
+	return done;
+}
+
+/* The host has it back. Lazily: until it wants the page what was in it can still be read. */
+static void step_done(const struct ram *ram, struct discard_step *step,
+		      struct discard_result *result)
+{
+	step->done = true;
+	step->zero = ram->discard != DISCARD_FREE;
+	result->bytes += step->range.len;
+}
+
 void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 		 struct discard_result *result)
 {
+	size_t together = n;
 	*result = (struct discard_result){0};
 	for (size_t i = 0; i < n; i++) {
+		/* Once it does not even do the first, it is not tried again. */
+		if (together > 0)
+			together = run_together(ram, &step[i], n - i, result);
+		for (size_t end = i + together; i < end; i++)
+			step_done(ram, &step[i], result);
+		if (i == n)
+			break;
 		step[i].done = step[i].zero = false;
 		/* For each step anew: who inhibits waits for a system call, not for all of them. */
 		if (!gate_enter(ram->gate)) {
@@ -103,11 +165,8 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 		}
 		int error = step_run(ram, &step[i], result);
 		gate_leave(ram->gate);
-		step[i].done = error == 0;
-		/* Lazily: until the host wants the page what was in it can still be read. */
-		step[i].zero = step[i].done && ram->discard != DISCARD_FREE;
-		if (step[i].done) {
-			result->bytes += step[i].range.len;
+		if (!error) {
+			step_done(ram, &step[i], result);
 		} else {
 			result->failures++;
 			if (!result->error)

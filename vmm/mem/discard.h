@@ -17,7 +17,7 @@
 
 #include "vmm/mem/ram.h"
 
-/* One system call's worth: whole backing pages within one region. */
+/* One system call's worth at most: whole backing pages within one region. */
 struct discard_step {
 	struct gpa_range range;
 	void *hva;
@@ -28,7 +28,7 @@ struct discard_step {
 struct discard_result {
 	uint64_t bytes;	       /* given back to the host */
 	uint64_t held_back;    /* left alone because discarding is inhibited */
-	unsigned int calls;    /* system calls made */
+	unsigned int calls;    /* system calls that discarded, or were refused */
 	unsigned int failures; /* steps the host refused, and ranges (partly) outside RAM */
 	int error;	       /* -errno of the first refused step, or 0 */
 };
