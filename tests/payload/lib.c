@@ -160,9 +160,16 @@ void print(const char *format, ...)
 void wait_for_host(const char *what)
 {
 	print("wait %s\n", what);
-	while (!(in8(SERIAL_LINE_STATUS) & LINE_RECEIVED))
+	while (!host_sent())
 		__asm__ volatile("pause");
+}
+
+bool host_sent(void)
+{
+	if (!(in8(SERIAL_LINE_STATUS) & LINE_RECEIVED))
+		return false;
 	in8(SERIAL_DATA);
+	return true;
 }
 
 /* --- what it was started with ------------------------------------------------------------------- */

@@ -61,6 +61,9 @@ __attribute__((format(printf, 1, 2))) void print(const char *format, ...);
 /* Says "wait WHAT" and waits until the host sends a byte: it may look at us meanwhile. */
 void wait_for_host(const char *what);
 
+/* Whether the host has sent a byte, which is taken. */
+bool host_sent(void);
+
 /* --- what it was started with ----------------------------------------------------------------- */
 
 const char *command_line(void);
