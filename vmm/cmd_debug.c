@@ -84,14 +84,13 @@ static int dump(struct guest *guest)
 		return EXIT_FAILED;
 	const json_t *cpus = json_object_get(answer, "cpus");
 	int status = EXIT_DONE;
-	size_t i;
-	const json_t *cpu;
 	if (!json_is_array(cpus)) {
 		log_error("guest \"%s\" answered x-ebb-registers without any CPU", guest->shown);
 		status = EXIT_FAILED;
 	} else {
 		printf("*** Registers of guest %s ***\n\n", guest->shown);
-		json_array_foreach(cpus, i, cpu) print_cpu(cpu);
+		for (size_t i = 0; i < json_array_size(cpus); i++)
+			print_cpu(json_array_get(cpus, i));
 	}
 	json_decref(answer);
 	return status;

@@ -307,8 +307,8 @@ static void print_label(const char *label, const char *text, FILE *out)
 
 static void print_head(const char *metric, const char *help, FILE *out)
 {
-	const char *suffix = strrchr(metric, '_');
-	bool counter = suffix && strcmp(suffix, "_total") == 0;
+	const char *last = strrchr(metric, '_');
+	bool counter = last && strcmp(last, "_total") == 0;
 	fprintf(out, "# HELP ebb_%s %s\n# TYPE ebb_%s %s\n", metric, help, metric,
 		counter ? "counter" : "gauge");
 }
@@ -334,11 +334,9 @@ static void print_sample(const struct figure *figure, const char *guest, const j
 /* A metric's lines must not be mixed with another's: HELP and TYPE once, then every guest. */
 static void print_metric(const struct figure *figure, const json_t *guests, FILE *out)
 {
-	size_t i;
-	const json_t *guest;
 	bool headed = false;
-	json_array_foreach(guests, i, guest)
-	{
+	for (size_t i = 0; i < json_array_size(guests); i++) {
+		const json_t *guest = json_array_get(guests, i);
 		const json_t *value = at(json_object_get(guest, "stat"), figure->path);
 		if (!value)
 			continue;
@@ -351,11 +349,9 @@ static void print_metric(const struct figure *figure, const json_t *guests, FILE
 
 void guest_stat_print_metrics(const json_t *guests, FILE *out)
 {
-	size_t i;
-	const json_t *guest;
 	print_head("up", "1 for a guest that lives and answers.", out);
-	json_array_foreach(guests, i, guest)
-	{
+	for (size_t i = 0; i < json_array_size(guests); i++) {
+		const json_t *guest = json_array_get(guests, i);
 		fputs("ebb_up{", out);
 		print_label("guest", guest_stat_text(guest, "name"), out);
 		fprintf(out, "} %d\n", json_is_object(json_object_get(guest, "stat")));

@@ -33,13 +33,11 @@ void table_print(const struct table_column *column, size_t columns, const json_t
 {
 	char text[TEXT_MAX];
 	size_t width[TABLE_COLUMNS_MAX];
-	size_t i;
-	const json_t *row;
 
 	for (size_t c = 0; c < columns; c++) {
 		width[c] = text_width(column[c].title);
-		json_array_foreach(rows, i, row)
-		{
+		for (size_t i = 0; i < json_array_size(rows); i++) {
+			const json_t *row = json_array_get(rows, i);
 			size_t this = text_width(cell_text(&column[c], row, text));
 			width[c] = this > width[c] ? this : width[c];
 		}
@@ -47,9 +45,10 @@ void table_print(const struct table_column *column, size_t columns, const json_t
 	for (size_t c = 0; c < columns; c++)
 		print_cell(column[c].title, width[c], column[c].format != TABLE_TEXT,
 			   c + 1 == columns, out);
-	json_array_foreach(rows, i, row) for (size_t c = 0; c < columns; c++)
-		print_cell(cell_text(&column[c], row, text), width[c],
-			   column[c].format != TABLE_TEXT, c + 1 == columns, out);
+	for (size_t i = 0; i < json_array_size(rows); i++)
+		for (size_t c = 0; c < columns; c++)
+			print_cell(cell_text(&column[c], json_array_get(rows, i), text), width[c],
+				   column[c].format != TABLE_TEXT, c + 1 == columns, out);
 }
 
 void table_print_json(const json_t *value, FILE *out)
