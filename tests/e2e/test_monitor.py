@@ -29,14 +29,35 @@ def stat(box, name, *options):
     return json.loads(run(box, "stat", "-n", name, "--json", *options))
 
 
+def spoken(messages):
+    return "".join(json.dumps(message) + "\n" for message in ({"execute": "qmp_capabilities"}, *messages))
+
+
 def qmp(box, name, *messages, wait=1):
-    """What a program that is not ours sees: each message is sent, then the socket is read until it is quiet."""
-    text = "".join(json.dumps(message) + "\n" for message in ({"execute": "qmp_capabilities"}, *messages))
+    """What a program that is not ours sees: each message is sent, then all answers are read; ebb closes then."""
+    text = spoken(messages)
     done = subprocess.run(
         ["socat", f"-t{wait}", "-", f"UNIX-CONNECT:{box.runtime}/{name}.sock"],
         input=text, capture_output=True, text=True, timeout=LIMIT, check=True,
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def qmp_until(box, name, *messages, condition):
+    """Stays connected, and returns what came up to the first line of which condition(line) holds."""
+    lines = []
+    with subprocess.Popen(
+        ["timeout", str(LIMIT), "socat", "-", f"UNIX-CONNECT:{box.runtime}/{name}.sock"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as client:
+        client.stdin.write(spoken(messages))
+        client.stdin.flush()
+        for line in client.stdout:
+            lines.append(json.loads(line))
+            if condition(lines[-1]):
+                client.terminate()
+                return lines
+    raise lib.GuestError(f"not within {LIMIT} s, but only: {lines}")
 
 
 def answers(lines):
