@@ -74,7 +74,7 @@ class Console(threading.Thread):
         super().__init__(daemon=True)
         self.ours, self.qemus = socket.socketpair()
         self.file = open(path, "wb", buffering=0) if path else None
-        self.tail = collections.deque(maxlen=40)
+        self.tail = collections.deque(maxlen=80)
 
     def run(self):
         with self.ours.makefile("rb") as lines:
@@ -105,6 +105,15 @@ def say(text):
 def port(number, sock):
     return ["-chardev", f"socket,id=p{number},fd={sock.fileno()}",
             "-device", f"virtserialport,bus=ports.0,nr={number},chardev=p{number},name=ebb.{number}"]
+
+
+def ask_where_it_is(monitor, qemu):
+    """Has a host that came to no end say on its console where it was: an NMI, at which it panics."""
+    try:
+        monitor.sendall(b'{"execute": "qmp_capabilities"}\n{"execute": "inject-nmi"}\n')
+        qemu.wait(10)
+    except (OSError, subprocess.TimeoutExpired):
+        pass
 
 
 def stop(number, _frame):
@@ -152,8 +161,10 @@ def main():
     feeder, qemus_feeder = socket.socketpair()
     out, err = Stream("stdout", 1, kill), Stream("stderr", 2, kill)
     console = Console(console_path)
-    passed = [result.qemus, out.qemus, err.qemus, qemus_feeder, console.qemus]
+    monitor, qemus_monitor = socket.socketpair()
+    passed = [result.qemus, out.qemus, err.qemus, qemus_feeder, console.qemus, qemus_monitor]
     args = sys.argv[4:] + ["-chardev", f"socket,id=console,fd={console.qemus.fileno()}", "-serial", "chardev:console",
+                           "-chardev", f"socket,id=monitor,fd={qemus_monitor.fileno()}", "-qmp", "chardev:monitor",
                            "-device", "virtio-serial-pci,id=ports"]
     for number, sock in enumerate(passed[:4], 1):
         args += port(number, sock)
@@ -192,6 +203,8 @@ def main():
             + (", the end of its console is above" if console.tail else f" (QEMU's status {qemu.returncode})"))
         return FAILED
     except socket.timeout:
+        ask_where_it_is(monitor, qemu)
+        console.join(1)
         for text in console.tail:
             print("  host: " + text, file=sys.stderr)
         say(f"stopped after {timeout:g} s, {result.progress()}")
