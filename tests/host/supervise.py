@@ -196,7 +196,7 @@ def main():
             say(f"cannot write to {broken.name}: {broken.error.strerror}")
             return FAILED
         qemu.wait()
-        console.join(1)
+        console.join(10)
         for text in console.tail:
             print("  host: " + text, file=sys.stderr)
         say(f"the emulated host died, {result.progress()}"
@@ -204,7 +204,7 @@ def main():
         return FAILED
     except socket.timeout:
         ask_where_it_is(monitor, qemu)
-        console.join(1)
+        console.join(10)
         for text in console.tail:
             print("  host: " + text, file=sys.stderr)
         say(f"stopped after {timeout:g} s, {result.progress()}")
