@@ -16,13 +16,15 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import host_root  # noqa: E402
+
 HERE = "/tmp/bench-boot"
 MEMORY = 256 << 20
 INIT = b"ebb-guest: init"
@@ -40,47 +42,12 @@ def say(*what):
 # --- What is started --------------------------------------------------------------------------------------------
 
 
-def libraries(program):
-    """The files that the dynamic loader will map for this program, and the loader."""
-    out = subprocess.run(["ldd", program], stdout=subprocess.PIPE, check=True).stdout.decode()
-    return re.findall(r"(?:=> |^\s*)(/\S+)", out, re.M)
-
-
-def inside(path):
-    return os.path.join(HERE, path.lstrip("/"))
-
-
-def copy(path, where=None):
-    where = inside(where or path)
-    os.makedirs(os.path.dirname(where), exist_ok=True)
-    shutil.copy(path, where)
-
-
 def make_root(args):
     """Copies all that will be read into a root of its own in memory. Returns QEMU's version."""
-    qemu_path = shutil.which("qemu-system-x86_64")
-    if not qemu_path:
-        sys.exit("bench-boot: needs qemu-system-x86_64: install Debian's package qemu-system-x86")
-    for name, program in (("/ebb", args.ebb), ("/qemu", qemu_path)):
-        copy(program, name)
-        for path in libraries(program):
-            copy(path)
-    copy("/etc/ld.so.cache")
-    for name in ("bios-microvm.bin", "qboot.rom", "linuxboot_dma.bin", "pvh.bin", "kvmvapic.bin"):
-        for place in ("/usr/share/qemu", "/usr/share/seabios"):
-            if os.path.exists(os.path.join(place, name)):
-                copy(os.path.join(place, name), os.path.join("/firmware", name))
-    for name, path in (("/kernel", args.kernel), ("/plain", args.plain), ("/gzip", args.gzip)):
-        copy(path, name)
-    for place in ("/dev", "/proc", "/sys", "/run", "/tmp"):
-        os.makedirs(inside(place), exist_ok=True)
-    for what in (["--bind", "/dev", inside("/dev")], ["--bind", "/proc", inside("/proc")],
-                 ["--rbind", "/sys", inside("/sys")]):
-        subprocess.run(["mount", *what], check=True)
+    version = host_root.make(HERE, args.ebb, {"/kernel": args.kernel, "/plain": args.plain, "/gzip": args.gzip})
     if args.breakdown:
-        subprocess.run(["mount", "-t", "tracefs", "tracefs", inside(TRACING)], check=True)
-    out = subprocess.run([qemu_path, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
-    return out.splitlines()[0].removeprefix("QEMU emulator version ")
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", host_root.inside(HERE, TRACING)], check=True)
+    return version
 
 
 def ebb(initramfs, params=PARAMS):
