@@ -30,7 +30,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard clean
+.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -72,6 +72,12 @@ bench-discard: ## memory given back per second, beside QEMU's microvm and the li
 	@+$(MAKE) --no-print-directory all $(BUILD)/tests/bench/discard_limit
 	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) all
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/discard
+
+bench-guest: ## what guest kernels do with memory that comes and goes: stock and patched, beside QEMU's microvm
+	$(call need,BUILD GUEST HOST)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/guest
 
 $(BUILD)/tests/bench/%: tests/bench/%.c tests/bench/discard_patterns.h
 	@mkdir -p $(@D)

@@ -1,0 +1,231 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The measuring half of tests/bench/guest: runs one scenario on one VMM with one kernel, where KVM is.
+
+Each line on standard output is one JSON list:
+
+    ["doing", TEXT]                   what is under way
+    ["versions", {NAME: TEXT}]
+    ["value", MEASURE, STATE, VALUE]  STATE is "off" or "on"; VALUE a number, or null where there can be none
+
+What goes wrong is told on standard error, with status 1. Times are the guest's own, but for the one until memory is
+back. What the host holds is RssAnon of the VMM. Lines are printed while no guest runs: writing makes the counted
+clock leap.
+"""
+
+import argparse
+import codecs
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TESTS, "bench"), os.path.join(TESTS, "lib")]
+import guest  # noqa: E402
+import host_root  # noqa: E402
+
+MIB = 1 << 20
+HERE = "/tmp/bench-guest"
+LIMIT = 900.0  # seconds on the host's clock for anything that a guest is waited for
+STEP = 0.05  # between two looks at the VMM's memory
+REST = 5.0  # a guest that starts frees some, and reports it two seconds later
+SETTLE = 12  # from the free to the last look, and until what was freed counts as reported
+STATES = ("off", "on")
+SKIP = "page_reporting.skip_zero"
+BACK = 0.9  # the part that is "back"
+FILES, FILE_SIZE = 100000, 4096
+
+
+def say(*what):
+    print(json.dumps(what), flush=True)
+
+
+class Bench:
+    """What all scenarios start their guests with."""
+
+    def __init__(self, vmm, quick):
+        self.vmm, self.quick = vmm, quick
+
+    def argv(self, state, mib, command, params):
+        params = f'quiet {params} ebb.cmd="{command}"'
+        if self.vmm == "ebb":
+            return ["/ebb", "run", "-k", "/kernel", "-i", "/initramfs", "-m", f"{mib}M", "-c", "1", "--balloon",
+                    *(["--free-page-reporting"] if state == "on" else []), "-p", params]
+        # As in tests/bench/boot_host.py. The guest's console is behind no interrupt with ACPI.
+        return ["/qemu", "-M", "microvm,acpi=off", "-enable-kvm", "-cpu", "host", "-m", str(mib), "-smp", "1",
+                "-nographic", "-nodefaults", "-no-user-config", "-no-reboot", "-L", "/firmware", "-serial", "stdio",
+                "-device", f"virtio-balloon-device,free-page-reporting={state}", "-kernel", "/kernel",
+                "-initrd", "/initramfs", "-append", "console=ttyS0 panic=-1 " + params]
+
+    def guest(self, state, command, mib=1024, params=""):
+        say("doing", f"reporting {state}{', ' + params if params else ''}: {command}")
+        time.sleep(0.5)  # by then that is outside; on the counted clock it costs nothing
+        return guest.Guest(self.argv(state, mib, command, params))
+
+    def run(self, state, command, mib=1024, params=""):
+        """A guest that does this to its end. Returns what it said."""
+        with self.guest(state, command, mib, params) as vm:
+            status = vm.wait_for(r"^ebb-guest: exit=(\d+)", LIMIT)[1][1]
+            if status != "0":
+                raise guest.GuestError(f"{command!r} ended with status {status}\n--- console\n{vm.console()}")
+            return vm.console()
+
+
+def wait_for(vm, pattern, start=0):
+    """As guest.Guest.wait_for(), for what a command says before it ends: one that fails is not waited for."""
+    at, match = vm.wait_for(f"(?:{pattern})|^ebb-guest: exit=", LIMIT, start)
+    if match[0].startswith("ebb-guest: "):
+        raise guest.GuestError(f"no line /{pattern}/: the command ended\n--- console\n{vm.console()}")
+    return at, match
+
+
+def take_times(console, cycles):
+    """Milliseconds that each of churn's cycles took but the first, which finds memory that the guest never had."""
+    takes = [int(us) / 1e3 for us in re.findall(r"^churn: cycle \d+ take (\d+) us$", console, re.M)]
+    if len(takes) != cycles + 1:
+        raise guest.GuestError(f"{len(takes)} cycles instead of {cycles + 1}\n--- console\n{console}")
+    return takes[1:]
+
+
+# --- The scenarios ------------------------------------------------------------------------------------------------
+
+
+def kept(bench, mib, taken):
+    """Memory is taken and freed once: when it is back, and what is never."""
+    for state in STATES:
+        with bench.guest(state, f"echo ready && read go && hold {taken}M --wait && read end", mib) as vm:
+            at = wait_for(vm, "^ready$")[0]
+            time.sleep(REST)
+            before = vm.rss()
+            vm.send("\n")
+            at = wait_for(vm, f"^hold: taken {taken} MiB$", at)[0]
+            time.sleep(1)
+            peak = vm.rss()
+            vm.send("\n")
+            wait_for(vm, "^hold: freed$", at)
+            freed, back = time.monotonic(), None
+            while (now := time.monotonic() - freed) < SETTLE:
+                if back is None and vm.rss() <= peak - BACK * taken * MIB:
+                    back = now
+                time.sleep(STEP)
+            after = vm.rss()
+        if peak - before < BACK * taken * MIB:
+            raise guest.GuestError(f"the guest took {taken} MiB, the host saw {(peak - before) // MIB}\n{vm.console()}")
+        say("value", "t90", state, back)
+        say("value", "kept", state, (after - before) / MIB)
+
+
+def churn(bench, pause):
+    """The same memory, taken and freed again and again."""
+    cycles = 5 if bench.quick else 30
+    for state in STATES:
+        takes = take_times(bench.run(state, f"churn 256M --cycles {cycles + 1} --pause {pause}"), cycles)
+        say("value", "take", state, statistics.mean(takes))
+
+
+def fault(bench, where):
+    """Pages taken as fast as they come, and freed at once."""
+    seconds = 3 if bench.quick else 10
+    for state in STATES:
+        console = bench.run(state, f"fault 128M {where} --seconds {seconds}")
+        mean_us = re.search(r"^fault: rounds=\d+ round_mean_us=(\d+) ", console, re.M)[1]
+        say("value", "rounds", state, 1e6 / int(mean_us))
+
+
+def touch(bench):
+    """Memory that was all reported is taken at once; where the kernel has it, zeroing it again is left out or not."""
+    cycles = 3
+
+    def first_touch(state, params=""):
+        command = (f"cat /sys/module/{SKIP.replace('.', '/parameters/')} 2>/dev/null || echo none; "
+                   f"churn 256M --thp --cycles {cycles + 1} --pause {1000 * SETTLE} && read end")
+        with bench.guest(state, command, params=params) as vm:
+            wait_for(vm, "^churn: cycles=")
+            takes = take_times(vm.console(), cycles)
+            skip = vm.wait_for(r"^(none|[01YN])$", 0)[1][1]
+            held = vm.rss()
+        if state == "on" and held > 192 * MIB:
+            raise guest.GuestError(f"the host still holds {held // MIB} MiB: what is touched was not reported")
+        return statistics.mean(takes), skip
+
+    for state in STATES:
+        took, skip = first_touch(state)
+        say("value", "touch", state, took)
+    for state, value in zip(STATES, "01"):
+        took = None
+        if skip != "none":
+            took, skip = first_touch("on", f"{SKIP}={value}")
+            if skip not in (value, "NY"[int(value)]):
+                raise guest.GuestError(f"asked for {SKIP}={value}, the guest has {skip}")
+        say("value", "skip", state, took)
+
+
+def fragments(bench):
+    """Many small files, every second one deleted: what is free then is all holes."""
+    files = FILES // 10 if bench.quick else FILES
+    command = (f"cachefill {files * FILE_SIZE} /tmp/fragments --files {files} --delete-every 2 && sleep 15 && "
+               "grep -E '^Mem(Total|Free):' /proc/meminfo && read end")
+    for state in STATES:
+        with bench.guest(state, command) as vm:
+            wait_for(vm, f"^cachefill: deleted {files // 2} files$")
+            total = wait_for(vm, r"^MemTotal: +(\d+) kB")[1]
+            free = wait_for(vm, r"^MemFree: +(\d+) kB")[1]
+            holds = vm.rss()
+        used = (int(total[1]) - int(free[1])) * 1024
+        say("value", "used", state, used / MIB)
+        say("value", "holds", state, holds / MIB)
+        say("value", "over", state, 100 * (holds / used - 1))
+
+
+def reclaim(_bench):
+    """
+    TODO: `ebb reclaim` of a guest with 512 MiB of clean page cache. It wants the command, and a disk: what is in a
+    tmpfs is never clean, and there is nothing else yet that a guest could read files from.
+    """
+    for state in STATES:
+        say("value", "reclaim", state, None)
+
+
+SCENARIOS = {
+    "kept-1G": lambda bench: kept(bench, 1024, 512),
+    "kept-128M": lambda bench: kept(bench, 128, 64),
+    **{f"churn-{pause}": lambda bench, pause=pause: churn(bench, pause) for pause in (0, 300, 1000, 2000, 4000)},
+    "fault-anon": lambda bench: fault(bench, "--thp"),
+    "fault-file": lambda bench: fault(bench, "--file /tmp"),
+    "touch": touch,
+    "fragments": fragments,
+    "reclaim": reclaim,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("ebb", "kernel", "initramfs"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--vmm", choices=("ebb", "qemu"), required=True)
+    parser.add_argument("--scenario", choices=SCENARIOS, required=True)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    qemu = host_root.make(HERE, args.ebb, {"/kernel": args.kernel, "/initramfs": args.initramfs})
+    codecs.lookup("ascii")  # as guest.Guest.rss() reads: found no more behind the next line
+    os.chroot(HERE)
+    os.chdir("/")
+    bench = Bench(args.vmm, args.quick)
+    try:
+        # Also reads everything once.
+        version = re.search(r"^(\d\S*)$", bench.run("on", "uname -r", mib=128), re.M)[1]
+        say("versions", {"qemu": qemu, "host": os.uname().release, "guest": version})
+        SCENARIOS[args.scenario](bench)
+    except (guest.GuestError, subprocess.SubprocessError, OSError) as error:
+        print(f"bench-guest: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
