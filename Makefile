@@ -15,7 +15,7 @@ PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
-PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git pkg-config python3-prometheus-client python3-pyflakes \
+PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git perl pkg-config python3-prometheus-client python3-pyflakes \
 		  python3-pytest shellcheck socat libasan8 libubsan1
 
 ARCH ?= $(shell uname -m)
@@ -30,7 +30,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest clean
+.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -139,6 +139,11 @@ payload: all ## tiny guests on this machine's own KVM
 
 e2e: all ## Linux guests, on hardware KVM or on the emulated host
 	@tests/e2e/run
+
+soak: ## everything that moves a guest's memory at once, on every kernel (SOAK_MINUTES, 20)
+	$(call need,BUILD GUEST HOST DEMO CHECK)
+	@+$(MAKE) --no-print-directory all
+	@tests/soak/run
 
 lint: all ## which room may include which, layout, static analysis, scripts
 	@tests/lint/run
