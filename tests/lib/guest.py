@@ -19,6 +19,7 @@ BUILD = os.environ.get("EBB_BUILD", os.path.join(TREE, "build"))
 EBB = os.path.join(BUILD, "ebb")
 VMLINUX = os.path.join(BUILD, "guest", "vmlinux")
 BZIMAGE = os.path.join(BUILD, "guest", "bzImage")
+STOCK_VMLINUX = os.path.join(BUILD, "guest", "stock", "vmlinux")
 INITRAMFS = os.path.join(BUILD, "guest", "initramfs.cpio.gz")
 
 MIB = 1 << 20

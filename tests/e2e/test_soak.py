@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that moves a guest's memory goes on at once, and every page is looked at: none is lost, none keeps old bytes.
+
+Each case is a guest with a kernel, CPUs and parameters of its own. Here are the short ones; `make soak` gives more of
+them, and more time (tests/soak).
+"""
+
+import os
+import random
+import re
+import time
+
+import pytest
+from conftest import LIMIT, lib
+from test_monitor import run, stat
+
+pytestmark = pytest.mark.linux
+
+# KERNEL:CPUS:PARAMETERS,…:SECONDS
+CASES = os.environ.get("EBB_SOAK", "patched:2::25 stock:1:init_on_alloc=1:10").split()
+SEED = int(os.environ.get("EBB_SOAK_SEED", "1"))
+KERNELS = {"patched": lib.VMLINUX} | {
+    name: os.path.join(lib.BUILD, "guest", name, "vmlinux") for name in ("stock", "debug", "kasan")
+}
+KINDS = ("default", "thp", "small", "shared", "file", "sparse", "stack", "brk")
+# What the guest's loops and its kernel must have counted, or nothing of that kind was tried.
+MOVED = (
+    "huge", "small", "files", "compact", "drop", "oom", "thp_of_any_size", "thp_fault_alloc", "oom_kill",
+    "drop_pagecache", "compact_migrate_scanned", "balloon_inflate", "balloon_deflate",
+)
+
+
+def test_memcheck_finds_what_is_wrong(ebb):
+    """The control: one bit of one page, in each kind of memory, before either comparison."""
+    loop = (
+        f"for kind in {' '.join(KINDS)}; do for what in zero pattern; do "
+        "memcheck 4M --rounds 2 --kind $kind --break $what; echo $kind $what: $?; "
+        "done; memcheck 4M --rounds 2 --kind $kind; echo $kind: $?; done"
+    )
+    lines = ebb.job(loop, "--free-page-reporting")
+    for kind in KINDS:
+        assert f"{kind} zero: 1" in lines and f"{kind} pattern: 1" in lines and f"{kind}: 0" in lines, lines
+    bad = [re.search(r"BAD page .* kind (\w+) .* 1 of the page's 512 words", line) for line in lines if "BAD" in line]
+    assert [match and match[1] for match in bad] == [kind for kind in KINDS for _ in range(2)], lines
+
+
+def shake(box, name, over):
+    """The host's part, until over(): the balloon up and down, turned before it is where it should be; reports."""
+    chance = random.Random(SEED)
+    reclaims = "\n  reclaim" in run(box, "help")
+    first = [["--target", "96M"], ["--target", 0]]
+    while not over():
+        size = chance.randrange(128)
+        how = first.pop(0) if first else chance.choice([["--target", f"{size}M"], ["-i", 16], ["-d", 16]])
+        run(box, "balloon", "-n", name, *how)
+        if reclaims:
+            run(box, "reclaim", "-n", name)
+        time.sleep(chance.random())
+    run(box, "balloon", "-n", name, "--target", 0, f"--wait={int(LIMIT)}")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_soak_case(ebb, case):
+    kernel, cpus, params, seconds = case.split(":")
+    assert os.path.exists(KERNELS[kernel]), f"no kernel {KERNELS[kernel]}: guest/build {kernel} makes it"
+    # Not "quiet": that hides the kernel's warnings.
+    started = ebb.start(
+        f"soak {seconds} {SEED}", "--free-page-reporting", "--balloon", "--name", "soak", "-c", cpus, memory="512M",
+        kernel=KERNELS[kernel], params=" ".join(["loglevel=5", *params.split(",")]),
+    )
+    started.wait_for("^memcheck: seed", LIMIT)
+
+    def over():
+        return started.process.poll() is not None or any(text == "soak: over" for _, text in started.lines)
+
+    shake(ebb, "soak", over)
+    started.wait_for("^soak: over", LIMIT + 5 * float(seconds))
+    found = stat(ebb, "soak")
+    started.send("\n")
+    ebb.ended(started, 0)
+    console = started.console()
+    assert "BAD" not in console and "ebb-guest: exit=0" in console, console
+    assert int(re.search(r"memcheck: ok (\d+) MiB checked", console)[1]) >= 96
+    counted = {name: int(n) for name, n in re.findall(r"^soak: (\w+)=(\d+)$", console, re.M)}
+    print(case, counted, found["reporting"], found["balloon"])
+    assert not [name for name in MOVED if not counted.get(name)], counted
+    # Kernels that have our patches count what these do, and were asked for reports.
+    ours = {name: n for name, n in counted.items() if name.startswith("page_report_")}
+    assert not ours or (any(ours.values()) and counted.get("report")), counted
+    # Where the guest wants its free pages to hold a poison, they are reported and stay.
+    reported = found["reporting"]["held-back" if "page_poison=1" in params else "bytes"]
+    assert reported > 0 and found["reporting"]["failures"] == 0 == found["balloon"]["failures"], found
