@@ -8,7 +8,7 @@ BLANK = 0x2800
 # The bit of each dot of a braille cell, by column and row.
 DOT = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 
-COLOURS = {"off": "38;5;208", "on": "38;5;43", "dim": "2", "bold": "1"}
+COLOURS = {"off": "38;5;208", "stock": "38;5;75", "patched": "38;5;43", "dim": "2", "bold": "1"}
 
 
 class Paint:

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""usage: demo_guest.py [off] [on]
+"""usage: demo_guest.py [off] [stock] [patched]
 
 The demo's measuring half: runs where KVM is, prints what it sees, draws nothing.
 
 Each line on standard output is one JSON list, written at once:
 
-    ["start", RUN]                      a guest starts; RUN is "off" or "on"
+    ["start", RUN]                      a guest starts; RUN is one of those above
     ["before", RUN, BYTES]              it has come to rest: what the host holds for it now; its clock starts here
     ["sample", RUN, SECONDS, BYTES]     RssAnon of the VMM
     ["mark", RUN, SECONDS, NAME]        NAME is "take", "taken", "freed"
@@ -34,7 +34,12 @@ HOLD = 2.0
 WATCH = 13.0  # after the free
 LIMIT = 120.0  # for anything that a guest is waited for
 
-RUNS = {"off": ["--balloon"], "on": ["--balloon", "--free-page-reporting"]}
+REPORTING = ["--balloon", "--free-page-reporting"]
+RUNS = {  # the kernel, and how ebb is started
+    "off": (guest.STOCK_VMLINUX, ["--balloon"]),
+    "stock": (guest.STOCK_VMLINUX, REPORTING),
+    "patched": (guest.VMLINUX, REPORTING),
+}
 
 
 def say(*what):
@@ -104,7 +109,8 @@ class Run:
 
 def run(name):
     command = f"echo ready; read go; hold {TAKE_MIB}M --wait; read end"
-    argv = guest.ebb(command, *RUNS[name], initrd=plain_initramfs(), memory=MEMORY)
+    kernel, options = RUNS[name]
+    argv = guest.ebb(command, *options, kernel=kernel, initrd=plain_initramfs(), memory=MEMORY)
     with guest.Guest(argv) as vm:
         Run(name, vm).go()
         vm.process.terminate()
