@@ -135,12 +135,18 @@ static size_t run_together(const struct ram *ram, const struct discard_step *ste
 	return done;
 }
 
-/* The host has it back. Lazily: until it wants the page what was in it can still be read. */
+/* Lazily: until the host wants the page what was in it can still be read. */
+bool ram_discard_zeroes(const struct ram *ram)
+{
+	return ram->discard != DISCARD_FREE;
+}
+
+/* The host has it back. */
 static void step_done(const struct ram *ram, struct discard_step *step,
 		      struct discard_result *result)
 {
 	step->done = true;
-	step->zero = ram->discard != DISCARD_FREE;
+	step->zero = ram_discard_zeroes(ram);
 	result->bytes += step->range.len;
 }
 

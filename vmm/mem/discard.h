@@ -60,6 +60,12 @@ size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t 
  */
 void ram_discard_inhibit(const struct ram *ram);
 void ram_discard_allow(const struct ram *ram);
+/*
+ * Whether what was discarded reads as zero from then on, and not only when the host gets round to it:
+ * what discard_step.zero of a step that is done comes to.
+ */
+bool ram_discard_zeroes(const struct ram *ram);
+
 /* How often it is inhibited now. */
 unsigned int ram_discard_inhibits(const struct ram *ram);
 
