@@ -7,6 +7,7 @@
 
 #include "devices/virtio-balloon/internal.h"
 #include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/reclaim.h"
 
 #define FEATURE(bit) (1ULL << (bit))
 
@@ -37,6 +38,8 @@ static int balloon_work(struct virtio_device *dev, unsigned int queue)
 		return balloon_stats_work(balloon, q);
 	case BALLOON_REPORTING:
 		return balloon_report_work(balloon, q);
+	case BALLOON_RECLAIM:
+		return balloon_reclaim_work(balloon, q);
 	default:
 		/* The queue of a feature that was not negotiated: it has nothing to say there. */
 		return virtq_empty(q) ? 0 : -EPROTO;
@@ -55,6 +58,7 @@ static void balloon_reset(struct virtio_device *dev)
 	balloon_config_driver(balloon, false);
 	balloon_pages_reset(balloon);
 	balloon_stats_reset(balloon);
+	balloon_reclaim_reset(balloon);
 }
 
 static const struct virtio_device_ops balloon_ops = {
@@ -67,15 +71,17 @@ static const struct virtio_device_ops balloon_ops = {
 	.config_write = balloon_config_write,
 };
 
-static uint64_t features_of(const struct balloon_config *config)
+static uint64_t features_of(const struct balloon_config *config, const struct ram *ram)
 {
 	uint64_t features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST) |
 			    FEATURE(VIRTIO_BALLOON_F_STATS_VQ);
 
 	/* A guest that relies on what its free pages hold reports only where it can say so. */
 	if (config->free_page_reporting)
-		features |=
-			FEATURE(VIRTIO_BALLOON_F_REPORTING) | FEATURE(VIRTIO_BALLOON_F_PAGE_POISON);
+		features |= BALLOON_RECLAIM_FEATURES | FEATURE(VIRTIO_BALLOON_F_PAGE_POISON);
+	/* A promise of zeros: with MADV_FREE the old content can be there for hours. */
+	if (config->free_page_reporting && ram_discard_zeroes(ram))
+		features |= FEATURE(VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED);
 	if (config->deflate_on_oom)
 		features |= FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 	return features;
@@ -84,7 +90,7 @@ static uint64_t features_of(const struct balloon_config *config)
 int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 		 const struct virtio_host *host)
 {
-	uint64_t features = features_of(config);
+	uint64_t features = features_of(config, host->ram);
 	uint64_t pages = ram_size(host->ram) >> VIRTIO_BALLOON_PFN_SHIFT;
 
 	*balloon = (struct balloon){
@@ -98,6 +104,8 @@ int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 		.pages_max = pages < UINT32_MAX ? pages : UINT32_MAX,
 		.changed = config->changed,
 		.changed_ctx = config->changed_ctx,
+		.reclaimed = config->reclaimed,
+		.reclaimed_ctx = config->reclaimed_ctx,
 	};
 	for (unsigned int i = 0; i < balloon->dev.queues; i++)
 		balloon->dev.queue[i].size_max = QUEUE_SIZE;

@@ -5,18 +5,10 @@
  */
 #include <endian.h>
 #include <string.h>
-#include <time.h>
 
 #include "devices/virtio-balloon/internal.h"
 
 #define SHIFT VIRTIO_BALLOON_PFN_SHIFT
-
-static uint64_t monotonic(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 /* Bytes as a number of pages that the registers can say and the guest can have. */
 static uint32_t pages_of(const struct balloon *balloon, uint64_t bytes)
@@ -28,7 +20,7 @@ static uint32_t pages_of(const struct balloon *balloon, uint64_t bytes)
 void balloon_config_init(struct balloon *balloon, uint64_t target)
 {
 	balloon->registers.num_pages = htole32(pages_of(balloon, target));
-	balloon->moved = monotonic();
+	balloon->moved = balloon_now();
 }
 
 /* --- the driver's side ----------------------------------------------------------------------- */
@@ -85,7 +77,7 @@ void balloon_config_write(struct virtio_device *dev, uint64_t offset, const void
 	bool changed = registers->actual != htole32(actual);
 	if (changed) {
 		registers->actual = htole32(actual);
-		balloon->moved = monotonic();
+		balloon->moved = balloon_now();
 	}
 	pthread_mutex_unlock(&balloon->lock);
 
@@ -97,7 +89,7 @@ void balloon_config_driver(struct balloon *balloon, bool driver)
 {
 	pthread_mutex_lock(&balloon->lock);
 	balloon->driver = driver;
-	balloon->moved = monotonic();
+	balloon->moved = balloon_now();
 	/*
 	 * What is wanted stays wanted: the next driver finds it. So does poison_val: Linux
 	 * says it once, and not again when it resets the device to wake from hibernation
@@ -127,7 +119,7 @@ uint64_t balloon_set_target(struct balloon *balloon, uint64_t bytes)
 	bool changed = balloon->registers.num_pages != htole32(pages);
 	if (changed) {
 		balloon->registers.num_pages = htole32(pages);
-		balloon->moved = monotonic();
+		balloon->moved = balloon_now();
 		atomic_fetch_add(&balloon->dev.config_generation, 1);
 	}
 	pthread_mutex_unlock(&balloon->lock);

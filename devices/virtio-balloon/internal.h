@@ -7,12 +7,22 @@
 #ifndef EBB_VIRTIO_BALLOON_INTERNAL_H
 #define EBB_VIRTIO_BALLOON_INTERNAL_H
 
+#include <time.h>
+
 #include "devices/virtio-balloon/balloon.h"
 
 /* balloon.c */
 static inline struct balloon *balloon_of(struct virtio_device *dev)
 {
 	return (struct balloon *)((char *)dev - offsetof(struct balloon, dev));
+}
+
+/* CLOCK_MONOTONIC, ns. */
+static inline uint64_t balloon_now(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 /* Says once that the host refuses, with the -errno it gave; 0 is none. On the worker. */
@@ -37,5 +47,9 @@ int balloon_report_work(struct balloon *balloon, struct virtq *q);
 /* statsq.c */
 int balloon_stats_work(struct balloon *balloon, struct virtq *q);
 void balloon_stats_reset(struct balloon *balloon);
+
+/* reclaim.c */
+int balloon_reclaim_work(struct balloon *balloon, struct virtq *q);
+void balloon_reclaim_reset(struct balloon *balloon);
 
 #endif

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/virtio-balloon/layout.h"
 
-#include <linux/virtio_balloon.h>
 #include <stddef.h>
 
-/* In the specification's order. */
+#include "devices/virtio-balloon/reclaim.h"
+
+/* In the specification's order, and ours behind it. */
 static const struct {
-	uint64_t feature; /* the queue exists if this was negotiated; 0: always */
+	uint64_t features; /* the queue exists if all of these were negotiated */
 	enum balloon_role role;
 } queues[] = {
 	{0, BALLOON_INFLATE},
@@ -14,6 +15,7 @@ static const struct {
 	{1ULL << VIRTIO_BALLOON_F_STATS_VQ, BALLOON_STATS},
 	{1ULL << VIRTIO_BALLOON_F_FREE_PAGE_HINT, BALLOON_HINT},
 	{1ULL << VIRTIO_BALLOON_F_REPORTING, BALLOON_REPORTING},
+	{BALLOON_RECLAIM_FEATURES, BALLOON_RECLAIM},
 };
 
 enum balloon_role balloon_role(uint64_t features, unsigned int queue)
@@ -21,7 +23,7 @@ enum balloon_role balloon_role(uint64_t features, unsigned int queue)
 	unsigned int number = 0;
 
 	for (size_t i = 0; i < sizeof(queues) / sizeof(queues[0]); i++)
-		if ((features & queues[i].feature) == queues[i].feature && number++ == queue)
+		if ((features & queues[i].features) == queues[i].features && number++ == queue)
 			return queues[i].role;
 	return BALLOON_NONE;
 }

@@ -2,7 +2,8 @@
 /*
  * Which queue is which. The specification lists inflate, deflate, stats, free page hints, reporting
  * (virtio 1.2 §5.5.2), but drivers number only the queues whose feature was negotiated, without
- * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. Pure.
+ * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. Ours, for reclaim,
+ * comes behind them. Pure.
  */
 #ifndef EBB_VIRTIO_BALLOON_LAYOUT_H
 #define EBB_VIRTIO_BALLOON_LAYOUT_H
@@ -16,6 +17,7 @@ enum balloon_role {
 	BALLOON_STATS,
 	BALLOON_HINT,
 	BALLOON_REPORTING,
+	BALLOON_RECLAIM,
 };
 
 /* What @queue is for, when @features were negotiated. */

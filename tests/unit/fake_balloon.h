@@ -12,6 +12,7 @@
 #include <semaphore.h>
 
 #include "devices/virtio-balloon/balloon.h"
+#include "devices/virtio-balloon/reclaim.h"
 #include "tests/unit/fake_driver.h"
 
 #define V1	  (1ULL << VIRTIO_F_VERSION_1)
@@ -20,6 +21,8 @@
 #define OOM	  (1ULL << VIRTIO_BALLOON_F_DEFLATE_ON_OOM)
 #define POISON	  (1ULL << VIRTIO_BALLOON_F_PAGE_POISON)
 #define REPORTING (1ULL << VIRTIO_BALLOON_F_REPORTING)
+#define ZEROES	  (1ULL << VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED)
+#define RECLAIM	  (1ULL << VIRTIO_BALLOON_F_EBB_RECLAIM)
 #define INFLATE_Q 0
 #define DEFLATE_Q 1
 #define SIZE	  128

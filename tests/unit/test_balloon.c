@@ -50,11 +50,13 @@ static const struct {
 	unsigned int queues;
 } offers[] = {
 	{{0}, V1 | TELL | STATS, 3},
-	{{.free_page_reporting = true}, V1 | TELL | STATS | POISON | REPORTING, 4},
+	{{.free_page_reporting = true},
+	 V1 | TELL | STATS | POISON | REPORTING | ZEROES | RECLAIM,
+	 5},
 	{{.deflate_on_oom = true}, V1 | TELL | STATS | OOM, 3},
 	{{.free_page_reporting = true, .deflate_on_oom = true},
-	 V1 | TELL | STATS | OOM | POISON | REPORTING,
-	 4},
+	 V1 | TELL | STATS | OOM | POISON | REPORTING | ZEROES | RECLAIM,
+	 5},
 };
 
 START_TEST(what_is_offered)
@@ -64,11 +66,27 @@ START_TEST(what_is_offered)
 	ck_assert_uint_eq(get(VIRTIO_MMIO_DEVICE_FEATURES), (uint32_t)offers[_i].features);
 	ck_assert_uint_eq(balloon.dev.features_offered, offers[_i].features);
 	ck_assert_uint_eq(balloon.dev.queues, offers[_i].queues);
-	for (unsigned int i = 0; i < 6; i++) {
+	for (unsigned int i = 0; i < 7; i++) {
 		set(VIRTIO_MMIO_QUEUE_SEL, i);
 		/* Linux gives up where a ring has no room for a report of 32 blocks. */
 		ck_assert_uint_eq(get(VIRTIO_MMIO_QUEUE_NUM_MAX), i < offers[_i].queues ? 128 : 0);
 	}
+	balloon_unplug();
+}
+END_TEST
+
+/* What may still hold its old content is not said to be zero. */
+START_TEST(zeros_are_offered_where_they_can_be_had)
+{
+	const struct balloon_config config = {.free_page_reporting = true};
+	struct balloon lazy;
+
+	balloon_plug(&config);
+	guest.ram.discard = DISCARD_FREE;
+	ck_assert_int_eq(balloon_init(&lazy, &config, &guest.host), 0);
+	ck_assert_uint_eq(lazy.dev.features_offered,
+			  V1 | TELL | STATS | POISON | REPORTING | RECLAIM);
+	balloon_release(&lazy);
 	balloon_unplug();
 }
 END_TEST
@@ -263,6 +281,7 @@ Suite *balloon_suite(void)
 	Suite *suite = suite_create("balloon");
 	TCase *tcase = tcase_create("offers");
 	tcase_add_loop_test(tcase, what_is_offered, 0, sizeof(offers) / sizeof(offers[0]));
+	tcase_add_test(tcase, zeros_are_offered_where_they_can_be_had);
 	tcase_add_loop_test(tcase, a_state, 0, sizeof(states) / sizeof(states[0]));
 	suite_add_tcase(suite, tcase);
 

@@ -7,8 +7,8 @@
 #include "devices/virtio-balloon/layout.h"
 #include "tests/unit/fake_balloon.h"
 
-#define ALL    (V1 | TELL | STATS | REPORTING)
-#define QUEUES 4
+#define ALL    (V1 | TELL | STATS | REPORTING | RECLAIM)
+#define QUEUES 5
 #define NEXT   VRING_DESC_F_NEXT
 #define IND    VRING_DESC_F_INDIRECT
 
@@ -229,13 +229,15 @@ START_TEST(anything_at_any_time)
 	unsigned int seed = 20260411 + _i;
 	unsigned int stopped = 0;
 	uint32_t *memory = fake_driver_at(&guest, BLOCKS_GPA, 16 * MIB);
+	const struct balloon_reclaim_request request = {.timeout_ms = 1};
 
 	atomic_store(&guest.mmio.log.lines, LOG_LIMIT_LINES); /* quiet */
 	for (unsigned int i = 0; i < 4000; i++) {
 		unsigned int queue = rand_r(&seed) % QUEUES;
 
 		if (i == 0 || (needs_reset() && rand_r(&seed) % 2)) {
-			uint64_t features = V1 | (rand_r(&seed) & balloon.dev.features_offered);
+			uint64_t random = (uint64_t)rand_r(&seed) << 31 | rand_r(&seed);
+			uint64_t features = V1 | (random & balloon.dev.features_offered);
 			stopped += i > 0;
 			balloon_start(features);
 			memset(&guest.queue[balloon_queues(features)], 0, sizeof(guest.queue[0]));
@@ -253,6 +255,11 @@ START_TEST(anything_at_any_time)
 			break;
 		case 3:
 			balloon_set_target(&balloon, (uint64_t)pick(&seed) << rand_r(&seed) % 33);
+			break;
+		case 4:
+			balloon_reclaim(&balloon, &request, i);
+			ck_assert_uint_le(balloon_reclaim_view(&balloon, i + rand_r(&seed)).state,
+					  BALLOON_RECLAIM_GONE);
 			break;
 		default:
 			if (guest.queue[queue].size)

@@ -15,6 +15,8 @@
 #define LIST   (100 * MIB) /* page numbers, written once */
 #define NUMBER 1300	   /* of them: three windows */
 #define TELLS  (101 * MIB) /* statistics, written once */
+#define ANSWER (102 * MIB) /* zeros: the first chain of a reclaim queue answers nothing */
+#define ASKS   (103 * MIB) /* where its request goes */
 
 static atomic_bool done;
 static atomic_uint told;
@@ -56,6 +58,7 @@ static void *worker(void *unused)
 /* Whoever manages the guest: asks and sets, from a thread of its own. */
 static void *manager(void *unused)
 {
+	const struct balloon_reclaim_request request = {.cache = BALLOON_RECLAIM_ALL};
 	struct balloon_stats stats;
 	(void)unused;
 
@@ -64,6 +67,9 @@ static void *manager(void *unused)
 		struct balloon_view view = balloon_view(&balloon, 0);
 		if (set > 160 * MIB || view.target != set || view.actual > 160 * MIB)
 			return "the target is not what was set";
+		balloon_reclaim(&balloon, &request, 0);
+		if (balloon_reclaim_view(&balloon, 0).answer.reported)
+			return "an answer that nobody gave";
 		balloon_stats_request(&balloon);
 		balloon_stats_get(&balloon, &stats);
 		if (stats.present[5] ? stats.value[5] != 0x7777777777777777 : stats.value[5] != 0)
@@ -97,6 +103,7 @@ static void speak(unsigned int queue, enum balloon_role role)
 {
 	static const struct gpa_range list = {LIST, 4 * NUMBER};
 	static const struct gpa_range tells = {TELLS, 10};
+	static const struct gpa_range ask[] = {{ANSWER, 56}, {ASKS, 24}};
 	static const struct gpa_range block[] = {{HIGH_GPA, BLOCK}, {HIGH_GPA + 2 * BLOCK, BLOCK}};
 	struct fake_queue *ring = &guest.queue[queue];
 
@@ -106,6 +113,9 @@ static void speak(unsigned int queue, enum balloon_role role)
 		break;
 	case BALLOON_REPORTING:
 		fake_queue_add(ring, block, 2, 0);
+		break;
+	case BALLOON_RECLAIM:
+		fake_queue_add(ring, ask, 2, 1);
 		break;
 	default:
 		fake_queue_add(ring, &list, 1, 1);
@@ -137,7 +147,7 @@ static const char *live(uint64_t features, bool patient)
 	for (unsigned int i = 0; i < queues; i++)
 		speak(i, balloon_role(features, i));
 	fake_driver_set(&guest, VIRTIO_MMIO_CONFIG + 4, features % 1000);
-	/* A statistics buffer comes back too: somebody asks for more all the time. */
+	/* A statistics buffer comes back too, and a request: somebody asks for them all the time. */
 	for (unsigned int i = 0; patient && i < queues; i++)
 		if (!comes_back(i))
 			return "a chain did not come back";
@@ -161,8 +171,9 @@ static void *vcpu(void *unused)
 	(void)unused;
 
 	for (unsigned int i = 0; i < TURNS; i++) {
-		const char *wrong = live(V1 | (rand_r(&seed) & balloon.dev.features_offered),
-					 rand_r(&seed) % 2);
+		uint64_t random = (uint64_t)rand_r(&seed) << 31 | rand_r(&seed);
+		const char *wrong =
+			live(V1 | (random & balloon.dev.features_offered), random >> 61 & 1);
 		if (wrong)
 			return (void *)wrong;
 	}
@@ -192,6 +203,8 @@ START_TEST(a_thousand_drivers)
 	ck_assert_uint_gt(atomic_load(&balloon.counters.balloon.inflated), TURNS * 100);
 	ck_assert_uint_gt(atomic_load(&balloon.counters.balloon.deflated), TURNS * 100);
 	ck_assert_uint_gt(atomic_load(&balloon.counters.reporting.reports), TURNS / 10);
+	ck_assert_uint_gt(atomic_load(&balloon.counters.reclaim.requests), TURNS / 10);
+	COUNTED(reclaim, answered, 0);
 	COUNTED(balloon, failures, 0);
 	COUNTED(reporting, failures, 0);
 	ck_assert_uint_gt(atomic_load(&told), TURNS / 2);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Report now (README.md, "Reclaim: the specification"): what goes over the reclaim queue, and the
+ * bits of the feature. All little-endian.
+ */
+#ifndef EBB_VIRTIO_BALLOON_RECLAIM_H
+#define EBB_VIRTIO_BALLOON_RECLAIM_H
+
+#include <assert.h>
+#include <linux/virtio_balloon.h>
+#include <stdint.h>
+
+/* The used length of a report is a promise of zeros (issue 244 of the specification's). */
+#ifndef VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED
+#define VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED 6
+#endif
+
+/* Ours, of the bits 50 to 127 that belong to the kind of device (virtio 1.2 §2.2). */
+#define VIRTIO_BALLOON_F_EBB_RECLAIM 58
+
+/* Without reporting there is nothing to be hurried: the queue exists with both. */
+#define BALLOON_RECLAIM_FEATURES                                                                   \
+	(1ULL << VIRTIO_BALLOON_F_REPORTING | 1ULL << VIRTIO_BALLOON_F_EBB_RECLAIM)
+
+#define RECLAIM_COMPACT 1u /* reclaim_request.flags */
+
+/* By the device, into the chain's second buffer. */
+struct reclaim_request {
+	uint32_t id;	     /* never 0 */
+	uint32_t flags;	     /* what the driver does not know it ignores */
+	uint32_t timeout_ms; /* 0: 1000 */
+	uint32_t reserved;
+	uint64_t cache; /* bytes */
+};
+static_assert(sizeof(struct reclaim_request) == 24, "as on the wire");
+
+enum { RECLAIM_DONE, RECLAIM_TIMEOUT, RECLAIM_FAILED };
+
+/* By the driver, in the chain's first buffer. */
+struct reclaim_response {
+	uint32_t id; /* of the request that this answers; 0: of none, and all else is 0 too */
+	uint32_t status;
+	uint64_t drained, cache, compacted, reported, free; /* bytes */
+	uint32_t elapsed_ms;
+	uint32_t reserved;
+};
+static_assert(sizeof(struct reclaim_response) == 56, "as on the wire");
+
+#endif
