@@ -89,13 +89,13 @@ void monitor_balloon_changed(void *ctx)
 static json_t *stats_object(const struct balloon_stats *stats, bool absent_too)
 {
 	json_t *object = json_object();
-	for (unsigned int tag = 0; tag < BALLOON_STAT_TAGS; tag++) {
+	for (unsigned int stat = 0; stat < BALLOON_STATS_ALL; stat++) {
 		/* JSON's integers end at 2^63 here: what a guest says beyond that is no figure. */
-		json_int_t value = stats->value[tag] > INT64_MAX ? INT64_MAX : stats->value[tag];
-		if (stats->present[tag])
-			json_object_set_new(object, balloon_stat_name(tag), json_integer(value));
-		else if (absent_too)
-			json_object_set_new(object, balloon_stat_name(tag), json_integer(-1));
+		json_int_t value = stats->value[stat] > INT64_MAX ? INT64_MAX : stats->value[stat];
+		if (stats->present[stat])
+			json_object_set_new(object, balloon_stat_name(stat), json_integer(value));
+		else if (absent_too && stat < BALLOON_STAT_TAGS)
+			json_object_set_new(object, balloon_stat_name(stat), json_integer(-1));
 	}
 	return object;
 }

@@ -8,19 +8,32 @@
 #define VALUE_OFFSET 2
 #define ENTRY_SIZE   10
 
-static const char *const names[BALLOON_STAT_TAGS] = {
-	"stat-swap-in",	     "stat-swap-out",	  "stat-major-faults",	   "stat-minor-faults",
-	"stat-free-memory",  "stat-total-memory", "stat-available-memory", "stat-disk-caches",
-	"stat-htlb-pgalloc", "stat-htlb-pgfail",  "stat-oom-kills",	   "stat-alloc-stalls",
-	"stat-async-scans",  "stat-direct-scans", "stat-async-reclaims",   "stat-direct-reclaims",
+static const char *const names[BALLOON_STATS_ALL] = {
+	"stat-swap-in",		 "stat-swap-out",	   "stat-major-faults",
+	"stat-minor-faults",	 "stat-free-memory",	   "stat-total-memory",
+	"stat-available-memory", "stat-disk-caches",	   "stat-htlb-pgalloc",
+	"stat-htlb-pgfail",	 "stat-oom-kills",	   "stat-alloc-stalls",
+	"stat-async-scans",	 "stat-direct-scans",	   "stat-async-reclaims",
+	"stat-direct-reclaims",	 "stat-ebb-passes",	   "stat-ebb-blocks",
+	"stat-ebb-blocks-early", "stat-ebb-pages-drained", "stat-ebb-pages-unzeroed",
 };
 
-const char *balloon_stat_name(unsigned int tag)
+const char *balloon_stat_name(unsigned int stat)
 {
-	return tag < BALLOON_STAT_TAGS ? names[tag] : NULL;
+	return stat < BALLOON_STATS_ALL ? names[stat] : NULL;
 }
 
-void balloon_stats_parse(struct balloon_stats *stats, const void *data, size_t len)
+/* Where a tag's value goes, or BALLOON_STATS_ALL. */
+static unsigned int place_of(uint16_t tag, bool ebb)
+{
+	if (tag < BALLOON_STAT_TAGS)
+		return tag;
+	if (ebb && tag >= BALLOON_STAT_EBB && tag < BALLOON_STAT_EBB + BALLOON_STAT_EBB_TAGS)
+		return BALLOON_STAT_TAGS + tag - BALLOON_STAT_EBB;
+	return BALLOON_STATS_ALL;
+}
+
+void balloon_stats_parse(struct balloon_stats *stats, const void *data, size_t len, bool ebb)
 {
 	const uint8_t *entry = data;
 
@@ -33,10 +46,10 @@ void balloon_stats_parse(struct balloon_stats *stats, const void *data, size_t l
 		uint64_t value;
 		memcpy(&tag, entry, sizeof(tag));
 		memcpy(&value, entry + VALUE_OFFSET, sizeof(value));
-		tag = le16toh(tag);
-		if (tag >= BALLOON_STAT_TAGS)
+		unsigned int stat = place_of(le16toh(tag), ebb);
+		if (stat == BALLOON_STATS_ALL)
 			continue;
-		stats->present[tag] = true;
-		stats->value[tag] = le64toh(value);
+		stats->present[stat] = true;
+		stats->value[stat] = le64toh(value);
 	}
 }

@@ -22,7 +22,7 @@ static void update(struct balloon *balloon, const void *data, size_t len)
 	clock_gettime(CLOCK_REALTIME, &now);
 
 	pthread_mutex_lock(&balloon->lock);
-	balloon_stats_parse(&balloon->stats, data, len);
+	balloon_stats_parse(&balloon->stats, data, len, balloon_reclaims(balloon));
 	balloon->stats.updated = now.tv_sec;
 	balloon->stats.updates++;
 	pthread_mutex_unlock(&balloon->lock);

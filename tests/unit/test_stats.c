@@ -24,7 +24,7 @@ static struct balloon_stats stale(void)
 {
 	struct balloon_stats stats = {.updated = 12, .updates = 34};
 	memset(stats.present, true, sizeof(stats.present));
-	for (unsigned int i = 0; i < BALLOON_STAT_TAGS; i++)
+	for (unsigned int i = 0; i < BALLOON_STATS_ALL; i++)
 		stats.value[i] = AGAIN;
 	return stats;
 }
@@ -32,7 +32,7 @@ static struct balloon_stats stale(void)
 static unsigned int present(const struct balloon_stats *stats)
 {
 	unsigned int n = 0;
-	for (unsigned int i = 0; i < BALLOON_STAT_TAGS; i++) {
+	for (unsigned int i = 0; i < BALLOON_STATS_ALL; i++) {
 		n += stats->present[i];
 		if (!stats->present[i])
 			ck_assert_uint_eq(stats->value[i], 0);
@@ -53,7 +53,7 @@ START_TEST(so_many_tags)
 
 	for (unsigned int i = 0; i < n; i++)
 		put(data + ENTRY * i, i, 0x0123456789abcd00 + i);
-	balloon_stats_parse(&stats, data, ENTRY * n);
+	balloon_stats_parse(&stats, data, ENTRY * n, true);
 	ck_assert_uint_eq(present(&stats), n < BALLOON_STAT_TAGS ? n : BALLOON_STAT_TAGS);
 	for (unsigned int i = 0; i < n && i < BALLOON_STAT_TAGS; i++)
 		ck_assert_uint_eq(stats.value[i], 0x0123456789abcd00 + i);
@@ -74,10 +74,30 @@ START_TEST(odd_entries)
 	put(data + 3 * ENTRY, 0x0104, 4); /* 4 in the low byte only */
 	put(data + 4 * ENTRY, 4, ~0ULL);  /* the last one counts */
 	put(data + 5 * ENTRY, 15, 5);
-	balloon_stats_parse(&stats, data, sizeof(data)); /* and 9 bytes of the next */
+	balloon_stats_parse(&stats, data, sizeof(data), true); /* and 9 bytes of the next */
 	ck_assert_uint_eq(present(&stats), 2);
 	ck_assert_uint_eq(stats.value[4], ~0ULL);
 	ck_assert_uint_eq(stats.value[15], 5);
+}
+END_TEST
+
+/* Ours are there from a driver that may send them; what lies around them is nobody's. */
+START_TEST(tags_of_our_own)
+{
+	static const uint16_t tags[] = {0xeaff, 0xeb00, 0xeb02, 0xeb04, 0xeb05, 0x00eb, 4};
+	uint8_t data[7 * ENTRY];
+	struct balloon_stats stats = stale();
+
+	for (unsigned int i = 0; i < 7; i++)
+		put(data + i * ENTRY, tags[i], 100 + i);
+	balloon_stats_parse(&stats, data, sizeof(data), true);
+	ck_assert_uint_eq(present(&stats), 4);
+	ck_assert_uint_eq(stats.value[BALLOON_STAT_TAGS], 101);
+	ck_assert_uint_eq(stats.value[BALLOON_STAT_TAGS + 2], 102);
+	ck_assert_uint_eq(stats.value[BALLOON_STAT_TAGS + 4], 103);
+	ck_assert_uint_eq(stats.value[4], 106);
+	balloon_stats_parse(&stats, data, sizeof(data), false);
+	ck_assert_uint_eq(present(&stats), 1);
 }
 END_TEST
 
@@ -92,7 +112,7 @@ START_TEST(any_length)
 		/* Entry 64, which is beyond the bound, would be tag 15. */
 		for (size_t i = 0; i < len / ENTRY; i++)
 			put(data + i * ENTRY, i < 64 ? 3 : 15, i);
-		balloon_stats_parse(&stats, data, len);
+		balloon_stats_parse(&stats, data, len, true);
 		ck_assert_uint_eq(present(&stats), len >= ENTRY);
 		ck_assert(!stats.present[15]);
 		free(data);
@@ -107,9 +127,11 @@ START_TEST(names_are_qemus)
 	ck_assert_str_eq(balloon_stat_name(9), "stat-htlb-pgfail");
 	ck_assert_str_eq(balloon_stat_name(10), "stat-oom-kills");
 	ck_assert_str_eq(balloon_stat_name(15), "stat-direct-reclaims");
-	ck_assert_ptr_null(balloon_stat_name(16));
+	ck_assert_str_eq(balloon_stat_name(16), "stat-ebb-passes");
+	ck_assert_str_eq(balloon_stat_name(20), "stat-ebb-pages-unzeroed");
+	ck_assert_ptr_null(balloon_stat_name(21));
 	ck_assert_ptr_null(balloon_stat_name(~0u));
-	for (unsigned int i = 0; i < BALLOON_STAT_TAGS; i++)
+	for (unsigned int i = 0; i < BALLOON_STATS_ALL; i++)
 		for (unsigned int j = 0; j < i; j++)
 			ck_assert_str_ne(balloon_stat_name(i), balloon_stat_name(j));
 }
@@ -192,6 +214,21 @@ START_TEST(requests_while_none_is_held)
 	give(102);
 	ck_assert(!fake_queue_used(ring, &element));
 	ck_assert_uint_eq(get().value[4], 102);
+}
+END_TEST
+
+START_TEST(our_tags_are_for_drivers_that_negotiated_them)
+{
+	for (unsigned int may = 0; may < 2; may++) {
+		balloon_unplug();
+		balloon_plug(&(struct balloon_config){.free_page_reporting = true});
+		balloon_start(V1 | STATS | REPORTING | (may ? RECLAIM : 0));
+		put(fake_driver_at(&guest, AT(0), ENTRY), 0xeb01, 7);
+		fake_queue_add(ring, &(struct gpa_range){AT(0), ENTRY}, 1, 1);
+		fake_driver_kick(&guest, STATS_Q);
+		ck_assert_uint_eq(get().updates, 1);
+		ck_assert_uint_eq(get().present[BALLOON_STAT_TAGS + 1], may);
+	}
 }
 END_TEST
 
@@ -298,6 +335,7 @@ Suite *stats_suite(void)
 	TCase *tcase = tcase_create("parse");
 	tcase_add_loop_test(tcase, so_many_tags, 0, sizeof(numbers) / sizeof(numbers[0]));
 	tcase_add_test(tcase, odd_entries);
+	tcase_add_test(tcase, tags_of_our_own);
 	tcase_add_test(tcase, any_length);
 	tcase_add_test(tcase, names_are_qemus);
 	suite_add_tcase(suite, tcase);
@@ -306,6 +344,7 @@ Suite *stats_suite(void)
 	tcase_add_checked_fixture(tcase, setup, balloon_unplug);
 	tcase_add_test(tcase, a_buffer_is_kept_until_more_is_wanted);
 	tcase_add_test(tcase, requests_while_none_is_held);
+	tcase_add_test(tcase, our_tags_are_for_drivers_that_negotiated_them);
 	tcase_add_test(tcase, a_second_buffer_sends_the_first_back);
 	tcase_add_test(tcase, a_ring_full_of_buffers);
 	tcase_add_test(tcase, a_reset_forgets_the_buffer);
