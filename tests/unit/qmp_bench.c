@@ -88,6 +88,15 @@ static json_t *run_count(void *ctx, const json_t *arguments, struct control_erro
 	return json_integer(++bench->count);
 }
 
+static json_t *run_later(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct bench *bench = ctx;
+	(void)arguments;
+	(void)error;
+	bench->later = control_server_defer(bench->server);
+	return NULL;
+}
+
 static json_t *run_quit(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct bench *bench = ctx;
@@ -107,6 +116,7 @@ static const struct control_command commands[] = {
 	{"big", run_big},
 	{"emit", run_emit},
 	{"count", run_count},
+	{"later", run_later},
 	{"quit", run_quit},
 	{NULL, NULL},
 };

@@ -10,13 +10,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "vmm/control/runtime.h"
 #include "vmm/control/server.h"
 
 /*
  * Its commands: echo (returns its arguments), fail, fail-class, fail-long, fail-silently, big (a string
- * of "size" bytes), emit (events "a", "b", and "storm" times "c" of "size" bytes, before its answer), count (calls so far), quit (stops the loop).
+ * of "size" bytes), emit (events "a", "b", and "storm" times "c" of "size" bytes, before its answer), count (calls so far), later (deferred; the test answers it), quit (stops the loop).
  */
 struct bench {
 	struct runtime_name name;
@@ -26,6 +27,7 @@ struct bench {
 	unsigned long ticks;
 	unsigned long stop_at;
 	unsigned int count;
+	uint64_t later; /* the last command that was deferred */
 	bool quit;
 };
 

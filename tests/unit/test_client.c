@@ -94,6 +94,40 @@ START_TEST(test_commands)
 }
 END_TEST
 
+/* In two steps, with a limit of one's own; and which kind of refusal it was. */
+START_TEST(test_start_and_finish)
+{
+	struct bench bench;
+	pthread_t thread;
+	json_t *reply;
+	bench_init(&bench);
+	ck_assert_int_eq(pthread_create(&thread, NULL, serve, &bench), 0);
+	struct control_client *client[2] = {open_client(), open_client()};
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(control_client_start(client[i], i ? "later" : "echo", NULL), 0);
+	ck_assert_int_eq(control_client_finish(client[0], 5000, &reply), 0);
+	json_decref(reply);
+	ck_assert_int_eq(control_client_finish(client[1], 30, &reply), -ETIMEDOUT);
+	ck_assert_ptr_null(reply);
+	ck_assert_str_eq(control_client_error_class(client[0]), "");
+	ck_assert_int_eq(control_client_run(client[0], "fail-class", NULL, &reply), -EREMOTEIO);
+	ck_assert_str_eq(control_client_error_class(client[0]), "DeviceNotActive");
+	json_decref(reply);
+	ck_assert_int_eq(control_client_run(client[0], "echo", NULL, &reply), 0);
+	ck_assert_str_eq(control_client_error_class(client[0]), "");
+	json_decref(reply);
+	ck_assert_int_eq(control_client_run(client[0], "quit", NULL, &reply), 0);
+	json_decref(reply);
+	pthread_join(thread, NULL);
+	bench_release(&bench);
+	ck_assert_int_eq(control_client_finish(client[1], 5000, &reply), -EPIPE);
+	ck_assert_int_eq(control_client_start(client[1], "echo", NULL), -EPIPE);
+	ck_assert_int_eq(control_client_finish(client[1], 5000, &reply), -EPIPE);
+	for (int i = 0; i < 2; i++)
+		control_client_close(client[i]);
+}
+END_TEST
+
 static void *count_to_100(void *ctx)
 {
 	json_t *reply;
@@ -348,6 +382,7 @@ Suite *client_suite(void)
 	TCase *tcase = tcase_create("client");
 	tcase_add_checked_fixture(tcase, runtime_dir_setup, runtime_dir_teardown);
 	tcase_add_test(tcase, test_commands);
+	tcase_add_test(tcase, test_start_and_finish);
 	tcase_add_test(tcase, test_several_threads);
 	tcase_add_test(tcase, test_no_guest);
 	tcase_add_test(tcase, test_no_greeting);

@@ -87,7 +87,7 @@ static const struct {
 	{"{\"execute\":\"query-commands\"}",
 	 "{\"return\": [{\"name\": \"qmp_capabilities\"}, {\"name\": \"query-version\"}, {\"name\": \"query-commands\"}, "
 	 "{\"name\": \"echo\"}, {\"name\": \"fail\"}, {\"name\": \"fail-class\"}, {\"name\": \"fail-long\"}, "
-	 "{\"name\": \"fail-silently\"}, {\"name\": \"big\"}, {\"name\": \"emit\"}, {\"name\": \"count\"}, {\"name\": \"quit\"}]}\r\n"},
+	 "{\"name\": \"fail-silently\"}, {\"name\": \"big\"}, {\"name\": \"emit\"}, {\"name\": \"count\"}, {\"name\": \"later\"}, {\"name\": \"quit\"}]}\r\n"},
 	{"}", FAILED("JSON parse error, unexpected '}'")},
 	{"\xff\n", FAILED("JSON parse error, stray byte 0xff")},
 	{"{\"execute\":\"e\xff\n", FAILED("JSON parse error, stray byte 0xff")},

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,8 +30,9 @@ struct control_client {
 	char input[4096]; /* read, and not yet taken: from @start to @end */
 	size_t start;
 	size_t end;
-	json_t *events; /* an array, oldest first */
-	json_int_t id;	/* of the last command */
+	json_t *events;	      /* an array, oldest first */
+	json_int_t id;	      /* of the last command */
+	char error_class[32]; /* of its error, "" without one */
 };
 
 static int64_t now_milliseconds(void)
@@ -142,8 +144,15 @@ static bool is_answer(const struct control_client *client, const json_t *message
 	return json_object_get(message, "error") && (!id || json_integer_value(id) == client->id);
 }
 
-static int read_answer(json_t *message, json_t **reply)
+static void keep_class(struct control_client *client, const json_t *error)
 {
+	const char *class = json_string_value(json_object_get(error, "class"));
+	snprintf(client->error_class, sizeof(client->error_class), "%s", class ? class : "");
+}
+
+static int read_answer(struct control_client *client, const json_t *message, json_t **reply)
+{
+	keep_class(client, json_object_get(message, "error"));
 	*reply = json_incref(json_object_get(message, "return"));
 	if (*reply)
 		return 0;
@@ -164,7 +173,7 @@ static int await_answer(struct control_client *client, int64_t deadline, json_t 
 			return err;
 		bool answer = is_answer(client, message);
 		if (answer)
-			err = read_answer(message, reply);
+			err = read_answer(client, message, reply);
 		else if (json_object_get(message, "event"))
 			keep_event(client, message);
 		/* Else it is the answer to a command that was given up. */
@@ -183,12 +192,11 @@ static int remember(struct control_client *client, int err)
 	return err;
 }
 
-int control_client_run(struct control_client *client, const char *command, json_t *arguments,
-		       json_t **reply)
+static int start(struct control_client *client, const char *command, json_t *arguments,
+		 int64_t deadline)
 {
-	int64_t deadline = now_milliseconds() + ANSWER_MILLISECONDS;
 	size_t len;
-	*reply = NULL;
+	client->error_class[0] = '\0';
 	json_t *message = json_pack("{s:s, s:I, s:o*}", "execute", command, "id", ++client->id,
 				    "arguments", arguments);
 	char *line = client->err ? NULL : codec_line(message, &len);
@@ -202,10 +210,35 @@ int control_client_run(struct control_client *client, const char *command, json_
 	/* Half a command is in the way of the next one. */
 	if (err == -ETIMEDOUT)
 		client->err = err;
-	/* One that ended may have said something before. */
-	if (!err || err == -EPIPE)
-		err = await_answer(client, deadline, reply);
-	return remember(client, err);
+	/* One that ended may have said something before: that is to be read. */
+	return err == -EPIPE ? 0 : remember(client, err);
+}
+
+int control_client_start(struct control_client *client, const char *command, json_t *arguments)
+{
+	return start(client, command, arguments, now_milliseconds() + ANSWER_MILLISECONDS);
+}
+
+int control_client_finish(struct control_client *client, int milliseconds, json_t **reply)
+{
+	*reply = NULL;
+	if (client->err)
+		return client->err;
+	return remember(client, await_answer(client, now_milliseconds() + milliseconds, reply));
+}
+
+int control_client_run(struct control_client *client, const char *command, json_t *arguments,
+		       json_t **reply)
+{
+	int64_t deadline = now_milliseconds() + ANSWER_MILLISECONDS;
+	*reply = NULL;
+	int err = start(client, command, arguments, deadline);
+	return err ? err : remember(client, await_answer(client, deadline, reply));
+}
+
+const char *control_client_error_class(const struct control_client *client)
+{
+	return client->error_class;
 }
 
 static bool is_event(const json_t *message, const char *name)
@@ -291,7 +324,8 @@ static int greet(struct control_client *client, json_t **reply)
 	if (err)
 		return err;
 	if (!json_object_get(greeting, "QMP"))
-		err = json_object_get(greeting, "error") ? read_answer(greeting, reply) : -EPROTO;
+		err = json_object_get(greeting, "error") ? read_answer(client, greeting, reply)
+							 : -EPROTO;
 	json_decref(greeting);
 	return err ? err : control_client_run(client, "qmp_capabilities", NULL, reply);
 }

@@ -32,6 +32,17 @@ int control_client_run(struct control_client *client, const char *command, json_
 		       json_t **reply);
 
 /*
+ * The same in two steps, so that several guests can be at it at once, and for commands that may take longer:
+ * what is not answered within @milliseconds of control_client_finish() is -ETIMEDOUT. Of a client
+ * nothing else is asked between the two.
+ */
+int control_client_start(struct control_client *client, const char *command, json_t *arguments);
+int control_client_finish(struct control_client *client, int milliseconds, json_t **reply);
+
+/* The class of the last command's error, as the guest's ebb says; "" where it did not refuse. */
+const char *control_client_error_class(const struct control_client *client);
+
+/*
  * Waits up to @milliseconds for the event @name, also one that came during a command; NULL: any.
  * *@data is its "data", a new reference, or NULL. Returns 0, -ETIMEDOUT, or -EPIPE when the guest's
  * ebb ended.

@@ -193,18 +193,22 @@ static json_t *run(const struct dispatch *dispatch, bool *negotiated, const char
 	return fail_as(error, "CommandNotFound", "The command %.100s has not been found", name);
 }
 
+json_t *dispatch_reply(json_t *id, json_t *result, const struct control_error *error)
+{
+	json_t *reply = result ? json_pack("{s:o}", "return", result) : error_value(error);
+	/* Where there is no reply to be had, setting fails too. */
+	if (id)
+		json_object_set(reply, "id", id);
+	return reply;
+}
+
 json_t *dispatch_answer(const struct dispatch *dispatch, bool *negotiated, const json_t *request)
 {
 	struct control_error error = {.text = "The command failed without a reason"};
-	json_t *id = json_object_get(request, "id");
 	json_t *given = json_object_get(request, "arguments");
 	json_t *arguments = given ? json_incref(given) : json_object();
 	const char *name = check(request, &error);
 	json_t *result = name ? run(dispatch, negotiated, name, arguments, &error) : NULL;
-	json_t *answer = result ? json_pack("{s:o}", "return", result) : error_value(&error);
-	/* Where there is no answer to be had, setting fails too. */
-	if (id)
-		json_object_set(answer, "id", id);
 	json_decref(arguments);
-	return answer;
+	return dispatch_reply(json_object_get(request, "id"), result, &error);
 }

@@ -24,6 +24,12 @@ json_t *dispatch_greeting(void);
 /* @negotiated is the client's: qmp_capabilities sets it. @request is of any JSON type. */
 json_t *dispatch_answer(const struct dispatch *dispatch, bool *negotiated, const json_t *request);
 
+/*
+ * What a command's result, which becomes the reply's, or its error makes of it: the answer to a request
+ * with the member "id" @id (NULL: none).
+ */
+json_t *dispatch_reply(json_t *id, json_t *result, const struct control_error *error);
+
 /* What is told without a request that could be read. @text need not be UTF-8. */
 json_t *dispatch_error(const char *text);
 

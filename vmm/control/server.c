@@ -20,6 +20,13 @@
 /* What is read of one client before the others have their turn. */
 #define READ_MAX 4096
 
+/* What the loop waits for at a client. */
+enum interest {
+	TO_READ,
+	TO_WRITE, /* with output that it does not read, nothing more of it is read */
+	NOTHING,  /* a command of its own is still being carried out */
+};
+
 /* A slot is free when its file descriptor is -1. */
 struct client {
 	struct control_server *server;
@@ -29,11 +36,13 @@ struct client {
 	size_t start;
 	size_t pending;
 	size_t size;
+	enum interest interest;
+	uint64_t deferred;   /* the command that is answered later, or 0 */
+	json_t *deferred_id; /* that the client gave it, or NULL */
 	bool negotiated;
-	bool writable; /* the loop waits for it to be writable, not readable */
-	bool deaf;     /* it reads no more; what it sent is still done */
-	bool ending;   /* it is closed when its output is gone */
-	bool gone;     /* it is closed as soon as nobody uses it */
+	bool deaf;   /* it reads no more; what it sent is still done */
+	bool ending; /* it is closed when its output is gone */
+	bool gone;   /* it is closed as soon as nobody uses it */
 };
 
 struct control_server {
@@ -44,7 +53,8 @@ struct control_server {
 	struct loop_source rate;  /* timer: while it runs, events that are limited are held back */
 	bool resting;		  /* it runs */
 	json_t *held;		  /* the last that was held back */
-	bool serving;		  /* a client is: none may be closed */
+	struct client *serving;	  /* while one is none may be closed */
+	uint64_t deferrals;	  /* commands that were deferred so far */
 	uid_t uid;
 	bool said; /* that clients have to wait */
 	struct client clients[CLIENTS_MAX];
@@ -149,6 +159,34 @@ static void close_client(struct client *client)
 	codec_release(&client->codec);
 	free(client->output);
 	client->output = NULL;
+	json_decref(client->deferred_id);
+	client->deferred_id = NULL;
+	client->deferred = 0;
+}
+
+static enum interest interest_in(const struct client *client)
+{
+	if (client->pending > 0)
+		return TO_WRITE;
+	return client->deferred ? NOTHING : TO_READ;
+}
+
+/* Has the loop wait for the right thing. Returns 0 or -errno. */
+static int wait_for(struct client *client)
+{
+	struct loop *loop = client->server->loop;
+	enum interest now = interest_in(client);
+	int err = 0;
+	if (now == client->interest)
+		return 0;
+	if (now == NOTHING)
+		loop_remove(loop, &client->source);
+	else if (client->interest == NOTHING)
+		err = loop_add(loop, &client->source);
+	if (now != NOTHING && !err)
+		err = loop_wait_for(loop, &client->source, now == TO_WRITE);
+	client->interest = now;
+	return err;
 }
 
 /* After clients may have changed: closes those that are gone, and has the loop wait for the others. */
@@ -158,14 +196,22 @@ static void settle(struct control_server *server)
 		struct client *client = &server->clients[i];
 		if (client->source.fd < 0)
 			continue;
-		/* With output that it does not read, nothing more of it is read. */
-		bool writable = client->pending > 0;
-		if (!client->gone && writable != client->writable) {
-			client->writable = writable;
-			client->gone = loop_wait_for(server->loop, &client->source, writable) != 0;
-		}
+		if (!client->gone)
+			client->gone = wait_for(client) != 0;
 		if (client->gone)
 			close_client(client);
+	}
+}
+
+/* The answer, unless that comes later. */
+static void answer(struct client *client, const json_t *message)
+{
+	json_t *reply = dispatch_answer(&client->server->dispatch, &client->negotiated, message);
+	if (client->deferred) {
+		client->deferred_id = json_incref(json_object_get(message, "id"));
+		json_decref(reply);
+	} else {
+		send_message(client, reply);
 	}
 }
 
@@ -176,8 +222,7 @@ static void take(struct client *client, const char *bytes, size_t len, size_t *u
 	case CODEC_MORE:
 		break;
 	case CODEC_MESSAGE:
-		send_message(client, dispatch_answer(&client->server->dispatch, &client->negotiated,
-						     message));
+		answer(client, message);
 		json_decref(message);
 		break;
 	case CODEC_FATAL:
@@ -222,12 +267,12 @@ static void on_client(void *ctx)
 {
 	struct client *client = ctx;
 	struct control_server *server = client->server;
-	server->serving = true;
-	if (client->writable)
+	server->serving = client;
+	if (client->interest == TO_WRITE)
 		flush(client);
 	else
 		read_client(client);
-	server->serving = false;
+	server->serving = NULL;
 	settle(server);
 }
 
@@ -352,6 +397,32 @@ void control_server_event(struct control_server *server, const char *event, json
 	}
 	send_all(server, message);
 	settle(server);
+}
+
+/* --- answers that come later --------------------------------------------------------------- */
+
+uint64_t control_server_defer(struct control_server *server)
+{
+	server->serving->deferred = ++server->deferrals;
+	return server->deferrals;
+}
+
+void control_server_answer(struct control_server *server, uint64_t command, json_t *result,
+			   const struct control_error *error)
+{
+	for (int i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &server->clients[i];
+		if (client->source.fd < 0 || client->deferred != command)
+			continue;
+		json_t *id = client->deferred_id;
+		client->deferred = 0;
+		client->deferred_id = NULL;
+		send_message(client, dispatch_reply(id, result, error));
+		json_decref(id);
+		settle(server);
+		return;
+	}
+	json_decref(result);
 }
 
 /* --- begin and end ------------------------------------------------------------------------- */

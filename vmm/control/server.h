@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "vmm/loop.h"
 
@@ -32,7 +33,8 @@ struct control_command {
 	const char *name;
 	/*
 	 * @arguments is an object (empty when the client sent none) that stays the server's.
-	 * Returns what "return" is to hold, which becomes the server's, or NULL with *@error filled in.
+	 * Returns what "return" is to hold, which becomes the server's, or NULL with *@error filled in,
+	 * or NULL after control_server_defer().
 	 */
 	json_t *(*run)(void *ctx, const json_t *arguments, struct control_error *error);
 };
@@ -47,6 +49,19 @@ struct control_server;
  */
 int control_server_init(struct control_server **server, struct loop *loop, int listener,
 			const struct control_command *commands, void *ctx);
+
+/*
+ * From a command's run(): it is answered later. Until then its client is not read, so that answers keep
+ * their order, and all others are served. Returns what to call the command by, which is never 0.
+ */
+uint64_t control_server_defer(struct control_server *server);
+
+/*
+ * The answer to a command that was deferred: @result, which becomes the server's, or NULL for @error.
+ * Not from a command's run(). Whether its client is still there need not be known.
+ */
+void control_server_answer(struct control_server *server, uint64_t command, json_t *result,
+			   const struct control_error *error);
 
 /*
  * Tells each client what it can still be told without waiting, and closes: usually after the loop has
