@@ -243,6 +243,8 @@ static int balloon_stage_init(struct machine *machine)
 		.target = config->balloon_size,
 		.changed = monitor_balloon_changed,
 		.changed_ctx = &machine->monitor,
+		.reclaimed = monitor_reclaimed,
+		.reclaimed_ctx = &machine->monitor,
 	};
 	error = balloon_init(&machine->balloon, &balloon, &machine->balloon_slot.host);
 	if (!error)
@@ -414,6 +416,9 @@ static void threads_stop(struct machine *machine)
 	/* One that waits for standard output to take more is not in KVM. */
 	console_hangup(&machine->console);
 	cpus_stop(&machine->cpus);
+	/* It tells the monitor of what the guest answered, and the monitor goes first. */
+	if (machine->config->balloon)
+		slot_stop(&machine->balloon_slot);
 }
 
 enum machine_end machine_run(struct machine *machine)

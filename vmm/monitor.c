@@ -235,6 +235,7 @@ static const struct control_command commands[] = {
 	{"qom-set", monitor_qom_set},
 	{"x-ebb-stat", monitor_stat},
 	{"x-ebb-stats-request", monitor_stats_request},
+	{"x-ebb-reclaim", monitor_reclaim},
 	{"x-ebb-registers", registers},
 	{"x-ebb-sysrq", sysrq},
 	{NULL, NULL},
@@ -246,9 +247,13 @@ int monitor_init(struct monitor *monitor, struct machine *machine)
 		.machine = machine,
 		.balloon_changed.fd = -1,
 		.stats_timer.fd = -1,
+		.reclaimed.fd = -1,
+		.reclaim_timer.fd = -1,
 	};
 	clock_gettime(CLOCK_MONOTONIC, &monitor->started);
 	int error = monitor_memory_init(monitor);
+	if (!error)
+		error = monitor_reclaim_init(monitor);
 	if (error)
 		return error;
 	int listener = runtime_listen(&machine->name);
@@ -259,7 +264,9 @@ int monitor_init(struct monitor *monitor, struct machine *machine)
 
 void monitor_release(struct monitor *monitor)
 {
+	monitor_reclaim_ended(monitor);
 	control_server_release(monitor->server);
 	monitor->server = NULL;
+	monitor_reclaim_release(monitor);
 	monitor_memory_release(monitor);
 }

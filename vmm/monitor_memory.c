@@ -17,20 +17,18 @@
 #define STATS_INTERVAL_MAX 86400
 #define NS_PER_S	   1000000000ULL
 
-static uint64_t now_ns(void)
+uint64_t monitor_now(void)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* The guest's balloon, or NULL and *@error filled in where it was started without. */
-static struct balloon *balloon_here(struct monitor *monitor, struct control_error *error)
+struct balloon *monitor_balloon_here(struct monitor *monitor, struct control_error *error)
 {
 	if (monitor->machine->config->balloon)
 		return &monitor->machine->balloon;
-	control_fail(error, "No balloon device has been activated");
-	error->class = "DeviceNotActive";
+	control_fail_as(error, "DeviceNotActive", "No balloon device has been activated");
 	return NULL;
 }
 
@@ -38,14 +36,14 @@ static struct balloon *balloon_here(struct monitor *monitor, struct control_erro
 
 static json_t *guest_has(struct monitor *monitor, struct balloon *balloon)
 {
-	uint64_t actual = balloon_view(balloon, now_ns()).actual;
+	uint64_t actual = balloon_view(balloon, monitor_now()).actual;
 	return json_pack("{s:I}", "actual",
 			 (json_int_t)(ram_size(&monitor->machine->ram) - actual));
 }
 
 json_t *monitor_query_balloon(void *ctx, const json_t *arguments, struct control_error *error)
 {
-	struct balloon *balloon = balloon_here(ctx, error);
+	struct balloon *balloon = monitor_balloon_here(ctx, error);
 	(void)arguments;
 	return balloon ? guest_has(ctx, balloon) : NULL;
 }
@@ -53,7 +51,7 @@ json_t *monitor_query_balloon(void *ctx, const json_t *arguments, struct control
 json_t *monitor_balloon(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
-	struct balloon *balloon = balloon_here(monitor, error);
+	struct balloon *balloon = monitor_balloon_here(monitor, error);
 	const json_t *value = balloon ? monitor_integer(arguments, "value", error) : NULL;
 	if (!value)
 		return NULL;
@@ -110,7 +108,7 @@ static void stats_timer_rang(void *ctx)
 
 json_t *monitor_stats_request(void *ctx, const json_t *arguments, struct control_error *error)
 {
-	struct balloon *balloon = balloon_here(ctx, error);
+	struct balloon *balloon = monitor_balloon_here(ctx, error);
 	struct balloon_stats stats;
 	(void)arguments;
 	if (!balloon)
@@ -137,9 +135,7 @@ static const struct {
 
 static json_t *no_such_path(const char *path, struct control_error *error)
 {
-	control_fail(error, "Device '%.100s' not found", path);
-	error->class = "DeviceNotFound";
-	return NULL;
+	return control_fail_as(error, "DeviceNotFound", "Device '%.100s' not found", path);
 }
 
 /* The string @name of @arguments, or NULL and *@error filled in. */
@@ -283,7 +279,7 @@ static json_t *balloon_object(struct machine *machine)
 		[BALLOON_STUCK] = "stuck",
 	};
 	const struct balloon_counters *counters = &machine->balloon.counters;
-	struct balloon_view view = balloon_view(&machine->balloon, now_ns());
+	struct balloon_view view = balloon_view(&machine->balloon, monitor_now());
 
 	return json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "target",
 			 count(view.target), "actual", count(view.actual), "state",
@@ -310,6 +306,16 @@ static json_t *reporting_object(const struct machine *machine)
 		"held-back", count(counters->reporting.held_back));
 }
 
+static json_t *reclaim_object(const struct machine *machine)
+{
+	const struct balloon_counters *counters = &machine->balloon.counters;
+
+	return json_pack("{s:b, s:o, s:o, s:o}", "negotiated", balloon_reclaims(&machine->balloon),
+			 "requests", count(counters->reclaim.requests), "answered",
+			 count(counters->reclaim.answered), "timeouts",
+			 count(counters->reclaim.timeouts));
+}
+
 static json_t *guest_stats_object(struct machine *machine)
 {
 	struct balloon_stats stats;
@@ -326,14 +332,15 @@ json_t *monitor_stat(void *ctx, const json_t *arguments, struct control_error *e
 	uint64_t started = monitor->started.tv_sec * NS_PER_S + monitor->started.tv_nsec;
 	(void)arguments, (void)error;
 
-	return json_pack("{s:s, s:i, s:s, s:f, s:i, s:o, s:o, s:o, s:o}", "name", config->name,
-			 "pid", (int)getpid(), "status", monitor_status(monitor), "uptime",
-			 (double)(now_ns() - started) / NS_PER_S, "cpus", (int)config->cpus,
-			 "memory", memory_object(machine), "balloon",
-			 config->balloon ? balloon_object(machine) : json_null(), "reporting",
-			 config->free_page_reporting ? reporting_object(machine) : json_null(),
-			 "guest-stats",
-			 config->balloon ? guest_stats_object(machine) : json_null());
+	return json_pack(
+		"{s:s, s:i, s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:o}", "name", config->name, "pid",
+		(int)getpid(), "status", monitor_status(monitor), "uptime",
+		(double)(monitor_now() - started) / NS_PER_S, "cpus", (int)config->cpus, "memory",
+		memory_object(machine), "balloon",
+		config->balloon ? balloon_object(machine) : json_null(), "reporting",
+		config->free_page_reporting ? reporting_object(machine) : json_null(), "reclaim",
+		config->free_page_reporting ? reclaim_object(machine) : json_null(), "guest-stats",
+		config->balloon ? guest_stats_object(machine) : json_null());
 }
 
 /* --- sources --------------------------------------------------------------------------------- */

@@ -114,6 +114,11 @@ int slot_start(struct slot *slot)
 	return worker_start(&slot->worker, slot->mmio.dev->ops->name);
 }
 
+void slot_stop(struct slot *slot)
+{
+	worker_release(&slot->worker);
+}
+
 void slot_release(struct slot *slot)
 {
 	worker_release(&slot->worker);

@@ -35,5 +35,7 @@ int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, str
 
 /* Starts its worker. Returns 0 or -errno having said why. */
 int slot_start(struct slot *slot);
+/* Ends it: the device does nothing more. Not needed before slot_release(). */
+void slot_stop(struct slot *slot);
 
 #endif

@@ -18,8 +18,7 @@ struct own_command {
 	json_t *(*run)(const struct dispatch *dispatch);
 };
 
-__attribute__((format(printf, 3, 4))) static json_t *
-fail_as(struct control_error *error, const char *class, const char *format, ...)
+json_t *control_fail_as(struct control_error *error, const char *class, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -133,8 +132,9 @@ static json_t *qmp_capabilities(bool *negotiated, const json_t *arguments,
 					    wanted ? wanted : "of no name");
 	}
 	if (*negotiated)
-		return fail_as(error, "CommandNotFound",
-			       "Capabilities negotiation is already complete, command ignored");
+		return control_fail_as(
+			error, "CommandNotFound",
+			"Capabilities negotiation is already complete, command ignored");
 	*negotiated = true;
 	return json_object();
 }
@@ -176,8 +176,9 @@ static json_t *run(const struct dispatch *dispatch, bool *negotiated, const char
 	if (strcmp(name, "qmp_capabilities") == 0)
 		return qmp_capabilities(negotiated, arguments, error);
 	if (!*negotiated)
-		return fail_as(error, "CommandNotFound",
-			       "Expecting capabilities negotiation with 'qmp_capabilities'");
+		return control_fail_as(
+			error, "CommandNotFound",
+			"Expecting capabilities negotiation with 'qmp_capabilities'");
 	for (size_t i = 0; i < OWN_COMMANDS; i++) {
 		if (strcmp(name, own_commands[i].name) != 0)
 			continue;
@@ -190,7 +191,8 @@ static json_t *run(const struct dispatch *dispatch, bool *negotiated, const char
 	for (const struct control_command *command = dispatch->commands; command->name; command++)
 		if (strcmp(name, command->name) == 0)
 			return command->run(dispatch->ctx, arguments, error);
-	return fail_as(error, "CommandNotFound", "The command %.100s has not been found", name);
+	return control_fail_as(error, "CommandNotFound", "The command %.100s has not been found",
+			       name);
 }
 
 json_t *dispatch_reply(json_t *id, json_t *result, const struct control_error *error)

@@ -29,6 +29,10 @@ struct control_error {
 __attribute__((format(printf, 2, 3))) json_t *control_fail(struct control_error *error,
 							   const char *format, ...);
 
+/* The same with a class, a literal. */
+__attribute__((format(printf, 3, 4))) json_t *
+control_fail_as(struct control_error *error, const char *class, const char *format, ...);
+
 struct control_command {
 	const char *name;
 	/*
