@@ -179,6 +179,25 @@ int guest_run_quietly(struct guest *guest, const char *command, json_t *argument
 	return run(guest, command, arguments, reply, true);
 }
 
+int guest_start(struct guest *guest, const char *command, json_t *arguments)
+{
+	int err = control_client_start(guest->client, command, arguments);
+	if (err)
+		say_failure(guest, command, err, NULL);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
+int guest_finish(struct guest *guest, const char *command, int milliseconds, json_t **reply)
+{
+	int err = control_client_finish(guest->client, milliseconds, reply);
+	if (!err)
+		return EXIT_DONE;
+	say_failure(guest, command, err, *reply);
+	json_decref(*reply);
+	*reply = NULL;
+	return EXIT_FAILED;
+}
+
 json_t *guest_stat(struct guest *guest)
 {
 	json_t *answer = NULL;

@@ -67,6 +67,13 @@ void guests_close(struct guests *guests);
 int guest_run(struct guest *guest, const char *command, json_t *arguments, json_t **reply);
 int guest_run_quietly(struct guest *guest, const char *command, json_t *arguments, json_t **reply);
 
+/*
+ * The same in two steps, so that several guests can be at it at once: guest_finish() waits for the
+ * answer, up to @milliseconds.
+ */
+int guest_start(struct guest *guest, const char *command, json_t *arguments);
+int guest_finish(struct guest *guest, const char *command, int milliseconds, json_t **reply);
+
 /* The guest's figures, checked: a new reference, or NULL having said why. */
 json_t *guest_stat(struct guest *guest);
 

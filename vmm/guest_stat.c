@@ -87,6 +87,16 @@ static const struct figure {
 	{"reporting/held-back", BYTES, "held back", "reporting_held_back_bytes_total",
 	 "Reported memory that was not discarded."},
 
+	{"reclaim", GROUP, "reclaim", NULL, NULL},
+	{"reclaim/negotiated", FLAG, "the guest can be asked", "reclaim_negotiated",
+	 "1 where the guest gives memory back when asked."},
+	{"reclaim/requests", COUNT, "requests", "reclaim_requests_total",
+	 "Times that the guest was asked to give memory back."},
+	{"reclaim/answered", COUNT, "answered", "reclaim_answered_total",
+	 "Times that the guest answered that in time."},
+	{"reclaim/timeouts", COUNT, "not answered in time", "reclaim_timeouts_total",
+	 "Times that the guest did not answer that in time."},
+
 	{"guest-stats", GROUP, "the guest's own statistics", NULL, NULL},
 	{"guest-stats/updates", COUNT, "updates", "guest_stats_updates_total",
 	 "Times that the guest sent its statistics."},
@@ -127,6 +137,18 @@ static const struct figure {
 	{STATS "/stat-direct-reclaims", BYTES, "reclaimed while one waited",
 	 "guest_direct_reclaimed_bytes_total",
 	 "Memory that the guest reclaimed while a process waited."},
+	{STATS "/stat-ebb-passes", COUNT, "reporting passes", "guest_reporting_passes_total",
+	 "Times that the guest looked for free blocks to report."},
+	{STATS "/stat-ebb-blocks", COUNT, "blocks reported", "guest_reporting_blocks_total",
+	 "Free blocks that the guest reported."},
+	{STATS "/stat-ebb-blocks-early", COUNT, "blocks taken back early",
+	 "guest_reporting_blocks_early_total",
+	 "Blocks that the guest wanted back while it was reporting."},
+	{STATS "/stat-ebb-pages-drained", COUNT, "pages drained", "guest_drained_pages_total",
+	 "Free pages that the guest took off its CPUs' own lists."},
+	{STATS "/stat-ebb-pages-unzeroed", COUNT, "pages not zeroed again",
+	 "guest_unzeroed_pages_total",
+	 "Pages that the guest need not zero, as the host had done so."},
 };
 
 #define FIGURES	       (sizeof(figures) / sizeof(figures[0]))

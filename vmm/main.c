@@ -16,6 +16,7 @@ static const struct command {
 	{"list", cmd_list, "list the running guests"},
 	{"stat", cmd_stat, "show a guest's memory, balloon and statistics"},
 	{"balloon", cmd_balloon, "change how much is in a guest's balloon"},
+	{"reclaim", cmd_reclaim, "have a guest give back now what it does not use"},
 	{"pause", cmd_pause, "stop a guest's CPUs"},
 	{"resume", cmd_resume, "let a paused guest go on"},
 	{"stop", cmd_stop, "power a guest off"},

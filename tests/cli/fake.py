@@ -20,14 +20,23 @@ STAT = {
                 "inflated": 80 * MIB, "deflated": 16 * MIB, "discarded": 79 * MIB, "failures": 3},
     "reporting": {"enabled": True, "negotiated": True, "poison": False, "reports": 7, "blocks": 70, "bytes": 140 * MIB,
                   "ranges": 9, "failures": 1, "held-back": 2 * MIB},
+    "reclaim": {"negotiated": True, "requests": 5, "answered": 3, "timeouts": 1},
     "guest-stats": {"updates": 4, "last-update": 1700000000,
                     "stats": {"stat-free-memory": 500 * MIB, "stat-total-memory": 900 * MIB, "stat-swap-in": 4096,
-                              "stat-major-faults": 12}},
+                              "stat-major-faults": 12, "stat-ebb-passes": 8, "stat-ebb-pages-drained": 77}},
 }
+
+RECLAIM = {"status": "done", "elapsed": 0.128, "rss-before": 558 * MIB, "rss-after": 46 * MIB,
+           "guest": {"drained": 3 * MIB, "cache": 64 * MIB, "compacted": 0, "reported": 520 * MIB, "free": 700 * MIB,
+                     "elapsed": 0.12}}
 
 
 class Refusal(Exception):
     """QMP's error; the text is its description."""
+
+    def __init__(self, text, error_class="GenericError"):
+        super().__init__(text)
+        self.error_class = error_class
 
 
 class Silence(Exception):
@@ -123,7 +132,7 @@ class Fake:
             try:
                 answer = self.answer(command, arguments)
             except Refusal as refusal:
-                answer = {"error": {"class": "GenericError", "desc": str(refusal)}}
+                answer = {"error": {"class": refusal.error_class, "desc": str(refusal)}}
             except Silence:
                 self.ended.wait()
                 return
@@ -188,6 +197,9 @@ class Fake:
         if balloon["state"] == "reached":
             balloon["state"] = "moving"
         return {}
+
+    def do_x_ebb_reclaim(self, _arguments):
+        return copy.deepcopy(RECLAIM)
 
     def do_system_powerdown(self, _arguments):
         if self.stat["status"] != "running":

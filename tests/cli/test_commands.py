@@ -66,7 +66,7 @@ def test_list_without_an_answer(ebb, fake):
 
 # --- choosing ----------------------------------------------------------------------------------
 
-ACTIONS = [["stat"], ["balloon"], ["pause"], ["resume"], ["stop"], ["debug", "-d"]]
+ACTIONS = [["stat"], ["balloon"], ["reclaim"], ["pause"], ["resume"], ["stop"], ["debug", "-d"]]
 action = pytest.mark.parametrize("words", ACTIONS, ids=lambda words: words[0])
 
 
@@ -100,7 +100,7 @@ def test_no_such_guest(ebb, fake, words):
     ebb(*words, "-n", "dead").failed(2, '"dead"')
 
 
-@pytest.mark.parametrize("words", [["stat"], ["pause"], ["resume"], ["stop"], ["debug", "-d"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [["stat"], ["reclaim"], ["pause"], ["resume"], ["stop"], ["debug", "-d"]], ids=lambda words: words[0])
 def test_all(ebb, fake, words):
     guests = [fake("one"), fake("two")]
     done = ebb(*words, "-a")
@@ -109,7 +109,7 @@ def test_all(ebb, fake, words):
     ebb(*words, "-a", "-n", "one").failed(2, "-n and -a")
 
 
-@pytest.mark.parametrize("words", [["stat"], ["pause"], ["resume"], ["stop"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("words", [["stat"], ["reclaim"], ["pause"], ["resume"], ["stop"]], ids=lambda words: words[0])
 def test_all_of_none(ebb, words):
     done = ebb(*words, "-a")
     assert (done.status, done.out, done.err) == (0, "", "")
@@ -133,7 +133,9 @@ def test_stat(ebb, fake):
                  "  size                          1024.0 MiB", "  resident                      123.5 MiB",
                  "  target                        64.0 MiB", "  deflates on OOM               no", "free page reporting",
                  "  held back                     2.0 MiB", "  as of                         2023-11-14 22:13:20",
-                 "  free memory                   500.0 MiB", "  major page faults             12"):
+                 "  free memory                   500.0 MiB", "  major page faults             12",
+                 "  the guest can be asked        yes", "  not answered in time          1", "  reporting passes              8",
+                 "  pages drained                 77"):
         assert line in done.out.splitlines(), line
 
 
@@ -163,7 +165,7 @@ def test_stat_memory(ebb, fake):
     assert lines[0] == "*** Memory statistics of guest ci ***"
     assert "Memory that the guest uses for nothing (in bytes): 524288000" in lines
     assert "Page faults in the guest that read from a disk: 12" in lines
-    assert len(lines) == 7
+    assert len(lines) == 9
 
 
 def test_stat_asks_for_fresh_statistics(ebb, fake):

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "list", "stat", "balloon", "pause", "resume", "stop", "debug", "doctor", "version", "help"]
+COMMANDS = ["run", "list", "stat", "balloon", "reclaim", "pause", "resume", "stop", "debug", "doctor", "version", "help"]
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])

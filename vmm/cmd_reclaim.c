@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ebb reclaim: a guest reports what is free now, and not when it gets round to it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/virtio-balloon/balloon.h"
+#include "vmm/cmd.h"
+#include "vmm/cmd_guests.h"
+#include "vmm/util/log.h"
+#include "vmm/util/table.h"
+#include "vmm/util/text.h"
+
+#define COMMAND	   "x-ebb-reclaim"
+#define TIMEOUT_MS 10000
+/* That its ebb has to answer in when the guest does not. */
+#define PATIENCE_MS (BALLOON_RECLAIM_GRACE_MS + 5000)
+
+enum { OPTION_CACHE, OPTION_COMPACT, OPTION_TIMEOUT, OPTION_JSON };
+
+static const struct option options[] = {
+	OPTION_NAME_LINE,
+	OPTION_ALL_LINE,
+	{OPTION_CACHE, 0, "cache", "SIZE",
+	 "give up so much of the file caches, too: a number\nand one of B K M G T P, alone MiB; "
+	 "or \"all\"",
+	 false},
+	{OPTION_COMPACT, 0, "compact", NULL,
+	 "compact memory first: scattered free pages become\nblocks that can be reported", false},
+	{OPTION_TIMEOUT, 0, "timeout", "SECONDS",
+	 "that a guest has for it [10]; exit with 3 when it\nwas not ready by then", false},
+	{OPTION_JSON, 0, "json", NULL, "for programs; sizes are in bytes", false},
+	OPTION_HELP_LINE,
+};
+
+static const struct option_table table = {
+	"ebb reclaim", NULL,
+	"Has a guest give back at once the memory that it does not use. It needs\n"
+	"--free-page-reporting, and a kernel that can be asked.",
+	options, sizeof(options) / sizeof(options[0])};
+
+struct request {
+	struct guest_choice choice;
+	bool all_cache, compact, json;
+	uint64_t cache;
+	unsigned int timeout_ms;
+};
+
+static int set_cache(struct request *request, const char *value, struct option_error *error)
+{
+	request->all_cache = strcmp(value, "all") == 0;
+	return request->all_cache ? 0 : options_size("--cache", value, &request->cache, error);
+}
+
+static int set_timeout(struct request *request, const char *value, struct option_error *error)
+{
+	int err = options_seconds("--timeout", value, &request->timeout_ms, error);
+	if (!err && request->timeout_ms == 0)
+		err = options_fail(error, "in no time nothing can be done; write a --timeout of "
+					  "some seconds, such as 2 or 0.5");
+	return err;
+}
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct request *request = ctx;
+	switch (id) {
+	case OPTION_CACHE:
+		return set_cache(request, value, error);
+	case OPTION_TIMEOUT:
+		return set_timeout(request, value, error);
+	case OPTION_COMPACT:
+		request->compact = true;
+		return 0;
+	case OPTION_JSON:
+		request->json = true;
+		return 0;
+	default:
+		return guest_choice_apply(&request->choice, id, value, error);
+	}
+}
+
+static json_t *arguments(const struct request *request)
+{
+	json_int_t bytes = request->cache > INT64_MAX ? INT64_MAX : (json_int_t)request->cache;
+	json_t *cache = request->all_cache ? json_string("all") : json_integer(bytes);
+	return json_pack("{s:o, s:b, s:f}", "cache", cache, "compact", request->compact, "timeout",
+			 request->timeout_ms / 1000.0);
+}
+
+/* --- the answer ------------------------------------------------------------------------------ */
+
+/* As vmm/control/README.md has it. */
+struct answer {
+	bool late;
+	double elapsed, guest_elapsed; /* seconds */
+	json_int_t before, after;      /* bytes */
+	json_int_t drained, cache, compacted, reported, free;
+};
+
+static bool is_time(double seconds)
+{
+	return isfinite(seconds) && seconds >= 0;
+}
+
+/* Whether a peer that can answer anything answered that. */
+static bool read_answer(json_t *reply, struct answer *answer)
+{
+	const char *status = NULL;
+	if (json_unpack(reply, "{s:s, s:F, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:F}}", "status",
+			&status, "elapsed", &answer->elapsed, "rss-before", &answer->before,
+			"rss-after", &answer->after, "guest", "drained", &answer->drained, "cache",
+			&answer->cache, "compacted", &answer->compacted, "reported",
+			&answer->reported, "free", &answer->free, "elapsed",
+			&answer->guest_elapsed))
+		return false;
+	answer->late = strcmp(status, "timeout") == 0;
+	return (answer->late || strcmp(status, "done") == 0) && is_time(answer->elapsed) &&
+	       is_time(answer->guest_elapsed) && answer->before >= 0 && answer->after >= 0 &&
+	       answer->drained >= 0 && answer->cache >= 0 && answer->compacted >= 0 &&
+	       answer->reported >= 0 && answer->free >= 0;
+}
+
+static json_t *object(const struct guest *guest, const struct answer *answer)
+{
+	return json_pack("{s:s, s:s, s:f, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:f}}", "name",
+			 guest->shown, "status", answer->late ? "timeout" : "done", "elapsed",
+			 answer->elapsed, "rss-before", answer->before, "rss-after", answer->after,
+			 "guest", "drained", answer->drained, "cache", answer->cache, "compacted",
+			 answer->compacted, "reported", answer->reported, "free", answer->free,
+			 "elapsed", answer->guest_elapsed);
+}
+
+static void print(const struct guest *guest, const struct answer *answer)
+{
+	char back[TEXT_SIZE_MAX], reported[TEXT_SIZE_MAX], left[TEXT_SIZE_MAX];
+	/* A guest that took memory meanwhile may have more than before. */
+	json_int_t less = answer->before > answer->after ? answer->before - answer->after : 0;
+	printf("%s: %s came back in %.2f s, %s are left; the guest reported %s%s\n", guest->shown,
+	       text_size(back, (uint64_t)less), answer->elapsed,
+	       text_size(left, (uint64_t)answer->after),
+	       text_size(reported, (uint64_t)answer->reported),
+	       answer->late ? ", and was not ready in time" : "");
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+/* Waits for a guest that was asked. Returns what to exit with for it. */
+static int finish(const struct request *request, struct guest *guest, int milliseconds,
+		  json_t *rows)
+{
+	struct answer answer;
+	json_t *reply = NULL;
+	int status = guest_finish(guest, COMMAND, milliseconds, &reply);
+	if (status != EXIT_DONE)
+		return strcmp(control_client_error_class(guest->client), "GuestTimeout") == 0
+			       ? EXIT_LATE
+			       : status;
+	bool right = read_answer(reply, &answer);
+	json_decref(reply);
+	if (!right) {
+		log_error("guest \"%s\" answered " COMMAND " wrongly", guest->shown);
+		return EXIT_FAILED;
+	}
+	if (request->json)
+		json_array_append_new(rows, object(guest, &answer));
+	else
+		print(guest, &answer);
+	return answer.late ? EXIT_LATE : EXIT_DONE;
+}
+
+/* All are asked before any is waited for, so that a hundred take no longer than one. */
+static int reclaim(const struct request *request, struct guests *guests, int status)
+{
+	json_t *rows = json_array();
+	bool *asked = calloc(guests->count + 1, sizeof(asked[0]));
+	if (!asked) {
+		log_error("out of memory");
+		status = EXIT_FAILED;
+	}
+	for (size_t i = 0; asked && i < guests->count; i++) {
+		struct guest *guest = &guests->guest[i];
+		if (guest->client)
+			asked[i] = guest_start(guest, COMMAND, arguments(request)) == EXIT_DONE;
+		if (!asked[i])
+			status = EXIT_FAILED;
+	}
+	long long end = now_ms() + request->timeout_ms + PATIENCE_MS;
+	for (size_t i = 0; asked && i < guests->count; i++) {
+		if (!asked[i])
+			continue;
+		long long left = end - now_ms();
+		int one = finish(request, &guests->guest[i], left > 0 ? (int)left : 0, rows);
+		/* That one was late says less than that another cannot at all. */
+		if (one != EXIT_DONE && status != EXIT_FAILED)
+			status = one;
+	}
+	if (request->json && (request->choice.all || json_array_size(rows)))
+		table_print_json(request->choice.all ? rows : json_array_get(rows, 0), stdout);
+	free(asked);
+	json_decref(rows);
+	return status;
+}
+
+int cmd_reclaim(int argc, char **argv)
+{
+	struct request request = {.timeout_ms = TIMEOUT_MS};
+	struct guests guests;
+	int status = cmd_parse(&table, argc, argv, apply, &request);
+	if (status >= 0)
+		return status;
+	status = guests_open(&guests, &request.choice);
+	if (status == EXIT_DONE || request.choice.all)
+		status = reclaim(&request, &guests, status);
+	guests_close(&guests);
+	return status;
+}
