@@ -191,7 +191,7 @@ void balloon_stats_get(struct balloon *balloon, struct balloon_stats *stats);
 /*
  * Asks the guest to give back at once what it can, at @now (ns, CLOCK_MONOTONIC). Returns 0: how it
  * goes is told by balloon_reclaim_view(), to be asked when config.reclaimed is called and at the
- * deadline; or -ENODEV without a driver, -EOPNOTSUPP where the driver did not negotiate it, -EBUSY
+ * deadline; or -EOPNOTSUPP where it is not offered or not negotiated, -ENODEV without a driver, -EBUSY
  * while another request is open, or one that was given up is still with the driver.
  */
 int balloon_reclaim(struct balloon *balloon, const struct balloon_reclaim_request *request,

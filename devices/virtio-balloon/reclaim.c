@@ -181,7 +181,9 @@ int balloon_reclaim(struct balloon *balloon, const struct balloon_reclaim_reques
 	int error = 0;
 
 	pthread_mutex_lock(&balloon->lock);
-	if (!balloon->driver)
+	if (!(balloon->dev.features_offered & 1ULL << VIRTIO_BALLOON_F_EBB_RECLAIM))
+		error = -EOPNOTSUPP;
+	else if (!balloon->driver)
 		error = -ENODEV;
 	else if (!balloon_reclaims(balloon))
 		error = -EOPNOTSUPP;

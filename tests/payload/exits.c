@@ -118,14 +118,16 @@ static void test_offer(void)
 	uint64_t expected = FEATURE_VERSION_1 | FEATURE_MUST_TELL_HOST | FEATURE_STATS;
 	bool reporting = parameter_is("reporting", "1");
 	if (reporting)
-		expected |= FEATURE_REPORTING | FEATURE_PAGE_POISON;
+		expected |= FEATURE_REPORTING | FEATURE_PAGE_POISON | FEATURE_RECLAIM;
+	if (reporting && !parameter_is("lazily", "1"))
+		expected |= FEATURE_INIT_REPORTED;
 	if (!device_find(&dev))
 		return;
 	CHECK(device_features(&dev) == expected, "features %lx, not %lx", device_features(&dev),
 	      expected);
-	for (unsigned int i = 0; i < 6; i++) {
-		/* Inflate, deflate, statistics, reporting, if all is negotiated. */
-		bool exists = i < 3 || (i == 3 && reporting);
+	for (unsigned int i = 0; i < 7; i++) {
+		/* Inflate, deflate, statistics, reporting, reclaim, if all is negotiated. */
+		bool exists = i < 3 || (i < 5 && reporting);
 		device_write(&dev, REG_QUEUE_SELECT, i);
 		uint32_t size = device_read(&dev, REG_QUEUE_SIZE_MAX);
 		CHECK(exists ? size >= 32 : size == 0, "queue %u holds %u", i, size);

@@ -370,7 +370,7 @@ static void test_own_rings(void)
 static void test_features(void)
 {
 	const uint64_t bad[] = {FEATURE_REPORTING, FEATURE_VERSION_1 | 1ULL << 63,
-				FEATURE_VERSION_1 | 1ULL << 6};
+				FEATURE_VERSION_1 | 1ULL << 7};
 	if (!device_find(&dev))
 		return;
 	for (unsigned int i = 0; i < 3; i++) {

@@ -219,6 +219,11 @@ START_TEST(who_cannot_be_asked)
 	ck_assert_int_eq(state(), BALLOON_RECLAIM_NONE);
 	ck_assert_uint_eq(atomic_load(&told), 0);
 	COUNTED(reclaim, requests, 0);
+
+	/* Not offered: no driver could, whether there is one or not. */
+	balloon_unplug();
+	balloon_plug(&(struct balloon_config){0});
+	ck_assert_int_eq(ask_at(0), -EOPNOTSUPP);
 }
 END_TEST
 
