@@ -137,7 +137,13 @@ cli: all ## the subcommands, against guests that are none
 payload: all ## tiny guests on this machine's own KVM
 	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) check
 
-e2e: all ## Linux guests, on hardware KVM or on the emulated host
+# ebb with a device that lies to its guest: see tests/liar/liar.c.
+$(BUILD)/tests/liar: tests/liar/liar.c $(call obj,vmm,$(EBB_SRC))
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=virtq_push -o $@ $^ $(LDLIBS)
+
+e2e: all $(BUILD)/tests/liar ## Linux guests, on hardware KVM or on the emulated host
 	@tests/e2e/run
 
 soak: ## everything that moves a guest's memory at once, on every kernel (SOAK_MINUTES, 20)
