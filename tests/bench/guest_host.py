@@ -50,6 +50,7 @@ class Bench:
 
     def __init__(self, vmm, quick):
         self.vmm, self.quick = vmm, quick
+        self.env = {"EBB_RUNTIME_DIR": "/run"}
 
     def argv(self, state, mib, command, params):
         params = f'quiet {params} ebb.cmd="{command}"'
@@ -62,10 +63,10 @@ class Bench:
                 "-device", f"virtio-balloon-device,free-page-reporting={state}", "-kernel", "/kernel",
                 "-initrd", "/initramfs", "-append", "console=ttyS0 panic=-1 " + params]
 
-    def guest(self, state, command, mib=1024, params=""):
+    def guest(self, state, command, mib=1024, params="", options=()):
         say("doing", f"reporting {state}{', ' + params if params else ''}: {command}")
         time.sleep(0.5)  # by then that is outside; on the counted clock it costs nothing
-        return guest.Guest(self.argv(state, mib, command, params))
+        return guest.Guest([*self.argv(state, mib, command, params), *options], env=self.env)
 
     def run(self, state, command, mib=1024, params=""):
         """A guest that does this to its end. Returns what it said."""
@@ -169,26 +170,44 @@ def fragments(bench):
     """Many small files, every second one deleted: what is free then is all holes."""
     files = FILES // 10 if bench.quick else FILES
     command = (f"cachefill {files * FILE_SIZE} /tmp/fragments --files {files} --delete-every 2 && sleep 15 && "
-               "grep -E '^Mem(Total|Free):' /proc/meminfo && read end")
+               "grep ^MemFree: /proc/meminfo && read end")
     for state in STATES:
         with bench.guest(state, command) as vm:
             wait_for(vm, f"^cachefill: deleted {files // 2} files$")
-            total = wait_for(vm, r"^MemTotal: +(\d+) kB")[1]
             free = wait_for(vm, r"^MemFree: +(\d+) kB")[1]
             holds = vm.rss()
-        used = (int(total[1]) - int(free[1])) * 1024
+        used = 1024 * MIB - int(free[1]) * 1024
         say("value", "used", state, used / MIB)
         say("value", "holds", state, holds / MIB)
         say("value", "over", state, 100 * (holds / used - 1))
 
 
-def reclaim(_bench):
-    """
-    TODO: `ebb reclaim` of a guest with 512 MiB of clean page cache. It wants the command, and a disk: what is in a
-    tmpfs is never clean, and there is nothing else yet that a guest could read files from.
-    """
-    for state in STATES:
-        say("value", "reclaim", state, None)
+def reclaim(bench):
+    """A guest full of page cache that it could read again is asked to do without."""
+    say("value", "reclaim", "off", None)
+    say("value", "over", "off", None)
+    if bench.vmm != "ebb":
+        say("value", "reclaim", "on", None)
+        say("value", "over", "on", None)
+        return
+    # What is read of a file of holes lies in the cache of the loop device only.
+    command = ("truncate -s 512M /tmp/holes && losetup /dev/loop0 /tmp/holes && cat /dev/loop0 >/dev/null && echo cached "
+               "&& read go && grep ^MemFree: /proc/meminfo && read end")
+    with bench.guest("on", command, options=["--name", "reclaim"]) as vm:
+        at = wait_for(vm, "^cached$")[0]
+        before, start = vm.rss(), time.monotonic()
+        asked = subprocess.run(["/ebb", "reclaim", "-n", "reclaim", "--cache", "all"], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, env=bench.env, timeout=LIMIT, check=False)
+        took, holds = time.monotonic() - start, vm.rss()
+        vm.send("\n")
+        free = wait_for(vm, r"^MemFree: +(\d+) kB", at)[1]
+    if before < 512 * MIB:
+        raise guest.GuestError(f"the guest has cached 512 MiB, and the host sees {before // MIB}")
+    able = asked.returncode == 0
+    if not able and "EBB_RECLAIM" not in asked.stdout:
+        raise guest.GuestError(f"ebb reclaim: {asked.stdout}")
+    say("value", "reclaim", "on", took if able else None)
+    say("value", "over", "on", (holds - (1024 * MIB - int(free[1]) * 1024)) / MIB if able else None)
 
 
 SCENARIOS = {
