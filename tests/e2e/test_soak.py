@@ -63,10 +63,11 @@ def shake(box, name, over):
 def test_soak_case(ebb, case):
     kernel, cpus, params, seconds = case.split(":")
     assert os.path.exists(KERNELS[kernel]), f"no kernel {KERNELS[kernel]}: guest/build {kernel} makes it"
-    # Not "quiet": that hides the kernel's warnings.
+    # Not "quiet": that hides the kernel's warnings, among them what check_zero finds.
+    params = ["loglevel=5", *params.split(","), *([] if kernel == "stock" else ["page_reporting.check_zero=1"])]
     started = ebb.start(
         f"soak {seconds} {SEED}", "--free-page-reporting", "--balloon", "--name", "soak", "-c", cpus, memory="512M",
-        kernel=KERNELS[kernel], params=" ".join(["loglevel=5", *params.split(",")]),
+        kernel=KERNELS[kernel], params=" ".join(params),
     )
     started.wait_for("^memcheck: seed", LIMIT)
 
@@ -87,6 +88,9 @@ def test_soak_case(ebb, case):
     # Kernels that have our patches count what these do, and were asked for reports.
     ours = {name: n for name, n in counted.items() if name.startswith("page_report_")}
     assert not ours or (any(ours.values()) and counted.get("report")), counted
+    # Where free pages hold zeros or a poison of the guest's own there is no zeroing to be spared.
+    spares = kernel != "stock" and not {"page_poison=1", "init_on_free=1"} & set(params)
+    assert (ours.get("page_report_zeroed", 0) > 0) == spares, counted
     # Where the guest wants its free pages to hold a poison, they are reported and stay.
     reported = found["reporting"]["held-back" if "page_poison=1" in params else "bytes"]
     assert reported > 0 and found["reporting"]["failures"] == 0 == found["balloon"]["failures"], found
