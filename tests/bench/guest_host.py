@@ -50,7 +50,7 @@ class Bench:
 
     def __init__(self, vmm, quick):
         self.vmm, self.quick = vmm, quick
-        self.env = {"EBB_RUNTIME_DIR": "/run"}
+        self.env = os.environ | {"EBB_RUNTIME_DIR": "/run/ebb"}
 
     def argv(self, state, mib, command, params):
         params = f'quiet {params} ebb.cmd="{command}"'

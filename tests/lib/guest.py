@@ -97,6 +97,10 @@ class Guest:
                 ended = self.process.poll() is not None and not self._readers[0].is_alive()
                 if left <= 0 or ended:
                     why = "the VMM ended" if ended else f"not within {timeout} s"
+                    if ended:
+                        self._more.release()  # its last words may still be on their way
+                        self._readers[1].join(1)
+                        self._more.acquire()
                     raise GuestError(
                         f"no line /{pattern}/: {why}\n--- console\n{self.console()}"
                         f"\n--- stderr\n{self.stderr()}"
