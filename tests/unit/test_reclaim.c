@@ -3,8 +3,6 @@
 #include <check.h>
 #include <endian.h>
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <string.h>
 
 #include "tests/unit/fake_balloon.h"
@@ -407,91 +405,6 @@ START_TEST(a_second_chain)
 }
 END_TEST
 
-/* --- several threads ------------------------------------------------------------------------- */
-
-#define ASKERS 3
-#define EACH   200
-
-static atomic_bool done;
-
-static void *worker(void *unused)
-{
-	(void)unused;
-	while (!atomic_load(&done))
-		if (atomic_exchange(&guest.deferred, 0))
-			virtio_mmio_work(&guest.mmio);
-		else
-			sched_yield();
-	return NULL;
-}
-
-/* A guest that answers at once. */
-static void *driver(void *unused)
-{
-	static const struct gpa_range chain[] = {{ANSWER, 56}, {ASKED, 24}};
-	struct reclaim_response *response = fake_driver_at(&guest, ANSWER, 56);
-	(void)unused;
-
-	fake_queue_add(ring, chain, 2, 1);
-	fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_NOTIFY, RECLAIM_Q);
-	while (!atomic_load(&done)) {
-		if (!given_back()) {
-			sched_yield();
-			continue;
-		}
-		response->id = *(uint32_t *)fake_driver_at(&guest, ASKED, 4);
-		response->reported = htole64(K(1));
-		fake_queue_add(ring, chain, 2, 1);
-		fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_NOTIFY, RECLAIM_Q);
-	}
-	return NULL;
-}
-
-static void *asker(void *unused)
-{
-	const struct balloon_reclaim_request request = {.timeout_ms = 60000};
-	(void)unused;
-
-	for (unsigned int taken_on = 0; taken_on < EACH;) {
-		int error = balloon_reclaim(&balloon, &request, 0);
-		if (error && error != -EBUSY)
-			return "refused";
-		taken_on += !error;
-		struct balloon_reclaim_view view = balloon_reclaim_view(&balloon, 0);
-		if (view.state == BALLOON_RECLAIM_DONE && view.answer.reported != K(1))
-			return "an answer is torn";
-		sched_yield();
-	}
-	return NULL;
-}
-
-START_TEST(many_askers)
-{
-	pthread_t working, driving, asking[ASKERS];
-	void *wrong;
-
-	atomic_store(&done, false);
-	memset(fake_driver_at(&guest, ANSWER, 56), 0, 56);
-	ck_assert_int_eq(pthread_create(&working, NULL, worker, NULL), 0);
-	ck_assert_int_eq(pthread_create(&driving, NULL, driver, NULL), 0);
-	for (unsigned int i = 0; i < ASKERS; i++)
-		ck_assert_int_eq(pthread_create(&asking[i], NULL, asker, NULL), 0);
-	for (unsigned int i = 0; i < ASKERS; i++) {
-		pthread_join(asking[i], &wrong);
-		ck_assert_msg(!wrong, "%s", (char *)wrong);
-	}
-	while (state() == BALLOON_RECLAIM_ASKED)
-		sched_yield();
-	atomic_store(&done, true);
-	pthread_join(working, NULL);
-	pthread_join(driving, NULL);
-	ck_assert(!needs_reset());
-	COUNTED(reclaim, requests, ASKERS * EACH);
-	COUNTED(reclaim, answered, ASKERS * EACH);
-	ck_assert_uint_eq(atomic_load(&told), ASKERS * EACH);
-}
-END_TEST
-
 Suite *reclaim_suite(void);
 Suite *reclaim_suite(void)
 {
@@ -511,7 +424,6 @@ Suite *reclaim_suite(void)
 	tcase_add_loop_test(tcase, chains_of_another_shape, 0, sizeof(shapes) / sizeof(shapes[0]));
 	tcase_add_test(tcase, answers_to_what_was_not_asked);
 	tcase_add_test(tcase, a_second_chain);
-	tcase_add_test(tcase, many_askers);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
