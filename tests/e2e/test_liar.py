@@ -17,9 +17,9 @@ LIAR = os.path.join(lib.BUILD, "tests", "liar")
 
 PARAMETERS = "/sys/module/page_reporting/parameters"
 
-# Dirty memory is freed and reported; then as much is taken again.
+# Dirty memory is freed and reported; then as much is taken again: more than half of what there is, both times.
 JOB = (
-    "hold 64M --thp >/dev/null; echo now >{p}/report_now; memcheck 64M --rounds 1; "
+    "hold 144M --thp >/dev/null; echo now >{p}/report_now; memcheck 144M --rounds 1; "
     "grep page_report_ /proc/vmstat"
 ).format(p=PARAMETERS)
 
