@@ -440,13 +440,18 @@ static uint64_t memcheck_run(struct memcheck *m)
 	return m->checked;
 }
 
-/* Waits for all processes. Returns whether each of them ended well. */
-static int processes_wait(void)
+/*
+ * Waits for all processes. Returns whether each of them ended well. A shell that becomes memcheck leaves it other
+ * children, which are not waited for.
+ */
+static int processes_wait(const pid_t *pids, unsigned long count)
 {
 	int good = 1;
 	int status;
 
-	while (wait(&status) > 0) {
+	for (unsigned long i = 0; i < count; i++) {
+		if (waitpid(pids[i], &status, 0) != pids[i])
+			fail("memcheck", "cannot wait for a process");
 		if (WIFSIGNALED(status))
 			printf("memcheck: a process was killed by signal %d\n", WTERMSIG(status));
 		good &= status == 0;
@@ -461,6 +466,7 @@ int main(int argc, char **argv)
 	uint64_t *checked =
 		mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	uint64_t sum = 0;
+	pid_t pids[PROCESSES_MAX];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	memcheck_parse(&m, argc, argv);
@@ -476,17 +482,16 @@ int main(int argc, char **argv)
 	m.size = m.size / m.processes & ~(page_size() - 1);
 	printf("memcheck: seed %lu\n", m.seed);
 	for (unsigned long i = 0; i < m.processes; i++) {
-		pid_t pid = fork();
-
-		if (pid < 0)
+		pids[i] = fork();
+		if (pids[i] < 0)
 			fail("memcheck", "cannot start a process");
-		if (pid == 0) {
+		if (pids[i] == 0) {
 			m.random = mix(m.seed + i);
 			checked[i] = memcheck_run(&m);
 			return 0;
 		}
 	}
-	if (!processes_wait())
+	if (!processes_wait(pids, m.processes))
 		return 1;
 	for (unsigned long i = 0; i < m.processes; i++)
 		sum += checked[i];
