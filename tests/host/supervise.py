@@ -7,7 +7,7 @@ Called by tests/host/run. TIMEOUT is in seconds (0: none), CONSOLE a file for th
 STDIN is 1 to pass our standard input on.
 
 Each stream is a socket pair, one end of which QEMU holds as the back end of a virtio-serial port: 1 brings
-the result, 2 is stdout, 3 stderr, 4 stdin. The result is two lines: "started", then exit status, bytes sent to
+the result, 2 is stdout, 3 stderr, 4 stdin, 5 nothing but interrupts. The result is two lines: "started", then exit status, bytes sent to
 stdout, bytes sent to stderr. What was written to a port may still be under way when the result arrives, so a stream has
 ended when that many bytes came through it. Nothing is kept in files: when this process dies, everything is gone.
 """
@@ -107,6 +107,20 @@ def port(number, sock):
             "-device", f"virtserialport,bus=ports.0,nr={number},chardev=p{number},name=ebb.{number}"]
 
 
+def beat(sock):
+    """Sends a byte every second, so that the host's CPU is never without an interrupt for longer.
+
+    Hosts were seen asleep for ever: QEMU idle, its CPU halted, though programs in it slept for a fraction of a
+    second only. A timer that got lost is made up for by the next interrupt.
+    """
+    try:
+        while True:
+            sock.sendall(b".")
+            time.sleep(1)
+    except OSError:
+        pass  # the host has ended
+
+
 def ask_where_it_is(monitor, qemu):
     """Has a host that came to no end say on its console where it was: an NMI, at which it panics."""
     try:
@@ -159,14 +173,16 @@ def main():
 
     result = Result()
     feeder, qemus_feeder = socket.socketpair()
+    heart, qemus_heart = socket.socketpair()
     out, err = Stream("stdout", 1, kill), Stream("stderr", 2, kill)
     console = Console(console_path)
     monitor, qemus_monitor = socket.socketpair()
-    passed = [result.qemus, out.qemus, err.qemus, qemus_feeder, console.qemus, qemus_monitor]
+    ports = [result.qemus, out.qemus, err.qemus, qemus_feeder, qemus_heart]
+    passed = [*ports, console.qemus, qemus_monitor]
     args = sys.argv[4:] + ["-chardev", f"socket,id=console,fd={console.qemus.fileno()}", "-serial", "chardev:console",
                            "-chardev", f"socket,id=monitor,fd={qemus_monitor.fileno()}", "-qmp", "chardev:monitor",
                            "-device", "virtio-serial-pci,id=ports"]
-    for number, sock in enumerate(passed[:4], 1):
+    for number, sock in enumerate(ports, 1):
         args += port(number, sock)
     for sock in passed:
         sock.set_inheritable(True)
@@ -181,6 +197,9 @@ def main():
             thread.start()
         if want_stdin:
             threading.Thread(target=feed, args=(feeder,), daemon=True).start()
+
+        if "-icount" not in args:  # there everything is to be as it was the last time
+            threading.Thread(target=beat, args=(heart,), daemon=True).start()
 
         numbers = result.read(deadline)
         if numbers:
