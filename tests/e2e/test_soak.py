@@ -8,11 +8,12 @@ them, and more time (tests/soak).
 import os
 import random
 import re
+import subprocess
 import time
 
 import pytest
-from conftest import LIMIT, lib
-from test_monitor import run, stat
+from conftest import LIMIT, lib, wait_until
+from test_monitor import EBB, run, stat
 
 pytestmark = pytest.mark.linux
 
@@ -44,6 +45,12 @@ def test_memcheck_finds_what_is_wrong(ebb):
     assert [match and match[1] for match in bad] == [kind for kind in KINDS for _ in range(2)], lines
 
 
+def reclaim(box, name):
+    """Returns the command's status."""
+    words = [EBB, "reclaim", "-n", name]
+    return subprocess.run(words, env=box.env, stdout=subprocess.DEVNULL, timeout=LIMIT, check=False).returncode
+
+
 def shake(box, name, ours, over):
     """The host's part, until over(): the balloon up and down, turned before it is where it should be; reports."""
     chance = random.Random(SEED)
@@ -52,8 +59,11 @@ def shake(box, name, ours, over):
         size = chance.randrange(128)
         how = first.pop(0) if first else chance.choice([["--target", f"{size}M"], ["-i", 16], ["-d", 16]])
         run(box, "balloon", "-n", name, *how)
-        run(box, "reclaim", "-n", name, status=0 if ours else 1)  # 1: that it cannot is said
+        # A guest as busy as this one may not be ready in time, 3, and may still be at it the next time, 1.
+        assert reclaim(box, name) in ((0, 1, 3) if ours else (1,))
         time.sleep(chance.random())
+    if ours:
+        wait_until(lambda: reclaim(box, name) == 0, "a guest that is quiet reports what it is asked for")
     run(box, "balloon", "-n", name, "--target", 0, f"--wait={int(LIMIT)}")
 
 
