@@ -30,7 +30,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest soak clean
+.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest overcommit soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -78,6 +78,12 @@ bench-guest: ## what guest kernels do with memory that comes and goes: stock and
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/guest
+
+overcommit: ## guests of 4 GiB on a host of 1.5: what comes back, side by side, as a page with pictures
+	$(call need,BUILD GUEST HOST DEMO)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit configs/overcommit/quick.toml
 
 $(BUILD)/tests/bench/%: tests/bench/%.c tests/bench/discard_patterns.h
 	@mkdir -p $(@D)

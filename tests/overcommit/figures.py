@@ -124,6 +124,19 @@ def grown(record, key):
     return values[-1] - values[0] if values else None
 
 
+def phases(record):
+    """{phase: (footprint, used)} of a guest at the phase's end, in bytes; the mean over guests and rounds."""
+    found = {}
+    for guest in record.outcome:
+        marks = sorted((when, text) for when, name, text in record.marks if name == guest)
+        for (_, text), (end, _) in zip(marks, marks[1:]):
+            if text.startswith("phase "):
+                rows = [rows[guest] for when, _, rows in record.samples if when <= end and guest in rows]
+                if rows:
+                    found.setdefault(text.removeprefix("phase "), []).append((footprint(rows[-1]), used(rows[-1])))
+    return {phase: tuple(mean(pair[i] for pair in pairs) for i in (0, 1)) for phase, pairs in found.items()}
+
+
 def figures(record):
     """The figures of a record that is whole."""
     if not record.whole:

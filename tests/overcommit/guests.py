@@ -82,8 +82,9 @@ class Machine:
         disks = [(IMAGE, True)]
         if self.spec.scratch:
             path = os.path.join(self.folder, f"{self.spec.name}.scratch")
-            with open(path, "wb") as file:
-                file.truncate(self.spec.scratch)
+            if not os.path.exists(path):
+                subprocess.run([os.path.join(lib.TREE, "guest", "image"), "scratch", path,
+                                f"{self.spec.scratch >> 20}M"], stdout=subprocess.DEVNULL, check=True)
             disks.append((path, False))
         return disks
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import report
-from figures import MIB
+from figures import MIB, phases
 from guests import lib
 from scenario import CONTROL, VARIANTS
 
@@ -95,6 +95,20 @@ def jobs_table(scenario, records, figures):
     return table(rows, (2,))
 
 
+def phases_table(records, figures):
+    """What a guest holds, and uses, at the end of each of its job's phases; nothing where jobs have none."""
+    found = {name: phases(records[name]) for name in figures}
+    names = list(dict.fromkeys(phase for one in found.values() for phase in one))
+    if not names:
+        return ""
+    rows = [["variant", *names]]
+    for name, one in found.items():
+        rows.append([VARIANTS[name], *(f"{one[phase][0] / MIB:.0f} ({one[phase][1] / MIB:.0f})" if phase in one else "–"
+                                       for phase in names)])
+    return ("<h2>A guest at the end of each phase: MiB held, and used</h2>" + table(rows)
+            + '<p class="small">The mean over guests.</p>')
+
+
 def costs_table(figures):
     rows = [["variant", "a VMM's own memory", "reported in all", "host waited for memory", "host's lowest available"]]
     for name, one in figures.items():
@@ -125,7 +139,7 @@ def write(out, scenario, host, records, figures, claims):
         verdicts(claims), sentence(figures),
         f"<figure>{svg(os.path.join(out, 'chart.svg'))}</figure>",
         table([[escape(cell) for cell in rows[0]], *rows[1:]]), MEANING,
-        "<h2>What it costs</h2>", costs_table(figures), jobs_table(scenario, records, figures),
+        phases_table(records, figures), "<h2>What it costs</h2>", costs_table(figures), jobs_table(scenario, records, figures),
         "<h2>What must hold</h2>", claims_table(claims),
         "<h2>More that was measured</h2>", f"<figure>{svg(os.path.join(out, 'detail.svg'))}</figure>",
         '<p class="small">Every sample is in the CSV files beside this page: one for each variant, <code>marks.csv</code> '

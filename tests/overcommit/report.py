@@ -8,7 +8,7 @@ import re
 import subprocess
 
 import page
-from figures import GIB, MIB, footprint, sums, used
+from figures import GIB, MIB, footprint, phases, sums, used
 from scenario import CONTROL, VARIANTS
 from verdict import area, size
 
@@ -63,6 +63,14 @@ def write_marks(path, records):
         out.writerow(["variant", "seconds", "guest", "what"])
         for variant, record in records.items():
             out.writerows([variant, *mark] for mark in sorted(record.marks))
+
+
+def write_phases(path, records):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["variant", "phase", "footprint", "used"])
+        for variant, record in records.items():
+            out.writerows([variant, phase, round(held), round(using)] for phase, (held, using) in phases(record).items())
 
 
 def write_figures(path, figures):
@@ -199,6 +207,8 @@ def write(out, scenario, host, records, figures, claims):
     for name in figures:
         write_samples(os.path.join(out, f"{name}.csv"), records[name])
     write_marks(os.path.join(out, "marks.csv"), records)
+    if any(phases(records[name]) for name in figures):
+        write_phases(os.path.join(out, "phases.csv"), {name: records[name] for name in figures})
     write_figures(os.path.join(out, "figures.csv"), figures)
     draw(chart_script(scenario, records, figures), "chart", out)
     draw(detail_script(records, figures), "detail", out)

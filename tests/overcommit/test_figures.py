@@ -41,6 +41,18 @@ def test_a_guest_that_does_not_answer_keeps_its_figures_and_one_that_is_gone_has
     assert [(point[1], point[2]) for point in figs.sums(record)] == [(11, 6), (12, 7), (3, 3)]
 
 
+def test_phases():
+    record = figs.Record("none")
+    for i, held in enumerate((10, 20, 30, 40)):
+        record.take(["sample", float(i), {}, {"a": {"held": held, "used": 5}, "b": {"held": 2 * held, "used": 5}}])
+    for when, guest, text in ((0.5, "a", "phase build"), (1.5, "b", "phase build"), (1.5, "a", "phase clean"),
+                              (2.5, "a", "done"), (2.5, "b", "done"), (0.1, "a", "starts")):
+        record.take(["mark", when, guest, text])
+    record.take(["end", 4.0, {"a": {}, "b": {}}])
+    # a built until 1.5 (held 20 at 1.0), b until 2.5 (60 at 2.0).
+    assert figs.phases(record) == {"build": (40, 5), "clean": (30, 5)}
+
+
 def test_samples_at_uneven_times():
     assert figs.integral([(1.0, 10), (2.0, 10), (5.0, 20)]) == 10 + 10 + 45
     assert figs.integral([]) == 0
