@@ -142,6 +142,7 @@ def write(out, scenario, host, records, figures, claims):
         phases_table(records, figures), "<h2>What it costs</h2>", costs_table(figures), jobs_table(scenario, records, figures),
         "<h2>What must hold</h2>", claims_table(claims),
         "<h2>More that was measured</h2>", f"<figure>{svg(os.path.join(out, 'detail.svg'))}</figure>",
+        *(f'<p class="small">0 throughout: {escape(heading)}.</p>' for heading in report.always_zero(records, figures)),
         '<p class="small">Every sample is in the CSV files beside this page: one for each variant, <code>marks.csv</code> '
         "for what happened when, and <code>figures.csv</code>.</p>",
         "<h2>The scenario, and how to repeat it</h2>",

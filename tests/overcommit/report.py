@@ -134,6 +134,7 @@ def chart_script(scenario, records, figures):
         array("name", (VARIANTS[name] for name in variants)), array("short", variants),
         array("says", (f"peak {size(one.peak)}, {area(one.integral)}" + (f", {one.oom_kills} OOM kills" if one.oom_kills
                        else "") + (f", {one.swap_ins} pages swapped in" if one.swap_ins else "")
+                       + (f"; dashed: {size(one.lazy_peak)} more for the taking" if one.lazy_peak else "")
                        for one in figures.values())),
         array("shade", (SHADES[i % len(SHADES)] for i in range(len(scenario.guests)))),
         array("bar_peak", (one.peak / MIB for one in figures.values())),
@@ -175,10 +176,21 @@ def detail_columns(record):
     }
 
 
+def split_headings(columns):
+    """(what is worth a panel, what was 0 throughout)"""
+    headings = list(next(iter(columns.values())))
+    flat = [heading for heading in headings if not any(any(one[heading]) for one in columns.values())]
+    return [heading for heading in headings if heading not in flat], flat
+
+
+def always_zero(records, figures):
+    return split_headings({name: detail_columns(records[name]) for name in figures})[1]
+
+
 def detail_script(records, figures):
     variants = list(figures)
     columns = {name: detail_columns(records[name]) for name in variants}
-    headings = list(columns[variants[0]])
+    headings, _ = split_headings(columns)
     rows = {name: [[when, *values] for (when, _, _), *values in
                    zip(records[name].samples, *(columns[name][heading] for heading in headings))] for name in variants}
     return "\n".join([
