@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What guest/build and guest/image share, sourced by both: words, locks, and Debian as this machine knows it.
+# What guest/build and guest/image share, sourced by both, with $root set to the top of the tree.
 
 say() { printf 'guest: %s\n' "$*" >&2; }
 
@@ -52,18 +52,17 @@ debian_sources() {
 	done
 }
 
-# workloads DIR: the workloads, static, into DIR, each under its name without the ending.
-workloads() {
-	local to=$1 folder source cc=(musl-gcc)
-	folder=$(dirname "${BASH_SOURCE[0]}")/workloads
+# programs FROM TO: the programs of a folder, static, into another, each under its name without the ending.
+programs() {
+	local from=$1 to=$2 source cc=(musl-gcc)
 	if [ -n "${CROSS_COMPILE:-}" ] || ! command -v musl-gcc >/dev/null; then
 		cc=("${CROSS_COMPILE:-}gcc")
 	fi
-	for source in "$folder"/*.c; do
+	for source in "$from"/*.c; do
 		"${cc[@]}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
-			-Wmissing-prototypes -Wvla -static -s -o "$to/$(basename "$source" .c)" "$source"
+			-Wmissing-prototypes -Wvla -I"$root" -static -s -o "$to/$(basename "$source" .c)" "$source"
 	done
-	for source in "$folder"/*.sh; do
+	for source in "$from"/*.sh; do
 		install -m 755 "$source" "$to/$(basename "$source" .sh)"
 	done
 }
