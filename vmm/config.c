@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "vmm/util/options.h"
@@ -14,6 +15,7 @@ enum option_id {
 	OPTION_KERNEL,
 	OPTION_INITRD,
 	OPTION_PARAMS,
+	OPTION_DISK,
 	OPTION_MEM,
 	OPTION_CPUS,
 	OPTION_NAME,
@@ -34,6 +36,10 @@ static const struct option options[] = {
 	{OPTION_KERNEL, 'k', "kernel", "FILE", "the guest's kernel: a vmlinux or a bzImage", false},
 	{OPTION_INITRD, 'i', "initrd", "FILE", "the guest's initial RAM disk", false},
 	{OPTION_PARAMS, 'p', "params", "STRING", "more parameters for the guest's kernel", false},
+	{OPTION_DISK, 'd', "disk", "FILE[,ro]",
+	 "a raw image or a block device as a disk, ro for\n"
+	 "reading only; again for more, up to 8: vda vdb …",
+	 false},
 	{OPTION_MEM, 'm', "mem", "SIZE",
 	 "the guest's memory: a number and one of\n"
 	 "B K M G T P, alone MiB [64M * (CPUs + 3)]",
@@ -138,6 +144,28 @@ static int set_kernel(struct vm_config *config, const char *text, struct option_
 		return options_fail(error, "two kernels: \"%s\" and \"%s\"; name one",
 				    config->kernel, text);
 	return set_file(&config->kernel, "kernel", text, error);
+}
+
+static int set_disk(struct vm_config *config, const char *text, struct option_error *error)
+{
+	const char *comma = strrchr(text, ',');
+	size_t length = comma ? (size_t)(comma - text) : strlen(text);
+
+	if (comma && strcmp(comma, ",ro") != 0)
+		return options_fail(error,
+				    "the disk \"%s\" has something else than ro behind its comma; "
+				    "write FILE or FILE,ro",
+				    text);
+	if (length == 0)
+		return options_fail(error, "a disk's file name is empty; name the file");
+	if (length >= PATH_MAX)
+		return options_fail(error, "a disk's file name is too long; write %d bytes or less",
+				    PATH_MAX - 1);
+	if (config->disks == VM_DISKS_MAX)
+		return options_fail(error, "the disk \"%s\" is one too many; a guest can have %d",
+				    text, VM_DISKS_MAX);
+	config->disk[config->disks++] = (struct vm_disk){text, (unsigned int)length, comma != NULL};
+	return 0;
 }
 
 static int set_console(const char *text, struct option_error *error)
@@ -248,6 +276,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case OPTION_PARAMS:
 		config->params = value;
 		return 0;
+	case OPTION_DISK:
+		return set_disk(config, value, error);
 	case OPTION_MEM:
 		return set_memory(config, value, error);
 	case OPTION_CPUS:

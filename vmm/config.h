@@ -19,6 +19,13 @@
 /* Bytes: the device counts pages of 4 KiB in 32 bits. */
 #define VM_BALLOON_MAX	  ((uint64_t)UINT32_MAX << 12)
 #define VM_NUMA_NODES_MAX 1024
+#define VM_DISKS_MAX	  8
+
+struct vm_disk {
+	const char *file;    /* within argv, not terminated: something may follow */
+	unsigned int length; /* bytes of it */
+	bool read_only;
+};
 
 struct vm_config {
 	const char *kernel; /* these point into argv */
@@ -39,6 +46,8 @@ struct vm_config {
 	struct cpulist vcpu_affinity; /* all vCPUs run on these of the host's CPUs; empty: on any */
 	int numa_node;		      /* that memory comes from, or -1 */
 	bool debug;		      /* say what is being done, on standard error */
+	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
+	unsigned int disks;
 };
 
 enum config_outcome {
@@ -48,9 +57,9 @@ enum config_outcome {
 };
 
 /*
- * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -m -c --name
+ * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -m -c --name
  * --balloon --console --vcpu-affinity --debug; see config.c for the table, from which the usage
- * text is made too. An option given twice counts as given last, as there. What is not given is 1
+ * text is made too. An option given twice counts as given last, as there, but for -d. What is not given is 1
  * CPU and, as there, 64 MiB of memory for each CPU and for three more. A balloon leaves the guest
  * VM_MEMORY_MIN. @error is set with CONFIG_ERROR only.
  */

@@ -5,155 +5,14 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm/guest_figures.h"
 #include "vmm/util/text.h"
 
-#define PATH_PARTS_MAX 64  /* bytes of one part of a path */
-#define STRING_MAX     128 /* bytes of a string that a figure may be */
+#define PATH_PARTS_MAX 64   /* bytes of one part of a path */
+#define STRING_MAX     128  /* bytes of a string that a figure may be */
+#define NAME_MAX_BYTES 4096 /* likewise, of a file's name */
 
-enum kind {
-	GROUP, /* an object, or null where the guest was started without it */
-	TEXT,
-	COUNT,
-	BYTES,
-	SECONDS,
-	DATE, /* seconds since 1970; 0: never */
-	FLAG,
-};
-
-#define STATS "guest-stats/stats"
-
-/* Counters' metrics end in _total, which is how they are told from gauges. */
-static const struct figure {
-	const char *path;
-	enum kind kind;
-	const char *label;
-	const char *metric; /* without "ebb_", or NULL */
-	const char *help;
-} figures[] = {
-	{"name", TEXT, "name", NULL, NULL},
-	{"pid", COUNT, "process", "process_id", "Process that runs the guest."},
-	{"status", TEXT, "status", "status", "1 for the guest's status."},
-	{"uptime", SECONDS, "up for", "uptime_seconds", "Time since the guest was started."},
-	{"cpus", COUNT, "CPUs", "cpus", "Virtual CPUs."},
-
-	{"memory", GROUP, "memory", NULL, NULL},
-	{"memory/size", BYTES, "size", "memory_size_bytes", "The guest's RAM."},
-	{"memory/backing", TEXT, "made of", "memory_backing", "1 for what guest RAM is made of."},
-	{"memory/page-size", BYTES, "page size", "memory_page_size_bytes",
-	 "Page size of what guest RAM is made of."},
-	{"memory/discard", TEXT, "taken back by", "memory_discard",
-	 "1 for how memory is taken back."},
-	{"memory/rss", BYTES, "resident", "memory_resident_bytes", "Guest RAM in host memory."},
-	{"memory/pss", BYTES, "its share", "memory_proportional_bytes",
-	 "Guest RAM in host memory, shared pages in proportion."},
-	{"memory/huge", BYTES, "in huge pages", "memory_huge_bytes",
-	 "Guest RAM in the host's huge pages."},
-	{"memory/lazy-free", BYTES, "free when wanted", "memory_lazy_free_bytes",
-	 "Guest RAM in host memory that the host takes when it wants it."},
-	{"memory/swap", BYTES, "swapped out", "memory_swapped_bytes", "Guest RAM in host swap."},
-	{"memory/locked", BYTES, "locked", "memory_locked_bytes", "Guest RAM locked in memory."},
-	{"memory/inhibits", COUNT, "reasons not to discard", "memory_discard_inhibits",
-	 "Reasons for which guest RAM is not discarded now."},
-
-	{"balloon", GROUP, "balloon", NULL, NULL},
-	{"balloon/target", BYTES, "target", "balloon_target_bytes",
-	 "What is asked to be in the balloon."},
-	{"balloon/actual", BYTES, "actual", "balloon_actual_bytes", "What is in the balloon."},
-	{"balloon/state", TEXT, "state", "balloon_state", "1 for the balloon's state."},
-	{"balloon/deflate-on-oom", FLAG, "deflates on OOM", "balloon_deflate_on_oom",
-	 "1 where a guest short of memory takes it out of the balloon."},
-	{"balloon/inflated", BYTES, "went in", "balloon_inflated_bytes_total",
-	 "Memory that went into the balloon."},
-	{"balloon/deflated", BYTES, "came out", "balloon_deflated_bytes_total",
-	 "Memory that came out of the balloon."},
-	{"balloon/discarded", BYTES, "given to the host", "balloon_discarded_bytes_total",
-	 "Memory that went into the balloon and on to the host."},
-	{"balloon/failures", COUNT, "failures", "balloon_failures_total",
-	 "Discards of ballooned memory that failed."},
-
-	{"reporting", GROUP, "free page reporting", NULL, NULL},
-	{"reporting/enabled", FLAG, "enabled", "reporting_enabled",
-	 "1 where the guest was offered to report free pages."},
-	{"reporting/negotiated", FLAG, "the guest reports", "reporting_negotiated",
-	 "1 where the guest reports free pages."},
-	{"reporting/poison", FLAG, "pages are poisoned", "reporting_poison",
-	 "1 where the guest fills free pages with a pattern."},
-	{"reporting/reports", COUNT, "reports", "reporting_reports_total", "Reports."},
-	{"reporting/blocks", COUNT, "blocks", "reporting_blocks_total", "Free blocks reported."},
-	{"reporting/bytes", BYTES, "reported", "reporting_reported_bytes_total",
-	 "Free memory reported."},
-	{"reporting/ranges", COUNT, "ranges", "reporting_ranges_total",
-	 "Ranges discarded, after neighbours were merged."},
-	{"reporting/failures", COUNT, "failures", "reporting_failures_total",
-	 "Discards of reported memory that failed."},
-	{"reporting/held-back", BYTES, "held back", "reporting_held_back_bytes_total",
-	 "Reported memory that was not discarded."},
-
-	{"reclaim", GROUP, "reclaim", NULL, NULL},
-	{"reclaim/negotiated", FLAG, "the guest can be asked", "reclaim_negotiated",
-	 "1 where the guest gives memory back when asked."},
-	{"reclaim/requests", COUNT, "requests", "reclaim_requests_total",
-	 "Times that the guest was asked to give memory back."},
-	{"reclaim/answered", COUNT, "answered", "reclaim_answered_total",
-	 "Times that the guest answered that in time."},
-	{"reclaim/timeouts", COUNT, "not answered in time", "reclaim_timeouts_total",
-	 "Times that the guest did not answer that in time."},
-
-	{"guest-stats", GROUP, "the guest's own statistics", NULL, NULL},
-	{"guest-stats/updates", COUNT, "updates", "guest_stats_updates_total",
-	 "Times that the guest sent its statistics."},
-	{"guest-stats/last-update", DATE, "as of", "guest_stats_last_update_timestamp_seconds",
-	 "When the guest last sent its statistics."},
-	{STATS, GROUP, NULL, NULL, NULL},
-	{STATS "/stat-swap-in", BYTES, "swapped in", "guest_swap_in_bytes_total",
-	 "Memory that the guest swapped in."},
-	{STATS "/stat-swap-out", BYTES, "swapped out", "guest_swap_out_bytes_total",
-	 "Memory that the guest swapped out."},
-	{STATS "/stat-major-faults", COUNT, "major page faults", "guest_major_faults_total",
-	 "Page faults in the guest that read from a disk."},
-	{STATS "/stat-minor-faults", COUNT, "minor page faults", "guest_minor_faults_total",
-	 "Page faults in the guest that did not."},
-	{STATS "/stat-free-memory", BYTES, "free memory", "guest_free_bytes",
-	 "Memory that the guest uses for nothing."},
-	{STATS "/stat-total-memory", BYTES, "total memory", "guest_total_bytes",
-	 "Memory that the guest has."},
-	{STATS "/stat-available-memory", BYTES, "available memory", "guest_available_bytes",
-	 "Memory that the guest could give to programs without swapping."},
-	{STATS "/stat-disk-caches", BYTES, "disk caches", "guest_disk_caches_bytes",
-	 "File caches that the guest could drop."},
-	{STATS "/stat-htlb-pgalloc", COUNT, "huge pages taken", "guest_hugetlb_allocations_total",
-	 "Huge pages that the guest allocated."},
-	{STATS "/stat-htlb-pgfail", COUNT, "huge pages refused", "guest_hugetlb_failures_total",
-	 "Huge pages that the guest could not allocate."},
-	{STATS "/stat-oom-kills", COUNT, "processes killed for memory", "guest_oom_kills_total",
-	 "Processes that the guest killed for want of memory."},
-	{STATS "/stat-alloc-stalls", COUNT, "allocations that stalled",
-	 "guest_allocation_stalls_total", "Allocations in the guest that had to wait."},
-	{STATS "/stat-async-scans", BYTES, "scanned in the background",
-	 "guest_async_scanned_bytes_total", "Memory that the guest scanned in the background."},
-	{STATS "/stat-direct-scans", BYTES, "scanned while one waited",
-	 "guest_direct_scanned_bytes_total",
-	 "Memory that the guest scanned while a process waited."},
-	{STATS "/stat-async-reclaims", BYTES, "reclaimed in the background",
-	 "guest_async_reclaimed_bytes_total", "Memory that the guest reclaimed in the background."},
-	{STATS "/stat-direct-reclaims", BYTES, "reclaimed while one waited",
-	 "guest_direct_reclaimed_bytes_total",
-	 "Memory that the guest reclaimed while a process waited."},
-	{STATS "/stat-ebb-passes", COUNT, "reporting passes", "guest_reporting_passes_total",
-	 "Times that the guest looked for free blocks to report."},
-	{STATS "/stat-ebb-blocks", COUNT, "blocks reported", "guest_reporting_blocks_total",
-	 "Free blocks that the guest reported."},
-	{STATS "/stat-ebb-blocks-early", COUNT, "blocks taken back early",
-	 "guest_reporting_blocks_early_total",
-	 "Blocks that the guest wanted back while it was reporting."},
-	{STATS "/stat-ebb-pages-drained", COUNT, "pages drained", "guest_drained_pages_total",
-	 "Free pages that the guest took off its CPUs' own lists."},
-	{STATS "/stat-ebb-pages-unzeroed", COUNT, "pages not zeroed again",
-	 "guest_unzeroed_pages_total",
-	 "Pages that the guest need not zero, as the host had done so."},
-};
-
-#define FIGURES	       (sizeof(figures) / sizeof(figures[0]))
+#define DISKS_MAX      64 /* more than any guest has */
 #define is_of_guest(f) (strncmp((f)->path, STATS "/", sizeof(STATS)) == 0)
 
 /* --- paths ----------------------------------------------------------------------------------- */
@@ -197,16 +56,20 @@ const char *guest_stat_text(const json_t *stat, const char *path)
 /* --- checking -------------------------------------------------------------------------------- */
 
 /* What is wrong with @value as a figure of @kind, or NULL. */
-static const char *wrong_with(const json_t *value, enum kind kind)
+static const char *wrong_with(const json_t *value, enum figure_kind kind)
 {
 	switch (kind) {
 	case GROUP:
 		return json_is_object(value) || json_is_null(value) ? NULL : "is no object";
+	case LIST:
+		return json_is_array(value) && json_array_size(value) <= DISKS_MAX ? NULL
+										   : "is no list";
 	case TEXT:
+	case NAME:
 		if (!json_is_string(value))
 			return "is no string";
 		/* Jansson may have let a NUL through, which would end the string early. */
-		return json_string_length(value) > STRING_MAX ||
+		return json_string_length(value) > (kind == NAME ? NAME_MAX_BYTES : STRING_MAX) ||
 				       json_string_length(value) != strlen(json_string_value(value))
 			       ? "is no name"
 			       : NULL;
@@ -223,6 +86,48 @@ static const char *wrong_with(const json_t *value, enum kind kind)
 	}
 }
 
+/* A new object with the figures of one disk, or NULL having said what is wrong. */
+static json_t *check_disk(const json_t *disk, struct option_error *error)
+{
+	json_t *checked = json_object();
+	const char *wrong = wrong_with(disk, GROUP), *path = "disk";
+	for (size_t i = 0; i < guest_disk_figures_count && !wrong; i++) {
+		json_t *value = json_object_get(disk, guest_disk_figures[i].path);
+		path = guest_disk_figures[i].path;
+		wrong = value ? wrong_with(value, guest_disk_figures[i].kind) : NULL;
+		if (value)
+			json_object_set(checked, path, value);
+	}
+	if (!wrong)
+		return checked;
+	options_fail(error, "disks/%s %s", path, wrong);
+	json_decref(checked);
+	return NULL;
+}
+
+/* A new list of them, or NULL likewise. */
+static json_t *check_disks(const json_t *disks, struct option_error *error)
+{
+	json_t *checked = json_array();
+	for (size_t i = 0; i < json_array_size(disks); i++) {
+		json_t *disk = check_disk(json_array_get(disks, i), error);
+		if (!disk) {
+			json_decref(checked);
+			return NULL;
+		}
+		json_array_append_new(checked, disk);
+	}
+	return checked;
+}
+
+/* A new reference to what is to be kept of @value, which is of @kind; or NULL having said what is wrong. */
+static json_t *checked(json_t *value, enum figure_kind kind, struct option_error *error)
+{
+	if (kind == LIST)
+		return check_disks(value, error);
+	return kind == GROUP && json_is_object(value) ? json_object() : json_incref(value);
+}
+
 json_t *guest_stat_check(const json_t *answer, struct option_error *error)
 {
 	if (!json_is_object(answer)) {
@@ -230,21 +135,21 @@ json_t *guest_stat_check(const json_t *answer, struct option_error *error)
 		return NULL;
 	}
 	json_t *stat = json_object();
-	for (size_t i = 0; i < FIGURES; i++) {
-		const struct figure *figure = &figures[i];
+	for (size_t i = 0; i < guest_figures_count; i++) {
+		const struct figure *figure = &guest_figures[i];
 		json_t *value = at(answer, figure->path);
 		if (!value)
 			continue;
 		const char *wrong = wrong_with(value, figure->kind);
 		if (wrong && is_of_guest(figure) && json_is_integer(value))
 			continue;
-		if (wrong) {
+		if (wrong)
 			options_fail(error, "%s %s", figure->path, wrong);
+		value = wrong ? NULL : checked(value, figure->kind, error);
+		if (!value) {
 			json_decref(stat);
 			return NULL;
 		}
-		value = figure->kind == GROUP && json_is_object(value) ? json_object()
-								       : json_incref(value);
 		json_object_set_new(holder(stat, figure->path), last_part(figure->path), value);
 	}
 	return stat;
@@ -252,13 +157,14 @@ json_t *guest_stat_check(const json_t *answer, struct option_error *error)
 
 /* --- for people ------------------------------------------------------------------------------ */
 
-static const char *for_people(const json_t *value, enum kind kind, char *out)
+static const char *for_people(const json_t *value, enum figure_kind kind, char *out)
 {
 	uint64_t number = (uint64_t)json_integer_value(value);
 	time_t date = (time_t)number;
 	struct tm tm;
 	switch (kind) {
 	case TEXT:
+	case NAME:
 		return text_escape(out, TEXT_MAX, json_string_value(value), false);
 	case FLAG:
 		return json_is_true(value) ? "yes" : "no";
@@ -278,16 +184,35 @@ static const char *for_people(const json_t *value, enum kind kind, char *out)
 	}
 }
 
+static void print_disks(const json_t *disks, const char *label, FILE *out)
+{
+	char text[TEXT_MAX];
+	for (size_t i = 0; i < json_array_size(disks); i++) {
+		const json_t *disk = json_array_get(disks, i);
+		fprintf(out, "\n%s %s\n", label,
+			text_escape(text, sizeof(text), guest_stat_text(disk, "disk"), false));
+		for (size_t f = 0; f < guest_disk_figures_count; f++) {
+			const struct figure *figure = &guest_disk_figures[f];
+			const json_t *value = json_object_get(disk, figure->path);
+			if (value && figure->label)
+				fprintf(out, "  %-28s  %s\n", figure->label,
+					for_people(value, figure->kind, text));
+		}
+	}
+}
+
 void guest_stat_print(const json_t *stat, FILE *out)
 {
 	char text[TEXT_MAX];
-	for (size_t i = 0; i < FIGURES; i++) {
-		const struct figure *figure = &figures[i];
+	for (size_t i = 0; i < guest_figures_count; i++) {
+		const struct figure *figure = &guest_figures[i];
 		const json_t *value = at(stat, figure->path);
 		bool inner = strchr(figure->path, '/');
 		if (!value || !figure->label)
 			continue;
-		if (figure->kind != GROUP)
+		if (figure->kind == LIST)
+			print_disks(value, figure->label, out);
+		else if (figure->kind != GROUP)
 			fprintf(out, "%*s%-*s  %s\n", inner ? 2 : 0, "", inner ? 28 : 30,
 				figure->label, for_people(value, figure->kind, text));
 		else
@@ -302,8 +227,8 @@ void guest_stat_print_memory(const json_t *stat, FILE *out)
 	bool any = false;
 	fprintf(out, "*** Memory statistics of guest %s ***\n\n",
 		text_escape(name, sizeof(name), guest_stat_text(stat, "name"), false));
-	for (size_t i = 0; i < FIGURES; i++) {
-		const struct figure *figure = &figures[i];
+	for (size_t i = 0; i < guest_figures_count; i++) {
+		const struct figure *figure = &guest_figures[i];
 		const json_t *value = is_of_guest(figure) ? at(stat, figure->path) : NULL;
 		if (!value)
 			continue;
@@ -337,18 +262,24 @@ static void print_head(const char *metric, const char *help, FILE *out)
 		counter ? "counter" : "gauge");
 }
 
-static void print_sample(const struct figure *figure, const char *guest, const json_t *value,
-			 FILE *out)
+/* @disk: its name, or NULL for a figure of the guest's own. */
+static void print_sample(const struct figure *figure, const char *guest, const char *disk,
+			 const json_t *value, FILE *out)
 {
 	fprintf(out, "ebb_%s{", figure->metric);
 	print_label("guest", guest, out);
-	if (figure->kind == TEXT) {
+	if (disk) {
+		fputc(',', out);
+		print_label("disk", disk, out);
+	}
+	bool text = figure->kind == TEXT || figure->kind == NAME;
+	if (text) {
 		fputc(',', out);
 		print_label(last_part(figure->path), json_string_value(value), out);
 	}
 	fputs("} ", out);
-	if (figure->kind == TEXT || figure->kind == FLAG)
-		fprintf(out, "%d\n", figure->kind == TEXT || json_is_true(value));
+	if (text || figure->kind == FLAG)
+		fprintf(out, "%d\n", text || json_is_true(value));
 	else if (figure->kind == SECONDS)
 		fprintf(out, "%.3f\n", json_number_value(value));
 	else
@@ -367,7 +298,27 @@ static void print_metric(const struct figure *figure, const json_t *guests, FILE
 		if (!headed)
 			print_head(figure->metric, figure->help, out);
 		headed = true;
-		print_sample(figure, guest_stat_text(guest, "name"), value, out);
+		print_sample(figure, guest_stat_text(guest, "name"), NULL, value, out);
+	}
+}
+
+static void print_disk_metric(const struct figure *figure, const json_t *guests, FILE *out)
+{
+	bool headed = false;
+	for (size_t i = 0; i < json_array_size(guests); i++) {
+		const json_t *guest = json_array_get(guests, i);
+		const json_t *disks = at(json_object_get(guest, "stat"), "disks");
+		for (size_t d = 0; d < json_array_size(disks); d++) {
+			const json_t *disk = json_array_get(disks, d);
+			const json_t *value = json_object_get(disk, figure->path);
+			if (!value)
+				continue;
+			if (!headed)
+				print_head(figure->metric, figure->help, out);
+			headed = true;
+			print_sample(figure, guest_stat_text(guest, "name"),
+				     guest_stat_text(disk, "disk"), value, out);
+		}
 	}
 }
 
@@ -380,7 +331,10 @@ void guest_stat_print_metrics(const json_t *guests, FILE *out)
 		print_label("guest", guest_stat_text(guest, "name"), out);
 		fprintf(out, "} %d\n", json_is_object(json_object_get(guest, "stat")));
 	}
-	for (size_t f = 0; f < FIGURES; f++)
-		if (figures[f].metric)
-			print_metric(&figures[f], guests, out);
+	for (size_t f = 0; f < guest_figures_count; f++)
+		if (guest_figures[f].metric)
+			print_metric(&guest_figures[f], guests, out);
+	for (size_t f = 0; f < guest_disk_figures_count; f++)
+		if (guest_disk_figures[f].metric)
+			print_disk_metric(&guest_disk_figures[f], guests, out);
 }

@@ -12,6 +12,9 @@
 #include "vmm/sandbox/sandbox.h"
 #include "vmm/util/log.h"
 
+/* Where each device is, whether the others are there or not. */
+enum { SLOT_BALLOON, SLOT_DISKS };
+
 void machine_stop(struct machine *machine, enum machine_end end)
 {
 	enum machine_end runs = MACHINE_RUNS;
@@ -234,7 +237,7 @@ static int balloon_stage_init(struct machine *machine)
 	if (!config->balloon)
 		return 0;
 
-	int error = slot_init(&machine->balloon_slot, 0, &machine->ram);
+	int error = slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram);
 	if (error)
 		return error;
 	const struct balloon_config balloon = {
@@ -261,17 +264,36 @@ static void balloon_stage_release(struct machine *machine)
 	balloon_release(&machine->balloon);
 }
 
+static int disks_stage_init(struct machine *machine)
+{
+	return disks_init(&machine->disks, machine->config, SLOT_DISKS, &machine->ram, &machine->vm,
+			  &machine->mmio);
+}
+
+static void disks_stage_release(struct machine *machine)
+{
+	disks_release(&machine->disks);
+}
+
 static int boot_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
+	struct arch_device device[1 + VM_DISKS_MAX];
+	unsigned int devices = 0;
+
+	/* In this order the guest finds them: its first disk is vda. */
+	if (config->balloon)
+		device[devices++] = machine->balloon_slot.place;
+	for (unsigned int i = 0; i < machine->disks.count; i++)
+		device[devices++] = machine->disks.disk[i].slot.place;
 	const struct arch_boot boot = {
 		.ram = &machine->ram,
 		.kernel = config->kernel,
 		.initrd = config->initrd,
 		.params = config->params,
 		.cpus = config->cpus,
-		.device = &machine->balloon_slot.place,
-		.devices = config->balloon ? 1 : 0,
+		.device = device,
+		.devices = devices,
 	};
 	return arch_boot_load(&boot, &machine->entry);
 }
@@ -341,6 +363,7 @@ static const struct {
 	{console_stage_init, console_stage_release},
 	{platform_stage_init, platform_stage_release},
 	{balloon_stage_init, balloon_stage_release},
+	{disks_stage_init, disks_stage_release},
 	{boot_init, NULL}, /* what it loaded goes with the RAM */
 	{cpus_stage_init, cpus_stage_release},
 	{monitor_stage_init, monitor_stage_release},
@@ -408,6 +431,8 @@ static void report_counters(const struct machine *machine)
 static int threads_start(struct machine *machine)
 {
 	int error = machine->config->balloon ? slot_start(&machine->balloon_slot) : 0;
+	if (!error)
+		error = disks_start(&machine->disks);
 	return error ? error : cpus_start(&machine->cpus, &machine->config->vcpu_affinity);
 }
 
@@ -419,6 +444,7 @@ static void threads_stop(struct machine *machine)
 	/* It tells the monitor of what the guest answered, and the monitor goes first. */
 	if (machine->config->balloon)
 		slot_stop(&machine->balloon_slot);
+	disks_stop(&machine->disks);
 }
 
 enum machine_end machine_run(struct machine *machine)

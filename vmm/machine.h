@@ -20,6 +20,7 @@
 #include "vmm/console.h"
 #include "vmm/control/runtime.h"
 #include "vmm/cpus.h"
+#include "vmm/disks.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/loop.h"
 #include "vmm/mem/ram.h"
@@ -56,6 +57,7 @@ struct machine {
 	struct arch_platform platform;
 	struct slot balloon_slot;
 	struct balloon balloon;
+	struct disks disks;
 	struct arch_entry entry;
 	struct cpus_host cpus_host;
 	struct cpus cpus;

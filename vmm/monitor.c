@@ -233,6 +233,8 @@ static const struct control_command commands[] = {
 	{"qom-list", monitor_qom_list},
 	{"qom-get", monitor_qom_get},
 	{"qom-set", monitor_qom_set},
+	{"query-block", monitor_query_block},
+	{"query-blockstats", monitor_query_blockstats},
 	{"x-ebb-stat", monitor_stat},
 	{"x-ebb-stats-request", monitor_stats_request},
 	{"x-ebb-reclaim", monitor_reclaim},

@@ -2,7 +2,8 @@
 /*
  * What clients of the control socket can do with a machine: QMP's commands, by QEMU's names and with
  * QEMU's meanings, and ebb's own (control/README.md lists them). monitor.c has the machine's life,
- * monitor_memory.c its memory and its balloon, monitor_reclaim.c what the guest gives back when asked.
+ * monitor_memory.c its memory and its balloon, monitor_reclaim.c what the guest gives back when asked,
+ * monitor_disks.c its disks.
  *
  * Thread: main.
  */
@@ -55,6 +56,8 @@ json_t *monitor_balloon(void *ctx, const json_t *arguments, struct control_error
 json_t *monitor_qom_list(void *ctx, const json_t *arguments, struct control_error *error);
 json_t *monitor_qom_get(void *ctx, const json_t *arguments, struct control_error *error);
 json_t *monitor_qom_set(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_query_block(void *ctx, const json_t *arguments, struct control_error *error);
+json_t *monitor_query_blockstats(void *ctx, const json_t *arguments, struct control_error *error);
 json_t *monitor_stat(void *ctx, const json_t *arguments, struct control_error *error);
 json_t *monitor_reclaim(void *ctx, const json_t *arguments, struct control_error *error);
 json_t *monitor_stats_request(void *ctx, const json_t *arguments, struct control_error *error);
@@ -66,6 +69,10 @@ int monitor_reclaim_init(struct monitor *monitor);
 void monitor_reclaim_release(struct monitor *monitor);
 /* Nobody will answer any more: whoever waits is told so. */
 void monitor_reclaim_ended(struct monitor *monitor);
+
+/* The disks' part of x-ebb-stat. */
+struct disks;
+json_t *monitor_disks_list(const struct disks *disks);
 
 /* The guest's balloon, or NULL and *@error filled in where it was started without. */
 struct balloon;

@@ -332,15 +332,16 @@ json_t *monitor_stat(void *ctx, const json_t *arguments, struct control_error *e
 	uint64_t started = monitor->started.tv_sec * NS_PER_S + monitor->started.tv_nsec;
 	(void)arguments, (void)error;
 
-	return json_pack(
-		"{s:s, s:i, s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:o}", "name", config->name, "pid",
-		(int)getpid(), "status", monitor_status(monitor), "uptime",
-		(double)(monitor_now() - started) / NS_PER_S, "cpus", (int)config->cpus, "memory",
-		memory_object(machine), "balloon",
-		config->balloon ? balloon_object(machine) : json_null(), "reporting",
-		config->free_page_reporting ? reporting_object(machine) : json_null(), "reclaim",
-		config->free_page_reporting ? reclaim_object(machine) : json_null(), "guest-stats",
-		config->balloon ? guest_stats_object(machine) : json_null());
+	return json_pack("{s:s, s:i, s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+			 config->name, "pid", (int)getpid(), "status", monitor_status(monitor),
+			 "uptime", (double)(monitor_now() - started) / NS_PER_S, "cpus",
+			 (int)config->cpus, "memory", memory_object(machine), "balloon",
+			 config->balloon ? balloon_object(machine) : json_null(), "reporting",
+			 config->free_page_reporting ? reporting_object(machine) : json_null(),
+			 "reclaim",
+			 config->free_page_reporting ? reclaim_object(machine) : json_null(),
+			 "guest-stats", config->balloon ? guest_stats_object(machine) : json_null(),
+			 "disks", monitor_disks_list(&machine->disks));
 }
 
 /* --- sources --------------------------------------------------------------------------------- */

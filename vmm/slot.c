@@ -57,6 +57,17 @@ static void slot_write(void *ctx, uint64_t offset, const void *data, unsigned in
 	virtio_mmio_write(&slot->mmio, offset, data, len);
 }
 
+/* The interrupt line of the @index-th device. */
+static unsigned int line_of(unsigned int index)
+{
+	unsigned int gsi = arch_map.virtio_gsi;
+	for (;; gsi++) {
+		bool reserved = gsi < 32 && (arch_map.reserved_gsis >> gsi) & 1;
+		if (!reserved && index-- == 0)
+			return gsi;
+	}
+}
+
 int slot_init(struct slot *slot, unsigned int index, const struct ram *ram)
 {
 	*slot = (struct slot){
@@ -64,7 +75,7 @@ int slot_init(struct slot *slot, unsigned int index, const struct ram *ram)
 			{
 				.base = arch_map.virtio_base + (uint64_t)index * VIRTIO_MMIO_SIZE,
 				.size = VIRTIO_MMIO_SIZE,
-				.gsi = arch_map.virtio_gsi + index,
+				.gsi = line_of(index),
 			},
 		.host =
 			{

@@ -25,6 +25,11 @@ STAT = {
     "guest-stats": {"updates": 4, "last-update": 1700000000,
                     "stats": {"stat-free-memory": 500 * MIB, "stat-total-memory": 900 * MIB, "stat-swap-in": 4096,
                               "stat-major-faults": 12, "stat-ebb-passes": 8, "stat-ebb-pages-drained": 77}},
+    "disks": [{"disk": "disk0", "file": "/images/ci.img", "size": 4096 * MIB, "allocated": 700 * MIB, "read-only": False,
+               "reads": 11, "read-bytes": 3 * MIB, "writes": 13, "written-bytes": 5 * MIB, "flushes": 17, "discards": 19,
+               "discarded-bytes": 7 * MIB, "ignored-bytes": 1 * MIB, "zeroings": 23, "zeroed-bytes": 9 * MIB, "errors": 29,
+               "refused": 31},
+              {"disk": "disk1", "file": "/" + "x" * 1000, "size": MIB, "read-only": True, "reads": 2}],
 }
 
 RECLAIM = {"status": "done", "elapsed": 0.128, "rss-before": 558 * MIB, "rss-after": 46 * MIB,

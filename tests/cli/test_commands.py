@@ -135,7 +135,9 @@ def test_stat(ebb, fake):
                  "  held back                     2.0 MiB", "  as of                         2023-11-14 22:13:20",
                  "  free memory                   500.0 MiB", "  major page faults             12",
                  "  the guest can be asked        yes", "  not answered in time          1", "  reporting passes              8",
-                 "  pages drained                 77"):
+                 "  pages drained                 77", "disk disk0", "  file                          /images/ci.img",
+                 "  on the host                   700.0 MiB", "  flushes                       17", "disk disk1",
+                 "  read-only                     yes"):
         assert line in done.out.splitlines(), line
 
 

@@ -46,6 +46,9 @@ WORDS = [
     ([*KERNEL, "--zzzzzz"], ["unknown option --zzzzzz", "--help"]),
     ([*KERNEL, "--debug=1"], ["--debug", "no value"]),
     ([*KERNEL, "--console", "vga"], ['"vga"', "serial"]),
+    ([*KERNEL, "-d", ""], ["disk", "empty"]),
+    ([*KERNEL, "-d", "x.img,rw"], ['"x.img,rw"', "FILE or FILE,ro"]),
+    ([*KERNEL, *["-d", "x"] * 9], ["too many", "8"]),
     ([*KERNEL, "--name", "a/b"], ['"a/b"', "slash"]),
     ([*KERNEL, "--name", "../a"], ['"../a"', "slash"]),
     ([*KERNEL, "--name", ".."], ['".."']),
@@ -341,6 +344,47 @@ def test_initrd_does_not_fit(ebb, tmp_path, kernel):
         file.truncate(64 << 20)
     argv = [*RUN, "-k", kernel, "-m", "64M", "-i", tmp_path / "large"]
     ebb.mistake(argv, "initrd", "(64 MiB) does not fit", "-m")
+
+
+# --- disks -------------------------------------------------------------------------------------
+
+
+def a_file(size):
+    def make(path):
+        with open(path, "wb") as file:
+            file.truncate(size)
+
+    return make
+
+
+# what is there, what the line says of it
+DISKS = {
+    "missing": (lambda path: None, ["cannot open", "No such file"]),
+    "a directory": (os.mkdir, ["neither a regular file nor a block device"]),
+    "a pipe": (os.mkfifo, ["neither a regular file nor a block device"]),
+    "empty": (a_file(0), ["is empty", "truncate -s"]),
+    "odd": (a_file(1000), ["1000 bytes", "no multiple of 512", "truncate -s %512"]),
+}
+
+
+@pytest.mark.kvm
+@pytest.mark.parametrize("what", DISKS)
+def test_disk(ebb, tmp_path, what):
+    make, words = DISKS[what]
+    make(tmp_path / "disk")
+    ebb.mistake([*RUN, *KERNEL, "-d", tmp_path / "disk"], str(tmp_path / "disk"), *words, limit=30)
+
+
+@pytest.mark.kvm
+def test_disk_twice(ebb, tmp_path):
+    a_file(1 << 20)(tmp_path / "disk")
+    ebb.mistake([*RUN, *KERNEL, "-d", tmp_path / "disk", "-d", f"{tmp_path}/disk,ro"], "disk", "in use already", "FILE,ro")
+
+
+@pytest.mark.emulated
+def test_disk_on_a_read_only_file_system(ebb):
+    """The emulated host's view of the outer machine is read-only."""
+    ebb.mistake([*RUN, *KERNEL, "-d", lib.BZIMAGE], "Read-only file system", "FILE,ro")
 
 
 # --- the guest's command line ------------------------------------------------------------------

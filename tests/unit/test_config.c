@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,7 +189,15 @@ static const struct {
 	{{"K", "--kenrel=x"}, {"did you mean --kernel?"}},
 	{{"-kernel", "K"}, {"unknown option -kernel", "did you mean --kernel?"}},
 	{{"-mem=1G", "K"}, {"unknown option -mem;", "did you mean --mem?"}},
-	{{"K", "--disk", "x"}, {"unknown option --disk", "ebb run --help"}},
+	{{"K", "--network", "x"}, {"unknown option --network", "ebb run --help"}},
+	{{"K", "-d", ""}, {"disk's file name is empty", "name the file"}},
+	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
+	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
+	{{"K", "--disk=a.img,rw"}, {"\"a.img,rw\"", "than ro", "FILE or FILE,ro"}},
+	{{"K", "--disk", "a,b.img"}, {"\"a,b.img\"", "FILE or FILE,ro"}},
+	{{"K", "--disk", "a.img,"}, {"\"a.img,\"", "FILE or FILE,ro"}},
+	{{"K", "--disk", "a.img,ro,ro,"}, {"FILE or FILE,ro"}},
+	{{"K", "--dsk=a"}, {"did you mean --disk?"}},
 	{{"K", "--x"}, {"unknown option --x", "ebb run --help"}},
 	{{"K", "-x"}, {"unknown option -x", "ebb run --help"}},
 	{{"K", "-"}, {"two kernels"}},
@@ -244,6 +253,68 @@ START_TEST(test_bad)
 }
 END_TEST
 
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	struct {
+		const char *file;
+		bool read_only;
+	} want[4]; /* up to one without a name */
+} disks[] = {
+	{{"K"}, {{NULL, false}}},
+	{{"K", "-d", "a.img"}, {{"a.img", false}}},
+	{{"-da.img,ro", "K"}, {{"a.img", true}}},
+	{{"K", "--disk=/dev/sdb", "--disk", "x,ro", "-dy"},
+	 {{"/dev/sdb", false}, {"x", true}, {"y", false}}},
+	{{"K", "-d", "a", "-d", "a"}, {{"a", false}, {"a", false}}},
+	{{"K", "-d", "a,ro,ro"}, {{"a,ro", true}}},
+};
+
+START_TEST(test_disks)
+{
+	struct vm_config config;
+	unsigned int i = 0;
+	ck_assert_msg(parse(&config, disks[_i].words) == CONFIG_RUN, "%s", error);
+	for (; disks[_i].want[i].file; i++) {
+		ck_assert_uint_eq(config.disk[i].length, strlen(disks[_i].want[i].file));
+		ck_assert_mem_eq(config.disk[i].file, disks[_i].want[i].file,
+				 config.disk[i].length);
+		ck_assert_int_eq(config.disk[i].read_only, disks[_i].want[i].read_only);
+	}
+	ck_assert_uint_eq(config.disks, i);
+}
+END_TEST
+
+START_TEST(test_many_disks)
+{
+	struct vm_config config;
+	char *argv[2 * VM_DISKS_MAX + 4] = {"K"};
+	int argc = 1;
+	for (; argc < 2 * VM_DISKS_MAX + 1; argc += 2) {
+		argv[argc] = "-d";
+		argv[argc + 1] = "x";
+	}
+	ck_assert_int_eq(config_parse(&config, argc, argv, error, sizeof(error)), CONFIG_RUN);
+	ck_assert_uint_eq(config.disks, VM_DISKS_MAX);
+	argv[argc++] = "-dninth";
+	ck_assert_int_eq(config_parse(&config, argc, argv, error, sizeof(error)), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(error, "\"ninth\" is one too many; a guest can have 8"));
+}
+END_TEST
+
+START_TEST(test_long_file)
+{
+	struct vm_config config;
+	static char name[PATH_MAX + 1];
+	memset(name, 'a', PATH_MAX - 1);
+	char *argv[] = {"K", "-d", name, NULL};
+	ck_assert_int_eq(config_parse(&config, 3, argv, error, sizeof(error)), CONFIG_RUN);
+	ck_assert_uint_eq(config.disk[0].length, PATH_MAX - 1);
+	name[PATH_MAX - 1] = 'a';
+	ck_assert_int_eq(config_parse(&config, 3, argv, error, sizeof(error)), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(error, "too long"));
+}
+END_TEST
+
 START_TEST(test_longest_name)
 {
 	struct vm_config config;
@@ -279,9 +350,11 @@ END_TEST
 START_TEST(test_usage)
 {
 	static const char *const says[] = {
-		"Usage: ebb run", "-k, --kernel FILE", "-i, --initrd FILE", "-p, --params STRING",
-		"-m, --mem SIZE", "-c, --cpus N",      "    --name NAME",   "--balloon[=SIZE] ",
-		"--console KIND", "--debug",	       "-h, --help",	    "--free-page-reporting",
+		"Usage: ebb run",	 "-k, --kernel FILE", "-i, --initrd FILE",
+		"-p, --params STRING",	 "-m, --mem SIZE",    "-c, --cpus N",
+		"    --name NAME",	 "--balloon[=SIZE] ", "--console KIND",
+		"-d, --disk FILE[,ro]",	 "--debug",	      "-h, --help",
+		"--free-page-reporting",
 	};
 	char *text = NULL;
 	size_t size;
@@ -304,6 +377,9 @@ Suite *config_suite(void)
 	tcase_add_loop_test(tcase, test_good, 0, COUNT(good));
 	tcase_add_loop_test(tcase, test_memory, 0, COUNT(memory));
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
+	tcase_add_loop_test(tcase, test_disks, 0, COUNT(disks));
+	tcase_add_test(tcase, test_many_disks);
+	tcase_add_test(tcase, test_long_file);
 	tcase_add_test(tcase, test_longest_name);
 	tcase_add_test(tcase, test_long_words);
 	tcase_add_test(tcase, test_help);

@@ -45,6 +45,8 @@ static const char *const good[] = {
 	"{\"guest-stats\": {\"stats\": null}}",
 	"{\"guest-stats\": {\"stats\": {\"stat-free-memory\": -1, \"stat-oom-kills\": 1}}}",
 	"{\"guest-stats\": {\"last-update\": 9223372036854775807}}",
+	"{\"disks\": []}",
+	"{\"disks\": [{}, {\"disk\": \"disk1\", \"reads\": 3, \"future\": 1}]}",
 	"{\"uptime\": 1e300, \"name\": \"\", \"pid\": 0}",
 };
 
@@ -71,6 +73,11 @@ static const struct {
 	{"{\"uptime\": \"1\"}", "uptime is no number"},
 	{"{\"name\": \"a\\u0000b\"}", "name is no name"},
 	{"{\"balloon\": {\"deflate-on-oom\": 1}}", "balloon/deflate-on-oom is neither"},
+	{"{\"disks\": {}}", "disks is no list"},
+	{"{\"disks\": null}", "disks is no list"},
+	{"{\"disks\": [1]}", "disks/disk is no object"},
+	{"{\"disks\": [{}, {\"reads\": -1}]}", "disks/reads is below 0"},
+	{"{\"disks\": [{\"file\": \"a\\u0000b\"}]}", "disks/file is no name"},
 	{"{\"guest-stats\": {\"stats\": {\"stat-oom-kills\": 1.0}}}", "stat-oom-kills is no whole"},
 };
 

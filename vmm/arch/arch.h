@@ -23,6 +23,7 @@ struct arch_map {
 	const char *name;     /* of the architecture, as uname and QEMU have it */
 	uint64_t virtio_base; /* the first virtio-mmio device; the others follow */
 	unsigned int virtio_gsi;
+	uint32_t reserved_gsis; /* a bit for each line from 0 on that is no virtio device's */
 	uint64_t serial_base;
 	bool serial_is_port; /* on the port bus, else on the memory bus */
 	unsigned int serial_gsi;

@@ -36,8 +36,10 @@
 #define PORT_PM1_CONTROL  0x604
 
 #define GSI_SERIAL 4
-#define GSI_VIRTIO 5 /* and up; 8 is the clock's, 9 is ACPI's */
-#define GSI_SCI	   9
+#define GSI_VIRTIO                                                                                 \
+	5 /* to 15, of which two are others': a kernel knows no line beyond without being told */
+#define GSI_CLOCK 8
+#define GSI_SCI	  9
 
 #define I8042_RESET	 0xfe
 #define SLEEP_TYPE_S5	 5

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the disk offers and tells of itself; work.c serves its requests. */
+#include "devices/virtio-blk/blk.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <string.h>
+
+#define FEATURE(bit) (1ULL << (bit))
+/* The host's page cache writes in pages: less than that is read first. */
+#define PHYSICAL_BLOCK 4096U
+
+static void blk_activate(struct virtio_device *dev)
+{
+	(void)dev;
+}
+
+static void blk_reset(struct virtio_device *dev)
+{
+	blk_work_reset(blk_of(dev));
+}
+
+static void blk_config_read(struct virtio_device *dev, uint64_t offset, void *data, size_t len)
+{
+	const struct blk *blk = blk_of(dev);
+	memset(data, 0, len);
+	if (offset >= sizeof(blk->registers))
+		return;
+	if (len > sizeof(blk->registers) - offset)
+		len = sizeof(blk->registers) - offset;
+	memcpy(data, (const uint8_t *)&blk->registers + offset, len);
+}
+
+/* Nothing in it is the driver's to set: CONFIG_WCE is not offered. */
+static void blk_config_write(struct virtio_device *dev, uint64_t offset, const void *data,
+			     size_t len)
+{
+	(void)dev, (void)offset, (void)data, (void)len;
+}
+
+static const struct virtio_device_ops blk_ops = {
+	.id = VIRTIO_ID_BLOCK,
+	.name = "blk",
+	.activate = blk_activate,
+	.reset = blk_reset,
+	.work = blk_work,
+	.config_read = blk_config_read,
+	.config_write = blk_config_write,
+};
+
+static uint64_t features_of(const struct image *image)
+{
+	uint64_t features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
+			    FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+			    FEATURE(VIRTIO_BLK_F_TOPOLOGY) | FEATURE(VIRTIO_BLK_F_FLUSH);
+
+	if (image->read_only)
+		return features | FEATURE(VIRTIO_BLK_F_RO);
+	features |= FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
+	/* A guest that trims in vain should know. */
+	if (image->discards)
+		features |= FEATURE(VIRTIO_BLK_F_DISCARD);
+	return features;
+}
+
+/* How often @block fits @physical, as a power of two. */
+static uint8_t exponent(unsigned int physical, unsigned int block)
+{
+	uint8_t exp = 0;
+	while (block << exp < physical)
+		exp++;
+	return exp;
+}
+
+/* Fields of a feature that is not offered say nothing. Counts are in sectors but where named. */
+static void fill_registers(struct virtio_blk_config *registers, const struct image *image)
+{
+	uint32_t aligned = image->block_size > PHYSICAL_BLOCK ? image->block_size : PHYSICAL_BLOCK;
+
+	*registers = (struct virtio_blk_config){
+		.capacity = htole64(image->size / BLK_SECTOR),
+		.seg_max = htole32(BLK_SEGMENTS_MAX),
+		.blk_size = htole32(image->block_size),
+		.physical_block_exp = exponent(PHYSICAL_BLOCK, image->block_size),
+		.wce = 1,
+		.num_queues = htole16(1),
+		.max_discard_sectors = htole32(BLK_RANGE_BYTES_MAX / BLK_SECTOR),
+		.max_discard_seg = htole32(BLK_RANGES_MAX),
+		.discard_sector_alignment = htole32(aligned / BLK_SECTOR),
+		.max_write_zeroes_sectors = htole32(BLK_RANGE_BYTES_MAX / BLK_SECTOR),
+		.max_write_zeroes_seg = htole32(BLK_RANGES_MAX),
+		.write_zeroes_may_unmap = image->discards,
+	};
+}
+
+int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host)
+{
+	*blk = (struct blk){.file = config->file};
+	int error = image_open(&blk->image, config->file, config->read_only);
+	if (error)
+		return error;
+	blk->dev = (struct virtio_device){
+		.ops = &blk_ops,
+		.host = host,
+		.features_offered = features_of(&blk->image),
+		.queues = 1,
+	};
+	blk->dev.queue[0].size_max = VIRTIO_QUEUE_SIZE_MAX;
+	fill_registers(&blk->registers, &blk->image);
+	memcpy(blk->id, config->id, strnlen(config->id, sizeof(blk->id)));
+	return 0;
+}
+
+void blk_release(struct blk *blk)
+{
+	image_close(&blk->image);
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Opening, measuring and locking a disk's file; io.c has what is done with it. */
+#include "devices/virtio-blk/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/util/log.h"
+
+#define SECTOR 512
+
+static ssize_t host_preadv(int fd, const struct iovec *iov, int n, off_t offset)
+{
+	return preadv(fd, iov, n, offset);
+}
+
+static ssize_t host_pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return pwritev2(fd, iov, n, offset, flags);
+}
+
+static int host_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	return fallocate(fd, mode, offset, len);
+}
+
+static const struct image_calls host_calls = {
+	.preadv = host_preadv,
+	.pwritev2 = host_pwritev2,
+	.fallocate = host_fallocate,
+	.fdatasync = fdatasync,
+};
+
+static bool is_disk(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) || S_ISBLK(st->st_mode);
+}
+
+static int explain_open(const char *path, bool read_only, int error)
+{
+	bool forbidden = error == EACCES || error == EROFS || error == EPERM;
+	if (error == EBUSY)
+		log_error("the disk '%s' is in use on this host: unmount it, or whatever holds it",
+			  path);
+	else
+		log_error("cannot open the disk '%s': %s%s", path, strerror(error),
+			  forbidden && !read_only ? "; to read it only, write FILE,ro" : "");
+	return -error;
+}
+
+static int open_file(struct image *image, const char *path)
+{
+	struct stat st;
+	int flags = O_CLOEXEC | O_NONBLOCK | (image->read_only ? O_RDONLY : O_RDWR);
+
+	/* Looked at first: opening a pipe or a device of another kind can do things. */
+	if (stat(path, &st) < 0)
+		return explain_open(path, image->read_only, errno);
+	if (is_disk(&st)) {
+		if (S_ISBLK(st.st_mode) && !image->read_only)
+			flags |= O_EXCL;
+		image->fd = open(path, flags);
+		if (image->fd < 0 || fstat(image->fd, &st) < 0)
+			return explain_open(path, image->read_only, errno);
+	}
+	if (!is_disk(&st)) {
+		log_error("the disk '%s' is neither a regular file nor a block device: name a raw "
+			  "image or a device",
+			  path);
+		return -EINVAL;
+	}
+	image->device = S_ISBLK(st.st_mode);
+	image->size = st.st_size;
+	return 0;
+}
+
+static int measure(struct image *image, const char *path)
+{
+	int block_size = SECTOR;
+
+	if (image->device && (ioctl(image->fd, BLKGETSIZE64, &image->size) < 0 ||
+			      ioctl(image->fd, BLKSSZGET, &block_size) < 0)) {
+		int error = errno;
+		log_error("cannot measure the disk '%s': %s", path, strerror(error));
+		return -error;
+	}
+	image->block_size = block_size;
+	if (image->size == 0) {
+		log_error("the disk '%s' is empty: give it a size first, as with truncate -s 1G",
+			  path);
+		return -EINVAL;
+	}
+	if (image->size % image->block_size) {
+		log_error("the disk '%s' has %llu bytes, which is no multiple of %u: extend it, as "
+			  "with truncate -s %%%u",
+			  path, (unsigned long long)image->size, image->block_size,
+			  image->block_size);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int lock(const struct image *image, const char *path)
+{
+	struct flock whole = {
+		.l_type = image->read_only ? F_RDLCK : F_WRLCK,
+		.l_whence = SEEK_SET,
+	};
+	if (fcntl(image->fd, F_OFD_SETLK, &whole) == 0)
+		return 0;
+	int error = errno;
+	if (error == EAGAIN || error == EACCES)
+		log_error("the disk '%s' is in use already, by another guest or as another disk%s",
+			  path,
+			  image->read_only ? ", which may write to it: give each its own, or "
+					     "FILE,ro to both"
+					   : ": give each its own, or FILE,ro to both");
+	else
+		log_error("cannot lock the disk '%s': %s", path, strerror(error));
+	return -error;
+}
+
+/* A hole where the file ends changes nothing, but tells whether the file system has holes. */
+static bool discards(const struct image *image)
+{
+	if (image->read_only)
+		return false;
+	return image->device || fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					  image->size, SECTOR) == 0;
+}
+
+int image_open(struct image *image, const char *path, bool read_only)
+{
+	*image = (struct image){.calls = &host_calls, .fd = -1, .read_only = read_only};
+	int error = open_file(image, path);
+	if (!error)
+		error = measure(image, path);
+	if (!error)
+		error = lock(image, path);
+	if (error)
+		image_close(image);
+	else
+		image->discards = discards(image);
+	return error;
+}
+
+void image_close(struct image *image)
+{
+	if (image->calls && image->fd >= 0)
+		close(image->fd);
+	image->fd = -1;
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/fake_disk.h"
+
+#include <check.h>
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fake_driver disk_guest;
+struct blk disk;
+char disk_path[64];
+
+uint8_t disk_byte(uint64_t sector)
+{
+	return (uint8_t)(sector % 251 + 1);
+}
+
+static void fill_file(void)
+{
+	static uint8_t content[DISK_SIZE];
+	for (uint64_t sector = 0; sector < DISK_SIZE / BLK_SECTOR; sector++)
+		memset(content + sector * BLK_SECTOR, disk_byte(sector), BLK_SECTOR);
+	strcpy(disk_path, "/tmp/ebb-disk-XXXXXX");
+	int fd = mkstemp(disk_path);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, content, sizeof(content)), sizeof(content));
+	close(fd);
+}
+
+static void plug(bool read_only)
+{
+	const struct blk_config config = {.file = disk_path, .read_only = read_only, .id = "disk0"};
+	fake_driver_init(&disk_guest);
+	ck_assert_int_eq(blk_init(&disk, &config, &disk_guest.host), 0);
+	fake_driver_plug(&disk_guest, &disk.dev);
+	fake_driver_start(&disk_guest, DISK_ALL & disk.dev.features_offered, 1, DISK_QUEUE);
+}
+
+static void unplug(void)
+{
+	fake_driver_release(&disk_guest);
+	blk_release(&disk);
+}
+
+void disk_setup(void)
+{
+	fill_file();
+	plug(false);
+}
+
+void disk_teardown(void)
+{
+	unplug();
+	unlink(disk_path);
+}
+
+void disk_replug(bool read_only)
+{
+	unplug();
+	plug(read_only);
+}
+
+bool disk_file_is(uint64_t offset, uint64_t len, uint8_t value)
+{
+	uint8_t *bytes = malloc(len);
+	ck_assert_ptr_nonnull(bytes);
+	ck_assert_int_eq(pread(disk.image.fd, bytes, len, offset), len);
+	bool is = true;
+	for (uint64_t i = 0; i < len; i++)
+		is = is && bytes[i] == value;
+	free(bytes);
+	return is;
+}
+
+bool disk_ram_is(uint64_t gpa, uint64_t len, uint8_t value)
+{
+	const uint8_t *bytes = fake_driver_at(&disk_guest, gpa, len);
+	for (uint64_t i = 0; i < len; i++)
+		if (bytes[i] != value)
+			return false;
+	return true;
+}
+
+void disk_header(uint32_t type, uint64_t sector)
+{
+	const struct virtio_blk_outhdr header = {.type = htole32(type), .sector = htole64(sector)};
+	memcpy(fake_driver_at(&disk_guest, DISK_HEADER, sizeof(header)), &header, sizeof(header));
+}
+
+struct disk_answer disk_chain(const struct gpa_range *buffer, unsigned int n, unsigned int readable)
+{
+	struct vring_used_elem element = {0};
+	uint8_t *status = fake_driver_at(&disk_guest, DISK_STATUS, 1);
+	struct disk_answer answer = {0};
+
+	*status = NO_ANSWER;
+	uint16_t head = fake_queue_add(&disk_guest.queue[0], buffer, n, readable);
+	fake_driver_kick(&disk_guest, 0);
+	answer.used = fake_queue_used(&disk_guest.queue[0], &element);
+	if (answer.used)
+		ck_assert_uint_eq(element.id, head);
+	answer.len = element.len;
+	answer.status = *status;
+	return answer;
+}
+
+struct disk_answer disk_request(uint32_t type, uint64_t sector, const struct gpa_range *data,
+				unsigned int n, unsigned int readable)
+{
+	struct gpa_range buffer[DISK_QUEUE] = {{DISK_HEADER, sizeof(struct virtio_blk_outhdr)}};
+
+	disk_header(type, sector);
+	for (unsigned int i = 0; i < n; i++)
+		buffer[1 + i] = data[i];
+	buffer[1 + n] = (struct gpa_range){DISK_STATUS, 1};
+	return disk_chain(buffer, n + 2, 1 + readable);
+}
+
+struct disk_answer disk_read(uint64_t sector, uint32_t len)
+{
+	const struct gpa_range data = {DISK_DATA, len};
+	return disk_request(VIRTIO_BLK_T_IN, sector, &data, len > 0, 0);
+}
+
+struct disk_answer disk_write(uint64_t sector, uint32_t len)
+{
+	const struct gpa_range data = {DISK_DATA, len};
+	return disk_request(VIRTIO_BLK_T_OUT, sector, &data, len > 0, len > 0);
+}
+
+struct disk_answer disk_range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags)
+{
+	const struct virtio_blk_discard_write_zeroes range = {htole64(sector), htole32(sectors),
+							      htole32(flags)};
+	const struct gpa_range data = {DISK_DATA, sizeof(range)};
+	memcpy(fake_driver_at(&disk_guest, DISK_DATA, sizeof(range)), &range, sizeof(range));
+	return disk_request(type, 0, &data, 1, 1);
+}
+
+bool disk_needs_reset(void)
+{
+	return fake_driver_get(&disk_guest, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}

@@ -1,0 +1,506 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Drivers that keep to no rule, and a host that fails: neither harms more than the one request or device. */
+#include <check.h>
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/fake_disk.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+#define SECTORS	     (DISK_SIZE / BLK_SECTOR)
+/* Times 512 it is 0 again. */
+#define WRAPS (1ULL << 55)
+
+static bool file_is_untouched(void)
+{
+	for (uint64_t sector = 0; sector < SECTORS; sector++)
+		if (!disk_file_is(sector * 512, 512, disk_byte(sector)))
+			return false;
+	return true;
+}
+
+static void restart(void)
+{
+	fake_driver_start(&disk_guest, DISK_ALL & disk.dev.features_offered, 1, DISK_QUEUE);
+}
+
+/* --- chains that are no requests -------------------------------------------------------------- */
+
+#define HEADER                                                                                     \
+	{                                                                                          \
+		DISK_HEADER, 16                                                                    \
+	}
+#define STATUS                                                                                     \
+	{                                                                                          \
+		DISK_STATUS, 1                                                                     \
+	}
+
+static const struct {
+	const char *what;
+	unsigned int buffers, readable;
+	struct gpa_range buffer[4];
+} malformed[] = {
+	{"nothing but an empty buffer", 1, 1, {{DISK_HEADER, 0}}},
+	{"no status", 1, 1, {HEADER}},
+	{"no status, with data", 2, 2, {HEADER, {DISK_DATA, 512}}},
+	{"a status of no bytes", 2, 1, {HEADER, {DISK_STATUS, 0}}},
+	{"no header", 1, 0, {STATUS}},
+	{"no header, with data", 2, 0, {{DISK_DATA, 512}, STATUS}},
+	{"half a header", 2, 1, {{DISK_HEADER, 15}, STATUS}},
+	{"a header in empty buffers", 3, 2, {{DISK_HEADER, 0}, {DISK_HEADER, 0}, STATUS}},
+	{"a header that is not RAM", 2, 1, {{LOW_END, 16}, STATUS}},
+	{"a header half in RAM", 2, 1, {{LOW_END - 8, 16}, STATUS}},
+	{"a header that wraps", 2, 1, {{UINT64_MAX - 7, 16}, STATUS}},
+	{"a status that is not RAM", 2, 1, {HEADER, {HIGH_END, 1}}},
+	{"a status behind RAM", 2, 1, {HEADER, {LOW_END - 512, 513}}},
+	{"data that are not RAM", 3, 1, {HEADER, {LOW_END, 512}, STATUS}},
+	{"data half in RAM", 3, 1, {HEADER, {LOW_END - 256, 512}, STATUS}},
+	{"data that wrap", 3, 1, {HEADER, {UINT64_MAX - 255, 512}, STATUS}},
+	{"data of 4 GiB", 3, 1, {HEADER, {DISK_DATA, UINT32_MAX - 511}, STATUS}},
+	{"the second of two data", 4, 1, {HEADER, {DISK_DATA, 512}, {0xdead0000, 512}, STATUS}},
+};
+
+START_TEST(no_request)
+{
+	/* Read, written, and of no known kind. */
+	static const uint32_t types[] = {VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_DISCARD,
+					 77};
+	for (int i = 0; i < COUNT(types); i++) {
+		disk_header(types[i], 0);
+		struct disk_answer answer = disk_chain(malformed[_i].buffer, malformed[_i].buffers,
+						       malformed[_i].readable);
+		ck_assert_msg(!answer.used && disk_needs_reset(), "%s", malformed[_i].what);
+		/* It does nothing more, and then serves the next driver. */
+		disk_header(VIRTIO_BLK_T_IN, 0);
+		ck_assert(!disk_read(0, 512).used);
+		restart();
+		ANSWERED(disk_read(0, 512), VIRTIO_BLK_S_OK);
+	}
+	ck_assert(file_is_untouched());
+}
+END_TEST
+
+/* Data to be written that are not RAM: nothing of them is, not even those that are. */
+START_TEST(nothing_is_half_written)
+{
+	const struct gpa_range data[] = {{DISK_DATA, 512}, {LOW_END, 512}};
+	ck_assert(!disk_request(VIRTIO_BLK_T_OUT, 0, data, 2, 2).used);
+	ck_assert(disk_needs_reset());
+	ck_assert(file_is_untouched());
+}
+END_TEST
+
+START_TEST(writable_before_readable)
+{
+	struct fake_queue *ring = &disk_guest.queue[0];
+	fake_queue_desc(ring, 0, DISK_STATUS, 1, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1);
+	fake_queue_desc(ring, 1, DISK_HEADER, 16, 0, 0);
+	fake_queue_publish(ring, 0);
+	fake_driver_kick(&disk_guest, 0);
+	ck_assert(disk_needs_reset());
+}
+END_TEST
+
+START_TEST(in_circles)
+{
+	struct fake_queue *ring = &disk_guest.queue[0];
+	fake_queue_desc(ring, 0, DISK_HEADER, 16, VRING_DESC_F_NEXT, 1);
+	fake_queue_desc(ring, 1, DISK_DATA, 512, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1);
+	fake_queue_publish(ring, 0);
+	fake_driver_kick(&disk_guest, 0);
+	ck_assert(disk_needs_reset());
+}
+END_TEST
+
+/* --- requests that are refused ---------------------------------------------------------------- */
+
+static const struct {
+	uint64_t sector;
+	uint32_t len;
+} beyond[] = {
+	{SECTORS, 512},
+	{SECTORS - 1, 1024},
+	{0, DISK_SIZE + 512},
+	{UINT64_MAX, 512},
+	{WRAPS, 512},
+	{WRAPS - 1, 1024},
+	{UINT64_MAX - 1, 1024},
+	{INT64_MAX, 512},
+	{INT64_MAX / 512 + 1, 512},
+	{0, 1},
+	{0, 511},
+	{0, 513},
+	{SECTORS - 1, 511},
+	{SECTORS + 1, 0},
+};
+
+START_TEST(beyond_the_disk)
+{
+	uint8_t *data = fake_driver_at(&disk_guest, DISK_DATA, DISK_SIZE + 512);
+	memset(data, 0x5a, DISK_SIZE + 512);
+	struct disk_answer answer = disk_read(beyond[_i].sector, beyond[_i].len);
+	ANSWERED(answer, VIRTIO_BLK_S_IOERR);
+	ck_assert(answer.len <= 1);
+	ck_assert(disk_ram_is(DISK_DATA, DISK_SIZE + 512, 0x5a));
+	ANSWERED(disk_write(beyond[_i].sector, beyond[_i].len), VIRTIO_BLK_S_IOERR);
+	DISK_COUNTED(BLK_READ, refused, 1);
+	DISK_COUNTED(BLK_WRITE, refused, 1);
+	DISK_COUNTED(BLK_WRITE, operations, 0);
+	struct stat st;
+	fstat(disk.image.fd, &st);
+	ck_assert_uint_eq(st.st_size, DISK_SIZE);
+	ck_assert(file_is_untouched());
+	ck_assert(!disk_needs_reset());
+}
+END_TEST
+
+static const struct {
+	uint32_t type;
+	uint64_t sector;
+	uint32_t sectors, flags;
+	uint8_t status;
+} ranges[] = {
+	{VIRTIO_BLK_T_DISCARD, SECTORS, 1, 0, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_DISCARD, 0, SECTORS + 1, 0, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_DISCARD, 0, UINT32_MAX, 0, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_DISCARD, UINT64_MAX, 1, 0, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_DISCARD, UINT64_MAX, 2, 0, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_DISCARD, WRAPS, 1, 0, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_DISCARD, 0, 8, 1, VIRTIO_BLK_S_UNSUPP},
+	{VIRTIO_BLK_T_DISCARD, 0, 8, 0x80000000, VIRTIO_BLK_S_UNSUPP},
+	{VIRTIO_BLK_T_WRITE_ZEROES, SECTORS, 1, 0, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_WRITE_ZEROES, WRAPS, 1, 1, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_WRITE_ZEROES, 1, UINT32_MAX, 1, VIRTIO_BLK_S_IOERR},
+	{VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 2, VIRTIO_BLK_S_UNSUPP},
+	{VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 3, VIRTIO_BLK_S_UNSUPP},
+};
+
+START_TEST(bad_ranges)
+{
+	/* What the file system here cannot do is not offered, and then all of it is unknown. */
+	bool offers = ranges[_i].type != VIRTIO_BLK_T_DISCARD || disk.image.discards;
+	ANSWERED(disk_range(ranges[_i].type, ranges[_i].sector, ranges[_i].sectors,
+			    ranges[_i].flags),
+		 offers ? ranges[_i].status : VIRTIO_BLK_S_UNSUPP);
+	ck_assert(file_is_untouched());
+	ck_assert(!disk_needs_reset());
+}
+END_TEST
+
+START_TEST(bad_lists_of_ranges)
+{
+	static const uint32_t len[] = {1, 15, 17, 16 * BLK_RANGES_MAX + 16, DISK_SIZE};
+	struct virtio_blk_discard_write_zeroes *list =
+		fake_driver_at(&disk_guest, DISK_DATA, DISK_SIZE);
+	for (int i = 0; i < BLK_RANGES_MAX + 1; i++)
+		list[i] = (struct virtio_blk_discard_write_zeroes){0, htole32(8), 0};
+	for (int i = 0; i < COUNT(len); i++) {
+		const struct gpa_range data = {DISK_DATA, len[i]};
+		ANSWERED(disk_request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &data, 1, 1),
+			 VIRTIO_BLK_S_IOERR);
+	}
+	/* One that is wrong comes last: none is done. */
+	list[1].sector = htole64(SECTORS);
+	const struct gpa_range two = {DISK_DATA, 32};
+	ANSWERED(disk_request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &two, 1, 1), VIRTIO_BLK_S_IOERR);
+	ck_assert(file_is_untouched());
+	DISK_COUNTED(BLK_ZERO, refused, COUNT(len) + 1);
+	/* None at all is nothing to do. */
+	ANSWERED(disk_request(VIRTIO_BLK_T_WRITE_ZEROES, 0, NULL, 0, 0), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+/* A range larger than is told, on a disk that has it. */
+START_TEST(too_large_a_range)
+{
+	const struct blk_limits limits = {.size = 1ULL << 42, .discard = true, .zero = true};
+	struct virtq_chain chain = {
+		.buffers = 3, .readable = 2, .buffer = {HEADER, {DISK_DATA, 16}, STATUS}};
+	struct virtio_blk_discard_write_zeroes *range =
+		fake_driver_at(&disk_guest, DISK_DATA, sizeof(*range));
+	struct blk_request request;
+
+	disk_header(VIRTIO_BLK_T_DISCARD, 0);
+	*range = (struct virtio_blk_discard_write_zeroes){htole64(3),
+							  htole32(BLK_RANGE_BYTES_MAX / 512), 0};
+	ck_assert_int_eq(blk_request_parse(&disk_guest.ram, &chain, &limits, &request), 0);
+	ck_assert_uint_eq(request.status, VIRTIO_BLK_S_OK);
+	range->num_sectors = htole32(BLK_RANGE_BYTES_MAX / 512 + 1);
+	ck_assert_int_eq(blk_request_parse(&disk_guest.ram, &chain, &limits, &request), 0);
+	ck_assert_uint_eq(request.status, VIRTIO_BLK_S_IOERR);
+}
+END_TEST
+
+START_TEST(unknown_types)
+{
+	static const uint32_t types[] = {2, 3, 5, 6, 7, 9, 10, 12, 14, 16, 0x80000000, UINT32_MAX};
+	const struct gpa_range data = {DISK_DATA, 512};
+	memset(fake_driver_at(&disk_guest, DISK_DATA, 512), 0x5a, 512);
+	for (int i = 0; i < COUNT(types); i++) {
+		ANSWERED(disk_request(types[i], 0, &data, 1, 0), VIRTIO_BLK_S_UNSUPP);
+		ANSWERED(disk_request(types[i], 0, &data, 1, 1), VIRTIO_BLK_S_UNSUPP);
+	}
+	ck_assert_uint_eq(atomic_load(&disk.unknown), 2 * COUNT(types));
+	ck_assert(disk_ram_is(DISK_DATA, 512, 0x5a));
+	ck_assert(file_is_untouched());
+}
+END_TEST
+
+/* --- a turn has an end ------------------------------------------------------------------------ */
+
+START_TEST(a_reset_does_not_wait_for_all)
+{
+	const struct gpa_range chain[] = {HEADER, {DISK_DATA, DISK_SIZE}, STATUS};
+	struct vring_used_elem element;
+
+	memset(fake_driver_at(&disk_guest, DISK_DATA, DISK_SIZE), 0x5a, DISK_SIZE);
+	disk_header(VIRTIO_BLK_T_OUT, 0);
+	fake_queue_add(&disk_guest.queue[0], chain, 3, 2);
+	virtio_mmio_work(&disk_guest.mmio);
+	ck_assert(!fake_queue_used(&disk_guest.queue[0], &element));
+	ck_assert(disk_file_is(0, 512, 0x5a));
+	ck_assert(disk_file_is(DISK_SIZE - 512, 512, disk_byte(SECTORS - 1)));
+	fake_driver_set(&disk_guest, VIRTIO_MMIO_STATUS, 0);
+	fake_driver_work(&disk_guest);
+	ck_assert(disk_file_is(DISK_SIZE - 512, 512, disk_byte(SECTORS - 1)));
+	restart();
+	ANSWERED(disk_read(SECTORS - 1, 512), VIRTIO_BLK_S_OK);
+	DISK_COUNTED(BLK_WRITE, operations, 0);
+}
+END_TEST
+
+/* A ring full of requests without any data is not done in one go either. */
+START_TEST(a_turn_of_nothing_ends)
+{
+	const struct gpa_range chain[] = {HEADER, STATUS};
+	struct vring_used_elem element;
+	unsigned int used = 0;
+
+	disk_header(99, 0);
+	for (unsigned int i = 0; i < DISK_QUEUE / 2; i++)
+		fake_queue_add(&disk_guest.queue[0], chain, 2, 1);
+	virtio_mmio_work(&disk_guest.mmio);
+	while (fake_queue_used(&disk_guest.queue[0], &element))
+		used++;
+	ck_assert_uint_gt(used, 0);
+	ck_assert_uint_lt(used, DISK_QUEUE / 2);
+	fake_driver_work(&disk_guest);
+	while (fake_queue_used(&disk_guest.queue[0], &element))
+		used++;
+	ck_assert_uint_eq(used, DISK_QUEUE / 2);
+}
+END_TEST
+
+/* --- a host that fails ------------------------------------------------------------------------ */
+
+static struct {
+	int error;	    /* of every call, unless 0 */
+	int fallocate;	    /* likewise of that alone */
+	unsigned int calls; /* so many go well before */
+	size_t most;	    /* bytes of one call */
+	unsigned int interrupted;
+} host;
+
+static bool fails(void)
+{
+	if (host.interrupted > 0) {
+		host.interrupted--;
+		errno = EINTR;
+		return true;
+	}
+	if (host.calls > 0) {
+		host.calls--;
+		return false;
+	}
+	errno = host.error;
+	return host.error;
+}
+
+static struct iovec first_of(const struct iovec *iov)
+{
+	size_t len = iov[0].iov_len;
+	return (struct iovec){iov[0].iov_base, len < host.most ? len : host.most};
+}
+
+static ssize_t bad_preadv(int fd, const struct iovec *iov, int n, off_t offset)
+{
+	struct iovec first = first_of(iov);
+	return fails() ? -1 : preadv(fd, host.most ? &first : iov, host.most ? 1 : n, offset);
+}
+
+static ssize_t bad_pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	struct iovec first = first_of(iov);
+	return fails() ? -1
+		       : pwritev2(fd, host.most ? &first : iov, host.most ? 1 : n, offset, flags);
+}
+
+static int bad_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	(void)fd, (void)mode, (void)offset, (void)len;
+	if (fails())
+		return -1;
+	errno = host.fallocate;
+	return -1;
+}
+
+static int bad_fdatasync(int fd)
+{
+	return fails() ? -1 : fdatasync(fd);
+}
+
+static const struct image_calls bad_calls = {bad_preadv, bad_pwritev2, bad_fallocate,
+					     bad_fdatasync};
+
+static void host_setup(void)
+{
+	disk_setup();
+	memset(&host, 0, sizeof(host));
+	host.fallocate = EOPNOTSUPP;
+	disk.image.calls = &bad_calls;
+}
+
+START_TEST(errors_are_told)
+{
+	static const int errors[] = {EIO, ENOSPC, EFBIG, EDQUOT, EFAULT, EBADF, EROFS};
+	for (int i = 0; i < COUNT(errors); i++) {
+		host.error = errors[i];
+		ANSWERED(disk_read(0, 4096), VIRTIO_BLK_S_IOERR);
+		ANSWERED(disk_write(0, 4096), VIRTIO_BLK_S_IOERR);
+		ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_IOERR);
+		ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 1), VIRTIO_BLK_S_IOERR);
+		ck_assert(!disk_needs_reset());
+	}
+	DISK_COUNTED(BLK_READ, failed, COUNT(errors));
+	DISK_COUNTED(BLK_WRITE, failed, COUNT(errors));
+	DISK_COUNTED(BLK_FLUSH, failed, COUNT(errors));
+	DISK_COUNTED(BLK_ZERO, failed, COUNT(errors));
+	DISK_COUNTED(BLK_READ, operations, 0);
+	ck_assert(file_is_untouched());
+	host.error = 0;
+	ANSWERED(disk_read(0, 4096), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+/* A line, however often it happens. */
+START_TEST(said_once)
+{
+	char path[] = "/tmp/ebb-said-XXXXXX", text[4096] = "";
+	int file = mkstemp(path), before = dup(STDERR_FILENO);
+	ck_assert_int_ge(file, 0);
+	dup2(file, STDERR_FILENO);
+	host.error = ENOSPC;
+	for (unsigned int i = 0; i < 100; i++)
+		disk_write(0, 512);
+	dup2(before, STDERR_FILENO);
+	ck_assert_int_gt(pread(file, text, sizeof(text) - 1, 0), 0);
+	unlink(path);
+	close(file);
+	ck_assert_ptr_nonnull(strstr(text, "No space left"));
+	ck_assert_ptr_nonnull(strstr(text, disk_path));
+	ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
+}
+END_TEST
+
+/* What was not read is not said to be there. */
+START_TEST(half_read)
+{
+	host.most = 1024;
+	host.calls = 2;
+	host.error = EIO;
+	struct disk_answer answer = disk_read(0, 4096);
+	ANSWERED(answer, VIRTIO_BLK_S_IOERR);
+	ck_assert_uint_eq(answer.len, 2048);
+	DISK_COUNTED(BLK_READ, bytes, 2048);
+}
+END_TEST
+
+START_TEST(short_and_interrupted)
+{
+	const struct gpa_range data[] = {{DISK_DATA, 300}, {DISK_DATA + 300, 724}};
+	host.most = _i ? 7 : 511;
+	host.interrupted = 3;
+	ANSWERED(disk_request(VIRTIO_BLK_T_IN, 6, data, 2, 0), VIRTIO_BLK_S_OK);
+	ck_assert(disk_ram_is(DISK_DATA, 512, disk_byte(6)));
+	ck_assert(disk_ram_is(DISK_DATA + 512, 512, disk_byte(7)));
+	memset(fake_driver_at(&disk_guest, DISK_DATA, 1024), 0x77, 1024);
+	host.interrupted = 3;
+	ANSWERED(disk_request(VIRTIO_BLK_T_OUT, 6, data, 2, 2), VIRTIO_BLK_S_OK);
+	ck_assert(disk_file_is(6 * 512, 1024, 0x77));
+	ck_assert(disk_file_is(8 * 512, 512, disk_byte(8)));
+	host.interrupted = 3;
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+/* Zeros are written where they cannot be had otherwise. */
+START_TEST(zeros_by_hand)
+{
+	host.most = _i ? 3000 : 0;
+	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 1, SECTORS - 2, _i), VIRTIO_BLK_S_OK);
+	ck_assert(disk_file_is(0, 512, disk_byte(0)));
+	ck_assert(disk_file_is(512, DISK_SIZE - 1024, 0));
+	ck_assert(disk_file_is(DISK_SIZE - 512, 512, disk_byte(SECTORS - 1)));
+}
+END_TEST
+
+/* A file system without holes: advice that cannot be taken is no error, but it is told. */
+START_TEST(discards_ignored)
+{
+	if (!disk.image.discards) /* nor was it offered: there is nothing to ignore */
+		return;
+	ANSWERED(disk_range(VIRTIO_BLK_T_DISCARD, 0, 8, 0), VIRTIO_BLK_S_OK);
+	ANSWERED(disk_range(VIRTIO_BLK_T_DISCARD, 8, 8, 0), VIRTIO_BLK_S_OK);
+	ck_assert_uint_eq(atomic_load(&disk.ignored), 2 * 4096);
+	DISK_COUNTED(BLK_DISCARD, failed, 0);
+	ck_assert(file_is_untouched());
+}
+END_TEST
+
+/* The file is cut short under a guest that uses it. */
+START_TEST(a_shorter_file)
+{
+	disk.image.calls = &bad_calls;
+	ck_assert_int_eq(truncate(disk_path, 4096), 0);
+	ANSWERED(disk_read(0, 4096), VIRTIO_BLK_S_OK);
+	struct disk_answer answer = disk_read(0, 8192);
+	ANSWERED(answer, VIRTIO_BLK_S_IOERR);
+	ck_assert_uint_eq(answer.len, 4096);
+	ANSWERED(disk_read(SECTORS - 1, 512), VIRTIO_BLK_S_IOERR);
+}
+END_TEST
+
+Suite *blk_hostile_suite(void);
+Suite *blk_hostile_suite(void)
+{
+	Suite *suite = suite_create("blk, hostile");
+	TCase *guests = tcase_create("guests");
+	tcase_add_checked_fixture(guests, disk_setup, disk_teardown);
+	tcase_add_loop_test(guests, no_request, 0, COUNT(malformed));
+	tcase_add_test(guests, nothing_is_half_written);
+	tcase_add_test(guests, writable_before_readable);
+	tcase_add_test(guests, in_circles);
+	tcase_add_loop_test(guests, beyond_the_disk, 0, COUNT(beyond));
+	tcase_add_loop_test(guests, bad_ranges, 0, COUNT(ranges));
+	tcase_add_test(guests, bad_lists_of_ranges);
+	tcase_add_test(guests, too_large_a_range);
+	tcase_add_test(guests, unknown_types);
+	tcase_add_test(guests, a_reset_does_not_wait_for_all);
+	tcase_add_test(guests, a_turn_of_nothing_ends);
+	suite_add_tcase(suite, guests);
+	TCase *hosts = tcase_create("hosts");
+	tcase_add_checked_fixture(hosts, host_setup, disk_teardown);
+	tcase_add_test(hosts, errors_are_told);
+	tcase_add_test(hosts, said_once);
+	tcase_add_test(hosts, half_read);
+	tcase_add_loop_test(hosts, short_and_interrupted, 0, 2);
+	tcase_add_loop_test(hosts, zeros_by_hand, 0, 2);
+	tcase_add_test(hosts, discards_ignored);
+	tcase_add_test(hosts, a_shorter_file);
+	suite_add_tcase(suite, hosts);
+	return suite;
+}

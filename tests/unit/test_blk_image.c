@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What can be a disk and what cannot, and who may have it together. What is said of it is in tests/e2e. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/virtio-blk/image.h"
+
+#define SIZE 65536
+
+static char directory[64], path[96];
+static struct image image, other;
+
+static void setup(void)
+{
+	strcpy(directory, "/tmp/ebb-image-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	snprintf(path, sizeof(path), "%s/disk", directory);
+	int fd = open(path, O_CREAT | O_RDWR, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(ftruncate(fd, SIZE), 0);
+	close(fd);
+}
+
+static void teardown(void)
+{
+	unlink(path);
+	rmdir(directory);
+}
+
+START_TEST(test_file)
+{
+	for (int read_only = 0; read_only < 2; read_only++) {
+		ck_assert_int_eq(image_open(&image, path, read_only), 0);
+		ck_assert_uint_eq(image.size, SIZE);
+		ck_assert_uint_eq(image.block_size, 512);
+		ck_assert(!image.device);
+		ck_assert_int_eq(image.read_only, read_only);
+		ck_assert(!(read_only && image.discards));
+		struct stat st;
+		fstat(image.fd, &st);
+		ck_assert_uint_eq(st.st_size, SIZE);
+		image_close(&image);
+		ck_assert_int_eq(image.fd, -1);
+	}
+}
+END_TEST
+
+START_TEST(test_no_disks)
+{
+	char fifo[96];
+	snprintf(fifo, sizeof(fifo), "%s/fifo", directory);
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	/* A pipe that nobody writes to is not waited for. */
+	ck_assert_int_eq(image_open(&image, fifo, _i), -EINVAL);
+	unlink(fifo);
+	ck_assert_int_eq(image_open(&image, directory, _i), -EINVAL);
+	ck_assert_int_eq(image_open(&image, "/dev/null", _i), -EINVAL);
+	ck_assert_int_eq(image_open(&image, "", _i), -ENOENT);
+	ck_assert_int_eq(image_open(&image, "/nowhere/at/all", _i), -ENOENT);
+	ck_assert_int_eq(image.fd, -1);
+}
+END_TEST
+
+START_TEST(test_sizes)
+{
+	static const struct {
+		off_t size;
+		int result;
+	} sizes[] = {{0, -EINVAL}, {1, -EINVAL},   {511, -EINVAL},
+		     {512, 0},	   {513, -EINVAL}, {1024, 0}};
+	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		ck_assert_int_eq(truncate(path, sizes[i].size), 0);
+		ck_assert_int_eq(image_open(&image, path, _i), sizes[i].result);
+		image_close(&image);
+	}
+}
+END_TEST
+
+/* Writers are alone, readers are not; and after each there is room again. */
+START_TEST(test_locks)
+{
+	static const struct {
+		bool first, second; /* read-only */
+		int result;
+	} pairs[] = {{false, false, -EAGAIN},
+		     {false, true, -EAGAIN},
+		     {true, false, -EAGAIN},
+		     {true, true, 0}};
+	for (unsigned int i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+		ck_assert_int_eq(image_open(&image, path, pairs[i].first), 0);
+		ck_assert_int_eq(image_open(&other, path, pairs[i].second), pairs[i].result);
+		image_close(&other);
+		image_close(&image);
+	}
+	/* By another name it is the same. */
+	char name[96];
+	snprintf(name, sizeof(name), "%s/other", directory);
+	ck_assert_int_eq(link(path, name), 0);
+	ck_assert_int_eq(image_open(&image, path, false), 0);
+	ck_assert_int_eq(image_open(&other, name, false), -EAGAIN);
+	image_close(&image);
+	ck_assert_int_eq(image_open(&other, name, false), 0);
+	image_close(&other);
+	unlink(name);
+}
+END_TEST
+
+Suite *blk_image_suite(void);
+Suite *blk_image_suite(void)
+{
+	Suite *suite = suite_create("blk, image");
+	TCase *tcase = tcase_create("image");
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, test_file);
+	tcase_add_loop_test(tcase, test_no_disks, 0, 2);
+	tcase_add_loop_test(tcase, test_sizes, 0, 2);
+	tcase_add_test(tcase, test_locks);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}

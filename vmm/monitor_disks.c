@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The monitor's commands about disks: QEMU's query-block and query-blockstats, and the disks' part of x-ebb-stat. */
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "vmm/machine.h"
+#include "vmm/monitor.h"
+
+static json_t *count(unsigned long long value)
+{
+	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
+}
+
+/* A file's name may be any bytes; JSON's strings are UTF-8. */
+static json_t *file_name(const struct blk *blk)
+{
+	json_t *name = json_string(blk->file);
+	return name ? name : json_string("?");
+}
+
+/* Bytes that the host holds for it. */
+static json_t *allocated(const struct blk *blk)
+{
+	struct stat st;
+	return count(fstat(blk->image.fd, &st) == 0 && !blk->image.device ? 512ULL * st.st_blocks
+									  : blk->image.size);
+}
+
+static void qdev_of(const struct disk *disk, char *path, size_t size)
+{
+	snprintf(path, size, "/machine/peripheral/%s/virtio-backend", disk->id);
+}
+
+static json_t *block_object(const struct disk *disk)
+{
+	const struct blk *blk = &disk->blk;
+	char qdev[64];
+	qdev_of(disk, qdev, sizeof(qdev));
+
+	json_t *image = json_pack("{s:o, s:s, s:o, s:o, s:b}", "filename", file_name(blk), "format",
+				  "raw", "virtual-size", count(blk->image.size), "actual-size",
+				  allocated(blk), "dirty-flag", 0);
+	json_t *cache = json_pack("{s:b, s:b, s:b}", "writeback", 1, "direct", 0, "no-flush", 0);
+	json_t *inserted = json_pack(
+		"{s:o, s:s, s:b, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o}",
+		"file", file_name(blk), "drv", "raw", "ro", blk->image.read_only, "encrypted", 0,
+		"detect_zeroes", "off", "bps", 0, "bps_rd", 0, "bps_wr", 0, "iops", 0, "iops_rd", 0,
+		"iops_wr", 0, "write_threshold", 0, "backing_file_depth", 0, "cache", cache,
+		"image", image);
+	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:o}", "device", disk->id, "qdev", qdev,
+			 "type", "unknown", "removable", 0, "locked", 0, "io-status", "ok",
+			 "inserted", inserted);
+}
+
+json_t *monitor_query_block(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	const struct monitor *monitor = ctx;
+	const struct disks *disks = &monitor->machine->disks;
+	json_t *list = json_array();
+	(void)arguments, (void)error;
+
+	for (unsigned int i = 0; i < disks->count; i++)
+		json_array_append_new(list, block_object(&disks->disk[i]));
+	return list;
+}
+
+static json_t *stats_object(const struct blk *blk)
+{
+	/* QEMU's beginnings of the names of each kind's figures. */
+	static const char *const kinds[BLK_COUNTED] = {[BLK_READ] = "rd",
+						       [BLK_WRITE] = "wr",
+						       [BLK_FLUSH] = "flush",
+						       [BLK_DISCARD] = "unmap"};
+	json_t *stats = json_object();
+
+	for (unsigned int kind = 0; kind < BLK_COUNTED; kind++) {
+		const struct blk_counters *counters = &blk->counters[kind];
+		char name[64];
+		if (!kinds[kind])
+			continue; /* QEMU has no figures of write-zeroes; they are in x-ebb-stat */
+#define SET(format, counter)                                                                       \
+	snprintf(name, sizeof(name), format, kinds[kind]);                                         \
+	json_object_set_new(stats, name, count(counters->counter))
+		if (kind != BLK_FLUSH) {
+			SET("%s_bytes", bytes);
+			SET("invalid_%s_operations", refused);
+		}
+		SET("%s_operations", operations);
+		SET("failed_%s_operations", failed);
+		SET("%s_total_time_ns", ns);
+#undef SET
+	}
+	json_object_set_new(stats, "account_invalid", json_true());
+	json_object_set_new(stats, "account_failed", json_true());
+	return stats;
+}
+
+json_t *monitor_query_blockstats(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	const struct monitor *monitor = ctx;
+	const struct disks *disks = &monitor->machine->disks;
+	json_t *list = json_array();
+	(void)arguments, (void)error;
+
+	for (unsigned int i = 0; i < disks->count; i++) {
+		const struct disk *disk = &disks->disk[i];
+		char qdev[64];
+		qdev_of(disk, qdev, sizeof(qdev));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "device", disk->id, "qdev",
+						      qdev, "stats", stats_object(&disk->blk)));
+	}
+	return list;
+}
+
+static unsigned long long failures(const struct blk *blk, bool refused)
+{
+	unsigned long long sum = refused ? blk->unknown : 0;
+	for (unsigned int kind = 0; kind < BLK_COUNTED; kind++)
+		sum += refused ? blk->counters[kind].refused : blk->counters[kind].failed;
+	return sum;
+}
+
+json_t *monitor_disks_list(const struct disks *disks)
+{
+	json_t *list = json_array();
+	for (unsigned int i = 0; i < disks->count; i++) {
+		const struct blk *blk = &disks->disk[i].blk;
+		const struct blk_counters *c = blk->counters;
+		json_array_append_new(
+			list,
+			json_pack(
+				"{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+				"s:o, s:o, s:o, s:o}",
+				"disk", disks->disk[i].id, "file", file_name(blk), "size",
+				count(blk->image.size), "allocated", allocated(blk), "read-only",
+				blk->image.read_only, "reads", count(c[BLK_READ].operations),
+				"read-bytes", count(c[BLK_READ].bytes), "writes",
+				count(c[BLK_WRITE].operations), "written-bytes",
+				count(c[BLK_WRITE].bytes), "flushes",
+				count(c[BLK_FLUSH].operations), "discards",
+				count(c[BLK_DISCARD].operations), "discarded-bytes",
+				count(c[BLK_DISCARD].bytes), "ignored-bytes", count(blk->ignored),
+				"zeroings", count(c[BLK_ZERO].operations), "zeroed-bytes",
+				count(c[BLK_ZERO].bytes), "errors", count(failures(blk, false)),
+				"refused", count(failures(blk, true))));
+	}
+	return list;
+}
