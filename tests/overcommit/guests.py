@@ -15,7 +15,6 @@ import guest as lib  # noqa: E402
 from qmp import Qmp, QmpError  # noqa: E402
 
 BALLOON = "/machine/peripheral/balloon0"
-IMAGE = os.path.join(lib.BUILD, "guest", "debian.img")
 # When the job has ended its guest lives on, as a server's does: `read` waits for a line that nobody types.
 AFTER = "; echo ebb-job: exit=$?; read end"
 
@@ -29,7 +28,7 @@ def plain_initramfs():
 def files_wanted(scenario):
     """What a scenario's guests are made of."""
     files = {lib.EBB, lib.VMLINUX, lib.STOCK_VMLINUX, plain_initramfs()}
-    return files | ({IMAGE} if any(guest.disk for guest in scenario.guests) else set())
+    return files | ({lib.IMAGE} if any(guest.disk for guest in scenario.guests) else set())
 
 
 def proc_status(pid):
@@ -79,7 +78,7 @@ class Machine:
         """[(file, read-only)]"""
         if not self.spec.disk:
             return []
-        disks = [(IMAGE, True)]
+        disks = [(lib.IMAGE, True)]
         if self.spec.scratch:
             path = os.path.join(self.folder, f"{self.spec.name}.scratch")
             if not os.path.exists(path):
