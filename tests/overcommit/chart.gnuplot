@@ -81,7 +81,7 @@ unset ytics
 set xrange [0:1.28]
 set yrange [variants + 0.6:0.4]
 unset grid
-set xtics ('0' 0, '½' 0.5, "1 = no reclaim" 1)
+set xtics ('0' 0, '½' 0.5, '1 = '.short[1] 1)
 set label 3 '{/:Bold Peak, and memory over time}' at graph -0.16, 1.115 left textcolor rgb ink
 set label 4 'dark: highest; light: integral' at graph -0.16, 1.04 left textcolor rgb grey
 do for [v = 1:variants] {

@@ -141,11 +141,11 @@ def main():
     scenario = scenarios.from_dict(json.loads(os.environ.pop("EBB_OVERCOMMIT")))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    note = ""
+    note, path, own = "", None, sampler.own_group()
     if in_group:
         path, why = sampler.make_group(f"ebb-overcommit-{os.getpid()}", scenario.memory, scenario.swap)
         host = sampler.Group(path, scenario.memory) if path else sampler.Whole()
-        if why:
+        if not path:
             note = f"no cgroup could be made ({why}): the guests have all of this machine's memory"
     else:
         if scenario.swap:
@@ -164,6 +164,8 @@ def main():
     finally:
         run.close()
         shutil.rmtree(folder, ignore_errors=True)
+        if path:
+            sampler.leave_group(path, own)
     return 0
 
 

@@ -83,31 +83,60 @@ class Group:
                 "psi_some": some, "psi_full": full}
 
 
-def make_group(name, memory, swap):
-    """A cgroup with these limits, which we move into. Returns (its path, None), or (None, why it cannot be)."""
+def own_group():
+    """The path of the cgroup that we are in, below CGROUP; None without cgroups of version 2."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        return next((line[3:].strip() for line in file if line.startswith("0::")), None)
+
+
+def controllers(folder):
+    with open(os.path.join(folder, "cgroup.subtree_control"), encoding="ascii") as file:
+        return file.read().split()
+
+
+def make_group_in(parent, name, memory, swap):
+    """Makes it there and moves us into it. Returns its path."""
+    if "memory" not in controllers(parent) and parent == CGROUP:
+        write(os.path.join(parent, "cgroup.subtree_control"), "+memory")
+    path = os.path.join(parent, name)
+    os.mkdir(path)
     try:
-        with open("/proc/self/cgroup", encoding="ascii") as file:
-            own = next((line[3:].strip() for line in file if line.startswith("0::")), None)
-        if own is None:
-            return None, "this machine has no cgroups of version 2"
-        parent = os.path.join(CGROUP, own.lstrip("/"))
-        path = os.path.join(parent, name)
-        if "memory" not in open(os.path.join(parent, "cgroup.subtree_control"), encoding="ascii").read().split():
-            # A group with processes of its own gives no controllers to groups below: they go into one first.
-            leaf = os.path.join(parent, name + "-rest")
-            os.makedirs(leaf, exist_ok=True)
-            if os.path.exists(os.path.join(parent, "memory.max")):
-                for pid in open(os.path.join(parent, "cgroup.procs"), encoding="ascii").read().split():
-                    write(os.path.join(leaf, "cgroup.procs"), pid)
-            write(os.path.join(parent, "cgroup.subtree_control"), "+memory")
-        os.makedirs(path, exist_ok=True)
         write(os.path.join(path, "memory.max"), str(memory))
         if os.path.exists(os.path.join(path, "memory.swap.max")):
             write(os.path.join(path, "memory.swap.max"), str(swap))
         write(os.path.join(path, "cgroup.procs"), str(os.getpid()))
-        return path, None
-    except OSError as error:
-        return None, f"{error.filename}: {error.strerror}"
+    except OSError:
+        os.rmdir(path)
+        raise
+    return path
+
+
+def make_group(name, memory, swap):
+    """
+    A cgroup with these limits, which we move into: beside our own, where that is allowed, or at the top. Nobody else's
+    processes are moved. Returns (its path, None), or (None, why there is none).
+    """
+    own = own_group()
+    if own is None:
+        return None, "this machine has no cgroups of version 2"
+    why = None
+    for parent in dict.fromkeys([CGROUP, os.path.dirname(os.path.join(CGROUP, own.lstrip("/"))).rstrip("/")]):
+        if not parent.startswith(CGROUP):
+            continue  # our own is the top
+        try:
+            return make_group_in(parent, name, memory, swap), None
+        except OSError as error:
+            why = f"{error.filename}: {error.strerror}"
+    return None, why
+
+
+def leave_group(path, own):
+    """Back to where we were; the group goes."""
+    try:
+        write(os.path.join(CGROUP, own.lstrip("/"), "cgroup.procs"), str(os.getpid()))
+        os.rmdir(path)
+    except OSError:
+        pass  # it is empty when we are gone, and holds nothing
 
 
 def write(path, text):
