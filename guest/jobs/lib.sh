@@ -15,8 +15,9 @@ bad() {
 
 ok() { awk -v name="$job" -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "ebb-job: %s ok seconds=%.1f\n", name, b - a }'; }
 
+# Whatever else fails; what fails in a subshell fails in the shell around it, too, and is said there.
 set -E
-trap 'bad "stopped in line $LINENO"' ERR
+trap '[ "$BASH_SUBSHELL" != 0 ] || bad "stopped in line $LINENO"' ERR
 
 # folder: makes the job's own and goes there.
 folder() {

@@ -62,7 +62,7 @@ pack_round() {
 	[ -z "$broken" ] || printf x | dd of=unpacked/tree/1/noise.aa bs=1 seek=1000 conv=notrunc status=none
 	phase compare
 	sums unpacked/tree >found
-	cmp -s made found || bad "not what was packed: $(diff made found | grep -c '^>') files of $(wc -l <made)"
+	cmp -s made found || bad "not what was packed: $(comm -13 <(sort made) <(sort found) | wc -l) of $(wc -l <made) files"
 }
 
 parse "$@"
