@@ -13,6 +13,7 @@ LDLIBS = $(shell pkg-config --libs jansson libcap-ng)
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
+PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git perl pkg-config python3-prometheus-client python3-pyflakes \
@@ -30,7 +31,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest soak clean
+.PHONY: all help guest image demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest overcommit soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -50,12 +51,16 @@ demo: ## see a guest give its memory back, with a control run in which it does n
 	@scripts/demo
 
 check: ## install what is missing, build all, run every test
-	$(call need,BUILD GUEST HOST DEMO CHECK)
+	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK)
 	@+tests/check
 
 guest: ## build the guest's kernel and initramfs (KERNEL_SRC=DIR for another kernel tree)
 	$(call need,BUILD GUEST)
 	@guest/build
+
+image: ## build the Debian image that guests with a disk start from
+	$(call need,BUILD GUEST IMAGE)
+	@guest/image
 
 host-shell: ## a shell on an emulated host that has KVM
 	$(call need,HOST)
@@ -78,6 +83,12 @@ bench-guest: ## what guest kernels do with memory that comes and goes: stock and
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/guest
+
+overcommit: ## guests of 4 GiB on a host of 1.5: what comes back, side by side, as a page with pictures
+	$(call need,BUILD GUEST HOST DEMO)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit configs/overcommit/quick.toml
 
 $(BUILD)/tests/bench/%: tests/bench/%.c tests/bench/discard_patterns.h
 	@mkdir -p $(@D)

@@ -20,6 +20,8 @@ const struct figure guest_figures[] = {
 	 "Guest RAM in host memory, shared pages in proportion."},
 	{"memory/huge", BYTES, "in huge pages", "memory_huge_bytes",
 	 "Guest RAM in the host's huge pages."},
+	{"memory/lazy-free", BYTES, "free when wanted", "memory_lazy_free_bytes",
+	 "Guest RAM in host memory that the host takes when it wants it."},
 	{"memory/swap", BYTES, "swapped out", "memory_swapped_bytes", "Guest RAM in host swap."},
 	{"memory/locked", BYTES, "locked", "memory_locked_bytes", "Guest RAM locked in memory."},
 	{"memory/inhibits", COUNT, "reasons not to discard", "memory_discard_inhibits",

@@ -262,12 +262,12 @@ static json_t *memory_object(const struct machine *machine)
 
 	/* What cannot be read is 0: a figure that is missing shall not hide the others. */
 	ram_usage(ram, &usage);
-	return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "size",
+	return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "size",
 			 count(ram_size(ram)), "backing", backing[ram->backing], "page-size",
 			 count(ram->page_size), "discard", discard[ram->discard], "rss",
 			 count(usage.rss), "pss", count(usage.pss), "huge", count(usage.huge),
-			 "swap", count(usage.swap), "locked", count(usage.locked), "inhibits",
-			 count(ram_discard_inhibits(ram)));
+			 "lazy-free", count(usage.lazyfree), "swap", count(usage.swap), "locked",
+			 count(usage.locked), "inhibits", count(ram_discard_inhibits(ram)));
 }
 
 static json_t *balloon_object(struct machine *machine)

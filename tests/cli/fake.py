@@ -15,7 +15,8 @@ GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "p
 STAT = {
     "name": "ci", "pid": os.getpid(), "status": "running", "uptime": 12.5, "cpus": 2,
     "memory": {"size": 1024 * MIB, "backing": "anon", "page-size": 4096, "discard": "dontneed",
-               "rss": 123 * MIB + MIB // 2, "pss": 122 * MIB, "huge": 100 * MIB, "swap": 1 * MIB, "locked": 0, "inhibits": 0},
+               "rss": 123 * MIB + MIB // 2, "pss": 122 * MIB, "huge": 100 * MIB,
+               "lazy-free": 7 * MIB, "swap": 1 * MIB, "locked": 0, "inhibits": 0},
     "balloon": {"target": 64 * MIB, "actual": 64 * MIB, "state": "reached", "deflate-on-oom": False,
                 "inflated": 80 * MIB, "deflated": 16 * MIB, "discarded": 79 * MIB, "failures": 3},
     "reporting": {"enabled": True, "negotiated": True, "poison": False, "reports": 7, "blocks": 70, "bytes": 140 * MIB,

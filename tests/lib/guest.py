@@ -20,6 +20,7 @@ EBB = os.path.join(BUILD, "ebb")
 VMLINUX = os.path.join(BUILD, "guest", "vmlinux")
 BZIMAGE = os.path.join(BUILD, "guest", "bzImage")
 STOCK_VMLINUX = os.path.join(BUILD, "guest", "stock", "vmlinux")
+IMAGE = os.path.join(BUILD, "guest", "debian.img")
 INITRAMFS = os.path.join(BUILD, "guest", "initramfs.cpio.gz")
 
 MIB = 1 << 20
@@ -260,3 +261,10 @@ def ebb(command=None, *options, kernel=VMLINUX, initrd=INITRAMFS, params="quiet"
     if initrd:
         argv += ["-i", initrd]
     return argv + [str(option) for option in options]
+
+
+def debian(command, *options, scratch=None, params="quiet", **machine):
+    """The same of a guest that starts from the Debian image, with a file as disk for its /work, or memory."""
+    params += " root=/dev/vda ro init=/sbin/ebb-init"
+    disks = ["-d", f"{IMAGE},ro"] + (["-d", str(scratch)] if scratch else [])
+    return ebb(command, *disks, *options, initrd=None, params=params, **machine)

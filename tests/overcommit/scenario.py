@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenarios: what configs/overcommit/*.toml say, checked. README.md has the format.
+
+Pure, but for load(), which reads the file. Sizes are in bytes, times in seconds.
+"""
+
+import dataclasses
+import os
+import re
+import tomllib
+
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+# What guests can be run as, in the order of the report; the first is what others are held against.
+VARIANTS = {
+    "none": "ebb, no reclaim",
+    "qemu": "QEMU, stock kernel",
+    "stock": "ebb, stock kernel",
+    "patched": "ebb, our kernel",
+    "free": "ebb, ours, MADV_FREE",
+}
+CONTROL = "none"
+
+
+class ScenarioError(Exception):
+    """A mistake in a scenario; the text says in which file, at which key, and what."""
+
+
+@dataclasses.dataclass
+class Guest:
+    """One guest of a scenario; a [[guest]] with count = 3 makes three of them."""
+
+    name: str
+    size: int
+    job: str
+    cpus: int = 1
+    disk: str = ""
+    scratch: int = 0
+    start: float = 0.0  # since the scenario's start, or since the end of the job of the guest before
+    in_turn: bool = False
+    timeout: float = 120.0
+    says: str = ""
+
+
+@dataclasses.dataclass
+class Must:
+    """What must hold of one variant. None: nothing is asked."""
+
+    finish: bool = True  # every job ends with status 0 in its time, and has said what it was to say
+    alive: bool = True  # no guest ends before the scenario does
+    oom_kills: int | None = 0
+    swap_ins: int | None = None  # pages, at most
+    peak: float | None = None  # of what the host held, at most, in parts of the control's
+    integral: float | None = None
+    time: float | None = None  # the jobs' mean, likewise
+    excess: float | None = None  # after clean-up, held beyond what guests use, in parts of that
+
+
+@dataclasses.dataclass
+class Scenario:
+    """A whole file."""
+
+    name: str
+    title: str
+    text: str
+    memory: int
+    swap: int
+    guests: list
+    variants: list
+    must: dict  # variant: Must
+    settle: float = 12.0
+    interval: float = 1.0
+
+    @property
+    def sizes(self):
+        """The guests' memory together."""
+        return sum(guest.size for guest in self.guests)
+
+    @property
+    def limit(self):
+        """The time after which every job is over, one way or another."""
+        last = [0.0]
+        for guest in self.guests:
+            last.append((last[-1] if guest.in_turn else 0.0) + guest.start + guest.timeout)
+        return max(last)
+
+    def as_dict(self):
+        return dataclasses.asdict(self)
+
+
+def from_dict(data):
+    """What as_dict() gave, by way of JSON."""
+    data = dict(data)
+    data["guests"] = [Guest(**guest) for guest in data["guests"]]
+    data["must"] = {name: Must(**must) for name, must in data["must"].items()}
+    return Scenario(**data)
+
+
+class Table:
+    """A table of the file whose keys are taken one by one; what is left over was none of ours."""
+
+    def __init__(self, where, data, path):
+        self.where, self.path = where, path
+        if not isinstance(data, dict):
+            raise ScenarioError(f"{where}: {path}: a table is wanted")
+        self.data = dict(data)
+
+    def key(self, name):
+        return f"{self.path}.{name}" if self.path else name
+
+    def wrong(self, name, what):
+        return ScenarioError(f"{self.where}: {self.key(name)}: {what}")
+
+    def take(self, name, kind, otherwise=None, least=None):
+        """The value of a key, which must be there where nothing is given otherwise."""
+        if name not in self.data:
+            if otherwise is None:
+                raise self.wrong(name, "is missing")
+            return otherwise
+        value = self.data.pop(name)
+        if kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not kind:
+            words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", list: "a list",
+                     dict: "a table"}
+            raise self.wrong(name, f"{words[kind]} is wanted, not {value!r}")
+        if least is not None and not value >= least:
+            raise self.wrong(name, f"{least} or more is wanted, not {value!r}")
+        return value
+
+    def size(self, name, otherwise=None, least="1M"):
+        text = self.take(name, str, otherwise)
+        match = re.fullmatch(r"(\d+)([KMG])", text)
+        if not match:
+            raise self.wrong(name, f'a size such as "512M" is wanted, not {text!r}')
+        value = int(match[1]) * UNITS[match[2]]
+        if value < int(least[:-1]) * UNITS[least[-1]]:
+            raise self.wrong(name, f"{least} or more is wanted, not {text!r}")
+        return value
+
+    def end(self):
+        for name in self.data:
+            raise self.wrong(name, "there is no such key")
+
+
+def parse_guests(where, data):
+    tables = data.pop("guest", None)
+    if not isinstance(tables, list) or not tables:
+        raise ScenarioError(f"{where}: guest: one [[guest]] at least is wanted")
+    guests = []
+    for number, content in enumerate(tables, 1):
+        table = Table(where, content, f"guest {number}")
+        name = table.take("name", str, f"guest{number}")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", name):
+            raise table.wrong("name", f"small letters, digits and - are wanted, 16 at most, not {name!r}")
+        count = table.take("count", int, 1, least=1)
+        stagger = table.take("stagger", float, 0.0, least=0)
+        in_turn = table.take("in_turn", bool, False)
+        guest = Guest(name, table.size("size", least="64M"), table.take("job", str),
+                      table.take("cpus", int, 1, least=1), table.take("disk", str, ""),
+                      table.size("scratch", "0M", least="0M"), table.take("start", float, 0.0, least=0), False,
+                      table.take("timeout", float, 120.0, least=1), table.take("says", str, ""))
+        table.end()
+        if '"' in guest.job or "\n" in guest.job or not guest.job:
+            raise table.wrong("job", "a command for a shell on one line without double quotes is wanted")
+        if guest.disk not in ("", "debian"):
+            raise table.wrong("disk", f'the only image there is is "debian", not {guest.disk!r}')
+        if guest.scratch and not guest.disk:
+            raise table.wrong("scratch", "only a guest with a disk has a second one")
+        try:
+            re.compile(guest.says)
+        except re.error as error:
+            raise table.wrong("says", f"is no regular expression: {error}") from error
+        for i in range(count):
+            # In turn: each waits for the one before, and then for the stagger.
+            wait = in_turn and i > 0
+            one = dataclasses.replace(guest, name=f"{name}{i + 1}" if count > 1 else name, in_turn=wait,
+                                      start=stagger if wait else guest.start + i * stagger)
+            if one.name in [other.name for other in guests]:
+                raise table.wrong("name", f"there are two guests {one.name!r}")
+            guests.append(one)
+    return guests
+
+
+def parse_must(where, data, variants):
+    """[must] holds for all variants, [must.NAME] beside it for one."""
+    content = data.pop("must", {})
+    if not isinstance(content, dict):
+        raise ScenarioError(f"{where}: must: a table is wanted")
+    own = {name: value for name, value in content.items() if isinstance(value, dict)}
+    common = {name: value for name, value in content.items() if name not in own}
+    for name in own:
+        if name not in variants:
+            raise ScenarioError(f"{where}: must.{name}: there is no such variant here; there are: {', '.join(variants)}")
+    result = {}
+    for variant in variants:
+        must = Must()
+        for path, part in (("must", common), (f"must.{variant}", own.get(variant, {}))):
+            table = Table(where, part, path)
+            for field in dataclasses.fields(Must):
+                if field.name in part:
+                    kind = {bool: bool, int | None: int, float | None: float}[field.type]
+                    value = table.take(field.name, kind, least=None if kind is bool else 0)
+                    setattr(must, field.name, value)
+            table.end()
+        if variant == CONTROL:
+            # Of itself it is 1; what is common is for the others.
+            for name in ("peak", "integral", "time"):
+                if name in own.get(variant, {}):
+                    raise ScenarioError(f"{where}: must.{variant}.{name}: this is the control that others are held against")
+                setattr(must, name, None)
+        elif CONTROL not in variants and (must.peak or must.integral or must.time):
+            raise ScenarioError(f'{where}: variants: "{CONTROL}" is missing, which peak, integral and time are held against')
+        result[variant] = must
+    return result
+
+
+def parse(where, name, text):
+    """The scenario that `text` tells. `where` is what its mistakes are said to be in."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError(f"{where}: {error}") from error
+    guests = parse_guests(where, data)
+    top = Table(where, data, "")
+    variants = top.take("variants", list, list(VARIANTS))
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise top.wrong("variants", f"there is no {variant!r}; there are: {', '.join(VARIANTS)}")
+    if not variants:
+        raise top.wrong("variants", "one at least is wanted")
+    variants = [variant for variant in VARIANTS if variant in variants]
+    must = parse_must(where, top.data, variants)
+    host = Table(where, top.take("host", dict), "host")
+    scenario = Scenario(name, top.take("title", str), text, host.size("memory", least="256M"),
+                        host.size("swap", "0M", least="0M"), guests, variants, must,
+                        top.take("settle", float, 12.0, least=0), top.take("interval", float, 1.0, least=0.2))
+    host.end()
+    top.end()
+    return scenario
+
+
+def load(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return parse(path, os.path.splitext(os.path.basename(path))[0], text)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenarios: what they mean, and one line for each mistake."""
+
+import glob
+import json
+import os
+import subprocess
+
+import pytest
+import scenario
+from conftest import HERE, TREE
+
+GOOD = """
+title = "t"
+[host]
+memory = "1G"
+[[guest]]
+name = "a"
+size = "512M"
+job = "true"
+"""
+
+
+def test_what_is_not_told():
+    found = scenario.parse("f", "n", GOOD)
+    assert found.variants == list(scenario.VARIANTS)
+    assert found.memory == 1 << 30 and found.swap == 0
+    assert [(one.name, one.size, one.cpus, one.start) for one in found.guests] == [("a", 512 << 20, 1, 0.0)]
+    assert found.must["patched"] == scenario.Must(finish=True, alive=True, oom_kills=0)
+
+
+def test_a_count_makes_guests_that_start_one_after_the_other():
+    found = scenario.parse("f", "n", GOOD + "count = 3\nstart = 5\nstagger = 10\ntimeout = 7")
+    assert [(one.name, one.start, one.in_turn) for one in found.guests] == [
+        ("a1", 5.0, False), ("a2", 15.0, False), ("a3", 25.0, False)]
+    assert found.limit == 32.0
+    found = scenario.parse("f", "n", GOOD + "count = 3\nstart = 5\nstagger = 10\nin_turn = true\ntimeout = 7")
+    assert [(one.start, one.in_turn) for one in found.guests] == [(5.0, False), (10.0, True), (10.0, True)]
+    assert found.limit == 5 + 7 + 2 * (10 + 7)
+
+
+def test_bounds_of_all_and_of_one():
+    found = scenario.parse("f", "n", GOOD + "[must]\nswap_ins = 0\npeak = 0.9\n[must.patched]\npeak = 0.5\nfinish = false")
+    assert found.must["stock"].peak == 0.9 and found.must["patched"].peak == 0.5
+    assert found.must["stock"].finish and not found.must["patched"].finish
+    assert found.must["none"].swap_ins == 0
+    assert found.must["none"].peak is None, "the control is not held against itself"
+
+
+def test_by_way_of_json():
+    found = scenario.parse("f", "n", GOOD + "[must.patched]\npeak = 0.5")
+    assert scenario.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+
+
+@pytest.mark.parametrize("text, says", [
+    ("title = ", "f: "),
+    (GOOD.replace("title", "tittle"), "f: title: is missing"),
+    (GOOD.replace('title = "t"', 'title = "t"\ncolour = 1'), "f: colour: there is no such key"),
+    (GOOD.replace('"1G"', "1"), "f: host.memory: a text is wanted, not 1"),
+    (GOOD.replace('"1G"', '"1T"'), "f: host.memory: a size such as"),
+    (GOOD.replace('"1G"', '"1M"'), "f: host.memory: 256M or more is wanted"),
+    (GOOD.replace("memory", "memroy"), "f: host.memory: is missing"),
+    (GOOD.replace("[host]", "[host]\nswop = 1"), "f: host.swop: there is no such key"),
+    (GOOD.split("[[guest]]")[0], "f: guest: one [[guest]] at least"),
+    (GOOD + "cpus = 0", "f: guest 1.cpus: 1 or more"),
+    (GOOD + "cpus = true", "f: guest 1.cpus: a whole number is wanted"),
+    (GOOD + "stagger = -1", "f: guest 1.stagger: 0 or more"),
+    (GOOD + "disk = 'fedora'", "f: guest 1.disk: the only image"),
+    (GOOD + "scratch = '1G'", "f: guest 1.scratch: only a guest with a disk"),
+    (GOOD + "says = '('", "f: guest 1.says: is no regular expression"),
+    (GOOD + "jobs = 1", "f: guest 1.jobs: there is no such key"),
+    (GOOD.replace('"true"', "'a \"b\"'"), "f: guest 1.job: a command"),
+    (GOOD.replace('"a"', '"A b"'), "f: guest 1.name: small letters"),
+    (GOOD + GOOD[GOOD.index("[[guest]]"):], "f: guest 2.name: there are two"),
+    ('variants = ["xen"]' + GOOD, "f: variants: there is no 'xen'"),
+    ("variants = []" + GOOD, "f: variants: one at least"),
+    (GOOD + "[must]\npaek = 1", "f: must.paek: there is no such key"),
+    (GOOD + "[must]\npeak = 'low'", "f: must.peak: a number is wanted"),
+    (GOOD + "[must.xen]\npeak = 1", "f: must.xen: there is no such variant"),
+    (GOOD + "[must.none]\npeak = 1", "f: must.none.peak: this is the control"),
+    ('variants = ["patched"]' + GOOD + "[must]\npeak = 1", 'f: variants: "none" is missing'),
+])
+def test_mistakes(text, says):
+    with pytest.raises(scenario.ScenarioError) as error:
+        scenario.parse("f", "n", text)
+    assert str(error.value).startswith(says) and "\n" not in str(error.value)
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(GOOD + "jobs = 1")
+    done = subprocess.run([os.path.join(HERE, "ebb-overcommit"), str(path)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"ebb-overcommit: {path}: guest 1.jobs: there is no such key\n"
+
+
+@pytest.mark.parametrize("path", sorted(glob.glob(os.path.join(TREE, "configs", "overcommit", "*.toml"))),
+                         ids=os.path.basename)
+def test_those_in_the_tree(path):
+    found = scenario.load(path)
+    assert found.must["patched"].finish and found.must["patched"].peak is not None

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does what must hold hold? Pure."""
+
+import dataclasses
+
+from figures import good
+from scenario import CONTROL
+
+
+@dataclasses.dataclass
+class Claim:
+    """One thing that must hold of one variant, and whether it does."""
+
+    variant: str
+    what: str  # what must hold
+    found: str  # what was found
+    holds: bool
+
+    def __str__(self):
+        return f"{self.variant}: {self.found}; must be: {self.what}"
+
+
+def job_trouble(name, outcome):
+    """What is wrong with a guest's job, or ""."""
+    if outcome["status"] is None:
+        why = "did not end in time" if outcome["alive"] else "did not end: its guest did"
+    elif outcome["status"]:
+        why = f"ended with status {outcome['status']}"
+    elif outcome["late"]:
+        why = "ended too late"
+    elif not outcome["said"]:
+        why = "did not say what it was to say"
+    else:
+        return ""
+    return f"{name}'s job {why}"
+
+
+def jobs_claim(record):
+    trouble = [job_trouble(name, outcome) for name, outcome in record.outcome.items() if not good(outcome)]
+    return Claim(record.variant, "every job ends in time with status 0 and its output right",
+                 ", ".join(filter(None, trouble)) or f"{len(record.outcome)} jobs did", not trouble)
+
+
+def alive_claim(record):
+    dead = [name for name, outcome in record.outcome.items() if not outcome["alive"]]
+    return Claim(record.variant, "no guest dies", f"{', '.join(dead)} died" if dead else "none did", not dead)
+
+
+def ratio_claim(variant, what, value, control, bound, unit):
+    """A figure against the control's."""
+    text = f"{what} at most {bound:g} of the control's"
+    if value is None or control is None:
+        who = "the control's" if value is not None else "its own"
+        return Claim(variant, text, f"{what}: none to compare, since {who} jobs did not all end well", False)
+    if not control:
+        return Claim(variant, text, f"{what}: the control's is 0", False)
+    return Claim(variant, text, f"{what} is {value / control:.2f} of the control's ({unit(value)} of {unit(control)})",
+                 value / control <= bound)
+
+
+def size(value):
+    return f"{value / (1 << 20):.0f} MiB"
+
+
+def area(value):
+    return f"{value / (1 << 30) / 60:.3f} GiB·min"
+
+
+def seconds(value):
+    return f"{value:.1f} s"
+
+
+def variant_claims(must, record, figures, control):
+    claims = []
+    if must.finish:
+        claims.append(jobs_claim(record))
+    if must.alive:
+        claims.append(alive_claim(record))
+    for name, what in (("oom_kills", "OOM kills on the host"), ("swap_ins", "pages swapped in on the host")):
+        bound, found = getattr(must, name), getattr(figures, name)
+        if bound is not None:
+            claims.append(Claim(record.variant, f"{what} at most {bound}", f"{what}: {found}",
+                                found is not None and found <= bound))
+    for name, what, unit in (("peak", "peak", size), ("integral", "integral", area), ("time", "jobs' mean time", seconds)):
+        bound = getattr(must, name)
+        if bound is not None:
+            claims.append(ratio_claim(record.variant, what, getattr(figures, name),
+                                      getattr(control, name) if control else None, bound, unit))
+    if must.excess is not None:
+        part = figures.excess_part
+        claims.append(Claim(record.variant, f"excess after clean-up at most {must.excess:.0%} of what guests use",
+                            "excess after clean-up: the guests told nothing" if part is None else
+                            f"excess after clean-up is {part:.1%} ({size(figures.excess_end)} beyond "
+                            f"{size(figures.used_end)})", part is not None and part <= must.excess))
+    return claims
+
+
+def judge(scenario, records, figures, failed):
+    """All claims; failed: {variant: why its run did not get to its end}."""
+    claims = []
+    for variant in scenario.variants:
+        if variant in failed:
+            claims.append(Claim(variant, "the run gets to its end", failed[variant], False))
+        else:
+            claims += variant_claims(scenario.must[variant], records[variant], figures[variant], figures.get(CONTROL))
+    return claims
