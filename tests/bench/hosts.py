@@ -139,10 +139,12 @@ def git(*words):
     return subprocess.run(["git", "-C", TREE, *words], stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
 
 
-def head(what, versions, command, quick):
+COUNTED = "tests/host/run --count (1 instruction = 1 ns)"
+TO_LOOK_AT = "--quick, on this machine's clock: figures to look at, not to quote"
+
+
+def head(what, versions, command, how=COUNTED):
     """The first lines of a table: `versions` as a measuring half told them."""
-    how = ("--quick, on this machine's clock: figures to look at, not to quote" if quick
-           else "tests/host/run --count (1 instruction = 1 ns)")
     beside = f" and QEMU {versions['qemu']}" if "qemu" in versions else ""
     return [f"{what}: ebb {git('describe', '--always', '--dirty', '--exclude=*')}{beside}, {datetime.date.today()}",
             f"{command}: {how}, host Linux {versions.get('host', '?')}"]

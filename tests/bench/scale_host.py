@@ -26,10 +26,11 @@ import measuring  # noqa: E402
 from measuring import LIMIT, MIB, guest, say  # noqa: E402
 
 HERE = "/tmp/bench-scale"
+boot_host.LIMIT = LIMIT  # the host's clock is a busy machine's
 GUEST_MIB = 64
 SETTLE = 15.0  # seconds: a guest that has started reports what it freed within this
-WINDOW = 60.0
-REPEATS = 5
+WINDOW = 30.0
+REPEATS = 9
 RUNTIME = "/run/ebb"
 COMMAND = 'quiet reboot=t ebb.cmd="echo sits; read end"'
 
@@ -169,7 +170,7 @@ def ask_once(path):
 
 def command(*words):
     """Runs ebb as a shell would; what it prints goes nowhere."""
-    null = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+    null = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
     status = os.waitpid(os.posix_spawn("/ebb", ["/ebb", *words], os.environ, file_actions=null), 0)[1]
     if status:
         raise guest.GuestError(f"ebb {' '.join(words)}: status {status}")
@@ -188,10 +189,10 @@ def asked(vmm, count):
         connection.close()
         found["version"] = timed(lambda: command("version"))
         found["stat one"] = timed(lambda: command("stat", "-n", name, "--no-refresh"))
-        found["stat one fresh"] = timed(lambda: command("stat", "-n", name, "--refresh"))
+        found["stat one fresh"] = timed(lambda: command("stat", "-n", name))
         found["list"] = timed(lambda: command("list"))
         found["stat all"] = timed(lambda: command("stat", "-a", "--no-refresh"))
-        found["stat all fresh"] = timed(lambda: command("stat", "-a", "--refresh"))
+        found["stat all fresh"] = timed(lambda: command("stat", "-a"))
     return found
 
 

@@ -5,9 +5,9 @@
     ["versions", {NAME: TEXT}]
     ["rate", ROW, LOAD, TASKS, PAGES]  pages faulted in a second, by all tasks together
     ["host", STATE, MIB, SIZE]         what was free on the host before the guest of SIZE MiB was started
-    ["round", STATE, PART, TAKEN, AT_PEAK, AFTER]
-                                       the guest took PART per cent of what it has, and so many MiB were free on the host
-                                       while it had them, and in the end
+    ["round", STATE, PART, TAKEN, AT_PEAK, SOON, LATER]
+                                       the guest took PART per cent of what it has, TAKEN MiB, and so many were free on the
+                                       host while it had them, and a while after it had freed them
 
 What goes wrong is told on standard error, with status 1.
 """
@@ -82,12 +82,13 @@ def faults(bench, run, seconds):
 
 # --- Rounds of memhog ---------------------------------------------------------------------------------------------
 
-# STATE: (kernel, reporting)
-STATES = {"off": ("stock", "off"), "on": ("stock", "on"), "ours": ("patched", "on")}
+# STATE: (kernel, reporting, seconds from the free until the host is looked at; after the last the next round begins)
+STATES = {"off": ("stock", "off", (5, 20)), "on": ("stock", "on", (5, 20)), "ours": ("patched", "on", (5, 20)),
+          "rhythm": ("patched", "on", (5, 10))}
 PARTS = (40, 60, 80, 100)
 ROUNDS = 3
 SPARE_MIB = 200  # the rest of the host's memory is the guest's
-SETTLE = 10.0  # seconds from the free until the host is looked at
+SETTLE = 20.0  # seconds from the guest's start to the first round
 
 
 def host_free():
@@ -98,7 +99,7 @@ def host_free():
 
 def memhog(bench, state):
     """The guest takes so much of what is available to it, less what the taking itself needs; again and again."""
-    kernel, reporting = STATES[state]
+    kernel, reporting, looks = STATES[state]
     before = host_free()
     size = int(before - SPARE_MIB) // 2 * 2
     command = ("while read part; do a=$(grep ^MemAvailable: /proc/meminfo | tr -dc 0-9); "
@@ -113,8 +114,11 @@ def memhog(bench, state):
             peak = host_free()
             vm.send("\n")
             at = wait_for(vm, "^hold: done$", at)[0]
-            time.sleep(SETTLE)
-            rounds.append((part, int(taken[1]), peak, host_free()))
+            freed, after = time.monotonic(), []
+            for look in looks:
+                time.sleep(freed + look - time.monotonic())
+                after.append(host_free())
+            rounds.append((part, int(taken[1]), peak, *after))
     say("host", state, before, size)
     for one in rounds:
         say("round", state, *one)
@@ -122,19 +126,22 @@ def memhog(bench, state):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("ebb", "initramfs", *KERNELS):
+    for name in ("ebb", "initramfs"):
         parser.add_argument("--" + name, required=True)
+    for name in KERNELS:
+        parser.add_argument("--" + name)
     parser.add_argument("--faults", type=int, metavar="RUN")
     parser.add_argument("--memhog", choices=STATES)
     parser.add_argument("--seconds", type=float, required=True)
     args = parser.parse_args()
-    files = {"/" + name: getattr(args, name) for name in ("initramfs", *KERNELS)}
+    kernels = {"/" + name: getattr(args, name) for name in KERNELS if getattr(args, name)}
+    files = kernels | {"/initramfs": args.initramfs}
     versions = measuring.enter(HERE, args.ebb, files)
     bench = Bench("ebb")
 
     def measure():
         # Also reads everything once.
-        found = [bench.run("on", "uname -r", 128, kernel="/" + kernel) for kernel in KERNELS]
+        found = [bench.run("on", "uname -r", 128, kernel=kernel) for kernel in kernels]
         say("versions", {"host": versions["host"], "guest": re.search(r"^(\d\S*)$", found[0], re.M)[1]})
         if args.memhog:
             memhog(bench, args.memhog)
