@@ -31,7 +31,8 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest image demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest overcommit soak clean
+.PHONY: all help guest image demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest \
+	bench-seeds bench-scale overcommit soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -83,6 +84,18 @@ bench-guest: ## what guest kernels do with memory that comes and goes: stock and
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/guest
+
+bench-seeds: ## the tables that free page reporting was published with, again, beside the published figures
+	$(call need,BUILD GUEST HOST)
+	@+$(MAKE) --no-print-directory all
+	@guest/build initramfs kernel noreporting
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/seeds
+
+bench-scale: ## what 1 to 64 idle guests cost one host, and how long commands take, beside QEMU's microvm
+	$(call need,BUILD GUEST HOST)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/scale
 
 overcommit: ## guests of 4 GiB on a host of 1.5: what comes back, side by side, as a page with pictures
 	$(call need,BUILD GUEST HOST DEMO)

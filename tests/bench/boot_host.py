@@ -108,7 +108,7 @@ class Process:
         os.close(self.keyboard)
 
 
-def own_memory(pid):
+def own_memory(pid, memory=MEMORY):
     """
     Bytes that nobody else can share: anonymous pages and those of a device, without the guest's RAM, which its size
     tells. Pages of files do not count: in this root, which is in memory, even those never written to are "dirty".
@@ -117,7 +117,7 @@ def own_memory(pid):
     with open(f"/proc/{pid}/smaps", encoding="utf-8", errors="replace") as smaps:
         for line in smaps:
             span = re.match(r"([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \d+\s*(\S*)", line)
-            if span and int(span[2], 16) - int(span[1], 16) == MEMORY:
+            if span and int(span[2], 16) - int(span[1], 16) == memory:
                 ram, field = ram + 1, None
             elif span:
                 field = "Private_Dirty:" if span[3].startswith(("anon_inode:", "/dev/")) else "Anonymous:"

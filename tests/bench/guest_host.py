@@ -2,20 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measuring half of tests/bench/guest: runs one scenario on one VMM with one kernel, where KVM is.
 
-Each line on standard output is one JSON list:
+Lines on standard output (see measuring.py):
 
-    ["doing", TEXT]                   what is under way
     ["versions", {NAME: TEXT}]
     ["value", MEASURE, STATE, VALUE]  STATE is "off" or "on"; VALUE a number, or null where there can be none
 
 What goes wrong is told on standard error, with status 1. Times are the guest's own, but for the one until memory is
-back. What the host holds is RssAnon of the VMM. Lines are printed while no guest runs: writing makes the counted
-clock leap.
+back. What the host holds is RssAnon of the VMM.
 """
 
 import argparse
-import codecs
-import json
 import os
 import re
 import statistics
@@ -24,14 +20,11 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(TESTS, "bench"), os.path.join(TESTS, "lib")]
-import guest  # noqa: E402
-import host_root  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import measuring  # noqa: E402
+from measuring import LIMIT, MIB, Bench, guest, say, wait_for  # noqa: E402
 
-MIB = 1 << 20
 HERE = "/tmp/bench-guest"
-LIMIT = 900.0  # seconds on the host's clock for anything that a guest is waited for
 STEP = 0.05  # between two looks at the VMM's memory
 REST = 5.0  # a guest that starts frees some, and reports it two seconds later
 SETTLE = 12  # from the free to the last look, and until what was freed counts as reported
@@ -39,50 +32,6 @@ STATES = ("off", "on")
 SKIP = "page_reporting.skip_zero"
 BACK = 0.9  # the part that is "back"
 FILES, FILE_SIZE = 100000, 4096
-
-
-def say(*what):
-    print(json.dumps(what), flush=True)
-
-
-class Bench:
-    """What all scenarios start their guests with."""
-
-    def __init__(self, vmm, quick):
-        self.vmm, self.quick = vmm, quick
-        self.env = os.environ | {"EBB_RUNTIME_DIR": "/run/ebb"}
-
-    def argv(self, state, mib, command, params):
-        params = f'quiet {params} ebb.cmd="{command}"'
-        if self.vmm == "ebb":
-            return ["/ebb", "run", "-k", "/kernel", "-i", "/initramfs", "-m", f"{mib}M", "-c", "1", "--balloon",
-                    *(["--free-page-reporting"] if state == "on" else []), "-p", params]
-        # As in tests/bench/boot_host.py. The guest's console is behind no interrupt with ACPI.
-        return ["/qemu", "-M", "microvm,acpi=off", "-enable-kvm", "-cpu", "host", "-m", str(mib), "-smp", "1",
-                "-nographic", "-nodefaults", "-no-user-config", "-no-reboot", "-L", "/firmware", "-serial", "stdio",
-                "-device", f"virtio-balloon-device,free-page-reporting={state}", "-kernel", "/kernel",
-                "-initrd", "/initramfs", "-append", "console=ttyS0 panic=-1 " + params]
-
-    def guest(self, state, command, mib=1024, params="", options=()):
-        say("doing", f"reporting {state}{', ' + params if params else ''}: {command}")
-        time.sleep(0.5)  # by then that is outside; on the counted clock it costs nothing
-        return guest.Guest([*self.argv(state, mib, command, params), *options], env=self.env)
-
-    def run(self, state, command, mib=1024, params=""):
-        """A guest that does this to its end. Returns what it said."""
-        with self.guest(state, command, mib, params) as vm:
-            status = vm.wait_for(r"^ebb-guest: exit=(\d+)", LIMIT)[1][1]
-            if status != "0":
-                raise guest.GuestError(f"{command!r} ended with status {status}\n--- console\n{vm.console()}")
-            return vm.console()
-
-
-def wait_for(vm, pattern, start=0):
-    """As guest.Guest.wait_for(), for what a command says before it ends: one that fails is not waited for."""
-    at, match = vm.wait_for(f"(?:{pattern})|^ebb-guest: exit=", LIMIT, start)
-    if match[0].startswith("ebb-guest: "):
-        raise guest.GuestError(f"no line /{pattern}/: the command ended\n--- console\n{vm.console()}")
-    return at, match
 
 
 def take_times(console, cycles):
@@ -236,22 +185,20 @@ def main():
     parser.add_argument("--scenario", choices=SCENARIOS, required=True)
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
-    qemu = host_root.make(HERE, args.ebb, {"/kernel": args.kernel, "/initramfs": args.initramfs})
-    with open(args.initramfs, "rb") as initramfs:  # the guest's own program, for the host
+    # The guest's own program, for the host; before that has another root.
+    os.makedirs(HERE, exist_ok=True)
+    with open(args.initramfs, "rb") as initramfs:
         subprocess.run(["cpio", "-i", "--quiet", "--make-directories", "bin/churn"], stdin=initramfs, cwd=HERE, check=True)
-    codecs.lookup("ascii")  # as guest.Guest.rss() reads: found no more behind the next line
-    os.chroot(HERE)
-    os.chdir("/")
+    versions = measuring.enter(HERE, args.ebb, {"/kernel": args.kernel, "/initramfs": args.initramfs})
     bench = Bench(args.vmm, args.quick)
-    try:
+
+    def measure():
         # Also reads everything once.
         version = re.search(r"^(\d\S*)$", bench.run("on", "uname -r", mib=128), re.M)[1]
-        say("versions", {"qemu": qemu, "host": os.uname().release, "guest": version})
+        say("versions", versions | {"guest": version})
         SCENARIOS[args.scenario](bench)
-    except (guest.GuestError, subprocess.SubprocessError, OSError) as error:
-        print(f"bench-guest: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return measuring.run(measure, "bench-guest")
 
 
 if __name__ == "__main__":

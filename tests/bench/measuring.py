@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the measuring halves of benchmarks with Linux guests share; they run on an emulated host.
+
+Each line on standard output is one JSON list; ["doing", TEXT] tells what is under way. Lines are printed while no guest
+is measured: writing makes the counted clock leap.
+"""
+
+import codecs
+import json
+import os
+import subprocess
+import sys
+import time
+
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TESTS, "bench"), os.path.join(TESTS, "lib")]
+import guest  # noqa: E402
+import host_root  # noqa: E402
+
+MIB = 1 << 20
+LIMIT = 900.0  # seconds on the host's clock for anything that a guest is waited for
+
+
+def say(*what):
+    print(json.dumps(what), flush=True)
+
+
+def enter(root, ebb, files):
+    """Goes into a root in memory, with all that will be read: `files` {name: path}. Returns the versions."""
+    qemu = host_root.make(root, ebb, files)
+    codecs.lookup("ascii")  # as guest.Guest.rss() reads: found no more behind the next line
+    os.chroot(root)
+    os.chdir("/")
+    return {"qemu": qemu, "host": os.uname().release}
+
+
+def run(what, bench):
+    """Runs `what()`. Returns the status to end with, having said what went wrong."""
+    try:
+        what()
+    except (guest.GuestError, subprocess.SubprocessError, OSError) as error:
+        print(f"{bench}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Bench:
+    """What guests are started with."""
+
+    def __init__(self, vmm, quick=False):
+        self.vmm, self.quick = vmm, quick
+        self.env = os.environ | {"EBB_RUNTIME_DIR": "/run/ebb"}
+
+    def argv(self, state, mib, command, params, kernel="/kernel", cpus=1):
+        params = f'quiet {params} ebb.cmd="{command}"'
+        if self.vmm == "ebb":
+            return ["/ebb", "run", "-k", kernel, "-i", "/initramfs", "-m", f"{mib}M", "-c", str(cpus), "--balloon",
+                    *(["--free-page-reporting"] if state == "on" else []), "-p", params]
+        # As in tests/bench/boot_host.py. The guest's console is behind no interrupt with ACPI.
+        return ["/qemu", "-M", "microvm,acpi=off", "-enable-kvm", "-cpu", "host", "-m", str(mib), "-smp", str(cpus),
+                "-nographic", "-nodefaults", "-no-user-config", "-no-reboot", "-L", "/firmware", "-serial", "stdio",
+                "-device", f"virtio-balloon-device,free-page-reporting={state}", "-kernel", kernel,
+                "-initrd", "/initramfs", "-append", "console=ttyS0 panic=-1 " + params]
+
+    def guest(self, state, command, mib=1024, params="", options=(), **machine):
+        say("doing", f"reporting {state}{', ' + params if params else ''}: {command}")
+        time.sleep(0.5)  # by then that is outside; on the counted clock it costs nothing
+        return guest.Guest([*self.argv(state, mib, command, params, **machine), *options], env=self.env)
+
+    def run(self, state, command, mib=1024, params="", options=(), **machine):
+        """A guest that does this to its end. Returns what it said."""
+        with self.guest(state, command, mib, params, options, **machine) as vm:
+            status = vm.wait_for(r"^ebb-guest: exit=(\d+)", LIMIT)[1][1]
+            if status != "0":
+                raise guest.GuestError(f"{command!r} ended with status {status}\n--- console\n{vm.console()}")
+            return vm.console()
+
+
+def wait_for(vm, pattern, start=0):
+    """As guest.Guest.wait_for(), for what a command says before it ends: one that fails is not waited for."""
+    at, match = vm.wait_for(f"(?:{pattern})|^ebb-guest: exit=", LIMIT, start)
+    if match[0].startswith("ebb-guest: "):
+        raise guest.GuestError(f"no line /{pattern}/: the command ended\n--- console\n{vm.console()}")
+    return at, match
