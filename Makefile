@@ -18,11 +18,11 @@ PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git perl pkg-config python3-prometheus-client python3-pyflakes \
 		  python3-pytest shellcheck socat libasan8 libubsan1
 
-ARCH ?= $(shell uname -m)
+ARCH ?= $(subst aarch64,arm64,$(shell uname -m))
 
 # Everything but main.c and the subcommands can be linked into a test.
 LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) \
-	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
+	   $(wildcard vmm/kvm/*.c vmm/arch/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
 		      vmm/util/*.c) \
 	   $(wildcard devices/*/*.c)
 EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
