@@ -83,8 +83,7 @@ void arch_platform_release(struct arch_platform *platform)
 
 void arch_power_button(struct arch_platform *platform)
 {
-	platform->interrupt(platform->ctx, 1);
-	platform->interrupt(platform->ctx, 0);
+	fdt_power_button(platform);
 }
 
 /* --- the interrupt controller ----------------------------------------------------------------- */

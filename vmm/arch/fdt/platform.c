@@ -49,3 +49,10 @@ int fdt_platform_init(struct arch_platform *platform, struct bus *mmio)
 					  pvpanic_write};
 	return bus_add(mmio, &pvpanic);
 }
+
+/* An edge: the key is down and up again. */
+void fdt_power_button(struct arch_platform *platform)
+{
+	platform->interrupt(platform->ctx, 1);
+	platform->interrupt(platform->ctx, 0);
+}

@@ -21,4 +21,7 @@ unsigned int fdt_gpa_bits_needed(uint64_t memory);
 /* The pvpanic device. Returns 0 or -errno. */
 int fdt_platform_init(struct arch_platform *platform, struct bus *mmio);
 
+/* As arch_power_button(). */
+void fdt_power_button(struct arch_platform *platform);
+
 #endif

@@ -16,8 +16,8 @@
 
 #include "vmm/arch/arch.h"
 
-/* Bytes that a tree for @cpus processors has room in; each takes less than 1 KiB. */
-#define FDT_TREE_SIZE(cpus) (((cpus) + 64) * 1024UL)
+/* Bytes that a tree for @cpus processors has room in; each takes less than 2 KiB. */
+#define FDT_TREE_SIZE(cpus) (((cpus) + 32) * 2048UL)
 
 #define FDT_PHANDLE_IRQ	   1 /* the controller that devices interrupt */
 #define FDT_PHANDLE_MSI	   2
