@@ -14,7 +14,7 @@ EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(W
 EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
 PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
-LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS)
+LDLIBS = $(LIBS_BEGIN) $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS) $(LIBS_END)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
@@ -38,10 +38,17 @@ CC      := $(GNU)-gcc
 BUILD   := build/$(ARCH)
 SYSROOT := $(BUILD)/sysroot
 EBB_CFLAGS += --sysroot=$(SYSROOT)
-EBB_LDFLAGS += -static --sysroot=$(SYSROOT)
+EBB_LDFLAGS += --sysroot=$(SYSROOT)
+ifeq ($(FOREIGN),riscv64)
+# Debian 12's linker dies of Debian 13's static C library for riscv64: all but that are static.
+LIBS_BEGIN := -Wl,-Bstatic
+LIBS_END   := -latomic -Wl,-Bdynamic
+else
+EBB_LDFLAGS += -static
+endif
 PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(GNU)/pkgconfig \
 	      pkg-config --static
-EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static
+EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 endif
 
 # What the architectures with a device tree share. The others link none of it, but for their tests.
@@ -175,7 +182,7 @@ unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan; with CROSS u
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
-TSAN_SUITES := mmio_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop serial console discard client
+TSAN_SUITES := mmio_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop serial console discard client plic
 $(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC) $(BUILD)/unit/suites.h
 	@echo '  CC    $@'
 	@mkdir -p $(@D)

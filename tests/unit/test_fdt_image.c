@@ -133,6 +133,9 @@ START_TEST(places_end_where_memory_does)
 	ck_assert_int_eq(fdt_image_place(&places, &image, &ram, 6 * MIB + 1, 0), -ENOMEM);
 	ck_assert_uint_eq(places.tree.len, 0);
 	ck_assert_uint_ne(places.kernel.len, 0);
+	image.size = 12 * MIB + 1; /* of which the last block is the kernel's alone */
+	ck_assert_int_eq(fdt_image_place(&places, &image, &ram, 0x10000, 0), -ENOMEM);
+	ck_assert_uint_ne(places.kernel.len, 0);
 	image.size = 14 * MIB + 1;
 	ck_assert_int_eq(fdt_image_place(&places, &image, &ram, 0x10000, 0), -ENOMEM);
 	ck_assert_uint_eq(places.kernel.len, 0);

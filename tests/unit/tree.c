@@ -47,7 +47,7 @@ void tree_check(const void *tree)
 	said[fread(said, 1, sizeof(said) - 1, dtc)] = '\0';
 	int status = pclose(dtc);
 	unlink(file);
-	ck_assert_msg(status == 0 && !*said, "dtc (%d): %s", status, said);
+	ck_assert_msg(status == 0 && !*said, "dtc (%d): %.1000s", status, said);
 }
 
 static const void *property(const void *tree, const char *path, const char *name, int *len)

@@ -54,6 +54,7 @@ static void write_timer(struct fdt_tree *tree, const struct arch_own *own)
 	}
 	fdt_node(tree, "timer");
 	fdt_text(tree, "compatible", "arm,armv8-timer");
+	fdt_u32(tree, "interrupt-parent", FDT_PHANDLE_IRQ);
 	fdt_cells(tree, "interrupts", cell, 12);
 	fdt_flag(tree, "always-on");
 	fdt_end(tree);

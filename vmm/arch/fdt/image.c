@@ -104,7 +104,8 @@ int fdt_image_place(struct fdt_places *places, const struct fdt_image *image, co
 	if (at > end || image->size > end - at)
 		return -ENOMEM;
 	places->kernel = (struct gpa_range){at, image->size};
-	at += image->size;
+	/* riscv64 keeps the rest of its last block from others. */
+	at = align_up(at + image->size, ALIGN);
 	/* All close to the kernel: arm64 wants the initrd within the same 32 GiB, and few huge pages are touched. */
 	if (!put(&places->tree, &at, end, tree))
 		return -ENOMEM;

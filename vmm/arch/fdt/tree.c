@@ -98,6 +98,8 @@ static void write_interrupt(struct fdt_tree *tree, const struct fdt_arch *arch, 
 {
 	uint32_t cell[FDT_IRQ_CELLS_MAX];
 	unsigned int cells = arch->irq(arch->ctx, gsi, edge, cell);
+	/* For each: inherited from the root it would be riscv processors' controllers', too. */
+	fdt_u32(tree, "interrupt-parent", FDT_PHANDLE_IRQ);
 	fdt_cells(tree, "interrupts", cell, cells);
 }
 
@@ -188,7 +190,6 @@ static void write_root(struct fdt_tree *tree, const struct fdt_machine *machine,
 	fdt_text(tree, "model", "ebb");
 	fdt_u32(tree, "#address-cells", 2);
 	fdt_u32(tree, "#size-cells", 2);
-	fdt_u32(tree, "interrupt-parent", FDT_PHANDLE_IRQ);
 	write_chosen(tree, machine);
 	write_memory(tree, machine->ram);
 	arch->nodes(tree, arch->ctx);

@@ -91,6 +91,7 @@ static void write_cpu(struct fdt_tree *tree, const struct riscv64_cpu *cpu, unsi
 	fdt_text(tree, "compatible", "riscv,cpu-intc");
 	fdt_flag(tree, "interrupt-controller");
 	fdt_u32(tree, "#interrupt-cells", 1);
+	fdt_u32(tree, "#address-cells", 0);
 	fdt_u32(tree, "phandle", FDT_PHANDLE_CPU(index));
 	fdt_end(tree);
 	fdt_end(tree);
