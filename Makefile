@@ -14,15 +14,15 @@ EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(W
 EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
 PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
-LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng)
+LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
-PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git perl pkg-config python3-prometheus-client python3-pyflakes \
-		  python3-pytest shellcheck socat libasan8 libubsan1
+PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler git libasan8 libfdt-dev libubsan1 perl \
+		  pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat zlib1g-dev
 
 PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm
 PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
@@ -45,11 +45,22 @@ PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 endif
 
+# What the architectures with a device tree share. The others link none of it, but for their tests.
+FDT_SRC := $(wildcard vmm/arch/fdt/*.c)
+FDT_LIBS := -lfdt -lz
+ifeq ($(ARCH),x86_64)
+FDT_SRC :=
+FDT_LIBS :=
+endif
+
 # Everything but main.c and the subcommands can be linked into a test.
 LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) \
-	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
+	   $(wildcard vmm/kvm/*.c vmm/arch/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
 		      vmm/util/*.c) \
-	   $(wildcard devices/*/*.c)
+	   $(wildcard devices/*/*.c) $(FDT_SRC)
+# What is pure in other architectures is tested on this one too.
+UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c))
+UNIT_LIBS := -lfdt -lz
 EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
@@ -153,9 +164,9 @@ $(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h | $(SYSROOT)
 	@echo '  CC    $< (sanitized)'
 	@$(CC) $(CPPFLAGS) -g $(SANITIZE) $(EBB_CFLAGS) -I$(BUILD)/unit -MMD -MP -c -o $@ $<
 
-$(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
+$(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
 	@echo '  LINK  $@'
-	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $$($(PKG_CONFIG) --libs check)
+	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
 # Check's own limit of 4 s for a test is no limit on a busy machine but an accident.
 CHECK_ENV := CK_DEFAULT_TIMEOUT=120
@@ -166,11 +177,11 @@ unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan; with CROSS u
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
 TSAN_SUITES := mmio_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop serial console discard client
-$(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
+$(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC) $(BUILD)/unit/suites.h
 	@echo '  CC    $@'
 	@mkdir -p $(@D)
 	@$(CC) -g -O1 -fsanitize=thread $(EBB_CFLAGS) -I$(BUILD)/unit $(EBB_LDFLAGS) -o $@ \
-		$(filter %.c,$^) $(LDLIBS) $$($(PKG_CONFIG) --libs check)
+		$(filter %.c,$^) $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 	@$(CHECK_ENV) TSAN_OPTIONS=halt_on_error=1 $(BUILD)/tsan/run $(TSAN_SUITES)

@@ -56,7 +56,6 @@ struct machine {
 	struct arch_platform platform;
 	struct slot balloon_slot;
 	struct balloon balloon;
-	struct arch_entry entry;
 	struct cpus_host cpus_host;
 	struct cpus cpus;
 	struct monitor monitor;
