@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every command a person types. `make help` lists them. CROSS=arm64 or riscv64 is for another architecture than
-# this machine's: ebb is static then, in build/$(CROSS), guests' kernels are in build/guest/$(CROSS).
+# this machine's: its ebb is in build/$(CROSS), its guests' kernels are in build/guest/$(CROSS).
 
 NATIVE := $(shell scripts/arch name)
 ARCH   := $(or $(CROSS),$(NATIVE))
@@ -14,7 +14,7 @@ EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(W
 EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
 PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
-LDLIBS = $(LIBS_BEGIN) $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS) $(LIBS_END)
+LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
@@ -28,8 +28,8 @@ PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-
 PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
 PACKAGES_CROSS := pkg-config qemu-user-static $(PACKAGES_CROSS_$(FOREIGN))
 # These are not installed, but unpacked for the other architecture into the cache: see scripts/debian-unpack.
-PACKAGES_SYSROOT := check libc6-dev libcap-ng-dev libfdt-dev libjansson-dev libsubunit-dev linux-libc-dev usr-is-merged \
-		    zlib1g-dev
+PACKAGES_SYSROOT := check libatomic1 libc6-dev libcap-ng-dev libfdt-dev libjansson-dev libsubunit-dev linux-libc-dev \
+		    usr-is-merged zlib1g-dev
 
 ifneq ($(FOREIGN),)
 export CROSS
@@ -37,17 +37,11 @@ GNU     := $(shell scripts/arch gnu $(ARCH))
 CC      := $(GNU)-gcc
 BUILD   := build/$(ARCH)
 SYSROOT := $(BUILD)/sysroot
-EBB_CFLAGS += --sysroot=$(SYSROOT)
-EBB_LDFLAGS += --sysroot=$(SYSROOT)
-ifeq ($(FOREIGN),riscv64)
-# Debian 12's linker dies of Debian 13's static C library for riscv64: all but that are static.
-LIBS_BEGIN := -Wl,-Bstatic
-LIBS_END   := -latomic -Wl,-Bdynamic
-else
-EBB_LDFLAGS += -static
-endif
-PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(GNU)/pkgconfig \
-	      pkg-config --static
+# Before those that come with Debian's cross compiler, which may be older than the libraries. And not static: the
+# objects of Debian 13's libc.a for riscv64 are more than the linkers of Debian 12 know.
+EBB_CFLAGS += --sysroot=$(SYSROOT) -isystem $(SYSROOT)/usr/include/$(GNU) -isystem $(SYSROOT)/usr/include
+EBB_LDFLAGS += --sysroot=$(SYSROOT) -L$(SYSROOT)/usr/lib/$(GNU)
+PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(GNU)/pkgconfig pkg-config
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 endif
 
@@ -156,7 +150,7 @@ $(BUILD)/vmm/%.o: %.c | $(SYSROOT)
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
 ifneq ($(FOREIGN),)
-# Static programs have no ASan, and not every cross compiler has UBSan's library: a trap is a failure, too.
+# QEMU's user mode has no room for ASan's shadow, and not every cross compiler UBSan's library: a trap fails, too.
 SANITIZE := -fsanitize=undefined -fsanitize-undefined-trap-on-error -O1
 endif
 
