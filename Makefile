@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# Every command a person types. `make help` lists them.
+# Every command a person types. `make help` lists them. CROSS=arm64 or riscv64 is for another architecture than
+# this machine's: its ebb is in build/$(CROSS), its guests' kernels are in build/guest/$(CROSS).
+
+NATIVE := $(shell scripts/arch name)
+ARCH   := $(or $(CROSS),$(NATIVE))
+FOREIGN := $(filter-out $(NATIVE),$(ARCH))
 
 CC      ?= gcc
 BUILD   := build
@@ -7,8 +12,9 @@ WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 CFLAGS  ?= -O2 -g
 EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(WARN)
 EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
+PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
-LDLIBS = $(shell pkg-config --libs jansson libcap-ng)
+LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
@@ -16,23 +22,53 @@ PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch 
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
-PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck git perl pkg-config python3-prometheus-client python3-pyflakes \
-		  python3-pytest shellcheck socat libasan8 libubsan1
+PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler git libasan8 libfdt-dev libubsan1 perl \
+		  pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat zlib1g-dev
 
-ARCH ?= $(shell uname -m)
+PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm
+PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
+PACKAGES_CROSS := pkg-config qemu-user-static $(PACKAGES_CROSS_$(FOREIGN))
+# These are not installed, but unpacked for the other architecture into the cache: see scripts/debian-unpack.
+PACKAGES_SYSROOT := check libatomic1 libc6-dev libcap-ng-dev libfdt-dev libjansson-dev libsubunit-dev linux-libc-dev \
+		    usr-is-merged zlib1g-dev
+
+ifneq ($(FOREIGN),)
+export CROSS
+GNU     := $(shell scripts/arch gnu $(ARCH))
+CC      := $(GNU)-gcc
+BUILD   := build/$(ARCH)
+SYSROOT := $(BUILD)/sysroot
+# Before those that come with Debian's cross compiler, which may be older than the libraries. And not static: the
+# objects of Debian 13's libc.a for riscv64 are more than the linkers of Debian 12 know.
+EBB_CFLAGS += --sysroot=$(SYSROOT) -isystem $(SYSROOT)/usr/include/$(GNU) -isystem $(SYSROOT)/usr/include
+EBB_LDFLAGS += --sysroot=$(SYSROOT) -L$(SYSROOT)/usr/lib/$(GNU)
+PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(GNU)/pkgconfig pkg-config
+EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
+endif
+
+# What the architectures with a device tree share. The others link none of it, but for their tests.
+FDT_SRC := $(wildcard vmm/arch/fdt/*.c)
+FDT_LIBS := -lfdt -lz
+ifeq ($(ARCH),x86_64)
+FDT_SRC :=
+FDT_LIBS :=
+endif
 
 # Everything but main.c and the subcommands can be linked into a test.
 LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) \
-	   $(wildcard vmm/kvm/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
+	   $(wildcard vmm/kvm/*.c vmm/arch/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
 		      vmm/util/*.c) \
-	   $(wildcard devices/*/*.c)
+	   $(wildcard devices/*/*.c) $(FDT_SRC)
+# What is pure in other architectures is tested on this one too.
+UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c))
+UNIT_LIBS := -lfdt -lz
 EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest image demo check unit tsan cli payload e2e lint host-shell bench-boot bench-discard bench-guest \
-	bench-seeds bench-scale overcommit soak clean
+.PHONY: all help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
+	bench-guest bench-seeds bench-scale overcommit soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -43,7 +79,7 @@ help: ## this list
 # --- what a person runs ------------------------------------------------------------------------
 
 # These install what they need first; what needs compilers is therefore built by a second make.
-need = @scripts/install-packages $(sort $(foreach set,$(1),$(PACKAGES_$(set))))
+need = @scripts/install-packages $(sort $(foreach set,$(1) $(FOREIGN:%=CROSS),$(PACKAGES_$(set))))
 
 demo: ## see a guest give its memory back, with a control run in which it does not
 	$(call need,BUILD GUEST HOST DEMO)
@@ -54,6 +90,14 @@ demo: ## see a guest give its memory back, with a control run in which it does n
 check: ## install what is missing, build all, run every test
 	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK)
 	@+tests/check
+
+cross-check: ## with CROSS=NAME: build all for another architecture, test what can be tested of it
+	@test -n "$(FOREIGN)" || { echo "ebb: for which other architecture? make cross-check CROSS=arm64 or riscv64" >&2; exit 1; }
+	$(call need,BUILD GUEST HOST CHECK)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@+$(MAKE) --no-print-directory unit
+	@tests/host/selftest --arch $(ARCH)
 
 guest: ## build the guest's kernel and initramfs (KERNEL_SRC=DIR for another kernel tree)
 	$(call need,BUILD GUEST)
@@ -114,7 +158,14 @@ $(BUILD)/ebb: $(call obj,vmm,$(EBB_SRC))
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/vmm/%.o: %.c
+# A link to what is in the cache, which is there or is made.
+ifneq ($(FOREIGN),)
+$(SYSROOT):
+	@mkdir -p $(@D)
+	@root=$$(scripts/debian-unpack $(ARCH) $(PACKAGES_SYSROOT)) && ln -sfn "$$root" $@
+endif
+
+$(BUILD)/vmm/%.o: %.c | $(SYSROOT)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
@@ -122,35 +173,40 @@ $(BUILD)/vmm/%.o: %.c
 # --- tests -----------------------------------------------------------------------------------
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1
+ifneq ($(FOREIGN),)
+# QEMU's user mode has no room for ASan's shadow, and not every cross compiler UBSan's library: a trap fails, too.
+SANITIZE := -fsanitize=undefined -fsanitize-undefined-trap-on-error -O1
+endif
 
 # Each tests/unit/test_NAME.c has one `Suite *NAME_suite(void)`: the runner's table is made of them.
 $(BUILD)/unit/suites.h: $(UNIT_SRC)
 	@mkdir -p $(@D)
 	@printf '%s\n' $(patsubst test_%.c,'SUITE(%)',$(filter test_%.c,$(notdir $^))) > $@
 
-$(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h
+$(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h | $(SYSROOT)
 	@mkdir -p $(@D)
 	@echo '  CC    $< (sanitized)'
 	@$(CC) $(CPPFLAGS) -g $(SANITIZE) $(EBB_CFLAGS) -I$(BUILD)/unit -MMD -MP -c -o $@ $<
 
-$(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC))
+$(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
 	@echo '  LINK  $@'
-	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $$(pkg-config --libs check)
+	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
 # Check's own limit of 4 s for a test is no limit on a busy machine but an accident.
 CHECK_ENV := CK_DEFAULT_TIMEOUT=120
 
-unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan
-	@$(CHECK_ENV) $(BUILD)/unit/run
+unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan; with CROSS under UBSan and QEMU
+	@$(CHECK_ENV) $(EMULATE) $(BUILD)/unit/run
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
-TSAN_SUITES := mmio_threads blk blk_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop serial console discard client
-$(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(BUILD)/unit/suites.h
+TSAN_SUITES := mmio_threads blk blk_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop serial console discard \
+	       client plic
+$(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC) $(BUILD)/unit/suites.h
 	@echo '  CC    $@'
 	@mkdir -p $(@D)
 	@$(CC) -g -O1 -fsanitize=thread $(EBB_CFLAGS) -I$(BUILD)/unit $(EBB_LDFLAGS) -o $@ \
-		$(filter %.c,$^) $(LDLIBS) $$(pkg-config --libs check)
+		$(filter %.c,$^) $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 	@$(CHECK_ENV) TSAN_OPTIONS=halt_on_error=1 $(BUILD)/tsan/run $(TSAN_SUITES)

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What guest/build and guest/image share, sourced by both, with $root set to the top of the tree.
+# What guest/build and guest/image share, sourced by both, with $root set to the top of the tree and $cross, where it is
+# set, to what a cross compiler's name begins with.
+
+# shellcheck source=scripts/debian.bash
+. "$root/scripts/debian.bash"
 
 say() { printf 'guest: %s\n' "$*" >&2; }
 
@@ -31,32 +35,11 @@ with_lock() {
 	) 9>"$file"
 }
 
-# debian_suites: "URI SUITE" of each suite that could be Debian's in this machine's apt configuration. Asking
-# apt itself what it would fetch spares knowing about the styles of its files, and needs no lists.
-debian_suites() {
-	local names='bookworm|trixie|forky|duke|sid|oldstable|stable|testing|unstable'
-	apt-get update --print-uris |
-		sed -nE "s#^'(.*)/dists/(($names)(-[a-z-]+)?)/main/binary-[a-z0-9]+/Packages[^']*'.*#\1 \2#p" | sort -u
-}
-
-# debian_sources TYPE…: lines for a sources.list from "URI SUITE" on stdin, each for every TYPE.
-debian_sources() {
-	local signed='' file type uri suite
-	for file in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
-		[ ! -e "$file" ] || signed="[signed-by=$file] "
-	done
-	while read -r uri suite; do
-		for type; do
-			echo "$type $signed$uri $suite main"
-		done
-	done
-}
-
 # programs FROM TO: the programs of a folder, static, into another, each under its name without the ending.
 programs() {
 	local from=$1 to=$2 source cc=(musl-gcc)
-	if [ -n "${CROSS_COMPILE:-}" ] || ! command -v musl-gcc >/dev/null; then
-		cc=("${CROSS_COMPILE:-}gcc")
+	if [ -n "${cross:-}" ] || ! command -v musl-gcc >/dev/null; then
+		cc=("${cross:-}gcc")
 	fi
 	for source in "$from"/*.c; do
 		"${cc[@]}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \

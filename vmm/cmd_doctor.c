@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/utsname.h>
 
+#include "vmm/arch/arch.h"
 #include "vmm/cmd.h"
 #include "vmm/control/runtime.h"
 #include "vmm/doctor/doctor.h"
@@ -42,16 +42,15 @@ static uint64_t limit(int resource)
 
 static void look_at_host(struct doctor_host *host)
 {
-	struct utsname machine;
 	struct runtime_guest *guests = NULL;
 	*host = (struct doctor_host){
 		.root = "",
-		.x86 = uname(&machine) == 0 && strcmp(machine.machine, "x86_64") == 0,
+		.x86 = strcmp(arch_map.name, "x86_64") == 0,
 		.limit_memlock = limit(RLIMIT_MEMLOCK),
 		.limit_as = limit(RLIMIT_AS),
 		.limit_data = limit(RLIMIT_DATA),
 	};
-	vm_probe(&host->kvm);
+	vm_probe(&host->kvm, &arch_needs);
 	ssize_t count = runtime_list(&guests);
 	host->runtime_error = count < 0 ? (int)count : 0;
 	host->guests = count < 0 ? 0 : (unsigned int)count;

@@ -29,11 +29,13 @@ enum option_id {
 	OPTION_NUMA_NODE,
 	OPTION_VCPU_AFFINITY,
 	OPTION_CONSOLE,
+	OPTION_DUMP_DTB,
 	OPTION_DEBUG,
 };
 
 static const struct option options[] = {
-	{OPTION_KERNEL, 'k', "kernel", "FILE", "the guest's kernel: a vmlinux or a bzImage", false},
+	{OPTION_KERNEL, 'k', "kernel", "FILE", "the guest's kernel: vmlinux, bzImage or Image",
+	 false},
 	{OPTION_INITRD, 'i', "initrd", "FILE", "the guest's initial RAM disk", false},
 	{OPTION_PARAMS, 'p', "params", "STRING", "more parameters for the guest's kernel", false},
 	{OPTION_DISK, 'd', "disk", "FILE[,ro]",
@@ -64,6 +66,8 @@ static const struct option options[] = {
 	{OPTION_VCPU_AFFINITY, 0, "vcpu-affinity", "CPULIST",
 	 "the host's CPUs that the guest's run on: 1-3,5", false},
 	{OPTION_CONSOLE, 0, "console", "KIND", "the guest's console: serial [serial]", false},
+	{OPTION_DUMP_DTB, 0, "dump-dtb", "FILE",
+	 "write the device tree that the guest is handed\nto FILE (arm64 and riscv64)", false},
 	{OPTION_DEBUG, 0, "debug", NULL, "say what is being done", false},
 	OPTION_HELP_LINE,
 };
@@ -286,6 +290,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return set_name(config, value, error);
 	case OPTION_CONSOLE:
 		return set_console(value, error);
+	case OPTION_DUMP_DTB:
+		return set_file(&config->dump_dtb, "device tree", value, error);
 	case OPTION_BALLOON:
 		return set_balloon(config, value, error);
 	case OPTION_DISCARD:

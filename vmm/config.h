@@ -45,6 +45,7 @@ struct vm_config {
 	enum discard_kind discard;
 	struct cpulist vcpu_affinity; /* all vCPUs run on these of the host's CPUs; empty: on any */
 	int numa_node;		      /* that memory comes from, or -1 */
+	const char *dump_dtb;	      /* a file for the device tree, or NULL */
 	bool debug;		      /* say what is being done, on standard error */
 	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
 	unsigned int disks;

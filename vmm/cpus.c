@@ -51,7 +51,7 @@ static void *cpu_main(void *ctx)
 
 	cpu->tid = gettid();
 	while (cpu->end == VCPU_KICKED && cpu_enter(cpu)) {
-		cpu->end = vcpu_run(&cpu->vcpu, host->pio, host->mmio, &cpu->error);
+		cpu->end = vcpu_run(&cpu->vcpu, &host->vcpu, &cpu->error);
 		cpu_leave(cpu);
 	}
 	if (cpu->end != VCPU_KICKED)

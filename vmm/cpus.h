@@ -30,7 +30,7 @@ struct cpu {
 /* The owner's side, filled in before cpus_init(). */
 struct cpus_host {
 	void *ctx;
-	const struct bus *pio, *mmio;
+	struct vcpu_host vcpu;
 	/* A vCPU can not go on, or the guest asked for an end: @cpu->end tells. */
 	void (*ended)(void *ctx, const struct cpu *cpu);
 };

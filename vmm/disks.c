@@ -23,7 +23,8 @@ static int disk_init(struct disk *disk, const struct vm_disk *config, struct vm 
 }
 
 int disks_init(struct disks *disks, const struct vm_config *config, unsigned int first,
-	       const struct ram *ram, struct vm *vm, struct bus *mmio)
+	       const struct ram *ram, const struct arch_platform *platform, struct vm *vm,
+	       struct bus *mmio)
 {
 	int error = 0;
 
@@ -36,7 +37,7 @@ int disks_init(struct disks *disks, const struct vm_config *config, unsigned int
 	for (unsigned int i = 0; i < config->disks && !error; i++) {
 		struct disk *disk = &disks->disk[disks->count++];
 		snprintf(disk->id, sizeof(disk->id), "disk%u", i);
-		error = slot_init(&disk->slot, first + i, ram);
+		error = slot_init(&disk->slot, first + i, ram, platform);
 		if (!error)
 			error = disk_init(disk, &config->disk[i], vm, mmio);
 	}

@@ -31,7 +31,8 @@ struct disks {
  * said why; then too disks_release() follows.
  */
 int disks_init(struct disks *disks, const struct vm_config *config, unsigned int first,
-	       const struct ram *ram, struct vm *vm, struct bus *mmio);
+	       const struct ram *ram, const struct arch_platform *platform, struct vm *vm,
+	       struct bus *mmio);
 void disks_release(struct disks *disks);
 
 /* Their workers. Start returns 0 or -errno having said why. */

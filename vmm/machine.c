@@ -37,7 +37,7 @@ static void name_release(struct machine *machine)
 static int kvm_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
-	int error = vm_init(&machine->vm);
+	int error = vm_init(&machine->vm, &arch_needs);
 	if (error)
 		return error;
 
@@ -47,11 +47,9 @@ static int kvm_init(struct machine *machine)
 	if (config->cpus > limit) {
 		log_error("%u CPUs are too many: this host's KVM and ebb allow %u", config->cpus,
 			  limit);
-		error = -EINVAL;
+		return -EINVAL;
 	}
-	if (!error)
-		error = arch_vm_init(&machine->vm, config->cpus);
-	return error;
+	return vm_create(&machine->vm, arch_vm_type(&machine->vm, config->memory));
 }
 
 static void kvm_release(struct machine *machine)
@@ -152,7 +150,7 @@ static void loop_stage_release(struct machine *machine)
 static void serial_interrupt(void *ctx, int level)
 {
 	struct machine *machine = ctx;
-	vm_irq_line(&machine->vm, arch_map.serial_gsi, level);
+	arch_irq_line(&machine->platform, arch_map.serial_gsi, level);
 }
 
 static void serial_transmit(void *ctx, const uint8_t *data, size_t len)
@@ -215,7 +213,7 @@ static void platform_power(void *ctx, enum arch_power what)
 static void platform_interrupt(void *ctx, int level)
 {
 	struct machine *machine = ctx;
-	vm_irq_line(&machine->vm, arch_map.power_gsi, level);
+	arch_irq_line(&machine->platform, arch_map.power_gsi, level);
 }
 
 static int platform_stage_init(struct machine *machine)
@@ -223,7 +221,10 @@ static int platform_stage_init(struct machine *machine)
 	machine->platform.ctx = machine;
 	machine->platform.power = platform_power;
 	machine->platform.interrupt = platform_interrupt;
-	return arch_platform_init(&machine->platform, &machine->pio, &machine->mmio);
+	machine->platform.vm = &machine->vm;
+	machine->platform.cpus = machine->config->cpus;
+	int error = arch_platform_init(&machine->platform, &machine->pio, &machine->mmio);
+	return error ? error : arch_irqchip_init(&machine->platform);
 }
 
 static void platform_stage_release(struct machine *machine)
@@ -237,7 +238,8 @@ static int balloon_stage_init(struct machine *machine)
 	if (!config->balloon)
 		return 0;
 
-	int error = slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram);
+	int error = slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram,
+			      &machine->platform);
 	if (error)
 		return error;
 	const struct balloon_config balloon = {
@@ -266,8 +268,8 @@ static void balloon_stage_release(struct machine *machine)
 
 static int disks_stage_init(struct machine *machine)
 {
-	return disks_init(&machine->disks, machine->config, SLOT_DISKS, &machine->ram, &machine->vm,
-			  &machine->mmio);
+	return disks_init(&machine->disks, machine->config, SLOT_DISKS, &machine->ram, &machine->platform,
+			  &machine->vm, &machine->mmio);
 }
 
 static void disks_stage_release(struct machine *machine)
@@ -291,11 +293,13 @@ static int boot_init(struct machine *machine)
 		.kernel = config->kernel,
 		.initrd = config->initrd,
 		.params = config->params,
-		.cpus = config->cpus,
+		.dump_dtb = config->dump_dtb,
 		.device = device,
 		.devices = devices,
 	};
-	return arch_boot_load(&boot, &machine->entry);
+	struct arch_entry entry;
+	int error = arch_boot_load(&machine->platform, &boot, &entry);
+	return error ? error : arch_vcpu_enter(&machine->cpus.cpu[0].vcpu, &entry);
 }
 
 static enum machine_end end_of(enum vcpu_end end)
@@ -322,12 +326,15 @@ static void cpu_ended(void *ctx, const struct cpu *cpu)
 static int cpus_stage_init(struct machine *machine)
 {
 	unsigned int count = machine->config->cpus;
-	machine->cpus_host = (struct cpus_host){machine, &machine->pio, &machine->mmio, cpu_ended};
+	machine->cpus_host = (struct cpus_host){
+		.ctx = machine,
+		.vcpu = {&machine->pio, &machine->mmio, arch_vcpu_exit},
+		.ended = cpu_ended,
+	};
 	int error = cpus_init(&machine->cpus, &machine->cpus_host, &machine->vm, count);
 	for (unsigned int i = 0; i < count && !error; i++)
-		error = arch_vcpu_init(&machine->vm, &machine->cpus.cpu[i].vcpu, count,
-				       &machine->entry);
-	return error;
+		error = arch_vcpu_init(&machine->platform, &machine->cpus.cpu[i].vcpu);
+	return error ? error : arch_irqchip_start(&machine->platform);
 }
 
 static void cpus_stage_release(struct machine *machine)
@@ -360,12 +367,12 @@ static const struct {
 	{name_init, name_release},
 	{kvm_init, kvm_release},
 	{memory_init, memory_release},
-	{console_stage_init, console_stage_release},
 	{platform_stage_init, platform_stage_release},
+	{cpus_stage_init, cpus_stage_release},
+	{console_stage_init, console_stage_release},
 	{balloon_stage_init, balloon_stage_release},
 	{disks_stage_init, disks_stage_release},
 	{boot_init, NULL}, /* what it loaded goes with the RAM */
-	{cpus_stage_init, cpus_stage_release},
 	{monitor_stage_init, monitor_stage_release},
 	{sandbox_stage_init, NULL}, /* last: no thread runs yet, nothing more is opened */
 };

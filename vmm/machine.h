@@ -58,7 +58,6 @@ struct machine {
 	struct slot balloon_slot;
 	struct balloon balloon;
 	struct disks disks;
-	struct arch_entry entry;
 	struct cpus_host cpus_host;
 	struct cpus cpus;
 	struct monitor monitor;

@@ -201,6 +201,9 @@ static json_t *inject_nmi(void *ctx, const json_t *arguments, struct control_err
 					    (long long)nmi.cpu, monitor->machine->cpus.count - 1);
 	}
 	while_paused(monitor, send_nmi, &nmi);
+	if (nmi.error == -EOPNOTSUPP)
+		return control_fail(error, "a vCPU on %s has no NMI; a sysrq key may do",
+				    arch_map.name);
 	if (nmi.error)
 		return control_fail(error, "KVM takes no NMI: %s", strerror(-nmi.error));
 	return json_object();

@@ -20,7 +20,12 @@ static void ring(int eventfd)
 static void slot_interrupt(void *ctx)
 {
 	struct slot *slot = ctx;
-	ring(slot->interrupt);
+	if (slot->interrupt >= 0) {
+		ring(slot->interrupt);
+	} else {
+		arch_irq_line(slot->platform, slot->place.gsi, 1);
+		arch_irq_line(slot->platform, slot->place.gsi, 0);
+	}
 }
 
 static void slot_defer(void *ctx)
@@ -68,7 +73,8 @@ static unsigned int line_of(unsigned int index)
 	}
 }
 
-int slot_init(struct slot *slot, unsigned int index, const struct ram *ram)
+int slot_init(struct slot *slot, unsigned int index, const struct ram *ram,
+	      const struct arch_platform *platform)
 {
 	*slot = (struct slot){
 		.place =
@@ -86,6 +92,7 @@ int slot_init(struct slot *slot, unsigned int index, const struct ram *ram)
 				.discard = slot_discard,
 			},
 		.doorbell = {.fd = -1, .ready = doorbell_rang, .ctx = slot},
+		.platform = platform,
 		.interrupt = -1,
 	};
 	int error = worker_init(&slot->worker);
@@ -98,6 +105,17 @@ int slot_init(struct slot *slot, unsigned int index, const struct ram *ram)
 		log_error("cannot make an eventfd: %s", strerror(-error));
 	}
 	return error;
+}
+
+/* An irqfd, where the kernel has the interrupt controller. */
+static int wire_interrupt(struct slot *slot)
+{
+	int error = arch_irqfd(slot->platform, slot->place.gsi, slot->interrupt);
+	if (error != -EOPNOTSUPP)
+		return error;
+	close(slot->interrupt);
+	slot->interrupt = -1;
+	return 0;
 }
 
 int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, struct bus *mmio)
@@ -114,7 +132,7 @@ int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, str
 		error = vm_ioeventfd(vm, slot->place.base + VIRTIO_MMIO_QUEUE_NOTIFY, 4,
 				     slot->doorbell.fd);
 	if (!error)
-		error = vm_irqfd(vm, slot->place.gsi, slot->interrupt);
+		error = wire_interrupt(slot);
 	if (!error)
 		error = loop_add(&slot->worker.loop, &slot->doorbell);
 	return error;

@@ -22,12 +22,14 @@ struct slot {
 	struct virtio_mmio mmio;
 	struct worker worker;
 	struct loop_source doorbell;
-	int interrupt; /* eventfd */
+	const struct arch_platform *platform;
+	int interrupt; /* eventfd, or -1: the interrupt controller is ours */
 	bool attached;
 };
 
 /* The slot's place by its @index, and the host side for its device. Returns 0 or -errno. */
-int slot_init(struct slot *slot, unsigned int index, const struct ram *ram);
+int slot_init(struct slot *slot, unsigned int index, const struct ram *ram,
+	      const struct arch_platform *platform);
 void slot_release(struct slot *slot);
 
 /* Puts @dev, which was made with &slot->host, in. Returns 0 or -errno having said why. */

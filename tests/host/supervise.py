@@ -121,12 +121,15 @@ def beat(sock):
         pass  # the host has ended
 
 
-def ask_where_it_is(monitor, qemu):
+def ask_where_it_is(monitor):
     """Has a host that came to no end say on its console where it was: an NMI, at which it panics."""
     try:
+        monitor.settimeout(10)
         monitor.sendall(b'{"execute": "qmp_capabilities"}\n{"execute": "inject-nmi"}\n')
-        qemu.wait(10)
-    except (OSError, subprocess.TimeoutExpired):
+        while data := monitor.recv(CHUNK):  # until QEMU has ended
+            if b'"error"' in data:  # only an x86_64 machine has an NMI
+                break
+    except OSError:
         pass
 
 
@@ -222,7 +225,8 @@ def main():
             + (", the end of its console is above" if console.tail else f" (QEMU's status {qemu.returncode})"))
         return FAILED
     except socket.timeout:
-        ask_where_it_is(monitor, qemu)
+        ask_where_it_is(monitor)
+        kill()
         console.join(10)
         for text in console.tail:
             print("  host: " + text, file=sys.stderr)

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an architecture implements, and all that the rest of ebb knows of it. One folder beside this
- * file each; the Makefile compiles the one of the machine it builds for.
+ * file each; the Makefile compiles the one of the machine it builds for. What those share that are told
+ * of their devices by a device tree is in fdt/.
+ *
+ * The machine is built in this order: arch_vm_type(), arch_ram_layout(), arch_platform_init(),
+ * arch_irqchip_init(), arch_vcpu_init() for each vCPU, arch_irqchip_start(), the devices and their
+ * interrupts, arch_boot_load(), arch_vcpu_enter() for vCPU 0.
  *
  * Thread: main, while the machine is built, unless a function says otherwise.
  */
@@ -32,6 +37,12 @@ struct arch_map {
 };
 extern const struct arch_map arch_map;
 
+/* What this architecture needs of KVM, beside what all of them do. */
+extern const struct vm_needs arch_needs;
+
+/* The type that KVM is to make a machine with @memory bytes of; @vm is open and not yet made. */
+unsigned long arch_vm_type(const struct vm *vm, uint64_t memory);
+
 /*
  * Where @size bytes of RAM lie. Returns the number of spans (≤ RAM_REGIONS_MAX), or -E2BIG where
  * they would end beyond the @gpa_bits that the guest's processor can address.
@@ -40,9 +51,6 @@ int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span
 
 /* How many bits of guest-physical address this host's KVM gives a guest. */
 unsigned int arch_gpa_bits(const struct vm *vm);
-
-/* Interrupt controller and timers, before the first vCPU. Returns 0 or -errno, having said why. */
-int arch_vm_init(const struct vm *vm, unsigned int cpus);
 
 /* A virtio-mmio device, as the guest is to be told of it. */
 struct arch_device {
@@ -55,9 +63,9 @@ struct arch_device {
 struct arch_boot {
 	const struct ram *ram;
 	const char *kernel;
-	const char *initrd; /* or NULL */
-	const char *params; /* the user's own */
-	unsigned int cpus;
+	const char *initrd;   /* or NULL */
+	const char *params;   /* the user's own */
+	const char *dump_dtb; /* a file for the device tree that the guest is handed, or NULL */
 	const struct arch_device *device;
 	unsigned int devices;
 };
@@ -69,15 +77,70 @@ struct arch_entry {
 	unsigned int mode;
 };
 
+/* The machine's interrupt controller, timers and own small devices: power, reset, panic. */
+enum arch_power {
+	ARCH_POWEROFF,
+	ARCH_RESET,
+	ARCH_PANIC, /* the guest's kernel says that it panicked */
+};
+
+struct arch_own; /* what an architecture has to remember of a machine */
+
+/* Owned by the machine; the first part is the host's side, filled in before arch_platform_init(). */
+struct arch_platform {
+	void *ctx;
+	void (*power)(void *ctx, enum arch_power what); /* any vCPU's thread */
+	/* The level of the line arch_map.power_gsi; any thread, one call at a time. */
+	void (*interrupt)(void *ctx, int level);
+	const struct vm *vm;
+	unsigned int cpus;
+
+	struct arch_own *own;
+};
+
+/*
+ * Its own devices, on the buses. @platform stays where it is as long as those are used. Returns 0 or
+ * -errno having said why.
+ */
+int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio);
+/* Also after an init that failed, or was never called. */
+void arch_platform_release(struct arch_platform *platform);
+
+/* Interrupt controller and timers, before the first vCPU. Returns 0 or -errno, having said why. */
+int arch_irqchip_init(struct arch_platform *platform);
+/* Once all vCPUs are there: from here on interrupts can be wired and raised. Likewise. */
+int arch_irqchip_start(struct arch_platform *platform);
+
+/* Sets the level of interrupt line @gsi; one that the guest takes by its edge is raised and lowered. Any thread. */
+void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level);
+
+/*
+ * Has a write to the eventfd @fd raise an edge on @gsi, within the kernel. Returns 0, -errno having
+ * said why, or -EOPNOTSUPP, silently, where the interrupt controller is ours: then arch_irq_line() does it.
+ */
+int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd);
+
+/* The power button is pressed: a guest that listens shuts down. Any thread. */
+void arch_power_button(struct arch_platform *platform);
+
 /*
  * Loads kernel and initrd into RAM, describes the machine there. Returns 0 or -errno having said
  * what is wrong and what to do.
  */
-int arch_boot_load(const struct arch_boot *boot, struct arch_entry *entry);
+int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
+		   struct arch_entry *entry);
 
-/* Registers and CPUID of a vCPU; the one with index 0 starts at @entry, the others wait for it. */
-int arch_vcpu_init(const struct vm *vm, const struct vcpu *vcpu, unsigned int cpus,
-		   const struct arch_entry *entry);
+/* What each vCPU is: its features, its first state. @vcpu stays where it is. Returns 0 or -errno, having said why. */
+int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu);
+
+/* Has vCPU 0 start at @entry; the others wait until the guest starts them. Likewise. */
+int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry);
+
+/*
+ * An exit that only this architecture has, or none: whether it was one, and has been served. The
+ * vCPU's own thread.
+ */
+bool arch_vcpu_exit(const struct vcpu *vcpu, const struct bus *mmio);
 
 /*
  * Says, in several lines on standard error, where a vCPU stood when it ended badly: the reason that
@@ -88,33 +151,7 @@ void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct r
 /* A vCPU's registers, in lines for a person to read. Main thread, vCPU stopped or paused. */
 void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out);
 
-/* A non-maskable interrupt for a vCPU that is paused. Returns 0 or -errno. */
+/* A non-maskable interrupt for a vCPU that is paused. Returns 0, -EOPNOTSUPP where there is no such thing, or -errno. */
 int arch_vcpu_nmi(const struct vcpu *vcpu);
-
-/* The machine's own small devices: power, reset, panic. */
-enum arch_power {
-	ARCH_POWEROFF,
-	ARCH_RESET,
-	ARCH_PANIC, /* the guest's kernel says that it panicked */
-};
-
-/* Owned by the machine; the first part is the host's side, filled in before arch_platform_init(). */
-struct arch_platform {
-	void *ctx;
-	void (*power)(void *ctx, enum arch_power what); /* any vCPU's thread */
-	/* The level of the line arch_map.power_gsi; any thread, with the lock held, so that levels keep their order. */
-	void (*interrupt)(void *ctx, int level);
-
-	pthread_mutex_t lock;
-	uint32_t events;	 /* that happened and were not yet seen, under the lock */
-	uint32_t events_enabled; /* that are to interrupt, as the guest wrote it; likewise */
-};
-
-/* @platform stays where it is as long as the buses are used. Returns 0 or -errno. */
-int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio);
-void arch_platform_release(struct arch_platform *platform);
-
-/* The power button is pressed: a guest that listens shuts down. Any thread. */
-void arch_power_button(struct arch_platform *platform);
 
 #endif

@@ -30,15 +30,17 @@ static bool has_module(const struct doctor_host *host, const char *name)
 	return doctor_read(host, path, state, sizeof(state));
 }
 
-static void look_at_opening(struct findings *findings, int error)
+static void look_at_opening(struct findings *findings, const struct doctor_host *host)
 {
+	int error = host->kvm.error;
 	switch (error) {
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
 		finding_add(findings, FINDING_FAIL, "/dev/kvm", "no guest can run",
-			    "modprobe kvm_intel || modprobe kvm_amd "
-			    "(or switch virtualisation on in the firmware)",
+			    host->x86 ? "modprobe kvm_intel || modprobe kvm_amd "
+					"(or switch virtualisation on in the firmware)"
+				      : "modprobe kvm (on a processor and a kernel that have it)",
 			    "there is no KVM: %s", strerror(error));
 		break;
 	case EACCES:
@@ -109,7 +111,7 @@ static void look_at_abilities(struct findings *findings, const struct vm_probe *
 void doctor_kvm(struct findings *findings, const struct doctor_host *host)
 {
 	if (host->kvm.error) {
-		look_at_opening(findings, host->kvm.error);
+		look_at_opening(findings, host);
 		return;
 	}
 	finding_add(findings, FINDING_OK, "/dev/kvm", "guests can be made", NULL, "it opens");

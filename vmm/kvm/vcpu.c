@@ -76,7 +76,7 @@ static enum vcpu_end system_event(const struct kvm_run *run)
 	}
 }
 
-enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct bus *pio, const struct bus *mmio, int *error)
+enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -91,10 +91,10 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct bus *pio, const struct bu
 		}
 		switch (run->exit_reason) {
 		case KVM_EXIT_IO:
-			port_access(run, pio);
+			port_access(run, host->pio);
 			break;
 		case KVM_EXIT_MMIO:
-			memory_access(run, mmio);
+			memory_access(run, host->mmio);
 			break;
 		case KVM_EXIT_INTR:
 			return VCPU_KICKED;
@@ -107,7 +107,8 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct bus *pio, const struct bu
 		case KVM_EXIT_FAIL_ENTRY:
 			return VCPU_FAILED_ENTRY;
 		default:
-			return VCPU_UNKNOWN_EXIT;
+			if (!host->other_exit(vcpu, host->mmio))
+				return VCPU_UNKNOWN_EXIT;
 		}
 	}
 }
@@ -138,6 +139,6 @@ void vcpu_unkick(struct vcpu *vcpu)
 
 void vcpu_was_paused(const struct vcpu *vcpu)
 {
-	/* Refused where the guest does not use kvm-clock: then it is not told, and there is no other way. */
+	/* Refused where the guest has no kvm-clock: then it is not told, and there is no other way. */
 	ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }

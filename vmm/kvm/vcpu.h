@@ -8,6 +8,7 @@
 #ifndef EBB_KVM_VCPU_H
 #define EBB_KVM_VCPU_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,13 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	size_t run_size;
+};
+
+/* What a vCPU meets outside. */
+struct vcpu_host {
+	const struct bus *pio, *mmio;
+	/* An exit that only some architecture has: whether it was one, and has been served. */
+	bool (*other_exit)(const struct vcpu *vcpu, const struct bus *mmio);
 };
 
 /* Why vcpu_run() came back. */
@@ -43,8 +51,7 @@ void vcpu_release(struct vcpu *vcpu);
  * Runs the guest until one of the reasons above; its port and memory accesses go to the buses.
  * *@error is the errno of VCPU_ERROR. The thread must not block vcpu_kick_signal().
  */
-enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct bus *pio, const struct bus *mmio,
-		       int *error);
+enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 
 /* Has vcpu_run() on @thread return VCPU_KICKED, now or as soon as it is called. */
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread);

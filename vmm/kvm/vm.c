@@ -13,18 +13,23 @@
 /* KVM counts a slot's pages in 31 bits; larger regions are given in pieces of this many bytes. */
 #define SLOT_SIZE_MAX (1ULL << 42)
 
-static const struct {
-	int capability;
-	const char *name;
-} needed[] = {
+static const struct vm_need needed[] = {
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
 	{KVM_CAP_SYNC_MMU,
 	 "KVM_CAP_SYNC_MMU"}, /* without it a discarded page stays with the guest */
-	{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
-	{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
 	{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
 	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
 };
+#define NEEDED (sizeof(needed) / sizeof(needed[0]))
+
+/* The @index-th of all needs, the architecture's after the general ones; NULL behind the last. */
+static const struct vm_need *need_at(const struct vm_needs *arch, size_t index)
+{
+	if (index < NEEDED)
+		return &needed[index];
+	index -= NEEDED;
+	return index < VM_ARCH_NEEDS_MAX && arch->need[index].name ? &arch->need[index] : NULL;
+}
 
 int vm_capability(const struct vm *vm, int capability)
 {
@@ -33,7 +38,7 @@ int vm_capability(const struct vm *vm, int capability)
 	return answer < 0 ? 0 : answer;
 }
 
-static int open_kvm(void)
+static int open_kvm(const struct vm_needs *arch)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (fd >= 0)
@@ -44,10 +49,7 @@ static int open_kvm(void)
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		log_error(
-			"there is no KVM here (/dev/kvm: %s): load kvm_intel or kvm_amd, or switch "
-			"virtualisation on in the firmware",
-			strerror(error));
+		log_error("there is no KVM here (/dev/kvm: %s): %s", strerror(error), arch->no_kvm);
 		break;
 	case EACCES:
 	case EPERM:
@@ -60,7 +62,7 @@ static int open_kvm(void)
 	return -error;
 }
 
-static int check_kvm(const struct vm *vm)
+static int check_kvm(const struct vm *vm, const struct vm_needs *arch)
 {
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
@@ -69,10 +71,11 @@ static int check_kvm(const struct vm *vm)
 			  KVM_API_VERSION, version);
 		return -ENOTSUP;
 	}
-	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		if (vm_capability(vm, needed[i].capability) == 0) {
+	const struct vm_need *need;
+	for (size_t i = 0; (need = need_at(arch, i)); i++) {
+		if (vm_capability(vm, need->capability) == 0) {
 			log_error("this host's KVM lacks %s, which ebb needs: use a newer kernel",
-				  needed[i].name);
+				  need->name);
 			return -ENOTSUP;
 		}
 	}
@@ -88,9 +91,9 @@ static unsigned int count_cpus(const struct vm *vm)
 	return cpus ? cpus : 4;
 }
 
-_Static_assert(sizeof(needed) / sizeof(needed[0]) <= VM_NEEDS_MAX, "struct vm_probe is too small");
+_Static_assert(NEEDED + VM_ARCH_NEEDS_MAX <= VM_NEEDS_MAX, "struct vm_probe is too small");
 
-void vm_probe(struct vm_probe *probe)
+void vm_probe(struct vm_probe *probe, const struct vm_needs *arch)
 {
 	struct vm vm = {.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), .fd = -1};
 	*probe = (struct vm_probe){.error = vm.kvm < 0 ? errno : 0};
@@ -99,50 +102,49 @@ void vm_probe(struct vm_probe *probe)
 	probe->version = ioctl(vm.kvm, KVM_GET_API_VERSION, 0);
 	probe->version_wanted = KVM_API_VERSION;
 	probe->cpus_max = count_cpus(&vm);
-	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-		probe->need[i].name = needed[i].name;
-		probe->need[i].there = vm_capability(&vm, needed[i].capability) != 0;
+	const struct vm_need *need;
+	for (size_t i = 0; (need = need_at(arch, i)); i++) {
+		probe->need[i].name = need->name;
+		probe->need[i].there = vm_capability(&vm, need->capability) != 0;
 		probe->needs++;
 	}
 	close(vm.kvm);
 }
 
-int vm_init(struct vm *vm)
+int vm_init(struct vm *vm, const struct vm_needs *arch)
 {
 	*vm = (struct vm){.kvm = -1, .fd = -1};
 
-	int fd = open_kvm();
+	int fd = open_kvm(arch);
 	if (fd < 0)
 		return fd;
 	vm->kvm = fd;
 
-	int error = check_kvm(vm);
+	int error = check_kvm(vm, arch);
 	if (error)
-		goto out;
-
-	/* A machine that is asked for while signals arrive is refused with EINTR. */
-	do
-		vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, 0UL);
-	while (vm->fd < 0 && errno == EINTR);
-	if (vm->fd < 0) {
-		error = -errno;
-		log_error("KVM cannot make a virtual machine: %s", strerror(-error));
-		goto out;
-	}
-
+		return error;
 	int size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < (int)sizeof(struct kvm_run)) {
-		error = -ENOTSUP;
 		log_error("KVM's vCPU area is too small (%d bytes): use a newer kernel", size);
-		goto out;
+		return -ENOTSUP;
 	}
 	vm->run_size = size;
-
 	vm->cpus_max = count_cpus(vm);
-out:
-	if (error)
-		vm_release(vm);
-	return error;
+	return 0;
+}
+
+int vm_create(struct vm *vm, unsigned long type)
+{
+	/* A machine that is asked for while signals arrive is refused with EINTR. */
+	do
+		vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, type);
+	while (vm->fd < 0 && errno == EINTR);
+	if (vm->fd < 0) {
+		int error = errno;
+		log_error("KVM cannot make a virtual machine: %s", strerror(error));
+		return -error;
+	}
+	return 0;
 }
 
 void vm_release(struct vm *vm)
@@ -200,7 +202,7 @@ int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, int fd)
 	return 0;
 }
 
-int vm_irqfd(struct vm *vm, unsigned int gsi, int fd)
+int vm_irqfd(const struct vm *vm, unsigned int gsi, int fd)
 {
 	struct kvm_irqfd irq = {.fd = fd, .gsi = gsi};
 	if (ioctl(vm->fd, KVM_IRQFD, &irq) < 0) {
@@ -211,8 +213,8 @@ int vm_irqfd(struct vm *vm, unsigned int gsi, int fd)
 	return 0;
 }
 
-int vm_irq_line(const struct vm *vm, unsigned int gsi, int level)
+int vm_irq_line(const struct vm *vm, uint32_t irq, int level)
 {
-	struct kvm_irq_level line = {.irq = gsi, .level = level};
+	struct kvm_irq_level line = {.irq = irq, .level = level};
 	return ioctl(vm->fd, KVM_IRQ_LINE, &line) < 0 ? -errno : 0;
 }

@@ -22,11 +22,23 @@ struct vm {
 	unsigned int slots;    /* memory slots in use */
 };
 
+/* What an architecture needs of KVM beside what all of them do. */
+#define VM_ARCH_NEEDS_MAX 4
+struct vm_needs {
+	const char *no_kvm; /* what to do where there is none: "load …" */
+	struct vm_need {
+		int capability;
+		const char *name; /* NULL: the list has ended */
+	} need[VM_ARCH_NEEDS_MAX];
+};
+
 /*
- * Opens /dev/kvm, checks that it can do what ebb needs, makes the machine.
- * Returns 0, or -errno having said what is missing.
+ * Opens /dev/kvm and checks that it can do what ebb needs. Returns 0, or -errno having said what is
+ * missing; vm_release() is for both cases.
  */
-int vm_init(struct vm *vm);
+int vm_init(struct vm *vm, const struct vm_needs *arch);
+/* Makes the machine, of a @type that is the architecture's to choose. Returns 0 or -errno, having said why. */
+int vm_create(struct vm *vm, unsigned long type);
 void vm_release(struct vm *vm);
 
 /* What KVM can do on this host. */
@@ -43,7 +55,7 @@ struct vm_probe {
 };
 
 /* Looks, makes nothing and says nothing. */
-void vm_probe(struct vm_probe *probe);
+void vm_probe(struct vm_probe *probe, const struct vm_needs *arch);
 
 /* KVM_CHECK_EXTENSION: 0 where KVM does not know @capability, else what it answers. */
 int vm_capability(const struct vm *vm, int capability);
@@ -55,9 +67,9 @@ int vm_map_ram(struct vm *vm, const struct ram *ram);
 int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, int fd);
 
 /* A write to the eventfd @fd raises an edge on interrupt @gsi. */
-int vm_irqfd(struct vm *vm, unsigned int gsi, int fd);
+int vm_irqfd(const struct vm *vm, unsigned int gsi, int fd);
 
-/* Sets the level of interrupt line @gsi. */
-int vm_irq_line(const struct vm *vm, unsigned int gsi, int level);
+/* Sets the level of interrupt line @irq, as the architecture numbers them for KVM_IRQ_LINE. */
+int vm_irq_line(const struct vm *vm, uint32_t irq, int level);
 
 #endif

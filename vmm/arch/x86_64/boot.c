@@ -6,13 +6,11 @@
 #include "vmm/arch/x86_64/boot.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "vmm/arch/arch.h"
+#include "vmm/arch/source.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/image.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -24,59 +22,6 @@
 #define PAGE 4096ULL
 
 #define MIB_UP(bytes) (((unsigned long long)(bytes) + 0xfffff) >> 20)
-
-/* An open file that is loaded from. */
-struct source {
-	const char *path;
-	const char *what; /* "kernel" or "initrd" */
-	int fd;
-	uint64_t size;
-};
-
-static int source_open(struct source *source, const char *path, const char *what)
-{
-	*source = (struct source){path, what, -1, 0};
-	struct stat status;
-
-	/* Not to wait for a pipe's writer: it is refused below. Regular files do not mind. */
-	source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (source->fd < 0 || fstat(source->fd, &status) < 0) {
-		int error = errno;
-		log_error("cannot open the %s '%s': %s", what, path, strerror(error));
-		return -error;
-	}
-	if (!S_ISREG(status.st_mode)) {
-		log_error("the %s '%s' is not a regular file", what, path);
-		return -EINVAL;
-	}
-	source->size = status.st_size;
-	return 0;
-}
-
-static void source_close(struct source *source)
-{
-	if (source->fd >= 0)
-		close(source->fd);
-	source->fd = -1;
-}
-
-/* Reads @size bytes at @offset, all of them, straight to where they belong. */
-static int source_read(const struct source *source, uint64_t offset, void *to, uint64_t size)
-{
-	for (uint64_t done = 0; done < size;) {
-		ssize_t n = pread(source->fd, (char *)to + done, size - done, offset + done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int error = n < 0 ? errno : EIO;
-			log_error("cannot read the %s '%s': %s", source->what, source->path,
-				  n < 0 ? strerror(error) : "it became shorter meanwhile");
-			return -error;
-		}
-		done += n;
-	}
-	return 0;
-}
 
 static int identify(const struct source *kernel, struct image *image, uint32_t *pvh_entry)
 {
@@ -231,7 +176,8 @@ static int write_handover(const struct boot_layout *layout, const struct image *
 	return ram_write(layout->ram, LAYOUT_BOOT_PARAMS, &params, sizeof(params));
 }
 
-int arch_boot_load(const struct arch_boot *boot, struct arch_entry *entry)
+int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
+		   struct arch_entry *entry)
 {
 	struct source kernel;
 	struct image image;
@@ -240,6 +186,10 @@ int arch_boot_load(const struct arch_boot *boot, struct arch_entry *entry)
 	uint32_t pvh_entry;
 	uint64_t kernel_end;
 
+	if (boot->dump_dtb) {
+		log_error("a guest on x86_64 is handed no device tree: leave --dump-dtb out");
+		return -EOPNOTSUPP;
+	}
 	int error = source_open(&kernel, boot->kernel, "kernel");
 	if (!error)
 		error = identify(&kernel, &image, &pvh_entry);
@@ -254,7 +204,7 @@ int arch_boot_load(const struct arch_boot *boot, struct arch_entry *entry)
 		error = write_command_line(boot, &image);
 	if (!error)
 		error = ram_write(boot->ram, LAYOUT_ACPI, acpi,
-				  acpi_build(acpi, LAYOUT_ACPI, boot->cpus));
+				  acpi_build(acpi, LAYOUT_ACPI, platform->cpus));
 	if (!error)
 		error = write_handover(&layout, &image, pvh_entry, entry);
 out:

@@ -23,6 +23,17 @@ const struct arch_map arch_map = {
 	.cpus_max = 254,
 };
 
+const struct vm_needs arch_needs = {
+	.no_kvm = "load kvm_intel or kvm_amd, or switch virtualisation on in the firmware",
+	.need = {{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"}, {KVM_CAP_IRQFD, "KVM_CAP_IRQFD"}},
+};
+
+unsigned long arch_vm_type(const struct vm *vm, uint64_t memory)
+{
+	(void)vm, (void)memory;
+	return 0;
+}
+
 int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
 {
 	if (size <= LAYOUT_HOLE) {
@@ -50,9 +61,9 @@ static int vm_setup(const struct vm *vm, unsigned long request, unsigned long ar
 	return 0;
 }
 
-int arch_vm_init(const struct vm *vm, unsigned int cpus)
+int arch_irqchip_init(struct arch_platform *platform)
 {
-	(void)cpus;
+	const struct vm *vm = platform->vm;
 	uint64_t identity = LAYOUT_KVM_IDENTITY;
 	/* The speaker's port shares a register with the timer's gate, which some kernels calibrate by. */
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
@@ -66,4 +77,20 @@ int arch_vm_init(const struct vm *vm, unsigned int cpus)
 	if (!error)
 		error = vm_setup(vm, KVM_CREATE_PIT2, (unsigned long)&pit, "a timer");
 	return error;
+}
+
+int arch_irqchip_start(struct arch_platform *platform)
+{
+	(void)platform;
+	return 0;
+}
+
+void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level)
+{
+	vm_irq_line(platform->vm, gsi, level);
+}
+
+int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd)
+{
+	return vm_irqfd(platform->vm, gsi, fd);
 }

@@ -4,10 +4,14 @@
  * line, and the one by which a Linux guest says that it panicked (drivers/misc/pvpanic).
  * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
  */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/util/log.h"
 
 #define PM1_SCI_ENABLE	     0x0001
 #define PM1_SLEEP_TYPE_SHIFT 10
@@ -17,6 +21,12 @@
 #define PM1_ENABLE_OFFSET    2
 #define PM1_ENABLE_SHIFT     16
 #define PM1_ENABLE_MASK	     0xffff
+
+struct arch_own {
+	pthread_mutex_t lock;
+	uint32_t events;	 /* that happened and were not yet seen, under the lock */
+	uint32_t events_enabled; /* that are to interrupt, as the guest wrote it; likewise */
+};
 
 /* Little-endian, as all of the PC's registers. */
 static void give(void *data, unsigned int len, uint32_t value)
@@ -48,39 +58,42 @@ static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned i
 }
 
 /* With the lock held, after each change of either register. */
-static void pm1_interrupt(struct arch_platform *platform)
+static void pm1_interrupt(const struct arch_platform *platform)
 {
-	platform->interrupt(platform->ctx, (platform->events & platform->events_enabled) != 0);
+	const struct arch_own *own = platform->own;
+	platform->interrupt(platform->ctx, (own->events & own->events_enabled) != 0);
 }
 
 /* Two registers: events that happened, and which of them are to interrupt. */
 static void pm1_event_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
-	struct arch_platform *platform = ctx;
-	pthread_mutex_lock(&platform->lock);
-	uint32_t both = platform->events | platform->events_enabled << PM1_ENABLE_SHIFT;
-	pthread_mutex_unlock(&platform->lock);
+	struct arch_own *own = ((const struct arch_platform *)ctx)->own;
+	pthread_mutex_lock(&own->lock);
+	uint32_t both = own->events | own->events_enabled << PM1_ENABLE_SHIFT;
+	pthread_mutex_unlock(&own->lock);
 	give(data, len, both >> (8 * offset));
 }
 
 static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
-	struct arch_platform *platform = ctx;
-	pthread_mutex_lock(&platform->lock);
+	const struct arch_platform *platform = ctx;
+	struct arch_own *own = platform->own;
+	pthread_mutex_lock(&own->lock);
 	if (offset == PM1_ENABLE_OFFSET)
-		platform->events_enabled = taken(data, len) & PM1_ENABLE_MASK;
+		own->events_enabled = taken(data, len) & PM1_ENABLE_MASK;
 	else if (offset == 0)
-		platform->events &= ~taken(data, len); /* what is written as 1 has been seen */
+		own->events &= ~taken(data, len); /* what is written as 1 has been seen */
 	pm1_interrupt(platform);
-	pthread_mutex_unlock(&platform->lock);
+	pthread_mutex_unlock(&own->lock);
 }
 
 void arch_power_button(struct arch_platform *platform)
 {
-	pthread_mutex_lock(&platform->lock);
-	platform->events |= PM1_POWER_BUTTON;
+	struct arch_own *own = platform->own;
+	pthread_mutex_lock(&own->lock);
+	own->events |= PM1_POWER_BUTTON;
 	pm1_interrupt(platform);
-	pthread_mutex_unlock(&platform->lock);
+	pthread_mutex_unlock(&own->lock);
 }
 
 static void pm1_control_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -121,7 +134,12 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},
 	};
 	(void)mmio;
-	pthread_mutex_init(&platform->lock, NULL);
+	platform->own = calloc(1, sizeof(*platform->own));
+	if (!platform->own) {
+		log_error("no memory for the machine's own devices");
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&platform->own->lock, NULL);
 	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		int error = bus_add(pio, &ports[i]);
 		if (error)
@@ -132,5 +150,9 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 
 void arch_platform_release(struct arch_platform *platform)
 {
-	pthread_mutex_destroy(&platform->lock);
+	if (!platform->own)
+		return;
+	pthread_mutex_destroy(&platform->own->lock);
+	free(platform->own);
+	platform->own = NULL;
 }

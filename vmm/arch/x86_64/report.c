@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "vmm/arch/arch.h"
+#include "vmm/arch/report.h"
 #include "vmm/util/log.h"
 
 #define INSTRUCTION_MAX 15
@@ -80,20 +81,6 @@ void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 		print_registers(out, &regs, &sregs);
 }
 
-/* The same, in the log. */
-static void report_registers(const struct vcpu *vcpu)
-{
-	char text[1024] = "";
-	FILE *out = fmemopen(text, sizeof(text), "w");
-	if (!out)
-		return;
-	arch_vcpu_registers(vcpu, out);
-	fclose(out);
-	char *rest = text;
-	for (char *line; (line = strsep(&rest, "\n")) && *line;)
-		log_error("%s", line);
-}
-
 /* A KVM on a processor that has no virtualisation must interpret what guest kernels run. */
 static bool host_virtualizes(void)
 {
@@ -112,30 +99,13 @@ static bool host_virtualizes(void)
 
 static void report_reason(const struct vcpu *vcpu, enum vcpu_end end)
 {
-	const struct kvm_run *run = vcpu->run;
-	switch (end) {
-	case VCPU_TRIPLE_FAULT:
+	if (end == VCPU_TRIPLE_FAULT)
 		log_error(
 			"vCPU %u shut down (a triple fault: it met an exception that it could not "
 			"deliver)",
 			vcpu->index);
-		break;
-	case VCPU_INTERNAL_ERROR:
-		log_error("vCPU %u: KVM cannot go on (internal error, suberror %u%s)", vcpu->index,
-			  run->internal.suberror,
-			  run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
-				  ? ": it does not know how to emulate an instruction"
-				  : "");
-		break;
-	case VCPU_FAILED_ENTRY:
-		log_error("vCPU %u: the processor refused to run the guest (hardware reason %#llx)",
-			  vcpu->index,
-			  (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
-		break;
-	default:
-		log_error("vCPU %u left the guest for a reason that ebb did not ask for (exit %u)",
-			  vcpu->index, run->exit_reason);
-	}
+	else
+		report_exit(vcpu, end);
 }
 
 void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)

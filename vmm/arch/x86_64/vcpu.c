@@ -109,25 +109,30 @@ static int set_msrs(const struct vcpu *vcpu)
 	return ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 0 ? -errno : 0;
 }
 
-int arch_vcpu_init(const struct vm *vm, const struct vcpu *vcpu, unsigned int cpus,
-		   const struct arch_entry *entry)
+int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 {
+	const struct vm *vm = platform->vm;
 	struct cpuid_table table;
 	int error = cpuid_supported(vm, &table);
 	if (error)
 		return error;
-	cpuid_fit(&table, vcpu->index, cpus, vm_capability(vm, KVM_CAP_TSC_DEADLINE_TIMER) != 0);
+	cpuid_fit(&table, vcpu->index, platform->cpus,
+		  vm_capability(vm, KVM_CAP_TSC_DEADLINE_TIMER) != 0);
 
 	error = set(vcpu, KVM_SET_CPUID2, &table.head, "CPUID");
-	if (!error)
-		error = set_msrs(vcpu);
-	if (error || vcpu->index != 0)
-		return error;
+	return error ? error : set_msrs(vcpu);
+}
 
-	error = set_segments(vcpu, entry);
-	if (!error)
-		error = set_registers(vcpu, entry);
-	return error;
+int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
+{
+	int error = set_segments(vcpu, entry);
+	return error ? error : set_registers(vcpu, entry);
+}
+
+bool arch_vcpu_exit(const struct vcpu *vcpu, const struct bus *mmio)
+{
+	(void)vcpu, (void)mmio;
+	return false;
 }
 
 int arch_vcpu_nmi(const struct vcpu *vcpu)

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where an arm64 machine's interrupt controller is; the rest is in vmm/arch/fdt/layout.h. */
+#ifndef EBB_ARCH_ARM64_LAYOUT_H
+#define EBB_ARCH_ARM64_LAYOUT_H
+
+#define ARM64_CPUS_MAX 512
+
+#define ARM64_GICD	0x08000000 /* the distributor */
+#define ARM64_GICD_SIZE 0x00010000
+#define ARM64_GICC	0x08010000 /* GICv2: the processors' interface */
+#define ARM64_GICC_SIZE 0x00002000
+#define ARM64_GICR	0x0a000000 /* GICv3: redistributors, one after the other */
+#define ARM64_GICR_SIZE 0x00020000 /* of each */
+
+#define ARM64_SPI 32 /* shared interrupts begin here; line 0 is the first */
+
+#endif

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/* An arm64 machine as a whole: how large, its interrupt controller, its kernel. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "vmm/arch/arm64/own.h"
+#include "vmm/arch/fdt/boot.h"
+#include "vmm/arch/fdt/layout.h"
+#include "vmm/arch/fdt/platform.h"
+#include "vmm/util/log.h"
+
+/* KVM's own, where it cannot be asked for another. */
+#define IPA_BITS_DEFAULT 40
+
+#define GICV2_CPUS_MAX 8
+
+const struct arch_map arch_map = {
+	.name = "aarch64",
+	.virtio_base = FDT_VIRTIO,
+	.virtio_gsi = FDT_GSI_VIRTIO,
+	.serial_base = FDT_SERIAL,
+	.serial_is_port = false,
+	.serial_gsi = FDT_GSI_SERIAL,
+	.power_gsi = FDT_GSI_POWER,
+	.cpus_max = ARM64_CPUS_MAX,
+};
+
+const struct vm_needs arch_needs = {
+	.no_kvm = "use a kernel with CONFIG_KVM, started at EL2",
+	.need = {{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+		 {KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+		 {KVM_CAP_ARM_PSCI_0_2, "KVM_CAP_ARM_PSCI_0_2"},
+		 {KVM_CAP_ONE_REG, "KVM_CAP_ONE_REG"}},
+};
+
+unsigned int arch_gpa_bits(const struct vm *vm)
+{
+	unsigned int bits = vm_capability(vm, KVM_CAP_ARM_VM_IPA_SIZE);
+	return bits ? bits : IPA_BITS_DEFAULT;
+}
+
+/* As few bits as do: fewer levels of page tables are walked. Too much memory is refused later. */
+unsigned long arch_vm_type(const struct vm *vm, uint64_t memory)
+{
+	unsigned int limit = vm_capability(vm, KVM_CAP_ARM_VM_IPA_SIZE);
+	unsigned int bits = fdt_gpa_bits_needed(memory);
+	if (limit == 0)
+		return 0;
+	return KVM_VM_TYPE_ARM_IPA_SIZE(bits < limit ? bits : limit);
+}
+
+int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
+{
+	return fdt_ram_layout(size, gpa_bits, span);
+}
+
+int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
+{
+	(void)pio;
+	platform->own = calloc(1, sizeof(*platform->own));
+	if (!platform->own) {
+		log_error("no memory for the machine's own devices");
+		return -ENOMEM;
+	}
+	platform->own->gic = -1;
+	platform->own->cpus = platform->cpus;
+	return fdt_platform_init(platform, mmio);
+}
+
+void arch_platform_release(struct arch_platform *platform)
+{
+	if (!platform->own)
+		return;
+	if (platform->own->gic >= 0)
+		close(platform->own->gic);
+	free(platform->own);
+	platform->own = NULL;
+}
+
+void arch_power_button(struct arch_platform *platform)
+{
+	fdt_power_button(platform);
+}
+
+/* --- the interrupt controller ----------------------------------------------------------------- */
+
+static int gic_create(const struct vm *vm, uint32_t type)
+{
+	struct kvm_create_device device = {.type = type};
+	return ioctl(vm->fd, KVM_CREATE_DEVICE, &device) < 0 ? -errno : (int)device.fd;
+}
+
+static int gic_set(int gic, uint32_t group, uint64_t attribute, const void *value, const char *what)
+{
+	struct kvm_device_attr attr = {.group = group, .attr = attribute, .addr = (uintptr_t)value};
+	if (ioctl(gic, KVM_SET_DEVICE_ATTR, &attr) < 0) {
+		int error = errno;
+		log_error("KVM does not take the interrupt controller's %s: %s", what,
+			  strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+static int gic_place(const struct arch_own *own)
+{
+	const uint64_t dist = ARM64_GICD, redist = ARM64_GICR, cpu = ARM64_GICC;
+	if (own->gic_version == 3) {
+		int error = gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST,
+				    &dist, "distributor");
+		return error ? error
+			     : gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR,
+				       KVM_VGIC_V3_ADDR_TYPE_REDIST, &redist, "redistributors");
+	}
+	int error = gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_DIST, &dist,
+			    "distributor");
+	return error ? error
+		     : gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_CPU, &cpu,
+			       "interface");
+}
+
+int arch_irqchip_init(struct arch_platform *platform)
+{
+	struct arch_own *own = platform->own;
+
+	own->gic_version = 3;
+	own->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	if (own->gic == -ENODEV) {
+		own->gic_version = 2;
+		own->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V2);
+	}
+	if (own->gic < 0) {
+		log_error("KVM cannot make an interrupt controller, neither GICv3 nor GICv2: %s",
+			  strerror(-own->gic));
+		return own->gic;
+	}
+	if (own->gic_version == 2 && own->cpus > GICV2_CPUS_MAX) {
+		log_error("%u CPUs are too many: this host's interrupt controller (GICv2) is for "
+			  "%d",
+			  own->cpus, GICV2_CPUS_MAX);
+		return -EINVAL;
+	}
+	return gic_place(own);
+}
+
+int arch_irqchip_start(struct arch_platform *platform)
+{
+	const uint32_t interrupts = ARM64_SPI + FDT_GSI_END;
+	int gic = platform->own->gic;
+	int error = gic_set(gic, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &interrupts, "interrupts");
+	return error ? error
+		     : gic_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL,
+			       "start");
+}
+
+void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level)
+{
+	vm_irq_line(platform->vm,
+		    KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | (ARM64_SPI + gsi), level);
+}
+
+/* KVM routes number n of irqfds to the n-th shared interrupt, unless told otherwise. */
+int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd)
+{
+	return vm_irqfd(platform->vm, gsi, fd);
+}
+
+int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
+		   struct arch_entry *entry)
+{
+	const struct fdt_arch tree = arm64_tree(platform->own);
+	return fdt_boot_load(boot, platform->cpus, FDT_ARM64, &tree, entry);
+}

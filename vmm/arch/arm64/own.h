@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What ebb remembers of an arm64 machine, and its device tree.
+ *
+ * Sources: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst, Documentation/virt/kvm/
+ * api.rst; bindings arm/cpus, arm/psci, timer/arm,arch_timer, interrupt-controller/arm,gic(-v3).
+ */
+#ifndef EBB_ARCH_ARM64_OWN_H
+#define EBB_ARCH_ARM64_OWN_H
+
+#include <stdint.h>
+
+#include "vmm/arch/arm64/layout.h"
+#include "vmm/arch/fdt/tree.h"
+
+struct arch_own {
+	int gic; /* KVM's device */
+	unsigned int gic_version;
+	unsigned int cpus;
+	uint64_t mpidr[ARM64_CPUS_MAX]; /* how a processor is told from others: its affinity */
+};
+
+/* Pure: the architecture's part of the device tree; @own outlives it. */
+struct fdt_arch arm64_tree(struct arch_own *own);
+
+#endif

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/arch/fdt/boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "vmm/arch/fdt/reader.h"
+#include "vmm/util/log.h"
+
+#define PARAMS_MAX                                                                                 \
+	2048 /* COMMAND_LINE_SIZE of arm64, of which the last is the end; riscv64 has half */
+
+#define MIB_UP(bytes) (((unsigned long long)(bytes) + 0xfffff) >> 20)
+
+struct loader {
+	const struct arch_boot *boot;
+	struct source kernel, initrd;
+	struct reader *reader;
+	uint8_t head[FDT_IMAGE_HEADER];
+	struct fdt_image image;
+	struct fdt_places places;
+};
+
+static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
+{
+	int error = source_open(&loader->kernel, loader->boot->kernel, "kernel");
+	if (!error)
+		error = reader_open(loader->reader, &loader->kernel);
+	if (error)
+		return error;
+	ssize_t size = reader_read(loader->reader, loader->head, sizeof(loader->head));
+	if (size < 0)
+		return (int)size;
+	const char *wrong = fdt_image_parse(&loader->image, kind, loader->head, size);
+	if (!wrong)
+		return 0;
+	log_error("the kernel '%s' %s", loader->kernel.path, wrong);
+	return -ENOEXEC;
+}
+
+static int look_at_initrd(struct loader *loader)
+{
+	if (!loader->boot->initrd)
+		return 0;
+	int error = source_open(&loader->initrd, loader->boot->initrd, "initrd");
+	if (!error && loader->initrd.size == 0) {
+		log_error("the initrd '%s' is empty", loader->initrd.path);
+		error = -EINVAL;
+	}
+	return error;
+}
+
+static int place(struct loader *loader, uint64_t tree)
+{
+	const struct arch_boot *boot = loader->boot;
+	int error = fdt_image_place(&loader->places, &loader->image, boot->ram, tree,
+				    loader->initrd.size);
+	unsigned long long mib = ram_size(boot->ram) >> 20;
+
+	if (error && loader->places.tree.len)
+		log_error("the initrd '%s' (%llu MiB) does not fit behind the kernel in %llu MiB: "
+			  "give more with -m",
+			  boot->initrd, MIB_UP(loader->initrd.size), mib);
+	else if (error)
+		log_error("%llu MiB of memory are too small for the kernel '%s', which needs "
+			  "%llu MiB: give more with -m",
+			  mib, boot->kernel,
+			  MIB_UP(loader->image.text_offset + loader->image.size));
+	return error;
+}
+
+/* What is in the file beyond what the header names as the kernel's memory is none of it. */
+static int load(const struct loader *loader)
+{
+	const struct gpa_range *kernel = &loader->places.kernel;
+	const struct gpa_range *initrd = &loader->places.initrd;
+	uint8_t *to = ram_at(loader->boot->ram, kernel->gpa, kernel->len);
+	if (!to)
+		return -EFAULT;
+
+	memcpy(to, loader->head, sizeof(loader->head));
+	ssize_t size = reader_read(loader->reader, to + sizeof(loader->head),
+				   kernel->len - sizeof(loader->head));
+	if (size < 0)
+		return (int)size;
+	if (!initrd->len)
+		return 0;
+	to = ram_at(loader->boot->ram, initrd->gpa, initrd->len);
+	return to ? source_read(&loader->initrd, 0, to, initrd->len) : -EFAULT;
+}
+
+/* The console that ebb gives, a reboot after a panic; then the user's own. */
+static int write_params(char *line, const char *user)
+{
+	int used = snprintf(line, PARAMS_MAX, "console=ttyS0 panic=-1%s%s", *user ? " " : "", user);
+	if (used < PARAMS_MAX)
+		return 0;
+	log_error("the kernel's command line is too long: it takes %d bytes, -p has %zu",
+		  PARAMS_MAX - 1, strlen(user));
+	return -E2BIG;
+}
+
+static int dump(const char *path, const void *tree, size_t size)
+{
+	int error = 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, tree, size) != (ssize_t)size) {
+		error = errno ? -errno : -EIO;
+		log_error("cannot write the device tree to '%s': %s", path, strerror(-error));
+	}
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+static int write_tree(const struct loader *loader, unsigned int cpus, const struct fdt_arch *arch)
+{
+	const struct arch_boot *boot = loader->boot;
+	uint8_t seed[FDT_SEED_SIZE];
+	char params[PARAMS_MAX];
+	int error = write_params(params, boot->params);
+	if (error)
+		return error;
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))
+		return -EIO;
+	const struct fdt_machine machine = {
+		.ram = boot->ram,
+		.initrd = loader->places.initrd,
+		.params = params,
+		.seed = seed,
+		.device = boot->device,
+		.devices = boot->devices,
+		.cpus = cpus,
+	};
+	void *tree = malloc(FDT_TREE_SIZE(cpus));
+	int size = tree ? fdt_tree_build(tree, &machine, arch) : -ENOMEM;
+	error = size < 0 ? size : 0;
+	if (error)
+		log_error("cannot describe the machine to the guest: %s", strerror(-error));
+	if (!error)
+		error = ram_write(boot->ram, loader->places.tree.gpa, tree, size);
+	if (!error && boot->dump_dtb)
+		error = dump(boot->dump_dtb, tree, size);
+	free(tree);
+	return error;
+}
+
+int fdt_boot_load(const struct arch_boot *boot, unsigned int cpus, enum fdt_kind kind,
+		  const struct fdt_arch *arch, struct arch_entry *entry)
+{
+	struct loader loader = {
+		.boot = boot,
+		.kernel.fd = -1,
+		.initrd.fd = -1,
+		.reader = calloc(1, sizeof(*loader.reader)),
+	};
+	int error = -ENOMEM;
+	if (!loader.reader) {
+		log_error("no memory to load the kernel");
+		return error;
+	}
+	error = look_at_kernel(&loader, kind);
+	if (!error)
+		error = look_at_initrd(&loader);
+	if (!error)
+		error = place(&loader, FDT_TREE_SIZE(cpus));
+	if (!error)
+		error = load(&loader);
+	if (!error)
+		error = write_tree(&loader, cpus, arch);
+	*entry = (struct arch_entry){.pc = loader.places.kernel.gpa,
+				     .argument = loader.places.tree.gpa};
+	reader_close(loader.reader);
+	free(loader.reader);
+	source_close(&loader.initrd);
+	source_close(&loader.kernel);
+	return error;
+}

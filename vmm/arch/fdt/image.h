@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The header of an "Image", the form in which Linux is started on arm64 and on riscv64: 64 bytes, of
+ * which only the last magic number tells whose it is.
+ *
+ * Pure. Sources: Documentation/arch/arm64/booting.rst, Documentation/arch/riscv/boot-image-header.rst
+ * and boot.rst.
+ */
+#ifndef EBB_ARCH_FDT_IMAGE_H
+#define EBB_ARCH_FDT_IMAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/mem/ram.h"
+
+#define FDT_IMAGE_HEADER 64
+
+enum fdt_kind {
+	FDT_ARM64,
+	FDT_RISCV64,
+};
+
+struct fdt_image {
+	uint64_t text_offset; /* from a multiple of 2 MiB */
+	uint64_t size;	      /* bytes of memory that it takes, from where it is loaded */
+};
+
+/*
+ * @head: the first @size bytes of a kernel, unpacked (≤ FDT_IMAGE_HEADER). Returns NULL, or what is
+ * wrong with it, to go after the file's name ("is empty").
+ */
+const char *fdt_image_parse(struct fdt_image *image, enum fdt_kind arch, const uint8_t *head,
+			    size_t size);
+
+/* Where things go; a len of 0: there is no such thing. */
+struct fdt_places {
+	struct gpa_range kernel;
+	struct gpa_range tree;
+	struct gpa_range initrd;
+};
+
+/*
+ * Places the kernel as its header asks, the tree (of @tree bytes at most) and the initrd (of @initrd
+ * bytes) behind it, all in @ram's first region. Returns 0; -ENOMEM where that is too small, *places
+ * then telling what it did place.
+ */
+int fdt_image_place(struct fdt_places *places, const struct fdt_image *image, const struct ram *ram,
+		    uint64_t tree, uint64_t initrd);
+
+#endif

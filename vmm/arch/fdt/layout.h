@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest-physical addresses and interrupt lines that the architectures with a device tree share.
+ *
+ *   0      … 2 GiB   devices; what is an architecture's own is in its folder
+ *   2 GiB  …         RAM, in one piece: what is above depends on nothing but the processor
+ */
+#ifndef EBB_ARCH_FDT_LAYOUT_H
+#define EBB_ARCH_FDT_LAYOUT_H
+
+#define FDT_SERIAL  0x01000000
+#define FDT_PVPANIC 0x01001000
+#define FDT_VIRTIO  0x02000000 /* and up */
+#define FDT_RAM	    0x80000000ULL
+
+/* There is no line 0 on a PLIC. */
+#define FDT_GSI_SERIAL 1
+#define FDT_GSI_POWER  2
+#define FDT_GSI_VIRTIO 4  /* and up */
+#define FDT_GSI_END    32 /* of those that any machine has */
+
+#endif

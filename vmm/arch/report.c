@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/arch/report.h"
+
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/util/log.h"
+
+#define TEXT_MAX 4096
+
+void report_exit(const struct vcpu *vcpu, enum vcpu_end end)
+{
+	const struct kvm_run *run = vcpu->run;
+	switch (end) {
+	case VCPU_INTERNAL_ERROR:
+		log_error("vCPU %u: KVM cannot go on (internal error, suberror %u%s)", vcpu->index,
+			  run->internal.suberror,
+			  run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
+				  ? ": it does not know how to emulate an instruction"
+				  : "");
+		break;
+	case VCPU_FAILED_ENTRY:
+		log_error("vCPU %u: the processor refused to run the guest (hardware reason %#llx)",
+			  vcpu->index,
+			  (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+		break;
+	default:
+		log_error("vCPU %u left the guest for a reason that ebb did not ask for (exit %u)",
+			  vcpu->index, run->exit_reason);
+	}
+}
+
+void report_registers(const struct vcpu *vcpu)
+{
+	char text[TEXT_MAX] = "";
+	FILE *out = fmemopen(text, sizeof(text), "w");
+	if (!out)
+		return;
+	arch_vcpu_registers(vcpu, out);
+	fclose(out);
+	char *rest = text;
+	for (char *line; (line = strsep(&rest, "\n")) && *line;)
+		log_error("%s", line);
+}

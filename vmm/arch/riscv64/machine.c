@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A riscv64 machine as a whole: how large, its interrupt controller, its kernel. */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "vmm/arch/fdt/boot.h"
+#include "vmm/arch/fdt/layout.h"
+#include "vmm/arch/fdt/platform.h"
+#include "vmm/arch/riscv64/own.h"
+#include "vmm/util/log.h"
+
+/* Sv39x4: what every processor with the hypervisor extension gives a guest at least. */
+#define GPA_BITS_MIN 41
+
+const struct arch_map arch_map = {
+	.name = "riscv64",
+	.virtio_base = FDT_VIRTIO,
+	.virtio_gsi = FDT_GSI_VIRTIO,
+	.serial_base = FDT_SERIAL,
+	.serial_is_port = false,
+	.serial_gsi = FDT_GSI_SERIAL,
+	.power_gsi = FDT_GSI_POWER,
+	.cpus_max = RISCV64_CPUS_MAX,
+};
+
+const struct vm_needs arch_needs = {
+	.no_kvm = "use a processor with the hypervisor extension, and a kernel with CONFIG_KVM "
+		  "(modprobe kvm)",
+	.need = {{KVM_CAP_ONE_REG, "KVM_CAP_ONE_REG"}},
+};
+
+unsigned long arch_vm_type(const struct vm *vm, uint64_t memory)
+{
+	(void)vm, (void)memory;
+	return 0;
+}
+
+unsigned int arch_gpa_bits(const struct vm *vm)
+{
+	unsigned int bits = vm_capability(vm, KVM_CAP_VM_GPA_BITS);
+	return bits ? bits : GPA_BITS_MIN;
+}
+
+int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
+{
+	return fdt_ram_layout(size, gpa_bits, span);
+}
+
+/* --- our own interrupt controller --------------------------------------------------------------- */
+
+static void bus_plic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	plic_read(ctx, offset, data, len);
+}
+
+static void bus_plic_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	plic_write(ctx, offset, data, len);
+}
+
+static void plic_interrupt(void *ctx, unsigned int context, bool level)
+{
+	const struct arch_own *own = ctx;
+	const struct kvm_interrupt interrupt = {.irq = level ? KVM_INTERRUPT_SET
+							     : KVM_INTERRUPT_UNSET};
+	ioctl(own->vcpu[context], KVM_INTERRUPT, &interrupt);
+}
+
+int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
+{
+	(void)pio;
+	struct arch_own *own = calloc(1, sizeof(*own));
+	int error = own ? plic_init(&own->plic, platform->cpus, plic_interrupt, own) : -ENOMEM;
+	if (error) {
+		log_error("no memory for the machine's own devices");
+		free(own);
+		return error;
+	}
+	platform->own = own;
+	own->aia = -1;
+	own->cpus = platform->cpus;
+	/* Where KVM has a controller the guest is not told of this one. */
+	const struct bus_range plic = {RISCV64_PLIC, PLIC_SIZE(own->cpus), &own->plic,
+				       bus_plic_read, bus_plic_write};
+	error = bus_add(mmio, &plic);
+	return error ? error : fdt_platform_init(platform, mmio);
+}
+
+void arch_platform_release(struct arch_platform *platform)
+{
+	if (!platform->own)
+		return;
+	if (platform->own->aia >= 0)
+		close(platform->own->aia);
+	plic_release(&platform->own->plic);
+	free(platform->own);
+	platform->own = NULL;
+}
+
+void arch_power_button(struct arch_platform *platform)
+{
+	fdt_power_button(platform);
+}
+
+int arch_irqchip_init(struct arch_platform *platform)
+{
+	return riscv64_aia_init(platform->own, platform->vm);
+}
+
+int arch_irqchip_start(struct arch_platform *platform)
+{
+	return platform->own->aia >= 0 ? riscv64_aia_start(platform->own) : 0;
+}
+
+void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level)
+{
+	struct arch_own *own = platform->own;
+	if (own->aia >= 0)
+		vm_irq_line(platform->vm, gsi, level);
+	else
+		plic_line(&own->plic, gsi, level != 0);
+}
+
+int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd)
+{
+	return platform->own->aia >= 0 ? vm_irqfd(platform->vm, gsi, fd) : -EOPNOTSUPP;
+}
+
+int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
+		   struct arch_entry *entry)
+{
+	const struct fdt_arch tree = riscv64_tree(platform->own);
+	return fdt_boot_load(boot, platform->cpus, FDT_RISCV64, &tree, entry);
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/arch/fdt/layout.h"
+#include "vmm/arch/riscv64/own.h"
+
+#define IRQ_EDGE	    1 /* rising */
+#define IRQ_LEVEL_HIGH	    4
+#define SUPERVISOR_EXTERNAL 9 /* a processor's interrupt, as scause numbers them */
+
+#define ISA_MAX 1024
+
+/* By KVM's numbers (enum KVM_RISCV_ISA_EXT_ID), which are its interface; a guest is told no others. */
+static const char *const names[] = {
+	"a",	    "c",       "d",	    "f",	   "h",	     "i",	 "m",
+	"svpbmt",   "sstc",    "svinval",   "zihintpause", "zicbom", "zicboz",	 "zbb",
+	"ssaia",    "v",       "svnapot",   "zba",	   "zbs",    "zicntr",	 "zicsr",
+	"zifencei", "zihpm",   "smstateen", "zicond",	   "zbc",    "zbkb",	 "zbkc",
+	"zbkx",	    "zknd",    "zkne",	    "zknh",	   "zkr",    "zksed",	 "zksh",
+	"zkt",	    "zvbb",    "zvbc",	    "zvkb",	   "zvkg",   "zvkned",	 "zvknha",
+	"zvknhb",   "zvksed",  "zvksh",	    "zvkt",	   "zfh",    "zfhmin",	 "zihintntl",
+	"zvfh",	    "zvfhmin", "zfa",	    "ztso",	   "zacas",  "sscofpmf", "zimop",
+	"zca",	    "zcb",     "zcd",	    "zcf",	   "zcmop",  "zawrs",	 "smnpm",
+	"ssnpm",    "svade",   "svadu",	    "svvptc",	   "zabha",  "ziccrse",	 "zaamo",
+	"zalrsc",
+};
+const unsigned int riscv64_extensions = sizeof(names) / sizeof(names[0]);
+_Static_assert(sizeof(names) / sizeof(names[0]) <= RISCV64_EXTENSIONS_MAX, "more room");
+
+/* In the order that the specification has them in; the hypervisor extension is not for our guests. */
+static const char letters[] = "imafdcv";
+
+static bool has(const struct riscv64_cpu *cpu, const char *name, size_t len)
+{
+	for (unsigned int i = 0; i < riscv64_extensions; i++)
+		if (strlen(names[i]) == len && strncmp(names[i], name, len) == 0)
+			return cpu->has[i];
+	return false;
+}
+
+size_t riscv64_isa(const struct riscv64_cpu *cpu, char *out, size_t size)
+{
+	size_t used = snprintf(out, size, "rv64");
+	for (const char *letter = letters; *letter; letter++)
+		if (has(cpu, letter, 1) && used < size)
+			used += snprintf(out + used, size - used, "%c", *letter);
+	for (unsigned int i = 0; i < riscv64_extensions; i++)
+		if (cpu->has[i] && names[i][1] && used < size)
+			used += snprintf(out + used, size - used, "_%s", names[i]);
+	return used;
+}
+
+/* The same as names one after the other, each with its end: what newer kernels read. */
+static void write_extensions(struct fdt_tree *tree, const struct riscv64_cpu *cpu)
+{
+	char list[ISA_MAX];
+	size_t used = 0;
+	for (const char *letter = letters; *letter; letter++)
+		if (has(cpu, letter, 1)) {
+			list[used++] = *letter;
+			list[used++] = '\0';
+		}
+	for (unsigned int i = 0; i < riscv64_extensions; i++)
+		if (cpu->has[i] && names[i][1])
+			used += snprintf(list + used, sizeof(list) - used, "%s", names[i]) + 1;
+	fdt_text(tree, "riscv,isa-base", "rv64i");
+	fdt_bytes(tree, "riscv,isa-extensions", list, used);
+}
+
+static void write_cpu(struct fdt_tree *tree, const struct riscv64_cpu *cpu, unsigned int index)
+{
+	char isa[ISA_MAX];
+	riscv64_isa(cpu, isa, sizeof(isa));
+
+	fdt_node_at(tree, "cpu", index);
+	fdt_text(tree, "device_type", "cpu");
+	fdt_text(tree, "compatible", "riscv");
+	fdt_u32(tree, "reg", index);
+	fdt_text(tree, "riscv,isa", isa);
+	write_extensions(tree, cpu);
+	fdt_text(tree, "mmu-type",
+		 cpu->satp == 10  ? "riscv,sv57"
+		 : cpu->satp == 9 ? "riscv,sv48"
+				  : "riscv,sv39");
+	if (cpu->cbom)
+		fdt_u32(tree, "riscv,cbom-block-size", (uint32_t)cpu->cbom);
+	if (cpu->cboz)
+		fdt_u32(tree, "riscv,cboz-block-size", (uint32_t)cpu->cboz);
+	fdt_node(tree, "interrupt-controller");
+	fdt_text(tree, "compatible", "riscv,cpu-intc");
+	fdt_flag(tree, "interrupt-controller");
+	fdt_u32(tree, "#interrupt-cells", 1);
+	fdt_u32(tree, "#address-cells", 0);
+	fdt_u32(tree, "phandle", FDT_PHANDLE_CPU(index));
+	fdt_end(tree);
+	fdt_end(tree);
+}
+
+static void write_cpus(struct fdt_tree *tree, const struct arch_own *own)
+{
+	fdt_node(tree, "cpus");
+	fdt_u32(tree, "#address-cells", 1);
+	fdt_u32(tree, "#size-cells", 0);
+	fdt_u32(tree, "timebase-frequency", (uint32_t)own->cpu.timebase);
+	for (unsigned int i = 0; i < own->cpus; i++)
+		write_cpu(tree, &own->cpu, i);
+	fdt_end(tree);
+}
+
+/* That it interrupts each processor. */
+static void write_targets(struct fdt_tree *tree, unsigned int cpus)
+{
+	uint32_t cell[2 * RISCV64_CPUS_MAX];
+	for (unsigned int i = 0; i < cpus; i++) {
+		cell[2 * i] = FDT_PHANDLE_CPU(i);
+		cell[2 * i + 1] = SUPERVISOR_EXTERNAL;
+	}
+	fdt_cells(tree, "interrupts-extended", cell, 2 * (size_t)cpus);
+}
+
+static void write_controller(struct fdt_tree *tree, const char *compatible, struct gpa_range place,
+			     uint32_t cells)
+{
+	fdt_node_at(tree, "interrupt-controller", place.gpa);
+	fdt_text(tree, "compatible", compatible);
+	fdt_reg(tree, &place, 1);
+	fdt_flag(tree, "interrupt-controller");
+	fdt_u32(tree, "#interrupt-cells", cells);
+	fdt_u32(tree, "#address-cells", 0);
+}
+
+static void write_plic(struct fdt_tree *tree, const struct arch_own *own)
+{
+	write_controller(tree, "sifive,plic-1.0.0",
+			 (struct gpa_range){RISCV64_PLIC, PLIC_SIZE(own->cpus)}, 1);
+	write_targets(tree, own->cpus);
+	fdt_u32(tree, "riscv,ndev", PLIC_SOURCES - 1);
+	fdt_u32(tree, "phandle", FDT_PHANDLE_IRQ);
+	fdt_end(tree);
+}
+
+static void write_aia(struct fdt_tree *tree, const struct arch_own *own)
+{
+	write_controller(tree, "riscv,imsics",
+			 (struct gpa_range){RISCV64_IMSIC, 0x1000ULL * own->cpus}, 0);
+	fdt_flag(tree, "msi-controller");
+	fdt_u32(tree, "#msi-cells", 0);
+	write_targets(tree, own->cpus);
+	fdt_u32(tree, "riscv,num-ids", own->ids);
+	fdt_u32(tree, "phandle", FDT_PHANDLE_MSI);
+	fdt_end(tree);
+
+	write_controller(tree, "riscv,aplic", (struct gpa_range){RISCV64_APLIC, 0x4000}, 2);
+	fdt_u32(tree, "msi-parent", FDT_PHANDLE_MSI);
+	fdt_u32(tree, "riscv,num-sources", FDT_GSI_END - 1);
+	fdt_u32(tree, "phandle", FDT_PHANDLE_IRQ);
+	fdt_end(tree);
+}
+
+static void nodes(struct fdt_tree *tree, void *ctx)
+{
+	const struct arch_own *own = ctx;
+	write_cpus(tree, own);
+	if (own->aia >= 0)
+		write_aia(tree, own);
+	else
+		write_plic(tree, own);
+}
+
+static unsigned int irq(void *ctx, unsigned int gsi, bool edge, uint32_t *cell)
+{
+	const struct arch_own *own = ctx;
+	cell[0] = gsi;
+	cell[1] = edge ? IRQ_EDGE : IRQ_LEVEL_HIGH;
+	return own->aia >= 0 ? 2 : 1;
+}
+
+struct fdt_arch riscv64_tree(struct arch_own *own)
+{
+	return (struct fdt_arch){own, nodes, irq};
+}

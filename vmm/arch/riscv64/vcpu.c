@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A vCPU's first state and registers. The boot vCPU starts as Documentation/arch/riscv/boot.rst wants
+ * it (a0: its number, a1: the device tree); the others wait for the guest's SBI HSM call. Timers, HSM,
+ * reset and remote fences are KVM's own SBI; of the rest what it forwards is answered here.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "vmm/arch/fdt/layout.h"
+#include "vmm/arch/report.h"
+#include "vmm/arch/riscv64/own.h"
+#include "vmm/util/log.h"
+
+#define REG_U64		(KVM_REG_RISCV | KVM_REG_SIZE_U64)
+#define CORE_REG(index) (REG_U64 | KVM_REG_RISCV_CORE | (index))
+#define CSR_REG(name)	(REG_U64 | KVM_REG_RISCV_CSR | KVM_REG_RISCV_CSR_REG(name))
+#define EXT_REG(id)	(REG_U64 | KVM_REG_RISCV_ISA_EXT | (id))
+
+/* Config registers; older headers lack all but the first two. */
+#define CONFIG_REG(index) (REG_U64 | KVM_REG_RISCV_CONFIG | (index))
+#define CONFIG_CBOM	  1
+#define CONFIG_CBOZ	  5
+#define CONFIG_SATP	  6
+
+/* Core registers by their place in user_regs_struct. */
+#define PC 0
+#define A0 10
+#define A1 11
+
+#define SV39 8
+
+/* SBI 0.1, which is all that is forwarded for Linux: one character at a time. */
+#define SBI_PUTCHAR	  1
+#define SBI_GETCHAR	  2
+#define SBI_NOT_SUPPORTED (-2L)
+
+#define UART_DATA	0
+#define UART_LINE	5
+#define UART_LINE_READY 0x01
+
+#define INSTRUCTION 4
+
+static int get_reg(const struct vcpu *vcpu, uint64_t id, uint64_t *value)
+{
+	const struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)value};
+	*value = 0;
+	return ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
+}
+
+static int set_reg(const struct vcpu *vcpu, uint64_t id, uint64_t value)
+{
+	const struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)&value};
+	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) < 0) {
+		int error = errno;
+		log_error("KVM does not take vCPU %u's registers: %s", vcpu->index,
+			  strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
+{
+	uint64_t value;
+	int error =
+		get_reg(vcpu, REG_U64 | KVM_REG_RISCV_TIMER | KVM_REG_RISCV_TIMER_REG(frequency),
+			&cpu->timebase);
+	if (error) {
+		log_error("KVM does not tell the frequency of a vCPU's timer: %s",
+			  strerror(-error));
+		return error;
+	}
+	/* What an older KVM does not know of, the guest does not have. */
+	for (unsigned int i = 0; i < riscv64_extensions; i++)
+		cpu->has[i] = get_reg(vcpu, EXT_REG(i), &value) == 0 && value == 1;
+	if (get_reg(vcpu, CONFIG_REG(CONFIG_SATP), &cpu->satp) != 0)
+		cpu->satp = SV39;
+	get_reg(vcpu, CONFIG_REG(CONFIG_CBOM), &cpu->cbom);
+	get_reg(vcpu, CONFIG_REG(CONFIG_CBOZ), &cpu->cboz);
+	return 0;
+}
+
+int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
+{
+	platform->own->vcpu[vcpu->index] = vcpu->fd;
+	return vcpu->index == 0 ? ask_cpu(vcpu, &platform->own->cpu) : 0;
+}
+
+int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
+{
+	int error = set_reg(vcpu, CORE_REG(PC), entry->pc);
+	if (!error)
+		error = set_reg(vcpu, CORE_REG(A0), vcpu->index);
+	if (!error)
+		error = set_reg(vcpu, CORE_REG(A1), entry->argument);
+	return error;
+}
+
+/* The next character from the serial port, or -1: there is none. */
+static long getchar_of(const struct bus *mmio)
+{
+	uint8_t line = 0, data = 0;
+	bus_read(mmio, FDT_SERIAL + UART_LINE, &line, 1);
+	if (!(line & UART_LINE_READY))
+		return -1;
+	bus_read(mmio, FDT_SERIAL + UART_DATA, &data, 1);
+	return data;
+}
+
+bool arch_vcpu_exit(const struct vcpu *vcpu, const struct bus *mmio)
+{
+	struct kvm_run *run = vcpu->run;
+	if (run->exit_reason != KVM_EXIT_RISCV_SBI)
+		return false;
+
+	uint8_t character = (uint8_t)run->riscv_sbi.args[0];
+	run->riscv_sbi.ret[1] = 0;
+	switch (run->riscv_sbi.extension_id) {
+	case SBI_PUTCHAR:
+		bus_write(mmio, FDT_SERIAL + UART_DATA, &character, 1);
+		run->riscv_sbi.ret[0] = 0;
+		break;
+	case SBI_GETCHAR:
+		run->riscv_sbi.ret[0] = (unsigned long)getchar_of(mmio);
+		break;
+	default:
+		run->riscv_sbi.ret[0] = (unsigned long)SBI_NOT_SUPPORTED;
+	}
+	return true;
+}
+
+int arch_vcpu_nmi(const struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return -EOPNOTSUPP;
+}
+
+/* --- what a person is told -------------------------------------------------------------------- */
+
+void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
+{
+	static const char *const core[] = {
+		"pc", "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0",
+		"a1", "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
+		"s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
+	};
+	static const struct {
+		const char *name;
+		uint64_t id;
+	} csr[] = {
+		{"sstatus", CSR_REG(sstatus)}, {"scause", CSR_REG(scause)}, {"sepc", CSR_REG(sepc)},
+		{"stval", CSR_REG(stval)},     {"stvec", CSR_REG(stvec)},   {"sie", CSR_REG(sie)},
+		{"sip", CSR_REG(sip)},	       {"satp", CSR_REG(satp)},
+	};
+	uint64_t value;
+
+	for (unsigned int i = 0; i < sizeof(core) / sizeof(core[0]); i++)
+		if (get_reg(vcpu, CORE_REG(i), &value) == 0)
+			fprintf(out, "%-3s %016llx%c", core[i], (unsigned long long)value,
+				i % 4 == 3 ? '\n' : ' ');
+	for (unsigned int i = 0; i < sizeof(csr) / sizeof(csr[0]); i++)
+		if (get_reg(vcpu, csr[i].id, &value) == 0)
+			fprintf(out, "%-7s %016llx%c", csr[i].name, (unsigned long long)value,
+				i % 4 == 3 ? '\n' : ' ');
+}
+
+void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)
+{
+	uint64_t pc;
+	uint8_t bytes[INSTRUCTION];
+
+	report_exit(vcpu, end);
+	/* KVM does not translate addresses here: only before the guest's MMU is on can it be read. */
+	if (get_reg(vcpu, CORE_REG(PC), &pc) == 0 && ram_read(ram, pc, bytes, sizeof(bytes)) == 0)
+		log_error("instruction at %#llx: %02x %02x %02x %02x", (unsigned long long)pc,
+			  bytes[0], bytes[1], bytes[2], bytes[3]);
+	report_registers(vcpu);
+}
