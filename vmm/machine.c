@@ -238,8 +238,8 @@ static int balloon_stage_init(struct machine *machine)
 	if (!config->balloon)
 		return 0;
 
-	int error = slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram,
-			      &machine->platform);
+	int error =
+		slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram, &machine->platform);
 	if (error)
 		return error;
 	const struct balloon_config balloon = {
@@ -268,8 +268,8 @@ static void balloon_stage_release(struct machine *machine)
 
 static int disks_stage_init(struct machine *machine)
 {
-	return disks_init(&machine->disks, machine->config, SLOT_DISKS, &machine->ram, &machine->platform,
-			  &machine->vm, &machine->mmio);
+	return disks_init(&machine->disks, machine->config, SLOT_DISKS, &machine->ram,
+			  &machine->platform, &machine->vm, &machine->mmio);
 }
 
 static void disks_stage_release(struct machine *machine)
