@@ -73,6 +73,29 @@ START_TEST(a_full_report)
 }
 END_TEST
 
+/* A host with pages of 64 KiB: what a guest of smaller pages reports less of is kept, and not promised. */
+START_TEST(pages_of_the_host_go_whole)
+{
+	guest.ram.page_size = 64 * KIB;
+	fill(BLOCKS_GPA, BLOCK);
+	ck_assert_uint_eq(report(&(struct gpa_range){BLOCKS_GPA, K(15)}, 1), 0);
+	ck_assert(holds(BLOCKS_GPA, BLOCK, GUEST));
+	COUNTED(reporting, bytes, 0);
+	COUNTED(reporting, failures, 0);
+	/* Two whole ones with parts around them: gone, but all that was reported is not. */
+	ck_assert_uint_eq(report(&(struct gpa_range){BLOCKS_GPA + K(15), K(34)}, 1), 0);
+	COUNTED(reporting, bytes, K(32));
+	ck_assert(holds(BLOCKS_GPA, K(16), GUEST));
+	ck_assert(holds(BLOCKS_GPA + K(16), K(32), 0));
+	ck_assert(holds(BLOCKS_GPA + K(48), K(16), GUEST));
+	/* Neighbours that are one page together, whichever came first. */
+	const struct gpa_range halves[] = {{BLOCKS_GPA + K(8), K(8)}, {BLOCKS_GPA, K(8)}};
+	ck_assert_uint_eq(report(halves, 2), K(16));
+	ck_assert(holds(BLOCKS_GPA, K(48), 0));
+	ck_assert_uint_eq(report(&(struct gpa_range){BLOCKS_GPA, BLOCK}, 1), BLOCK);
+}
+END_TEST
+
 START_TEST(report_after_report)
 {
 	for (unsigned int i = 0; i < 1000; i++) {
@@ -430,6 +453,7 @@ Suite *reporting_suite(void)
 	TCase *tcase = tcase_create("reports");
 	tcase_add_checked_fixture(tcase, setup, balloon_unplug);
 	tcase_add_test(tcase, a_full_report);
+	tcase_add_test(tcase, pages_of_the_host_go_whole);
 	tcase_add_test(tcase, report_after_report);
 	tcase_add_test(tcase, many_chains_at_one_doorbell);
 	tcase_add_loop_test(tcase, the_used_length_is_a_promise, 0,
