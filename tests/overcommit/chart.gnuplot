@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Draws the report's chart: a panel for each variant, and bars that compare them. report.py writes what this needs before
 # it loads this: kind (png or svg), output, title, subtitle, variants, guests, columns, rows, last (seconds),
-# top (MiB), limit (MiB, 0: not drawn), unit; arrays name[], says[], shade[], bar_peak[], bar_area[], text_peak[],
-# text_area[]; blocks $d1 and on: seconds, the sum of the guests' footprints from the last guest to the first, used, lazy.
+# top (MiB), limit (MiB, 0: not drawn), unit; arrays name[], says[], shade[], bar_peak[], bar_mean[], text_peak[],
+# text_mean[]; blocks $d1 and on: seconds, the sum of the guests' footprints from the last guest to the first, used, lazy.
 wide = 470 * columns
 high = 84 + 300 * rows
 if (kind eq 'png') {
@@ -67,7 +67,7 @@ do for [i = 1:variants] {
 	unset label 2
 }
 
-# The bars: peak and integral in parts of the first variant's.
+# The bars: peak and mean in parts of the first variant's.
 i = variants + 1
 set lmargin at screen left(i) + 58.0 / wide
 set rmargin at screen right(i) - 40.0 / wide
@@ -83,15 +83,15 @@ set yrange [variants + 0.6:0.4]
 unset grid
 set xtics ('0' 0, '½' 0.5, '1 = '.short[1] 1)
 set label 3 '{/:Bold Peak, and memory over time}' at graph -0.16, 1.115 left textcolor rgb ink
-set label 4 'dark: highest; light: integral' at graph -0.16, 1.04 left textcolor rgb grey
+set label 4 'dark: highest; light: mean' at graph -0.16, 1.04 left textcolor rgb grey
 do for [v = 1:variants] {
 	set object 10 + 2 * v rectangle from 0, v - 0.36 to bar_peak[v] / bar_peak[1], v - 0.02 \
 		fillcolor rgb '#1d4f91' fillstyle solid noborder
-	set object 11 + 2 * v rectangle from 0, v + 0.02 to bar_area[v] / bar_area[1], v + 0.36 \
+	set object 11 + 2 * v rectangle from 0, v + 0.02 to bar_mean[v] / bar_mean[1], v + 0.36 \
 		fillcolor rgb '#8fb8e8' fillstyle solid noborder
 	set label 20 + 3 * v short[v] at 0, v right offset -0.6, 0 textcolor rgb ink
 	set label 21 + 3 * v text_peak[v] at bar_peak[v] / bar_peak[1], v - 0.19 left offset 0.4, 0 textcolor rgb grey
-	set label 22 + 3 * v text_area[v] at bar_area[v] / bar_area[1], v + 0.19 left offset 0.4, 0 textcolor rgb grey
+	set label 22 + 3 * v text_mean[v] at bar_mean[v] / bar_mean[1], v + 0.19 left offset 0.4, 0 textcolor rgb grey
 }
 plot NaN notitle
 unset multiplot

@@ -109,6 +109,11 @@ class Figures:
     total: int
 
     @property
+    def mean(self):
+        """Over time: what does not hang on how long the machine took for it all."""
+        return self.integral / self.duration if self.duration else self.peak
+
+    @property
     def excess_part(self):
         """After clean-up, in parts of what guests use."""
         return self.excess_end / self.used_end if self.used_end else None

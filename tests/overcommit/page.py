@@ -61,7 +61,7 @@ def sentence(figures):
     control, ours = figures.get(CONTROL), figures.get("patched")
     if not control or not ours:
         return ""
-    text = (f"With ebb and its guest kernel the host held {1 - ours.integral / control.integral:+.0%} less over time, and at its "
+    text = (f"With ebb and its guest kernel the host held {1 - ours.mean / control.mean:+.0%} less on average, and at its "
             f"highest {1 - ours.peak / control.peak:+.0%} less").replace("+", "").replace("-", "−")
     if ours.time and control.time:
         change = ours.time / control.time - 1

@@ -10,14 +10,14 @@ import subprocess
 import page
 from figures import GIB, MIB, footprint, phases, sums, used
 from scenario import CONTROL, VARIANTS
-from verdict import area, size
+from verdict import size
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHADES = ("#1d4f91", "#5b92d4", "#0b7a66", "#58b8a2", "#7a4fa3", "#b493d6", "#9a5b13", "#d9a35b")
 COLOURS = {"none": "#9ca3af", "qemu": "#d9730d", "stock": "#3b82d6", "patched": "#0b8a75", "free": "#9333ea"}
 GUEST_COLUMNS = ("size", "total", "used", "caches", "held", "lazy", "swapped", "balloon", "reported", "vmm")
 HOST_COLUMNS = ("total", "free", "available", "swap", "swap_ins", "swap_outs", "oom_kills", "psi_some", "psi_full")
-HEADER = ["variant", "peak", "of none", "GiB·min", "of none", "jobs", "mean time", "of none", "swap-ins", "OOM kills",
+HEADER = ["variant", "peak", "of none", "mean", "of none", "GiB·min", "jobs", "mean time", "of none", "swap-ins", "OOM kills",
           "excess", "at the end", "of used"]
 
 
@@ -35,8 +35,8 @@ def ratio(value, control):
 def cells(figures, control):
     """A row of the table, as HEADER has it."""
     of = [ratio(getattr(figures, name), getattr(control, name) if control else None)
-          for name in ("peak", "integral", "time")]
-    return [figures.variant, size(figures.peak), of[0], f"{figures.integral / GIB / 60:.3f}", of[1],
+          for name in ("peak", "mean", "time")]
+    return [figures.variant, size(figures.peak), of[0], size(figures.mean), of[1], f"{figures.integral / GIB / 60:.3f}",
             f"{figures.jobs}/{figures.guests}", "–" if figures.time is None else f"{figures.time:.1f} s", of[2],
             str(figures.swap_ins), str(figures.oom_kills), size(figures.excess), size(figures.excess_end),
             "–" if figures.excess_part is None else f"{figures.excess_part:.1%}"]
@@ -132,15 +132,15 @@ def chart_script(scenario, records, figures):
         f"rows = {math.ceil(cells_wanted / columns)}", f"last = {max(one.duration for one in figures.values()):.1f}",
         f"top = {1.08 * max(highest, shown):.1f}", f"limit = {shown:.1f}", "unit = 'MiB'",
         array("name", (VARIANTS[name] for name in variants)), array("short", variants),
-        array("says", (f"peak {size(one.peak)}, {area(one.integral)}" + (f", {one.oom_kills} OOM kills" if one.oom_kills
+        array("says", (f"peak {size(one.peak)}, mean {size(one.mean)}" + (f", {one.oom_kills} OOM kills" if one.oom_kills
                        else "") + (f", {one.swap_ins} pages swapped in" if one.swap_ins else "")
-                       + (f"; dashed: {size(one.lazy_peak)} more for the taking" if one.lazy_peak else "")
+                       + (f"; dashed: {size(one.lazy_peak)} to be had" if one.lazy_peak else "")
                        for one in figures.values())),
         array("shade", (SHADES[i % len(SHADES)] for i in range(len(scenario.guests)))),
         array("bar_peak", (one.peak / MIB for one in figures.values())),
-        array("bar_area", (one.integral / GIB / 60 for one in figures.values())),
+        array("bar_mean", (one.mean / MIB for one in figures.values())),
         array("text_peak", (ratio(one.peak, base.peak) for one in figures.values())),
-        array("text_area", (ratio(one.integral, base.integral) for one in figures.values())),
+        array("text_mean", (ratio(one.mean, base.mean) for one in figures.values())),
         *(block(f"d{i}", stacked(scenario, records[name])) for i, name in enumerate(variants, 1))])
 
 

@@ -187,4 +187,5 @@ def run(scenario, host, jobs):
     runner = Runner(scenario, host)
     # On one machine's memory variants would be in each other's way.
     runner.run(min(jobs, len(scenario.variants)) if host.emulated else 1)
-    return runner.records, runner.failed
+    # In the scenario's order, not in that of their ends: the first is what others are drawn in parts of.
+    return {name: runner.records[name] for name in scenario.variants if name in runner.records}, runner.failed

@@ -50,7 +50,7 @@ class Must:
     oom_kills: int | None = 0
     swap_ins: int | None = None  # pages, at most
     peak: float | None = None  # of what the host held, at most, in parts of the control's
-    integral: float | None = None
+    mean: float | None = None
     time: float | None = None  # the jobs' mean, likewise
     excess: float | None = None  # after clean-up, held beyond what guests use, in parts of that
 
@@ -204,12 +204,12 @@ def parse_must(where, data, variants):
             table.end()
         if variant == CONTROL:
             # Of itself it is 1; what is common is for the others.
-            for name in ("peak", "integral", "time"):
+            for name in ("peak", "mean", "time"):
                 if name in own.get(variant, {}):
                     raise ScenarioError(f"{where}: must.{variant}.{name}: this is the control that others are held against")
                 setattr(must, name, None)
-        elif CONTROL not in variants and (must.peak or must.integral or must.time):
-            raise ScenarioError(f'{where}: variants: "{CONTROL}" is missing, which peak, integral and time are held against')
+        elif CONTROL not in variants and (must.peak or must.mean or must.time):
+            raise ScenarioError(f'{where}: variants: "{CONTROL}" is missing, which peak, mean and time are held against')
         result[variant] = must
     return result
 

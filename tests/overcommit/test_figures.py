@@ -9,7 +9,7 @@ from figures import MIB
 def test_peak_integral_and_excess(record):
     found = figs.figures(record([100, 300, 200, 200, 200, 200], [100, 300, 100, 100, 100, 180]))
     assert found.peak == 300 * MIB and found.peak_at == 1.0 and found.used_peak == 300 * MIB
-    assert found.integral == (200 + 250 + 3 * 200) * MIB
+    assert found.integral == (200 + 250 + 3 * 200) * MIB and found.mean == found.integral / 5
     # Two seconds fall from 300 to 100 and rise to 180: 200 + 200 + 100 + 100 + 140.
     assert found.used_integral == (200 + 200 + 100 + 100 + 140) * MIB
     assert found.excess == pytest.approx((1050 - 740) / 5 * MIB)

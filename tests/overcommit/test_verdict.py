@@ -49,7 +49,7 @@ def test_what_is_asked_of_all(record, changed, says):
     assert len(found) == 1 and found[0].startswith(says)
 
 
-@pytest.mark.parametrize("name, holds, breaks", [("peak", 0.5, 0.49), ("integral", 0.5, 0.49), ("time", 1.0, 0.99)])
+@pytest.mark.parametrize("name, holds, breaks", [("peak", 0.5, 0.49), ("mean", 0.5, 0.49), ("time", 1.0, 0.99)])
 def test_bounds_in_parts_of_the_control(record, name, holds, breaks):
     assert not broken(judged(record, f"[must.patched]\n{name} = {holds}"))
     found = broken(judged(record, f"[must.patched]\n{name} = {breaks}"))

@@ -62,10 +62,6 @@ def size(value):
     return f"{value / (1 << 20):.0f} MiB"
 
 
-def area(value):
-    return f"{value / (1 << 30) / 60:.3f} GiB·min"
-
-
 def seconds(value):
     return f"{value:.1f} s"
 
@@ -81,7 +77,7 @@ def variant_claims(must, record, figures, control):
         if bound is not None:
             claims.append(Claim(record.variant, f"{what} at most {bound}", f"{what}: {found}",
                                 found is not None and found <= bound))
-    for name, what, unit in (("peak", "peak", size), ("integral", "integral", area), ("time", "jobs' mean time", seconds)):
+    for name, what, unit in (("peak", "peak", size), ("mean", "mean", size), ("time", "jobs' mean time", seconds)):
         bound = getattr(must, name)
         if bound is not None:
             claims.append(ratio_claim(record.variant, what, getattr(figures, name),
