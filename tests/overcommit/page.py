@@ -29,7 +29,7 @@ figure { margin: 1rem 0 } pre { background: #f9fafb; padding: 1rem; overflow-x: 
 MEANING = """
 <p class="small">Each variant runs the same guests and jobs on a host of its own. <b>used</b>: what the guests say is not free (RAM
 without balloon, less MemFree; page cache is in it). <b>held</b>: guest memory in the host's RAM, as the host counts it.
-<b>peak</b>: the most that was held or swapped out for all guests at once. <b>GiB·min</b>: the same over time, which is
+<b>peak</b>: the most that was held or swapped out for all guests at once. <b>mean</b>: the same over time. <b>GiB·min</b>: its integral, which is
 what it occupies. <b>mean time</b>: of a job, in its guest, from its start to its end. <b>swap-ins, OOM kills</b>: the
 host's. <b>excess</b>: held beyond what is used, on the average; <b>at the end</b>: when the last job's memory has had time to come
 back. <b>of none</b>: in parts of “no reclaim”, where ebb takes nothing back.</p>
