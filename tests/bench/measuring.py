@@ -51,25 +51,25 @@ class Bench:
         self.vmm, self.quick = vmm, quick
         self.env = os.environ | {"EBB_RUNTIME_DIR": "/run/ebb"}
 
-    def argv(self, state, mib, command, params, kernel="/kernel", cpus=1):
+    def argv(self, state, mib, command, params, kernel="/kernel"):
         params = f'quiet {params} ebb.cmd="{command}"'
         if self.vmm == "ebb":
-            return ["/ebb", "run", "-k", kernel, "-i", "/initramfs", "-m", f"{mib}M", "-c", str(cpus), "--balloon",
+            return ["/ebb", "run", "-k", kernel, "-i", "/initramfs", "-m", f"{mib}M", "-c", "1", "--balloon",
                     *(["--free-page-reporting"] if state == "on" else []), "-p", params]
         # As in tests/bench/boot_host.py. The guest's console is behind no interrupt with ACPI.
-        return ["/qemu", "-M", "microvm,acpi=off", "-enable-kvm", "-cpu", "host", "-m", str(mib), "-smp", str(cpus),
+        return ["/qemu", "-M", "microvm,acpi=off", "-enable-kvm", "-cpu", "host", "-m", str(mib), "-smp", "1",
                 "-nographic", "-nodefaults", "-no-user-config", "-no-reboot", "-L", "/firmware", "-serial", "stdio",
                 "-device", f"virtio-balloon-device,free-page-reporting={state}", "-kernel", kernel,
                 "-initrd", "/initramfs", "-append", "console=ttyS0 panic=-1 " + params]
 
-    def guest(self, state, command, mib=1024, params="", options=(), **machine):
+    def guest(self, state, command, mib=1024, params="", options=(), kernel="/kernel"):
         say("doing", f"reporting {state}{', ' + params if params else ''}: {command}")
         time.sleep(0.5)  # by then that is outside; on the counted clock it costs nothing
-        return guest.Guest([*self.argv(state, mib, command, params, **machine), *options], env=self.env)
+        return guest.Guest([*self.argv(state, mib, command, params, kernel), *options], env=self.env)
 
-    def run(self, state, command, mib=1024, params="", options=(), **machine):
+    def run(self, state, command, mib=1024, params="", options=(), kernel="/kernel"):
         """A guest that does this to its end. Returns what it said."""
-        with self.guest(state, command, mib, params, options, **machine) as vm:
+        with self.guest(state, command, mib, params, options, kernel) as vm:
             status = vm.wait_for(r"^ebb-guest: exit=(\d+)", LIMIT)[1][1]
             if status != "0":
                 raise guest.GuestError(f"{command!r} ended with status {status}\n--- console\n{vm.console()}")

@@ -38,8 +38,7 @@ ROWS = {
     "ours": ("patched", "on", "", ()),
 }
 LOADS = {"page_fault1": "--thp", "page_fault2": "--file /tmp"}
-CPUS = 4
-TASKS = (1, CPUS)
+TASKS = (1, 4)
 GUEST_MIB, TASK_MIB = 2048, 128
 PAGES = TASK_MIB * MIB // 4096
 REST = 3  # seconds, until what a load freed is reported
@@ -73,8 +72,7 @@ def faults(bench, run, seconds):
     order = order[run % len(order):] + order[:run % len(order)]
     for row in order:
         kernel, state, params, options = ROWS[row]
-        console = bench.run(state, fault_command(run, seconds), GUEST_MIB, params, options, kernel="/" + kernel,
-                            cpus=CPUS)
+        console = bench.run(state, fault_command(run, seconds), GUEST_MIB, params, options, kernel="/" + kernel)
         what = [(load, tasks) for load in LOADS for tasks in TASKS]
         for (load, tasks), rate in zip(what, fault_rates(console)):
             say("rate", row, load, tasks, rate)
