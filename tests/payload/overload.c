@@ -12,7 +12,7 @@
 
 static struct queue inflate, reporting;
 static struct device dev;
-static volatile bool busy, beside_runs;
+static volatile bool busy, beside_runs, beside_acts;
 
 /* Where the page numbers lie, all of which name one page beyond them. */
 static uint64_t numbers(void)
@@ -82,10 +82,15 @@ static void (*volatile act)(unsigned int i);
 static void beside(void)
 {
 	for (unsigned int i = 0;; i++) {
+		while (!busy)
+			__asm__ volatile("pause");
+		beside_acts = true;
+		fence(); /* the other CPU sees this, or we see that it is no longer busy */
 		if (busy) {
 			beside_runs = true;
 			act(i);
 		}
+		beside_acts = false;
 	}
 }
 
@@ -106,11 +111,12 @@ static void expect_works(void)
 static void inflate_again(void)
 {
 	const struct block block = {numbers(), NUMBERS};
-	uint32_t id, len;
+	bool answered = inflate.used.index != inflate.seen;
 
-	if (inflate.avail.index == inflate.seen || inflate.used.index != inflate.seen) {
-		if (inflate.used.index != inflate.seen && !queue_take(&inflate, &id, &len))
-			return;
+	/* Not queue_take(), which waits: the other CPU may have begun with empty queues meanwhile. */
+	if (answered)
+		inflate.seen++;
+	if (answered || inflate.avail.index == inflate.seen) {
 		queue_add(&inflate, &block, 1, 0);
 		queue_notify(&dev, QUEUE_INFLATE);
 	}
@@ -136,6 +142,9 @@ static void overload(void (*what)(unsigned int i), bool inflating)
 			act(i);
 		}
 		busy = false;
+		fence();
+		/* What it is in the middle of would be done to a device that works again. */
+		WAIT_FOR(!beside_acts, "the second CPU does not come to an end");
 	}
 	CHECK(beside_runs, "the second CPU did nothing");
 	device_reset(&dev);
