@@ -31,6 +31,17 @@ def files_wanted(scenario):
     return files | ({lib.IMAGE} if any(guest.disk for guest in scenario.guests) else set())
 
 
+def into_memory(folder, scenario):
+    """Copies what guests are made of to where reading it needs no other machine; they are started from there."""
+    for name in ("EBB", "VMLINUX", "STOCK_VMLINUX", "INITRAMFS", "IMAGE"):
+        path = plain_initramfs() if name == "INITRAMFS" else getattr(lib, name)
+        if path in files_wanted(scenario):
+            to = os.path.join(folder, f"{name.lower()}.file")
+            # A sparse file stays one: the image's empty half takes no memory.
+            subprocess.run(["cp", "--sparse=always", path, to], check=True)
+            setattr(lib, name, to)
+
+
 def proc_status(pid):
     """Bytes of a process's anonymous memory: (resident, swapped out); None when it is gone."""
     found = {}
@@ -51,6 +62,7 @@ class Machine:
     def __init__(self, spec, variant, folder):
         self.spec, self.variant, self.folder = spec, variant, folder
         self.vm = None
+        self.scratch = os.path.join(folder, f"{spec.name}.scratch")
         self.qmp = Qmp(self.socket())
         self.polling = False
         self.seen = 0  # console lines looked at
@@ -78,14 +90,13 @@ class Machine:
         """[(file, read-only)]"""
         if not self.spec.disk:
             return []
-        disks = [(lib.IMAGE, True)]
+        return [(lib.IMAGE, True), *([(self.scratch, False)] if self.spec.scratch else [])]
+
+    def prepare(self):
+        """Before the scenario starts: a file system takes seconds to make."""
         if self.spec.scratch:
-            path = os.path.join(self.folder, f"{self.spec.name}.scratch")
-            if not os.path.exists(path):
-                subprocess.run([os.path.join(lib.TREE, "guest", "image"), "scratch", path,
-                                f"{self.spec.scratch >> 20}M"], stdout=subprocess.DEVNULL, check=True)
-            disks.append((path, False))
-        return disks
+            subprocess.run([os.path.join(lib.TREE, "guest", "image"), "scratch", self.scratch,
+                            f"{self.spec.scratch >> 20}M"], stdout=subprocess.DEVNULL, check=True)
 
     @property
     def alive(self):
