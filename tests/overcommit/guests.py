@@ -15,6 +15,7 @@ import guest as lib  # noqa: E402
 from qmp import Qmp, QmpError  # noqa: E402
 
 BALLOON = "/machine/peripheral/balloon0"
+STOCK = ("none", "qemu", "stock")  # the variants with Debian's kernel
 # When the job has ended its guest lives on, as a server's does: `read` waits for a line that nobody types.
 AFTER = "; echo ebb-job: exit=$?; read end"
 
@@ -27,7 +28,8 @@ def plain_initramfs():
 
 def files_wanted(scenario):
     """What a scenario's guests are made of."""
-    files = {lib.EBB, lib.VMLINUX, lib.STOCK_VMLINUX, plain_initramfs()}
+    kernels = {lib.STOCK_VMLINUX if variant in STOCK else lib.VMLINUX for variant in scenario.variants}
+    files = {lib.EBB, plain_initramfs()} | kernels
     return files | ({lib.IMAGE} if any(guest.disk for guest in scenario.guests) else set())
 
 
@@ -157,7 +159,6 @@ class Ebb(Machine):
         return os.path.join(self.folder, f"{self.spec.name}.sock")
 
     def argv(self):
-        stock = self.variant in ("none", "stock")
         options = ["--name", self.spec.name, "-c", str(self.spec.cpus), "--balloon"]
         if self.variant != "none":
             options.append("--free-page-reporting")
@@ -165,7 +166,7 @@ class Ebb(Machine):
             options += ["--discard", "free"]
         for path, read_only in self.disks():
             options += ["-d", path + (",ro" if read_only else "")]
-        argv = lib.ebb(None, *options, kernel=lib.STOCK_VMLINUX if stock else lib.VMLINUX,
+        argv = lib.ebb(None, *options, kernel=lib.STOCK_VMLINUX if self.variant in STOCK else lib.VMLINUX,
                        initrd=None if self.spec.disk else plain_initramfs(), params=self.params(),
                        memory=f"{self.spec.size >> 20}M")
         return argv
