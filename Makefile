@@ -68,7 +68,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
-	bench-guest bench-seeds bench-scale overcommit soak clean
+	bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -146,6 +146,15 @@ overcommit: ## guests of 4 GiB on a host of 1.5: what comes back, side by side, 
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit configs/overcommit/quick.toml
+
+overcommit-all: ## every scenario of configs/overcommit, one after the other (an hour)
+	$(call need,BUILD GUEST IMAGE HOST DEMO)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@guest/image
+	@status=0; for file in configs/overcommit/*.toml; do \
+		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $$file || status=1; \
+	done; exit $$status
 
 $(BUILD)/tests/bench/%: tests/bench/%.c tests/bench/discard_patterns.h
 	@mkdir -p $(@D)

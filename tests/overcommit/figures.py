@@ -29,6 +29,7 @@ class Record:
     marks: list = dataclasses.field(default_factory=list)  # (seconds, guest, text)
     outcome: dict = dataclasses.field(default_factory=dict)  # {guest: outcome}
     ended: float = 0.0
+    asked: dict = dataclasses.field(default_factory=dict)  # how often guests were asked for memory, and what came of it
 
     def take(self, event):
         kind, *rest = event
@@ -38,6 +39,8 @@ class Record:
             self.samples.append((rest[0], rest[1], carried(rest[2], self.samples[-1][2] if self.samples else {})))
         elif kind == "mark":
             self.marks.append(tuple(rest))
+        elif kind == "asked":
+            self.asked = rest[0]
         elif kind == "end":
             self.ended, self.outcome = rest
 

@@ -15,6 +15,7 @@ import guest as lib  # noqa: E402
 from qmp import Qmp, QmpError  # noqa: E402
 
 BALLOON = "/machine/peripheral/balloon0"
+STOCK = ("none", "qemu", "stock")  # the variants with Debian's kernel
 # When the job has ended its guest lives on, as a server's does: `read` waits for a line that nobody types.
 AFTER = "; echo ebb-job: exit=$?; read end"
 
@@ -27,8 +28,20 @@ def plain_initramfs():
 
 def files_wanted(scenario):
     """What a scenario's guests are made of."""
-    files = {lib.EBB, lib.VMLINUX, lib.STOCK_VMLINUX, plain_initramfs()}
+    kernels = {lib.STOCK_VMLINUX if variant in STOCK else lib.VMLINUX for variant in scenario.variants}
+    files = {lib.EBB, plain_initramfs()} | kernels
     return files | ({lib.IMAGE} if any(guest.disk for guest in scenario.guests) else set())
+
+
+def into_memory(folder, scenario):
+    """Copies what guests are made of to where reading it needs no other machine; they are started from there."""
+    for name in ("EBB", "VMLINUX", "STOCK_VMLINUX", "INITRAMFS", "IMAGE"):
+        path = plain_initramfs() if name == "INITRAMFS" else getattr(lib, name)
+        if path in files_wanted(scenario):
+            to = os.path.join(folder, f"{name.lower()}.file")
+            # A sparse file stays one: the image's empty half takes no memory.
+            subprocess.run(["cp", "--sparse=always", path, to], check=True)
+            setattr(lib, name, to)
 
 
 def proc_status(pid):
@@ -51,6 +64,7 @@ class Machine:
     def __init__(self, spec, variant, folder):
         self.spec, self.variant, self.folder = spec, variant, folder
         self.vm = None
+        self.scratch = os.path.join(folder, f"{spec.name}.scratch")
         self.qmp = Qmp(self.socket())
         self.polling = False
         self.seen = 0  # console lines looked at
@@ -78,14 +92,13 @@ class Machine:
         """[(file, read-only)]"""
         if not self.spec.disk:
             return []
-        disks = [(lib.IMAGE, True)]
+        return [(lib.IMAGE, True), *([(self.scratch, False)] if self.spec.scratch else [])]
+
+    def prepare(self):
+        """Before the scenario starts: a file system takes seconds to make."""
         if self.spec.scratch:
-            path = os.path.join(self.folder, f"{self.spec.name}.scratch")
-            if not os.path.exists(path):
-                subprocess.run([os.path.join(lib.TREE, "guest", "image"), "scratch", path,
-                                f"{self.spec.scratch >> 20}M"], stdout=subprocess.DEVNULL, check=True)
-            disks.append((path, False))
-        return disks
+            subprocess.run([os.path.join(lib.TREE, "guest", "image"), "scratch", self.scratch,
+                            f"{self.spec.scratch >> 20}M"], stdout=subprocess.DEVNULL, check=True)
 
     @property
     def alive(self):
@@ -146,7 +159,6 @@ class Ebb(Machine):
         return os.path.join(self.folder, f"{self.spec.name}.sock")
 
     def argv(self):
-        stock = self.variant in ("none", "stock")
         options = ["--name", self.spec.name, "-c", str(self.spec.cpus), "--balloon"]
         if self.variant != "none":
             options.append("--free-page-reporting")
@@ -154,7 +166,7 @@ class Ebb(Machine):
             options += ["--discard", "free"]
         for path, read_only in self.disks():
             options += ["-d", path + (",ro" if read_only else "")]
-        argv = lib.ebb(None, *options, kernel=lib.STOCK_VMLINUX if stock else lib.VMLINUX,
+        argv = lib.ebb(None, *options, kernel=lib.STOCK_VMLINUX if self.variant in STOCK else lib.VMLINUX,
                        initrd=None if self.spec.disk else plain_initramfs(), params=self.params(),
                        memory=f"{self.spec.size >> 20}M")
         return argv

@@ -1,17 +1,21 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""usage: tests/overcommit/host.py VARIANT [--group]     (called by ebb-overcommit, where KVM is)
+"""usage: tests/overcommit/host.py VARIANT [--group|--counted]     (called by ebb-overcommit, where KVM is)
 
 Runs one variant of the scenario that EBB_OVERCOMMIT holds (JSON), and tells all on standard output, a JSON list a line:
 
     ["host", {TEXT}]                    what this host is
     ["sample", SECONDS, {host}, {guest: {figures}}]
     ["mark", SECONDS, GUEST, TEXT]      a guest starts, its job begins, reaches a phase, ends; a guest ends
+    ["asked", {"times", "late", "failed", "why"}]     what guests answered that were asked for memory
     ["end", SECONDS, {guest: outcome}]
 
 Seconds are since the scenario's start. --group: in a cgroup that has the scenario's memory, not on a host that has.
+--counted: on a host that counts instructions, whose clock leaps when it reads a file of the machine outside, or writes to
+it. All that is read lies in memory, and was read once before; all is told at the end.
 """
 
+import dataclasses
 import json
 import os
 import shutil
@@ -23,6 +27,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import asking  # noqa: E402
 import guests  # noqa: E402
 import sampler  # noqa: E402
 import scenario as scenarios  # noqa: E402
@@ -31,8 +36,25 @@ import scenario as scenarios  # noqa: E402
 STOP = 5
 
 
-def say(*what):
-    print(json.dumps(what), flush=True)
+WARM = 120.0  # seconds for the guest that only has everything read
+
+
+class Teller:
+    """Tells it: at once, or at the end."""
+
+    def __init__(self, later):
+        self.later, self.lines = later, []
+
+    def say(self, *what):
+        if self.later:
+            self.lines.append(json.dumps(what))
+        else:
+            print(json.dumps(what), flush=True)
+
+    def end(self):
+        for line in self.lines:
+            print(line)
+        sys.stdout.flush()
 
 
 def stop(number, _frame):
@@ -51,9 +73,12 @@ def swap_on(size):
 class Run:
     """One variant, from the first guest's start until the last job's memory has had time to come back."""
 
-    def __init__(self, scenario, variant, host, folder):
-        self.scenario, self.host = scenario, host
+    def __init__(self, scenario, variant, host, folder, say):
+        self.scenario, self.host, self.say = scenario, host, say
         self.machines = [guests.machine(spec, variant, folder) for spec in scenario.guests]
+        self.asker = asking.Asker(folder, scenario.ask) if variant == "asked" else None
+        for machine in self.machines:
+            machine.prepare()
         self.told = {}  # guest: marks that were said
         self.zero = time.monotonic()
 
@@ -63,7 +88,7 @@ class Run:
     def mark(self, machine, name, when):
         if name not in self.told.setdefault(machine.spec.name, set()):
             self.told[machine.spec.name].add(name)
-            say("mark", round(when, 3), machine.spec.name, name)
+            self.say("mark", round(when, 3), machine.spec.name, name)
 
     def due(self, machine, before):
         """When it is to start; None: that is not known yet."""
@@ -110,13 +135,15 @@ class Run:
     def sample(self):
         when, host = self.now(), self.host.sample()
         rows = {machine.spec.name: machine.sample() for machine in self.machines if machine.alive}
-        say("sample", round(when, 3), host, rows)
+        self.say("sample", round(when, 3), host, rows)
 
     def go(self):
         tick, end = 0.0, None
         while end is None or self.now() < end:
             self.start_due()
             self.look()
+            if self.asker:
+                self.asker.ask([machine for machine in self.machines if machine.alive and "init" in machine.marks])
             self.sample()
             if end is None and all(machine.over is not None for machine in self.machines):
                 end = self.now() + self.scenario.settle
@@ -127,7 +154,22 @@ class Run:
             "alive": machine.alive, "status": machine.status, "said": machine.said, "late": machine.late,
             "time": machine.job_time, "console": [text for _, text in machine.vm.lines[-12:]],
             "errors": machine.vm.stderr()[-400:]} for machine in self.machines}
-        say("end", round(self.now(), 3), outcome)
+        if self.asker:
+            self.say("asked", self.asker.end())
+        self.say("end", round(self.now(), 3), outcome)
+
+    def warm(self, folder, variant):
+        """A guest that does nothing has all that guests are made of read."""
+        spec = dataclasses.replace(self.machines[0].spec, name="warm", job="true")
+        machine = guests.machine(spec, variant, folder)
+        machine.prepare()
+        machine.start()
+        try:
+            machine.vm.wait_for("^ebb-job: exit=0", WARM)
+            machine.sample()
+        finally:
+            machine.kill()
+        self.zero = time.monotonic()
 
     def close(self):
         for machine in self.machines:
@@ -136,33 +178,42 @@ class Run:
             machine.kill()
 
 
+def limited(scenario, in_group):
+    """The host that samples are of. Returns (it, its cgroup or None, a note for the report)."""
+    if in_group:
+        path, why = sampler.make_group(f"ebb-overcommit-{os.getpid()}", scenario.memory, scenario.swap)
+        note = "" if path else f"no cgroup could be made ({why}): the guests have all of this machine's memory"
+        return sampler.Group(path, scenario.memory) if path else sampler.Whole(), path, note
+    if scenario.swap:
+        swap_on(scenario.swap)
+    return sampler.Whole(), None, ""
+
+
 def main():
-    variant, in_group = sys.argv[1], "--group" in sys.argv
+    variant, counted = sys.argv[1], "--counted" in sys.argv
     scenario = scenarios.from_dict(json.loads(os.environ.pop("EBB_OVERCOMMIT")))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    note, path, own = "", None, sampler.own_group()
-    if in_group:
-        path, why = sampler.make_group(f"ebb-overcommit-{os.getpid()}", scenario.memory, scenario.swap)
-        host = sampler.Group(path, scenario.memory) if path else sampler.Whole()
-        if not path:
-            note = f"no cgroup could be made ({why}): the guests have all of this machine's memory"
-    else:
-        if scenario.swap:
-            swap_on(scenario.swap)
-        host = sampler.Whole()
+    own = sampler.own_group()
+    host, path, note = limited(scenario, "--group" in sys.argv)
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("-1000")
     except OSError:
         pass
-    say("host", {"kernel": os.uname().release, "kind": host.kind, "note": note})
+    teller = Teller(counted)
+    teller.say("host", {"kernel": os.uname().release, "kind": host.kind, "note": note})
     folder = tempfile.mkdtemp(prefix="ebb-overcommit.")
-    run = Run(scenario, variant, host, folder)
+    if counted:
+        guests.into_memory(folder, scenario)
+    run = Run(scenario, variant, host, folder, teller.say)
     try:
+        if counted:
+            run.warm(folder, variant)
         run.go()
     finally:
         run.close()
+        teller.end()
         shutil.rmtree(folder, ignore_errors=True)
         if path:
             sampler.leave_group(path, own)

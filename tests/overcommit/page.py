@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 
+import published
 import report
+import verdict
 from figures import MIB, phases
 from guests import lib
 from scenario import CONTROL, VARIANTS
@@ -109,6 +111,21 @@ def phases_table(records, figures):
             + '<p class="small">The mean over guests.</p>')
 
 
+def published_table(scenario, records, figures):
+    """What was found beside what others have published; nothing where they have not."""
+    rows = published.rows(scenario, records, figures)
+    if not rows:
+        return ""
+    return ("<h2>Beside the published</h2>" + table([[escape(cell) for cell in row] for row in rows])
+            + f'<p class="small">In brackets, published: {escape(scenario.published.who)}. <b>mean</b>: of the footprint over '
+            "time. <b>cleaned</b>, <b>dropped</b>: what a guest holds after its clean-up, and after it has given up its "
+            "caches, too; in parts of its size.</p>")
+
+
+def goals_list(goals):
+    return "<h2>Goals</h2><ul>" + "".join(f"<li>{escape(verdict.goal_text(goal))}</li>" for goal in goals) + "</ul>" if goals else ""
+
+
 def costs_table(figures):
     rows = [["variant", "a VMM's own memory", "reported in all", "host waited for memory", "host's lowest available"]]
     for name, one in figures.items():
@@ -124,7 +141,7 @@ def version():
     return done.stdout.strip() or "?"
 
 
-def write(out, scenario, host, records, figures, claims):
+def write(out, scenario, host, records, figures, claims, goals):
     first = next(iter(records.values()))
     rows = [report.HEADER] + [report.cells(one, figures.get(CONTROL)) for one in figures.values()]
     for row in rows[1:]:
@@ -139,6 +156,7 @@ def write(out, scenario, host, records, figures, claims):
         verdicts(claims), sentence(figures),
         f"<figure>{svg(os.path.join(out, 'chart.svg'))}</figure>",
         table([[escape(cell) for cell in rows[0]], *rows[1:]]), MEANING,
+        published_table(scenario, records, figures), goals_list(goals),
         phases_table(records, figures), "<h2>What it costs</h2>", costs_table(figures), jobs_table(scenario, records, figures),
         "<h2>What must hold</h2>", claims_table(claims),
         "<h2>More that was measured</h2>", f"<figure>{svg(os.path.join(out, 'detail.svg'))}</figure>",
@@ -146,7 +164,7 @@ def write(out, scenario, host, records, figures, claims):
         '<p class="small">Every sample is in the CSV files beside this page: one for each variant, <code>marks.csv</code> '
         "for what happened when, and <code>figures.csv</code>.</p>",
         "<h2>The scenario, and how to repeat it</h2>",
-        f"<pre>tests/overcommit/ebb-overcommit configs/overcommit/{escape(scenario.name)}.toml</pre>",
+        f"<pre>tests/overcommit/ebb-overcommit {'--count ' if host.counted else ''}configs/overcommit/{escape(scenario.name)}.toml</pre>",
         f"<pre>{escape(scenario.text)}</pre>"]
     text = (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(scenario.title)}</title>'
             f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>\n'

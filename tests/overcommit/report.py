@@ -2,19 +2,21 @@
 """What a run leaves: CSV, pictures by gnuplot, and one page that needs nothing else."""
 
 import csv
+import datetime
 import math
 import os
 import re
 import subprocess
 
 import page
+import published
 from figures import GIB, MIB, footprint, phases, sums, used
 from scenario import CONTROL, VARIANTS
-from verdict import size
+from verdict import goal_text, size
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHADES = ("#1d4f91", "#5b92d4", "#0b7a66", "#58b8a2", "#7a4fa3", "#b493d6", "#9a5b13", "#d9a35b")
-COLOURS = {"none": "#9ca3af", "qemu": "#d9730d", "stock": "#3b82d6", "patched": "#0b8a75", "free": "#9333ea"}
+COLOURS = {"none": "#9ca3af", "qemu": "#d9730d", "stock": "#3b82d6", "patched": "#0b8a75", "free": "#9333ea", "asked": "#be185d"}
 GUEST_COLUMNS = ("size", "total", "used", "caches", "held", "lazy", "swapped", "balloon", "reported", "vmm")
 HOST_COLUMNS = ("total", "free", "available", "swap", "swap_ins", "swap_outs", "oom_kills", "psi_some", "psi_full")
 HEADER = ["variant", "peak", "of none", "mean", "of none", "GiB·min", "jobs", "mean time", "of none", "swap-ins", "OOM kills",
@@ -40,6 +42,34 @@ def cells(figures, control):
             f"{figures.jobs}/{figures.guests}", "–" if figures.time is None else f"{figures.time:.1f} s", of[2],
             str(figures.swap_ins), str(figures.oom_kills), size(figures.excess), size(figures.excess_end),
             "–" if figures.excess_part is None else f"{figures.excess_part:.1%}"]
+
+
+def aligned(rows):
+    """Lines of cells, the first of each to the left."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                      for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+
+
+def text(scenario, records, figures, goals):
+    """What the figures say, in lines: the table, what is beside the published, and which goals are met."""
+    tables = [[HEADER] + [cells(one, figures.get(CONTROL)) for one in figures.values()],
+              published.rows(scenario, records, figures)]
+    lines = [line for rows in tables if rows for line in [*aligned(rows), ""]]
+    if tables[1]:
+        lines += [f"published: {scenario.published.who}", ""]
+    if goals:
+        lines += [*map(goal_text, goals), ""]
+    return "\n".join(lines)
+
+
+def write_text(out, scenario, host, text, claims):
+    """The same as a file, which can be kept."""
+    with open(os.path.join(out, "table.txt"), "w", encoding="utf-8") as file:
+        file.write(f"{scenario.title}: ebb {page.version()}, {datetime.date.today()}\n"
+                   f"tests/overcommit/ebb-overcommit {'--count ' if host.counted else ''}configs/overcommit/"
+                   f"{scenario.name}.toml; host: {scenario.memory / GIB:g} GiB, {host.about}\n\n{text}\n"
+                   + "\n".join(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim}" for claim in claims) + "\n")
 
 
 # --- CSV ----------------------------------------------------------------------------------------------------------
@@ -213,7 +243,7 @@ def draw(script, name, out):
             raise ReportError(f"gnuplot could not draw {path}: {done.stderr.strip()[-300:]}")
 
 
-def write(out, scenario, host, records, figures, claims):
+def write(out, scenario, host, records, figures, claims, goals):
     """All of it, into the folder `out`."""
     os.makedirs(out, exist_ok=True)
     for name in figures:
@@ -224,4 +254,4 @@ def write(out, scenario, host, records, figures, claims):
     write_figures(os.path.join(out, "figures.csv"), figures)
     draw(chart_script(scenario, records, figures), "chart", out)
     draw(detail_script(records, figures), "detail", out)
-    page.write(out, scenario, host, records, figures, claims)
+    page.write(out, scenario, host, records, figures, claims, goals)

@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # Booting a host and its guests, looking, and a machine that others use too.
 SLACK = 120
 AGAIN = 124  # the status of an emulated host that came to no end: see tests/host/README.md
+COUNTED_FILES = 768 * MIB  # what guests are made of, and the disks that they write
 EVERY = 5.0  # seconds between two lines of one variant, where they stay
 
 
@@ -27,11 +28,14 @@ class Host:
 
     emulated: bool
     about: str
+    counted: bool = False
 
 
-def choose(emulated):
+def choose(emulated, counted=False):
     kind = subprocess.run([os.path.join(lib.TREE, "tests", "host", "kvm-kind")], stdout=subprocess.PIPE, text=True,
                           check=True).stdout.strip()
+    if counted:
+        return Host(True, "which is emulated, and counts instructions: one takes 1 ns", True)
     if kind == "hardware" and not emulated:
         return Host(False, "a cgroup on this machine's own KVM")
     why = "as --emulated asks" if kind == "hardware" else f"since this machine has no hardware KVM ({kind})"
@@ -89,29 +93,77 @@ class Progress:
         self.drawn = len(self.lines)
 
 
+class Kept:
+    """Records of runs that came to their end, a file for each in the report's folder: all that host.py told, and before
+    it what it was of."""
+
+    def __init__(self, folder, scenario, host):
+        self.folder = folder
+        said = scenario.as_dict()
+        # Neither what must hold nor how it is told makes it another run.
+        self.of = json.dumps(["of", {name: said[name] for name in ("memory", "swap", "guests", "settle", "interval", "ask")},
+                              host.about])
+
+    def path(self, variant):
+        return os.path.join(self.folder, f"{variant}.jsonl")
+
+    def forget(self, variant):
+        if os.path.exists(self.path(variant)):
+            os.unlink(self.path(variant))
+
+    def keep(self, variant, lines):
+        os.makedirs(self.folder, exist_ok=True)
+        with open(self.path(variant) + ".new", "w", encoding="utf-8") as file:
+            file.write(self.of + "\n" + "".join(lines))
+        os.replace(self.path(variant) + ".new", self.path(variant))
+
+    def find(self, variant):
+        """The record; None where there is none, or one of something else."""
+        try:
+            with open(self.path(variant), encoding="utf-8") as file:
+                first, *lines = file.read().splitlines()
+        except (OSError, ValueError):
+            return None
+        if first != self.of:
+            return None
+        record = Record(variant)
+        for line in lines:
+            record.take(json.loads(line))
+        return record if record.whole else None
+
+
 class Runner:
     """Variants, some at a time, each on a host of its own where that is emulated."""
 
-    def __init__(self, scenario, host):
-        self.scenario, self.host = scenario, host
-        self.waiting = list(scenario.variants)
+    def __init__(self, scenario, host, kept, resume=False):
+        self.scenario, self.host, self.kept = scenario, host, kept
         self.records, self.failed = {}, {}
+        if resume:
+            found = {variant: kept.find(variant) for variant in scenario.variants}
+            self.records = {variant: record for variant, record in found.items() if record}
+        self.waiting = [variant for variant in scenario.variants if variant not in self.records]
         self.progress = Progress(scenario, sys.stdout)
         self.lock = threading.Lock()
         self.children = set()
         self.stopped = False
+        for variant in self.records:
+            self.progress.say(f"{variant:8}was run before: its record is kept")
 
     def argv(self, variant):
         inner = ["/usr/bin/python3", "-I", os.path.join(HERE, "host.py"), variant]
         if not self.host.emulated:
             return [*inner, "--group"]
-        limit = round(3 * (self.scenario.limit + self.scenario.settle) + SLACK)
-        return [os.path.join(lib.TREE, "tests", "host", "run"), "--memory", str(self.scenario.memory // MIB),
-                "--timeout", str(limit), *inner]
+        limit, memory, count = 3 * (self.scenario.limit + self.scenario.settle) + SLACK, self.scenario.memory, []
+        if self.host.counted:
+            # All that is read lies in its memory, too; and it takes several times as long to wait for.
+            limit, memory, count = 5 * limit, memory + COUNTED_FILES, ["--count"]
+            inner.append("--counted")
+        return [os.path.join(lib.TREE, "tests", "host", "run"), *count, "--memory", str(memory // MIB), "--timeout",
+                str(round(limit)), *inner]
 
     def once(self, variant):
         """Runs it. Returns (record, status, what went wrong in one line)."""
-        record = Record(variant)
+        record, lines = Record(variant), []
         env = os.environ | {"EBB_OVERCOMMIT": json.dumps(self.scenario.as_dict())}
         with tempfile.TemporaryFile("w+") as errors:
             with self.lock:
@@ -125,16 +177,20 @@ class Runner:
                 for line in child.stdout:
                     event = json.loads(line)
                     record.take(event)
+                    lines.append(line)
                     if event[0] == "sample":
                         self.progress.sample(record)
                     elif event[0] == "host" and event[1]["note"]:
                         self.progress.say(f"{variant:8}{event[1]['note']}")
             self.children.discard(child)
             errors.seek(0)
+            if not child.returncode and record.whole:
+                self.kept.keep(variant, lines)
             said = [line for line in errors.read().splitlines() if line.strip()]
         return record, child.returncode, said[-1] if said else f"status {child.returncode}"
 
     def one(self, variant):
+        self.kept.forget(variant)
         record, status, why = self.once(variant)
         if status == AGAIN and self.host.emulated and not self.stopped:
             self.progress.end(variant, "its host came to no end: once more, on another")
@@ -179,13 +235,13 @@ class Runner:
             raise
 
 
-def run(scenario, host, jobs):
+def run(scenario, host, jobs, folder, resume=False):
     """Returns ({variant: record}, {variant: why it did not get to its end})."""
     if host.emulated:
         # Prepared once, not by each of those that start together.
         subprocess.run([os.path.join(lib.TREE, "tests", "host", "run"), "--prepare"], check=True)
-    runner = Runner(scenario, host)
+    runner = Runner(scenario, host, Kept(folder, scenario, host), resume)
     # On one machine's memory variants would be in each other's way.
-    runner.run(min(jobs, len(scenario.variants)) if host.emulated else 1)
+    runner.run(min(jobs, len(runner.waiting)) if host.emulated else 1)
     # In the scenario's order, not in that of their ends: the first is what others are drawn in parts of.
     return {name: runner.records[name] for name in scenario.variants if name in runner.records}, runner.failed

@@ -17,8 +17,14 @@ VARIANTS = {
     "stock": "ebb, stock kernel",
     "patched": "ebb, our kernel",
     "free": "ebb, ours, MADV_FREE",
+    "asked": "ebb, ours, asked",
 }
 CONTROL = "none"
+# Where nothing else is said: not the one for which a scenario has to say what guests are asked, and when.
+ALWAYS = [name for name in VARIANTS if name != "asked"]
+# What others have published of a variant: its name, and what it is measured in.
+PUBLISHED = {"footprint": "GiB·min", "cleaned": "GiB a guest", "dropped": "GiB a guest", "peak": "GiB",
+             "time": "of the control's"}
 
 
 class ScenarioError(Exception):
@@ -56,6 +62,33 @@ class Must:
 
 
 @dataclasses.dataclass
+class Goal:
+    """What is aimed at, of one variant: told, but missing it is no failure."""
+
+    peak: float | None = None
+    mean: float | None = None
+    time: float | None = None
+    excess: float | None = None
+
+
+@dataclasses.dataclass
+class Published:
+    """What others have published of a like scenario."""
+
+    who: str
+    size: int  # of a guest
+    figures: dict  # variant: {name of PUBLISHED: number}
+
+
+@dataclasses.dataclass
+class Ask:
+    """What guests are asked in the variant that is called so: `ebb reclaim OPTIONS`, again and again."""
+
+    every: float
+    options: str = ""
+
+
+@dataclasses.dataclass
 class Scenario:
     """A whole file."""
 
@@ -69,6 +102,9 @@ class Scenario:
     must: dict  # variant: Must
     settle: float = 12.0
     interval: float = 1.0
+    goals: dict = dataclasses.field(default_factory=dict)  # variant: Goal
+    published: Published | None = None
+    ask: Ask | None = None
 
     @property
     def sizes(self):
@@ -92,6 +128,9 @@ def from_dict(data):
     data = dict(data)
     data["guests"] = [Guest(**guest) for guest in data["guests"]]
     data["must"] = {name: Must(**must) for name, must in data["must"].items()}
+    data["goals"] = {name: Goal(**goal) for name, goal in data["goals"].items()}
+    data["published"] = data["published"] and Published(**data["published"])
+    data["ask"] = data["ask"] and Ask(**data["ask"])
     return Scenario(**data)
 
 
@@ -171,8 +210,8 @@ def parse_guests(where, data):
         except re.error as error:
             raise table.wrong("says", f"is no regular expression: {error}") from error
         for i in range(count):
-            # In turn: each waits for the one before, and then for the stagger.
-            wait = in_turn and i > 0
+            # In turn: each waits for the one before, and then for the stagger; so does the first, unless it is said when it starts.
+            wait = in_turn and (i > 0 or (bool(guests) and "start" not in content))
             one = dataclasses.replace(guest, name=f"{name}{i + 1}" if count > 1 else name, in_turn=wait,
                                       start=stagger if wait else guest.start + i * stagger)
             if one.name in [other.name for other in guests]:
@@ -181,16 +220,20 @@ def parse_guests(where, data):
     return guests
 
 
-def parse_must(where, data, variants):
-    """[must] holds for all variants, [must.NAME] beside it for one."""
-    content = data.pop("must", {})
+def split_by_variant(where, path, content, variants):
+    """A table's own keys, and its tables, each of which is called as one of the variants."""
     if not isinstance(content, dict):
-        raise ScenarioError(f"{where}: must: a table is wanted")
+        raise ScenarioError(f"{where}: {path}: a table is wanted")
     own = {name: value for name, value in content.items() if isinstance(value, dict)}
-    common = {name: value for name, value in content.items() if name not in own}
     for name in own:
         if name not in variants:
-            raise ScenarioError(f"{where}: must.{name}: there is no such variant here; there are: {', '.join(variants)}")
+            raise ScenarioError(f"{where}: {path}.{name}: there is no such variant here; there are: {', '.join(variants)}")
+    return {name: value for name, value in content.items() if name not in own}, own
+
+
+def parse_must(where, data, variants):
+    """[must] holds for all variants, [must.NAME] beside it for one."""
+    common, own = split_by_variant(where, "must", data.pop("must", {}), variants)
     result = {}
     for variant in variants:
         must = Must()
@@ -214,6 +257,44 @@ def parse_must(where, data, variants):
     return result
 
 
+def parse_goals(where, data, variants):
+    """[goal.NAME], with the names of [must.NAME] that are numbers."""
+    common, own = split_by_variant(where, "goal", data.pop("goal", {}), variants)
+    for name in [*common, *({CONTROL} & set(own))]:
+        raise ScenarioError(f"{where}: goal.{name}: a goal is of one variant that is not the control")
+    goals = {}
+    for variant, content in own.items():
+        table = Table(where, content, f"goal.{variant}")
+        names = [field.name for field in dataclasses.fields(Goal) if field.name in content]
+        goals[variant] = Goal(**{name: table.take(name, float, least=0) for name in names})
+        table.end()
+    return goals
+
+
+def parse_published(where, data, variants):
+    """[published], and [published.NAME] with numbers."""
+    if "published" not in data:
+        return None
+    common, own = split_by_variant(where, "published", data.pop("published"), variants)
+    table = Table(where, common, "published")
+    found = Published(table.take("who", str), table.size("size"), {})
+    table.end()
+    for variant, content in own.items():
+        table = Table(where, content, f"published.{variant}")
+        found.figures[variant] = {name: table.take(name, float, least=0) for name in PUBLISHED if name in content}
+        table.end()
+    return found
+
+
+def parse_ask(where, data):
+    if "ask" not in data:
+        return None
+    table = Table(where, data.pop("ask"), "ask")
+    ask = Ask(table.take("every", float, least=1), table.take("options", str, ""))
+    table.end()
+    return ask
+
+
 def parse(where, name, text):
     """The scenario that `text` tells. `where` is what its mistakes are said to be in."""
     try:
@@ -222,18 +303,23 @@ def parse(where, name, text):
         raise ScenarioError(f"{where}: {error}") from error
     guests = parse_guests(where, data)
     top = Table(where, data, "")
-    variants = top.take("variants", list, list(VARIANTS))
+    ask = parse_ask(where, top.data)
+    variants = top.take("variants", list, list(VARIANTS) if ask else ALWAYS)
     for variant in variants:
         if variant not in VARIANTS:
             raise top.wrong("variants", f"there is no {variant!r}; there are: {', '.join(VARIANTS)}")
     if not variants:
         raise top.wrong("variants", "one at least is wanted")
     variants = [variant for variant in VARIANTS if variant in variants]
-    must = parse_must(where, top.data, variants)
+    if "asked" in variants and not ask:
+        raise top.wrong("variants", "\"asked\" wants a table [ask], which says what guests are asked, and when")
+    must, goals = parse_must(where, top.data, variants), parse_goals(where, top.data, variants)
+    published = parse_published(where, top.data, variants)
     host = Table(where, top.take("host", dict), "host")
     scenario = Scenario(name, top.take("title", str), text, host.size("memory", least="256M"),
                         host.size("swap", "0M", least="0M"), guests, variants, must,
-                        top.take("settle", float, 12.0, least=0), top.take("interval", float, 1.0, least=0.2))
+                        top.take("settle", float, 12.0, least=0), top.take("interval", float, 1.0, least=0.2),
+                        goals, published, ask)
     host.end()
     top.end()
     return scenario

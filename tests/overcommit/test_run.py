@@ -40,10 +40,11 @@ def overcommit(*words):
                           stderr=subprocess.PIPE, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, check=False)
 
 
-def test_what_must_fail_fails_with_its_reason_first(tmp_path):
+@pytest.mark.parametrize("clock", [[], ["--count"]], ids=["its own clock", "counted"])
+def test_what_must_fail_fails_with_its_reason_first(tmp_path, clock):
     path = tmp_path / "broken.toml"
     path.write_text(BROKEN)
-    done = overcommit("--out", tmp_path / "out", path)
+    done = overcommit(*clock, "--out", tmp_path / "out", path)
     assert done.returncode == 1, done.stdout + done.stderr
     reason = r"ebb-overcommit: none: excess after clean-up is (\d+\.\d)% \(.*\); must be: .* at most 50% of what guests use"
     match = re.fullmatch(reason, done.stderr.strip())

@@ -71,3 +71,13 @@ def test_variants(tmp_path, variant, has, has_not):
     spec = scenario.Guest("g", 1 << 30, "true")
     argv = guests.machine(spec, variant, str(tmp_path)).argv()
     assert all(word in argv for word in has) and not any(word in argv for word in has_not)
+
+
+def test_only_the_kernels_that_are_run_are_wanted():
+    found = scenario.parse("f", "n", 'variants = ["patched"]\ntitle = "t"\n[host]\nmemory = "1G"\n'
+                                     '[[guest]]\nsize = "64M"\njob = "true"')
+    wanted = guests.files_wanted(found)
+    assert guests.lib.VMLINUX in wanted and guests.lib.STOCK_VMLINUX not in wanted
+    found.variants = ["none", "qemu"]
+    wanted = guests.files_wanted(found)
+    assert guests.lib.VMLINUX not in wanted and guests.lib.STOCK_VMLINUX in wanted

@@ -23,7 +23,8 @@ job = "true"
 
 def test_what_is_not_told():
     found = scenario.parse("f", "n", GOOD)
-    assert found.variants == list(scenario.VARIANTS)
+    assert found.variants == [name for name in scenario.VARIANTS if name != "asked"]
+    assert found.goals == {} and found.published is None and found.ask is None
     assert found.memory == 1 << 30 and found.swap == 0
     assert [(one.name, one.size, one.cpus, one.start) for one in found.guests] == [("a", 512 << 20, 1, 0.0)]
     assert found.must["patched"] == scenario.Must(finish=True, alive=True, oom_kills=0)
@@ -39,6 +40,16 @@ def test_a_count_makes_guests_that_start_one_after_the_other():
     assert found.limit == 5 + 7 + 2 * (10 + 7)
 
 
+def test_in_turn_goes_on_from_one_table_to_the_next():
+    second = GOOD[GOOD.index("[[guest]]"):].replace('"a"', '"b"') + "count = 2\nstagger = 4\nin_turn = true\n"
+    found = scenario.parse("f", "n", GOOD + second)
+    assert [(one.name, one.start, one.in_turn) for one in found.guests] == [
+        ("a", 0.0, False), ("b1", 4.0, True), ("b2", 4.0, True)]
+    found = scenario.parse("f", "n", GOOD + second + "start = 9\n")
+    assert [(one.name, one.start, one.in_turn) for one in found.guests] == [
+        ("a", 0.0, False), ("b1", 9.0, False), ("b2", 4.0, True)]
+
+
 def test_bounds_of_all_and_of_one():
     found = scenario.parse("f", "n", GOOD + "[must]\nswap_ins = 0\npeak = 0.9\n[must.patched]\npeak = 0.5\nfinish = false")
     assert found.must["stock"].peak == 0.9 and found.must["patched"].peak == 0.5
@@ -47,8 +58,31 @@ def test_bounds_of_all_and_of_one():
     assert found.must["none"].peak is None, "the control is not held against itself"
 
 
+ALL = GOOD + """
+[must.patched]
+peak = 0.5
+[goal.asked]
+excess = 0.1
+[ask]
+every = 10
+options = "--compact"
+[published]
+who = "some"
+size = "16G"
+[published.patched]
+peak = 28.1
+"""
+
+
+def test_goals_what_guests_are_asked_and_what_is_published():
+    found = scenario.parse("f", "n", ALL)
+    assert found.variants == list(scenario.VARIANTS), "whoever says what is asked gets that variant, too"
+    assert found.goals == {"asked": scenario.Goal(excess=0.1)} and found.ask == scenario.Ask(10.0, "--compact")
+    assert found.published == scenario.Published("some", 16 << 30, {"patched": {"peak": 28.1}})
+
+
 def test_by_way_of_json():
-    found = scenario.parse("f", "n", GOOD + "[must.patched]\npeak = 0.5")
+    found = scenario.parse("f", "n", ALL)
     assert scenario.from_dict(json.loads(json.dumps(found.as_dict()))) == found
 
 
@@ -78,6 +112,15 @@ def test_by_way_of_json():
     (GOOD + "[must]\npeak = 'low'", "f: must.peak: a number is wanted"),
     (GOOD + "[must.xen]\npeak = 1", "f: must.xen: there is no such variant"),
     (GOOD + "[must.none]\npeak = 1", "f: must.none.peak: this is the control"),
+    ('variants = ["asked"]' + GOOD, 'f: variants: "asked" wants a table [ask]'),
+    (GOOD + "[ask]\nevery = 0", "f: ask.every: 1 or more"),
+    (GOOD + "[ask]\nevery = 1\noption = ''", "f: ask.option: there is no such key"),
+    (GOOD + "[goal]\npeak = 1", "f: goal.peak: a goal is of one variant"),
+    (GOOD + "[goal.none]\npeak = 1", "f: goal.none: a goal is of one variant"),
+    (GOOD + "[goal.xen]\npeak = 1", "f: goal.xen: there is no such variant"),
+    (GOOD + "[goal.patched]\nfinish = 1", "f: goal.patched.finish: there is no such key"),
+    (GOOD + "[published]\nwho = 'a'", "f: published.size: is missing"),
+    (GOOD + "[published]\nwho = 'a'\nsize = '1G'\n[published.stock]\npaek = 1", "f: published.stock.paek: there is no"),
     ('variants = ["patched"]' + GOOD + "[must]\npeak = 1", 'f: variants: "none" is missing'),
 ])
 def test_mistakes(text, says):

@@ -87,3 +87,30 @@ def test_a_control_that_did_not_run_holds_nothing_up(record):
     records = {"patched": record([1, 1])}
     claims = verdict.judge(found, records, {"patched": figs.figures(records["patched"])}, {"none": "its host died"})
     assert len([claim for claim in claims if not claim.holds]) == 2
+
+
+def test_goals_are_told_with_what_they_are_missed_by(record):
+    found = scenario.parse("f", "n", TEXT + "[goal.patched]\npeak = 0.5\nmean = 0.4\nexcess = 0.1\ntime = 1.0")
+    records = {"none": record([400, 400], variant="none", time=2.0), "patched": record([200, 200], [160, 160], time=2.5)}
+    figures = {name: figs.figures(one) for name, one in records.items()}
+    told = [verdict.goal_text(goal) for goal in verdict.goals(found, figures)]
+    assert [text[text.rindex(": ") + 2:] for text in told] == ["met", "missed by 0.10", "missed by 0.25", "missed by 0.15"]
+    assert told[1] == ("goal, patched: mean is 0.50 of the control's (200 MiB of 400 MiB); goal: mean at most 0.4 of the "
+                       "control's: missed by 0.10")
+    # They are no claims: a run that misses them is no failure.
+    assert not broken(verdict.judge(found, records, figures, {}))
+    assert not verdict.goals(found, {"patched": figures["patched"]}), "without a control there is nothing to tell"
+
+
+@pytest.mark.parametrize("asked, holds", [
+    ({"times": 3, "late": 2, "failed": 0, "why": ""}, True),
+    ({"times": 3, "late": 3, "failed": 0, "why": ""}, False),
+    ({"times": 3, "late": 0, "failed": 1, "why": "it cannot"}, False),
+    ({"times": 0, "late": 0, "failed": 0, "why": ""}, False),
+])
+def test_guests_that_are_asked_have_to_answer(record, asked, holds):
+    one = record([1, 1], variant="asked")
+    one.take(["asked", asked])
+    claims = verdict.variant_claims(scenario.Must(), one, figs.figures(one), None)
+    told = [claim for claim in claims if "asked" in claim.found]
+    assert [claim.holds for claim in told] == [holds] and asked["why"] in told[0].found

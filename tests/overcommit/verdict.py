@@ -15,6 +15,7 @@ class Claim:
     what: str  # what must hold
     found: str  # what was found
     holds: bool
+    over: float | None = None  # what was found, beyond the bound
 
     def __str__(self):
         return f"{self.variant}: {self.found}; must be: {self.what}"
@@ -55,7 +56,7 @@ def ratio_claim(variant, what, value, control, bound, unit):
     if not control:
         return Claim(variant, text, f"{what}: the control's is 0", False)
     return Claim(variant, text, f"{what} is {value / control:.2f} of the control's ({unit(value)} of {unit(control)})",
-                 value / control <= bound)
+                 value / control <= bound, value / control - bound)
 
 
 def size(value):
@@ -66,29 +67,59 @@ def seconds(value):
     return f"{value:.1f} s"
 
 
+def asked_claim(record):
+    """Guests that are asked for their memory do as they are asked, if not each time before they were to be ready."""
+    asked = record.asked
+    bad = asked["failed"] or asked["late"] == asked["times"]
+    return Claim(record.variant, "guests that are asked for what they do not use do not refuse, and are ready in time at least once",
+                 f"asked {asked['times']} times, {asked['failed']} refused, {asked['late']} not ready in time"
+                 + (f": {asked['why']}" if asked["why"] else ""), not bad)
+
+
+def bound_claims(bounds, figures, control):
+    """Of what a Must and a Goal have in common."""
+    variant, claims = figures.variant, []
+    for name, what, unit in (("peak", "peak", size), ("mean", "mean", size), ("time", "jobs' mean time", seconds)):
+        bound = getattr(bounds, name)
+        if bound is not None:
+            claims.append(ratio_claim(variant, what, getattr(figures, name),
+                                      getattr(control, name) if control else None, bound, unit))
+    if bounds.excess is not None:
+        part = figures.excess_part
+        text = f"excess after clean-up at most {bounds.excess:.0%} of what guests use"
+        claims.append(Claim(variant, text, "excess after clean-up: the guests told nothing", False) if part is None else
+                      Claim(variant, text, f"excess after clean-up is {part:.1%} ({size(figures.excess_end)} beyond "
+                            f"{size(figures.used_end)})", part <= bounds.excess, part - bounds.excess))
+    return claims
+
+
 def variant_claims(must, record, figures, control):
     claims = []
     if must.finish:
         claims.append(jobs_claim(record))
     if must.alive:
         claims.append(alive_claim(record))
+    if record.asked:
+        claims.append(asked_claim(record))
     for name, what in (("oom_kills", "OOM kills on the host"), ("swap_ins", "pages swapped in on the host")):
         bound, found = getattr(must, name), getattr(figures, name)
         if bound is not None:
             claims.append(Claim(record.variant, f"{what} at most {bound}", f"{what}: {found}",
                                 found is not None and found <= bound))
-    for name, what, unit in (("peak", "peak", size), ("mean", "mean", size), ("time", "jobs' mean time", seconds)):
-        bound = getattr(must, name)
-        if bound is not None:
-            claims.append(ratio_claim(record.variant, what, getattr(figures, name),
-                                      getattr(control, name) if control else None, bound, unit))
-    if must.excess is not None:
-        part = figures.excess_part
-        claims.append(Claim(record.variant, f"excess after clean-up at most {must.excess:.0%} of what guests use",
-                            "excess after clean-up: the guests told nothing" if part is None else
-                            f"excess after clean-up is {part:.1%} ({size(figures.excess_end)} beyond "
-                            f"{size(figures.used_end)})", part is not None and part <= must.excess))
-    return claims
+    return claims + bound_claims(must, figures, control)
+
+
+def goals(scenario, figures):
+    """The claims that are aimed at, of variants that were run beside the control."""
+    if CONTROL not in figures:
+        return []
+    return [claim for variant, goal in scenario.goals.items() if variant in figures
+            for claim in bound_claims(goal, figures[variant], figures[CONTROL])]
+
+
+def goal_text(claim):
+    how = "met" if claim.holds else "not met" if claim.over is None else f"missed by {claim.over:.2f}"
+    return f"goal, {claim.variant}: {claim.found}; goal: {claim.what}: {how}"
 
 
 def judge(scenario, records, figures, failed):

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records that are kept, and what is run again."""
+
+import json
+
+import pytest
+import runner
+import scenario
+
+TEXT = """
+title = "t"
+variants = ["none", "patched"]
+[host]
+memory = "1G"
+[[guest]]
+name = "g"
+size = "512M"
+job = "true"
+"""
+HOST = runner.Host(True, "emulated")
+LINES = [json.dumps(event) + "\n" for event in (
+    ["host", {"kernel": "6.1", "note": ""}], ["sample", 0.0, {"total": 1}, {"g": {"held": 5}}],
+    ["end", 1.0, {"g": {"alive": True, "status": 0}}])]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    return lambda text=TEXT, host=HOST: runner.Kept(str(tmp_path), scenario.parse("f", "n", text), host)
+
+
+def test_a_record_comes_back_as_it_was(kept):
+    kept().keep("none", LINES)
+    found = kept().find("none")
+    assert found.samples == [(0.0, {"total": 1}, {"g": {"held": 5}})] and found.ended == 1.0
+    assert kept().find("patched") is None
+
+
+def test_one_of_something_else_does_not(kept):
+    kept().keep("none", LINES)
+    assert kept(TEXT.replace("512M", "256M")).find("none") is None
+    assert kept(host=runner.Host(True, "counts")).find("none") is None
+    assert kept(TEXT + "[must]\nswap_ins = 0").find("none"), "what must hold is looked at anew"
+    kept().forget("none")
+    assert kept().find("none") is None
+
+
+def test_nor_does_one_without_an_end(kept):
+    kept().keep("none", LINES[:2])
+    assert kept().find("none") is None
+
+
+def test_only_what_is_not_there_is_run_and_only_when_asked(kept):
+    kept().keep("patched", LINES)
+    found = scenario.parse("f", "n", TEXT)
+    assert runner.Runner(found, HOST, kept(), resume=True).waiting == ["none"]
+    assert runner.Runner(found, HOST, kept()).waiting == ["none", "patched"]
