@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+# Architectures: arm64 riscv64
 """Guests that are told of their machine by a device tree (arm64, riscv64): what they find, and the tree itself."""
 
 import base64
 import re
 
 import pytest
-from conftest import LIMIT, lib
+from conftest import lib
 
 pytestmark = [pytest.mark.linux, pytest.mark.cross, pytest.mark.arch("arm64", "riscv64")]
 
