@@ -75,7 +75,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
-	bench-guest bench-seeds bench-scale overcommit soak clean
+	bench-archs bench-guest bench-seeds bench-scale overcommit soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -136,6 +136,13 @@ bench-guest: ## what guest kernels do with memory that comes and goes: stock and
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/guest
+
+bench-archs: ## start and reclaim on every architecture, in one table
+	$(call need,BUILD GUEST HOST $(CROSS_ARCHS:%=CROSS_%))
+	@+for arch in "" $(CROSS_ARCHS); do \
+		$(MAKE) --no-print-directory CROSS=$$arch all && CROSS=$$arch guest/build initramfs patched || exit; \
+	done
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/archs
 
 bench-seeds: ## the tables that free page reporting was published with, again, beside the published figures
 	$(call need,BUILD GUEST HOST)
