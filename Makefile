@@ -25,14 +25,20 @@ PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler git libasan8 libfdt-dev libubsan1 perl \
 		  pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat zlib1g-dev
 
-PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm
-PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc
-PACKAGES_CROSS := pkg-config qemu-user-static $(PACKAGES_CROSS_$(FOREIGN))
+PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-user-static
+PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc qemu-user-static
+PACKAGES_CROSS := pkg-config $(PACKAGES_CROSS_$(FOREIGN))
+# The architectures that `make check` tests beside this machine's own.
+CROSS_ARCHS := $(filter-out $(NATIVE),arm64 riscv64)
 # These are not installed, but unpacked for the other architecture into the cache: see scripts/debian-unpack.
 PACKAGES_SYSROOT := check libatomic1 libc6-dev libcap-ng-dev libfdt-dev libjansson-dev libsubunit-dev linux-libc-dev \
 		    usr-is-merged zlib1g-dev
 
+# Check's own limit of 4 s for a test is no limit on a busy machine but an accident.
+CHECK_ENV := CK_DEFAULT_TIMEOUT=120
+
 ifneq ($(FOREIGN),)
+CHECK_ENV := CK_DEFAULT_TIMEOUT=600
 export CROSS
 GNU     := $(shell scripts/arch gnu $(ARCH))
 CC      := $(GNU)-gcc
@@ -44,6 +50,10 @@ EBB_CFLAGS += --sysroot=$(SYSROOT) -isystem $(SYSROOT)/usr/include/$(GNU) -isyst
 EBB_LDFLAGS += --sysroot=$(SYSROOT) -L$(SYSROOT)/usr/lib/$(GNU)
 PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(GNU)/pkgconfig pkg-config
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
+# Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
+# user mode does not have: a whole machine, which is slower.
+UNIT_WHOLE := backing blk commit discard ram usage
+EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --env $(CHECK_ENV)
 endif
 
 # What the architectures with a device tree share. The others link none of it, but for their tests.
@@ -68,7 +78,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
-	bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
+	bench-archs bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -88,16 +98,17 @@ demo: ## see a guest give its memory back, with a control run in which it does n
 	@scripts/demo
 
 check: ## install what is missing, build all, run every test
-	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK)
-	@+tests/check
+	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK $(CROSS_ARCHS:%=CROSS_%))
+	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check
 
-cross-check: ## with CROSS=NAME: build all for another architecture, test what can be tested of it
+cross-check: ## with CROSS=NAME: what `make check` does for another architecture, and its kernels with larger pages
 	@test -n "$(FOREIGN)" || { echo "ebb: for which other architecture? make cross-check CROSS=arm64 or riscv64" >&2; exit 1; }
 	$(call need,BUILD GUEST HOST CHECK)
 	@+$(MAKE) --no-print-directory all
-	@guest/build
+	@guest/build initramfs patched $(if $(filter arm64,$(ARCH)),64k 16k)
 	@+$(MAKE) --no-print-directory unit
 	@tests/host/selftest --arch $(ARCH)
+	@tests/e2e/run --arch $(ARCH)
 
 guest: ## build the guest's kernel and initramfs (KERNEL_SRC=DIR for another kernel tree)
 	$(call need,BUILD GUEST)
@@ -128,6 +139,13 @@ bench-guest: ## what guest kernels do with memory that comes and goes: stock and
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/guest
+
+bench-archs: ## start and reclaim on every architecture, in one table
+	$(call need,BUILD GUEST HOST $(CROSS_ARCHS:%=CROSS_%))
+	@+for arch in "" $(CROSS_ARCHS); do \
+		$(MAKE) --no-print-directory CROSS=$$arch all && CROSS=$$arch guest/build initramfs patched || exit; \
+	done
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/archs
 
 bench-seeds: ## the tables that free page reporting was published with, again, beside the published figures
 	$(call need,BUILD GUEST HOST)
@@ -201,11 +219,13 @@ $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
 	@echo '  LINK  $@'
 	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
-# Check's own limit of 4 s for a test is no limit on a busy machine but an accident.
-CHECK_ENV := CK_DEFAULT_TIMEOUT=120
+UNIT_SUITES := $(patsubst test_%.c,%,$(filter test_%.c,$(notdir $(UNIT_SRC))))
 
-unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan; with CROSS under UBSan and QEMU
-	@$(CHECK_ENV) $(EMULATE) $(BUILD)/unit/run
+unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan; with CROSS under UBSan, emulated
+	@status=0; \
+	$(CHECK_ENV) $(EMULATE) $(BUILD)/unit/run $(filter-out $(UNIT_WHOLE),$(UNIT_SUITES)) || status=1; \
+	$(if $(UNIT_WHOLE),$(EMULATE_WHOLE) $(BUILD)/unit/run $(UNIT_WHOLE) </dev/null || status=1;) \
+	exit $$status
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.

@@ -229,13 +229,15 @@ def main():
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--breakdown", action="store_true")
+    parser.add_argument("--ebb-only", action="store_true")
     args = parser.parse_args()
+    vmms = {"ebb": ebb} if args.ebb_only else VMMS
     say("doing", "copying what is read into memory")
     versions = {"qemu": make_root(args), "host": os.uname().release}
     os.chroot(HERE)
     os.chdir("/")
     for initramfs in ("plain", "gzip"):
-        for vmm, argv in VMMS.items():
+        for vmm, argv in vmms.items():
             say("doing", f"{vmm}, {initramfs} initramfs")
             measure(argv(initramfs))  # reads everything once
             for _ in range(args.runs):

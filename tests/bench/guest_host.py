@@ -188,7 +188,7 @@ def main():
     # The guest's own program, for the host; before that has another root.
     os.makedirs(HERE, exist_ok=True)
     with open(args.initramfs, "rb") as initramfs:
-        subprocess.run(["cpio", "-i", "--quiet", "--make-directories", "bin/churn"], stdin=initramfs, cwd=HERE, check=True)
+        subprocess.run(["cpio", "-i", "-d", "--quiet", "bin/churn"], stdin=initramfs, cwd=HERE, check=True)
     versions = measuring.enter(HERE, args.ebb, {"/kernel": args.kernel, "/initramfs": args.initramfs})
     bench = Bench(args.vmm, args.quick)
 

@@ -29,15 +29,19 @@ def copy(root, path, name=None):
 
 
 def make(root, ebb, files):
-    """Copies ebb to "/ebb", QEMU and `files` {name: path}; makes /dev, /proc and /sys. Returns QEMU's version."""
+    """
+    Copies ebb to "/ebb", QEMU and `files` {name: path}; makes /dev, /proc and /sys. Returns QEMU's version: None where
+    there is none, as on emulated hosts of another architecture than the machine's outside.
+    """
     qemu = shutil.which("qemu-system-x86_64")
-    if not qemu:
+    if not qemu and os.uname().machine == "x86_64":
         sys.exit("bench: needs qemu-system-x86_64: install Debian's package qemu-system-x86")
-    for name, program in (("/ebb", ebb), ("/qemu", qemu)):
+    for name, program in (("/ebb", ebb), ("/qemu", qemu)) if qemu else (("/ebb", ebb),):
         copy(root, program, name)
         for path in libraries(program):
             copy(root, path)
-    copy(root, "/etc/ld.so.cache")
+    if os.path.exists("/etc/ld.so.cache"):
+        copy(root, "/etc/ld.so.cache")
     for name in ("bios-microvm.bin", "qboot.rom", "linuxboot_dma.bin", "pvh.bin", "kvmvapic.bin"):
         for place in ("/usr/share/qemu", "/usr/share/seabios"):
             if os.path.exists(os.path.join(place, name)):
@@ -49,5 +53,7 @@ def make(root, ebb, files):
     for what in (["--bind", "/dev", inside(root, "/dev")], ["--bind", "/proc", inside(root, "/proc")],
                  ["--rbind", "/sys", inside(root, "/sys")]):
         subprocess.run(["mount", *what], check=True)
+    if not qemu:
+        return None
     out = subprocess.run([qemu, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode()
     return out.splitlines()[0].removeprefix("QEMU emulator version ")

@@ -27,10 +27,15 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "kvm: needs a /dev/kvm that opens")
     config.addinivalue_line("markers", "emulated: changes settings of the host, which must be the emulated one")
     config.addinivalue_line("markers", "root: needs root")
+    config.addinivalue_line("markers", "arch(name, …): for guests of these architectures only")
+    config.addinivalue_line("markers", "cross: also for guests of other architectures, by tests/e2e/run --arch")
 
 
 def why_not(item, kind):
     """The reason why a test cannot run here, or None."""
+    archs = item.get_closest_marker("arch")
+    if archs and lib.ARCH not in archs.args:
+        return f"for {' and '.join(archs.args)} only"
     if item.get_closest_marker("linux") and kind != "hardware":
         return f"no Linux guest boots on this host (tests/host/kvm-kind: {kind}); tests/e2e/run finds one"
     if item.get_closest_marker("kvm") and kind not in ("hardware", "emulating"):

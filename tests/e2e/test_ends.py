@@ -21,21 +21,24 @@ STOP = 30  # seconds; it takes milliseconds where nobody else is at work
 # --- the guest's own ways ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kernel", ["vmlinux", "bzImage"])
+@pytest.mark.cross
+@pytest.mark.parametrize("kernel", [lib.KERNEL, lib.PACKED_KERNEL], ids=[lib.FORM, lib.PACKED_FORM])
 @pytest.mark.parametrize("way", ["poweroff -f", "reboot -f"])
 def test_guest_ends(ebb, way, kernel):
-    started = ebb.start(way + "; sleep 1000", kernel=lib.VMLINUX if kernel == "vmlinux" else lib.BZIMAGE)
+    started = ebb.start(way + "; sleep 1000", kernel=kernel)
     ebb.ended(started, 0)
     assert "ebb-guest: init" in started.console()
     assert started.stderr() == ""
 
 
+@pytest.mark.arch("x86_64")
 def test_reboot_by_keyboard_controller(ebb):
     started = ebb.start("reboot -f; sleep 1000", params="quiet reboot=k")
     ebb.ended(started, 0)
     assert started.stderr() == ""
 
 
+@pytest.mark.arch("x86_64")
 def test_triple_fault(ebb):
     """Not a way to end that ebb takes for meant: it tells what happened, and where."""
     started = ebb.start("reboot -f; sleep 1000", params="quiet reboot=t")
@@ -46,6 +49,7 @@ def test_triple_fault(ebb):
     assert registers[0].startswith("ebb: rip ") and registers[-1].startswith("ebb: cs ")
 
 
+@pytest.mark.cross
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_panic(ebb, cpus):
     started = ebb.start("echo c >/proc/sysrq-trigger; sleep 1000", "-c", cpus)

@@ -8,12 +8,13 @@ that hits too much breaks its pattern. Around it, other memory is taken, freed a
 import re
 
 import pytest
-from conftest import LIMIT
+from conftest import LIMIT, lib
 from test_reporting import counters
 
 pytestmark = pytest.mark.linux
 
-SECONDS = 45
+# On other architectures than this machine's a look at it: their hosts are slow, and what is told apart here is the same.
+SECONDS = 15 if lib.CROSS else 45
 
 # Another taker beside it; the guest is small, so that the same pages are reported often. So small a guest gives no huge
 # pages by itself.
@@ -31,10 +32,10 @@ def memcheck(box, job, *options, **machine):
     return int(checked[1]), counters(started)
 
 
-@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("cpus", [1, pytest.param(2, marks=pytest.mark.cross)])
 def test_reported_memory_reads_as_zero(ebb, cpus):
     checked, found = memcheck(ebb, f"memcheck 192M --seconds {SECONDS}", "-c", cpus, memory="448M")
-    assert checked > 4 * 192
+    assert checked > SECONDS // 11 * 192
     assert found.failures == 0
     # What was reported and what was checked are more than all of its memory: some of it was both.
     assert found.mib + 192 > 448, "hardly anything was reported while it was checked"

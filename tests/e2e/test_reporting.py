@@ -76,6 +76,7 @@ def reported(module_ebb, request):
     return result
 
 
+@pytest.mark.cross
 def test_memory_comes_back(reported):
     assert reported.booted < GUEST / 4
     assert reported.taken >= TAKE
@@ -86,6 +87,7 @@ def test_memory_comes_back(reported):
     assert reported.taken - reported.kept >= TAKE * 0.8
 
 
+@pytest.mark.cross
 def test_counters_agree(reported):
     """What ebb says that it gave back is what the host got, and more: the guest's first free memory counts too."""
     found = counters(reported.guest)
@@ -97,7 +99,9 @@ def test_counters_agree(reported):
     assert found.mib >= 2 * found.blocks
 
 
-@pytest.mark.parametrize("options", [[], ["--balloon"]], ids=["nothing", "--balloon"])
+@pytest.mark.parametrize(
+    "options", [[], pytest.param(["--balloon"], marks=pytest.mark.cross)], ids=["nothing", "--balloon"]
+)
 def test_without_reporting_it_does_not(ebb, reported, options):
     """The control: the same guest without reporting keeps everything, for longer than it took to come back."""
     control = Round(ebb, reported.pages, *options)

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.linux
 # KERNEL:CPUS:PARAMETERS,…:SECONDS
 CASES = os.environ.get("EBB_SOAK", "patched:2::25 stock:1:init_on_alloc=1:10").split()
 SEED = int(os.environ.get("EBB_SOAK_SEED", "1"))
-KERNELS = {"patched": lib.VMLINUX} | {
-    name: os.path.join(lib.BUILD, "guest", name, "vmlinux") for name in ("stock", "debug", "kasan")
+KERNELS = {"patched": lib.KERNEL} | {
+    name: os.path.join(lib.GUEST, name, lib.FORM) for name in ("stock", "debug", "kasan")
 }
 KINDS = ("default", "thp", "small", "shared", "file", "sparse", "stack", "brk")
 # What the guest's loops and its kernel must have counted, or nothing of that kind was tried.
@@ -31,6 +31,7 @@ MOVED = (
 )
 
 
+@pytest.mark.cross
 def test_memcheck_finds_what_is_wrong(ebb):
     """The control: one bit of one page, in each kind of memory, before either comparison."""
     loop = (

@@ -16,12 +16,22 @@ import time
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("EBB_BUILD", os.path.join(TREE, "build"))
-EBB = os.path.join(BUILD, "ebb")
-VMLINUX = os.path.join(BUILD, "guest", "vmlinux")
-BZIMAGE = os.path.join(BUILD, "guest", "bzImage")
-STOCK_VMLINUX = os.path.join(BUILD, "guest", "stock", "vmlinux")
-IMAGE = os.path.join(BUILD, "guest", "debian.img")
-INITRAMFS = os.path.join(BUILD, "guest", "initramfs.cpio.gz")
+# Whose guests these are, in the words of scripts/arch; and where what was built for it is, when that is another
+# architecture than the one of the machine that it was built on: see tests/e2e/run --arch.
+ARCH = {"aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+CROSS = os.environ.get("EBB_CROSS", "")
+EBB = os.path.join(BUILD, CROSS, "ebb")
+GUEST = os.path.join(BUILD, "guest", CROSS)
+# The forms that a kernel is loaded in on every architecture: as it is, and packed.
+FORM, PACKED_FORM = ("vmlinux", "bzImage") if ARCH == "x86_64" else ("Image", "Image.gz")
+KERNEL = os.path.join(GUEST, FORM)
+PACKED_KERNEL = os.path.join(GUEST, PACKED_FORM)
+# By their names on x86_64, for what is done there only.
+VMLINUX = os.path.join(GUEST, "vmlinux")
+BZIMAGE = os.path.join(GUEST, "bzImage")
+STOCK_VMLINUX = os.path.join(GUEST, "stock", "vmlinux")
+IMAGE = os.path.join(GUEST, "debian.img")
+INITRAMFS = os.path.join(GUEST, "initramfs.cpio.gz")
 
 MIB = 1 << 20
 
@@ -253,7 +263,7 @@ class TerminalGuest(Guest):
         self._wake = (-1, -1)
 
 
-def ebb(command=None, *options, kernel=VMLINUX, initrd=INITRAMFS, params="quiet", memory="256M"):
+def ebb(command=None, *options, kernel=KERNEL, initrd=INITRAMFS, params="quiet", memory="256M"):
     """The command line of `ebb run`: a guest that does `command` (a shell's) and powers off."""
     if command is not None:
         params = f'{params} ebb.cmd="{command}"'
