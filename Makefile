@@ -70,7 +70,7 @@ LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) 
 		      vmm/util/*.c) \
 	   $(wildcard devices/*/*.c) $(FDT_SRC)
 # What is pure in other architectures is tested on this one too.
-UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c))
+UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
 UNIT_LIBS := -lfdt -lz
 EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)

@@ -328,7 +328,7 @@ static int cpus_stage_init(struct machine *machine)
 	unsigned int count = machine->config->cpus;
 	machine->cpus_host = (struct cpus_host){
 		.ctx = machine,
-		.vcpu = {&machine->pio, &machine->mmio, arch_vcpu_exit},
+		.vcpu = {&machine->pio, &machine->mmio, &machine->ram, arch_vcpu_exit},
 		.ended = cpu_ended,
 	};
 	int error = cpus_init(&machine->cpus, &machine->cpus_host, &machine->vm, count);

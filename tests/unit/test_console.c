@@ -546,7 +546,9 @@ START_TEST(test_all_is_written_to_a_slow_reader)
 		ssize_t more = read(fds[0], buffer, sizeof(buffer));
 		ck_assert_int_gt(more, 0);
 		for (ssize_t i = 0; i < more; i++, have++)
-			ck_assert_uint_eq(buffer[i], have % MUCH % 251);
+			/* An assertion for each byte takes minutes, emulated. */
+			if (buffer[i] != have % MUCH % 251)
+				ck_abort_msg("byte %zu is %u", have, buffer[i]);
 	}
 	pthread_join(vcpu, NULL);
 	finish();

@@ -140,7 +140,7 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry);
  * An exit that only this architecture has, or none: whether it was one, and has been served. The
  * vCPU's own thread.
  */
-bool arch_vcpu_exit(const struct vcpu *vcpu, const struct bus *mmio);
+bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host);
 
 /*
  * Says, in several lines on standard error, where a vCPU stood when it ended badly: the reason that

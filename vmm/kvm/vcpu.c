@@ -107,7 +107,7 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *err
 		case KVM_EXIT_FAIL_ENTRY:
 			return VCPU_FAILED_ENTRY;
 		default:
-			if (!host->other_exit(vcpu, host->mmio))
+			if (!host->other_exit(vcpu, host))
 				return VCPU_UNKNOWN_EXIT;
 		}
 	}

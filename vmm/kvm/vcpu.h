@@ -16,6 +16,7 @@
 #include "vmm/kvm/vm.h"
 
 struct kvm_run;
+struct ram;
 
 struct vcpu {
 	unsigned int index;
@@ -27,8 +28,9 @@ struct vcpu {
 /* What a vCPU meets outside. */
 struct vcpu_host {
 	const struct bus *pio, *mmio;
+	const struct ram *ram;
 	/* An exit that only some architecture has: whether it was one, and has been served. */
-	bool (*other_exit)(const struct vcpu *vcpu, const struct bus *mmio);
+	bool (*other_exit)(const struct vcpu *vcpu, const struct vcpu_host *host);
 };
 
 /* Why vcpu_run() came back. */

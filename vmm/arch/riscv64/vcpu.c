@@ -2,7 +2,8 @@
 /*
  * A vCPU's first state and registers. The boot vCPU starts as Documentation/arch/riscv/boot.rst wants
  * it (a0: its number, a1: the device tree); the others wait for the guest's SBI HSM call. Timers, HSM,
- * reset and remote fences are KVM's own SBI; of the rest what it forwards is answered here.
+ * reset and remote fences are KVM's own SBI; what it forwards is answered by sbi.c. So is the
+ * entropy source's register, here.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -10,10 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 
-#include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/report.h"
 #include "vmm/arch/riscv64/own.h"
+#include "vmm/arch/riscv64/sbi.h"
 #include "vmm/util/log.h"
 
 #define REG_U64		(KVM_REG_RISCV | KVM_REG_SIZE_U64)
@@ -34,14 +36,14 @@
 
 #define SV39 8
 
-/* SBI 0.1, which is all that is forwarded for Linux: one character at a time. */
-#define SBI_PUTCHAR	  1
-#define SBI_GETCHAR	  2
-#define SBI_NOT_SUPPORTED (-2L)
+/* SBI extensions by KVM's numbers; one that is on is KVM's own, or is forwarded. Older headers lack them. */
+#define SBI_REG(number) (REG_U64 | 0x08000000 | (number))
+#define SBI_DBCN	9
 
-#define UART_DATA	0
-#define UART_LINE	5
-#define UART_LINE_READY 0x01
+/* RISC-V cryptography extensions 1.0.1, section 4.1. */
+#define CSR_SEED     0x015
+#define SEED_WAIT    0x40000000UL
+#define SEED_ENTROPY 0x80000000UL /* 16 bits of it, below */
 
 #define INSTRUCTION 4
 
@@ -87,6 +89,10 @@ static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
 
 int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 {
+	/* Where KVM does not forward it, guests are told that there is none. */
+	const uint64_t on = 1;
+	const struct kvm_one_reg debug_console = {.id = SBI_REG(SBI_DBCN), .addr = (uintptr_t)&on};
+	ioctl(vcpu->fd, KVM_SET_ONE_REG, &debug_console);
 	platform->own->vcpu[vcpu->index] = vcpu->fd;
 	return vcpu->index == 0 ? ask_cpu(vcpu, &platform->own->cpu) : 0;
 }
@@ -101,37 +107,45 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 	return error;
 }
 
-/* The next character from the serial port, or -1: there is none. */
-static long getchar_of(const struct bus *mmio)
+/* What reading the entropy source (Zkr) gives: so much entropy and that it is some, or that one has to wait. */
+static unsigned long seed(void)
 {
-	uint8_t line = 0, data = 0;
-	bus_read(mmio, FDT_SERIAL + UART_LINE, &line, 1);
-	if (!(line & UART_LINE_READY))
-		return -1;
-	bus_read(mmio, FDT_SERIAL + UART_DATA, &data, 1);
-	return data;
+	uint16_t entropy;
+	return getrandom(&entropy, sizeof(entropy), GRND_NONBLOCK) == sizeof(entropy)
+		       ? SEED_ENTROPY | entropy
+		       : SEED_WAIT;
 }
 
-bool arch_vcpu_exit(const struct vcpu *vcpu, const struct bus *mmio)
+static void call_firmware(struct kvm_run *run, const struct vcpu_host *host)
+{
+	struct sbi_call call = {
+		.extension = run->riscv_sbi.extension_id,
+		.function = run->riscv_sbi.function_id,
+	};
+	for (unsigned int i = 0; i < SBI_ARGUMENTS; i++)
+		call.argument[i] = run->riscv_sbi.args[i];
+	const struct sbi_answer answer = sbi_answer(&call, host->mmio, host->ram);
+	run->riscv_sbi.ret[0] = (unsigned long)answer.error;
+	run->riscv_sbi.ret[1] = (unsigned long)answer.value;
+}
+
+bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
 {
 	struct kvm_run *run = vcpu->run;
-	if (run->exit_reason != KVM_EXIT_RISCV_SBI)
-		return false;
 
-	uint8_t character = (uint8_t)run->riscv_sbi.args[0];
-	run->riscv_sbi.ret[1] = 0;
-	switch (run->riscv_sbi.extension_id) {
-	case SBI_PUTCHAR:
-		bus_write(mmio, FDT_SERIAL + UART_DATA, &character, 1);
-		run->riscv_sbi.ret[0] = 0;
-		break;
-	case SBI_GETCHAR:
-		run->riscv_sbi.ret[0] = (unsigned long)getchar_of(mmio);
-		break;
+	switch (run->exit_reason) {
+	case KVM_EXIT_RISCV_SBI:
+		call_firmware(run, host);
+		return true;
+	case KVM_EXIT_RISCV_CSR:
+		/* The one that KVM forwards. */
+		if (run->riscv_csr.csr_num != CSR_SEED)
+			return false;
+		run->riscv_csr.ret_value = seed();
+		return true;
 	default:
-		run->riscv_sbi.ret[0] = (unsigned long)SBI_NOT_SUPPORTED;
+		return false;
 	}
-	return true;
 }
 
 int arch_vcpu_nmi(const struct vcpu *vcpu)

@@ -129,9 +129,9 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 	return error ? error : set_registers(vcpu, entry);
 }
 
-bool arch_vcpu_exit(const struct vcpu *vcpu, const struct bus *mmio)
+bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
 {
-	(void)vcpu, (void)mmio;
+	(void)vcpu, (void)host;
 	return false;
 }
 

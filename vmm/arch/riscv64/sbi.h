@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's calls of its firmware that KVM leaves to us: the serial port for those who have no driver of
+ * it yet, a character at a time (SBI 0.1) or through memory (the debug console, DBCN, of SBI 2.0). Any other
+ * call is answered as not supported.
+ *
+ * Knows no KVM. Source: RISC-V Supervisor Binary Interface Specification 2.0, chapters 3, 5 and 12.
+ * Threads: vCPUs'.
+ */
+#ifndef EBB_ARCH_RISCV64_SBI_H
+#define EBB_ARCH_RISCV64_SBI_H
+
+#include <stdint.h>
+
+#include "vmm/bus.h"
+#include "vmm/mem/ram.h"
+
+#define SBI_PUTCHAR 0x01
+#define SBI_GETCHAR 0x02
+#define SBI_DEBUG   0x4442434e /* "DBCN" */
+
+/* The debug console's functions. */
+#define SBI_DEBUG_WRITE	     0
+#define SBI_DEBUG_READ	     1
+#define SBI_DEBUG_WRITE_BYTE 2
+
+#define SBI_NOT_SUPPORTED (-2)
+#define SBI_INVALID_PARAM (-3)
+
+/* One call writes or reads no more than this; that it is less than what was asked for is told. */
+#define SBI_DEBUG_MAX 256
+
+#define SBI_ARGUMENTS 6
+
+struct sbi_call {
+	uint64_t extension, function;
+	uint64_t argument[SBI_ARGUMENTS];
+};
+
+struct sbi_answer {
+	int64_t error; /* 0 or one of the above; in SBI 0.1 all there is: 0, a character, or -1 for none */
+	int64_t value;
+};
+
+struct sbi_answer sbi_answer(const struct sbi_call *call, const struct bus *mmio,
+			     const struct ram *ram);
+
+#endif
