@@ -75,7 +75,7 @@ def test_complaints(ebb):
 
 
 def test_memory_that_does_not_do(ebb):
-    ebb.mistake(lib.ebb("true", memory="8M"), "8 MiB", "too small for the kernel", "needs", "-m")
+    ebb.mistake(lib.ebb("true", memory="8M"), "8M", "too little", "16M")
     ebb.mistake(lib.ebb("true", memory="8192P"), "memory", "address", "-m")
 
 
