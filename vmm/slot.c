@@ -107,7 +107,7 @@ int slot_init(struct slot *slot, unsigned int index, const struct ram *ram,
 	return error;
 }
 
-/* An irqfd, where the kernel has the interrupt controller. */
+/* An irqfd, where the kernel can. */
 static int wire_interrupt(struct slot *slot)
 {
 	int error = arch_irqfd(slot->platform, slot->place.gsi, slot->interrupt);

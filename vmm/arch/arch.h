@@ -116,7 +116,7 @@ void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int l
 
 /*
  * Has a write to the eventfd @fd raise an edge on @gsi, within the kernel. Returns 0, -errno having
- * said why, or -EOPNOTSUPP, silently, where the interrupt controller is ours: then arch_irq_line() does it.
+ * said why, or -EOPNOTSUPP, silently, where the kernel cannot: then arch_irq_line() does it.
  */
 int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd);
 
