@@ -53,7 +53,7 @@ EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 # Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
 # user mode does not have: a whole machine, which is slower.
 UNIT_WHOLE := backing blk commit discard ram usage
-EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --env $(CHECK_ENV)
+EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --append hugepages=64 --env $(CHECK_ENV)
 endif
 
 # What the architectures with a device tree share. The others link none of it, but for their tests.
