@@ -18,6 +18,10 @@ pytestmark = pytest.mark.linux
 MIB = lib.MIB
 GUEST = 1024 * MIB
 TAKE = 512 * MIB
+# Published limits, which the waits have: as much is taken within 60 s, and given back within 120. The slowest emulated
+# hosts, those of other architectures, take longer to touch it.
+TAKING = LIMIT if lib.CROSS else 60
+RETURNING = 120
 UNCHANGED = 50 * MIB
 
 REPORTING = re.compile(
@@ -46,7 +50,7 @@ class Round:
 
     def take(self):
         self.guest.send("\n")
-        self.guest.wait_for("^hold: taken", LIMIT)
+        self.guest.wait_for("^hold: taken", TAKING)
         self.taken = self.guest.rss()
 
     def free(self):
@@ -61,7 +65,7 @@ class Reported(Round):
         super().__init__(box, pages, "--free-page-reporting", "--debug")
         self.take()
         self.free()
-        _, self.seconds = self.guest.wait_for_rss(lambda rss: rss < self.taken - TAKE * 0.8, LIMIT)
+        _, self.seconds = self.guest.wait_for_rss(lambda rss: rss < self.taken - TAKE * 0.8, RETURNING)
         self.kept = self.guest.stable_rss(timeout=LIMIT)
         self.guest.process.terminate()
         box.ended(self.guest, 0)
@@ -78,7 +82,6 @@ def reported(module_ebb, request):
 def test_memory_comes_back(reported):
     assert reported.booted < GUEST / 4
     assert reported.taken >= TAKE
-    # How long it may take is the limit of the wait for 80 %: the slowest emulated host is no measure of ebb.
     assert reported.kept < TAKE
     assert reported.taken - reported.kept >= TAKE * 0.8
 
