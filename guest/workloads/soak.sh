@@ -29,11 +29,14 @@ again() {
 	done 2>/dev/null &
 }
 all_happened() {
-	for name in $names; do [ -s "$marks/$name" ] || return; done
+	missing=''
+	for name in $names; do [ -s "$marks/$name" ] || missing="$missing $name"; done
+	[ -z "$missing" ]
 }
 say_to() { echo "$2" >"$1"; }
 files() { cachefill 24M /tmp/files --files 48 --delete-every 2 && rm -r /tmp/files; }
-reports() { for words in now 'now compact' 'now cache=all'; do say_to "$now" "$words" || return; done; }
+# With a time to answer in that a slow kernel keeps, too.
+reports() { for words in now 'now compact' 'now cache=all'; do say_to "$now" "$words timeout=20000" || return; done; }
 
 echo 'soak: on'
 # The one that `oom` starts is always killed before any of these.
@@ -46,7 +49,10 @@ again drop 1.7 say_to /proc/sys/vm/drop_caches 3
 again oom 3 oom
 [ ! -e $now ] || again report 0.7 reports
 for try in 0 1 2 3 4; do
-	if [ "$try" != 0 ] && all_happened; then break; fi
+	if [ "$try" != 0 ]; then
+		if all_happened; then break; fi
+		echo "soak: once more, for want of$missing"
+	fi
 	memcheck 96M --processes 3 --seconds "$1" --seed $(($2 + try)) >>/tmp/memcheck
 	status=$?
 	[ $status = 0 ] || break
