@@ -13,6 +13,18 @@ sys.path.insert(0, HERE)
 
 from figures import MIB, Record  # noqa: E402
 
+# The smallest scenario, to which tests add what they are about.
+SMALLEST = """
+title = "t"
+variants = ["none", "patched"]
+[host]
+memory = "1G"
+[[guest]]
+name = "g"
+size = "512M"
+job = "true"
+"""
+
 
 def pytest_unconfigure(config):
     """The last line: the totals, in the form that all layers of tests have."""

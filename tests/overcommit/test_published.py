@@ -6,16 +6,9 @@ import published
 import report
 import runner
 import scenario
+from conftest import SMALLEST
 
-TEXT = """
-title = "t"
-variants = ["none", "stock", "patched"]
-[host]
-memory = "1G"
-[[guest]]
-name = "g"
-size = "512M"
-job = "true"
+TEXT = SMALLEST.replace('"patched"', '"stock", "patched"') + """
 [published]
 who = "somebody"
 size = "16G"
@@ -68,7 +61,7 @@ def test_nothing_published_and_no_control(record):
 
 def test_the_text_that_is_left(record, tmp_path):
     found, records, figures = whole(record)
-    host = runner.Host(True, "which counts", True)
+    host = runner.Host(True, "which counts", 1200)
     report.write_text(tmp_path, found, host, report.text(found, records, figures, []), [])
     text = (tmp_path / "table.txt").read_text(encoding="utf-8")
     assert "ebb-overcommit --count configs/overcommit/n.toml; host: 1 GiB, which counts" in text

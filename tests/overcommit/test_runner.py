@@ -6,17 +6,8 @@ import json
 import pytest
 import runner
 import scenario
+from conftest import SMALLEST
 
-TEXT = """
-title = "t"
-variants = ["none", "patched"]
-[host]
-memory = "1G"
-[[guest]]
-name = "g"
-size = "512M"
-job = "true"
-"""
 HOST = runner.Host(True, "emulated")
 LINES = [json.dumps(event) + "\n" for event in (
     ["host", {"kernel": "6.1", "note": ""}], ["sample", 0.0, {"total": 1}, {"g": {"held": 5}}],
@@ -25,7 +16,7 @@ LINES = [json.dumps(event) + "\n" for event in (
 
 @pytest.fixture
 def kept(tmp_path):
-    return lambda text=TEXT, host=HOST: runner.Kept(str(tmp_path), scenario.parse("f", "n", text), host)
+    return lambda text=SMALLEST, host=HOST: runner.Kept(str(tmp_path), scenario.parse("f", "n", text), host)
 
 
 def test_a_record_comes_back_as_it_was(kept):
@@ -37,9 +28,9 @@ def test_a_record_comes_back_as_it_was(kept):
 
 def test_one_of_something_else_does_not(kept):
     kept().keep("none", LINES)
-    assert kept(TEXT.replace("512M", "256M")).find("none") is None
+    assert kept(SMALLEST.replace("512M", "256M")).find("none") is None
     assert kept(host=runner.Host(True, "counts")).find("none") is None
-    assert kept(TEXT + "[must]\nswap_ins = 0").find("none"), "what must hold is looked at anew"
+    assert kept(SMALLEST + "[must]\nswap_ins = 0").find("none"), "what must hold is looked at anew"
     kept().forget("none")
     assert kept().find("none") is None
 
@@ -51,6 +42,14 @@ def test_nor_does_one_without_an_end(kept):
 
 def test_only_what_is_not_there_is_run_and_only_when_asked(kept):
     kept().keep("patched", LINES)
-    found = scenario.parse("f", "n", TEXT)
+    found = scenario.parse("f", "n", SMALLEST)
     assert runner.Runner(found, HOST, kept(), resume=True).waiting == ["none"]
     assert runner.Runner(found, HOST, kept()).waiting == ["none", "patched"]
+
+
+def test_a_host_that_counts_has_a_limit_of_its_own(kept):
+    """Jobs that may take hours of its seconds: it is this machine's that count."""
+    found = scenario.parse("f", "n", SMALLEST.replace('job = "true"', 'job = "true"\ntimeout = 3600'))
+    for host, limit in ((runner.Host(True, "counts", 1200), "1200"), (HOST, str(3 * (3600 + 12) + runner.SLACK))):
+        words = runner.Runner(found, host, kept()).argv("none")
+        assert words[words.index("--timeout") + 1] == limit and ("--count" in words) == bool(host.counted)

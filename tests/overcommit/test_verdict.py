@@ -5,22 +5,12 @@ import figures as figs
 import pytest
 import scenario
 import verdict
-
-TEXT = """
-title = "t"
-variants = ["none", "patched"]
-[host]
-memory = "1G"
-[[guest]]
-name = "g"
-size = "512M"
-job = "true"
-"""
+from conftest import SMALLEST
 
 
 def judged(record, must, control=(400, 400), failed=(), used=None, **changed):
     """The claims on "patched", which held 200 MiB throughout, against a control."""
-    found = scenario.parse("f", "n", TEXT + must)
+    found = scenario.parse("f", "n", SMALLEST + must)
     records = {"none": record(list(control), variant="none"), "patched": record([200, 200], used, **changed)}
     figures = {name: figs.figures(one) for name, one in records.items()}
     claims = verdict.judge(found, records, figures, dict(failed))
@@ -70,7 +60,7 @@ def test_excess(record):
 
 
 def test_a_control_whose_jobs_failed_gives_no_ratio(record):
-    found = scenario.parse("f", "n", TEXT + "[must]\nfinish = false\ntime = 9.0")
+    found = scenario.parse("f", "n", SMALLEST + "[must]\nfinish = false\ntime = 9.0")
     records = {"none": record([1, 1], variant="none", status=1), "patched": record([1, 1])}
     claims = verdict.judge(found, records, {name: figs.figures(one) for name, one in records.items()}, {})
     assert [claim.found for claim in claims if not claim.holds] == [
@@ -83,14 +73,14 @@ def test_a_run_that_did_not_end(record):
 
 
 def test_a_control_that_did_not_run_holds_nothing_up(record):
-    found = scenario.parse("f", "n", TEXT + "[must.patched]\npeak = 9.0")
+    found = scenario.parse("f", "n", SMALLEST + "[must.patched]\npeak = 9.0")
     records = {"patched": record([1, 1])}
     claims = verdict.judge(found, records, {"patched": figs.figures(records["patched"])}, {"none": "its host died"})
     assert len([claim for claim in claims if not claim.holds]) == 2
 
 
 def test_goals_are_told_with_what_they_are_missed_by(record):
-    found = scenario.parse("f", "n", TEXT + "[goal.patched]\npeak = 0.5\nmean = 0.4\nexcess = 0.1\ntime = 1.0")
+    found = scenario.parse("f", "n", SMALLEST + "[goal.patched]\npeak = 0.5\nmean = 0.4\nexcess = 0.1\ntime = 1.0")
     records = {"none": record([400, 400], variant="none", time=2.0), "patched": record([200, 200], [160, 160], time=2.5)}
     figures = {name: figs.figures(one) for name, one in records.items()}
     told = [verdict.goal_text(goal) for goal in verdict.goals(found, figures)]
