@@ -49,8 +49,10 @@ def test_inflate_and_deflate(ebb):
     assert kept[1] - kept[0] < AGAIN
     found = balloon(ebb, "b")
     assert found["inflated"] == found["deflated"] == 640 * MIB
-    # All that went in was discarded: pages of 4 KiB, on a host that has such pages.
-    assert found["discarded"] == 640 * MIB and found["failures"] == 0
+    # All that went in was discarded: pages of 4 KiB. Of a host's larger page it may not be all that went in.
+    whole = os.sysconf("SC_PAGE_SIZE") == 4096
+    assert found["discarded"] == 640 * MIB if whole else 600 * MIB < found["discarded"] <= 640 * MIB
+    assert found["failures"] == 0
 
 
 def test_from_the_start(ebb):

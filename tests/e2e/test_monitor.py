@@ -101,7 +101,9 @@ def test_reclaim(guest):
     box, _ = guest
     if stat(box, "watched")["reclaim"]["negotiated"]:
         answer = json.loads(run(box, "reclaim", "-n", "watched", "--cache=all", "--compact", "--json"))
-        assert answer["status"] == "done" and answer["rss-after"] <= answer["rss-before"]
+        assert answer["status"] == "done"
+        # What the guest touches to answer, in pages of the host's size, is the host's, too.
+        assert answer["rss-after"] - answer["rss-before"] < MIB
         return
     done = subprocess.run([EBB, "reclaim", "-n", "watched"], env=box.env, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 1 and "kernel cannot give memory back when asked" in done.stderr

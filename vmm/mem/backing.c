@@ -20,6 +20,8 @@
 #endif
 
 #define MIB(bytes) ((unsigned long long)(bytes) >> 20)
+/* Guests report free memory in blocks of this and more, whatever their page size. */
+#define REPORTED_BLOCK (2ULL << 20)
 
 /* --- what the host says of itself ------------------------------------------------------------ */
 
@@ -42,14 +44,12 @@ static bool limited(int resource, uint64_t bytes)
 	       limit.rlim_cur < bytes;
 }
 
-/* A number that the host keeps for its huge pages of @page_size, or 0. */
-static unsigned long long hugepages(size_t page_size, const char *name)
+/* The number that the file @path holds, or 0. */
+static unsigned long long number_in(const char *path)
 {
-	char path[128], text[32];
+	char text[32];
 	unsigned long long number = 0;
 
-	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/%s", page_size >> 10,
-		 name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -57,6 +57,27 @@ static unsigned long long hugepages(size_t page_size, const char *name)
 	close(fd);
 	text[length < 0 ? 0 : length] = '\0';
 	return sscanf(text, "%llu", &number) == 1 ? number : 0;
+}
+
+/* A number that the host keeps for its huge pages of @page_size, or 0. */
+static unsigned long long hugepages(size_t page_size, const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/hugepages/hugepages-%zukB/%s", page_size >> 10,
+		 name);
+	return number_in(path);
+}
+
+/*
+ * Of larger huge pages (512 MiB on a host with pages of 64 KiB) one comes back whole with the first
+ * page that the guest touches again, or by khugepaged, after nearly all of it was given back.
+ */
+static int hugepage_advice(void)
+{
+	return number_in("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") > REPORTED_BLOCK
+		       ? MADV_NOHUGEPAGE
+		       : MADV_HUGEPAGE;
 }
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -190,7 +211,7 @@ int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
 		return -errno;
 	/* Both are wishes: a kernel without huge pages, or that dumps all, still runs the guest. */
 	if (ram->backing != RAM_HUGETLBFS)
-		madvise(hva, span->len, MADV_HUGEPAGE);
+		madvise(hva, span->len, hugepage_advice());
 	madvise(hva, span->len, MADV_DONTDUMP);
 	return 0;
 }

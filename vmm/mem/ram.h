@@ -4,7 +4,8 @@
  * first to the second.
  *
  * The host pays for what is touched and for nothing else (hugetlbfs also reserves); transparent
- * huge pages are advised where they are not huge anyway; it is left out of core dumps. All regions
+ * huge pages are advised where pages are not huge anyway, but not where a huge page is larger than
+ * what guests report free (on hosts with pages of 64 KiB); it is left out of core dumps. All regions
  * lie in one mapping, each aligned as its gpa is to 2 MiB or to the backing's own larger page, so
  * that a huge page of the guest can be one of the host.
  *
