@@ -109,6 +109,8 @@ cross-check: ## with CROSS=NAME: what `make check` does for another architecture
 	@+$(MAKE) --no-print-directory unit
 	@tests/host/selftest --arch $(ARCH)
 	@tests/e2e/run --arch $(ARCH)
+	@$(if $(filter arm64,$(ARCH)),echo "and on hosts with pages of 64 KiB"; \
+		EBB_E2E_HOST="--kernel $(CURDIR)/build/guest/$(ARCH)/64k/Image" tests/e2e/run --arch $(ARCH))
 
 guest: ## build the guest's kernel and initramfs (KERNEL_SRC=DIR for another kernel tree)
 	$(call need,BUILD GUEST)
