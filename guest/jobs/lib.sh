@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What the jobs share; each sources it as /usr/lib/ebb/lib. A job works in a folder of its own under /work and
+# What the jobs share; each sources it as /usr/lib/ebb/lib. A job works in a folder of its own under /scratch and
 # says where it is, a line each: "ebb-job: phase NAME", and once at the end "ebb-job: NAME ok seconds=S" or
 # "ebb-job: NAME BAD: why" with status 1. What its tools say is shown when they fail.
 job=${0##*/ebb-}
@@ -21,7 +21,7 @@ trap '[ "$BASH_SUBSHELL" != 0 ] || bad "stopped in line $LINENO"' ERR
 
 # folder: makes the job's own and goes there.
 folder() {
-	dir=$(mktemp -d "/work/$job.XXXXXX") || bad 'no room in /work'
+	dir=$(mktemp -d "/scratch/$job.XXXXXX") || bad 'no room in /scratch'
 	cd "$dir" || exit
 }
 

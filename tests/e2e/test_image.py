@@ -17,7 +17,7 @@ LONG = 3 * LIMIT
 
 @pytest.fixture
 def scratch(tmp_path):
-    """A disk for the guest's /work."""
+    """A disk for the guest's /scratch."""
     path = tmp_path / "scratch.img"
     subprocess.run([BUILDER, "scratch", path, "512M"], check=True)
     return path
@@ -55,7 +55,7 @@ def test_compiles(ebb, scratch):
 
 def test_discards(ebb, scratch):
     """What is written takes place on the host, until it is deleted and the guest's journal says so."""
-    job = "ebb-noise 32M 1 >/work/noise; sync; echo written; read line; rm /work/noise; sync; read line"
+    job = "ebb-noise 32M 1 >/scratch/noise; sync; echo written; read line; rm /scratch/noise; sync; read line"
     started = start(ebb, job, scratch=scratch)
     before = held(scratch)
     started.wait_for("^written$", LONG)

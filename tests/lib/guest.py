@@ -274,7 +274,7 @@ def ebb(command=None, *options, kernel=KERNEL, initrd=INITRAMFS, params="quiet",
 
 
 def debian(command, *options, scratch=None, params="quiet", **machine):
-    """The same of a guest that starts from the Debian image, with a file as disk for its /work, or memory."""
+    """The same of a guest that starts from the Debian image, with a file as disk for its /scratch, or memory."""
     params += " root=/dev/vda ro init=/sbin/ebb-init"
     disks = ["-d", f"{IMAGE},ro"] + (["-d", str(scratch)] if scratch else [])
     return ebb(command, *disks, *options, initrd=None, params=params, **machine)
