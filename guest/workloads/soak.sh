@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# soak SECONDS SEED: memcheck for so long, while all else that moves memory in a guest goes on at once: huge pages of
+# soak SECONDS SEED [MS]: memcheck for so long, while all else that moves memory in a guest goes on at once: huge pages of
 # every size, files on a tmpfs, compaction, dropped caches, OOM kills and, where the kernel has it, reports asked for.
 # Again, up to five times, until each of these has succeeded once: a guest on a busy host may be slow.
 # Then says what memcheck said but for its rounds, what it all came to, "soak: NAME=NUMBER" a line, and "soak: over";
 # goes on when a line comes on stdin.
-# Its status is memcheck's. For a guest of 512 MiB, of which the host may want up to 128.
+# MS: how long a report that is asked for may take, where not the kernel's own second. Its status is memcheck's. For a guest of 512 MiB, of which the host may want up to 128.
 # shellcheck disable=SC2317  # what `again` calls is reached
 thp=/sys/kernel/mm/transparent_hugepage
 now=/sys/module/page_reporting/parameters/report_now
-marks=/tmp/soak names=''
+marks=/tmp/soak names='' within=${3:+ timeout=$3}
 mkdir -p $marks
 
 # By itself a kernel with less than 512 MiB gives no huge pages, and none gives those of less than 2 MiB.
@@ -35,8 +35,7 @@ all_happened() {
 }
 say_to() { echo "$2" >"$1"; }
 files() { cachefill 24M /tmp/files --files 48 --delete-every 2 && rm -r /tmp/files; }
-# With a time to answer in that a slow kernel keeps, too.
-reports() { for words in now 'now compact' 'now cache=all'; do say_to "$now" "$words timeout=20000" || return; done; }
+reports() { for words in now 'now compact' 'now cache=all'; do say_to "$now" "$words$within" || return; done; }
 
 echo 'soak: on'
 # The one that `oom` starts is always killed before any of these.
