@@ -102,8 +102,9 @@ def test_reclaim(guest):
     if stat(box, "watched")["reclaim"]["negotiated"]:
         answer = json.loads(run(box, "reclaim", "-n", "watched", "--cache=all", "--compact", "--json"))
         assert answer["status"] == "done"
-        # What the guest touches to answer, in pages of the host's size, is the host's, too.
-        assert answer["rss-after"] - answer["rss-before"] < MIB
+        # What the guest touches to answer is the host's, too, in pages of the host's size.
+        touched = 0 if os.sysconf("SC_PAGE_SIZE") == 4096 else MIB
+        assert answer["rss-after"] - answer["rss-before"] <= touched
         return
     done = subprocess.run([EBB, "reclaim", "-n", "watched"], env=box.env, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 1 and "kernel cannot give memory back when asked" in done.stderr
