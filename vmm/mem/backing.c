@@ -70,8 +70,8 @@ static unsigned long long hugepages(size_t page_size, const char *name)
 }
 
 /*
- * Of larger huge pages (512 MiB on a host with pages of 64 KiB) one comes back whole with the first
- * page that the guest touches again, or by khugepaged, after nearly all of it was given back.
+ * Larger huge pages (512 MiB on a host with pages of 64 KiB) come back whole when nearly all of one
+ * was given back: what a guest freed was its again a moment later.
  */
 static int hugepage_advice(void)
 {
