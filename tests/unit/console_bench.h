@@ -3,8 +3,8 @@
  * A console on this process's standard input and output, with a real UART behind it and a guest that
  * reads it. A test that hangs has failed: Check's own limit kills it.
  */
-#ifndef EBB_TESTS_UNIT_CONSOLE_BENCH_H
-#define EBB_TESTS_UNIT_CONSOLE_BENCH_H
+#ifndef EBB_TESTS_CONSOLE_BENCH_H
+#define EBB_TESTS_CONSOLE_BENCH_H
 
 #include <stddef.h>
 #include <stdint.h>
