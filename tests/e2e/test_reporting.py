@@ -151,6 +151,22 @@ def test_page_cache_comes_back(ebb):
     started.wait_for_rss(lambda rss: rss < full - 256 * MIB * 0.7, LIMIT)
 
 
+def test_pieces_come_back(ebb):
+    """Small files, every second one deleted: 24 MiB are free, and hardly two pages of them side by side. The guest makes
+    them whole by itself; the control, with compact_ms=0, does not.
+    """
+    job = "cachefill 48M /tmp/pieces --files 12288 --delete-every 2; sleep 100000"
+    ours, control = (
+        ebb.start(job, "--free-page-reporting", memory="1G", params=f"quiet page_reporting.compact_ms={ms}")
+        for ms in (100, 0)
+    )
+    for each in (ours, control):
+        each.wait_for("^cachefill: deleted 6144 files$", LIMIT)
+    kept = control.stable_rss(timeout=LIMIT)
+    ours.wait_for_rss(lambda rss: rss < kept - 16 * MIB, LIMIT)
+    assert control.rss() > kept - 4 * MIB
+
+
 def test_two_guests_take_turns(ebb):
     """Their sizes add up to more than the host has, and so does what they take, one after the other."""
     host = host_memory()
