@@ -239,7 +239,8 @@ def run(scenario, host, jobs, folder, resume=False):
     """Returns ({variant: record}, {variant: why it did not get to its end})."""
     if host.emulated:
         # Prepared once, not by each of those that start together.
-        subprocess.run([os.path.join(lib.TREE, "tests", "host", "run"), "--prepare"], check=True)
+        subprocess.run([os.path.join(lib.TREE, "tests", "host", "run"), *(["--count"] if host.counted else []), "--prepare"],
+                       check=True)
     runner = Runner(scenario, host, Kept(folder, scenario, host), resume)
     # On one machine's memory variants would be in each other's way.
     runner.run(min(jobs, len(runner.waiting)) if host.emulated else 1)

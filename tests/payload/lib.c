@@ -51,7 +51,7 @@ extern struct gate idt[256];
 extern char payload_end[], interrupt_entry[], protection_entry[], exception_entries[];
 extern char trampoline[], trampoline_end[];
 const uint8_t *boot_params;
-volatile uint32_t interrupts;
+volatile uint32_t interrupts, interrupts_nested, interrupt_length;
 _Noreturn void payload_start(void);
 _Noreturn void payload_cpu1(void);
 _Noreturn void exception(const struct exception_frame *frame);

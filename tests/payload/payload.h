@@ -93,6 +93,12 @@ _Noreturn void poweroff(void);
 /* How often the device's interrupt came since the start. */
 extern volatile uint32_t interrupts;
 
+/* How often it came while an earlier one was still being handled, which it must not. */
+extern volatile uint32_t interrupts_nested;
+
+/* How many turns its handler idles with interrupts disabled, 0 at the start. */
+extern volatile uint32_t interrupt_length;
+
 /* Has the I/O APIC deliver @gsi, as an edge. */
 void interrupt_enable(unsigned int gsi);
 

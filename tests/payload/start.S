@@ -127,6 +127,14 @@ cpu1_start:
 interrupt_entry:
 	push	%rax
 	incl	interrupts(%rip)
+	incl	interrupt_depth(%rip)
+	cmpl	$1, interrupt_depth(%rip)
+	je	1f
+	incl	interrupts_nested(%rip)
+1:	mov	interrupt_length(%rip), %eax
+2:	dec	%eax
+	jns	2b
+	decl	interrupt_depth(%rip)
 	mov	$LOCAL_APIC_EOI, %eax
 	movl	$0, (%rax)
 	pop	%rax
@@ -256,6 +264,8 @@ port_instruction:
 	tss	tss_1, kernel_stack_1_end
 
 	.bss
+interrupt_depth:
+	.long	0
 	.balign	16
 	.fill	STACK_SIZE
 kernel_stack_0_end:

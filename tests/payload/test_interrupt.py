@@ -5,6 +5,6 @@ import pytest
 from payload import REPORTING
 
 
-@pytest.mark.parametrize("test", ["arrives", "not-wanted", "needs-reset"])
+@pytest.mark.parametrize("test", ["arrives", "once", "not-wanted", "needs-reset"])
 def test_interrupt(run, test):
     run("interrupt", REPORTING, test=test).passed(test)
