@@ -53,3 +53,11 @@ def test_a_host_that_counts_has_a_limit_of_its_own(kept):
     for host, limit in ((runner.Host(True, "counts", 1200), "1200"), (HOST, str(3 * (3600 + 12) + runner.SLACK))):
         words = runner.Runner(found, host, kept()).argv("none")
         assert words[words.index("--timeout") + 1] == limit and ("--count" in words) == bool(host.counted)
+
+
+def test_a_host_that_counts_is_larger_by_what_lies_in_its_memory_alone(kept):
+    """1 GiB, and what a guest is made of; with a disk, that too."""
+    for more, memory in (("", 1024 + 64), ("disk = \"debian\"\nscratch = \"1G\"\n", 1024 + 768)):
+        found = scenario.parse("f", "n", SMALLEST.replace('job = "true"', f'job = "true"\n{more}'))
+        words = runner.Runner(found, runner.Host(True, "counts", 1200), kept()).argv("none")
+        assert words[words.index("--memory") + 1] == str(memory)
