@@ -172,9 +172,9 @@ overcommit-all: ## every scenario of configs/overcommit, one after the other; wh
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@guest/image
-	@[ "$$(tests/host/kvm-kind)" = hardware ] || count=--count; \
+	@count=; [ "$$(tests/host/kvm-kind)" = hardware ] || count=--count; \
 	status=0; for file in configs/overcommit/*.toml; do \
-		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $${count:-} $$file || status=1; \
+		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $$count $$file || status=1; \
 	done; exit $$status
 
 $(BUILD)/tests/bench/%: tests/bench/%.c tests/bench/discard_patterns.h
