@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For hosts that count instructions: an erratum of the processor that QEMU emulates (7.2 and, as far as was looked,
- * all later ones), worked around in the host's kernel, as one does for a processor of silicon.
+ * For hosts that count instructions: an erratum of the processor that QEMU 7.2 emulates, worked around in the host's
+ * kernel, as one does for a processor of silicon.
  *
  * When VMRUN delivers an interrupt to the guest (EVENTINJ), QEMU notes its vector as an exception that is still to be
  * raised, too, and that note stays until the guest's next exit or exception. If the clock's next deadline, which ends
