@@ -65,14 +65,12 @@ FDT_LIBS :=
 endif
 
 # Everything but main.c and the subcommands can be linked into a test.
-LIB_SRC := $(filter-out vmm/main.c $(wildcard vmm/cmd_*.c),$(wildcard vmm/*.c)) \
-	   $(wildcard vmm/kvm/*.c vmm/arch/*.c vmm/arch/$(ARCH)/*.c vmm/mem/*.c vmm/control/*.c vmm/doctor/*.c vmm/sandbox/*.c \
-		      vmm/util/*.c) \
-	   $(wildcard devices/*/*.c) $(FDT_SRC)
+LIB_SRC := $(filter-out vmm/main.c vmm/cmd/% vmm/arch/%,$(sort $(shell find vmm devices -name '*.c'))) \
+	   $(wildcard vmm/arch/*.c vmm/arch/$(ARCH)/*.c) $(FDT_SRC)
 # What is pure in other architectures is tested on this one too.
 UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
 UNIT_LIBS := -lfdt -lz
-EBB_SRC := vmm/main.c $(wildcard vmm/cmd_*.c) $(LIB_SRC)
+EBB_SRC := vmm/main.c $(wildcard vmm/cmd/*.c) $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))

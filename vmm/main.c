@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/cmd.h"
+#include "vmm/cmd/cmd.h"
 #include "vmm/console.h"
 #include "vmm/util/log.h"
 

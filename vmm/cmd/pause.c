@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ebb pause and ebb resume: a guest's CPUs stand still, and go on. */
-#include "vmm/cmd.h"
-#include "vmm/cmd_guests.h"
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/guests.h"
 
 static const struct option options[] = {OPTION_NAME_LINE, OPTION_ALL_LINE, OPTION_HELP_LINE};
 

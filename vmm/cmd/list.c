@@ -2,8 +2,8 @@
 /* ebb list: the live guests of this user. */
 #include <stdio.h>
 
-#include "vmm/cmd.h"
-#include "vmm/cmd_guests.h"
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/guests.h"
 #include "vmm/guest_stat.h"
 #include "vmm/util/log.h"
 #include "vmm/util/table.h"

@@ -2,7 +2,7 @@
 /* ebb version. */
 #include <stdio.h>
 
-#include "vmm/cmd.h"
+#include "vmm/cmd/cmd.h"
 
 enum { OPTION_JSON };
 

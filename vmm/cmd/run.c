@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "vmm/cmd.h"
+#include "vmm/cmd/cmd.h"
 #include "vmm/config.h"
 #include "vmm/machine.h"
 #include "vmm/util/log.h"

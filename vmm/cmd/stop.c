@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/cmd.h"
-#include "vmm/cmd_guests.h"
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/guests.h"
 #include "vmm/util/log.h"
 
 #define TIMEOUT_MS 10000

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 
 #include "vmm/arch/arch.h"
-#include "vmm/cmd.h"
+#include "vmm/cmd/cmd.h"
 #include "vmm/control/runtime.h"
 #include "vmm/doctor/doctor.h"
 #include "vmm/util/table.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/cmd_guests.h"
+#include "vmm/cmd/guests.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "vmm/cmd.h"
+#include "vmm/cmd/cmd.h"
 #include "vmm/control/runtime.h"
 #include "vmm/guest_stat.h"
 #include "vmm/util/log.h"

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/balloon.h"
-#include "vmm/cmd.h"
-#include "vmm/cmd_guests.h"
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/guests.h"
 #include "vmm/util/log.h"
 #include "vmm/util/table.h"
 #include "vmm/util/text.h"

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "vmm/cmd.h"
-#include "vmm/cmd_guests.h"
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/guests.h"
 #include "vmm/guest_stat.h"
 #include "vmm/util/log.h"
 #include "vmm/util/text.h"
