@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 #define MIB	 (UINT64_C(1) << 20)
 #define CPUS_MAX 4096 /* KVM's own limit is lower on most machines, and known only there */

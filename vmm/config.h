@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 #include "vmm/mem/ram.h"
-#include "vmm/util/cpulist.h"
+#include "vmm/lib/cpulist.h"
 
 #define VM_NAME_MAX 64 /* bytes, without the terminator: a socket's path has to hold it */
 /* Bytes that a guest needs at least, and that a balloon leaves it. */

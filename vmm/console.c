@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "vmm/terminal.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define CTRL_A	 0x01
 #define READ_MAX 256

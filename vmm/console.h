@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "devices/serial/serial.h"
-#include "vmm/loop.h"
+#include "vmm/lib/loop.h"
 
 /*
  * What a terminal has typed ahead of the guest. A person's input is read whether the guest listens

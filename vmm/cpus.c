@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
-#include "vmm/worker.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/worker.h"
 
 /* A vCPU leaves the guest in microseconds; one that has not by then is waiting in a device. */
 #define PAUSE_LIMIT_S 1

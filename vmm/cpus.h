@@ -13,7 +13,7 @@
 
 #include "vmm/bus.h"
 #include "vmm/kvm/vcpu.h"
-#include "vmm/util/cpulist.h"
+#include "vmm/lib/cpulist.h"
 
 struct cpus;
 

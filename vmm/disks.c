@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 static int disk_init(struct disk *disk, const struct vm_disk *config, struct vm *vm,
 		     struct bus *mmio)

@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "vmm/guest_figures.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/text.h"
 
 #define PATH_PARTS_MAX 64   /* bytes of one part of a path */
 #define STRING_MAX     128  /* bytes of a string that a figure may be */

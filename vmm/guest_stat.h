@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 /*
  * A new object with those figures of @answer that ebb knows, each of its own type; or NULL having

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/sandbox/sandbox.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* Where each device is, whether the others are there or not. */
 enum { SLOT_BALLOON, SLOT_DISKS };

@@ -22,7 +22,7 @@
 #include "vmm/cpus.h"
 #include "vmm/disks.h"
 #include "vmm/kvm/vm.h"
-#include "vmm/loop.h"
+#include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
 #include "vmm/monitor.h"
 #include "vmm/slot.h"

@@ -5,7 +5,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/console.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 static const struct command {
 	const char *name;

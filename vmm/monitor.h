@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "vmm/control/server.h"
-#include "vmm/loop.h"
+#include "vmm/lib/loop.h"
 
 struct machine;
 

@@ -10,7 +10,7 @@
 #include "vmm/mem/discard.h"
 #include "vmm/mem/usage.h"
 #include "vmm/monitor.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define BALLOON_PATH "/machine/peripheral/balloon0"
 /* A guest that is asked more often than that does nothing else. */

@@ -12,7 +12,7 @@
 #include "vmm/machine.h"
 #include "vmm/mem/usage.h"
 #include "vmm/monitor.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define NS_PER_S 1000000000ULL
 

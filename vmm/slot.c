@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "vmm/mem/discard.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 static void ring(int eventfd)
 {

@@ -14,7 +14,7 @@
 #include "vmm/bus.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/ram.h"
-#include "vmm/worker.h"
+#include "vmm/lib/worker.h"
 
 struct slot {
 	struct arch_device place;

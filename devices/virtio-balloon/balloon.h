@@ -19,7 +19,7 @@
 #include "devices/virtio-balloon/parts.h"
 #include "devices/virtio-balloon/stats.h"
 #include "devices/virtio/device.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 struct balloon_config {
 	bool free_page_reporting; /* offer REPORTING, and what goes with it */

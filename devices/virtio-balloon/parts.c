@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/pfn.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define SHIFT VIRTIO_BALLOON_PFN_SHIFT
 

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "devices/virtio-blk/blk.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* Bytes that a turn moves, about: a millisecond's worth where the page cache has them. */
 #define TURN_BYTES (1U << 20)

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "devices/virtio/device.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define VIRTIO_MMIO_SIZE	 0x1000 /* bytes of address space one device takes */
 #define VIRTIO_MMIO_QUEUE_NOTIFY 0x050	/* the doorbell: a 4-byte write, of any value */

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <errno.h>
 
-#include "vmm/util/cpulist.h"
+#include "vmm/lib/cpulist.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 static char text[8192];
 static int ends[2];

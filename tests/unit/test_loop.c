@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "vmm/loop.h"
+#include "vmm/lib/loop.h"
 
 /* An eventfd in a loop, and what its callback is to do. */
 struct event {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 #define WORDS_MAX    6
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/util/table.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/table.h"
+#include "vmm/lib/text.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "vmm/arch/arch.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define TEXT_MAX 4096
 

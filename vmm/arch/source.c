@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 int source_open(struct source *source, const char *path, const char *what)
 {

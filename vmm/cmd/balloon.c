@@ -9,8 +9,8 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
 #include "vmm/guest_stat.h"
-#include "vmm/util/log.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/text.h"
 
 #define MIB	(UINT64_C(1) << 20)
 #define WAIT_MS 60000

@@ -3,7 +3,7 @@
 #ifndef EBB_CMD_H
 #define EBB_CMD_H
 
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 #define EBB_VERSION "0.1"
 

@@ -7,8 +7,8 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/util/log.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/text.h"
 
 #define CPUS_MAX 4096
 

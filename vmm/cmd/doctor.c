@@ -9,7 +9,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/control/runtime.h"
 #include "vmm/doctor/doctor.h"
-#include "vmm/util/table.h"
+#include "vmm/lib/table.h"
 
 enum { OPTION_JSON };
 

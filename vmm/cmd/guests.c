@@ -9,8 +9,8 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/control/runtime.h"
 #include "vmm/guest_stat.h"
-#include "vmm/util/log.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/text.h"
 
 int guest_choice_apply(struct guest_choice *choice, int id, const char *value,
 		       struct option_error *error)

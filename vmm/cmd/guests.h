@@ -13,7 +13,7 @@
 
 #include "vmm/config.h"
 #include "vmm/control/client.h"
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 /* -n NAME and -a, for a subcommand's table of options and its option_apply. */
 enum { OPTION_CHOICE_NAME = 100, OPTION_CHOICE_ALL };

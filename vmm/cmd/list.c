@@ -5,8 +5,8 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
 #include "vmm/guest_stat.h"
-#include "vmm/util/log.h"
-#include "vmm/util/table.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/table.h"
 
 enum { OPTION_RUN, OPTION_ROOTFS, OPTION_JSON };
 

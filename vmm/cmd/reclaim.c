@@ -8,9 +8,9 @@
 #include "devices/virtio-balloon/balloon.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/util/log.h"
-#include "vmm/util/table.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/table.h"
+#include "vmm/lib/text.h"
 
 #define COMMAND	   "x-ebb-reclaim"
 #define TIMEOUT_MS 10000

@@ -6,7 +6,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/config.h"
 #include "vmm/machine.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 int cmd_run(int argc, char **argv)
 {

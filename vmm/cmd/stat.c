@@ -7,8 +7,8 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
 #include "vmm/guest_stat.h"
-#include "vmm/util/log.h"
-#include "vmm/util/table.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/table.h"
 
 #define FRESH_MS 1000 /* how long a guest has to send its statistics */
 #define POLL_MS	 20

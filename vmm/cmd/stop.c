@@ -7,7 +7,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define TIMEOUT_MS 10000
 #define QUIT_MS	   5000 /* that ebb itself has to end in */

@@ -14,7 +14,7 @@
 
 #include "vmm/control/codec.h"
 #include "vmm/control/runtime.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define ANSWER_MILLISECONDS 5000
 #define MESSAGE_MAX	    ((size_t)4 << 20)

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* Each try is lost only to a guest that ended just then. */
 #define CLAIM_TRIES 1000

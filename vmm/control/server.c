@@ -12,7 +12,7 @@
 
 #include "vmm/control/codec.h"
 #include "vmm/control/dispatch.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define CLIENTS_MAX 16
 /* What a client may leave unread; a longer answer ends its connection too. */

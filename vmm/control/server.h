@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/loop.h"
+#include "vmm/lib/loop.h"
 
 /* Why a command failed. The class is QMP's: GenericError unless there is one that programs know. */
 struct control_error {

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 void finding_add(struct findings *findings, enum finding_level level, const char *about,
 		 const char *means, const char *change, const char *what, ...)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "vmm/doctor/doctor.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/text.h"
 
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "vmm/doctor/doctor.h"
-#include "vmm/util/cpulist.h"
-#include "vmm/util/options.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/cpulist.h"
+#include "vmm/lib/options.h"
+#include "vmm/lib/text.h"
 
 static void look_at_total(struct findings *findings, const struct doctor_host *host)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "vmm/doctor/doctor.h"
-#include "vmm/util/text.h"
+#include "vmm/lib/text.h"
 
 #define CAP_IPC_LOCK_BIT 14 /* <linux/capability.h>: locks without a limit */
 

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index)
 {

@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* KVM counts a slot's pages in 31 bits; larger regions are given in pieces of this many bytes. */
 #define SLOT_SIZE_MAX (1ULL << 42)

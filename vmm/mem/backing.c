@@ -12,7 +12,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* Linux 6.3; older headers lack it, older kernels refuse it. */
 #ifndef MFD_NOEXEC_SEAL

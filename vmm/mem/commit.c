@@ -10,7 +10,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* Linux 5.14; older headers lack it, older kernels answer EINVAL. */
 #ifndef MADV_POPULATE_WRITE

@@ -11,7 +11,7 @@
 #include "vmm/mem/commit.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/gate.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define HUGE_PAGE (2ULL << 20)
 /* Never accessible: what runs off a region's end faults instead of finding something else. */

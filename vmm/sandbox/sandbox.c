@@ -17,7 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 static int drop_core_dumps(void)
 {

@@ -11,7 +11,7 @@
 #include "vmm/arch/fdt/boot.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* KVM's own, where it cannot be asked for another. */
 #define IPA_BITS_DEFAULT 40

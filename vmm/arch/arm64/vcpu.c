@@ -12,7 +12,7 @@
 
 #include "vmm/arch/arm64/own.h"
 #include "vmm/arch/report.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define CORE_REG(name)                                                                             \
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(name))

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/arch/fdt/reader.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define PARAMS_MAX                                                                                 \
 	2048 /* COMMAND_LINE_SIZE of arm64, of which the last is the end; riscv64 has half */

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define GZIP_ONLY (16 + MAX_WBITS) /* zlib.h, inflateInit2() */
 #define CHUNK	  (1U << 30)	   /* what zlib counts in has 32 bits */

@@ -7,7 +7,7 @@
 
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/riscv64/own.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* Linux 6.5; older headers lack them. */
 #ifndef KVM_DEV_RISCV_AIA_GRP_CONFIG

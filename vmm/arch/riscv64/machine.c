@@ -11,7 +11,7 @@
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
 #include "vmm/arch/riscv64/own.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* Sv39x4: what every processor with the hypervisor extension gives a guest at least. */
 #define GPA_BITS_MIN 41

@@ -16,7 +16,7 @@
 #include "vmm/arch/report.h"
 #include "vmm/arch/riscv64/own.h"
 #include "vmm/arch/riscv64/sbi.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define REG_U64		(KVM_REG_RISCV | KVM_REG_SIZE_U64)
 #define CORE_REG(index) (REG_U64 | KVM_REG_RISCV_CORE | (index))

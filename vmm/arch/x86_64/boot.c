@@ -14,7 +14,7 @@
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/image.h"
 #include "vmm/arch/x86_64/layout.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define NOTES_SIZE_MAX 65536
 #define INITRD_END_DEFAULT                                                                         \

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "vmm/arch/arch.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define LEAF_VENDOR	       0x00000000
 #define LEAF_FEATURES	       0x00000001

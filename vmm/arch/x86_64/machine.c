@@ -8,7 +8,7 @@
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/layout.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 const struct arch_map arch_map = {
 	.name = "x86_64",

@@ -11,7 +11,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/layout.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define PM1_SCI_ENABLE	     0x0001
 #define PM1_SLEEP_TYPE_SHIFT 10

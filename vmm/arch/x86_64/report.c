@@ -7,7 +7,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/arch/report.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define INSTRUCTION_MAX 15
 #define LINE		256

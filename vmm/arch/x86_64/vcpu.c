@@ -12,7 +12,7 @@
 #include "vmm/arch/x86_64/boot.h"
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/layout.h"
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #define CR0_PE 0x00000001
 #define CR0_ET 0x00000010

@@ -4,8 +4,8 @@
  *
  * Pure. Thread: any.
  */
-#ifndef EBB_UTIL_CPULIST_H
-#define EBB_UTIL_CPULIST_H
+#ifndef EBB_LIB_CPULIST_H
+#define EBB_LIB_CPULIST_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/worker.h"
+#include "vmm/lib/worker.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/util/log.h"
+#include "vmm/lib/log.h"
 
 /* The deepest that a vCPU's or a worker's thread goes is a chain's snapshot and the C library. */
 #define STACK_SIZE (256 * 1024)

@@ -5,8 +5,8 @@
  *
  * Pure. Thread: any.
  */
-#ifndef EBB_UTIL_TEXT_H
-#define EBB_UTIL_TEXT_H
+#ifndef EBB_LIB_TEXT_H
+#define EBB_LIB_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

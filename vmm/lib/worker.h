@@ -5,13 +5,13 @@
  *
  * Thread: main; sources are called on the worker's thread.
  */
-#ifndef EBB_WORKER_H
-#define EBB_WORKER_H
+#ifndef EBB_LIB_WORKER_H
+#define EBB_LIB_WORKER_H
 
 #include <pthread.h>
 #include <stdbool.h>
 
-#include "vmm/loop.h"
+#include "vmm/lib/loop.h"
 
 struct worker {
 	struct loop loop; /* sources may be added before and after the start */

@@ -5,8 +5,8 @@
  *
  * Pure: nothing is opened or printed (but for options_usage()). Thread: any.
  */
-#ifndef EBB_UTIL_OPTIONS_H
-#define EBB_UTIL_OPTIONS_H
+#ifndef EBB_LIB_OPTIONS_H
+#define EBB_LIB_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/util/cpulist.h"
+#include "vmm/lib/cpulist.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/util/options.h"
+#include "vmm/lib/options.h"
 
 bool cpulist_has(const struct cpulist *list, unsigned int number)
 {

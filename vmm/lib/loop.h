@@ -5,8 +5,8 @@
  * Thread: callbacks run on the thread in loop_run(). loop_add(), loop_remove() and loop_stop() may
  * be called from any thread; a source must not be removed by another thread while its loop runs.
  */
-#ifndef EBB_LOOP_H
-#define EBB_LOOP_H
+#ifndef EBB_LIB_LOOP_H
+#define EBB_LIB_LOOP_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -6,8 +6,8 @@
  * What a guest can cause more than once goes through a struct log_limit, so that no guest can make
  * the host's log grow without end.
  */
-#ifndef EBB_UTIL_LOG_H
-#define EBB_UTIL_LOG_H
+#ifndef EBB_LIB_LOG_H
+#define EBB_LIB_LOG_H
 
 #include <stdatomic.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/util/table.h"
+#include "vmm/lib/table.h"
 
 #include <stdlib.h>
 
-#include "vmm/util/text.h"
+#include "vmm/lib/text.h"
 
 static const char *cell_text(const struct table_column *column, const json_t *row, char *out)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/util/text.h"
+#include "vmm/lib/text.h"
 
 #include <stdio.h>
 #include <string.h>

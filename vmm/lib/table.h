@@ -5,8 +5,8 @@
  *
  * Thread: any.
  */
-#ifndef EBB_UTIL_TABLE_H
-#define EBB_UTIL_TABLE_H
+#ifndef EBB_LIB_TABLE_H
+#define EBB_LIB_TABLE_H
 
 #include <jansson.h>
 #include <stddef.h>

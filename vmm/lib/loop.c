@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/loop.h"
+#include "vmm/lib/loop.h"
 
 #include <errno.h>
 #include <stdint.h>
