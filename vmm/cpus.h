@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "vmm/bus.h"
+#include "devices/bus.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/lib/cpulist.h"
 

@@ -8,7 +8,7 @@
 #define EBB_DISKS_H
 
 #include "devices/virtio-blk/blk.h"
-#include "vmm/bus.h"
+#include "devices/bus.h"
 #include "vmm/config.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/ram.h"

@@ -15,7 +15,7 @@
 #include "devices/serial/serial.h"
 #include "devices/virtio-balloon/balloon.h"
 #include "vmm/arch/arch.h"
-#include "vmm/bus.h"
+#include "devices/bus.h"
 #include "vmm/config.h"
 #include "vmm/console.h"
 #include "vmm/control/runtime.h"

@@ -11,7 +11,7 @@
 
 #include "devices/virtio/mmio.h"
 #include "vmm/arch/arch.h"
-#include "vmm/bus.h"
+#include "devices/bus.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/ram.h"
 #include "vmm/lib/worker.h"

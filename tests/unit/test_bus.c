@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "vmm/bus.h"
+#include "devices/bus.h"
 
 /* What a handler last saw. */
 struct seen {

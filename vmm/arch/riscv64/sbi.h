@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#include "vmm/bus.h"
+#include "devices/bus.h"
 #include "vmm/mem/ram.h"
 
 #define SBI_PUTCHAR 0x01
