@@ -17,7 +17,7 @@
 #include "vmm/arch/arch.h"
 #include "devices/bus.h"
 #include "vmm/config.h"
-#include "vmm/console.h"
+#include "vmm/console/console.h"
 #include "vmm/control/runtime.h"
 #include "vmm/cpus.h"
 #include "vmm/disks.h"

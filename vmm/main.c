@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "vmm/cmd/cmd.h"
-#include "vmm/console.h"
+#include "vmm/console/console.h"
 #include "vmm/lib/log.h"
 
 static const struct command {

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "vmm/console.h"
+#include "vmm/console/console.h"
 
 #define CONSOLE_BENCH_LIMIT_MS 10000
 #define CTRL_A		       "\001"

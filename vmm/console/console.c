@@ -11,7 +11,7 @@
  * before each write or made non-blocking under the feet of the processes we share it with. Only
  * when it is full do we wait, for it or for console_hangup().
  */
-#include "vmm/console.h"
+#include "vmm/console/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "vmm/terminal.h"
+#include "vmm/console/terminal.h"
 #include "vmm/lib/log.h"
 
 #define CTRL_A	 0x01
