@@ -9,7 +9,7 @@
 
 #include "devices/virtio-blk/blk.h"
 #include "devices/bus.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/ram.h"
 #include "vmm/slot.h"

@@ -16,7 +16,7 @@
 #include "devices/virtio-balloon/balloon.h"
 #include "vmm/arch/arch.h"
 #include "devices/bus.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 #include "vmm/console/console.h"
 #include "vmm/control/runtime.h"
 #include "vmm/cpus.h"

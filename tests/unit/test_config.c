@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 #define WORDS_MAX    8
 #define MIB	     (UINT64_C(1) << 20)

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 #include "vmm/control/client.h"
 #include "vmm/lib/options.h"
 

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 #include "vmm/machine.h"
 #include "vmm/lib/log.h"
 

@@ -14,7 +14,7 @@
 #include <limits.h>
 #include <sys/types.h>
 
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 struct runtime_name {
 	char path[PATH_MAX]; /* of the lock file */

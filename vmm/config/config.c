@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/config.h"
+#include "vmm/config/config.h"
 
 #include <ctype.h>
 #include <errno.h>
