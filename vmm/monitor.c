@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 
 /* --- what is going on ------------------------------------------------------------------------ */
 

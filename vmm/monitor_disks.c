@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 #include "vmm/monitor.h"
 
 static json_t *count(unsigned long long value)

@@ -6,7 +6,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/usage.h"
 #include "vmm/monitor.h"

@@ -9,7 +9,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 #include "vmm/mem/usage.h"
 #include "vmm/monitor.h"
 #include "vmm/lib/log.h"

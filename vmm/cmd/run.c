@@ -5,7 +5,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/config/config.h"
-#include "vmm/machine.h"
+#include "vmm/machine/machine.h"
 #include "vmm/lib/log.h"
 
 int cmd_run(int argc, char **argv)

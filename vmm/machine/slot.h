@@ -6,8 +6,8 @@
  *
  * Thread: main, but for what slot->host offers the device.
  */
-#ifndef EBB_SLOT_H
-#define EBB_SLOT_H
+#ifndef EBB_MACHINE_SLOT_H
+#define EBB_MACHINE_SLOT_H
 
 #include "devices/virtio/mmio.h"
 #include "vmm/arch/arch.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/cpus.h"
+#include "vmm/machine/cpus.h"
 
 #include <errno.h>
 #include <sched.h>

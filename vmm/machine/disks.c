@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/disks.h"
+#include "vmm/machine/disks.h"
 
 #include <errno.h>
 #include <stdio.h>

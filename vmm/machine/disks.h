@@ -4,15 +4,15 @@
  *
  * Thread: main.
  */
-#ifndef EBB_DISKS_H
-#define EBB_DISKS_H
+#ifndef EBB_MACHINE_DISKS_H
+#define EBB_MACHINE_DISKS_H
 
 #include "devices/virtio-blk/blk.h"
 #include "devices/bus.h"
 #include "vmm/config/config.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/ram.h"
-#include "vmm/slot.h"
+#include "vmm/machine/slot.h"
 
 struct disk {
 	char id[16]; /* disk0 and up: for the guest, and for who asks */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/slot.h"
+#include "vmm/machine/slot.h"
 
 #include <errno.h>
 #include <string.h>

@@ -19,13 +19,13 @@
 #include "vmm/config/config.h"
 #include "vmm/console/console.h"
 #include "vmm/control/runtime.h"
-#include "vmm/cpus.h"
-#include "vmm/disks.h"
+#include "vmm/machine/cpus.h"
+#include "vmm/machine/disks.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
 #include "vmm/monitor.h"
-#include "vmm/slot.h"
+#include "vmm/machine/slot.h"
 
 /* Why the machine stopped. The first reason counts. */
 enum machine_end {

@@ -4,8 +4,8 @@
  *
  * Thread: main, for all that is declared here; the two callbacks come on a vCPU's thread.
  */
-#ifndef EBB_CPUS_H
-#define EBB_CPUS_H
+#ifndef EBB_MACHINE_CPUS_H
+#define EBB_MACHINE_CPUS_H
 
 #include <pthread.h>
 #include <stdatomic.h>
