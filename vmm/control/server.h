@@ -2,7 +2,7 @@
 /*
  * The control socket's server: QMP, QEMU's machine protocol (docs/interop/qmp-spec.rst): greeting,
  * negotiation, commands with arguments and id, answers, events. What the commands do is its
- * owner's business (vmm/monitor.c); this knows connections and messages only.
+ * owner's business (vmm/monitor/monitor.c); this knows connections and messages only.
  *
  * A client is not believed either: a message has at most 64 KiB and 32 levels, there are at most 16
  * clients, and at most 1 MiB waits to be sent to each; who goes beyond is cut off, who does not

@@ -24,7 +24,7 @@
 #include "vmm/kvm/vm.h"
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
-#include "vmm/monitor.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/machine/slot.h"
 
 /* Why the machine stopped. The first reason counts. */

@@ -9,7 +9,7 @@
 #include "vmm/machine/machine.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/usage.h"
-#include "vmm/monitor.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/lib/log.h"
 
 #define BALLOON_PATH "/machine/peripheral/balloon0"

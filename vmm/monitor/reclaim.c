@@ -11,7 +11,7 @@
 
 #include "vmm/machine/machine.h"
 #include "vmm/mem/usage.h"
-#include "vmm/monitor.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/lib/log.h"
 
 #define NS_PER_S 1000000000ULL

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/monitor.h"
+#include "vmm/monitor/monitor.h"
 
 #include <errno.h>
 #include <stdio.h>

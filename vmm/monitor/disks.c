@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "vmm/machine/machine.h"
-#include "vmm/monitor.h"
+#include "vmm/monitor/monitor.h"
 
 static json_t *count(unsigned long long value)
 {
