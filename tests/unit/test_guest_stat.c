@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/guest_stat.h"
+#include "vmm/control/guest_stat.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 

@@ -8,7 +8,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/guest_stat.h"
+#include "vmm/control/guest_stat.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 

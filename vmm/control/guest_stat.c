@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/guest_stat.h"
+#include "vmm/control/guest_stat.h"
 
 #include <math.h>
 #include <string.h>
 #include <time.h>
 
-#include "vmm/guest_figures.h"
+#include "vmm/control/guest_figures.h"
 #include "vmm/lib/text.h"
 
 #define PATH_PARTS_MAX 64   /* bytes of one part of a path */

@@ -2,8 +2,8 @@
 /*
  * Every figure of what x-ebb-stat answers: its place, its unit and its names. Constant; thread: any.
  */
-#ifndef EBB_GUEST_FIGURES_H
-#define EBB_GUEST_FIGURES_H
+#ifndef EBB_CONTROL_GUEST_FIGURES_H
+#define EBB_CONTROL_GUEST_FIGURES_H
 
 #include <stddef.h>
 

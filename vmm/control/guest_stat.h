@@ -5,8 +5,8 @@
  *
  * Pure, but for what is printed. Thread: any.
  */
-#ifndef EBB_GUEST_STAT_H
-#define EBB_GUEST_STAT_H
+#ifndef EBB_CONTROL_GUEST_STAT_H
+#define EBB_CONTROL_GUEST_STAT_H
 
 #include <jansson.h>
 #include <stdbool.h>

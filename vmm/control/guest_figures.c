@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/guest_figures.h"
+#include "vmm/control/guest_figures.h"
 
 const struct figure guest_figures[] = {
 	{"name", TEXT, "name", NULL, NULL},
