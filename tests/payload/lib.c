@@ -41,13 +41,13 @@ struct exception_frame {
 	uint64_t vector, error, rip, cs, rflags, rsp, ss;
 };
 
-struct gate {
+struct discard_gate {
 	uint16_t offset_low, selector, type, offset_middle;
 	uint32_t offset_high, reserved;
 };
 
 /* Shared with start.S. */
-extern struct gate idt[256];
+extern struct discard_gate idt[256];
 extern char payload_end[], interrupt_entry[], protection_entry[], exception_entries[];
 extern char trampoline[], trampoline_end[];
 const uint8_t *boot_params;
@@ -251,7 +251,7 @@ uint64_t memory_free(void)
 static void gate_set(unsigned int vector, const char *entry)
 {
 	uint64_t offset = (uint64_t)entry;
-	idt[vector] = (struct gate){
+	idt[vector] = (struct discard_gate){
 		.offset_low = offset,
 		.selector = 0x10,
 		.type = 0x8e00, /* present, an interrupt gate, not for ring 3 to call */

@@ -12,7 +12,7 @@
 
 #include "tests/unit/memory.h"
 #include "vmm/mem/discard.h"
-#include "vmm/mem/gate.h"
+#include "vmm/mem/discard_gate.h"
 
 #define P   4096ULL
 #define TOP UINT64_MAX
@@ -323,14 +323,14 @@ START_TEST(while_inhibited_nothing_goes)
 END_TEST
 
 struct inside {
-	struct gate *gate;
+	struct discard_gate *gate;
 	atomic_int left; /* who was inside has gone */
 };
 
 static void *shut(void *arg)
 {
 	struct inside *inside = arg;
-	gate_shut(inside->gate);
+	discard_gate_close(inside->gate);
 	return (void *)(intptr_t)atomic_load(&inside->left);
 }
 
@@ -341,24 +341,24 @@ START_TEST(who_inhibits_waits_for_what_is_running)
 	void *left;
 
 	for (int i = 0; i <= _i; i++)
-		ck_assert(gate_enter(ram.gate));
+		ck_assert(discard_gate_enter(ram.gate));
 	ck_assert_int_eq(pthread_create(&thread, NULL, shut, &inside), 0);
-	while (gate_shuts(ram.gate) == 0)
+	while (discard_gate_closes(ram.gate) == 0)
 		sched_yield();
 	/* Nobody comes in any more, though it is still waiting. */
-	ck_assert(!gate_enter(ram.gate));
+	ck_assert(!discard_gate_enter(ram.gate));
 	if (_i > 0)
-		gate_leave(ram.gate);
+		discard_gate_leave(ram.gate);
 	/* Were it not to wait for the last, it would have the time to say so. */
 	for (int i = 0; i < 1000; i++)
 		sched_yield();
 	atomic_store(&inside.left, 1);
-	gate_leave(ram.gate);
+	discard_gate_leave(ram.gate);
 	pthread_join(thread, &left);
 	ck_assert_ptr_nonnull(left);
-	gate_unshut(ram.gate);
-	ck_assert(gate_enter(ram.gate));
-	gate_leave(ram.gate);
+	discard_gate_open(ram.gate);
+	ck_assert(discard_gate_enter(ram.gate));
+	discard_gate_leave(ram.gate);
 }
 END_TEST
 

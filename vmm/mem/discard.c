@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "vmm/mem/claim.h"
-#include "vmm/mem/gate.h"
+#include "vmm/mem/discard_gate.h"
 
 /* How often a call is made that the kernel asks us to repeat, before it counts as refused. */
 #define TRIES 3
@@ -122,10 +122,10 @@ static size_t run_together(const struct ram *ram, const struct discard_step *ste
 		n = TOGETHER;
 	for (size_t i = 0; i < n; i++)
 		vec[i] = (struct iovec){step[i].hva, step[i].range.len};
-	if (!gate_enter(ram->gate))
+	if (!discard_gate_enter(ram->gate))
 		return 0;
 	ssize_t bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD, vec, n, advice(ram), 0);
-	gate_leave(ram->gate);
+	discard_gate_leave(ram->gate);
 	if (bytes > 0)
 		result->calls++;
 
@@ -165,12 +165,12 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 			break;
 		step[i].done = step[i].zero = false;
 		/* For each step anew: who inhibits waits for a system call, not for all of them. */
-		if (!gate_enter(ram->gate)) {
+		if (!discard_gate_enter(ram->gate)) {
 			result->held_back += step[i].range.len;
 			continue;
 		}
 		int error = step_run(ram, &step[i], result);
-		gate_leave(ram->gate);
+		discard_gate_leave(ram->gate);
 		if (!error) {
 			step_done(ram, &step[i], result);
 		} else {
@@ -193,15 +193,15 @@ size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t 
 
 void ram_discard_inhibit(const struct ram *ram)
 {
-	gate_shut(ram->gate);
+	discard_gate_close(ram->gate);
 }
 
 void ram_discard_allow(const struct ram *ram)
 {
-	gate_unshut(ram->gate);
+	discard_gate_open(ram->gate);
 }
 
 unsigned int ram_discard_inhibits(const struct ram *ram)
 {
-	return gate_shuts(ram->gate);
+	return discard_gate_closes(ram->gate);
 }

@@ -10,7 +10,7 @@
 #include "vmm/mem/claim.h"
 #include "vmm/mem/commit.h"
 #include "vmm/mem/discard.h"
-#include "vmm/mem/gate.h"
+#include "vmm/mem/discard_gate.h"
 #include "vmm/lib/log.h"
 
 #define HUGE_PAGE (2ULL << 20)
@@ -106,7 +106,7 @@ static int books_open(struct ram *ram)
 {
 	const struct ram_region *last = &ram->region[ram->regions - 1];
 
-	ram->gate = gate_new();
+	ram->gate = discard_gate_new();
 	if (ram->backing == RAM_HUGETLBFS)
 		ram->claims = claims_new(ram->page_size, last->gpa + last->size);
 	if (ram->gate && (ram->claims || ram->backing != RAM_HUGETLBFS))
@@ -152,7 +152,7 @@ void ram_release(struct ram *ram)
 		munmap(ram->map, ram->map_size);
 	if (ram->file >= 0)
 		close(ram->file);
-	gate_free(ram->gate);
+	discard_gate_free(ram->gate);
 	claims_free(ram->claims);
 	*ram = (struct ram){0};
 }

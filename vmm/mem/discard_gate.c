@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/mem/gate.h"
+#include "vmm/mem/discard_gate.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 /* Not a rwlock: there, readers that come and go without end can keep the writer out for ever. */
-struct gate {
+struct discard_gate {
 	pthread_mutex_t lock;
 	pthread_cond_t empty;
 	unsigned int inside;
 	unsigned int shuts;
 };
 
-struct gate *gate_new(void)
+struct discard_gate *discard_gate_new(void)
 {
-	struct gate *gate = calloc(1, sizeof(*gate));
+	struct discard_gate *gate = calloc(1, sizeof(*gate));
 	if (!gate)
 		return NULL;
 	pthread_mutex_init(&gate->lock, NULL);
@@ -22,7 +22,7 @@ struct gate *gate_new(void)
 	return gate;
 }
 
-void gate_free(struct gate *gate)
+void discard_gate_free(struct discard_gate *gate)
 {
 	if (!gate)
 		return;
@@ -31,7 +31,7 @@ void gate_free(struct gate *gate)
 	free(gate);
 }
 
-bool gate_enter(struct gate *gate)
+bool discard_gate_enter(struct discard_gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);
 	bool open = gate->shuts == 0;
@@ -41,7 +41,7 @@ bool gate_enter(struct gate *gate)
 	return open;
 }
 
-void gate_leave(struct gate *gate)
+void discard_gate_leave(struct discard_gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);
 	if (--gate->inside == 0)
@@ -49,7 +49,7 @@ void gate_leave(struct gate *gate)
 	pthread_mutex_unlock(&gate->lock);
 }
 
-void gate_shut(struct gate *gate)
+void discard_gate_close(struct discard_gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);
 	gate->shuts++; /* first: from here on nobody else comes in */
@@ -58,7 +58,7 @@ void gate_shut(struct gate *gate)
 	pthread_mutex_unlock(&gate->lock);
 }
 
-void gate_unshut(struct gate *gate)
+void discard_gate_open(struct discard_gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);
 	if (gate->shuts > 0)
@@ -66,7 +66,7 @@ void gate_unshut(struct gate *gate)
 	pthread_mutex_unlock(&gate->lock);
 }
 
-unsigned int gate_shuts(struct gate *gate)
+unsigned int discard_gate_closes(struct discard_gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);
 	unsigned int shuts = gate->shuts;
