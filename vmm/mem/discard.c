@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "vmm/mem/claim.h"
+#include "vmm/mem/reservation.h"
 #include "vmm/mem/discard_gate.h"
 
 /* How often a call is made that the kernel asks us to repeat, before it counts as refused. */
@@ -85,7 +85,7 @@ static int advice(const struct ram *ram)
 static int discard_call(const struct ram *ram, const struct discard_step *step)
 {
 	if (ram->backing == RAM_HUGETLBFS)
-		claims_use(ram->claims, ram->file, step->range.gpa, step->range.len);
+		reservations_use(ram->reservations, ram->file, step->range.gpa, step->range.len);
 	if (ram->backing != RAM_ANON)
 		return fallocate(ram->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				 step->range.gpa, step->range.len);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "vmm/mem/backing.h"
-#include "vmm/mem/claim.h"
+#include "vmm/mem/reservation.h"
 #include "vmm/mem/commit.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/discard_gate.h"
@@ -108,8 +108,8 @@ static int books_open(struct ram *ram)
 
 	ram->gate = discard_gate_new();
 	if (ram->backing == RAM_HUGETLBFS)
-		ram->claims = claims_new(ram->page_size, last->gpa + last->size);
-	if (ram->gate && (ram->claims || ram->backing != RAM_HUGETLBFS))
+		ram->reservations = reservations_new(ram->page_size, last->gpa + last->size);
+	if (ram->gate && (ram->reservations || ram->backing != RAM_HUGETLBFS))
 		return 0;
 	log_error("no memory is left for guest RAM's own bookkeeping");
 	return -ENOMEM;
@@ -153,7 +153,7 @@ void ram_release(struct ram *ram)
 	if (ram->file >= 0)
 		close(ram->file);
 	discard_gate_free(ram->gate);
-	claims_free(ram->claims);
+	reservations_free(ram->reservations);
 	*ram = (struct ram){0};
 }
 

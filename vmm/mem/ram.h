@@ -20,7 +20,7 @@
 
 #define RAM_REGIONS_MAX 4
 
-struct claims;
+struct reservations;
 struct discard_gate;
 
 /* A stretch of guest-physical addresses, in bytes. */
@@ -74,8 +74,9 @@ struct ram {
 	size_t map_size;
 	enum ram_backing backing;
 	enum discard_kind discard;
-	int file;		   /* in which a byte's offset is its gpa, or -1 */
-	struct claims *claims;	   /* RAM_HUGETLBFS: reservations not yet used up, see claim.h */
+	int file; /* in which a byte's offset is its gpa, or -1 */
+	struct reservations
+		*reservations;	   /* RAM_HUGETLBFS: reservations not yet used up, see claim.h */
 	struct discard_gate *gate; /* that every discard passes: see discard.h */
 };
 

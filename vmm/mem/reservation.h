@@ -10,22 +10,22 @@
  *
  * Owned by struct ram. Thread: any, but for new and free.
  */
-#ifndef EBB_MEM_CLAIM_H
-#define EBB_MEM_CLAIM_H
+#ifndef EBB_MEM_RESERVATION_H
+#define EBB_MEM_RESERVATION_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct claims;
+struct reservations;
 
 /* For pages of @page_size below file offset @end; NULL when there is no memory for it. */
-struct claims *claims_new(size_t page_size, uint64_t end);
-void claims_free(struct claims *claims);
+struct reservations *reservations_new(size_t page_size, uint64_t end);
+void reservations_free(struct reservations *reservations);
 
 /*
  * To be called before whole pages [@offset, @offset + @len) are punched out of @file: those whose
  * reservation may be unused are there afterwards. What cannot be taken just stays reserved.
  */
-void claims_use(struct claims *claims, int file, uint64_t offset, uint64_t len);
+void reservations_use(struct reservations *reservations, int file, uint64_t offset, uint64_t len);
 
 #endif
