@@ -52,7 +52,7 @@ PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 # Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
 # user mode does not have: a whole machine, which is slower.
-UNIT_WHOLE := backing blk commit discard ram usage
+UNIT_WHOLE := backing blk provision discard ram usage
 EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --append hugepages=64 --env $(CHECK_ENV)
 endif
 

@@ -8,7 +8,7 @@
 
 #include "vmm/mem/backing.h"
 #include "vmm/mem/reservation.h"
-#include "vmm/mem/commit.h"
+#include "vmm/mem/provision.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/discard_gate.h"
 #include "vmm/lib/log.h"
@@ -91,14 +91,14 @@ static int config_check(const struct ram_config *config)
 
 static int commit(const struct ram *ram, const struct ram_config *config)
 {
-	int error = config->numa_node == -1 ? 0 : commit_node(ram, config->numa_node);
+	int error = config->numa_node == -1 ? 0 : provision_node(ram, config->numa_node);
 	if (!error && config->lock) {
-		error = commit_lock(ram);
+		error = provision_lock(ram);
 		/* For good: locked memory is promised to stay, and most of it cannot go anyway. */
 		ram_discard_inhibit(ram);
 	}
 	if (!error && config->prealloc)
-		error = commit_all(ram);
+		error = provision_all(ram);
 	return error;
 }
 

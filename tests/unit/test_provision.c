@@ -193,8 +193,8 @@ START_TEST(memory_is_of_the_node)
 }
 END_TEST
 
-Suite *commit_suite(void);
-Suite *commit_suite(void)
+Suite *provision_suite(void);
+Suite *provision_suite(void)
 {
 	Suite *suite = suite_create("commit");
 	TCase *tcase = tcase_create("commit");

@@ -7,8 +7,8 @@
  * Each returns 0, or -errno having said what to do. Thread: main, with no other running.
  * Source: mbind(2), mlock2(2), madvise(2).
  */
-#ifndef EBB_MEM_COMMIT_H
-#define EBB_MEM_COMMIT_H
+#ifndef EBB_MEM_PROVISION_H
+#define EBB_MEM_PROVISION_H
 
 #include "vmm/mem/ram.h"
 
@@ -16,12 +16,12 @@
  * From @node as long as it has memory, from others then. Not bound to it: a full node would have the
  * guest killed while others have room, and huge pages are reserved for all nodes together.
  */
-int commit_node(const struct ram *ram, int node);
+int provision_node(const struct ram *ram, int node);
 
 /* What is touched stays in memory; it takes none by itself. */
-int commit_lock(const struct ram *ram);
+int provision_lock(const struct ram *ram);
 
 /* Takes all of it now. */
-int commit_all(const struct ram *ram);
+int provision_all(const struct ram *ram);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/mem/commit.h"
+#include "vmm/mem/provision.h"
 
 #include <errno.h>
 #include <linux/mempolicy.h>
@@ -23,7 +23,7 @@
 #define NODES_MAX 1024
 #define LONG_BITS (8 * sizeof(long))
 
-int commit_node(const struct ram *ram, int node)
+int provision_node(const struct ram *ram, int node)
 {
 	unsigned long mask[NODES_MAX / LONG_BITS] = {0};
 	int error = 0;
@@ -48,7 +48,7 @@ int commit_node(const struct ram *ram, int node)
 	return -error;
 }
 
-int commit_lock(const struct ram *ram)
+int provision_lock(const struct ram *ram)
 {
 	/* Hugetlbfs stays anyway: there MLOCK_ONFAULT is not known, and mlock2() would take all. */
 	if (ram->backing == RAM_HUGETLBFS)
@@ -105,7 +105,7 @@ static bool host_is_too_small(uint64_t size)
 	return true;
 }
 
-int commit_all(const struct ram *ram)
+int provision_all(const struct ram *ram)
 {
 	uint64_t size = ram_size(ram);
 
