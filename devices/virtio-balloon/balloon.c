@@ -109,7 +109,7 @@ int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 	};
 	for (unsigned int i = 0; i < balloon->dev.queues; i++)
 		balloon->dev.queue[i].size_max = QUEUE_SIZE;
-	int error = parts_init(&balloon->parts, host->ram);
+	int error = partial_pages_init(&balloon->parts, host->ram);
 	if (error)
 		return error;
 	pthread_mutex_init(&balloon->lock, NULL);
@@ -119,6 +119,6 @@ int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 
 void balloon_release(struct balloon *balloon)
 {
-	parts_release(&balloon->parts);
+	partial_pages_release(&balloon->parts);
 	pthread_mutex_destroy(&balloon->lock);
 }

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "devices/virtio-balloon/parts.h"
+#include "devices/virtio-balloon/partial_pages.h"
 #include "devices/virtio-balloon/stats.h"
 #include "devices/virtio/device.h"
 #include "vmm/lib/log.h"
@@ -155,7 +155,7 @@ struct balloon {
 	bool stats_held;
 	struct virtq_chain reclaim_chain; /* as stats_chain */
 	bool reclaim_held;
-	struct parts parts;
+	struct partial_pages parts;
 	struct log_limit log_report, log_pages; /* what the guest did */
 	bool refusal_logged;			/* what the host did: said once */
 

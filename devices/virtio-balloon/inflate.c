@@ -42,12 +42,12 @@ static void serve(struct balloon *balloon, uint32_t *pfn, size_t n, bool inflate
 			  inflate ? "put into the balloon" : "took out of it");
 	}
 	if (!inflate) {
-		parts_deflate(&balloon->parts, pfn, n);
+		partial_pages_deflate(&balloon->parts, pfn, n);
 		atomic_fetch_add(&counters->balloon.deflated, n);
 		return;
 	}
 	atomic_fetch_add(&counters->balloon.inflated, n);
-	size_t ranges = parts_inflate(&balloon->parts, pfn, n, range);
+	size_t ranges = partial_pages_inflate(&balloon->parts, pfn, n, range);
 	if (ranges)
 		discard(balloon, range, ranges);
 }
@@ -87,5 +87,5 @@ void balloon_pages_reset(struct balloon *balloon)
 {
 	balloon->inflate.busy = false;
 	balloon->deflate.busy = false;
-	parts_reset(&balloon->parts);
+	partial_pages_reset(&balloon->parts);
 }

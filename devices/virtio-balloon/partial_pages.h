@@ -6,8 +6,8 @@
  *
  * Thread: none of its own; its owner's lock covers it.
  */
-#ifndef EBB_VIRTIO_BALLOON_PARTS_H
-#define EBB_VIRTIO_BALLOON_PARTS_H
+#ifndef EBB_VIRTIO_BALLOON_PARTIAL_PAGES_H
+#define EBB_VIRTIO_BALLOON_PARTIAL_PAGES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 
 #include "vmm/mem/ram.h"
 
-struct parts {
+struct partial_pages {
 	const struct ram *ram;
 	uint32_t in_page; /* parts in a page of the backing; 1: nothing is remembered */
 	uint64_t *bit;	  /* one for each part, in the order of the regions: it is in the balloon */
@@ -23,20 +23,21 @@ struct parts {
 };
 
 /* @ram outlives it. Returns 0, or -ENOMEM having said so. */
-int parts_init(struct parts *parts, const struct ram *ram);
-void parts_release(struct parts *parts);
+int partial_pages_init(struct partial_pages *parts, const struct ram *ram);
+void partial_pages_release(struct partial_pages *parts);
 
 /* Nothing is in the balloon. */
-void parts_reset(struct parts *parts);
+void partial_pages_reset(struct partial_pages *parts);
 
 /*
  * @n pages of 4 KiB, as pfn_sort() leaves them, go into the balloon. Writes to @range, which has
  * room for @n, what can be discarded for that: the backing's pages that became whole by it, as the
  * fewest ranges, ascending. Returns how many. One that was whole before is not there again.
  */
-size_t parts_inflate(struct parts *parts, const uint32_t *pfn, size_t n, struct gpa_range *range);
+size_t partial_pages_inflate(struct partial_pages *parts, const uint32_t *pfn, size_t n,
+			     struct gpa_range *range);
 
 /* @n pages of 4 KiB come out of it. */
-void parts_deflate(struct parts *parts, const uint32_t *pfn, size_t n);
+void partial_pages_deflate(struct partial_pages *parts, const uint32_t *pfn, size_t n);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtio-balloon/parts.h"
+#include "devices/virtio-balloon/partial_pages.h"
 #include "devices/virtio-balloon/pfn.h"
 
 #define PART 0x1000ULL
@@ -12,7 +12,7 @@
 /* Where RAM lies is all that counts here: pages 0 to 3, and 8 to 9, of four parts each. */
 static uint8_t nothing;
 static struct ram ram;
-static struct parts parts;
+static struct partial_pages parts;
 
 static void setup(void)
 {
@@ -21,12 +21,12 @@ static void setup(void)
 		.regions = 2,
 		.page_size = BIG,
 	};
-	ck_assert_int_eq(parts_init(&parts, &ram), 0);
+	ck_assert_int_eq(partial_pages_init(&parts, &ram), 0);
 }
 
 static void teardown(void)
 {
-	parts_release(&parts);
+	partial_pages_release(&parts);
 }
 
 static struct gpa_range range[64];
@@ -37,12 +37,12 @@ static size_t inflate(uint32_t first, uint32_t n)
 	uint32_t pfn[64];
 	for (uint32_t i = 0; i < n; i++)
 		pfn[i] = first + i;
-	return parts_inflate(&parts, pfn, n, range);
+	return partial_pages_inflate(&parts, pfn, n, range);
 }
 
 static void deflate(uint32_t pfn)
 {
-	parts_deflate(&parts, &pfn, 1);
+	partial_pages_deflate(&parts, &pfn, 1);
 }
 
 static void is_range(size_t i, uint64_t first, uint64_t pages)
@@ -112,7 +112,7 @@ START_TEST(forgotten_at_reset)
 {
 	ck_assert_uint_eq(inflate(4, 4), 1);
 	ck_assert_uint_eq(inflate(0, 3), 0);
-	parts_reset(&parts);
+	partial_pages_reset(&parts);
 	ck_assert_uint_eq(inflate(3, 1), 0);
 	ck_assert_uint_eq(inflate(4, 4), 1);
 	is_range(0, 1, 1);
@@ -121,9 +121,9 @@ END_TEST
 
 START_TEST(small_pages_are_not_remembered)
 {
-	parts_release(&parts);
+	partial_pages_release(&parts);
 	ram.page_size = PART;
-	ck_assert_int_eq(parts_init(&parts, &ram), 0);
+	ck_assert_int_eq(partial_pages_init(&parts, &ram), 0);
 	ck_assert_ptr_null(parts.bit);
 	for (unsigned int i = 0; i < 2; i++) {
 		ck_assert_uint_eq(inflate(5, 2), 1);
@@ -131,7 +131,7 @@ START_TEST(small_pages_are_not_remembered)
 		ck_assert_uint_eq(range[0].len, 2 * PART);
 	}
 	deflate(5);
-	parts_reset(&parts);
+	partial_pages_reset(&parts);
 }
 END_TEST
 
@@ -155,10 +155,10 @@ START_TEST(any_order)
 		for (size_t i = 0; i < n; i++)
 			in[pfn[i]] = inflating;
 		if (!inflating) {
-			parts_deflate(&parts, pfn, n);
+			partial_pages_deflate(&parts, pfn, n);
 			continue;
 		}
-		size_t ranges = parts_inflate(&parts, pfn, n, range);
+		size_t ranges = partial_pages_inflate(&parts, pfn, n, range);
 		ck_assert_uint_le(ranges, n);
 		for (size_t i = 0; i < ranges; i++)
 			for (uint64_t page = 0; page < range[i].len / BIG; page++)
@@ -170,8 +170,8 @@ START_TEST(any_order)
 }
 END_TEST
 
-Suite *parts_suite(void);
-Suite *parts_suite(void)
+Suite *partial_pages_suite(void);
+Suite *partial_pages_suite(void)
 {
 	Suite *suite = suite_create("parts of pages");
 	TCase *tcase = tcase_create("parts");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/virtio-balloon/parts.h"
+#include "devices/virtio-balloon/partial_pages.h"
 
 #include <errno.h>
 #include <linux/virtio_balloon.h>
@@ -11,32 +11,32 @@
 
 #define SHIFT VIRTIO_BALLOON_PFN_SHIFT
 
-static size_t bit_words(const struct parts *parts)
+static size_t bit_words(const struct partial_pages *parts)
 {
 	return ((ram_size(parts->ram) >> SHIFT) + 63) / 64;
 }
 
-static size_t pages(const struct parts *parts)
+static size_t pages(const struct partial_pages *parts)
 {
 	return (ram_size(parts->ram) >> SHIFT) / parts->in_page;
 }
 
-int parts_init(struct parts *parts, const struct ram *ram)
+int partial_pages_init(struct partial_pages *parts, const struct ram *ram)
 {
-	*parts = (struct parts){.ram = ram, .in_page = ram->page_size >> SHIFT};
+	*parts = (struct partial_pages){.ram = ram, .in_page = ram->page_size >> SHIFT};
 	if (parts->in_page <= 1)
 		return 0;
 	parts->bit = calloc(bit_words(parts), sizeof(*parts->bit));
 	parts->present = calloc(pages(parts), sizeof(*parts->present));
 	if (!parts->bit || !parts->present) {
-		parts_release(parts);
+		partial_pages_release(parts);
 		log_error("no memory for the balloon's map of the guest's pages");
 		return -ENOMEM;
 	}
 	return 0;
 }
 
-void parts_release(struct parts *parts)
+void partial_pages_release(struct partial_pages *parts)
 {
 	free(parts->bit);
 	free(parts->present);
@@ -44,7 +44,7 @@ void parts_release(struct parts *parts)
 	parts->present = NULL;
 }
 
-void parts_reset(struct parts *parts)
+void partial_pages_reset(struct partial_pages *parts)
 {
 	if (!parts->bit)
 		return;
@@ -53,7 +53,7 @@ void parts_reset(struct parts *parts)
 }
 
 /* The place of a part that is RAM among all of RAM's. Regions are whole pages of the backing. */
-static uint64_t part_index(const struct parts *parts, uint32_t pfn)
+static uint64_t part_index(const struct partial_pages *parts, uint32_t pfn)
 {
 	uint64_t gpa = (uint64_t)pfn << SHIFT;
 	uint64_t before = 0;
@@ -68,7 +68,7 @@ static uint64_t part_index(const struct parts *parts, uint32_t pfn)
 }
 
 /* Sets or clears one part's bit. Returns whether it was the other way before. */
-static bool part_set(struct parts *parts, uint64_t index, bool set)
+static bool part_set(struct partial_pages *parts, uint64_t index, bool set)
 {
 	uint64_t *word = &parts->bit[index / 64];
 	uint64_t mask = 1ULL << index % 64;
@@ -80,7 +80,8 @@ static bool part_set(struct parts *parts, uint64_t index, bool set)
 	return true;
 }
 
-size_t parts_inflate(struct parts *parts, const uint32_t *pfn, size_t n, struct gpa_range *range)
+size_t partial_pages_inflate(struct partial_pages *parts, const uint32_t *pfn, size_t n,
+			     struct gpa_range *range)
 {
 	const uint64_t size = parts->ram->page_size;
 	size_t ranges = 0;
@@ -102,7 +103,7 @@ size_t parts_inflate(struct parts *parts, const uint32_t *pfn, size_t n, struct 
 	return ranges;
 }
 
-void parts_deflate(struct parts *parts, const uint32_t *pfn, size_t n)
+void partial_pages_deflate(struct partial_pages *parts, const uint32_t *pfn, size_t n)
 {
 	if (!parts->bit)
 		return;
