@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/internal.h"
-#include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/queues.h"
 #include "devices/virtio-balloon/reclaim.h"
 
 #define FEATURE(bit) (1ULL << (bit))

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/queues.h"
 
 struct fake_driver guest;
 struct balloon balloon;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/queues.h"
 #include "tests/unit/fake_balloon.h"
 
 #define NUM_PAGES  0x100 /* in the configuration space */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/queues.h"
 #include "tests/unit/fake_balloon.h"
 
 #define ALL    (V1 | TELL | STATS | REPORTING | RECLAIM)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/queues.h"
 #include "tests/unit/fake_balloon.h"
 
 #define TURNS  1000

@@ -5,8 +5,8 @@
  * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. Ours, for reclaim,
  * comes behind them. Pure.
  */
-#ifndef EBB_VIRTIO_BALLOON_LAYOUT_H
-#define EBB_VIRTIO_BALLOON_LAYOUT_H
+#ifndef EBB_VIRTIO_BALLOON_QUEUES_H
+#define EBB_VIRTIO_BALLOON_QUEUES_H
 
 #include <stdint.h>
 

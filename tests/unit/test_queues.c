@@ -2,7 +2,7 @@
 #include <check.h>
 #include <linux/virtio_balloon.h>
 
-#include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/queues.h"
 #include "devices/virtio-balloon/reclaim.h"
 
 #define S (1ULL << VIRTIO_BALLOON_F_STATS_VQ)
@@ -57,8 +57,8 @@ START_TEST(numbers_are_dense)
 }
 END_TEST
 
-Suite *layout_suite(void);
-Suite *layout_suite(void)
+Suite *queues_suite(void);
+Suite *queues_suite(void)
 {
 	Suite *suite = suite_create("balloon layout");
 	TCase *tcase = tcase_create("layout");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/virtio-balloon/layout.h"
+#include "devices/virtio-balloon/queues.h"
 
 #include <stddef.h>
 
