@@ -44,7 +44,7 @@ void balloon_pages_reset(struct balloon *balloon);
 /* reporting.c */
 int balloon_report_work(struct balloon *balloon, struct virtq *q);
 
-/* statsq.c */
+/* stats_queue.c */
 int balloon_stats_work(struct balloon *balloon, struct virtq *q);
 void balloon_stats_reset(struct balloon *balloon);
 
