@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/internal.h"
-#include "devices/virtio-balloon/range.h"
+#include "vmm/mem/gpa_range.h"
 
 /* Whether all of @block lies in one step, and that reads as zero. Ranges were merged: one is enough. */
 static bool block_gone(const struct gpa_range *block, const struct discard_step *step, size_t steps)
@@ -83,7 +83,7 @@ static uint32_t report(struct balloon *balloon, const struct virtq_chain *chain)
 	size_t steps;
 
 	memcpy(range, chain->buffer, chain->buffers * sizeof(range[0]));
-	size_t ranges = range_merge(range, chain->buffers);
+	size_t ranges = gpa_range_merge(range, chain->buffers);
 	if (balloon_poisoned(balloon))
 		steps = hold_back(host->ram, range, ranges, step, &result);
 	else

@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "devices/virtio-balloon/range.h"
+#include "vmm/mem/gpa_range.h"
 
 #define TOP UINT64_MAX
 
@@ -39,7 +39,7 @@ START_TEST(merging)
 {
 	struct gpa_range range[4];
 	memcpy(range, merges[_i].in, sizeof(range));
-	ck_assert_msg(range_merge(range, merges[_i].n) == merges[_i].merged, "%s: number",
+	ck_assert_msg(gpa_range_merge(range, merges[_i].n) == merges[_i].merged, "%s: number",
 		      merges[_i].name);
 	for (size_t i = 0; i < merges[_i].merged; i++)
 		ck_assert_msg(range[i].gpa == merges[_i].out[i].gpa &&
@@ -48,8 +48,8 @@ START_TEST(merging)
 }
 END_TEST
 
-Suite *range_suite(void);
-Suite *range_suite(void)
+Suite *gpa_range_suite(void);
+Suite *gpa_range_suite(void)
 {
 	Suite *suite = suite_create("range");
 	TCase *tcase = tcase_create("merge");

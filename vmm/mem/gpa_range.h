@@ -3,8 +3,8 @@
  * Arithmetic on stretches of guest-physical addresses that a driver sent: any order, any overlap,
  * any value. Pure.
  */
-#ifndef EBB_VIRTIO_BALLOON_RANGE_H
-#define EBB_VIRTIO_BALLOON_RANGE_H
+#ifndef EBB_MEM_GPA_RANGE_H
+#define EBB_MEM_GPA_RANGE_H
 
 #include <stddef.h>
 
@@ -15,6 +15,6 @@
  * would wrap is cut at the last address. Returns how many are left: ascending, apart from each
  * other.
  */
-size_t range_merge(struct gpa_range *range, size_t n);
+size_t gpa_range_merge(struct gpa_range *range, size_t n);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/virtio-balloon/range.h"
+#include "vmm/mem/gpa_range.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ static uint64_t range_end(const struct gpa_range *range)
 	return range->len > UINT64_MAX - range->gpa ? UINT64_MAX : range->gpa + range->len;
 }
 
-size_t range_merge(struct gpa_range *range, size_t n)
+size_t gpa_range_merge(struct gpa_range *range, size_t n)
 {
 	size_t merged = 0;
 
