@@ -7,41 +7,41 @@
 #include <string.h>
 
 #include "tests/unit/tree.h"
-#include "vmm/arch/arm64/own.h"
+#include "vmm/arch/arm64/state.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
 
 #define GIB 0x40000000ULL
 
-static void *arm64_tree_of(struct arch_own *own, uint64_t size, unsigned int cpus,
+static void *arm64_tree_of(struct arch_state *state, uint64_t size, unsigned int cpus,
 			   unsigned int version)
 {
-	own->cpus = cpus;
-	own->gic_version = version;
+	state->cpus = cpus;
+	state->gic_version = version;
 	/* As KVM numbers them: 16 in a cluster. */
 	for (unsigned int i = 0; i < cpus; i++)
-		own->mpidr[i] = (i & 15) | (i >> 4) << 8;
-	const struct fdt_arch arch = arm64_tree(own);
+		state->mpidr[i] = (i & 15) | (i >> 4) << 8;
+	const struct fdt_arch arch = arm64_tree(state);
 	return tree_of(size, cpus, &arch);
 }
 
 START_TEST(every_tree_pleases_dtc)
 {
 	static const unsigned int cpus[] = {1, 2, 8, 17, ARM64_CPUS_MAX};
-	struct arch_own *own = calloc(1, sizeof(*own));
+	struct arch_state *state = calloc(1, sizeof(*state));
 	for (unsigned int version = 2; version <= 3; version++) {
-		void *tree = arm64_tree_of(own, GIB, cpus[_i], version);
+		void *tree = arm64_tree_of(state, GIB, cpus[_i], version);
 		tree_check(tree);
 		free(tree);
 	}
-	free(own);
+	free(state);
 }
 END_TEST
 
 START_TEST(the_shared_part_is_there)
 {
-	struct arch_own *own = calloc(1, sizeof(*own));
-	void *tree = arm64_tree_of(own, 300 * GIB, 2, 3);
+	struct arch_state *state = calloc(1, sizeof(*state));
+	void *tree = arm64_tree_of(state, 300 * GIB, 2, 3);
 
 	TREE_CELLS(tree, "/memory@80000000", "reg", 0, 0x80000000, 300 * GIB >> 32,
 		   (uint32_t)(300 * GIB));
@@ -60,14 +60,14 @@ START_TEST(the_shared_part_is_there)
 	TREE_CELLS(tree, "/gpio-keys/power-button", "linux,code", 116);
 	tree_has_text(tree, "/pvpanic@1001000", "compatible", "qemu,pvpanic-mmio");
 	free(tree);
-	free(own);
+	free(state);
 }
 END_TEST
 
 START_TEST(processors_and_controller_are_there)
 {
-	struct arch_own *own = calloc(1, sizeof(*own));
-	void *tree = arm64_tree_of(own, GIB, 18, 3);
+	struct arch_state *state = calloc(1, sizeof(*state));
+	void *tree = arm64_tree_of(state, GIB, 18, 3);
 
 	TREE_CELLS(tree, "/cpus/cpu@101", "reg", 0, 0x101);
 	tree_has_text(tree, "/cpus/cpu@101", "enable-method", "psci");
@@ -77,12 +77,12 @@ START_TEST(processors_and_controller_are_there)
 		   ARM64_GICR, 0, 18 * 0x20000);
 	TREE_CELLS(tree, "/timer", "interrupts", 1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4);
 	free(tree);
-	tree = arm64_tree_of(own, GIB, 8, 2);
+	tree = arm64_tree_of(state, GIB, 8, 2);
 	tree_has_text(tree, "/interrupt-controller@8000000", "compatible", "arm,cortex-a15-gic");
 	TREE_CELLS(tree, "/interrupt-controller@8000000", "reg", 0, ARM64_GICD, 0, 0x10000, 0,
 		   ARM64_GICC, 0, 0x2000);
 	free(tree);
-	free(own);
+	free(state);
 }
 END_TEST
 

@@ -89,7 +89,7 @@ static void *driver(void *unused)
 			if (!was_read(i))
 				return "what was read is not what is there";
 		fake_driver_set(&disk_guest, VIRTIO_MMIO_STATUS, 0);
-		/* After the reset its memory is the driver's own. */
+		/* After the reset its memory is the driver's state. */
 		memset(fake_driver_at(&disk_guest, AT(0), EACH * LEN), 0xee, EACH * LEN);
 		sched_yield();
 		if (!disk_ram_is(AT(0), EACH * LEN, 0xee))

@@ -187,7 +187,7 @@ START_TEST(a_refusal_is_reported_and_the_rest_done)
 }
 END_TEST
 
-/* More than go together in one call, and some of them refused: every other page, of a RAM of its own. */
+/* More than go together in one call, and some of them refused: every other page, of a RAM of its state. */
 START_TEST(many_at_once)
 {
 	enum { MANY = 700 };

@@ -139,7 +139,7 @@ static void *vcpu(void *unused)
 		}
 		toy_get(VIRTIO_MMIO_CONFIG);
 		toy_set(VIRTIO_MMIO_STATUS, 0);
-		/* After the reset its memory is the driver's own. */
+		/* After the reset its memory is the driver's state. */
 		memset(driver.queue[0].used, 0xee, 256);
 		sched_yield();
 		for (unsigned int j = 0; j < 256; j++)

@@ -55,7 +55,7 @@ static void *worker(void *unused)
 	return NULL;
 }
 
-/* Whoever manages the guest: asks and sets, from a thread of its own. */
+/* Whoever manages the guest: asks and sets, from a thread of its state. */
 static void *manager(void *unused)
 {
 	const struct balloon_reclaim_request request = {.cache = BALLOON_RECLAIM_ALL};
@@ -154,7 +154,7 @@ static const char *live(uint64_t features, bool patient)
 	if (needs_reset())
 		return "the device stopped";
 	fake_driver_set(&guest, VIRTIO_MMIO_STATUS, 0);
-	/* From here on its rings are the driver's own. */
+	/* From here on its rings are the driver's state. */
 	for (unsigned int i = 0; i < queues; i++)
 		memset(guest.queue[i].used, 0xee, 256);
 	sched_yield();

@@ -7,67 +7,67 @@
 
 #include "tests/unit/tree.h"
 #include "vmm/arch/fdt/layout.h"
-#include "vmm/arch/riscv64/own.h"
+#include "vmm/arch/riscv64/state.h"
 
 #define GIB 0x40000000ULL
 
 /* rv64imafdc with Zicsr, Zifencei and Sstc, by KVM's numbers. */
-static struct arch_own *own_of(unsigned int cpus, int aia)
+static struct arch_state *state_of(unsigned int cpus, int aia)
 {
 	static const unsigned int has[] = {5, 6, 0, 3, 2, 1, 20, 21, 8};
-	struct arch_own *own = calloc(1, sizeof(*own));
-	own->cpus = cpus;
-	own->aia = aia;
-	own->ids = 255;
-	own->cpu = (struct riscv64_cpu){.timebase = 10000000, .satp = 9, .cboz = 64};
+	struct arch_state *state = calloc(1, sizeof(*state));
+	state->cpus = cpus;
+	state->aia = aia;
+	state->ids = 255;
+	state->cpu = (struct riscv64_cpu){.timebase = 10000000, .satp = 9, .cboz = 64};
 	for (unsigned int i = 0; i < sizeof(has) / sizeof(has[0]); i++)
-		own->cpu.has[has[i]] = true;
-	return own;
+		state->cpu.has[has[i]] = true;
+	return state;
 }
 
 START_TEST(every_tree_pleases_dtc)
 {
 	static const unsigned int cpus[] = {1, 2, 17, RISCV64_CPUS_MAX};
 	for (int aia = -1; aia <= 0; aia++) {
-		struct arch_own *own = own_of(cpus[_i], aia);
+		struct arch_state *state = state_of(cpus[_i], aia);
 		/* All that a processor can have, and that it has room. */
-		memset(own->cpu.has, 1, sizeof(own->cpu.has));
-		const struct fdt_arch arch = riscv64_tree(own);
-		void *tree = tree_of(GIB, own->cpus, &arch);
+		memset(state->cpu.has, 1, sizeof(state->cpu.has));
+		const struct fdt_arch arch = riscv64_tree(state);
+		void *tree = tree_of(GIB, state->cpus, &arch);
 		tree_check(tree);
 		free(tree);
-		free(own);
+		free(state);
 	}
 }
 END_TEST
 
 START_TEST(the_isa_is_spelled_in_order)
 {
-	struct arch_own *own = own_of(1, -1);
+	struct arch_state *state = state_of(1, -1);
 	char text[1024];
 
-	riscv64_isa(&own->cpu, text, sizeof(text));
+	riscv64_isa(&state->cpu, text, sizeof(text));
 	ck_assert_str_eq(text, "rv64imafdc_sstc_zicsr_zifencei");
-	own->cpu.has[15] = own->cpu.has[4] = true; /* V; H is not told to a guest */
-	riscv64_isa(&own->cpu, text, sizeof(text));
+	state->cpu.has[15] = state->cpu.has[4] = true; /* V; H is not told to a guest */
+	riscv64_isa(&state->cpu, text, sizeof(text));
 	ck_assert_str_eq(text, "rv64imafdcv_sstc_zicsr_zifencei");
-	memset(own->cpu.has, 1, sizeof(own->cpu.has));
-	size_t whole = riscv64_isa(&own->cpu, text, sizeof(text));
+	memset(state->cpu.has, 1, sizeof(state->cpu.has));
+	size_t whole = riscv64_isa(&state->cpu, text, sizeof(text));
 	ck_assert_uint_lt(whole, sizeof(text));
 	for (size_t size = 1; size < 64; size++) {
 		memset(text, 0x55, sizeof(text));
-		riscv64_isa(&own->cpu, text, size);
+		riscv64_isa(&state->cpu, text, size);
 		ck_assert_uint_lt(strlen(text), size);
 		ck_assert_int_eq(text[size], 0x55);
 	}
-	free(own);
+	free(state);
 }
 END_TEST
 
 START_TEST(a_plic_is_told_of)
 {
-	struct arch_own *own = own_of(2, -1);
-	const struct fdt_arch arch = riscv64_tree(own);
+	struct arch_state *state = state_of(2, -1);
+	const struct fdt_arch arch = riscv64_tree(state);
 	void *tree = tree_of(GIB, 2, &arch);
 	int len;
 
@@ -90,14 +90,14 @@ START_TEST(a_plic_is_told_of)
 	TREE_CELLS(tree, "/interrupt-controller@c000000", "riscv,ndev", 31);
 	TREE_CELLS(tree, "/serial@1000000", "interrupts", FDT_GSI_SERIAL);
 	free(tree);
-	free(own);
+	free(state);
 }
 END_TEST
 
 START_TEST(an_aia_is_told_of)
 {
-	struct arch_own *own = own_of(2, 0);
-	const struct fdt_arch arch = riscv64_tree(own);
+	struct arch_state *state = state_of(2, 0);
+	const struct fdt_arch arch = riscv64_tree(state);
 	void *tree = tree_of(GIB, 2, &arch);
 
 	tree_has_text(tree, "/interrupt-controller@28000000", "compatible", "riscv,imsics");
@@ -108,7 +108,7 @@ START_TEST(an_aia_is_told_of)
 	TREE_CELLS(tree, "/virtio_mmio@2000000", "interrupts", FDT_GSI_VIRTIO, 1);
 	TREE_CELLS(tree, "/serial@1000000", "interrupts", FDT_GSI_SERIAL, 4);
 	free(tree);
-	free(own);
+	free(state);
 }
 END_TEST
 

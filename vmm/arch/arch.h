@@ -70,7 +70,7 @@ struct arch_boot {
 	unsigned int devices;
 };
 
-/* How the boot vCPU starts; the architecture's own. */
+/* How the boot vCPU starts; the architecture's state. */
 struct arch_entry {
 	uint64_t pc;
 	uint64_t argument; /* the gpa of what the boot protocol hands over */
@@ -84,7 +84,7 @@ enum arch_power {
 	ARCH_PANIC, /* the guest's kernel says that it panicked */
 };
 
-struct arch_own; /* what an architecture has to remember of a machine */
+struct arch_state; /* what an architecture has to remember of a machine */
 
 /* Owned by the machine; the first part is the host's side, filled in before arch_platform_init(). */
 struct arch_platform {
@@ -95,7 +95,7 @@ struct arch_platform {
 	const struct vm *vm;
 	unsigned int cpus;
 
-	struct arch_own *own;
+	struct arch_state *state;
 };
 
 /*

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "vmm/arch/arm64/own.h"
+#include "vmm/arch/arm64/state.h"
 #include "vmm/arch/fdt/boot.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
@@ -61,24 +61,24 @@ int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	(void)pio;
-	platform->own = calloc(1, sizeof(*platform->own));
-	if (!platform->own) {
+	platform->state = calloc(1, sizeof(*platform->state));
+	if (!platform->state) {
 		log_error("no memory for the machine's own devices");
 		return -ENOMEM;
 	}
-	platform->own->gic = -1;
-	platform->own->cpus = platform->cpus;
+	platform->state->gic = -1;
+	platform->state->cpus = platform->cpus;
 	return fdt_platform_init(platform, mmio);
 }
 
 void arch_platform_release(struct arch_platform *platform)
 {
-	if (!platform->own)
+	if (!platform->state)
 		return;
-	if (platform->own->gic >= 0)
-		close(platform->own->gic);
-	free(platform->own);
-	platform->own = NULL;
+	if (platform->state->gic >= 0)
+		close(platform->state->gic);
+	free(platform->state);
+	platform->state = NULL;
 }
 
 void arch_power_button(struct arch_platform *platform)
@@ -106,51 +106,51 @@ static int gic_set(int gic, uint32_t group, uint64_t attribute, const void *valu
 	return 0;
 }
 
-static int gic_place(const struct arch_own *own)
+static int gic_place(const struct arch_state *state)
 {
 	const uint64_t dist = ARM64_GICD, redist = ARM64_GICR, cpu = ARM64_GICC;
-	if (own->gic_version == 3) {
-		int error = gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V3_ADDR_TYPE_DIST,
-				    &dist, "distributor");
+	if (state->gic_version == 3) {
+		int error = gic_set(state->gic, KVM_DEV_ARM_VGIC_GRP_ADDR,
+				    KVM_VGIC_V3_ADDR_TYPE_DIST, &dist, "distributor");
 		return error ? error
-			     : gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR,
+			     : gic_set(state->gic, KVM_DEV_ARM_VGIC_GRP_ADDR,
 				       KVM_VGIC_V3_ADDR_TYPE_REDIST, &redist, "redistributors");
 	}
-	int error = gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_DIST, &dist,
-			    "distributor");
+	int error = gic_set(state->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_DIST,
+			    &dist, "distributor");
 	return error ? error
-		     : gic_set(own->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_CPU, &cpu,
-			       "interface");
+		     : gic_set(state->gic, KVM_DEV_ARM_VGIC_GRP_ADDR, KVM_VGIC_V2_ADDR_TYPE_CPU,
+			       &cpu, "interface");
 }
 
 int arch_irqchip_init(struct arch_platform *platform)
 {
-	struct arch_own *own = platform->own;
+	struct arch_state *state = platform->state;
 
-	own->gic_version = 3;
-	own->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
-	if (own->gic == -ENODEV) {
-		own->gic_version = 2;
-		own->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V2);
+	state->gic_version = 3;
+	state->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	if (state->gic == -ENODEV) {
+		state->gic_version = 2;
+		state->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V2);
 	}
-	if (own->gic < 0) {
+	if (state->gic < 0) {
 		log_error("KVM cannot make an interrupt controller, neither GICv3 nor GICv2: %s",
-			  strerror(-own->gic));
-		return own->gic;
+			  strerror(-state->gic));
+		return state->gic;
 	}
-	if (own->gic_version == 2 && own->cpus > GICV2_CPUS_MAX) {
+	if (state->gic_version == 2 && state->cpus > GICV2_CPUS_MAX) {
 		log_error("%u CPUs are too many: this host's interrupt controller (GICv2) is for "
 			  "%d",
-			  own->cpus, GICV2_CPUS_MAX);
+			  state->cpus, GICV2_CPUS_MAX);
 		return -EINVAL;
 	}
-	return gic_place(own);
+	return gic_place(state);
 }
 
 int arch_irqchip_start(struct arch_platform *platform)
 {
 	const uint32_t interrupts = ARM64_SPI + FDT_GSI_END;
-	int gic = platform->own->gic;
+	int gic = platform->state->gic;
 	int error = gic_set(gic, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &interrupts, "interrupts");
 	return error ? error
 		     : gic_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL,
@@ -172,6 +172,6 @@ int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd)
 int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
 		   struct arch_entry *entry)
 {
-	const struct fdt_arch tree = arm64_tree(platform->own);
+	const struct fdt_arch tree = arm64_tree(platform->state);
 	return fdt_boot_load(boot, platform->cpus, FDT_ARM64, &tree, entry);
 }

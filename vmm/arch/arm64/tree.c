@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/arch/arm64/own.h"
+#include "vmm/arch/arm64/state.h"
 
 #define IRQ_SPI	       0
 #define IRQ_PPI	       1
 #define IRQ_EDGE       1 /* rising */
 #define IRQ_LEVEL_HIGH 4
 
-static void write_cpus(struct fdt_tree *tree, const struct arch_own *own)
+static void write_cpus(struct fdt_tree *tree, const struct arch_state *state)
 {
 	fdt_node(tree, "cpus");
 	fdt_u32(tree, "#address-cells", 2);
 	fdt_u32(tree, "#size-cells", 0);
-	for (unsigned int i = 0; i < own->cpus; i++) {
-		fdt_node_at(tree, "cpu", own->mpidr[i]);
+	for (unsigned int i = 0; i < state->cpus; i++) {
+		fdt_node_at(tree, "cpu", state->mpidr[i]);
 		fdt_text(tree, "device_type", "cpu");
 		fdt_text(tree, "compatible", "arm,armv8");
 		fdt_text(tree, "enable-method", "psci");
-		fdt_u64(tree, "reg", own->mpidr[i]);
+		fdt_u64(tree, "reg", state->mpidr[i]);
 		fdt_end(tree);
 	}
 	fdt_end(tree);
 }
 
-static void write_gic(struct fdt_tree *tree, const struct arch_own *own)
+static void write_gic(struct fdt_tree *tree, const struct arch_state *state)
 {
 	const struct gpa_range v2[] = {{ARM64_GICD, ARM64_GICD_SIZE},
 				       {ARM64_GICC, ARM64_GICC_SIZE}};
 	const struct gpa_range v3[] = {{ARM64_GICD, ARM64_GICD_SIZE},
-				       {ARM64_GICR, (uint64_t)own->cpus * ARM64_GICR_SIZE}};
+				       {ARM64_GICR, (uint64_t)state->cpus * ARM64_GICR_SIZE}};
 
 	fdt_node_at(tree, "interrupt-controller", ARM64_GICD);
-	fdt_text(tree, "compatible", own->gic_version == 3 ? "arm,gic-v3" : "arm,cortex-a15-gic");
-	fdt_reg(tree, own->gic_version == 3 ? v3 : v2, 2);
+	fdt_text(tree, "compatible", state->gic_version == 3 ? "arm,gic-v3" : "arm,cortex-a15-gic");
+	fdt_reg(tree, state->gic_version == 3 ? v3 : v2, 2);
 	fdt_flag(tree, "interrupt-controller");
 	fdt_u32(tree, "#interrupt-cells", 3);
 	fdt_u32(tree, "#address-cells", 0);
@@ -39,12 +39,12 @@ static void write_gic(struct fdt_tree *tree, const struct arch_own *own)
 	fdt_end(tree);
 }
 
-static void write_timer(struct fdt_tree *tree, const struct arch_own *own)
+static void write_timer(struct fdt_tree *tree, const struct arch_state *state)
 {
 	/* Secure, non-secure, virtual, hypervisor: processors' own interrupts 13, 14, 11, 10. */
 	static const uint32_t ppi[] = {13, 14, 11, 10};
 	/* A GICv2 is told which processors: all of the eight that it can have. */
-	uint32_t flags = IRQ_LEVEL_HIGH | (own->gic_version == 2 ? 0xff00 : 0);
+	uint32_t flags = IRQ_LEVEL_HIGH | (state->gic_version == 2 ? 0xff00 : 0);
 	uint32_t cell[12];
 
 	for (unsigned int i = 0; i < 4; i++) {
@@ -71,10 +71,10 @@ static void write_psci(struct fdt_tree *tree)
 
 static void nodes(struct fdt_tree *tree, void *ctx)
 {
-	const struct arch_own *own = ctx;
-	write_cpus(tree, own);
-	write_gic(tree, own);
-	write_timer(tree, own);
+	const struct arch_state *state = ctx;
+	write_cpus(tree, state);
+	write_gic(tree, state);
+	write_timer(tree, state);
 	write_psci(tree);
 }
 
@@ -87,7 +87,7 @@ static unsigned int irq(void *ctx, unsigned int gsi, bool edge, uint32_t *cell)
 	return 3;
 }
 
-struct fdt_arch arm64_tree(struct arch_own *own)
+struct fdt_arch arm64_tree(struct arch_state *state)
 {
-	return (struct fdt_arch){own, nodes, irq};
+	return (struct fdt_arch){state, nodes, irq};
 }

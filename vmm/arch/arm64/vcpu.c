@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "vmm/arch/arm64/own.h"
+#include "vmm/arch/arm64/state.h"
 #include "vmm/arch/report.h"
 #include "vmm/lib/log.h"
 
@@ -67,7 +67,7 @@ int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 	if (error)
 		return error;
 
-	uint64_t *mpidr = &platform->own->mpidr[vcpu->index];
+	uint64_t *mpidr = &platform->state->mpidr[vcpu->index];
 	error = get_reg(vcpu, MPIDR_EL1, mpidr);
 	if (error)
 		log_error("KVM does not tell vCPU %u's MPIDR: %s", vcpu->index, strerror(-error));

@@ -94,7 +94,7 @@ static int load(const struct loader *loader)
 	return to ? source_read(&loader->initrd, 0, to, initrd->len) : -EFAULT;
 }
 
-/* The console that ebb gives, a reboot after a panic; then the user's own. */
+/* The console that ebb gives, a reboot after a panic; then the user's state. */
 static int write_params(char *line, const char *user)
 {
 	int used = snprintf(line, PARAMS_MAX, "console=ttyS0 panic=-1%s%s", *user ? " " : "", user);

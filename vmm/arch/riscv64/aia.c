@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "vmm/arch/fdt/layout.h"
-#include "vmm/arch/riscv64/own.h"
+#include "vmm/arch/riscv64/state.h"
 #include "vmm/lib/log.h"
 
 /* Linux 6.5; older headers lack them. */
@@ -56,35 +56,35 @@ static uint32_t bits_for(unsigned int cpus)
 	return bits;
 }
 
-int riscv64_aia_init(struct arch_own *own, const struct vm *vm)
+int riscv64_aia_init(struct arch_state *state, const struct vm *vm)
 {
 	struct kvm_create_device device = {.type = KVM_DEV_TYPE_RISCV_AIA};
 
-	own->aia = -1;
+	state->aia = -1;
 	/* Also what kernels say that have never heard of it: there is a PLIC for them. */
 	if (vm_capability(vm, KVM_CAP_IRQCHIP) == 0 ||
 	    ioctl(vm->fd, KVM_CREATE_DEVICE, &device) < 0)
 		return 0;
-	own->aia = (int)device.fd;
-	int error = aia_ioctl(own->aia, KVM_GET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CONFIG,
-			      KVM_DEV_RISCV_AIA_CONFIG_IDS, &own->ids, "identities");
+	state->aia = (int)device.fd;
+	int error = aia_ioctl(state->aia, KVM_GET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CONFIG,
+			      KVM_DEV_RISCV_AIA_CONFIG_IDS, &state->ids, "identities");
 	if (!error)
-		error = aia_config(own->aia, KVM_DEV_RISCV_AIA_CONFIG_SRCS, FDT_GSI_END - 1,
+		error = aia_config(state->aia, KVM_DEV_RISCV_AIA_CONFIG_SRCS, FDT_GSI_END - 1,
 				   "lines");
 	if (!error)
-		error = aia_config(own->aia, KVM_DEV_RISCV_AIA_CONFIG_HART_BITS,
-				   bits_for(own->cpus), "processors");
+		error = aia_config(state->aia, KVM_DEV_RISCV_AIA_CONFIG_HART_BITS,
+				   bits_for(state->cpus), "processors");
 	return error;
 }
 
-int riscv64_aia_start(const struct arch_own *own)
+int riscv64_aia_start(const struct arch_state *state)
 {
-	int error = aia_place(own->aia, KVM_DEV_RISCV_AIA_ADDR_APLIC, RISCV64_APLIC, "place");
-	for (unsigned int i = 0; i < own->cpus && !error; i++)
-		error = aia_place(own->aia, KVM_DEV_RISCV_AIA_ADDR_IMSIC(i),
+	int error = aia_place(state->aia, KVM_DEV_RISCV_AIA_ADDR_APLIC, RISCV64_APLIC, "place");
+	for (unsigned int i = 0; i < state->cpus && !error; i++)
+		error = aia_place(state->aia, KVM_DEV_RISCV_AIA_ADDR_IMSIC(i),
 				  RISCV64_IMSIC + 0x1000ULL * i, "place for a processor");
 	if (!error)
-		error = aia_ioctl(own->aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CTRL,
+		error = aia_ioctl(state->aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CTRL,
 				  KVM_DEV_RISCV_AIA_CTRL_INIT, NULL, "start");
 	return error;
 }

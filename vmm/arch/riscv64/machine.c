@@ -10,7 +10,7 @@
 #include "vmm/arch/fdt/boot.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
-#include "vmm/arch/riscv64/own.h"
+#include "vmm/arch/riscv64/state.h"
 #include "vmm/lib/log.h"
 
 /* Sv39x4: what every processor with the hypervisor extension gives a guest at least. */
@@ -64,27 +64,27 @@ static void bus_plic_write(void *ctx, uint64_t offset, const void *data, unsigne
 
 static void plic_interrupt(void *ctx, unsigned int context, bool level)
 {
-	const struct arch_own *own = ctx;
+	const struct arch_state *state = ctx;
 	const struct kvm_interrupt interrupt = {.irq = level ? KVM_INTERRUPT_SET
 							     : KVM_INTERRUPT_UNSET};
-	ioctl(own->vcpu[context], KVM_INTERRUPT, &interrupt);
+	ioctl(state->vcpu[context], KVM_INTERRUPT, &interrupt);
 }
 
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	(void)pio;
-	struct arch_own *own = calloc(1, sizeof(*own));
-	int error = own ? plic_init(&own->plic, platform->cpus, plic_interrupt, own) : -ENOMEM;
+	struct arch_state *state = calloc(1, sizeof(*state));
+	int error = state ? plic_init(&state->plic, platform->cpus, plic_interrupt, state) : -ENOMEM;
 	if (error) {
 		log_error("no memory for the machine's own devices");
-		free(own);
+		free(state);
 		return error;
 	}
-	platform->own = own;
-	own->aia = -1;
-	own->cpus = platform->cpus;
+	platform->state = state;
+	state->aia = -1;
+	state->cpus = platform->cpus;
 	/* Where KVM has a controller the guest is not told of this one. */
-	const struct bus_range plic = {RISCV64_PLIC, PLIC_SIZE(own->cpus), &own->plic,
+	const struct bus_range plic = {RISCV64_PLIC, PLIC_SIZE(state->cpus), &state->plic,
 				       bus_plic_read, bus_plic_write};
 	error = bus_add(mmio, &plic);
 	return error ? error : fdt_platform_init(platform, mmio);
@@ -92,13 +92,13 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 
 void arch_platform_release(struct arch_platform *platform)
 {
-	if (!platform->own)
+	if (!platform->state)
 		return;
-	if (platform->own->aia >= 0)
-		close(platform->own->aia);
-	plic_release(&platform->own->plic);
-	free(platform->own);
-	platform->own = NULL;
+	if (platform->state->aia >= 0)
+		close(platform->state->aia);
+	plic_release(&platform->state->plic);
+	free(platform->state);
+	platform->state = NULL;
 }
 
 void arch_power_button(struct arch_platform *platform)
@@ -108,21 +108,21 @@ void arch_power_button(struct arch_platform *platform)
 
 int arch_irqchip_init(struct arch_platform *platform)
 {
-	return riscv64_aia_init(platform->own, platform->vm);
+	return riscv64_aia_init(platform->state, platform->vm);
 }
 
 int arch_irqchip_start(struct arch_platform *platform)
 {
-	return platform->own->aia >= 0 ? riscv64_aia_start(platform->own) : 0;
+	return platform->state->aia >= 0 ? riscv64_aia_start(platform->state) : 0;
 }
 
 void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level)
 {
-	struct arch_own *own = platform->own;
-	if (own->aia >= 0)
+	struct arch_state *state = platform->state;
+	if (state->aia >= 0)
 		vm_irq_line(platform->vm, gsi, level);
 	else
-		plic_line(&own->plic, gsi, level != 0);
+		plic_line(&state->plic, gsi, level != 0);
 }
 
 /*
@@ -138,6 +138,6 @@ int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd)
 int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
 		   struct arch_entry *entry)
 {
-	const struct fdt_arch tree = riscv64_tree(platform->own);
+	const struct fdt_arch tree = riscv64_tree(platform->state);
 	return fdt_boot_load(boot, platform->cpus, FDT_RISCV64, &tree, entry);
 }

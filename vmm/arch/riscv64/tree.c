@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "vmm/arch/fdt/layout.h"
-#include "vmm/arch/riscv64/own.h"
+#include "vmm/arch/riscv64/state.h"
 
 #define IRQ_EDGE	    1 /* rising */
 #define IRQ_LEVEL_HIGH	    4
@@ -97,14 +97,14 @@ static void write_cpu(struct fdt_tree *tree, const struct riscv64_cpu *cpu, unsi
 	fdt_end(tree);
 }
 
-static void write_cpus(struct fdt_tree *tree, const struct arch_own *own)
+static void write_cpus(struct fdt_tree *tree, const struct arch_state *state)
 {
 	fdt_node(tree, "cpus");
 	fdt_u32(tree, "#address-cells", 1);
 	fdt_u32(tree, "#size-cells", 0);
-	fdt_u32(tree, "timebase-frequency", (uint32_t)own->cpu.timebase);
-	for (unsigned int i = 0; i < own->cpus; i++)
-		write_cpu(tree, &own->cpu, i);
+	fdt_u32(tree, "timebase-frequency", (uint32_t)state->cpu.timebase);
+	for (unsigned int i = 0; i < state->cpus; i++)
+		write_cpu(tree, &state->cpu, i);
 	fdt_end(tree);
 }
 
@@ -130,24 +130,24 @@ static void write_controller(struct fdt_tree *tree, const char *compatible, stru
 	fdt_u32(tree, "#address-cells", 0);
 }
 
-static void write_plic(struct fdt_tree *tree, const struct arch_own *own)
+static void write_plic(struct fdt_tree *tree, const struct arch_state *state)
 {
 	write_controller(tree, "sifive,plic-1.0.0",
-			 (struct gpa_range){RISCV64_PLIC, PLIC_SIZE(own->cpus)}, 1);
-	write_targets(tree, own->cpus);
+			 (struct gpa_range){RISCV64_PLIC, PLIC_SIZE(state->cpus)}, 1);
+	write_targets(tree, state->cpus);
 	fdt_u32(tree, "riscv,ndev", PLIC_SOURCES - 1);
 	fdt_u32(tree, "phandle", FDT_PHANDLE_IRQ);
 	fdt_end(tree);
 }
 
-static void write_aia(struct fdt_tree *tree, const struct arch_own *own)
+static void write_aia(struct fdt_tree *tree, const struct arch_state *state)
 {
 	write_controller(tree, "riscv,imsics",
-			 (struct gpa_range){RISCV64_IMSIC, 0x1000ULL * own->cpus}, 0);
+			 (struct gpa_range){RISCV64_IMSIC, 0x1000ULL * state->cpus}, 0);
 	fdt_flag(tree, "msi-controller");
 	fdt_u32(tree, "#msi-cells", 0);
-	write_targets(tree, own->cpus);
-	fdt_u32(tree, "riscv,num-ids", own->ids);
+	write_targets(tree, state->cpus);
+	fdt_u32(tree, "riscv,num-ids", state->ids);
 	fdt_u32(tree, "phandle", FDT_PHANDLE_MSI);
 	fdt_end(tree);
 
@@ -160,23 +160,23 @@ static void write_aia(struct fdt_tree *tree, const struct arch_own *own)
 
 static void nodes(struct fdt_tree *tree, void *ctx)
 {
-	const struct arch_own *own = ctx;
-	write_cpus(tree, own);
-	if (own->aia >= 0)
-		write_aia(tree, own);
+	const struct arch_state *state = ctx;
+	write_cpus(tree, state);
+	if (state->aia >= 0)
+		write_aia(tree, state);
 	else
-		write_plic(tree, own);
+		write_plic(tree, state);
 }
 
 static unsigned int irq(void *ctx, unsigned int gsi, bool edge, uint32_t *cell)
 {
-	const struct arch_own *own = ctx;
+	const struct arch_state *state = ctx;
 	cell[0] = gsi;
 	cell[1] = edge ? IRQ_EDGE : IRQ_LEVEL_HIGH;
-	return own->aia >= 0 ? 2 : 1;
+	return state->aia >= 0 ? 2 : 1;
 }
 
-struct fdt_arch riscv64_tree(struct arch_own *own)
+struct fdt_arch riscv64_tree(struct arch_state *state)
 {
-	return (struct fdt_arch){own, nodes, irq};
+	return (struct fdt_arch){state, nodes, irq};
 }

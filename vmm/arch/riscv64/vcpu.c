@@ -14,7 +14,7 @@
 #include <sys/random.h>
 
 #include "vmm/arch/report.h"
-#include "vmm/arch/riscv64/own.h"
+#include "vmm/arch/riscv64/state.h"
 #include "vmm/arch/riscv64/sbi.h"
 #include "vmm/lib/log.h"
 
@@ -93,8 +93,8 @@ int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 	const uint64_t on = 1;
 	const struct kvm_one_reg debug_console = {.id = SBI_REG(SBI_DBCN), .addr = (uintptr_t)&on};
 	ioctl(vcpu->fd, KVM_SET_ONE_REG, &debug_console);
-	platform->own->vcpu[vcpu->index] = vcpu->fd;
-	return vcpu->index == 0 ? ask_cpu(vcpu, &platform->own->cpu) : 0;
+	platform->state->vcpu[vcpu->index] = vcpu->fd;
+	return vcpu->index == 0 ? ask_cpu(vcpu, &platform->state->cpu) : 0;
 }
 
 int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)

@@ -129,7 +129,7 @@ out:
 	return error;
 }
 
-/* The console that ebb gives, a reboot after a panic, the devices; then the user's own. */
+/* The console that ebb gives, a reboot after a panic, the devices; then the user's state. */
 static int write_command_line(const struct arch_boot *boot, const struct image *image)
 {
 	char line[LAYOUT_COMMAND_MAX];

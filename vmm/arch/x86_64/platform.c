@@ -22,7 +22,7 @@
 #define PM1_ENABLE_SHIFT     16
 #define PM1_ENABLE_MASK	     0xffff
 
-struct arch_own {
+struct arch_state {
 	pthread_mutex_t lock;
 	uint32_t events;	 /* that happened and were not yet seen, under the lock */
 	uint32_t events_enabled; /* that are to interrupt, as the guest wrote it; likewise */
@@ -60,40 +60,40 @@ static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned i
 /* With the lock held, after each change of either register. */
 static void pm1_interrupt(const struct arch_platform *platform)
 {
-	const struct arch_own *own = platform->own;
-	platform->interrupt(platform->ctx, (own->events & own->events_enabled) != 0);
+	const struct arch_state *state = platform->state;
+	platform->interrupt(platform->ctx, (state->events & state->events_enabled) != 0);
 }
 
 /* Two registers: events that happened, and which of them are to interrupt. */
 static void pm1_event_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
-	struct arch_own *own = ((const struct arch_platform *)ctx)->own;
-	pthread_mutex_lock(&own->lock);
-	uint32_t both = own->events | own->events_enabled << PM1_ENABLE_SHIFT;
-	pthread_mutex_unlock(&own->lock);
+	struct arch_state *state = ((const struct arch_platform *)ctx)->state;
+	pthread_mutex_lock(&state->lock);
+	uint32_t both = state->events | state->events_enabled << PM1_ENABLE_SHIFT;
+	pthread_mutex_unlock(&state->lock);
 	give(data, len, both >> (8 * offset));
 }
 
 static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
 	const struct arch_platform *platform = ctx;
-	struct arch_own *own = platform->own;
-	pthread_mutex_lock(&own->lock);
+	struct arch_state *state = platform->state;
+	pthread_mutex_lock(&state->lock);
 	if (offset == PM1_ENABLE_OFFSET)
-		own->events_enabled = taken(data, len) & PM1_ENABLE_MASK;
+		state->events_enabled = taken(data, len) & PM1_ENABLE_MASK;
 	else if (offset == 0)
-		own->events &= ~taken(data, len); /* what is written as 1 has been seen */
+		state->events &= ~taken(data, len); /* what is written as 1 has been seen */
 	pm1_interrupt(platform);
-	pthread_mutex_unlock(&own->lock);
+	pthread_mutex_unlock(&state->lock);
 }
 
 void arch_power_button(struct arch_platform *platform)
 {
-	struct arch_own *own = platform->own;
-	pthread_mutex_lock(&own->lock);
-	own->events |= PM1_POWER_BUTTON;
+	struct arch_state *state = platform->state;
+	pthread_mutex_lock(&state->lock);
+	state->events |= PM1_POWER_BUTTON;
 	pm1_interrupt(platform);
-	pthread_mutex_unlock(&own->lock);
+	pthread_mutex_unlock(&state->lock);
 }
 
 static void pm1_control_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -134,12 +134,12 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},
 	};
 	(void)mmio;
-	platform->own = calloc(1, sizeof(*platform->own));
-	if (!platform->own) {
+	platform->state = calloc(1, sizeof(*platform->state));
+	if (!platform->state) {
 		log_error("no memory for the machine's own devices");
 		return -ENOMEM;
 	}
-	pthread_mutex_init(&platform->own->lock, NULL);
+	pthread_mutex_init(&platform->state->lock, NULL);
 	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		int error = bus_add(pio, &ports[i]);
 		if (error)
@@ -150,9 +150,9 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 
 void arch_platform_release(struct arch_platform *platform)
 {
-	if (!platform->own)
+	if (!platform->state)
 		return;
-	pthread_mutex_destroy(&platform->own->lock);
-	free(platform->own);
-	platform->own = NULL;
+	pthread_mutex_destroy(&platform->state->lock);
+	free(platform->state);
+	platform->state = NULL;
 }

@@ -6,8 +6,8 @@
  * bindings riscv/cpus and extensions, interrupt-controller/riscv,cpu-intc, sifive,plic-1.0.0,
  * riscv,aplic and riscv,imsics.
  */
-#ifndef EBB_ARCH_RISCV64_OWN_H
-#define EBB_ARCH_RISCV64_OWN_H
+#ifndef EBB_ARCH_RISCV64_STATE_H
+#define EBB_ARCH_RISCV64_STATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,7 +26,7 @@ struct riscv64_cpu {
 	bool has[RISCV64_EXTENSIONS_MAX];
 };
 
-struct arch_own {
+struct arch_state {
 	int aia;      /* KVM's device, or -1: then there is a PLIC */
 	uint32_t ids; /* of interrupts that an IMSIC tells apart */
 	unsigned int cpus;
@@ -41,11 +41,11 @@ extern const unsigned int riscv64_extensions;
 /* Pure: "rv64imafdc_zicsr…" into @out. Returns its length, cut off at @size as by snprintf(). */
 size_t riscv64_isa(const struct riscv64_cpu *cpu, char *out, size_t size);
 
-/* Pure: the architecture's part of the device tree; @own outlives it. */
-struct fdt_arch riscv64_tree(struct arch_own *own);
+/* Pure: the architecture's part of the device tree; @state outlives it. */
+struct fdt_arch riscv64_tree(struct arch_state *state);
 
 /* The in-kernel controller, where KVM has one. Each returns 0 or -errno having said why. */
-int riscv64_aia_init(struct arch_own *own, const struct vm *vm);
-int riscv64_aia_start(const struct arch_own *own);
+int riscv64_aia_init(struct arch_state *state, const struct vm *vm);
+int riscv64_aia_start(const struct arch_state *state);
 
 #endif

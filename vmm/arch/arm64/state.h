@@ -5,22 +5,22 @@
  * Sources: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst, Documentation/virt/kvm/
  * api.rst; bindings arm/cpus, arm/psci, timer/arm,arch_timer, interrupt-controller/arm,gic(-v3).
  */
-#ifndef EBB_ARCH_ARM64_OWN_H
-#define EBB_ARCH_ARM64_OWN_H
+#ifndef EBB_ARCH_ARM64_STATE_H
+#define EBB_ARCH_ARM64_STATE_H
 
 #include <stdint.h>
 
 #include "vmm/arch/arm64/layout.h"
 #include "vmm/arch/fdt/tree.h"
 
-struct arch_own {
+struct arch_state {
 	int gic; /* KVM's device */
 	unsigned int gic_version;
 	unsigned int cpus;
 	uint64_t mpidr[ARM64_CPUS_MAX]; /* how a processor is told from others: its affinity */
 };
 
-/* Pure: the architecture's part of the device tree; @own outlives it. */
-struct fdt_arch arm64_tree(struct arch_own *own);
+/* Pure: the architecture's part of the device tree; @state outlives it. */
+struct fdt_arch arm64_tree(struct arch_state *state);
 
 #endif
