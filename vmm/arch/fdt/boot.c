@@ -19,7 +19,7 @@
 
 struct loader {
 	const struct arch_boot *boot;
-	struct source kernel, initrd;
+	struct boot_file kernel, initrd;
 	struct reader *reader;
 	uint8_t head[FDT_IMAGE_HEADER];
 	struct fdt_image image;
@@ -28,7 +28,7 @@ struct loader {
 
 static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 {
-	int error = source_open(&loader->kernel, loader->boot->kernel, "kernel");
+	int error = boot_file_open(&loader->kernel, loader->boot->kernel, "kernel");
 	if (!error)
 		error = reader_open(loader->reader, &loader->kernel);
 	if (error)
@@ -47,7 +47,7 @@ static int look_at_initrd(struct loader *loader)
 {
 	if (!loader->boot->initrd)
 		return 0;
-	int error = source_open(&loader->initrd, loader->boot->initrd, "initrd");
+	int error = boot_file_open(&loader->initrd, loader->boot->initrd, "initrd");
 	if (!error && loader->initrd.size == 0) {
 		log_error("the initrd '%s' is empty", loader->initrd.path);
 		error = -EINVAL;
@@ -91,7 +91,7 @@ static int load(const struct loader *loader)
 	if (!initrd->len)
 		return 0;
 	to = ram_at(loader->boot->ram, initrd->gpa, initrd->len);
-	return to ? source_read(&loader->initrd, 0, to, initrd->len) : -EFAULT;
+	return to ? boot_file_read(&loader->initrd, 0, to, initrd->len) : -EFAULT;
 }
 
 /* The console that ebb gives, a reboot after a panic; then the user's state. */
@@ -177,7 +177,7 @@ int fdt_boot_load(const struct arch_boot *boot, unsigned int cpus, enum fdt_kind
 				     .argument = loader.places.tree.gpa};
 	reader_close(loader.reader);
 	free(loader.reader);
-	source_close(&loader.initrd);
-	source_close(&loader.kernel);
+	boot_file_close(&loader.initrd);
+	boot_file_close(&loader.kernel);
 	return error;
 }

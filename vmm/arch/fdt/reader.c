@@ -9,7 +9,7 @@
 #define GZIP_ONLY (16 + MAX_WBITS) /* zlib.h, inflateInit2() */
 #define CHUNK	  (1U << 30)	   /* what zlib counts in has 32 bits */
 
-int reader_open(struct reader *reader, const struct source *source)
+int reader_open(struct reader *reader, const struct boot_file *source)
 {
 	uint8_t magic[2] = {0};
 
@@ -17,7 +17,7 @@ int reader_open(struct reader *reader, const struct source *source)
 	reader->source = source;
 	if (source->size < sizeof(magic))
 		return 0;
-	int error = source_read(source, 0, magic, sizeof(magic));
+	int error = boot_file_read(source, 0, magic, sizeof(magic));
 	if (error || magic[0] != 0x1f || magic[1] != 0x8b)
 		return error;
 	if (inflateInit2(&reader->stream, GZIP_ONLY) != Z_OK) {
@@ -40,7 +40,7 @@ static ssize_t read_plain(struct reader *reader, void *to, uint64_t size)
 	uint64_t left = reader->source->size - reader->at;
 	if (size > left)
 		size = left;
-	int error = source_read(reader->source, reader->at, to, size);
+	int error = boot_file_read(reader->source, reader->at, to, size);
 	if (error)
 		return error;
 	reader->at += size;
@@ -64,7 +64,7 @@ static int refill(struct reader *reader)
 		return 0;
 	if (size == 0)
 		return bad(reader, "ends too early");
-	int error = source_read(reader->source, reader->at, reader->packed, size);
+	int error = boot_file_read(reader->source, reader->at, reader->packed, size);
 	if (error)
 		return error;
 	reader->at += size;

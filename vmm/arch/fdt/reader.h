@@ -13,10 +13,10 @@
 #include <sys/types.h>
 #include <zlib.h>
 
-#include "vmm/arch/source.h"
+#include "vmm/arch/boot_file.h"
 
 struct reader {
-	const struct source *source;
+	const struct boot_file *source;
 	uint64_t at; /* bytes of the file that were read */
 	bool gzip;
 	bool ended; /* the packed data is at its end */
@@ -25,7 +25,7 @@ struct reader {
 };
 
 /* @source outlives it. reader_close() is for both cases. */
-int reader_open(struct reader *reader, const struct source *source);
+int reader_open(struct reader *reader, const struct boot_file *source);
 void reader_close(struct reader *reader);
 
 /* The next @size bytes, or as many as there are left. Returns how many. */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "vmm/arch/arch.h"
-#include "vmm/arch/source.h"
+#include "vmm/arch/boot_file.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/image.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -23,11 +23,11 @@
 
 #define MIB_UP(bytes) (((unsigned long long)(bytes) + 0xfffff) >> 20)
 
-static int identify(const struct source *kernel, struct image *image, uint32_t *pvh_entry)
+static int identify(const struct boot_file *kernel, struct image *image, uint32_t *pvh_entry)
 {
 	uint8_t head[IMAGE_HEAD_SIZE];
 	size_t size = kernel->size < sizeof(head) ? kernel->size : sizeof(head);
-	int error = source_read(kernel, 0, head, size);
+	int error = boot_file_read(kernel, 0, head, size);
 	if (error)
 		return error;
 
@@ -39,7 +39,7 @@ static int identify(const struct source *kernel, struct image *image, uint32_t *
 	*pvh_entry = 0;
 	uint8_t notes[NOTES_SIZE_MAX];
 	size = image->note_size < sizeof(notes) ? image->note_size : sizeof(notes);
-	error = source_read(kernel, image->note_offset, notes, size);
+	error = boot_file_read(kernel, image->note_offset, notes, size);
 	if (!error)
 		*pvh_entry = image_pvh_entry(notes, size);
 	return error;
@@ -59,7 +59,7 @@ static void place_bzimage(struct image *image, const struct ram *ram)
 }
 
 /* Loads all segments; *@end is where the kernel ends. */
-static int load_segments(const struct source *kernel, const struct image *image,
+static int load_segments(const struct boot_file *kernel, const struct image *image,
 			 const struct ram *ram, uint64_t *end)
 {
 	*end = 0;
@@ -81,7 +81,7 @@ static int load_segments(const struct source *kernel, const struct image *image,
 				  MIB_UP(segment_end));
 			return -ENOMEM;
 		}
-		int error = source_read(kernel, segment->offset, to, segment->file_size);
+		int error = boot_file_read(kernel, segment->offset, to, segment->file_size);
 		if (error)
 			return error;
 		if (segment_end > *end)
@@ -97,8 +97,8 @@ static int load_initrd(const char *path, const struct image *image, const struct
 	if (!path)
 		return 0;
 
-	struct source source;
-	int error = source_open(&source, path, "initrd");
+	struct boot_file source;
+	int error = boot_file_open(&source, path, "initrd");
 	if (error)
 		goto out;
 
@@ -122,10 +122,10 @@ static int load_initrd(const char *path, const struct image *image, const struct
 		/* Behind the kernel, not at the top as firmware does: fewer huge pages are touched. */
 		*initrd = (struct gpa_range){from, source.size};
 		void *to = ram_at(ram, initrd->gpa, initrd->len);
-		error = to ? source_read(&source, 0, to, source.size) : -EFAULT;
+		error = to ? boot_file_read(&source, 0, to, source.size) : -EFAULT;
 	}
 out:
-	source_close(&source);
+	boot_file_close(&source);
 	return error;
 }
 
@@ -179,7 +179,7 @@ static int write_handover(const struct boot_layout *layout, const struct image *
 int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
 		   struct arch_entry *entry)
 {
-	struct source kernel;
+	struct boot_file kernel;
 	struct image image;
 	struct boot_layout layout = {.ram = boot->ram, .rsdp = LAYOUT_ACPI};
 	uint8_t acpi[ACPI_SIZE_MAX];
@@ -190,7 +190,7 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 		log_error("a guest on x86_64 is handed no device tree: leave --dump-dtb out");
 		return -EOPNOTSUPP;
 	}
-	int error = source_open(&kernel, boot->kernel, "kernel");
+	int error = boot_file_open(&kernel, boot->kernel, "kernel");
 	if (!error)
 		error = identify(&kernel, &image, &pvh_entry);
 	if (error)
@@ -208,6 +208,6 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 	if (!error)
 		error = write_handover(&layout, &image, pvh_entry, entry);
 out:
-	source_close(&kernel);
+	boot_file_close(&kernel);
 	return error;
 }

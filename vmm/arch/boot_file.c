@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/arch/source.h"
+#include "vmm/arch/boot_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +9,9 @@
 
 #include "vmm/lib/log.h"
 
-int source_open(struct source *source, const char *path, const char *what)
+int boot_file_open(struct boot_file *source, const char *path, const char *what)
 {
-	*source = (struct source){path, what, -1, 0};
+	*source = (struct boot_file){path, what, -1, 0};
 	struct stat status;
 
 	/* Not to wait for a pipe's writer: it is refused below. Regular files do not mind. */
@@ -29,7 +29,7 @@ int source_open(struct source *source, const char *path, const char *what)
 	return 0;
 }
 
-void source_close(struct source *source)
+void boot_file_close(struct boot_file *source)
 {
 	if (source->fd >= 0)
 		close(source->fd);
@@ -37,7 +37,7 @@ void source_close(struct source *source)
 }
 
 /* Reads @size bytes at @offset, all of them, straight to where they belong. */
-int source_read(const struct source *source, uint64_t offset, void *to, uint64_t size)
+int boot_file_read(const struct boot_file *source, uint64_t offset, void *to, uint64_t size)
 {
 	for (uint64_t done = 0; done < size;) {
 		ssize_t n = pread(source->fd, (char *)to + done, size - done, offset + done);

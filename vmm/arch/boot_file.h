@@ -5,23 +5,23 @@
  *
  * Thread: main, while the machine is built. Returned: 0 or -errno.
  */
-#ifndef EBB_ARCH_SOURCE_H
-#define EBB_ARCH_SOURCE_H
+#ifndef EBB_ARCH_BOOT_FILE_H
+#define EBB_ARCH_BOOT_FILE_H
 
 #include <stdint.h>
 
-struct source {
+struct boot_file {
 	const char *path;
 	const char *what; /* "kernel" or "initrd" */
 	int fd;
 	uint64_t size; /* bytes, when it was opened */
 };
 
-/* source_close() is for both cases. */
-int source_open(struct source *source, const char *path, const char *what);
-void source_close(struct source *source);
+/* boot_file_close() is for both cases. */
+int boot_file_open(struct boot_file *source, const char *path, const char *what);
+void boot_file_close(struct boot_file *source);
 
 /* Reads @size bytes at @offset, all of them. */
-int source_read(const struct source *source, uint64_t offset, void *to, uint64_t size);
+int boot_file_read(const struct boot_file *source, uint64_t offset, void *to, uint64_t size);
 
 #endif
