@@ -146,7 +146,7 @@ bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host);
  * Says, in several lines on standard error, where a vCPU stood when it ended badly: the reason that
  * KVM gives, the instruction's bytes, the registers, and what can be done. Main thread, vCPU stopped.
  */
-void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram);
+void arch_vcpu_postmortem(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram);
 
 /* A vCPU's registers, in lines for a person to read. Main thread, vCPU stopped or paused. */
 void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out);

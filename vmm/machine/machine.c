@@ -420,7 +420,7 @@ static void report_crash(const struct machine *machine)
 		else if (cpu->end == VCPU_ERROR)
 			log_error("KVM cannot run vCPU %u: %s", i, strerror(cpu->error));
 		else
-			arch_vcpu_report(&cpu->vcpu, cpu->end, &machine->ram);
+			arch_vcpu_postmortem(&cpu->vcpu, cpu->end, &machine->ram);
 		return;
 	}
 }

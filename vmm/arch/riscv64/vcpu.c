@@ -13,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 
-#include "vmm/arch/report.h"
+#include "vmm/arch/postmortem.h"
 #include "vmm/arch/riscv64/state.h"
 #include "vmm/arch/riscv64/sbi.h"
 #include "vmm/lib/log.h"
@@ -183,15 +183,15 @@ void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 				i % 4 == 3 ? '\n' : ' ');
 }
 
-void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)
+void arch_vcpu_postmortem(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)
 {
 	uint64_t pc;
 	uint8_t bytes[INSTRUCTION];
 
-	report_exit(vcpu, end);
+	postmortem_exit(vcpu, end);
 	/* KVM does not translate addresses here: only before the guest's MMU is on can it be read. */
 	if (get_reg(vcpu, CORE_REG(PC), &pc) == 0 && ram_read(ram, pc, bytes, sizeof(bytes)) == 0)
 		log_error("instruction at %#llx: %02x %02x %02x %02x", (unsigned long long)pc,
 			  bytes[0], bytes[1], bytes[2], bytes[3]);
-	report_registers(vcpu);
+	postmortem_registers(vcpu);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/arch/report.h"
+#include "vmm/arch/postmortem.h"
 
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 #define TEXT_MAX 4096
 
-void report_exit(const struct vcpu *vcpu, enum vcpu_end end)
+void postmortem_exit(const struct vcpu *vcpu, enum vcpu_end end)
 {
 	const struct kvm_run *run = vcpu->run;
 	switch (end) {
@@ -32,7 +32,7 @@ void report_exit(const struct vcpu *vcpu, enum vcpu_end end)
 	}
 }
 
-void report_registers(const struct vcpu *vcpu)
+void postmortem_registers(const struct vcpu *vcpu)
 {
 	char text[TEXT_MAX] = "";
 	FILE *out = fmemopen(text, sizeof(text), "w");

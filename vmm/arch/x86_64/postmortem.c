@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "vmm/arch/arch.h"
-#include "vmm/arch/report.h"
+#include "vmm/arch/postmortem.h"
 #include "vmm/lib/log.h"
 
 #define INSTRUCTION_MAX 15
@@ -105,10 +105,10 @@ static void report_reason(const struct vcpu *vcpu, enum vcpu_end end)
 			"deliver)",
 			vcpu->index);
 	else
-		report_exit(vcpu, end);
+		postmortem_exit(vcpu, end);
 }
 
-void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)
+void arch_vcpu_postmortem(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)
 {
 	report_reason(vcpu, end);
 
@@ -117,7 +117,7 @@ void arch_vcpu_report(const struct vcpu *vcpu, enum vcpu_end end, const struct r
 	if (ioctl(vcpu->fd, KVM_GET_REGS, &regs) == 0 &&
 	    ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) == 0)
 		report_instruction(vcpu, end, ram, sregs.cs.base + regs.rip);
-	report_registers(vcpu);
+	postmortem_registers(vcpu);
 	if (end == VCPU_INTERNAL_ERROR && !host_virtualizes())
 		log_error(
 			"this host's processor has no virtualisation (neither svm nor vmx in "
