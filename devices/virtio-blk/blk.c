@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the disk offers and tells of itself; work.c serves its requests. */
+/* What the disk offers and tells of itself; requests.c serves its requests. */
 #include "devices/virtio-blk/blk.h"
 
 #include <endian.h>

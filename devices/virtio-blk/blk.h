@@ -60,7 +60,7 @@ int blk_init(struct blk *blk, const struct blk_config *config, const struct virt
 /* Also of one that is all zero, or whose init failed. */
 void blk_release(struct blk *blk);
 
-/* Between blk.c and work.c: virtio_device_ops.work, and what a reset makes of the request in progress. */
+/* Between blk.c and requests.c: virtio_device_ops.work, and what a reset makes of the request in progress. */
 int blk_work(struct virtio_device *dev, unsigned int queue);
 void blk_work_reset(struct blk *blk);
 
