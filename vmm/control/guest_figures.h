@@ -8,18 +8,18 @@
 #include <stddef.h>
 
 /* Where the guest's own statistics are. */
-#define STATS "guest-stats/stats"
+#define FIGURE_STATS "guest-stats/stats"
 
 enum figure_kind {
-	GROUP, /* an object, or null where the guest was started without it */
-	LIST,  /* an array of objects, each with guest_disk_figures */
-	TEXT,
-	NAME, /* of a file: a longer text */
-	COUNT,
-	BYTES,
-	SECONDS,
-	DATE, /* seconds since 1970; 0: never */
-	FLAG,
+	FIGURE_GROUP, /* an object, or null where the guest was started without it */
+	FIGURE_LIST,  /* an array of objects, each with guest_disk_figures */
+	FIGURE_TEXT,
+	FIGURE_NAME, /* of a file: a longer text */
+	FIGURE_COUNT,
+	FIGURE_BYTES,
+	FIGURE_SECONDS,
+	FIGURE_DATE, /* seconds since 1970; 0: never */
+	FIGURE_FLAG,
 };
 
 /* Counters' metrics end in _total, which is how they are told from gauges. */

@@ -13,7 +13,7 @@
 #define NAME_MAX_BYTES 4096 /* likewise, of a file's name */
 
 #define DISKS_MAX      64 /* more than any guest has */
-#define is_of_guest(f) (strncmp((f)->path, STATS "/", sizeof(STATS)) == 0)
+#define is_of_guest(f) (strncmp((f)->path, FIGURE_STATS "/", sizeof(FIGURE_STATS)) == 0)
 
 /* --- paths ----------------------------------------------------------------------------------- */
 
@@ -59,23 +59,24 @@ const char *guest_stat_text(const json_t *stat, const char *path)
 static const char *wrong_with(const json_t *value, enum figure_kind kind)
 {
 	switch (kind) {
-	case GROUP:
+	case FIGURE_GROUP:
 		return json_is_object(value) || json_is_null(value) ? NULL : "is no object";
-	case LIST:
+	case FIGURE_LIST:
 		return json_is_array(value) && json_array_size(value) <= DISKS_MAX ? NULL
 										   : "is no list";
-	case TEXT:
-	case NAME:
+	case FIGURE_TEXT:
+	case FIGURE_NAME:
 		if (!json_is_string(value))
 			return "is no string";
 		/* Jansson may have let a NUL through, which would end the string early. */
-		return json_string_length(value) > (kind == NAME ? NAME_MAX_BYTES : STRING_MAX) ||
+		return json_string_length(value) > (kind == FIGURE_NAME ? NAME_MAX_BYTES
+									: STRING_MAX) ||
 				       json_string_length(value) != strlen(json_string_value(value))
 			       ? "is no name"
 			       : NULL;
-	case FLAG:
+	case FIGURE_FLAG:
 		return json_is_boolean(value) ? NULL : "is neither true nor false";
-	case SECONDS:
+	case FIGURE_SECONDS:
 		if (!json_is_number(value) || !isfinite(json_number_value(value)))
 			return "is no number";
 		return json_number_value(value) < 0 ? "is below 0" : NULL;
@@ -90,7 +91,7 @@ static const char *wrong_with(const json_t *value, enum figure_kind kind)
 static json_t *check_disk(const json_t *disk, struct option_error *error)
 {
 	json_t *checked = json_object();
-	const char *wrong = wrong_with(disk, GROUP), *path = "disk";
+	const char *wrong = wrong_with(disk, FIGURE_GROUP), *path = "disk";
 	for (size_t i = 0; i < guest_disk_figures_count && !wrong; i++) {
 		json_t *value = json_object_get(disk, guest_disk_figures[i].path);
 		path = guest_disk_figures[i].path;
@@ -123,9 +124,9 @@ static json_t *check_disks(const json_t *disks, struct option_error *error)
 /* A new reference to what is to be kept of @value, which is of @kind; or NULL having said what is wrong. */
 static json_t *checked(json_t *value, enum figure_kind kind, struct option_error *error)
 {
-	if (kind == LIST)
+	if (kind == FIGURE_LIST)
 		return check_disks(value, error);
-	return kind == GROUP && json_is_object(value) ? json_object() : json_incref(value);
+	return kind == FIGURE_GROUP && json_is_object(value) ? json_object() : json_incref(value);
 }
 
 json_t *guest_stat_check(const json_t *answer, struct option_error *error)
@@ -163,17 +164,17 @@ static const char *for_people(const json_t *value, enum figure_kind kind, char *
 	time_t date = (time_t)number;
 	struct tm tm;
 	switch (kind) {
-	case TEXT:
-	case NAME:
+	case FIGURE_TEXT:
+	case FIGURE_NAME:
 		return text_escape(out, TEXT_MAX, json_string_value(value), false);
-	case FLAG:
+	case FIGURE_FLAG:
 		return json_is_true(value) ? "yes" : "no";
-	case BYTES:
+	case FIGURE_BYTES:
 		return text_size(out, number);
-	case SECONDS:
+	case FIGURE_SECONDS:
 		snprintf(out, TEXT_MAX, "%.1f s", json_number_value(value));
 		return out;
-	case DATE:
+	case FIGURE_DATE:
 		if (number == 0 || !localtime_r(&date, &tm) ||
 		    strftime(out, TEXT_MAX, "%Y-%m-%d %H:%M:%S", &tm) == 0)
 			return "never";
@@ -210,9 +211,9 @@ void guest_stat_print(const json_t *stat, FILE *out)
 		bool inner = strchr(figure->path, '/');
 		if (!value || !figure->label)
 			continue;
-		if (figure->kind == LIST)
+		if (figure->kind == FIGURE_LIST)
 			print_disks(value, figure->label, out);
-		else if (figure->kind != GROUP)
+		else if (figure->kind != FIGURE_GROUP)
 			fprintf(out, "%*s%-*s  %s\n", inner ? 2 : 0, "", inner ? 28 : 30,
 				figure->label, for_people(value, figure->kind, text));
 		else
@@ -234,7 +235,7 @@ void guest_stat_print_memory(const json_t *stat, FILE *out)
 			continue;
 		any = true;
 		fprintf(out, "%.*s%s: %lld\n", (int)strlen(figure->help) - 1, figure->help,
-			figure->kind == BYTES ? " (in bytes)" : "",
+			figure->kind == FIGURE_BYTES ? " (in bytes)" : "",
 			(long long)json_integer_value(value));
 	}
 	fputs(any ? "\n" : "The guest has sent none.\n\n", out);
@@ -272,15 +273,15 @@ static void print_sample(const struct figure *figure, const char *guest, const c
 		fputc(',', out);
 		print_label("disk", disk, out);
 	}
-	bool text = figure->kind == TEXT || figure->kind == NAME;
+	bool text = figure->kind == FIGURE_TEXT || figure->kind == FIGURE_NAME;
 	if (text) {
 		fputc(',', out);
 		print_label(last_part(figure->path), json_string_value(value), out);
 	}
 	fputs("} ", out);
-	if (text || figure->kind == FLAG)
+	if (text || figure->kind == FIGURE_FLAG)
 		fprintf(out, "%d\n", text || json_is_true(value));
-	else if (figure->kind == SECONDS)
+	else if (figure->kind == FIGURE_SECONDS)
 		fprintf(out, "%.3f\n", json_number_value(value));
 	else
 		fprintf(out, "%lld\n", (long long)json_integer_value(value));
