@@ -11,7 +11,7 @@
 #include "vmm/lib/log.h"
 
 /* KVM counts a slot's pages in 31 bits; larger regions are given in pieces of this many bytes. */
-#define SLOT_SIZE_MAX (1ULL << 42)
+#define MEMSLOT_SIZE_MAX (1ULL << 42)
 
 static const struct vm_need needed[] = {
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
@@ -156,10 +156,10 @@ void vm_release(struct vm *vm)
 	vm->fd = vm->kvm = -1;
 }
 
-static int map_slot(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
+static int map_memslot(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
 {
 	struct kvm_userspace_memory_region slot = {
-		.slot = vm->slots,
+		.slot = vm->memslots,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)hva,
@@ -170,7 +170,7 @@ static int map_slot(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
 			  (unsigned long long)size >> 20, (unsigned long long)gpa, strerror(error));
 		return -error;
 	}
-	vm->slots++;
+	vm->memslots++;
 	return 0;
 }
 
@@ -180,9 +180,9 @@ int vm_map_ram(struct vm *vm, const struct ram *ram)
 		const struct ram_region *region = &ram->region[i];
 		for (uint64_t done = 0; done < region->size;) {
 			uint64_t size = region->size - done;
-			if (size > SLOT_SIZE_MAX)
-				size = SLOT_SIZE_MAX;
-			int error = map_slot(vm, region->gpa + done, size, region->hva + done);
+			if (size > MEMSLOT_SIZE_MAX)
+				size = MEMSLOT_SIZE_MAX;
+			int error = map_memslot(vm, region->gpa + done, size, region->hva + done);
 			if (error)
 				return error;
 			done += size;

@@ -19,7 +19,7 @@ struct vm {
 	int fd;
 	size_t run_size;       /* bytes of a vCPU's shared page(s) */
 	unsigned int cpus_max; /* vCPUs that KVM allows */
-	unsigned int slots;    /* memory slots in use */
+	unsigned int memslots; /* memory slots in use */
 };
 
 /* What an architecture needs of KVM beside what all of them do. */

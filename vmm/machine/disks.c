@@ -19,7 +19,7 @@ static int disk_init(struct disk *disk, const struct vm_disk *config, struct vm 
 	const struct blk_config blk = {
 		.file = disk->file, .read_only = config->read_only, .id = disk->id};
 	int error = blk_init(&disk->blk, &blk, &disk->slot.host);
-	return error ? error : slot_attach(&disk->slot, &disk->blk.dev, vm, mmio);
+	return error ? error : mmio_slot_attach(&disk->slot, &disk->blk.dev, vm, mmio);
 }
 
 int disks_init(struct disks *disks, const struct vm_config *config, unsigned int first,
@@ -37,7 +37,7 @@ int disks_init(struct disks *disks, const struct vm_config *config, unsigned int
 	for (unsigned int i = 0; i < config->disks && !error; i++) {
 		struct disk *disk = &disks->disk[disks->count++];
 		snprintf(disk->id, sizeof(disk->id), "disk%u", i);
-		error = slot_init(&disk->slot, first + i, ram, platform);
+		error = mmio_slot_init(&disk->slot, first + i, ram, platform);
 		if (!error)
 			error = disk_init(disk, &config->disk[i], vm, mmio);
 	}
@@ -48,7 +48,7 @@ void disks_release(struct disks *disks)
 {
 	while (disks->count > 0) {
 		struct disk *disk = &disks->disk[--disks->count];
-		slot_release(&disk->slot);
+		mmio_slot_release(&disk->slot);
 		blk_release(&disk->blk);
 		free(disk->file);
 	}
@@ -60,12 +60,12 @@ int disks_start(struct disks *disks)
 {
 	int error = 0;
 	for (unsigned int i = 0; i < disks->count && !error; i++)
-		error = slot_start(&disks->disk[i].slot);
+		error = mmio_slot_start(&disks->disk[i].slot);
 	return error;
 }
 
 void disks_stop(struct disks *disks)
 {
 	for (unsigned int i = 0; i < disks->count; i++)
-		slot_stop(&disks->disk[i].slot);
+		mmio_slot_stop(&disks->disk[i].slot);
 }

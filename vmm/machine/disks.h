@@ -12,12 +12,12 @@
 #include "vmm/config/config.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/ram.h"
-#include "vmm/machine/slot.h"
+#include "vmm/machine/mmio_slot.h"
 
 struct disk {
 	char id[16]; /* disk0 and up: for the guest, and for who asks */
 	char *file;
-	struct slot slot;
+	struct mmio_slot slot;
 	struct blk blk;
 };
 

@@ -238,8 +238,8 @@ static int balloon_stage_init(struct machine *machine)
 	if (!config->balloon)
 		return 0;
 
-	int error =
-		slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram, &machine->platform);
+	int error = mmio_slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram,
+				   &machine->platform);
 	if (error)
 		return error;
 	const struct balloon_config balloon = {
@@ -253,8 +253,8 @@ static int balloon_stage_init(struct machine *machine)
 	};
 	error = balloon_init(&machine->balloon, &balloon, &machine->balloon_slot.host);
 	if (!error)
-		error = slot_attach(&machine->balloon_slot, &machine->balloon.dev, &machine->vm,
-				    &machine->mmio);
+		error = mmio_slot_attach(&machine->balloon_slot, &machine->balloon.dev,
+					 &machine->vm, &machine->mmio);
 	return error;
 }
 
@@ -262,7 +262,7 @@ static void balloon_stage_release(struct machine *machine)
 {
 	if (!machine->config->balloon)
 		return;
-	slot_release(&machine->balloon_slot);
+	mmio_slot_release(&machine->balloon_slot);
 	balloon_release(&machine->balloon);
 }
 
@@ -437,7 +437,7 @@ static void report_counters(const struct machine *machine)
 /* Everything but this thread starts here, after the sandbox was entered. */
 static int threads_start(struct machine *machine)
 {
-	int error = machine->config->balloon ? slot_start(&machine->balloon_slot) : 0;
+	int error = machine->config->balloon ? mmio_slot_start(&machine->balloon_slot) : 0;
 	if (!error)
 		error = disks_start(&machine->disks);
 	return error ? error : cpus_start(&machine->cpus, &machine->config->vcpu_affinity);
@@ -450,7 +450,7 @@ static void threads_stop(struct machine *machine)
 	cpus_stop(&machine->cpus);
 	/* It tells the monitor of what the guest answered, and the monitor goes first. */
 	if (machine->config->balloon)
-		slot_stop(&machine->balloon_slot);
+		mmio_slot_stop(&machine->balloon_slot);
 	disks_stop(&machine->disks);
 }
 

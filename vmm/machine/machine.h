@@ -25,7 +25,7 @@
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
 #include "vmm/monitor/monitor.h"
-#include "vmm/machine/slot.h"
+#include "vmm/machine/mmio_slot.h"
 
 /* Why the machine stopped. The first reason counts. */
 enum machine_end {
@@ -55,7 +55,7 @@ struct machine {
 	struct serial_host serial_host;
 	struct serial serial;
 	struct arch_platform platform;
-	struct slot balloon_slot;
+	struct mmio_slot balloon_slot;
 	struct balloon balloon;
 	struct disks disks;
 	struct cpus_host cpus_host;

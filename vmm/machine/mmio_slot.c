@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/machine/slot.h"
+#include "vmm/machine/mmio_slot.h"
 
 #include <errno.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static void ring(int eventfd)
 
 static void slot_interrupt(void *ctx)
 {
-	struct slot *slot = ctx;
+	struct mmio_slot *slot = ctx;
 	if (slot->interrupt >= 0) {
 		ring(slot->interrupt);
 	} else {
@@ -30,20 +30,20 @@ static void slot_interrupt(void *ctx)
 
 static void slot_defer(void *ctx)
 {
-	struct slot *slot = ctx;
+	struct mmio_slot *slot = ctx;
 	ring(slot->doorbell.fd);
 }
 
 static size_t slot_discard(void *ctx, const struct gpa_range *range, size_t n,
 			   struct discard_step *step, struct discard_result *result)
 {
-	struct slot *slot = ctx;
+	struct mmio_slot *slot = ctx;
 	return ram_discard(slot->host.ram, range, n, step, result);
 }
 
 static void doorbell_rang(void *ctx)
 {
-	struct slot *slot = ctx;
+	struct mmio_slot *slot = ctx;
 	uint64_t rings;
 	/* However often it rang, one look at the queues answers it. */
 	if (read(slot->doorbell.fd, &rings, sizeof(rings)) == sizeof(rings))
@@ -52,13 +52,13 @@ static void doorbell_rang(void *ctx)
 
 static void slot_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
-	struct slot *slot = ctx;
+	struct mmio_slot *slot = ctx;
 	virtio_mmio_read(&slot->mmio, offset, data, len);
 }
 
 static void slot_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
-	struct slot *slot = ctx;
+	struct mmio_slot *slot = ctx;
 	virtio_mmio_write(&slot->mmio, offset, data, len);
 }
 
@@ -73,10 +73,10 @@ static unsigned int line_of(unsigned int index)
 	}
 }
 
-int slot_init(struct slot *slot, unsigned int index, const struct ram *ram,
-	      const struct arch_platform *platform)
+int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
+		   const struct arch_platform *platform)
 {
-	*slot = (struct slot){
+	*slot = (struct mmio_slot){
 		.place =
 			{
 				.base = arch_map.virtio_base + (uint64_t)index * VIRTIO_MMIO_SIZE,
@@ -108,7 +108,7 @@ int slot_init(struct slot *slot, unsigned int index, const struct ram *ram,
 }
 
 /* An irqfd, where the kernel can. */
-static int wire_interrupt(struct slot *slot)
+static int wire_interrupt(struct mmio_slot *slot)
 {
 	int error = arch_irqfd(slot->platform, slot->place.gsi, slot->interrupt);
 	if (error != -EOPNOTSUPP)
@@ -118,7 +118,8 @@ static int wire_interrupt(struct slot *slot)
 	return 0;
 }
 
-int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, struct bus *mmio)
+int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct vm *vm,
+		     struct bus *mmio)
 {
 	const struct bus_range range = {slot->place.base, slot->place.size, slot, slot_read,
 					slot_write};
@@ -138,17 +139,17 @@ int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, str
 	return error;
 }
 
-int slot_start(struct slot *slot)
+int mmio_slot_start(struct mmio_slot *slot)
 {
 	return worker_start(&slot->worker, slot->mmio.dev->ops->name);
 }
 
-void slot_stop(struct slot *slot)
+void mmio_slot_stop(struct mmio_slot *slot)
 {
 	worker_release(&slot->worker);
 }
 
-void slot_release(struct slot *slot)
+void mmio_slot_release(struct mmio_slot *slot)
 {
 	worker_release(&slot->worker);
 	if (slot->attached)

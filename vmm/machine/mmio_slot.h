@@ -6,8 +6,8 @@
  *
  * Thread: main, but for what slot->host offers the device.
  */
-#ifndef EBB_MACHINE_SLOT_H
-#define EBB_MACHINE_SLOT_H
+#ifndef EBB_MACHINE_MMIO_SLOT_H
+#define EBB_MACHINE_MMIO_SLOT_H
 
 #include "devices/virtio/mmio.h"
 #include "vmm/arch/arch.h"
@@ -16,7 +16,7 @@
 #include "vmm/mem/ram.h"
 #include "vmm/lib/worker.h"
 
-struct slot {
+struct mmio_slot {
 	struct arch_device place;
 	struct virtio_host host; /* for the device's init */
 	struct virtio_mmio mmio;
@@ -28,16 +28,17 @@ struct slot {
 };
 
 /* The slot's place by its @index, and the host side for its device. Returns 0 or -errno. */
-int slot_init(struct slot *slot, unsigned int index, const struct ram *ram,
-	      const struct arch_platform *platform);
-void slot_release(struct slot *slot);
+int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
+		   const struct arch_platform *platform);
+void mmio_slot_release(struct mmio_slot *slot);
 
 /* Puts @dev, which was made with &slot->host, in. Returns 0 or -errno having said why. */
-int slot_attach(struct slot *slot, struct virtio_device *dev, struct vm *vm, struct bus *mmio);
+int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct vm *vm,
+		     struct bus *mmio);
 
 /* Starts its worker. Returns 0 or -errno having said why. */
-int slot_start(struct slot *slot);
-/* Ends it: the device does nothing more. Not needed before slot_release(). */
-void slot_stop(struct slot *slot);
+int mmio_slot_start(struct mmio_slot *slot);
+/* Ends it: the device does nothing more. Not needed before mmio_slot_release(). */
+void mmio_slot_stop(struct mmio_slot *slot);
 
 #endif
