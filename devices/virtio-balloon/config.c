@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/internal.h"
+#include "vmm/lib/clock.h"
 
 #define SHIFT VIRTIO_BALLOON_PFN_SHIFT
 
@@ -20,7 +21,7 @@ static uint32_t pages_of(const struct balloon *balloon, uint64_t bytes)
 void balloon_config_init(struct balloon *balloon, uint64_t target)
 {
 	balloon->registers.num_pages = htole32(pages_of(balloon, target));
-	balloon->moved = balloon_now();
+	balloon->moved = clock_ns();
 }
 
 /* --- the driver's side ----------------------------------------------------------------------- */
@@ -77,7 +78,7 @@ void balloon_config_write(struct virtio_device *dev, uint64_t offset, const void
 	bool changed = registers->actual != htole32(actual);
 	if (changed) {
 		registers->actual = htole32(actual);
-		balloon->moved = balloon_now();
+		balloon->moved = clock_ns();
 	}
 	pthread_mutex_unlock(&balloon->lock);
 
@@ -89,7 +90,7 @@ void balloon_config_driver(struct balloon *balloon, bool driver)
 {
 	pthread_mutex_lock(&balloon->lock);
 	balloon->driver = driver;
-	balloon->moved = balloon_now();
+	balloon->moved = clock_ns();
 	/*
 	 * What is wanted stays wanted: the next driver finds it. So does poison_val: Linux
 	 * says it once, and not again when it resets the device to wake from hibernation
@@ -119,7 +120,7 @@ uint64_t balloon_set_target(struct balloon *balloon, uint64_t bytes)
 	bool changed = balloon->registers.num_pages != htole32(pages);
 	if (changed) {
 		balloon->registers.num_pages = htole32(pages);
-		balloon->moved = balloon_now();
+		balloon->moved = clock_ns();
 		atomic_fetch_add(&balloon->dev.config_generation, 1);
 	}
 	pthread_mutex_unlock(&balloon->lock);

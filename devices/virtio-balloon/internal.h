@@ -7,22 +7,12 @@
 #ifndef EBB_VIRTIO_BALLOON_INTERNAL_H
 #define EBB_VIRTIO_BALLOON_INTERNAL_H
 
-#include <time.h>
-
 #include "devices/virtio-balloon/balloon.h"
 
 /* balloon.c */
 static inline struct balloon *balloon_of(struct virtio_device *dev)
 {
 	return (struct balloon *)((char *)dev - offsetof(struct balloon, dev));
-}
-
-/* CLOCK_MONOTONIC, ns. */
-static inline uint64_t balloon_now(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
 }
 
 /* Says once that the host refuses, with the -errno it gave; 0 is none. On the worker. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/internal.h"
+#include "vmm/lib/clock.h"
 #include "devices/virtio-balloon/reclaim.h"
 
 #define NS_PER_MS 1000000ULL
@@ -36,7 +37,7 @@ static void abandon(struct balloon *balloon, bool forget_chain)
 	pthread_mutex_lock(&balloon->lock);
 	bool asked = balloon->reclaim.view.state == BALLOON_RECLAIM_ASKED;
 	if (asked)
-		end(balloon, BALLOON_RECLAIM_GONE, balloon_now());
+		end(balloon, BALLOON_RECLAIM_GONE, clock_ns());
 	if (forget_chain)
 		balloon->reclaim.sent = false;
 	pthread_mutex_unlock(&balloon->lock);
@@ -85,7 +86,7 @@ static int answered(struct balloon *balloon, const struct reclaim_response *resp
 			.free = bytes_of(balloon, response->free),
 			.elapsed_ms = le32toh(response->elapsed_ms),
 		};
-		end(balloon, state_of(response->status), balloon_now());
+		end(balloon, state_of(response->status), clock_ns());
 		atomic_fetch_add(&balloon->counters.reclaim.answered, 1);
 	}
 	pthread_mutex_unlock(&balloon->lock);

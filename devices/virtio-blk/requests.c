@@ -5,22 +5,15 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "devices/virtio-blk/blk.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 /* Bytes that a turn moves, about: a millisecond's worth where the page cache has them. */
 #define TURN_BYTES (1U << 20)
 /* What a request counts as besides its bytes, so that a turn has an end without any. */
 #define REQUEST_COST (TURN_BYTES / 64)
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000ULL + now.tv_nsec;
-}
 
 void blk_work_reset(struct blk *blk)
 {
@@ -140,7 +133,7 @@ static void begin(struct blk *blk)
 	blk->busy = true;
 	blk->done = 0;
 	blk->range = 0;
-	blk->started = now_ns();
+	blk->started = clock_ns();
 	if (blk->request.kind == BLK_UNKNOWN)
 		atomic_fetch_add(&blk->unknown, 1);
 	else if (blk->request.kind < BLK_COUNTED && blk->request.status != VIRTIO_BLK_S_OK)
@@ -152,7 +145,7 @@ static void account(struct blk *blk, bool failed)
 	struct blk_counters *counters = &blk->counters[blk->request.kind];
 	if (blk->request.kind >= BLK_COUNTED)
 		return;
-	atomic_fetch_add(&counters->ns, now_ns() - blk->started);
+	atomic_fetch_add(&counters->ns, clock_ns() - blk->started);
 	atomic_fetch_add(failed ? &counters->failed : &counters->operations, 1);
 }
 

@@ -8,6 +8,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
+#include "vmm/lib/clock.h"
 #include "vmm/control/guest_stat.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
@@ -160,16 +161,16 @@ static int say_late(const struct guest *guest, const struct state *state, const 
 static int wait_for(struct guest *guest, struct state *state, unsigned int wait_ms)
 {
 	uint64_t wanted = state->target;
-	long long end = now_ms() + wait_ms;
+	long long end = clock_ms() + wait_ms;
 	while (state->actual != wanted) {
 		if (strcmp(state->name, "stuck") == 0)
 			return say_late(guest, state, "is stuck");
-		if (now_ms() >= end)
+		if (clock_ms() >= end)
 			return say_late(guest, state,
 					strcmp(state->name, "no-driver") == 0
 						? "has no driver for its balloon"
 						: "was not ready in time");
-		sleep_ms(POLL_MS);
+		clock_sleep_ms(POLL_MS);
 		if (read_state(guest, state) != EXIT_DONE)
 			return EXIT_FAILED;
 		if (state->target != wanted) {

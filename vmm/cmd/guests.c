@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/control/runtime.h"
@@ -210,18 +209,4 @@ json_t *guest_stat(struct guest *guest)
 		log_error("guest \"%s\" answered x-ebb-stat wrongly: %s", guest->shown, text);
 	json_decref(answer);
 	return stat;
-}
-
-long long now_ms(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
-void sleep_ms(long milliseconds)
-{
-	struct timespec wait = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-	while (nanosleep(&wait, &wait) < 0 && errno == EINTR)
-		;
 }

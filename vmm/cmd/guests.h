@@ -77,8 +77,4 @@ int guest_finish(struct guest *guest, const char *command, int milliseconds, jso
 /* The guest's figures, checked: a new reference, or NULL having said why. */
 json_t *guest_stat(struct guest *guest);
 
-/* Milliseconds of a clock that only goes forward; and a wait. */
-long long now_ms(void);
-void sleep_ms(long milliseconds);
-
 #endif

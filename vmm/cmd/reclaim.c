@@ -8,6 +8,7 @@
 #include "devices/virtio-balloon/balloon.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/table.h"
 #include "vmm/lib/text.h"
@@ -186,11 +187,11 @@ static int reclaim(const struct request *request, struct guests *guests, int sta
 		if (!asked[i])
 			status = EXIT_FAILED;
 	}
-	long long end = now_ms() + request->timeout_ms + PATIENCE_MS;
+	long long end = clock_ms() + request->timeout_ms + PATIENCE_MS;
 	for (size_t i = 0; asked && i < guests->count; i++) {
 		if (!asked[i])
 			continue;
-		long long left = end - now_ms();
+		long long left = end - clock_ms();
 		int one = finish(request, &guests->guest[i], left > 0 ? (int)left : 0, rows);
 		/* That one was late says less than that another cannot at all. */
 		if (one != EXIT_DONE && status != EXIT_FAILED)

@@ -6,6 +6,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
+#include "vmm/lib/clock.h"
 #include "vmm/control/guest_stat.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/table.h"
@@ -120,9 +121,9 @@ static int say_old(const struct guests *guests, json_t **stat, const uint64_t *b
 static int refresh(struct guests *guests, json_t **stat, uint64_t *before)
 {
 	ask(guests, stat, before);
-	long long end = now_ms() + FRESH_MS;
-	while (!wait_for(guests, stat, before) && now_ms() < end)
-		sleep_ms(POLL_MS);
+	long long end = clock_ms() + FRESH_MS;
+	while (!wait_for(guests, stat, before) && clock_ms() < end)
+		clock_sleep_ms(POLL_MS);
 	return say_old(guests, stat, before);
 }
 

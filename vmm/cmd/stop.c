@@ -7,6 +7,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 #define TIMEOUT_MS 10000
@@ -49,7 +50,7 @@ static bool ends(struct guest *guest, long long end)
 {
 	for (;;) {
 		json_t *data = NULL;
-		long long left = end - now_ms();
+		long long left = end - clock_ms();
 		int err =
 			control_client_event(guest->client, NULL, left > 0 ? (int)left : 0, &data);
 		json_decref(data);
@@ -65,7 +66,7 @@ static bool ends(struct guest *guest, long long end)
 static int end_by_force(struct guest *guest, const char *why)
 {
 	guest_run_quietly(guest, "quit", NULL, NULL);
-	if (ends(guest, now_ms() + QUIT_MS)) {
+	if (ends(guest, clock_ms() + QUIT_MS)) {
 		printf("%s: %s\n", guest->shown, why);
 		return EXIT_DONE;
 	}
@@ -92,7 +93,7 @@ static int stop(const struct request *request, struct guests *guests, int status
 	bool *asked = calloc(guests->count + 1, sizeof(asked[0]));
 	for (size_t i = 0; asked && i < guests->count && !request->force; i++)
 		asked[i] = guests->guest[i].client && press(&guests->guest[i]);
-	long long end = now_ms() + request->timeout_ms;
+	long long end = clock_ms() + request->timeout_ms;
 	for (size_t i = 0; i < guests->count; i++) {
 		struct guest *guest = &guests->guest[i];
 		int one = EXIT_DONE;

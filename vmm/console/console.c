@@ -28,6 +28,7 @@
 
 #include "vmm/console/terminal.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/wake.h"
 
 #define CTRL_A	 0x01
 #define READ_MAX 256
@@ -58,14 +59,6 @@ static int reopen(int fd, int access)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	return open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-}
-
-static void raise_event(int fd)
-{
-	uint64_t one = 1;
-	/* Fails only when the counter is full, and then the event is raised anyway. */
-	ssize_t ignored = write(fd, &one, sizeof(one));
-	(void)ignored;
 }
 
 /* --- input ----------------------------------------------------------------------------------- */
@@ -158,9 +151,7 @@ static void input_ready(void *ctx)
 static void resume_ready(void *ctx)
 {
 	struct console *console = ctx;
-	uint64_t count;
-	ssize_t ignored = read(console->resume.fd, &count, sizeof(count));
-	(void)ignored;
+	wake_take(console->resume.fd);
 
 	input_push(console);
 	if (console->held_count == 0 && input_continue(console) != 0)
@@ -169,7 +160,7 @@ static void resume_ready(void *ctx)
 
 void console_resume(struct console *console)
 {
-	raise_event(console->resume.fd);
+	wake_ring(console->resume.fd);
 }
 
 void console_continued(struct console *console)
@@ -268,7 +259,7 @@ void console_write(struct console *console, const uint8_t *data, size_t len)
 void console_hangup(struct console *console)
 {
 	atomic_store(&console->silent, true);
-	raise_event(console->hangup);
+	wake_ring(console->hangup);
 }
 
 /* --- both ------------------------------------------------------------------------------------ */
@@ -287,10 +278,10 @@ int console_init(struct console *console, struct loop *loop, struct serial *seri
 	console->output_fd = STDOUT_FILENO;
 
 	int err = 0;
-	console->hangup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	console->resume.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	console->hangup = wake_open();
+	console->resume.fd = wake_open();
 	if (console->hangup < 0 || console->resume.fd < 0)
-		err = -errno;
+		err = console->hangup < 0 ? console->hangup : console->resume.fd;
 	if (!err)
 		err = loop_add(loop, &console->resume);
 	if (!err)

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "vmm/control/codec.h"
 #include "vmm/control/runtime.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 #define ANSWER_MILLISECONDS 5000
@@ -35,19 +35,12 @@ struct control_client {
 	char error_class[32]; /* of its error, "" without one */
 };
 
-static int64_t now_milliseconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * (int64_t)1000 + now.tv_nsec / 1000000;
-}
-
 /* Returns 0 when @events have come, -ETIMEDOUT at @deadline, or -errno. */
 static int wait_for(const struct control_client *client, short events, int64_t deadline)
 {
 	for (;;) {
 		struct pollfd wanted = {.fd = client->fd, .events = events};
-		int64_t left = deadline - now_milliseconds();
+		int64_t left = deadline - clock_ms();
 		int ready = poll(&wanted, 1, left > 0 ? (int)left : 0);
 		if (ready > 0)
 			return 0;
@@ -123,7 +116,7 @@ static int receive(struct control_client *client, int64_t deadline, json_t **mes
 		if (err)
 			return err;
 		/* A trickle that never completes a message must not keep us either. */
-		if (now_milliseconds() > deadline)
+		if (clock_ms() > deadline)
 			return -ETIMEDOUT;
 	}
 }
@@ -216,7 +209,7 @@ static int start(struct control_client *client, const char *command, json_t *arg
 
 int control_client_start(struct control_client *client, const char *command, json_t *arguments)
 {
-	return start(client, command, arguments, now_milliseconds() + ANSWER_MILLISECONDS);
+	return start(client, command, arguments, clock_ms() + ANSWER_MILLISECONDS);
 }
 
 int control_client_finish(struct control_client *client, int milliseconds, json_t **reply)
@@ -224,13 +217,13 @@ int control_client_finish(struct control_client *client, int milliseconds, json_
 	*reply = NULL;
 	if (client->err)
 		return client->err;
-	return remember(client, await_answer(client, now_milliseconds() + milliseconds, reply));
+	return remember(client, await_answer(client, clock_ms() + milliseconds, reply));
 }
 
 int control_client_run(struct control_client *client, const char *command, json_t *arguments,
 		       json_t **reply)
 {
-	int64_t deadline = now_milliseconds() + ANSWER_MILLISECONDS;
+	int64_t deadline = clock_ms() + ANSWER_MILLISECONDS;
 	*reply = NULL;
 	int err = start(client, command, arguments, deadline);
 	return err ? err : remember(client, await_answer(client, deadline, reply));
@@ -250,7 +243,7 @@ static bool is_event(const json_t *message, const char *name)
 int control_client_event(struct control_client *client, const char *name, int milliseconds,
 			 json_t **data)
 {
-	int64_t deadline = now_milliseconds() + milliseconds;
+	int64_t deadline = clock_ms() + milliseconds;
 	json_t *message;
 	size_t i;
 	*data = NULL;
@@ -320,7 +313,7 @@ static bool is_silent(int err)
 static int greet(struct control_client *client, json_t **reply)
 {
 	json_t *greeting;
-	int err = receive(client, now_milliseconds() + ANSWER_MILLISECONDS, &greeting);
+	int err = receive(client, clock_ms() + ANSWER_MILLISECONDS, &greeting);
 	if (err)
 		return err;
 	if (!json_object_get(greeting, "QMP"))

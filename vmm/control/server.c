@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "vmm/control/codec.h"
 #include "vmm/control/dispatch.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/wake.h"
 
 #define CLIENTS_MAX 16
 /* What a client may leave unread; a longer answer ends its connection too. */
@@ -293,15 +294,7 @@ static void add_client(struct control_server *server, struct client *client, int
 
 static void start_timer(struct loop_source *timer)
 {
-	struct itimerspec second = {.it_value.tv_sec = 1};
-	timerfd_settime(timer->fd, 0, &second, NULL);
-}
-
-static void read_timer(struct loop_source *timer)
-{
-	uint64_t times;
-	ssize_t ignored = read(timer->fd, &times, sizeof(times));
-	(void)ignored;
+	wake_timer_at(timer->fd, clock_ns() + NS_PER_S);
 }
 
 /* The directory lets nobody else in; this is the second lock on the door. */
@@ -361,7 +354,7 @@ static void on_listener(void *ctx)
 static void on_retry(void *ctx)
 {
 	struct control_server *server = ctx;
-	read_timer(&server->retry);
+	wake_take(server->retry.fd);
 	if (loop_add(server->loop, &server->listener) < 0)
 		start_timer(&server->retry);
 }
@@ -371,7 +364,7 @@ static void on_retry(void *ctx)
 static void on_rate(void *ctx)
 {
 	struct control_server *server = ctx;
-	read_timer(&server->rate);
+	wake_take(server->rate.fd);
 	server->resting = server->held != NULL;
 	if (!server->held)
 		return;
@@ -429,8 +422,8 @@ void control_server_answer(struct control_server *server, uint64_t command, json
 
 static int add_timer(struct loop *loop, struct loop_source *timer)
 {
-	timer->fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	return timer->fd < 0 ? -errno : loop_add(loop, timer);
+	timer->fd = wake_timer_open();
+	return timer->fd < 0 ? timer->fd : loop_add(loop, timer);
 }
 
 static void remove_source(struct loop *loop, struct loop_source *source)

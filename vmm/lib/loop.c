@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <stdint.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "vmm/lib/wake.h"
 
 int loop_init(struct loop *loop)
 {
@@ -18,7 +19,7 @@ int loop_init(struct loop *loop)
 	int err = 0;
 	/* The one event without a source. */
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-	loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	loop->wake = wake_open();
 	if (loop->wake < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &event) < 0) {
 		err = -errno;
 		loop_release(loop);
@@ -75,9 +76,6 @@ int loop_run(struct loop *loop)
 
 void loop_stop(struct loop *loop)
 {
-	uint64_t one = 1;
 	atomic_store(&loop->stop, true);
-	/* Fails only when the counter is full, and then the loop is awake anyway. */
-	ssize_t ignored = write(loop->wake, &one, sizeof(one));
-	(void)ignored;
+	wake_ring(loop->wake);
 }

@@ -3,25 +3,17 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "vmm/mem/discard.h"
 #include "vmm/lib/log.h"
-
-static void ring(int eventfd)
-{
-	uint64_t one = 1;
-	/* Fails only when the counter is full, and then the other side is awake anyway. */
-	ssize_t ignored = write(eventfd, &one, sizeof(one));
-	(void)ignored;
-}
+#include "vmm/lib/wake.h"
 
 static void slot_interrupt(void *ctx)
 {
 	struct mmio_slot *slot = ctx;
 	if (slot->interrupt >= 0) {
-		ring(slot->interrupt);
+		wake_ring(slot->interrupt);
 	} else {
 		arch_irq_line(slot->platform, slot->place.gsi, 1);
 		arch_irq_line(slot->platform, slot->place.gsi, 0);
@@ -31,7 +23,7 @@ static void slot_interrupt(void *ctx)
 static void slot_defer(void *ctx)
 {
 	struct mmio_slot *slot = ctx;
-	ring(slot->doorbell.fd);
+	wake_ring(slot->doorbell.fd);
 }
 
 static size_t slot_discard(void *ctx, const struct gpa_range *range, size_t n,
@@ -44,9 +36,8 @@ static size_t slot_discard(void *ctx, const struct gpa_range *range, size_t n,
 static void doorbell_rang(void *ctx)
 {
 	struct mmio_slot *slot = ctx;
-	uint64_t rings;
 	/* However often it rang, one look at the queues answers it. */
-	if (read(slot->doorbell.fd, &rings, sizeof(rings)) == sizeof(rings))
+	if (wake_take(slot->doorbell.fd))
 		virtio_mmio_work(&slot->mmio);
 }
 
@@ -98,10 +89,10 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 	int error = worker_init(&slot->worker);
 	if (error)
 		return error;
-	slot->doorbell.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	slot->interrupt = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	slot->doorbell.fd = wake_open();
+	slot->interrupt = wake_open();
 	if (slot->doorbell.fd < 0 || slot->interrupt < 0) {
-		error = -errno;
+		error = slot->doorbell.fd < 0 ? slot->doorbell.fd : slot->interrupt;
 		log_error("cannot make an eventfd: %s", strerror(-error));
 	}
 	return error;

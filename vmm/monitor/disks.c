@@ -3,13 +3,9 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "vmm/lib/json.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/monitor.h"
-
-static json_t *count(unsigned long long value)
-{
-	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
-}
 
 /* A file's name may be any bytes; JSON's strings are UTF-8. */
 static json_t *file_name(const struct blk *blk)
@@ -22,8 +18,9 @@ static json_t *file_name(const struct blk *blk)
 static json_t *allocated(const struct blk *blk)
 {
 	struct stat st;
-	return count(fstat(blk->image.fd, &st) == 0 && !blk->image.device ? 512ULL * st.st_blocks
-									  : blk->image.size);
+	return json_count(fstat(blk->image.fd, &st) == 0 && !blk->image.device
+				  ? 512ULL * st.st_blocks
+				  : blk->image.size);
 }
 
 static void qdev_of(const struct disk *disk, char *path, size_t size)
@@ -38,7 +35,7 @@ static json_t *block_object(const struct disk *disk)
 	qdev_of(disk, qdev, sizeof(qdev));
 
 	json_t *image = json_pack("{s:o, s:s, s:o, s:o, s:b}", "filename", file_name(blk), "format",
-				  "raw", "virtual-size", count(blk->image.size), "actual-size",
+				  "raw", "virtual-size", json_count(blk->image.size), "actual-size",
 				  allocated(blk), "dirty-flag", 0);
 	json_t *cache = json_pack("{s:b, s:b, s:b}", "writeback", 1, "direct", 0, "no-flush", 0);
 	json_t *inserted = json_pack(
@@ -80,7 +77,7 @@ static json_t *stats_object(const struct blk *blk)
 			continue; /* QEMU has no figures of write-zeroes; they are in x-ebb-stat */
 #define SET(format, counter)                                                                       \
 	snprintf(name, sizeof(name), format, kinds[kind]);                                         \
-	json_object_set_new(stats, name, count(counters->counter))
+	json_object_set_new(stats, name, json_count(counters->counter))
 		if (kind != BLK_FLUSH) {
 			SET("%s_bytes", bytes);
 			SET("invalid_%s_operations", refused);
@@ -132,17 +129,20 @@ json_t *monitor_disks_list(const struct disks *disks)
 				"{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 				"s:o, s:o, s:o, s:o}",
 				"disk", disks->disk[i].id, "file", file_name(blk), "size",
-				count(blk->image.size), "allocated", allocated(blk), "read-only",
-				blk->image.read_only, "reads", count(c[BLK_READ].operations),
-				"read-bytes", count(c[BLK_READ].bytes), "writes",
-				count(c[BLK_WRITE].operations), "written-bytes",
-				count(c[BLK_WRITE].bytes), "flushes",
-				count(c[BLK_FLUSH].operations), "discards",
-				count(c[BLK_DISCARD].operations), "discarded-bytes",
-				count(c[BLK_DISCARD].bytes), "ignored-bytes", count(blk->ignored),
-				"zeroings", count(c[BLK_ZERO].operations), "zeroed-bytes",
-				count(c[BLK_ZERO].bytes), "errors", count(failures(blk, false)),
-				"refused", count(failures(blk, true))));
+				json_count(blk->image.size), "allocated", allocated(blk),
+				"read-only", blk->image.read_only, "reads",
+				json_count(c[BLK_READ].operations), "read-bytes",
+				json_count(c[BLK_READ].bytes), "writes",
+				json_count(c[BLK_WRITE].operations), "written-bytes",
+				json_count(c[BLK_WRITE].bytes), "flushes",
+				json_count(c[BLK_FLUSH].operations), "discards",
+				json_count(c[BLK_DISCARD].operations), "discarded-bytes",
+				json_count(c[BLK_DISCARD].bytes), "ignored-bytes",
+				json_count(blk->ignored), "zeroings",
+				json_count(c[BLK_ZERO].operations), "zeroed-bytes",
+				json_count(c[BLK_ZERO].bytes), "errors",
+				json_count(failures(blk, false)), "refused",
+				json_count(failures(blk, true))));
 	}
 	return list;
 }

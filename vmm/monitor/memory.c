@@ -2,27 +2,20 @@
 /* The monitor's commands about memory: the balloon, its statistics, and all that `ebb stat` shows. */
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "vmm/machine/machine.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/usage.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/json.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/wake.h"
 
 #define BALLOON_PATH "/machine/peripheral/balloon0"
 /* A guest that is asked more often than that does nothing else. */
 #define STATS_INTERVAL_MAX 86400
-#define NS_PER_S	   1000000000ULL
-
-uint64_t monitor_now(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 struct balloon *monitor_balloon_here(struct monitor *monitor, struct control_error *error)
 {
@@ -36,7 +29,7 @@ struct balloon *monitor_balloon_here(struct monitor *monitor, struct control_err
 
 static json_t *guest_has(struct monitor *monitor, struct balloon *balloon)
 {
-	uint64_t actual = balloon_view(balloon, monitor_now()).actual;
+	uint64_t actual = balloon_view(balloon, clock_ns()).actual;
 	return json_pack("{s:I}", "actual",
 			 (json_int_t)(ram_size(&monitor->machine->ram) - actual));
 }
@@ -67,8 +60,7 @@ json_t *monitor_balloon(void *ctx, const json_t *arguments, struct control_error
 static void balloon_changed(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	uint64_t times;
-	if (read(monitor->balloon_changed.fd, &times, sizeof(times)) == sizeof(times))
+	if (wake_take(monitor->balloon_changed.fd))
 		control_server_event(monitor->server, "BALLOON_CHANGE",
 				     guest_has(monitor, &monitor->machine->balloon));
 }
@@ -76,10 +68,7 @@ static void balloon_changed(void *ctx)
 void monitor_balloon_changed(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	uint64_t one = 1;
-	/* Fails only when the counter is full, and then the loop is awake anyway. */
-	ssize_t ignored = write(monitor->balloon_changed.fd, &one, sizeof(one));
-	(void)ignored;
+	wake_ring(monitor->balloon_changed.fd);
 }
 
 /* --- the guest's statistics ------------------------------------------------------------------ */
@@ -101,8 +90,7 @@ static json_t *stats_object(const struct balloon_stats *stats, bool absent_too)
 static void stats_timer_rang(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	uint64_t times;
-	if (read(monitor->stats_timer.fd, &times, sizeof(times)) == sizeof(times))
+	if (wake_take(monitor->stats_timer.fd))
 		balloon_stats_request(&monitor->machine->balloon);
 }
 
@@ -235,9 +223,9 @@ json_t *monitor_qom_set(void *ctx, const json_t *arguments, struct control_error
 	if (interval < 0 || interval > STATS_INTERVAL_MAX)
 		return control_fail(error, "timer value must be 0 to %d seconds",
 				    STATS_INTERVAL_MAX);
-	const struct itimerspec times = {{interval, 0}, {interval, 0}};
-	if (timerfd_settime(monitor->stats_timer.fd, 0, &times, NULL) < 0)
-		return control_fail(error, "cannot set the timer: %s", strerror(errno));
+	int failed = wake_timer_every(monitor->stats_timer.fd, (unsigned int)interval);
+	if (failed)
+		return control_fail(error, "cannot set the timer: %s", strerror(-failed));
 	monitor->stats_interval = interval;
 	if (interval > 0)
 		balloon_stats_request(&monitor->machine->balloon);
@@ -245,11 +233,6 @@ json_t *monitor_qom_set(void *ctx, const json_t *arguments, struct control_error
 }
 
 /* --- x-ebb-stat: all that there is to say ---------------------------------------------------- */
-
-static json_t *count(unsigned long long value)
-{
-	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
-}
 
 static json_t *memory_object(const struct machine *machine)
 {
@@ -263,11 +246,12 @@ static json_t *memory_object(const struct machine *machine)
 	/* What cannot be read is 0: a figure that is missing shall not hide the others. */
 	ram_usage(ram, &usage);
 	return json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "size",
-			 count(ram_size(ram)), "backing", backing[ram->backing], "page-size",
-			 count(ram->page_size), "discard", discard[ram->discard], "rss",
-			 count(usage.rss), "pss", count(usage.pss), "huge", count(usage.huge),
-			 "lazy-free", count(usage.lazyfree), "swap", count(usage.swap), "locked",
-			 count(usage.locked), "inhibits", count(ram_discard_inhibits(ram)));
+			 json_count(ram_size(ram)), "backing", backing[ram->backing], "page-size",
+			 json_count(ram->page_size), "discard", discard[ram->discard], "rss",
+			 json_count(usage.rss), "pss", json_count(usage.pss), "huge",
+			 json_count(usage.huge), "lazy-free", json_count(usage.lazyfree), "swap",
+			 json_count(usage.swap), "locked", json_count(usage.locked), "inhibits",
+			 json_count(ram_discard_inhibits(ram)));
 }
 
 static json_t *balloon_object(struct machine *machine)
@@ -279,16 +263,16 @@ static json_t *balloon_object(struct machine *machine)
 		[BALLOON_STUCK] = "stuck",
 	};
 	const struct balloon_counters *counters = &machine->balloon.counters;
-	struct balloon_view view = balloon_view(&machine->balloon, monitor_now());
+	struct balloon_view view = balloon_view(&machine->balloon, clock_ns());
 
 	return json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "target",
-			 count(view.target), "actual", count(view.actual), "state",
+			 json_count(view.target), "actual", json_count(view.actual), "state",
 			 state[view.state], "deflate-on-oom", machine->config->deflate_on_oom,
-			 "inflated", count(counters->balloon.inflated << 12), "deflated",
-			 count(counters->balloon.deflated << 12), "discarded",
-			 count(counters->balloon.bytes), "failures",
-			 count(counters->balloon.failures), "held-back",
-			 count(counters->balloon.held_back));
+			 "inflated", json_count(counters->balloon.inflated << 12), "deflated",
+			 json_count(counters->balloon.deflated << 12), "discarded",
+			 json_count(counters->balloon.bytes), "failures",
+			 json_count(counters->balloon.failures), "held-back",
+			 json_count(counters->balloon.held_back));
 }
 
 static json_t *reporting_object(const struct machine *machine)
@@ -296,14 +280,15 @@ static json_t *reporting_object(const struct machine *machine)
 	const struct balloon_counters *counters = &machine->balloon.counters;
 	uint64_t features = machine->balloon.dev.features;
 
-	return json_pack(
-		"{s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "enabled", 1, "negotiated",
-		(features >> VIRTIO_BALLOON_F_REPORTING) & 1, "poison",
-		(features >> VIRTIO_BALLOON_F_PAGE_POISON) & 1, "reports",
-		count(counters->reporting.reports), "blocks", count(counters->reporting.blocks),
-		"bytes", count(counters->reporting.bytes), "ranges",
-		count(counters->reporting.ranges), "failures", count(counters->reporting.failures),
-		"held-back", count(counters->reporting.held_back));
+	return json_pack("{s:b, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "enabled", 1,
+			 "negotiated", (features >> VIRTIO_BALLOON_F_REPORTING) & 1, "poison",
+			 (features >> VIRTIO_BALLOON_F_PAGE_POISON) & 1, "reports",
+			 json_count(counters->reporting.reports), "blocks",
+			 json_count(counters->reporting.blocks), "bytes",
+			 json_count(counters->reporting.bytes), "ranges",
+			 json_count(counters->reporting.ranges), "failures",
+			 json_count(counters->reporting.failures), "held-back",
+			 json_count(counters->reporting.held_back));
 }
 
 static json_t *reclaim_object(const struct machine *machine)
@@ -311,17 +296,17 @@ static json_t *reclaim_object(const struct machine *machine)
 	const struct balloon_counters *counters = &machine->balloon.counters;
 
 	return json_pack("{s:b, s:o, s:o, s:o}", "negotiated", balloon_reclaims(&machine->balloon),
-			 "requests", count(counters->reclaim.requests), "answered",
-			 count(counters->reclaim.answered), "timeouts",
-			 count(counters->reclaim.timeouts));
+			 "requests", json_count(counters->reclaim.requests), "answered",
+			 json_count(counters->reclaim.answered), "timeouts",
+			 json_count(counters->reclaim.timeouts));
 }
 
 static json_t *guest_stats_object(struct machine *machine)
 {
 	struct balloon_stats stats;
 	balloon_stats_get(&machine->balloon, &stats);
-	return json_pack("{s:o, s:o, s:o}", "updates", count(stats.updates), "last-update",
-			 count(stats.updated), "stats", stats_object(&stats, false));
+	return json_pack("{s:o, s:o, s:o}", "updates", json_count(stats.updates), "last-update",
+			 json_count(stats.updated), "stats", stats_object(&stats, false));
 }
 
 json_t *monitor_stat(void *ctx, const json_t *arguments, struct control_error *error)
@@ -334,7 +319,7 @@ json_t *monitor_stat(void *ctx, const json_t *arguments, struct control_error *e
 
 	return json_pack("{s:s, s:i, s:s, s:f, s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
 			 config->name, "pid", (int)getpid(), "status", monitor_status(monitor),
-			 "uptime", (double)(monitor_now() - started) / NS_PER_S, "cpus",
+			 "uptime", (double)(clock_ns() - started) / NS_PER_S, "cpus",
 			 (int)config->cpus, "memory", memory_object(machine), "balloon",
 			 config->balloon ? balloon_object(machine) : json_null(), "reporting",
 			 config->free_page_reporting ? reporting_object(machine) : json_null(),
@@ -352,8 +337,8 @@ int monitor_memory_init(struct monitor *monitor)
 	monitor->balloon_changed = (struct loop_source){-1, balloon_changed, monitor};
 	monitor->stats_timer = (struct loop_source){-1, stats_timer_rang, monitor};
 
-	monitor->balloon_changed.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	monitor->stats_timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	monitor->balloon_changed.fd = wake_open();
+	monitor->stats_timer.fd = wake_timer_open();
 	int error = 0;
 	if (monitor->balloon_changed.fd < 0 || monitor->stats_timer.fd < 0)
 		error = -errno;

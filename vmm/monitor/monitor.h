@@ -78,9 +78,6 @@ json_t *monitor_disks_list(const struct disks *disks);
 struct balloon;
 struct balloon *monitor_balloon_here(struct monitor *monitor, struct control_error *error);
 
-/* CLOCK_MONOTONIC, ns. */
-uint64_t monitor_now(void);
-
 /* QMP's RunState, as query-status has it. */
 const char *monitor_status(const struct monitor *monitor);
 

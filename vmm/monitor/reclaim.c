@@ -5,16 +5,15 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "vmm/machine/machine.h"
 #include "vmm/mem/usage.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/json.h"
 #include "vmm/lib/log.h"
-
-#define NS_PER_S 1000000000ULL
+#include "vmm/lib/wake.h"
 
 /* What a guest has for it unless it is said, and at most. */
 #define TIMEOUT_MS    10000
@@ -81,21 +80,17 @@ static bool read_arguments(const json_t *arguments, struct balloon_reclaim_reque
 
 /* --- the answer ------------------------------------------------------------------------------ */
 
-static json_t *count(uint64_t value)
-{
-	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
-}
-
 static json_t *result(struct monitor *monitor, const struct balloon_reclaim_view *view)
 {
 	const struct balloon_reclaim_answer *answer = &view->answer;
-	return json_pack("{s:s, s:f, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:f}}", "status",
-			 view->state == BALLOON_RECLAIM_DONE ? "done" : "timeout", "elapsed",
-			 (double)view->elapsed / NS_PER_S, "rss-before",
-			 count(monitor->reclaim_before), "rss-after", count(resident(monitor)),
-			 "guest", "drained", count(answer->drained), "cache", count(answer->cache),
-			 "compacted", count(answer->compacted), "reported", count(answer->reported),
-			 "free", count(answer->free), "elapsed", answer->elapsed_ms / 1000.0);
+	return json_pack(
+		"{s:s, s:f, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:f}}", "status",
+		view->state == BALLOON_RECLAIM_DONE ? "done" : "timeout", "elapsed",
+		(double)view->elapsed / NS_PER_S, "rss-before", json_count(monitor->reclaim_before),
+		"rss-after", json_count(resident(monitor)), "guest", "drained",
+		json_count(answer->drained), "cache", json_count(answer->cache), "compacted",
+		json_count(answer->compacted), "reported", json_count(answer->reported), "free",
+		json_count(answer->free), "elapsed", answer->elapsed_ms / 1000.0);
 }
 
 /* Why there is no result. */
@@ -123,7 +118,7 @@ static void look(struct monitor *monitor)
 	if (!monitor->reclaim)
 		return;
 	struct balloon_reclaim_view view =
-		balloon_reclaim_view(&monitor->machine->balloon, monitor_now());
+		balloon_reclaim_view(&monitor->machine->balloon, clock_ns());
 	if (view.state == BALLOON_RECLAIM_ASKED)
 		return;
 	bool has_result =
@@ -138,26 +133,21 @@ static void look(struct monitor *monitor)
 static void came(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	uint64_t times;
-	if (read(monitor->reclaimed.fd, &times, sizeof(times)) == sizeof(times))
+	if (wake_take(monitor->reclaimed.fd))
 		look(monitor);
 }
 
 static void timer_rang(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	uint64_t times;
-	if (read(monitor->reclaim_timer.fd, &times, sizeof(times)) == sizeof(times))
+	if (wake_take(monitor->reclaim_timer.fd))
 		look(monitor);
 }
 
 void monitor_reclaimed(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	uint64_t one = 1;
-	/* Fails only when the counter is full, and then the loop is awake anyway. */
-	ssize_t ignored = write(monitor->reclaimed.fd, &one, sizeof(one));
-	(void)ignored;
+	wake_ring(monitor->reclaimed.fd);
 }
 
 /* --- the command ----------------------------------------------------------------------------- */
@@ -196,14 +186,10 @@ json_t *monitor_reclaim(void *ctx, const json_t *arguments, struct control_error
 		return refuse(monitor, -EBUSY, error);
 
 	monitor->reclaim_before = resident(monitor);
-	int refused = balloon_reclaim(balloon, &request, monitor_now());
+	int refused = balloon_reclaim(balloon, &request, clock_ns());
 	if (refused)
 		return refuse(monitor, refused, error);
-	uint64_t deadline = balloon_reclaim_view(balloon, 0).deadline;
-	const struct itimerspec at = {
-		.it_value = {(time_t)(deadline / NS_PER_S), (long)(deadline % NS_PER_S)}};
-	/* It cannot fail: the time is one, and the timer is there. */
-	timerfd_settime(monitor->reclaim_timer.fd, TFD_TIMER_ABSTIME, &at, NULL);
+	wake_timer_at(monitor->reclaim_timer.fd, balloon_reclaim_view(balloon, 0).deadline);
 	monitor->reclaim = control_server_defer(monitor->server);
 	return NULL;
 }
@@ -216,8 +202,8 @@ int monitor_reclaim_init(struct monitor *monitor)
 	monitor->reclaimed = (struct loop_source){-1, came, monitor};
 	monitor->reclaim_timer = (struct loop_source){-1, timer_rang, monitor};
 
-	monitor->reclaimed.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	monitor->reclaim_timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	monitor->reclaimed.fd = wake_open();
+	monitor->reclaim_timer.fd = wake_timer_open();
 	int error = 0;
 	if (monitor->reclaimed.fd < 0 || monitor->reclaim_timer.fd < 0)
 		error = -errno;

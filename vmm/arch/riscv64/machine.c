@@ -74,7 +74,8 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 {
 	(void)pio;
 	struct arch_state *state = calloc(1, sizeof(*state));
-	int error = state ? plic_init(&state->plic, platform->cpus, plic_interrupt, state) : -ENOMEM;
+	int error =
+		state ? plic_init(&state->plic, platform->cpus, plic_interrupt, state) : -ENOMEM;
 	if (error) {
 		log_error("no memory for the machine's own devices");
 		free(state);
