@@ -102,10 +102,6 @@ int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 				.queues = balloon_queues(features),
 			},
 		.pages_max = pages < UINT32_MAX ? pages : UINT32_MAX,
-		.changed = config->changed,
-		.changed_ctx = config->changed_ctx,
-		.reclaimed = config->reclaimed,
-		.reclaimed_ctx = config->reclaimed_ctx,
 	};
 	for (unsigned int i = 0; i < balloon->dev.queues; i++)
 		balloon->dev.queue[i].size_max = QUEUE_SIZE;
@@ -115,6 +111,28 @@ int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 	pthread_mutex_init(&balloon->lock, NULL);
 	balloon_config_init(balloon, config->target);
 	return 0;
+}
+
+bool balloon_offers_reporting(const struct balloon *balloon)
+{
+	return balloon->dev.features_offered & FEATURE(VIRTIO_BALLOON_F_REPORTING);
+}
+
+bool balloon_offers_deflate_on_oom(const struct balloon *balloon)
+{
+	return balloon->dev.features_offered & FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
+}
+
+void balloon_on_changed(struct balloon *balloon, void (*changed)(void *ctx), void *ctx)
+{
+	balloon->changed = changed;
+	balloon->changed_ctx = ctx;
+}
+
+void balloon_on_reclaimed(struct balloon *balloon, void (*reclaimed)(void *ctx), void *ctx)
+{
+	balloon->reclaimed = reclaimed;
+	balloon->reclaimed_ctx = ctx;
 }
 
 void balloon_release(struct balloon *balloon)

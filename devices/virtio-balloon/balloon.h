@@ -25,18 +25,6 @@ struct balloon_config {
 	bool free_page_reporting; /* offer REPORTING, and what goes with it */
 	bool deflate_on_oom;	  /* offer DEFLATE_ON_OOM: the guest may take back what it needs */
 	uint64_t target;	  /* bytes to be in the balloon at first; as balloon_set_target() */
-	/*
-	 * The driver says that another amount is in the balloon now, or NULL. On a vCPU's thread,
-	 * with no lock held: it may call all that is declared here, but keeps the vCPU waiting.
-	 */
-	void (*changed)(void *ctx);
-	void *changed_ctx;
-	/*
-	 * What balloon_reclaim() asked for is over, other than by its deadline; or NULL. On the worker
-	 * or a vCPU's thread, with the transport's locks held: it may only wake somebody.
-	 */
-	void (*reclaimed)(void *ctx);
-	void *reclaimed_ctx;
 };
 
 /* Only ever grow; written by the worker, read by anyone. */
@@ -167,6 +155,23 @@ int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 		 const struct virtio_host *host);
 void balloon_release(struct balloon *balloon);
 
+/* What the driver negotiates at most: whether free page reporting is offered. */
+bool balloon_offers_reporting(const struct balloon *balloon);
+/* Likewise for DEFLATE_ON_OOM. */
+bool balloon_offers_deflate_on_oom(const struct balloon *balloon);
+
+/*
+ * Has @changed called when the driver says that another amount is in the balloon; NULL: nobody. It is
+ * called on a vCPU's thread with no lock held, and may call all that is declared here. Set both of
+ * these while no guest runs.
+ */
+void balloon_on_changed(struct balloon *balloon, void (*changed)(void *ctx), void *ctx);
+/*
+ * Has @reclaimed called when what balloon_reclaim() asked for is over, other than by its deadline. It
+ * is called on the worker or a vCPU's thread with the transport's locks held: it may only wake somebody.
+ */
+void balloon_on_reclaimed(struct balloon *balloon, void (*reclaimed)(void *ctx), void *ctx);
+
 /*
  * Asks the guest to have @bytes in the balloon: rounded down to 4 KiB, all of RAM at most. Nothing
  * has moved when this returns. Returns what was set, in bytes.
@@ -190,7 +195,7 @@ void balloon_stats_get(struct balloon *balloon, struct balloon_stats *stats);
 
 /*
  * Asks the guest to give back at once what it can, at @now (ns, CLOCK_MONOTONIC). Returns 0: how it
- * goes is told by balloon_reclaim_view(), to be asked when config.reclaimed is called and at the
+ * goes is told by balloon_reclaim_view(), to be asked when balloon_on_reclaimed() says so and at the
  * deadline; or -EOPNOTSUPP where it is not offered or not negotiated, -ENODEV without a driver, -EBUSY
  * while another request is open, or one that was given up is still with the driver.
  */

@@ -28,8 +28,8 @@ static void changed(void *ctx)
 static void setup(void)
 {
 	changes = 0;
-	balloon_plug(&(struct balloon_config){
-		.target = MIB + 100, .changed = changed, .changed_ctx = &changes});
+	balloon_plug(&(struct balloon_config){.target = MIB + 100});
+	balloon_on_changed(&balloon, changed, &changes);
 }
 
 static uint32_t get(uint64_t offset)

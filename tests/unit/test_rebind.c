@@ -29,11 +29,11 @@ static void changed(void *ctx)
 
 static void setup(void)
 {
-	const struct balloon_config config = {
-		.free_page_reporting = true, .deflate_on_oom = true, .changed = changed};
+	const struct balloon_config config = {.free_page_reporting = true, .deflate_on_oom = true};
 
 	atomic_store(&done, false);
 	balloon_plug(&config);
+	balloon_on_changed(&balloon, changed, NULL);
 	uint32_t *list = fake_driver_at(&guest, LIST, 4 * NUMBER);
 	for (unsigned int i = 0; i < NUMBER; i++)
 		list[i] = htole32(AT(i) / K(1));

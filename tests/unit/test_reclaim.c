@@ -27,8 +27,8 @@ static void reclaimed(void *ctx)
 static void setup(void)
 {
 	atomic_store(&told, 0);
-	balloon_plug(&(struct balloon_config){
-		.free_page_reporting = true, .reclaimed = reclaimed, .reclaimed_ctx = &told});
+	balloon_plug(&(struct balloon_config){.free_page_reporting = true});
+	balloon_on_reclaimed(&balloon, reclaimed, &told);
 	/* Its driver has statistics too, so that no queue is missing. */
 	balloon_start(ALL);
 	ring = &guest.queue[RECLAIM_Q];

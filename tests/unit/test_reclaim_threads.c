@@ -26,7 +26,8 @@ static void reclaimed(void *ctx)
 
 static void setup(void)
 {
-	balloon_plug(&(struct balloon_config){.free_page_reporting = true, .reclaimed = reclaimed});
+	balloon_plug(&(struct balloon_config){.free_page_reporting = true});
+	balloon_on_reclaimed(&balloon, reclaimed, NULL);
 	balloon_start(V1 | REPORTING | RECLAIM);
 }
 

@@ -1,41 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb run: start a guest, be its console, end with it. */
+/*
+ * ebb run: start a guest, be its console, end with it. The one place that knows machine and monitor:
+ * a name, a machine of that name, a monitor on the machine, then the sandbox; torn down in reverse.
+ */
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/config/config.h"
-#include "vmm/machine/machine.h"
+#include "vmm/control/runtime.h"
 #include "vmm/lib/log.h"
+#include "vmm/machine/machine.h"
+#include "vmm/monitor/monitor.h"
+#include "vmm/sandbox/sandbox.h"
+
+static int status_of(enum machine_end end)
+{
+	switch (end) {
+	case MACHINE_NOT_STARTED:
+		return EXIT_NOT_STARTED;
+	case MACHINE_PANIC:
+	case MACHINE_CRASHED:
+		return EXIT_GUEST_FAILED;
+	default:
+		return EXIT_DONE;
+	}
+}
+
+/* The guest's whole life under a name that is held. Returns what to exit with. */
+static int run(const struct vm_config *config, struct runtime_name *name)
+{
+	struct machine *machine = malloc(sizeof(*machine));
+	struct monitor *monitor = malloc(sizeof(*monitor));
+	int status = EXIT_NOT_STARTED;
+
+	if (!machine || !monitor) {
+		log_error("no memory for a machine");
+		goto out;
+	}
+	if (machine_init(machine, config) != 0)
+		goto out;
+	/* The sandbox comes last: no thread runs yet, and nothing more is opened. */
+	if (monitor_init(monitor, machine, name) == 0 && sandbox_enter() == 0) {
+		enum machine_end end = machine_run(machine);
+		monitor_ended(monitor, end);
+		status = status_of(end);
+	}
+	/* Where a thread hangs in the host, what it uses stays until it ends with the process. */
+	if (!monitor_release(monitor) || !machine_release(machine))
+		return status;
+out:
+	free(monitor);
+	free(machine);
+	return status;
+}
 
 int cmd_run(int argc, char **argv)
 {
 	struct vm_config config = {0};
+	struct runtime_name name;
 	char error[512];
+	char own[VM_NAME_MAX];
 
 	switch (config_parse(&config, argc - 1, argv + 1, error, sizeof(error))) {
 	case CONFIG_HELP:
 		config_usage(stdout);
-		return 0;
+		return EXIT_DONE;
 	case CONFIG_ERROR:
 		log_error("%s", error);
 		return EXIT_NOT_STARTED;
 	case CONFIG_RUN:
 		break;
 	}
-
-	char name[VM_NAME_MAX];
 	if (!config.name) {
-		snprintf(name, sizeof(name), "guest-%d", getpid());
-		config.name = name;
+		snprintf(own, sizeof(own), "guest-%d", getpid());
+		config.name = own;
 	}
-
-	struct machine machine;
-	if (machine_init(&machine, &config) != 0)
-		return EXIT_NOT_STARTED;
-	enum machine_end end = machine_run(&machine);
-	machine_release(&machine);
-	if (end == MACHINE_NOT_STARTED)
-		return EXIT_NOT_STARTED;
-	return end == MACHINE_PANIC || end == MACHINE_CRASHED ? EXIT_GUEST_FAILED : 0;
+	int status = EXIT_NOT_STARTED;
+	/* First, so that from here on no signal ends ebb with something left behind. */
+	if (machine_hold_signals() == 0 && runtime_claim(&name, config.name) == 0) {
+		status = run(&config, &name);
+		runtime_release(&name);
+	}
+	return status;
 }

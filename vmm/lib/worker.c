@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 /* The deepest that a vCPU's or a worker's thread goes is a chain's snapshot and the C library. */
@@ -49,6 +50,18 @@ int worker_start(struct worker *worker, const char *name)
 	int error = worker_thread(&worker->thread, name, worker_main, worker);
 	worker->started = error == 0;
 	return error;
+}
+
+bool worker_stop(struct worker *worker, unsigned int milliseconds)
+{
+	if (!worker->started)
+		return true;
+	loop_stop(&worker->loop);
+	const struct timespec limit = clock_timespec(clock_ns() + milliseconds * NS_PER_MS);
+	if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &limit) != 0)
+		return false;
+	worker->started = false;
+	return true;
 }
 
 void worker_release(struct worker *worker)

@@ -23,7 +23,14 @@ struct worker {
 int worker_init(struct worker *worker);
 int worker_start(struct worker *worker, const char *name);
 
-/* Waits for the source that is being served, then ends the thread. */
+/*
+ * Ends the thread once it has served the source that it is at, for which this waits up to @milliseconds.
+ * Returns whether it has ended, or was never started; else the worker, and all that its sources use, has
+ * to stay as it is until the process ends.
+ */
+bool worker_stop(struct worker *worker, unsigned int milliseconds);
+
+/* Waits for the source that is being served, however long, then ends the thread. */
 void worker_release(struct worker *worker);
 
 /* pthread_create() for all of ebb: a small stack, a name, and no signals but vCPU kicks. */

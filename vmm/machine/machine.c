@@ -9,11 +9,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "vmm/sandbox/sandbox.h"
 #include "vmm/lib/log.h"
-
-/* Where each device is, whether the others are there or not. */
-enum { SLOT_BALLOON, SLOT_DISKS };
 
 void machine_stop(struct machine *machine, enum machine_end end)
 {
@@ -24,17 +20,7 @@ void machine_stop(struct machine *machine, enum machine_end end)
 
 /* --- the stages, in the order of the table below -------------------------------------------- */
 
-static int name_init(struct machine *machine)
-{
-	return runtime_claim(&machine->name, machine->config->name);
-}
-
-static void name_release(struct machine *machine)
-{
-	runtime_release(&machine->name);
-}
-
-static int kvm_init(struct machine *machine)
+static int stage_kvm_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
 	int error = vm_init(&machine->vm, &arch_needs);
@@ -52,7 +38,7 @@ static int kvm_init(struct machine *machine)
 	return vm_create(&machine->vm, arch_vm_type(&machine->vm, config->memory));
 }
 
-static void kvm_release(struct machine *machine)
+static void stage_kvm_release(struct machine *machine)
 {
 	vm_release(&machine->vm);
 }
@@ -70,7 +56,7 @@ static void warn_of_overcommit(uint64_t memory)
 			(unsigned long long)memory >> 20, (unsigned long long)total >> 20);
 }
 
-static int memory_init(struct machine *machine)
+static int stage_memory_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
 	uint64_t size = config->memory;
@@ -99,7 +85,7 @@ static int memory_init(struct machine *machine)
 	return vm_map_ram(&machine->vm, &machine->ram);
 }
 
-static void memory_release(struct machine *machine)
+static void stage_memory_release(struct machine *machine)
 {
 	ram_release(&machine->ram);
 }
@@ -116,20 +102,31 @@ static void signal_came(void *ctx)
 		machine_stop(machine, MACHINE_STOPPED);
 }
 
-/* Blocks the signals that end ebb for all threads to come, and takes them from a descriptor. */
-static int loop_stage_init(struct machine *machine)
+static void signals_taken(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGCONT);
+}
+
+int machine_hold_signals(void)
 {
 	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCONT);
+	signals_taken(&set);
+	return -pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* Takes the signals that end ebb from a descriptor. */
+static int stage_loop_init(struct machine *machine)
+{
+	sigset_t set;
+	signals_taken(&set);
 	machine->signals = (struct loop_source){-1, signal_came, machine};
 	int error = loop_init(&machine->loop);
 	if (error)
 		goto out;
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	machine->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	error = machine->signals.fd < 0 ? -errno : loop_add(&machine->loop, &machine->signals);
 	if (!error)
@@ -140,7 +137,7 @@ out:
 	return error;
 }
 
-static void loop_stage_release(struct machine *machine)
+static void stage_loop_release(struct machine *machine)
 {
 	if (machine->signals.fd >= 0)
 		close(machine->signals.fd);
@@ -180,7 +177,7 @@ static void console_quit(void *ctx)
 	machine_stop(ctx, MACHINE_STOPPED);
 }
 
-static int console_stage_init(struct machine *machine)
+static int stage_console_init(struct machine *machine)
 {
 	const struct bus_range range = {arch_map.serial_base, SERIAL_SIZE, &machine->serial,
 					bus_serial_read, bus_serial_write};
@@ -194,7 +191,7 @@ static int console_stage_init(struct machine *machine)
 	return error;
 }
 
-static void console_stage_release(struct machine *machine)
+static void stage_console_release(struct machine *machine)
 {
 	console_release(&machine->console);
 	serial_release(&machine->serial);
@@ -216,7 +213,7 @@ static void platform_interrupt(void *ctx, int level)
 	arch_irq_line(&machine->platform, arch_map.power_gsi, level);
 }
 
-static int platform_stage_init(struct machine *machine)
+static int stage_platform_init(struct machine *machine)
 {
 	machine->platform.ctx = machine;
 	machine->platform.power = platform_power;
@@ -227,67 +224,20 @@ static int platform_stage_init(struct machine *machine)
 	return error ? error : arch_irqchip_init(&machine->platform);
 }
 
-static void platform_stage_release(struct machine *machine)
+static void stage_platform_release(struct machine *machine)
 {
 	arch_platform_release(&machine->platform);
 }
 
-static int balloon_stage_init(struct machine *machine)
+static int stage_boot_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
-	if (!config->balloon)
-		return 0;
-
-	int error = mmio_slot_init(&machine->balloon_slot, SLOT_BALLOON, &machine->ram,
-				   &machine->platform);
-	if (error)
-		return error;
-	const struct balloon_config balloon = {
-		.free_page_reporting = config->free_page_reporting,
-		.deflate_on_oom = config->deflate_on_oom,
-		.target = config->balloon_size,
-		.changed = monitor_balloon_changed,
-		.changed_ctx = &machine->monitor,
-		.reclaimed = monitor_reclaimed,
-		.reclaimed_ctx = &machine->monitor,
-	};
-	error = balloon_init(&machine->balloon, &balloon, &machine->balloon_slot.host);
-	if (!error)
-		error = mmio_slot_attach(&machine->balloon_slot, &machine->balloon.dev,
-					 &machine->vm, &machine->mmio);
-	return error;
-}
-
-static void balloon_stage_release(struct machine *machine)
-{
-	if (!machine->config->balloon)
-		return;
-	mmio_slot_release(&machine->balloon_slot);
-	balloon_release(&machine->balloon);
-}
-
-static int disks_stage_init(struct machine *machine)
-{
-	return disks_init(&machine->disks, machine->config, SLOT_DISKS, &machine->ram,
-			  &machine->platform, &machine->vm, &machine->mmio);
-}
-
-static void disks_stage_release(struct machine *machine)
-{
-	disks_release(&machine->disks);
-}
-
-static int boot_init(struct machine *machine)
-{
-	const struct vm_config *config = machine->config;
-	struct arch_device device[1 + VM_DISKS_MAX];
-	unsigned int devices = 0;
+	const struct device_list *list = &machine->devices;
+	struct arch_device device[DEVICES_MAX];
 
 	/* In this order the guest finds them: its first disk is vda. */
-	if (config->balloon)
-		device[devices++] = machine->balloon_slot.place;
-	for (unsigned int i = 0; i < machine->disks.count; i++)
-		device[devices++] = machine->disks.disk[i].slot.place;
+	for (unsigned int i = 0; i < list->count; i++)
+		device[i] = list->device[i]->slot.place;
 	const struct arch_boot boot = {
 		.ram = &machine->ram,
 		.kernel = config->kernel,
@@ -295,7 +245,7 @@ static int boot_init(struct machine *machine)
 		.params = config->params,
 		.dump_dtb = config->dump_dtb,
 		.device = device,
-		.devices = devices,
+		.devices = list->count,
 	};
 	struct arch_entry entry;
 	int error = arch_boot_load(&machine->platform, &boot, &entry);
@@ -323,7 +273,7 @@ static void cpu_ended(void *ctx, const struct cpu *cpu)
 	machine_stop(ctx, end_of(cpu->end));
 }
 
-static int cpus_stage_init(struct machine *machine)
+static int stage_cpus_init(struct machine *machine)
 {
 	unsigned int count = machine->config->cpus;
 	machine->cpus_host = (struct cpus_host){
@@ -337,25 +287,9 @@ static int cpus_stage_init(struct machine *machine)
 	return error ? error : arch_irqchip_start(&machine->platform);
 }
 
-static void cpus_stage_release(struct machine *machine)
+static void stage_cpus_release(struct machine *machine)
 {
 	cpus_release(&machine->cpus);
-}
-
-static int monitor_stage_init(struct machine *machine)
-{
-	return monitor_init(&machine->monitor, machine);
-}
-
-static void monitor_stage_release(struct machine *machine)
-{
-	monitor_release(&machine->monitor);
-}
-
-static int sandbox_stage_init(struct machine *machine)
-{
-	(void)machine;
-	return sandbox_enter();
 }
 
 /* Each says what went wrong itself; a release also follows its own init's failure half-way. */
@@ -363,18 +297,14 @@ static const struct {
 	int (*init)(struct machine *machine);
 	void (*release)(struct machine *machine);
 } stages[] = {
-	{loop_stage_init, loop_stage_release}, /* first: from here on no signal kills us */
-	{name_init, name_release},
-	{kvm_init, kvm_release},
-	{memory_init, memory_release},
-	{platform_stage_init, platform_stage_release},
-	{cpus_stage_init, cpus_stage_release},
-	{console_stage_init, console_stage_release},
-	{balloon_stage_init, balloon_stage_release},
-	{disks_stage_init, disks_stage_release},
-	{boot_init, NULL}, /* what it loaded goes with the RAM */
-	{monitor_stage_init, monitor_stage_release},
-	{sandbox_stage_init, NULL}, /* last: no thread runs yet, nothing more is opened */
+	{stage_loop_init, stage_loop_release}, /* first: from here on no signal kills us */
+	{stage_kvm_init, stage_kvm_release},
+	{stage_memory_init, stage_memory_release},
+	{stage_platform_init, stage_platform_release},
+	{stage_cpus_init, stage_cpus_release},
+	{stage_console_init, stage_console_release},
+	{devices_init, devices_release},
+	{stage_boot_init, NULL}, /* what it loaded goes with the RAM */
 };
 
 int machine_init(struct machine *machine, const struct vm_config *config)
@@ -394,13 +324,18 @@ int machine_init(struct machine *machine, const struct vm_config *config)
 	return 0;
 }
 
-void machine_release(struct machine *machine)
+bool machine_release(struct machine *machine)
 {
+	if (machine->hangs) {
+		console_release(&machine->console);
+		return false;
+	}
 	while (machine->built > 0) {
 		machine->built--;
 		if (stages[machine->built].release)
 			stages[machine->built].release(machine);
 	}
+	return true;
 }
 
 /* --- running ---------------------------------------------------------------------------------- */
@@ -425,21 +360,17 @@ static void report_crash(const struct machine *machine)
 	}
 }
 
-static void report_counters(const struct machine *machine)
+static void summarize(const struct device_list *list)
 {
-	const struct balloon_counters *c = &machine->balloon.counters;
-	log_info("free page reporting: %llu reports, %llu blocks, %llu MiB given back in %llu "
-		 "ranges, %llu failures",
-		 c->reporting.reports, c->reporting.blocks, c->reporting.bytes >> 20,
-		 c->reporting.ranges, c->reporting.failures);
+	for (unsigned int i = 0; i < list->count; i++)
+		if (list->device[i]->kind->summary)
+			list->device[i]->kind->summary(list->device[i]);
 }
 
 /* Everything but this thread starts here, after the sandbox was entered. */
 static int threads_start(struct machine *machine)
 {
-	int error = machine->config->balloon ? mmio_slot_start(&machine->balloon_slot) : 0;
-	if (!error)
-		error = disks_start(&machine->disks);
+	int error = devices_start(&machine->devices);
 	return error ? error : cpus_start(&machine->cpus, &machine->config->vcpu_affinity);
 }
 
@@ -448,10 +379,7 @@ static void threads_stop(struct machine *machine)
 	/* One that waits for standard output to take more is not in KVM. */
 	console_hangup(&machine->console);
 	cpus_stop(&machine->cpus);
-	/* It tells the monitor of what the guest answered, and the monitor goes first. */
-	if (machine->config->balloon)
-		mmio_slot_stop(&machine->balloon_slot);
-	disks_stop(&machine->disks);
+	machine->hangs = !devices_stop(&machine->devices);
 }
 
 enum machine_end machine_run(struct machine *machine)
@@ -465,14 +393,13 @@ enum machine_end machine_run(struct machine *machine)
 		machine_stop(machine, MACHINE_CRASHED);
 	}
 	threads_stop(machine);
-	monitor_ended(&machine->monitor);
 
 	enum machine_end end = atomic_load(&machine->end);
 	if (end == MACHINE_PANIC)
 		log_error("the guest's kernel panicked");
 	else if (end == MACHINE_CRASHED)
 		report_crash(machine);
-	if (machine->config->debug && machine->config->free_page_reporting)
-		report_counters(machine);
+	if (machine->config->debug)
+		summarize(&machine->devices);
 	return end;
 }

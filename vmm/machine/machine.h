@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The machine: owns everything a guest consists of, builds it in one visible order (the table in
- * machine.c), runs it, tears it down in reverse. Several can live in one process.
+ * machine.c), runs it, tears it down in reverse. Several can live in one process. It knows nothing
+ * of who looks at it: the monitor stands on it, not within.
  *
- * Threads: main calls what is declared here, unless it says otherwise, and serves machine->loop, the
- * control socket included; each vCPU has a thread; each virtio device has a worker.
+ * Threads: main calls what is declared here, unless it says otherwise, and serves machine->loop; each
+ * vCPU has a thread; each virtio device has a worker.
  */
 #ifndef EBB_MACHINE_H
 #define EBB_MACHINE_H
@@ -13,19 +14,15 @@
 #include <stdint.h>
 
 #include "devices/serial/serial.h"
-#include "devices/virtio-balloon/balloon.h"
 #include "vmm/arch/arch.h"
 #include "devices/bus.h"
 #include "vmm/config/config.h"
 #include "vmm/console/console.h"
-#include "vmm/control/runtime.h"
 #include "vmm/machine/cpus.h"
-#include "vmm/machine/disks.h"
+#include "vmm/machine/device.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
-#include "vmm/monitor/monitor.h"
-#include "vmm/machine/mmio_slot.h"
 
 /* Why the machine stopped. The first reason counts. */
 enum machine_end {
@@ -44,8 +41,8 @@ struct machine {
 	const struct vm_config *config;
 	unsigned int built; /* stages of the table that were begun */
 	_Atomic enum machine_end end;
+	bool hangs; /* a worker does not end */
 
-	struct runtime_name name;
 	struct vm vm;
 	struct ram ram;
 	struct bus pio, mmio;
@@ -55,22 +52,32 @@ struct machine {
 	struct serial_host serial_host;
 	struct serial serial;
 	struct arch_platform platform;
-	struct mmio_slot balloon_slot;
-	struct balloon balloon;
-	struct disks disks;
+	struct device_list devices;
 	struct cpus_host cpus_host;
 	struct cpus cpus;
-	struct monitor monitor;
 };
+
+/*
+ * First of all: blocks the signals that end ebb, for this thread and all to come; from machine_init() on
+ * the loop takes them. Returns 0 or -errno.
+ */
+int machine_hold_signals(void);
 
 /* @config outlives the machine. Returns 0, or -errno having said why, with nothing left behind. */
 int machine_init(struct machine *machine, const struct vm_config *config);
-void machine_release(struct machine *machine);
+/*
+ * Returns false where a device's worker hangs in the host, in a read of a disk for example: then the terminal
+ * is restored, and all else has to stay until the process ends.
+ */
+bool machine_release(struct machine *machine);
 
 /* The machine has @end to stop for; any thread. A later reason changes nothing. */
 void machine_stop(struct machine *machine, enum machine_end end);
 
-/* Runs the guest to its end. Returns why it ended (not MACHINE_RUNS), having said what went wrong. */
+/*
+ * Starts the threads and serves the loop until the guest's end. Returns why it ended (not MACHINE_RUNS),
+ * having said what went wrong. Afterwards no thread of the machine's runs.
+ */
 enum machine_end machine_run(struct machine *machine);
 
 #endif

@@ -9,6 +9,9 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 
+/* A flush of a slow disk takes seconds; a storage that hangs takes for ever. */
+#define STOP_MS 10000
+
 static void slot_interrupt(void *ctx)
 {
 	struct mmio_slot *slot = ctx;
@@ -135,9 +138,9 @@ int mmio_slot_start(struct mmio_slot *slot)
 	return worker_start(&slot->worker, slot->mmio.dev->ops->name);
 }
 
-void mmio_slot_stop(struct mmio_slot *slot)
+bool mmio_slot_stop(struct mmio_slot *slot)
 {
-	worker_release(&slot->worker);
+	return worker_stop(&slot->worker, STOP_MS);
 }
 
 void mmio_slot_release(struct mmio_slot *slot)

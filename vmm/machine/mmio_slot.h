@@ -38,7 +38,10 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 
 /* Starts its worker. Returns 0 or -errno having said why. */
 int mmio_slot_start(struct mmio_slot *slot);
-/* Ends it: the device does nothing more. Not needed before mmio_slot_release(). */
-void mmio_slot_stop(struct mmio_slot *slot);
+/*
+ * Ends it: the device does nothing more. Returns whether it has; what it was at may take ten seconds. Not
+ * needed before mmio_slot_release(), which may not follow where this returns false.
+ */
+bool mmio_slot_stop(struct mmio_slot *slot);
 
 #endif

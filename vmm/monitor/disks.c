@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The monitor's commands about disks: QEMU's query-block and query-blockstats, and the disks' part of x-ebb-stat. */
+/* Disks: QEMU's query-block and query-blockstats. */
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "vmm/lib/json.h"
-#include "vmm/machine/machine.h"
-#include "vmm/monitor/monitor.h"
+#include "vmm/machine/device_blk.h"
+#include "vmm/monitor/part.h"
 
 /* A file's name may be any bytes; JSON's strings are UTF-8. */
 static json_t *file_name(const struct blk *blk)
@@ -14,13 +14,27 @@ static json_t *file_name(const struct blk *blk)
 	return name ? name : json_string("?");
 }
 
-/* Bytes that the host holds for it. */
-static json_t *allocated(const struct blk *blk)
+struct disks {
+	uint64_t allocated[VM_DISKS_MAX]; /* bytes that the host holds for each */
+};
+
+/* A storage that hangs keeps fstat() waiting. */
+static void disks_measure(struct monitor *monitor)
 {
-	struct stat st;
-	return json_count(fstat(blk->image.fd, &st) == 0 && !blk->image.device
-				  ? 512ULL * st.st_blocks
-				  : blk->image.size);
+	struct disks *disks = monitor_state(monitor, &monitor_disks);
+	const struct disk *disk;
+	for (unsigned int i = 0; (disk = machine_disk(monitor->machine, i)); i++) {
+		const struct image *image = &disk->blk.image;
+		struct stat st;
+		bool known = !image->device && fstat(image->fd, &st) == 0;
+		disks->allocated[i] = known ? 512ULL * st.st_blocks : image->size;
+	}
+}
+
+static json_t *allocated(const struct monitor *monitor, const struct disk *disk)
+{
+	const struct disks *disks = monitor_state(monitor, &monitor_disks);
+	return json_count(disks->allocated[disk->device.number]);
 }
 
 static void qdev_of(const struct disk *disk, char *path, size_t size)
@@ -28,7 +42,7 @@ static void qdev_of(const struct disk *disk, char *path, size_t size)
 	snprintf(path, size, "/machine/peripheral/%s/virtio-backend", disk->id);
 }
 
-static json_t *block_object(const struct disk *disk)
+static json_t *block_object(const struct monitor *monitor, const struct disk *disk)
 {
 	const struct blk *blk = &disk->blk;
 	char qdev[64];
@@ -36,7 +50,7 @@ static json_t *block_object(const struct disk *disk)
 
 	json_t *image = json_pack("{s:o, s:s, s:o, s:o, s:b}", "filename", file_name(blk), "format",
 				  "raw", "virtual-size", json_count(blk->image.size), "actual-size",
-				  allocated(blk), "dirty-flag", 0);
+				  allocated(monitor, disk), "dirty-flag", 0);
 	json_t *cache = json_pack("{s:b, s:b, s:b}", "writeback", 1, "direct", 0, "no-flush", 0);
 	json_t *inserted = json_pack(
 		"{s:o, s:s, s:b, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o}",
@@ -49,16 +63,19 @@ static json_t *block_object(const struct disk *disk)
 			 "inserted", inserted);
 }
 
-json_t *monitor_query_block(void *ctx, const json_t *arguments, struct control_error *error)
+static void answer_query_block(struct monitor *monitor, uint64_t command)
 {
-	const struct monitor *monitor = ctx;
-	const struct disks *disks = &monitor->machine->disks;
 	json_t *list = json_array();
-	(void)arguments, (void)error;
+	const struct disk *disk;
+	for (unsigned int i = 0; (disk = machine_disk(monitor->machine, i)); i++)
+		json_array_append_new(list, block_object(monitor, disk));
+	monitor_answer(monitor, command, list);
+}
 
-	for (unsigned int i = 0; i < disks->count; i++)
-		json_array_append_new(list, block_object(&disks->disk[i]));
-	return list;
+static json_t *query_block(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	(void)arguments;
+	return monitor_answer_measured(ctx, answer_query_block, error);
 }
 
 static json_t *stats_object(const struct blk *blk)
@@ -92,15 +109,14 @@ static json_t *stats_object(const struct blk *blk)
 	return stats;
 }
 
-json_t *monitor_query_blockstats(void *ctx, const json_t *arguments, struct control_error *error)
+static json_t *query_blockstats(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	const struct monitor *monitor = ctx;
-	const struct disks *disks = &monitor->machine->disks;
 	json_t *list = json_array();
+	const struct disk *disk;
 	(void)arguments, (void)error;
 
-	for (unsigned int i = 0; i < disks->count; i++) {
-		const struct disk *disk = &disks->disk[i];
+	for (unsigned int i = 0; (disk = machine_disk(monitor->machine, i)); i++) {
 		char qdev[64];
 		qdev_of(disk, qdev, sizeof(qdev));
 		json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "device", disk->id, "qdev",
@@ -117,32 +133,44 @@ static unsigned long long failures(const struct blk *blk, bool refused)
 	return sum;
 }
 
-json_t *monitor_disks_list(const struct disks *disks)
+static json_t *figures_object(const struct monitor *monitor, const struct disk *disk)
+{
+	const struct blk *blk = &disk->blk;
+	const struct blk_counters *c = blk->counters;
+	return json_pack(
+		"{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o, s:o, s:o}",
+		"disk", disk->id, "file", file_name(blk), "size", json_count(blk->image.size),
+		"allocated", allocated(monitor, disk), "read-only", blk->image.read_only, "reads",
+		json_count(c[BLK_READ].operations), "read-bytes", json_count(c[BLK_READ].bytes),
+		"writes", json_count(c[BLK_WRITE].operations), "written-bytes",
+		json_count(c[BLK_WRITE].bytes), "flushes", json_count(c[BLK_FLUSH].operations),
+		"discards", json_count(c[BLK_DISCARD].operations), "discarded-bytes",
+		json_count(c[BLK_DISCARD].bytes), "ignored-bytes", json_count(blk->ignored),
+		"zeroings", json_count(c[BLK_ZERO].operations), "zeroed-bytes",
+		json_count(c[BLK_ZERO].bytes), "errors", json_count(failures(blk, false)),
+		"refused", json_count(failures(blk, true)));
+}
+
+static void disks_figures(struct monitor *monitor, json_t *stat)
 {
 	json_t *list = json_array();
-	for (unsigned int i = 0; i < disks->count; i++) {
-		const struct blk *blk = &disks->disk[i].blk;
-		const struct blk_counters *c = blk->counters;
-		json_array_append_new(
-			list,
-			json_pack(
-				"{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-				"s:o, s:o, s:o, s:o}",
-				"disk", disks->disk[i].id, "file", file_name(blk), "size",
-				json_count(blk->image.size), "allocated", allocated(blk),
-				"read-only", blk->image.read_only, "reads",
-				json_count(c[BLK_READ].operations), "read-bytes",
-				json_count(c[BLK_READ].bytes), "writes",
-				json_count(c[BLK_WRITE].operations), "written-bytes",
-				json_count(c[BLK_WRITE].bytes), "flushes",
-				json_count(c[BLK_FLUSH].operations), "discards",
-				json_count(c[BLK_DISCARD].operations), "discarded-bytes",
-				json_count(c[BLK_DISCARD].bytes), "ignored-bytes",
-				json_count(blk->ignored), "zeroings",
-				json_count(c[BLK_ZERO].operations), "zeroed-bytes",
-				json_count(c[BLK_ZERO].bytes), "errors",
-				json_count(failures(blk, false)), "refused",
-				json_count(failures(blk, true))));
-	}
-	return list;
+	const struct disk *disk;
+	for (unsigned int i = 0; (disk = machine_disk(monitor->machine, i)); i++)
+		json_array_append_new(list, figures_object(monitor, disk));
+	json_object_set_new(stat, "disks", list);
 }
+
+static const struct control_command commands[] = {
+	{"query-block", query_block},
+	{"query-blockstats", query_blockstats},
+	{NULL, NULL},
+};
+
+const struct monitor_part monitor_disks = {
+	.name = "disks",
+	.commands = commands,
+	.state_size = sizeof(struct disks),
+	.measure = disks_measure,
+	.figures = disks_figures,
+};

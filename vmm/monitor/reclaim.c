@@ -7,9 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/machine/machine.h"
-#include "vmm/mem/usage.h"
-#include "vmm/monitor/monitor.h"
+#include "vmm/machine/device_balloon.h"
+#include "vmm/monitor/part.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/json.h"
 #include "vmm/lib/log.h"
@@ -19,11 +18,18 @@
 #define TIMEOUT_MS    10000
 #define TIMEOUT_S_MAX 86400
 
-static uint64_t resident(struct monitor *monitor)
+struct reclaim {
+	struct loop_source over;  /* eventfd: the balloon's request is over */
+	struct loop_source timer; /* timerfd: its deadline */
+	uint64_t command;	  /* that it is for, or 0 */
+	struct balloon_reclaim_request request;
+	bool asked;	 /* the guest has been asked */
+	uint64_t before; /* guest RAM in host memory when it was, bytes */
+};
+
+static struct reclaim *reclaim_of(const struct monitor *monitor)
 {
-	struct ram_usage usage;
-	ram_usage(&monitor->machine->ram, &usage);
-	return usage.rss;
+	return monitor_state(monitor, &monitor_reclaim);
 }
 
 /* --- the arguments --------------------------------------------------------------------------- */
@@ -80,17 +86,18 @@ static bool read_arguments(const json_t *arguments, struct balloon_reclaim_reque
 
 /* --- the answer ------------------------------------------------------------------------------ */
 
-static json_t *result(struct monitor *monitor, const struct balloon_reclaim_view *view)
+static json_t *result(const struct monitor *monitor, const struct balloon_reclaim_view *view)
 {
 	const struct balloon_reclaim_answer *answer = &view->answer;
-	return json_pack(
-		"{s:s, s:f, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:f}}", "status",
-		view->state == BALLOON_RECLAIM_DONE ? "done" : "timeout", "elapsed",
-		(double)view->elapsed / NS_PER_S, "rss-before", json_count(monitor->reclaim_before),
-		"rss-after", json_count(resident(monitor)), "guest", "drained",
-		json_count(answer->drained), "cache", json_count(answer->cache), "compacted",
-		json_count(answer->compacted), "reported", json_count(answer->reported), "free",
-		json_count(answer->free), "elapsed", answer->elapsed_ms / 1000.0);
+	return json_pack("{s:s, s:f, s:o, s:o, s:{s:o, s:o, s:o, s:o, s:o, s:f}}", "status",
+			 view->state == BALLOON_RECLAIM_DONE ? "done" : "timeout", "elapsed",
+			 (double)view->elapsed / NS_PER_S, "rss-before",
+			 json_count(reclaim_of(monitor)->before), "rss-after",
+			 json_count(monitor_resident(monitor)), "guest", "drained",
+			 json_count(answer->drained), "cache", json_count(answer->cache),
+			 "compacted", json_count(answer->compacted), "reported",
+			 json_count(answer->reported), "free", json_count(answer->free), "elapsed",
+			 answer->elapsed_ms / 1000.0);
 }
 
 /* Why there is no result. */
@@ -111,43 +118,59 @@ static json_t *explain(const struct monitor *monitor, const struct balloon_recla
 	}
 }
 
-/* Answers who asked, if it is over. */
-static void look(struct monitor *monitor)
+/* The request is over and the memory measured once more. */
+static void measured_after(struct monitor *monitor, uint64_t command)
 {
+	struct reclaim *reclaim = reclaim_of(monitor);
 	struct control_error error = {.class = NULL};
-	if (!monitor->reclaim)
+	if (reclaim->command != command)
 		return;
 	struct balloon_reclaim_view view =
-		balloon_reclaim_view(&monitor->machine->balloon, clock_ns());
-	if (view.state == BALLOON_RECLAIM_ASKED)
-		return;
+		balloon_reclaim_view(machine_balloon(monitor->machine), clock_ns());
 	bool has_result =
 		view.state == BALLOON_RECLAIM_DONE || view.state == BALLOON_RECLAIM_TIMEOUT;
-	uint64_t command = monitor->reclaim;
-	monitor->reclaim = 0;
+	reclaim->command = 0;
 	explain(monitor, &view, &error);
 	control_server_answer(monitor->server, command, has_result ? result(monitor, &view) : NULL,
 			      &error);
 }
 
+/* Answers the client, if it is over; not at once, for the memory is measured first. */
+static void look(struct monitor *monitor)
+{
+	struct reclaim *reclaim = reclaim_of(monitor);
+	if (!reclaim->command || !reclaim->asked)
+		return;
+	struct balloon_reclaim_view view =
+		balloon_reclaim_view(machine_balloon(monitor->machine), clock_ns());
+	if (view.state == BALLOON_RECLAIM_ASKED)
+		return;
+	reclaim->asked = false;
+	/* It measured before, so that the thread is there; without room the last figures must do. */
+	if (measure_prepare(&monitor->measure) == 0)
+		measure_ask(&monitor->measure, measured_after, reclaim->command);
+	else
+		measured_after(monitor, reclaim->command);
+}
+
 static void came(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	if (wake_take(monitor->reclaimed.fd))
+	if (wake_take(reclaim_of(monitor)->over.fd))
 		look(monitor);
 }
 
 static void timer_rang(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	if (wake_take(monitor->reclaim_timer.fd))
+	if (wake_take(reclaim_of(monitor)->timer.fd))
 		look(monitor);
 }
 
-void monitor_reclaimed(void *ctx)
+/* On the balloon's worker or a vCPU's thread. */
+static void tell_over(void *ctx)
 {
-	struct monitor *monitor = ctx;
-	wake_ring(monitor->reclaimed.fd);
+	wake_ring(reclaim_of(ctx)->over.fd);
 }
 
 /* --- the command ----------------------------------------------------------------------------- */
@@ -161,7 +184,7 @@ static json_t *refuse(const struct monitor *monitor, int error, struct control_e
 	if (error == -EBUSY)
 		return control_fail_as(why, "GuestBusy",
 				       "the guest is still at an earlier request");
-	if (!monitor->machine->config->free_page_reporting)
+	if (!balloon_offers_reporting(machine_balloon(monitor->machine)))
 		return control_fail_as(why, "GuestUnsupported",
 				       "the guest was started without --free-page-reporting");
 	return control_fail_as(
@@ -170,67 +193,124 @@ static json_t *refuse(const struct monitor *monitor, int error, struct control_e
 		"does not know VIRTIO_BALLOON_F_EBB_RECLAIM");
 }
 
-json_t *monitor_reclaim(void *ctx, const json_t *arguments, struct control_error *error)
+/* What the guest has is known: now it is asked. */
+static void measured_before(struct monitor *monitor, uint64_t command)
+{
+	struct reclaim *reclaim = reclaim_of(monitor);
+	struct balloon *balloon = machine_balloon(monitor->machine);
+	struct control_error error = {.class = NULL};
+
+	reclaim->before = monitor_resident(monitor);
+	int refused = balloon_reclaim(balloon, &reclaim->request, clock_ns());
+	if (refused) {
+		reclaim->command = 0;
+		refuse(monitor, refused, &error);
+		control_server_answer(monitor->server, command, NULL, &error);
+		return;
+	}
+	reclaim->asked = true;
+	wake_timer_at(reclaim->timer.fd, balloon_reclaim_view(balloon, 0).deadline);
+}
+
+static json_t *reclaim_command(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
-	struct balloon *balloon = monitor_balloon_here(monitor, error);
+	struct reclaim *reclaim = reclaim_of(monitor);
 	struct balloon_reclaim_request request;
-	if (!balloon)
+	if (!monitor_balloon_here(monitor, error))
 		return NULL;
 	error->text[0] = '\0';
 	if (!read_arguments(arguments, &request, error))
 		return NULL;
 	if (monitor->paused)
 		return control_fail_as(error, "GuestPaused", "the guest is paused");
-	if (monitor->reclaim)
+	if (reclaim->command)
 		return refuse(monitor, -EBUSY, error);
+	int failed = measure_prepare(&monitor->measure);
+	if (failed)
+		return control_fail(error, "cannot measure: %s", strerror(-failed));
 
-	monitor->reclaim_before = resident(monitor);
-	int refused = balloon_reclaim(balloon, &request, clock_ns());
-	if (refused)
-		return refuse(monitor, refused, error);
-	wake_timer_at(monitor->reclaim_timer.fd, balloon_reclaim_view(balloon, 0).deadline);
-	monitor->reclaim = control_server_defer(monitor->server);
+	reclaim->request = request;
+	reclaim->command = control_server_defer(monitor->server);
+	measure_ask(&monitor->measure, measured_before, reclaim->command);
 	return NULL;
 }
 
-/* --- sources --------------------------------------------------------------------------------- */
-
-int monitor_reclaim_init(struct monitor *monitor)
+static void reclaim_figures(struct monitor *monitor, json_t *stat)
 {
-	struct loop *loop = &monitor->machine->loop;
-	monitor->reclaimed = (struct loop_source){-1, came, monitor};
-	monitor->reclaim_timer = (struct loop_source){-1, timer_rang, monitor};
+	const struct balloon *balloon = machine_balloon(monitor->machine);
+	json_t *object = NULL;
+	if (balloon && balloon_offers_reporting(balloon)) {
+		const struct balloon_counters *counters = &balloon->counters;
+		object = json_pack("{s:b, s:o, s:o, s:o}", "negotiated", balloon_reclaims(balloon),
+				   "requests", json_count(counters->reclaim.requests), "answered",
+				   json_count(counters->reclaim.answered), "timeouts",
+				   json_count(counters->reclaim.timeouts));
+	}
+	json_object_set_new(stat, "reclaim", object ? object : json_null());
+}
 
-	monitor->reclaimed.fd = wake_open();
-	monitor->reclaim_timer.fd = wake_timer_open();
-	int error = 0;
-	if (monitor->reclaimed.fd < 0 || monitor->reclaim_timer.fd < 0)
-		error = -errno;
+static const struct control_command commands[] = {
+	{"x-ebb-reclaim", reclaim_command},
+	{NULL, NULL},
+};
+
+/* --- the part ---------------------------------------------------------------------------------- */
+
+static int reclaim_init(struct monitor *monitor)
+{
+	struct reclaim *reclaim = reclaim_of(monitor);
+	struct balloon *balloon = machine_balloon(monitor->machine);
+	struct loop *loop = &monitor->machine->loop;
+
+	reclaim->over = (struct loop_source){-1, came, monitor};
+	reclaim->timer = (struct loop_source){-1, timer_rang, monitor};
+	if (!balloon)
+		return 0;
+	reclaim->over.fd = wake_open();
+	reclaim->timer.fd = wake_timer_open();
+	int error = reclaim->over.fd < 0    ? reclaim->over.fd
+		    : reclaim->timer.fd < 0 ? reclaim->timer.fd
+					    : loop_add(loop, &reclaim->over);
 	if (!error)
-		error = loop_add(loop, &monitor->reclaimed);
-	if (!error)
-		error = loop_add(loop, &monitor->reclaim_timer);
+		error = loop_add(loop, &reclaim->timer);
 	if (error)
 		log_error("cannot watch for the guest's answers: %s", strerror(-error));
+	else
+		balloon_on_reclaimed(balloon, tell_over, monitor);
 	return error;
 }
 
-void monitor_reclaim_ended(struct monitor *monitor)
+/* Nobody will answer any more: whoever waits is told so. */
+static void reclaim_ended(struct monitor *monitor, enum machine_end end)
 {
+	struct reclaim *reclaim = reclaim_of(monitor);
 	struct control_error error = {.class = NULL};
-	if (!monitor->reclaim)
+	(void)end;
+	if (!reclaim->command)
 		return;
 	control_fail_as(&error, "DeviceNotActive", "the guest ended before it answered");
-	control_server_answer(monitor->server, monitor->reclaim, NULL, &error);
-	monitor->reclaim = 0;
+	control_server_answer(monitor->server, reclaim->command, NULL, &error);
+	reclaim->command = 0;
 }
 
-void monitor_reclaim_release(struct monitor *monitor)
+static void reclaim_release(struct monitor *monitor)
 {
-	if (monitor->reclaimed.fd >= 0)
-		close(monitor->reclaimed.fd);
-	if (monitor->reclaim_timer.fd >= 0)
-		close(monitor->reclaim_timer.fd);
-	monitor->reclaimed.fd = monitor->reclaim_timer.fd = -1;
+	struct reclaim *reclaim = reclaim_of(monitor);
+	if (machine_balloon(monitor->machine))
+		balloon_on_reclaimed(machine_balloon(monitor->machine), NULL, NULL);
+	if (reclaim->over.fd >= 0)
+		close(reclaim->over.fd);
+	if (reclaim->timer.fd >= 0)
+		close(reclaim->timer.fd);
 }
+
+const struct monitor_part monitor_reclaim = {
+	.name = "reclaim",
+	.commands = commands,
+	.state_size = sizeof(struct reclaim),
+	.init = reclaim_init,
+	.ended = reclaim_ended,
+	.release = reclaim_release,
+	.figures = reclaim_figures,
+};

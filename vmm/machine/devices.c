@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vmm/lib/log.h"
+#include "vmm/machine/device.h"
+#include "vmm/machine/device_balloon.h"
+#include "vmm/machine/device_blk.h"
+#include "vmm/machine/machine.h"
+
+/*
+ * Each kind, and which places are its own. The guest finds devices in the order of their places. A
+ * place once given stays: new kinds get places of their own.
+ */
+static const struct {
+	const struct device_kind *kind;
+	unsigned int place; /* of number 0 */
+	unsigned int most;
+} kinds[] = {
+	{&device_balloon, 0, 1},
+	{&device_blk, 1, VM_DISKS_MAX},
+};
+
+static int plug(struct machine *machine, const struct device_kind *kind, unsigned int number,
+		unsigned int place)
+{
+	struct device_list *list = &machine->devices;
+	struct device *device = calloc(1, kind->size);
+	if (!device) {
+		log_error("no memory for the %s", kind->name);
+		return -ENOMEM;
+	}
+	device->kind = kind;
+	device->number = number;
+	list->device[list->count++] = device;
+	int error = mmio_slot_init(&device->slot, place, &machine->ram, &machine->platform);
+	if (!error)
+		error = kind->init(device, machine->config);
+	if (!error)
+		error = mmio_slot_attach(&device->slot, device->virtio, &machine->vm,
+					 &machine->mmio);
+	return error;
+}
+
+int devices_init(struct machine *machine)
+{
+	for (size_t row = 0; row < sizeof(kinds) / sizeof(kinds[0]); row++) {
+		const struct device_kind *kind = kinds[row].kind;
+		unsigned int count = kind->count(machine->config);
+		if (count > kinds[row].most) {
+			log_error("a guest cannot have %u of the device %s; it can have %u", count,
+				  kind->name, kinds[row].most);
+			return -E2BIG;
+		}
+		for (unsigned int i = 0; i < count; i++) {
+			int error = plug(machine, kind, i, kinds[row].place + i);
+			if (error)
+				return error;
+		}
+	}
+	return 0;
+}
+
+void devices_release(struct machine *machine)
+{
+	struct device_list *list = &machine->devices;
+	while (list->count > 0) {
+		struct device *device = list->device[--list->count];
+		mmio_slot_release(&device->slot);
+		device->kind->release(device);
+		free(device);
+	}
+}
+
+int devices_start(struct device_list *list)
+{
+	int error = 0;
+	for (unsigned int i = 0; i < list->count && !error; i++)
+		error = mmio_slot_start(&list->device[i]->slot);
+	return error;
+}
+
+bool devices_stop(struct device_list *list)
+{
+	bool all = true;
+	for (unsigned int i = 0; i < list->count; i++) {
+		const struct device *device = list->device[i];
+		if (mmio_slot_stop(&list->device[i]->slot))
+			continue;
+		log_warn(
+			"the host has not served the last request of %s %u for ten seconds: not waited "
+			"for",
+			device->kind->name, device->number);
+		all = false;
+	}
+	return all;
+}
+
+struct device *machine_find(const struct machine *machine, const struct device_kind *kind,
+			    unsigned int number)
+{
+	const struct device_list *list = &machine->devices;
+	for (unsigned int i = 0; i < list->count; i++)
+		if (list->device[i]->kind == kind && list->device[i]->number == number)
+			return list->device[i];
+	return NULL;
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Looking into a guest: registers, a sysrq key, an NMI. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/monitor/part.h"
+
+/* Runs @look with no vCPU in the guest: KVM lets nobody else at a vCPU that is. */
+static void while_paused(struct monitor *monitor, void (*look)(struct cpus *cpus, void *ctx),
+			 void *ctx)
+{
+	struct cpus *cpus = &monitor->machine->cpus;
+	if (!monitor->paused)
+		cpus_pause(cpus);
+	look(cpus, ctx);
+	if (!monitor->paused)
+		cpus_resume(cpus);
+}
+
+static void look_at_registers(struct cpus *cpus, void *ctx)
+{
+	json_t *list = ctx;
+	for (unsigned int i = 0; i < cpus->count; i++) {
+		char *text = NULL;
+		size_t size = 0;
+		FILE *out = open_memstream(&text, &size);
+		if (!out)
+			return;
+		arch_vcpu_registers(&cpus->cpu[i].vcpu, out);
+		fclose(out);
+		json_array_append_new(list, json_pack("{s:i, s:s}", "cpu-index", i, "text", text));
+		free(text);
+	}
+}
+
+static json_t *registers(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	json_t *list = json_array();
+	(void)arguments, (void)error;
+	while_paused(ctx, look_at_registers, list);
+	return json_pack("{s:o}", "cpus", list);
+}
+
+struct nmi {
+	json_int_t cpu; /* -1: all */
+	int error;
+};
+
+static void send_nmi(struct cpus *cpus, void *ctx)
+{
+	struct nmi *nmi = ctx;
+	for (unsigned int i = 0; i < cpus->count && !nmi->error; i++)
+		if (nmi->cpu < 0 || nmi->cpu == i)
+			nmi->error = arch_vcpu_nmi(&cpus->cpu[i].vcpu);
+}
+
+static json_t *inject_nmi(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct monitor *monitor = ctx;
+	struct nmi nmi = {.cpu = -1};
+
+	if (json_object_get(arguments, "cpu-index")) {
+		const json_t *index = monitor_integer(arguments, "cpu-index", error);
+		if (!index)
+			return NULL;
+		nmi.cpu = json_integer_value(index);
+		if (nmi.cpu < 0 || nmi.cpu >= monitor->machine->cpus.count)
+			return control_fail(error, "there is no vCPU %lld; they are 0 to %u",
+					    (long long)nmi.cpu, monitor->machine->cpus.count - 1);
+	}
+	while_paused(monitor, send_nmi, &nmi);
+	if (nmi.error == -EOPNOTSUPP)
+		return control_fail(error, "a vCPU on %s has no NMI; a sysrq key may do",
+				    arch_map.name);
+	if (nmi.error)
+		return control_fail(error, "KVM takes no NMI: %s", strerror(-nmi.error));
+	return json_object();
+}
+
+static json_t *sysrq(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct monitor *monitor = ctx;
+	const char *key = json_string_value(json_object_get(arguments, "key"));
+
+	if (!key || strlen(key) != 1)
+		return control_fail(error, "Parameter 'key' must be one character");
+	if (serial_break(&monitor->machine->serial, *key))
+		return control_fail(error, "the guest does not listen to its serial console");
+	return json_object();
+}
+
+static const struct control_command commands[] = {
+	{"inject-nmi", inject_nmi},
+	{"x-ebb-registers", registers},
+	{"x-ebb-sysrq", sysrq},
+	{NULL, NULL},
+};
+
+const struct monitor_part monitor_debug = {.name = "debug", .commands = commands};
