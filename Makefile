@@ -244,7 +244,7 @@ tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 cli: all ## the subcommands, against guests that are none
 	@tests/cli/run
 
-payload: all ## tiny guests on this machine's own KVM
+payload: all $(BUILD)/tests/hang ## tiny guests on this machine's own KVM
 	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) check
 
 # ebb with a device that lies to its guest: see tests/liar/liar.c.
@@ -252,6 +252,12 @@ $(BUILD)/tests/liar: tests/liar/liar.c $(call obj,vmm,$(EBB_SRC))
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=virtq_push -o $@ $^ $(LDLIBS)
+
+# ebb on a host that hangs: see tests/hang/hang.c.
+$(BUILD)/tests/hang: tests/hang/hang.c $(call obj,vmm,$(EBB_SRC))
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=ram_usage -o $@ $^ $(LDLIBS)
 
 e2e: all $(BUILD)/tests/liar ## Linux guests, on hardware KVM or on the emulated host
 	@tests/e2e/run

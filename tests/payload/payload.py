@@ -25,11 +25,11 @@ BALLOON = "--balloon"
 class Payload(lib.Guest):
     """One run of one payload."""
 
-    def __init__(self, name, *options, test=None, memory="64M", params=""):
-        argv = [EBB, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
+    def __init__(self, name, *options, test=None, memory="64M", params="", ebb=EBB, **popen):
+        argv = [ebb, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
         if test:
             params += f" test={test}"
-        super().__init__(argv + ["-p", params.strip(), *options])
+        super().__init__(argv + ["-p", params.strip(), *options], **popen)
         self.heard = 0  # lines of the console
 
     def expect(self, pattern):

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that does not tell of its memory and its files for a while holds up those who asked, and nobody else.
+
+ebb is linked anew for it (tests/hang): while a file is there, its fstat() and its look at guest RAM do not return.
+"""
+
+import os
+import subprocess
+import time
+
+import pytest
+from payload import REPORTING, lib
+
+HANG = os.path.join(lib.BUILD, "tests", "hang")
+
+
+def command(name, *words, **popen):
+    return subprocess.Popen([lib.EBB, *words, "-n", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen)
+
+
+def ends(process, status=0, limit=30):
+    out, err = process.communicate(timeout=limit)
+    assert process.returncode == status, (process.returncode, out, err)
+    return out
+
+
+@pytest.fixture
+def guest(run, tmp_path):
+    """A guest that waits, with a disk, and the file that makes its host hang."""
+    disk, hangs = tmp_path / "disk", tmp_path / "hangs"
+    disk.write_bytes(bytes(1 << 20))
+    name = f"hang-{os.getpid()}"
+    payload = run("reclaim", REPORTING, "-d", str(disk), "--name", name, test="silent", ebb=HANG,
+                  env=os.environ | {"EBB_HANG": str(hangs)})
+    payload.paused("ready")
+    hangs.touch()
+    yield name, payload, hangs
+
+
+def test_others_are_served(guest):
+    name, payload, hangs = guest
+    asking = command(name, "stat", "--no-refresh", "--json")
+    reclaiming = command(name, "reclaim", "--timeout", "1")
+    for _ in range(3):
+        ends(command(name, "pause"))
+        ends(command(name, "resume"))
+    ends(command(name, "debug", "-d"))
+    # The control: those who asked for what the host does not tell do wait.
+    assert asking.poll() is None and reclaiming.poll() is None
+    hangs.unlink()
+    assert '"memory"' in ends(asking)
+    payload.proceed()
+    payload.paused("given up")
+    ends(reclaiming, 3)
+
+
+@pytest.mark.parametrize("how", ["stop", "signal"])
+def test_the_end_does_not_wait(guest, how):
+    name, payload, _ = guest
+    asking = command(name, "stat", "--no-refresh")
+    # It is under way when its thread is there.
+    end = time.monotonic() + 30
+    while "measure" not in threads(payload.pid):
+        assert time.monotonic() < end, "nobody measures"
+        time.sleep(0.01)
+    if how == "stop":
+        ends(command(name, "stop", "--force"))
+    else:
+        payload.process.terminate()
+    payload.ended()
+    assert "not waited for" in payload.stderr()
+    asking.wait(30)
+
+
+def threads(pid):
+    names = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/comm", encoding="ascii") as comm:
+            names.append(comm.read().strip())
+    return names
