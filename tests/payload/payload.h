@@ -96,7 +96,7 @@ extern volatile uint32_t interrupts;
 /* How often it came while an earlier one was still being handled, which it must not. */
 extern volatile uint32_t interrupts_nested;
 
-/* How many turns its handler idles with interrupts disabled, 0 at the start. */
+/* How many ticks of the clock its handler lasts, with interrupts disabled; 0 at the start. */
 extern volatile uint32_t interrupt_length;
 
 /* Has the I/O APIC deliver @gsi, as an edge. */

@@ -24,6 +24,8 @@
 #define LOCAL_APIC_EOI 0xfee000b0
 #define TRAMPOLINE     0x10000 /* lib.c copies the trampoline there */
 
+#define IDLE_TURNS 1000
+
 #define PAGE_TABLE 0x007 /* present, writable, user */
 #define PAGE_2M	   0x087
 #define MAPPED_GIB 16
@@ -131,14 +133,44 @@ interrupt_entry:
 	cmpl	$1, interrupt_depth(%rip)
 	je	1f
 	incl	interrupts_nested(%rip)
-1:	mov	interrupt_length(%rip), %eax
-2:	dec	%eax
-	jns	2b
-	decl	interrupt_depth(%rip)
+1:	cmpl	$0, interrupt_length(%rip)
+	je	2f
+	call	idle
+2:	decl	interrupt_depth(%rip)
 	mov	$LOCAL_APIC_EOI, %eax
 	movl	$0, (%rax)
 	pop	%rax
 	iretq
+
+/*
+ * Lasts interrupt_length ticks of the clock, whatever one turn costs here; leaves rax changed. It looks at the clock
+ * seldom, so that an emulated processor executes the turns in between as it does other code.
+ */
+idle:
+	push	%rbx
+	push	%rcx
+	push	%rdx
+	call	clock
+	mov	%rax, %rbx
+1:	mov	$IDLE_TURNS, %ecx
+2:	dec	%ecx
+	jnz	2b
+	call	clock
+	sub	%rbx, %rax
+	mov	interrupt_length(%rip), %ecx
+	cmp	%rcx, %rax
+	jb	1b
+	pop	%rdx
+	pop	%rcx
+	pop	%rbx
+	ret
+
+/* The clock, in rax; leaves rdx changed. */
+clock:
+	rdtsc
+	shl	$32, %rdx
+	or	%rdx, %rax
+	ret
 
 /*
  * A KVM that runs ring 3 natively, with an IOPL of its own, refuses port instructions there. Then
