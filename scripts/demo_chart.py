@@ -68,6 +68,14 @@ def place(words, width):
     return "".join(line)
 
 
+def sides(first, second, room):
+    """
+    On which sides of two marks their texts stand, as place() has it: between the marks where these are `room` apart,
+    else outside of them. All in the same unit.
+    """
+    return (">", "<") if second - first >= room else ("<", ">")
+
+
 def step_of(span, most):
     """The round distance between ticks that makes at most this many."""
     for step in (1, 2, 5, 10, 20, 30, 60, 120, 300, 600):
