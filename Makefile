@@ -92,7 +92,7 @@ need = @scripts/install-packages $(sort $(foreach set,$(1) $(FOREIGN:%=CROSS),$(
 demo: ## see a guest give its memory back, with a control run in which it does not
 	$(call need,BUILD GUEST HOST DEMO)
 	@+$(MAKE) --no-print-directory all
-	@guest/build
+	@guest/build initramfs
 	@scripts/demo
 
 check: ## install what is missing, build all, run every test

@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""usage: demo_guest.py [off] [stock] [patched]
+"""usage: demo_guest.py [RUN[=KERNEL]]…
 
-The demo's measuring half: runs where KVM is, prints what it sees, draws nothing.
+The demo's measuring half: runs where KVM is, prints what it sees, draws nothing. RUN is off, stock or patched; all
+of them when none is named. KERNEL is a file to start instead of the run's own kernel.
 
 Each line on standard output is one JSON list, written at once:
 
-    ["start", RUN]                      a guest starts; RUN is one of those above
+    ["start", RUN]                      a guest starts
     ["before", RUN, BYTES]              it has come to rest: what the host holds for it now; its clock starts here
     ["sample", RUN, SECONDS, BYTES]     RssAnon of the VMM
     ["mark", RUN, SECONDS, NAME]        NAME is "take", "taken", "freed"
@@ -107,10 +108,10 @@ class Run:
         say("end", self.name, round(self.now(), 3))
 
 
-def run(name):
+def run(name, other_kernel):
     command = f"echo ready; read go; hold {TAKE_MIB}M --wait; read end"
     kernel, options = RUNS[name]
-    argv = guest.ebb(command, *options, kernel=kernel, initrd=plain_initramfs(), memory=MEMORY)
+    argv = guest.ebb(command, *options, kernel=other_kernel or kernel, initrd=plain_initramfs(), memory=MEMORY)
     with guest.Guest(argv) as vm:
         Run(name, vm).go()
         vm.process.terminate()
@@ -125,8 +126,9 @@ def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     try:
-        for name in sys.argv[1:] or RUNS:
-            run(name)
+        for word in sys.argv[1:] or RUNS:
+            name, _, kernel = word.partition("=")
+            run(name, kernel)
     except guest.GuestError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
