@@ -17,7 +17,7 @@ PKG_CONFIG := pkg-config
 LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
-PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config
+PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config python3
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
@@ -75,7 +75,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
+.PHONY: all man help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
 	bench-archs bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
@@ -197,6 +197,31 @@ $(BUILD)/vmm/%.o: %.c | $(SYSROOT)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- manual -------------------------------------------------------------------
+
+# Made from the help of this machine's own ebb: another architecture's does not run here, and its help is the same.
+NATIVE_BUILD := $(if $(FOREIGN),build,$(BUILD))
+MANUAL := $(patsubst docs/man/%.in,$(NATIVE_BUILD)/manual/%,$(wildcard docs/man/*.in))
+COMPLETIONS := $(NATIVE_BUILD)/manual/ebb.bash $(NATIVE_BUILD)/manual/ebb.zsh
+
+ifneq ($(FOREIGN),)
+.PHONY: $(NATIVE_BUILD)/ebb
+$(NATIVE_BUILD)/ebb:
+	@+$(MAKE) --no-print-directory CROSS= $@
+endif
+
+$(NATIVE_BUILD)/manual/%.1: docs/man/%.1.in scripts/manual $(NATIVE_BUILD)/ebb
+	@mkdir -p $(@D)
+	@echo '  MAN   $@'
+	@scripts/manual $(NATIVE_BUILD)/ebb $< > $@
+
+$(COMPLETIONS): $(NATIVE_BUILD)/manual/ebb.%: scripts/manual $(NATIVE_BUILD)/ebb
+	@mkdir -p $(@D)
+	@echo '  GEN   $@'
+	@scripts/manual $(NATIVE_BUILD)/ebb $* > $@
+
+man: $(MANUAL) $(COMPLETIONS) ## build the man pages, and completion for bash and zsh
 
 # --- tests -----------------------------------------------------------------------------------
 
