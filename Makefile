@@ -23,7 +23,7 @@ PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler git libasan8 libfdt-dev libubsan1 perl \
-		  pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat zlib1g-dev
+		  man-db mandoc pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat zlib1g-dev zsh
 
 PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-user-static
 PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc qemu-user-static
@@ -75,7 +75,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all man help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
+.PHONY: all man install uninstall help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
 	bench-archs bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
@@ -198,7 +198,14 @@ $(BUILD)/vmm/%.o: %.c | $(SYSROOT)
 	@echo '  CC    $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
 
-# --- manual -------------------------------------------------------------------
+# --- manual and installation -------------------------------------------------------------------
+
+prefix  = /usr/local
+bindir  = $(prefix)/bin
+datadir = $(prefix)/share
+mandir  = $(datadir)/man
+bashcompletiondir = $(datadir)/bash-completion/completions
+zshcompletiondir  = $(datadir)/zsh/site-functions
 
 # Made from the help of this machine's own ebb: another architecture's does not run here, and its help is the same.
 NATIVE_BUILD := $(if $(FOREIGN),build,$(BUILD))
@@ -222,6 +229,17 @@ $(COMPLETIONS): $(NATIVE_BUILD)/manual/ebb.%: scripts/manual $(NATIVE_BUILD)/ebb
 	@scripts/manual $(NATIVE_BUILD)/ebb $* > $@
 
 man: $(MANUAL) $(COMPLETIONS) ## build the man pages, and completion for bash and zsh
+
+install: all man ## install ebb, its man pages and completion (prefix=/usr/local, DESTDIR)
+	install -D -m 755 $(BUILD)/ebb "$(DESTDIR)$(bindir)/ebb"
+	install -d "$(DESTDIR)$(mandir)/man1"
+	install -m 644 $(MANUAL) "$(DESTDIR)$(mandir)/man1"
+	install -D -m 644 $(NATIVE_BUILD)/manual/ebb.bash "$(DESTDIR)$(bashcompletiondir)/ebb"
+	install -D -m 644 $(NATIVE_BUILD)/manual/ebb.zsh "$(DESTDIR)$(zshcompletiondir)/_ebb"
+
+uninstall: ## remove what `make install` installed
+	rm -f "$(DESTDIR)$(bindir)/ebb" $(foreach page,$(notdir $(MANUAL)),"$(DESTDIR)$(mandir)/man1/$(page)") \
+		"$(DESTDIR)$(bashcompletiondir)/ebb" "$(DESTDIR)$(zshcompletiondir)/_ebb"
 
 # --- tests -----------------------------------------------------------------------------------
 
