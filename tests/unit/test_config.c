@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmm/config/config.h"
+#include "vmm/lib/guest_name.h"
 
 #define WORDS_MAX    8
 #define MIB	     (UINT64_C(1) << 20)

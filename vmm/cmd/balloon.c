@@ -8,8 +8,9 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/lib/clock.h"
+#include "vmm/config/config.h"
 #include "vmm/control/guest_stat.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 

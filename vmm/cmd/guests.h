@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "vmm/config/config.h"
 #include "vmm/control/client.h"
+#include "vmm/lib/guest_name.h"
 #include "vmm/lib/options.h"
 
 /* -n NAME and -a, for a subcommand's table of options and its option_apply. */

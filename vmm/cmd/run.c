@@ -10,6 +10,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
+#include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/monitor.h"

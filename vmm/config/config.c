@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/config/config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 
+#include "vmm/lib/guest_name.h"
 #include "vmm/lib/options.h"
 
 #define MIB	 (UINT64_C(1) << 20)
@@ -105,22 +105,6 @@ static int set_cpus(struct vm_config *config, const char *text, struct option_er
 				    CPUS_MAX);
 	config->cpus = (unsigned int)number;
 	return 0;
-}
-
-const char *vm_name_error(const char *name)
-{
-	if (!*name)
-		return "is empty";
-	if (strlen(name) > VM_NAME_MAX)
-		return "is too long";
-	if (strchr(name, '/'))
-		return "has a slash in it";
-	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return "means a directory";
-	for (; *name; name++)
-		if (iscntrl((unsigned char)*name))
-			return "has a control character in it";
-	return NULL;
 }
 
 static int set_name(struct vm_config *config, const char *text, struct option_error *error)

@@ -13,7 +13,6 @@
 #include "vmm/mem/ram.h"
 #include "vmm/lib/cpulist.h"
 
-#define VM_NAME_MAX 64 /* bytes, without the terminator: a socket's path has to hold it */
 /* Bytes that a guest needs at least, and that a balloon leaves it. */
 #define VM_MEMORY_MIN (UINT64_C(16) << 20)
 /* Bytes: the device counts pages of 4 KiB in 32 bits. */
@@ -66,9 +65,6 @@ enum config_outcome {
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,
 				 unsigned int error_size);
-
-/* NULL for a name a guest can have, else what is wrong with it, as in "NAME is too long". */
-const char *vm_name_error(const char *name);
 
 /* The usage text of `ebb run`, to @out. */
 void config_usage(FILE *out);

@@ -14,6 +14,7 @@
 #include "vmm/control/codec.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
 
 #define ANSWER_MILLISECONDS 5000

@@ -14,7 +14,7 @@
 #include <limits.h>
 #include <sys/types.h>
 
-#include "vmm/config/config.h"
+#include "vmm/lib/guest_name.h"
 
 struct runtime_name {
 	char path[PATH_MAX]; /* of the lock file */

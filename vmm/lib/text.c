@@ -32,6 +32,18 @@ static bool is_harmless(uint32_t code, bool lines)
 	       code != 0x200e && code != 0x200f && code != 0x61c;
 }
 
+bool text_is_utf8(const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+	uint32_t code;
+	for (size_t len; *s; s += len) {
+		len = utf8_length(s, &code);
+		if (len == 0)
+			return false;
+	}
+	return true;
+}
+
 char *text_escape(char *out, size_t size, const char *text, bool lines)
 {
 	const unsigned char *s = (const unsigned char *)text;

@@ -21,6 +21,9 @@
  */
 char *text_escape(char *out, size_t size, const char *text, bool lines);
 
+/* Whether all of @text is UTF-8: RFC 3629, so without surrogates or codes beyond U+10FFFF. */
+bool text_is_utf8(const char *text);
+
 /* "558.1 MiB", or "4.0 KiB" for what is less than one. @out has TEXT_SIZE_MAX bytes; returned. */
 #define TEXT_SIZE_MAX 32
 char *text_size(char *out, uint64_t bytes);
