@@ -10,7 +10,7 @@ import threading
 import time
 
 MIB = 1 << 20
-GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": "ebb 0.1"}, "capabilities": []}}
+GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": "a fake"}, "capabilities": []}}
 
 STAT = {
     "name": "ci", "pid": os.getpid(), "status": "running", "uptime": 12.5, "cpus": 2,

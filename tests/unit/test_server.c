@@ -11,10 +11,11 @@
 
 #include "tests/unit/qmp_bench.h"
 #include "tests/unit/runtime_dir.h"
+#include "vmm/lib/version.h"
 
 #define GREETING                                                                                   \
 	"{\"QMP\": {\"version\": {\"qemu\": {\"major\": 7, \"minor\": 2, \"micro\": 0}, "          \
-	"\"package\": \"ebb 0.1\"}, \"capabilities\": []}}\r\n"
+	"\"package\": \"ebb " EBB_VERSION "\"}, \"capabilities\": []}}\r\n"
 #define NEGOTIATE     "{\"execute\":\"qmp_capabilities\"}"
 #define OK	      "{\"return\": {}}\r\n"
 #define FAILED(desc)  "{\"error\": {\"class\": \"GenericError\", \"desc\": \"" desc "\"}}\r\n"
@@ -82,7 +83,7 @@ static const struct {
 	{"{\"execute\":\"nonsense\"}", UNKNOWN("The command nonsense has not been found")},
 	{"{\"execute\":\"\"}", UNKNOWN("The command  has not been found")},
 	{"{\"execute\":\"a\\n\u00e9\"}", UNKNOWN("The command a\\n\\u00E9 has not been found")},
-	{"{\"execute\":\"query-version\"}", "{\"return\": {\"qemu\": {\"major\": 7, \"minor\": 2, \"micro\": 0}, \"package\": \"ebb 0.1\"}}\r\n"},
+	{"{\"execute\":\"query-version\"}", "{\"return\": {\"qemu\": {\"major\": 7, \"minor\": 2, \"micro\": 0}, \"package\": \"ebb " EBB_VERSION "\"}}\r\n"},
 	{"{\"execute\":\"query-version\",\"arguments\":{\"a\":1}}", FAILED("Parameter 'a' is unexpected")},
 	{"{\"execute\":\"query-commands\"}",
 	 "{\"return\": [{\"name\": \"qmp_capabilities\"}, {\"name\": \"query-version\"}, {\"name\": \"query-commands\"}, "

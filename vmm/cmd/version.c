@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "vmm/cmd/cmd.h"
+#include "vmm/lib/version.h"
 
 enum { OPTION_JSON };
 

@@ -6,11 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-/* What those who look at numbers may expect of QMP here: QEMU 7.2's. */
-#define VERSION_MAJOR	7
-#define VERSION_MINOR	2
-#define VERSION_MICRO	0
-#define VERSION_PACKAGE "ebb 0.1"
+#include "vmm/lib/version.h"
 
 /* The server's own commands. */
 struct own_command {
@@ -40,8 +36,8 @@ json_t *control_fail(struct control_error *error, const char *format, ...)
 
 static json_t *version(void)
 {
-	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", VERSION_MAJOR, "minor",
-			 VERSION_MINOR, "micro", VERSION_MICRO, "package", VERSION_PACKAGE);
+	return json_pack("{s:{s:i, s:i, s:i}, s:s}", "qemu", "major", EBB_QMP_MAJOR, "minor",
+			 EBB_QMP_MINOR, "micro", EBB_QMP_MICRO, "package", "ebb " EBB_VERSION);
 }
 
 json_t *dispatch_greeting(void)
