@@ -64,13 +64,13 @@ FDT_SRC :=
 FDT_LIBS :=
 endif
 
-# Everything but main.c and the subcommands can be linked into a test.
-LIB_SRC := $(filter-out vmm/main.c vmm/cmd/% vmm/arch/%,$(sort $(shell find vmm devices -name '*.c'))) \
+# Everything but main.c can be linked into a test.
+LIB_SRC := $(filter-out vmm/main.c vmm/arch/%,$(sort $(shell find vmm devices -name '*.c'))) \
 	   $(wildcard vmm/arch/*.c vmm/arch/$(ARCH)/*.c) $(FDT_SRC)
 # What is pure in other architectures is tested on this one too.
 UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
 UNIT_LIBS := -lfdt -lz
-EBB_SRC := vmm/main.c $(wildcard vmm/cmd/*.c) $(LIB_SRC)
+EBB_SRC := vmm/main.c $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The table of subcommands, and what they share: help, and how their words are gone through. */
+/* The table of subcommands, and help. */
 #include <stdio.h>
 #include <string.h>
 
@@ -51,23 +51,6 @@ static const struct command *find_command(const char *name)
 		options_fail(&error, "there is no command '%s'; 'ebb help' lists them", name);
 	log_error("%s", text);
 	return NULL;
-}
-
-int cmd_parse(const struct option_table *table, int argc, char **argv, option_apply *apply,
-	      void *ctx)
-{
-	char text[512];
-	struct option_error error = {text, sizeof(text)};
-	switch (options_parse(table, argc - 1, argv + 1, apply, ctx, &error)) {
-	case OPTIONS_HELP:
-		options_usage(table, stdout);
-		return EXIT_DONE;
-	case OPTIONS_ERROR:
-		log_error("%s", text);
-		return EXIT_USAGE;
-	default:
-		return -1;
-	}
 }
 
 static int apply_help(void *ctx, int id, const char *value, struct option_error *error)

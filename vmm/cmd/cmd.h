@@ -5,8 +5,6 @@
 
 #include "vmm/lib/options.h"
 
-#define EBB_VERSION "0.1"
-
 /* What ebb exits with. */
 #define EXIT_DONE	  0
 #define EXIT_FAILED	  1 /* the guest's ebb refused, or does not answer */
@@ -30,8 +28,8 @@ int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
 /*
- * Goes through the words after the subcommand's name. Returns -1 to go on, or what to exit with,
- * having shown the usage or said what is wrong.
+ * Parses the words after the subcommand's name. Returns -1 to go on, or what to exit with, having
+ * shown the usage or said what is wrong.
  */
 int cmd_parse(const struct option_table *table, int argc, char **argv, option_apply *apply,
 	      void *ctx);
