@@ -54,24 +54,29 @@ int loop_wait_for(struct loop *loop, struct loop_source *source, bool writable)
 	return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno : 0;
 }
 
+int loop_turn(struct loop *loop, int milliseconds)
+{
+	struct epoll_event event;
+	/*
+	 * One event at a time: a callback may remove any source, and none that was removed can then still
+	 * be waiting in an array here. The kernel takes the ready ones in turn.
+	 */
+	int count = epoll_wait(loop->epoll, &event, 1, milliseconds);
+	if (count < 0 && errno != EINTR)
+		return -errno;
+	if (count < 1 || !event.data.ptr)
+		return 0;
+	struct loop_source *source = event.data.ptr;
+	source->ready(source->ctx);
+	return 0;
+}
+
 int loop_run(struct loop *loop)
 {
-	while (!atomic_load(&loop->stop)) {
-		struct epoll_event event;
-		/*
-		 * One event at a time: a callback may remove any source, and none that was removed
-		 * can then still be waiting in an array here. The kernel takes the ready ones in
-		 * turn.
-		 */
-		int count = epoll_wait(loop->epoll, &event, 1, -1);
-		if (count < 0 && errno != EINTR)
-			return -errno;
-		if (count < 1 || !event.data.ptr)
-			continue;
-		struct loop_source *source = event.data.ptr;
-		source->ready(source->ctx);
-	}
-	return 0;
+	int err = 0;
+	while (!err && !atomic_load(&loop->stop))
+		err = loop_turn(loop, -1);
+	return err;
 }
 
 void loop_stop(struct loop *loop)

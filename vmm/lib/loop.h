@@ -36,6 +36,13 @@ int loop_wait_for(struct loop *loop, struct loop_source *source, bool writable);
 
 /* Serves sources until loop_stop(). Returns 0 or -errno. */
 int loop_run(struct loop *loop);
+
+/*
+ * Waits up to @milliseconds (-1: without limit) for a source that is ready, and serves it: one turn of
+ * loop_run(), for a thread that waits for something else than loop_stop(). Returns 0, also when there
+ * was none or a signal came, or -errno.
+ */
+int loop_turn(struct loop *loop, int milliseconds);
 void loop_stop(struct loop *loop);
 
 #endif
