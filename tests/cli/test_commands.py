@@ -508,3 +508,69 @@ def test_silence_from_the_start(ebb, fake):
     guest = fake()
     guest.greeting = b""
     ebb("pause").failed(1, '"ci"')
+
+
+# --- many --------------------------------------------------------------------------------------
+
+
+def slow(guest, seconds):
+    """Answers after a while, and not when it is busy with another's: as a guest's ebb on a busy host."""
+    def stat(arguments):
+        time.sleep(seconds)
+        return guest.do_x_ebb_stat(arguments)
+
+    guest.hooks["x-ebb-stat"] = stat
+
+
+@pytest.mark.parametrize("words", [["list"], ["stat", "-a", "--no-refresh"]], ids=lambda words: words[0])
+def test_64_at_once(ebb, fake, words):
+    """All are asked before any is waited for: 64 guests that take their time take as long as one. One after the other
+    would be 64 times as long; what 64 cost besides, in this process that plays them all, is taken off."""
+    def measure():
+        start = time.monotonic()
+        assert ebb(*words).status == 0
+        return time.monotonic() - start
+
+    slow(fake("guest-0"), 0.5)
+    one = measure()
+    guests = [fake(f"guest-{i}") for i in range(1, 64)]
+    base = measure()
+    for guest in guests:
+        slow(guest, 0.5)
+    assert measure() - base < 8 * one
+
+
+def test_one_that_is_stuck_costs_the_others_nothing(ebb, fake):
+    """It is given up when its time is over; by then the others have long answered, and are shown in their order."""
+    answered = []
+    guests = [fake(name) for name in ("a", "b", "c")]
+
+    def nothing(_arguments):
+        raise Silence
+
+    def stat(name, guest):
+        def answer(arguments):
+            answered.append(name)
+            return guest.do_x_ebb_stat(arguments)
+
+        return answer
+
+    guests[0].hooks["x-ebb-stat"] = nothing
+    for name, guest in zip("bc", guests[1:]):
+        guest.hooks["x-ebb-stat"] = stat(name, guest)
+    start = time.monotonic()
+    done = ebb("list")
+    assert time.monotonic() - start < 10  # once the five seconds, for connecting as well as for the answer
+    assert done.status == 1 and done.err.count("\n") == 1 and '"a"' in done.err
+    assert [line.split()[1] for line in done.out.splitlines()[1:]] == ["a", "b", "c"]
+    assert sorted(answered) == ["b", "c"]
+
+
+def test_several_that_are_stuck_take_no_longer_than_one(ebb, fake):
+    for name in "abcd":
+        fake(name).greeting = b""
+    fake("e")
+    start = time.monotonic()
+    done = ebb("pause", "-a")
+    assert time.monotonic() - start < 10  # 20 seconds, were it one after the other
+    assert done.status == 1 and [line.split('"')[1] for line in done.err.splitlines()] == ["a", "b", "c", "d"]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb's own clients: against the server in a thread of its own, and against servers that are none. */
+/* Clients: against the server in a thread of its own, and against servers that are none. */
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
@@ -13,6 +13,7 @@
 
 #include "tests/unit/qmp_bench.h"
 #include "tests/unit/runtime_dir.h"
+#include "vmm/control/call.h"
 #include "vmm/control/client.h"
 
 #define HELLO	"{\"QMP\": {}}\r\n"
@@ -34,110 +35,176 @@ static void *serve(void *ctx)
 	return NULL;
 }
 
-static struct control_client *open_client(void)
-{
+/* A client, its loop, and what it was told. */
+struct asker {
+	struct loop loop;
 	struct control_client *client;
-	ck_assert_int_eq(control_client_open(&client, "one", false), 0);
-	return client;
+	bool pending;
+	int err;
+	json_t *reply;
+	json_t *events; /* arrays of name and data, in the order that they came */
+	int ended;
+};
+
+static void on_done(void *ctx, int err, json_t *reply)
+{
+	struct asker *asker = ctx;
+	asker->pending = false;
+	asker->err = err;
+	asker->reply = json_incref(reply);
+}
+
+static void on_event(void *ctx, const char *name, const json_t *data)
+{
+	struct asker *asker = ctx;
+	json_array_append_new(asker->events, json_pack("[s, O*]", name, data));
+}
+
+static void on_ended(void *ctx, int err)
+{
+	struct asker *asker = ctx;
+	asker->ended = err;
+}
+
+static int wait_for(struct asker *asker)
+{
+	while (asker->pending)
+		ck_assert_int_eq(loop_turn(&asker->loop, -1), 0);
+	return asker->err;
+}
+
+static void start(struct asker *asker, const char *command, json_t *arguments, int milliseconds)
+{
+	json_decref(asker->reply);
+	asker->reply = NULL;
+	asker->pending = true;
+	int err = control_client_start(asker->client, command, arguments, milliseconds, on_done,
+				       asker);
+	if (err)
+		on_done(asker, err, NULL);
+}
+
+static int run(struct asker *asker, const char *command, json_t *arguments)
+{
+	start(asker, command, arguments, CONTROL_ANSWER_MS);
+	return wait_for(asker);
+}
+
+static json_int_t number(const struct asker *asker)
+{
+	return json_integer_value(asker->reply);
+}
+
+static int open_to(struct asker *asker, const char *name)
+{
+	struct control_client_owner owner = {on_event, on_ended, asker};
+	*asker = (struct asker){.pending = true, .events = json_array()};
+	ck_assert_int_eq(loop_init(&asker->loop), 0);
+	ck_assert_int_eq(
+		control_client_open(&asker->client, &asker->loop, name, &owner, on_done, asker), 0);
+	/* Never from within. */
+	ck_assert(asker->pending);
+	return wait_for(asker);
+}
+
+static void open_client(struct asker *asker)
+{
+	ck_assert_int_eq(open_to(asker, "one"), 0);
+	ck_assert_ptr_null(asker->reply);
+}
+
+static void close_client(struct asker *asker)
+{
+	control_client_close(asker->client);
+	loop_release(&asker->loop);
+	json_decref(asker->events);
+	json_decref(asker->reply);
+}
+
+static int open_and_close(const char *name)
+{
+	struct asker asker;
+	int err = open_to(&asker, name);
+	close_client(&asker);
+	return err;
+}
+
+/* What came, as in "a b a b ". */
+static const char *events(const struct asker *asker)
+{
+	static char text[256];
+	json_t *event;
+	size_t i;
+	text[0] = '\0';
+	json_array_foreach(asker->events, i, event)
+	{
+		strcat(text, json_string_value(json_array_get(event, 0)));
+		strcat(text, " ");
+	}
+	return text;
 }
 
 START_TEST(test_commands)
 {
 	struct bench bench;
+	struct asker asker;
 	pthread_t thread;
-	json_t *reply;
 	bench_init(&bench);
 	ck_assert_int_eq(pthread_create(&thread, NULL, serve, &bench), 0);
-	struct control_client *client = open_client();
+	open_client(&asker);
 	json_t *arguments = json_pack("{s:[i,s]}", "a", 1, "\u00e9");
-	ck_assert_int_eq(control_client_run(client, "echo", json_incref(arguments), &reply), 0);
-	ck_assert(json_equal(reply, arguments));
-	json_decref(reply);
+	ck_assert_int_eq(run(&asker, "echo", json_incref(arguments)), 0);
+	ck_assert(json_equal(asker.reply, arguments));
 	json_decref(arguments);
-	ck_assert_int_eq(control_client_run(client, "fail", NULL, &reply), -EREMOTEIO);
-	ck_assert_str_eq(json_string_value(reply), "no luck");
-	json_decref(reply);
+	ck_assert_int_eq(run(&asker, "fail", NULL), -EREMOTEIO);
+	ck_assert_str_eq(json_string_value(asker.reply), "no luck");
+	ck_assert_str_eq(control_client_error_class(asker.client), "GenericError");
+	ck_assert_int_eq(run(&asker, "fail-class", NULL), -EREMOTEIO);
+	ck_assert_str_eq(control_client_error_class(asker.client), "DeviceNotActive");
 	/* An answer of many pieces, both ways round. */
 	arguments = json_pack("{s:i}", "size", 1000000);
-	ck_assert_int_eq(control_client_run(client, "big", arguments, &reply), 0);
-	ck_assert_uint_eq(json_string_length(reply), 1000000);
-	json_decref(reply);
+	ck_assert_int_eq(run(&asker, "big", arguments), 0);
+	ck_assert_uint_eq(json_string_length(asker.reply), 1000000);
+	ck_assert_str_eq(control_client_error_class(asker.client), "");
 
-	/* Events: that came during a command, of a name, of any, and none. */
-	json_t *data;
-	for (int i = 0; i < 3; i++) {
-		ck_assert_int_eq(control_client_run(client, "emit", NULL, &reply), 0);
-		json_decref(reply);
-	}
-	ck_assert_int_eq(control_client_event(client, "b", 0, &data), 0);
+	/* Events come before the answer to the command that made them, in their order. */
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(run(&asker, "emit", NULL), 0);
+	ck_assert_str_eq(events(&asker), "a b a b ");
+	const json_t *data = json_array_get(json_array_get(asker.events, 1), 1);
 	ck_assert_int_eq(json_integer_value(json_object_get(data, "n")), 1);
-	json_decref(data);
-	ck_assert_int_eq(control_client_event(client, "a", 0, &data), 0);
-	ck_assert_ptr_null(data);
-	ck_assert_int_eq(control_client_event(client, "c", 30, &data), -ETIMEDOUT);
-	for (int i = 0; i < 4; i++) {
-		ck_assert_int_eq(control_client_event(client, NULL, 0, &data), 0);
-		json_decref(data);
-	}
-	ck_assert_int_eq(control_client_event(client, NULL, 30, &data), -ETIMEDOUT);
 
-	ck_assert_int_eq(control_client_run(client, "quit", NULL, &reply), 0);
-	json_decref(reply);
+	/* One step at a time; one that was given up does no harm. */
+	start(&asker, "later", NULL, 30);
+	ck_assert_int_eq(
+		control_client_start(asker.client, "echo", json_object(), 30, on_done, &asker),
+		-EBUSY);
+	ck_assert_int_eq(wait_for(&asker), -ETIMEDOUT);
+	ck_assert_ptr_null(asker.reply);
+	ck_assert_int_eq(asker.ended, 0);
+	close_client(&asker);
+
+	open_client(&asker);
+	ck_assert_int_eq(run(&asker, "quit", NULL), 0);
 	pthread_join(thread, NULL);
 	bench_release(&bench);
-	ck_assert_int_eq(control_client_event(client, "SHUTDOWN", 5000, &data), -EPIPE);
-	ck_assert_int_eq(control_client_run(client, "echo", NULL, &reply), -EPIPE);
-	ck_assert_ptr_null(reply);
-	control_client_close(client);
+	while (!asker.ended)
+		ck_assert_int_eq(loop_turn(&asker.loop, 5000), 0);
+	ck_assert_int_eq(asker.ended, -EPIPE);
+	ck_assert_int_eq(run(&asker, "echo", json_object()), -EPIPE);
+	close_client(&asker);
 	control_client_close(NULL);
 	ck_assert_str_eq(log_text(), "");
 }
 END_TEST
 
-/* In two steps, with a limit of one's own; and which kind of refusal it was. */
-START_TEST(test_start_and_finish)
-{
-	struct bench bench;
-	pthread_t thread;
-	json_t *reply;
-	bench_init(&bench);
-	ck_assert_int_eq(pthread_create(&thread, NULL, serve, &bench), 0);
-	struct control_client *client[2] = {open_client(), open_client()};
-	for (int i = 0; i < 2; i++)
-		ck_assert_int_eq(control_client_start(client[i], i ? "later" : "echo", NULL), 0);
-	ck_assert_int_eq(control_client_finish(client[0], 5000, &reply), 0);
-	json_decref(reply);
-	ck_assert_int_eq(control_client_finish(client[1], 30, &reply), -ETIMEDOUT);
-	ck_assert_ptr_null(reply);
-	ck_assert_str_eq(control_client_error_class(client[0]), "");
-	ck_assert_int_eq(control_client_run(client[0], "fail-class", NULL, &reply), -EREMOTEIO);
-	ck_assert_str_eq(control_client_error_class(client[0]), "DeviceNotActive");
-	json_decref(reply);
-	ck_assert_int_eq(control_client_run(client[0], "echo", NULL, &reply), 0);
-	ck_assert_str_eq(control_client_error_class(client[0]), "");
-	json_decref(reply);
-	ck_assert_int_eq(control_client_run(client[0], "quit", NULL, &reply), 0);
-	json_decref(reply);
-	pthread_join(thread, NULL);
-	bench_release(&bench);
-	ck_assert_int_eq(control_client_finish(client[1], 5000, &reply), -EPIPE);
-	ck_assert_int_eq(control_client_start(client[1], "echo", NULL), -EPIPE);
-	ck_assert_int_eq(control_client_finish(client[1], 5000, &reply), -EPIPE);
-	for (int i = 0; i < 2; i++)
-		control_client_close(client[i]);
-}
-END_TEST
-
 static void *count_to_100(void *ctx)
 {
-	json_t *reply;
-	struct control_client *client = open_client();
-	for (int i = 0; i < 100; i++) {
-		ck_assert_int_eq(control_client_run(client, i % 4 ? "count" : "emit", NULL, &reply),
-				 0);
-		json_decref(reply);
-	}
-	control_client_close(client);
+	struct asker asker;
+	open_client(&asker);
+	for (int i = 0; i < 100; i++)
+		ck_assert_int_eq(run(&asker, i % 4 ? "count" : "emit", NULL), 0);
+	close_client(&asker);
 	return ctx;
 }
 
@@ -145,41 +212,201 @@ START_TEST(test_several_threads)
 {
 	enum { THREADS = 8 };
 	struct bench bench;
+	struct asker asker;
 	pthread_t server, threads[THREADS];
-	json_t *reply;
 	bench_init(&bench);
 	ck_assert_int_eq(pthread_create(&server, NULL, serve, &bench), 0);
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, count_to_100, NULL), 0);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
-	struct control_client *client = open_client();
-	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), 0);
-	ck_assert_int_eq(json_integer_value(reply), THREADS * 75 + 1);
-	json_decref(reply);
-	ck_assert_int_eq(control_client_run(client, "quit", NULL, &reply), 0);
-	json_decref(reply);
-	control_client_close(client);
+	open_client(&asker);
+	ck_assert_int_eq(run(&asker, "count", NULL), 0);
+	ck_assert_int_eq(number(&asker), THREADS * 75 + 1);
+	ck_assert_int_eq(run(&asker, "quit", NULL), 0);
+	close_client(&asker);
 	pthread_join(server, NULL);
 	bench_release(&bench);
 }
 END_TEST
 
+/* Several on one loop, waited for one after the other, while all are served. */
+START_TEST(test_calls)
+{
+	enum { CALLS = 8 };
+	struct bench bench;
+	struct control_call calls[CALLS];
+	struct loop loop;
+	pthread_t thread;
+	bench_init(&bench);
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, serve, &bench), 0);
+	for (int i = 0; i < CALLS; i++)
+		control_call_open(&calls[i], &loop, i == 1 ? "none" : "one");
+	for (int i = 0; i < CALLS; i++)
+		ck_assert_int_eq(control_call_wait(&calls[i], &loop), i == 1 ? -ENOENT : 0);
+	/* The first is never answered, and costs the others nothing. */
+	control_call_start(&calls[0], "later", NULL, 50);
+	for (int i = 1; i < CALLS; i++)
+		control_call_start(&calls[i], "count", NULL, CONTROL_ANSWER_MS);
+	ck_assert_int_eq(control_call_wait(&calls[1], &loop), -ENOENT);
+	for (int i = 2; i < CALLS; i++) {
+		ck_assert_int_eq(control_call_wait(&calls[i], &loop), 0);
+		ck_assert_ptr_nonnull(calls[i].reply);
+	}
+	ck_assert_int_eq(control_call_wait(&calls[0], &loop), -ETIMEDOUT);
+	ck_assert_ptr_null(calls[0].reply);
+
+	ck_assert(!control_call_wait_end(&calls[2], &loop, 0));
+	control_call_start(&calls[2], "quit", NULL, CONTROL_ANSWER_MS);
+	pthread_join(thread, NULL);
+	bench_release(&bench);
+	ck_assert(control_call_wait_end(&calls[2], &loop, INT64_MAX));
+	ck_assert(control_call_wait_end(&calls[3], &loop, INT64_MAX));
+	control_call_start(&calls[3], "count", NULL, CONTROL_ANSWER_MS);
+	ck_assert_int_eq(control_call_wait(&calls[3], &loop), -EPIPE);
+	for (int i = 0; i < CALLS; i++)
+		control_call_close(&calls[i]);
+	loop_release(&loop);
+}
+END_TEST
+
+/* A callback may close its own client: of opening, of a command, of an event, of an end. */
+struct suicide {
+	struct control_client *client;
+	enum { AT_OPEN, AT_ANSWER, AT_EVENT, AT_END, WAYS } way;
+	bool dead;
+	struct bench *bench;
+	pthread_t thread; /* the bench's */
+};
+
+static void die(struct suicide *suicide)
+{
+	control_client_close(suicide->client);
+	suicide->dead = true;
+}
+
+static void die_when_answered(void *ctx, int err, json_t *reply)
+{
+	struct suicide *suicide = ctx;
+	(void)reply;
+	ck_assert_int_eq(err, 0);
+	ck_assert(!suicide->dead);
+	if (suicide->way == AT_ANSWER)
+		die(suicide);
+	if (suicide->way == AT_END) {
+		pthread_join(suicide->thread, NULL);
+		bench_release(suicide->bench);
+	}
+}
+
+static void die_when_open(void *ctx, int err, json_t *reply)
+{
+	struct suicide *suicide = ctx;
+	(void)reply;
+	ck_assert_int_eq(err, 0);
+	if (suicide->way == AT_OPEN)
+		die(suicide);
+	else
+		ck_assert_int_eq(control_client_start(
+					 suicide->client, suicide->way == AT_END ? "quit" : "emit",
+					 NULL, CONTROL_ANSWER_MS, die_when_answered, suicide),
+				 0);
+}
+
+static void die_at_event(void *ctx, const char *name, const json_t *data)
+{
+	struct suicide *suicide = ctx;
+	(void)name;
+	(void)data;
+	ck_assert(!suicide->dead);
+	if (suicide->way == AT_EVENT)
+		die(suicide);
+}
+
+static void die_at_end(void *ctx, int err)
+{
+	ck_assert_int_eq(err, -EPIPE);
+	die(ctx);
+}
+
+START_TEST(test_close_from_within)
+{
+	struct bench bench;
+	struct loop loop;
+	pthread_t thread;
+	bench_init(&bench);
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, serve, &bench), 0);
+	for (int way = 0; way < WAYS; way++) {
+		struct suicide suicide = {.way = way, .bench = &bench, .thread = thread};
+		struct control_client_owner owner = {die_at_event, die_at_end, &suicide};
+		ck_assert_int_eq(control_client_open(&suicide.client, &loop, "one", &owner,
+						     die_when_open, &suicide),
+				 0);
+		while (!suicide.dead)
+			ck_assert_int_eq(loop_turn(&loop, -1), 0);
+	}
+	loop_release(&loop);
+}
+END_TEST
+
 START_TEST(test_no_guest)
 {
-	struct control_client *client = (void *)1;
 	struct runtime_name name;
-	ck_assert_int_eq(control_client_open(&client, "one", true), -ENOENT);
-	ck_assert_ptr_null(client);
-	ck_assert_str_eq(log_text(), "");
-	ck_assert_int_eq(control_client_open(&client, "one", false), -ENOENT);
-	assert_said("no guest called \"one\"");
-	ck_assert_int_eq(control_client_open(&client, "a/b", false), -EINVAL);
-	assert_said("slash");
+	ck_assert_int_eq(open_and_close("one"), -ENOENT);
+	ck_assert_int_eq(open_and_close("a/b"), -EINVAL);
+	ck_assert_int_eq(open_and_close(""), -EINVAL);
+	char longest[VM_NAME_MAX + 2];
+	memset(longest, 'a', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	ck_assert_int_eq(open_and_close(longest), -EINVAL);
 	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
-	ck_assert_int_eq(control_client_open(&client, "one", false), -ECONNREFUSED);
-	assert_said("does not listen");
+	ck_assert_int_eq(open_and_close("one"), -ECONNREFUSED);
 	runtime_release(&name);
+	ck_assert_str_eq(log_text(), "");
+}
+END_TEST
+
+/* A backlog that is full: it is tried again until somebody accepts, and given up in time. */
+START_TEST(test_backlog)
+{
+	struct runtime_name name;
+	struct asker asker;
+	int fd, fds[64], count = 0;
+	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
+	int listener = runtime_listen(&name);
+	while (count < 64 && (fd = runtime_connect("one")) >= 0)
+		fds[count++] = fd;
+	ck_assert_int_eq(fd, -EAGAIN);
+	double begin = now();
+	ck_assert_int_eq(open_and_close("one"), -ETIMEDOUT);
+	ck_assert(now() - begin > 4.9 && now() - begin < 8);
+
+	struct control_client_owner owner = {on_event, on_ended, &asker};
+	asker = (struct asker){.pending = true, .events = json_array()};
+	ck_assert_int_eq(loop_init(&asker.loop), 0);
+	ck_assert_int_eq(
+		control_client_open(&asker.client, &asker.loop, "one", &owner, on_done, &asker), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(loop_turn(&asker.loop, -1), 0);
+	ck_assert(asker.pending);
+	while (count > 0) {
+		close(accept(listener, NULL, NULL));
+		close(fds[--count]);
+	}
+	int peer = -1;
+	while (peer < 0) {
+		ck_assert_int_eq(loop_turn(&asker.loop, -1), 0);
+		peer = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	}
+	ck_assert_int_eq(send(peer, WELCOME, strlen(WELCOME), 0), (ssize_t)strlen(WELCOME));
+	ck_assert_int_eq(wait_for(&asker), 0);
+	close_client(&asker);
+	close(peer);
+	close(listener);
+	runtime_release(&name);
+	ck_assert_str_eq(log_text(), "");
 }
 END_TEST
 
@@ -254,29 +481,33 @@ START_TEST(test_no_greeting)
 		const char *text;
 		bool ends;
 		int err;
-		const char *said;
 	} table[] = {
-		{"", true, -EPIPE, "one"},
-		{"{\"QMP\": {", true, -EPIPE, "one"},
-		{HELLO, true, -EPIPE, "one"},
-		{"HTTP/1.0 400 Bad\r\n\r\n", false, -EPROTO, "one"},
-		{"[]", false, -EPROTO, "one"},
-		{"{}", false, -EPROTO, "one"},
-		{"{\"error\": 1}", false, -EPROTO, "one"},
-		{"{\"error\": {\"desc\": \"enough\"}}", true, -EREMOTEIO, "enough"},
-		{HELLO "{\"error\": {\"desc\": \"enough\"}, \"id\": 1}", false, -EREMOTEIO,
-		 "enough"},
-		{HELLO "{\"return\": {}}", true, -EPIPE, "one"},
-		{HELLO "{\"return\": {}, \"id\": 2}", true, -EPIPE, "one"},
+		{"", true, -EPIPE},
+		{"{\"QMP\": {", true, -EPIPE},
+		{HELLO, true, -EPIPE},
+		{"HTTP/1.0 400 Bad\r\n\r\n", false, -EPROTO},
+		{"[]", false, -EPROTO},
+		{"{}", false, -EPROTO},
+		{"{\"error\": 1}", false, -EPROTO},
+		{"{\"error\": {\"desc\": \"enough\"}}", true, -EREMOTEIO},
+		{HELLO "{\"error\": {\"desc\": \"enough\"}, \"id\": 1}", false, -EREMOTEIO},
+		{HELLO "{\"return\": {}}", true, -EPIPE},
+		{HELLO "{\"return\": {}, \"id\": 2}", true, -EPIPE},
 	};
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		struct liar liar;
-		struct control_client *client;
+		struct asker asker;
 		liar_init(&liar, table[i].text, strlen(table[i].text), table[i].ends);
-		int err = control_client_open(&client, "one", false);
+		int err = open_to(&asker, "one");
 		ck_assert_msg(err == table[i].err, "%s: %d", table[i].text, err);
-		ck_assert_ptr_null(client);
-		assert_said(table[i].said);
+		if (err == -EREMOTEIO)
+			ck_assert_str_eq(json_string_value(asker.reply), "enough");
+		else
+			ck_assert_ptr_null(asker.reply);
+		/* It is of no use any more, and its owner was told once. */
+		ck_assert_int_eq(run(&asker, "count", NULL), table[i].err);
+		ck_assert_int_eq(asker.ended, 0);
+		close_client(&asker);
 		liar_release(&liar);
 	}
 }
@@ -286,13 +517,11 @@ END_TEST
 START_TEST(test_silence)
 {
 	struct liar liar;
-	struct control_client *client;
-	json_t *reply;
+	struct asker asker;
 	double begin = now();
 	liar_init(&liar, "", 0, false);
-	ck_assert_int_eq(control_client_open(&client, "one", false), -ETIMEDOUT);
+	ck_assert_int_eq(open_and_close("one"), -ETIMEDOUT);
 	ck_assert(now() - begin > 4.9 && now() - begin < 8);
-	assert_said("stopped");
 	liar_release(&liar);
 
 	/* A second for each fifty bytes: it is never quiet, and never done. */
@@ -302,27 +531,24 @@ START_TEST(test_silence)
 	liar = (struct liar){.text = text, .len = sizeof(text), .slow = true, .fd = -1};
 	liar_start(&liar);
 	begin = now();
-	ck_assert_int_eq(control_client_open(&client, "one", false), -ETIMEDOUT);
+	ck_assert_int_eq(open_and_close("one"), -ETIMEDOUT);
 	ck_assert(now() - begin > 4.9 && now() - begin < 8);
 	liar_release(&liar);
 
-	static const char events[] = WELCOME "{\"event\": \"x\"}{\"event\": \"y\", \"data\": 1}";
-	liar_init(&liar, events, strlen(events), false);
-	client = open_client();
+	static const char answers[] = WELCOME "{\"event\": \"x\"}{\"event\": \"y\", \"data\": 1}";
+	liar_init(&liar, answers, strlen(answers), false);
+	open_client(&asker);
 	begin = now();
-	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), -ETIMEDOUT);
+	ck_assert_int_eq(run(&asker, "count", NULL), -ETIMEDOUT);
 	ck_assert(now() - begin > 4.9 && now() - begin < 8);
 	liar_join(&liar);
 	/* What came meanwhile is not lost, and late answers are not taken for others. */
-	ck_assert_int_eq(control_client_event(client, "y", 0, &reply), 0);
-	ck_assert_int_eq(json_integer_value(reply), 1);
-	json_decref(reply);
+	ck_assert_str_eq(events(&asker), "x y ");
 	static const char late[] = "{\"return\": 1, \"id\": 2}{\"return\": 2, \"id\": 3}";
 	ck_assert_int_eq(send(liar.fd, late, strlen(late), 0), (ssize_t)strlen(late));
-	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), 0);
-	ck_assert_int_eq(json_integer_value(reply), 2);
-	json_decref(reply);
-	control_client_close(client);
+	ck_assert_int_eq(run(&asker, "count", NULL), 0);
+	ck_assert_int_eq(number(&asker), 2);
+	close_client(&asker);
 	liar_release(&liar);
 }
 END_TEST
@@ -332,16 +558,15 @@ START_TEST(test_floods)
 {
 	const size_t size = (size_t)6 << 20;
 	struct liar liar;
-	struct control_client *client;
-	json_t *reply;
+	struct asker asker;
 	char *text = malloc(size);
 	memset(text, 'x', size);
 	memcpy(text, WELCOME "\"", sizeof(WELCOME));
 	liar_init(&liar, text, size, false);
-	client = open_client();
-	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), -EPROTO);
-	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), -EPROTO);
-	control_client_close(client);
+	open_client(&asker);
+	ck_assert_int_eq(run(&asker, "count", NULL), -EPROTO);
+	ck_assert_int_eq(run(&asker, "count", NULL), -EPROTO);
+	close_client(&asker);
 	liar_release(&liar);
 
 	size_t len = strlen(strcpy(text, WELCOME));
@@ -349,27 +574,26 @@ START_TEST(test_floods)
 		len += snprintf(text + len, 64, "{\"event\": \"x\", \"data\": %d}\r\n", i);
 	len += snprintf(text + len, 64, "{\"return\": 7, \"id\": 2}");
 	liar_init(&liar, text, len, false);
-	client = open_client();
-	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), 0);
-	ck_assert_int_eq(json_integer_value(reply), 7);
-	json_decref(reply);
+	open_client(&asker);
+	ck_assert_int_eq(run(&asker, "count", NULL), 0);
+	ck_assert_int_eq(number(&asker), 7);
 	liar_join(&liar);
-	/* The newest are kept. */
-	ck_assert_int_eq(control_client_event(client, "x", 0, &reply), 0);
-	ck_assert_int_eq(json_integer_value(reply), 1000 - 64);
-	json_decref(reply);
+	ck_assert_uint_eq(json_array_size(asker.events), 1000);
+	close_client(&asker);
+	liar_release(&liar);
 
+	liar_init(&liar, WELCOME, strlen(WELCOME), false);
+	open_client(&asker);
 	memset(text, 'x', size - 1);
 	text[size - 1] = '\0';
 	double begin = now();
-	json_t *arguments = json_pack("{s:s}", "text", text);
-	ck_assert_int_eq(control_client_run(client, "echo", arguments, &reply), -ETIMEDOUT);
+	ck_assert_int_eq(run(&asker, "echo", json_pack("{s:s}", "text", text)), -ETIMEDOUT);
 	ck_assert(now() - begin < 8);
 	/* Half a command was sent: nothing can follow it. */
 	begin = now();
-	ck_assert_int_eq(control_client_run(client, "count", NULL, &reply), -ETIMEDOUT);
+	ck_assert_int_eq(run(&asker, "count", NULL), -ETIMEDOUT);
 	ck_assert(now() - begin < 2);
-	control_client_close(client);
+	close_client(&asker);
 	liar_release(&liar);
 	free(text);
 }
@@ -382,9 +606,11 @@ Suite *client_suite(void)
 	TCase *tcase = tcase_create("client");
 	tcase_add_checked_fixture(tcase, runtime_dir_setup, runtime_dir_teardown);
 	tcase_add_test(tcase, test_commands);
-	tcase_add_test(tcase, test_start_and_finish);
 	tcase_add_test(tcase, test_several_threads);
+	tcase_add_test(tcase, test_calls);
+	tcase_add_test(tcase, test_close_from_within);
 	tcase_add_test(tcase, test_no_guest);
+	tcase_add_test(tcase, test_backlog);
 	tcase_add_test(tcase, test_no_greeting);
 	tcase_add_test(tcase, test_silence);
 	tcase_add_test(tcase, test_floods);

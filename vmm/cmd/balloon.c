@@ -10,7 +10,6 @@
 #include "vmm/cmd/guests.h"
 #include "vmm/config/config.h"
 #include "vmm/control/guest_stat.h"
-#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 
@@ -86,19 +85,18 @@ struct state {
 	char name[32];			 /* "reached", … */
 };
 
-static int read_state(struct guest *guest, struct state *state)
+/* Of the answer to x-ebb-stat. Returns EXIT_DONE, or EXIT_FAILED having said why. */
+static int take_state(struct guest *guest, struct state *state)
 {
-	json_t *stat = guest_stat(guest);
-	if (!stat)
+	if (!guest_take_stat(guest))
 		return EXIT_FAILED;
+	const json_t *stat = guest->stat;
 	state->memory = guest_stat_number(stat, "memory/size", UINT64_MAX);
 	state->target = guest_stat_number(stat, "balloon/target", UINT64_MAX);
 	state->actual = guest_stat_number(stat, "balloon/actual", UINT64_MAX);
 	text_escape(state->name, sizeof(state->name), guest_stat_text(stat, "balloon/state"),
 		    false);
-	bool balloon = json_is_object(json_object_get(stat, "balloon"));
-	json_decref(stat);
-	if (!balloon) {
+	if (!json_is_object(json_object_get(stat, "balloon"))) {
 		log_error("guest \"%s\" has no balloon; start it with --balloon", guest->shown);
 		return EXIT_FAILED;
 	}
@@ -142,11 +140,13 @@ static int new_target(const struct request *request, const struct guest *guest,
 	return EXIT_FAILED;
 }
 
-static int set_target(struct guest *guest, const struct state *state, uint64_t target)
+static int set_target(struct guests *guests, const struct state *state, uint64_t target)
 {
 	/* Only a guest that says nonsense of its memory has less than it has in its balloon. */
 	uint64_t left = state->memory > target ? state->memory - target : 0;
-	return guest_run(guest, "balloon", json_pack("{s:I}", "value", (json_int_t)left), NULL);
+	guests_ask(guests, "balloon", json_pack("{s:I}", "value", (json_int_t)left),
+		   CONTROL_ANSWER_MS);
+	return guests->guest[0]->reply ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int say_late(const struct guest *guest, const struct state *state, const char *why)
@@ -158,48 +158,71 @@ static int say_late(const struct guest *guest, const struct state *state, const 
 	return EXIT_LATE;
 }
 
-/* Until what is to be in the balloon is in it. */
-static int wait_for(struct guest *guest, struct state *state, unsigned int wait_ms)
+/* --- waiting --------------------------------------------------------------------------------- */
+
+struct wait {
+	struct state state;
+	uint64_t target; /* that was there at first */
+	int status;	 /* -1: until what is to be in the balloon is in it */
+};
+
+static int read_state(struct guests *guests, struct state *state)
 {
-	uint64_t wanted = state->target;
-	long long end = clock_ms() + wait_ms;
-	while (state->actual != wanted) {
-		if (strcmp(state->name, "stuck") == 0)
-			return say_late(guest, state, "is stuck");
-		if (clock_ms() >= end)
-			return say_late(guest, state,
-					strcmp(state->name, "no-driver") == 0
-						? "has no driver for its balloon"
-						: "was not ready in time");
-		clock_sleep_ms(POLL_MS);
-		if (read_state(guest, state) != EXIT_DONE)
-			return EXIT_FAILED;
-		if (state->target != wanted) {
-			log_error("guest \"%s\" was given another target meanwhile", guest->shown);
-			return EXIT_FAILED;
-		}
-	}
-	return EXIT_DONE;
+	guests_ask(guests, "x-ebb-stat", NULL, CONTROL_ANSWER_MS);
+	return take_state(guests->guest[0], state);
 }
 
-static int balloon(const struct request *request, struct guest *guest)
+static bool has_arrived(void *ctx, struct guest *guest)
 {
+	struct wait *wait = ctx;
+	struct state *state = &wait->state;
+	if (take_state(guest, state) != EXIT_DONE) {
+		wait->status = EXIT_FAILED;
+	} else if (state->target != wait->target) {
+		log_error("guest \"%s\" was given another target meanwhile", guest->shown);
+		wait->status = EXIT_FAILED;
+	} else if (state->actual == state->target) {
+		wait->status = EXIT_DONE;
+	} else if (strcmp(state->name, "stuck") == 0) {
+		wait->status = say_late(guest, state, "is stuck");
+	}
+	return wait->status >= 0;
+}
+
+static int wait_for(struct guests *guests, struct state *state, unsigned int wait_ms)
+{
+	struct guest *guest = guests->guest[0];
+	struct wait wait = {.state = *state, .target = state->target, .status = -1};
+	guests_poll(guests, "x-ebb-stat", POLL_MS, wait_ms, has_arrived, &wait);
+	*state = wait.state;
+	if (wait.status >= 0)
+		return wait.status;
+	if (guest->call.err)
+		return EXIT_FAILED;
+	return say_late(guest, state,
+			strcmp(state->name, "no-driver") == 0 ? "has no driver for its balloon"
+							      : "was not ready in time");
+}
+
+static int balloon(const struct request *request, struct guests *guests)
+{
+	struct guest *guest = guests->guest[0];
 	struct state state;
 	uint64_t target;
-	int status = read_state(guest, &state);
+	int status = read_state(guests, &state);
 	if (status != EXIT_DONE)
 		return status;
 	if (request->action >= 0) {
 		status = new_target(request, guest, &state, &target);
 		if (status == EXIT_DONE)
-			status = set_target(guest, &state, target);
+			status = set_target(guests, &state, target);
 		if (status == EXIT_DONE)
-			status = read_state(guest, &state);
+			status = read_state(guests, &state);
 		if (status != EXIT_DONE)
 			return status;
 	}
 	if (request->wait)
-		status = wait_for(guest, &state, request->wait_ms);
+		status = wait_for(guests, &state, request->wait_ms);
 	if (status == EXIT_DONE)
 		print_state(guest, &state);
 	return status;
@@ -214,7 +237,7 @@ int cmd_balloon(int argc, char **argv)
 		return status;
 	status = guests_open(&guests, &request.choice);
 	if (status == EXIT_DONE)
-		status = balloon(&request, &guests.guest[0]);
+		status = balloon(&request, &guests);
 	guests_close(&guests);
 	return status;
 }

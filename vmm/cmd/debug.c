@@ -77,39 +77,42 @@ static void print_cpu(const json_t *cpu)
 	free(shown);
 }
 
-static int dump(struct guest *guest)
+static int dump(void *ctx, struct guest *guest)
 {
-	json_t *answer = NULL;
-	if (guest_run(guest, "x-ebb-registers", NULL, &answer) != EXIT_DONE)
+	const json_t *cpus = json_object_get(guest->reply, "cpus");
+	(void)ctx;
+	if (!guest->reply)
 		return EXIT_FAILED;
-	const json_t *cpus = json_object_get(answer, "cpus");
-	int status = EXIT_DONE;
 	if (!json_is_array(cpus)) {
 		log_error("guest \"%s\" answered x-ebb-registers without any CPU", guest->shown);
-		status = EXIT_FAILED;
-	} else {
-		printf("*** Registers of guest %s ***\n\n", guest->shown);
-		for (size_t i = 0; i < json_array_size(cpus); i++)
-			print_cpu(json_array_get(cpus, i));
+		return EXIT_FAILED;
 	}
-	json_decref(answer);
-	return status;
+	printf("*** Registers of guest %s ***\n\n", guest->shown);
+	for (size_t i = 0; i < json_array_size(cpus); i++)
+		print_cpu(json_array_get(cpus, i));
+	return EXIT_DONE;
+}
+
+static int run(struct guests *guests, int status, const char *command, json_t *arguments,
+	       int (*finish)(void *ctx, struct guest *guest))
+{
+	guests_ask(guests, command, arguments, CONTROL_ANSWER_MS);
+	return guests_finish(guests, status, finish, NULL);
 }
 
 /* What makes the guest speak comes before what is seen without it. */
-static int debug(const struct request *request, struct guest *guest)
+static int debug(const struct request *request, struct guests *guests, int status)
 {
-	int status = EXIT_DONE;
 	if (request->key)
-		status |= guest_run(guest, "x-ebb-sysrq", json_pack("{s:s}", "key", request->key),
-				    NULL);
+		status = run(guests, status, "x-ebb-sysrq", json_pack("{s:s}", "key", request->key),
+			     NULL);
 	if (request->nmi)
-		status |= guest_run(
-			guest, "inject-nmi",
-			request->cpu < 0 ? NULL : json_pack("{s:i}", "cpu-index", request->cpu),
-			NULL);
+		status =
+			run(guests, status, "inject-nmi",
+			    request->cpu < 0 ? NULL : json_pack("{s:i}", "cpu-index", request->cpu),
+			    NULL);
 	if (request->dump)
-		status |= dump(guest);
+		status = run(guests, status, "x-ebb-registers", NULL, dump);
 	return status;
 }
 
@@ -125,9 +128,7 @@ int cmd_debug(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	status = guests_open(&guests, &request.choice);
-	for (size_t i = 0; i < guests.count && (status == EXIT_DONE || request.choice.all); i++)
-		if (guests.guest[i].client && debug(&request, &guests.guest[i]) != EXIT_DONE)
-			status = EXIT_FAILED;
+	status = debug(&request, &guests, status);
 	guests_close(&guests);
 	return status;
 }

@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "vmm/cmd/cmd.h"
-#include "vmm/control/runtime.h"
 #include "vmm/control/guest_stat.h"
+#include "vmm/control/runtime.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 
@@ -18,10 +19,10 @@ int guest_choice_apply(struct guest_choice *choice, int id, const char *value,
 		choice->all = true;
 	if (id != OPTION_CHOICE_NAME)
 		return 0;
-	const char *wrong = vm_name_error(value);
+	const char *wrong = vm_name_lookup_error(value);
 	if (wrong)
 		return options_fail(error,
-				    "the name \"%s\" %s; \"ebb list\" tells the guests' names",
+				    "the name \"%s\" %s; \"ebb list\" shows the guests' names",
 				    value, wrong);
 	choice->name = value;
 	return 0;
@@ -36,14 +37,17 @@ int guest_choice_only(void *ctx, int id, const char *value, struct option_error 
 
 static int add(struct guests *guests, const char *name, pid_t pid)
 {
-	struct guest *more = realloc(guests->guest, (guests->count + 1) * sizeof(*more));
-	if (!more) {
+	struct guest *guest = calloc(1, sizeof(*guest));
+	struct guest **more = reallocarray(guests->guest, guests->count + 1, sizeof(more[0]));
+	if (more)
+		guests->guest = more;
+	if (!guest || !more) {
+		free(guest);
 		log_error("out of memory");
 		return EXIT_FAILED;
 	}
-	guests->guest = more;
-	struct guest *guest = &more[guests->count++];
-	*guest = (struct guest){.pid = pid};
+	more[guests->count++] = guest;
+	guest->pid = pid;
 	snprintf(guest->name, sizeof(guest->name), "%s", name);
 	text_escape(guest->shown, sizeof(guest->shown), name, false);
 	return EXIT_DONE;
@@ -55,7 +59,7 @@ static int say_several(const struct guests *guests)
 	size_t used = 0;
 	for (size_t i = 0; i < guests->count && used < sizeof(names); i++)
 		used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
-					 guests->guest[i].shown);
+					 guests->guest[i]->shown);
 	log_error("%zu guests are running; name one with -n NAME: %s", guests->count, names);
 	return EXIT_USAGE;
 }
@@ -81,22 +85,64 @@ static int find(struct guests *guests, const struct guest_choice *choice)
 
 /* --- connecting ------------------------------------------------------------------------------ */
 
-/* Of all guests: one that ended meanwhile is none, others are told of. */
-static int open_all(struct guests *guests)
+static bool is_connection_error(int err)
+{
+	return err == -EPIPE || err == -EPROTO || err == -EIO || err == -ENOMEM;
+}
+
+/* Why one guest that was named or is the only one cannot be asked. */
+static int say_closed(const struct guest *guest)
+{
+	const char *why = json_string_value(guest->call.reply);
+	char text[TEXT_MAX];
+	switch (guest->call.err) {
+	case -ENOENT:
+		log_error("no guest called \"%s\" is running; if it was started with another "
+			  "EBB_RUNTIME_DIR, set the same here",
+			  guest->shown);
+		return EXIT_USAGE;
+	case -ECONNREFUSED:
+		log_error("the guest \"%s\" does not listen: it is starting or ending; try again",
+			  guest->shown);
+		break;
+	case -ETIMEDOUT:
+		log_error("the guest \"%s\" does not answer: is its ebb stopped? SIGCONT lets it "
+			  "go on, SIGKILL ends it",
+			  guest->shown);
+		break;
+	case -EREMOTEIO:
+		log_error(
+			"the guest \"%s\" takes no commands: %s", guest->shown,
+			text_escape(text, sizeof(text), why ? why : "it does not say why", false));
+		break;
+	default:
+		/* What went wrong with the runtime directory has been told. */
+		if (guest->call.client && !is_connection_error(guest->call.err))
+			break;
+		log_error("no commands can be given to the guest \"%s\": %s", guest->shown,
+			  strerror(-guest->call.err));
+	}
+	return EXIT_FAILED;
+}
+
+/* Of all guests: one that ended meanwhile is left out, others are told of. */
+static int sort_out(struct guests *guests)
 {
 	int status = EXIT_DONE;
 	size_t kept = 0;
 	for (size_t i = 0; i < guests->count; i++) {
-		struct guest *guest = &guests->guest[i];
-		int err = control_client_open(&guest->client, guest->name, true);
-		if (err == -ENOENT)
+		struct guest *guest = guests->guest[i];
+		if (guest->call.err == -ENOENT) {
+			control_call_close(&guest->call);
+			free(guest);
 			continue;
-		if (err) {
-			guest->client = NULL;
-			log_error("guest \"%s\" does not answer: %s", guest->shown, strerror(-err));
+		}
+		if (!guest->open) {
+			log_error("guest \"%s\" does not answer: %s", guest->shown,
+				  strerror(-guest->call.err));
 			status = EXIT_FAILED;
 		}
-		guests->guest[kept++] = *guest;
+		guests->guest[kept++] = guest;
 	}
 	guests->count = kept;
 	return status;
@@ -104,109 +150,155 @@ static int open_all(struct guests *guests)
 
 int guests_open(struct guests *guests, const struct guest_choice *choice)
 {
-	*guests = (struct guests){0};
+	*guests = (struct guests){.count = 0};
+	int err = loop_init(&guests->loop);
+	if (err) {
+		log_error("the guests cannot be waited for: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
 	if (choice->name && choice->all) {
-		log_error("-n and -a exclude each other; leave one away");
+		log_error("-n and -a cannot be combined");
 		return EXIT_USAGE;
 	}
 	int status = find(guests, choice);
 	if (status != EXIT_DONE)
 		return status;
+	for (size_t i = 0; i < guests->count; i++)
+		control_call_open(&guests->guest[i]->call, &guests->loop, guests->guest[i]->name);
+	for (size_t i = 0; i < guests->count; i++) {
+		struct guest *guest = guests->guest[i];
+		guest->open = control_call_wait(&guest->call, &guests->loop) == 0;
+		guest->asked = guest->open;
+	}
 	if (choice->all)
-		return open_all(guests);
-	struct guest *guest = &guests->guest[0];
-	int err = control_client_open(&guest->client, guest->name, false);
-	if (err)
-		guest->client = NULL;
-	return !err ? EXIT_DONE : err == -ENOENT ? EXIT_USAGE : EXIT_FAILED;
+		return sort_out(guests);
+	return guests->guest[0]->open ? EXIT_DONE : say_closed(guests->guest[0]);
 }
 
 void guests_close(struct guests *guests)
 {
-	for (size_t i = 0; i < guests->count; i++)
-		control_client_close(guests->guest[i].client);
+	for (size_t i = 0; i < guests->count; i++) {
+		control_call_close(&guests->guest[i]->call);
+		json_decref(guests->guest[i]->stat);
+		free(guests->guest[i]);
+	}
 	free(guests->guest);
-	*guests = (struct guests){0};
+	loop_release(&guests->loop);
+	*guests = (struct guests){.count = 0};
 }
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
-static void say_failure(const struct guest *guest, const char *command, int err,
-			const json_t *reply)
+static void say_failure(const struct guest *guest, const char *command)
 {
 	char text[TEXT_MAX];
-	if (err == -EREMOTEIO) {
-		const char *why = json_string_value(reply);
+	const char *why = json_string_value(guest->call.reply);
+	switch (guest->call.err) {
+	case -EREMOTEIO:
 		log_error(
 			"guest \"%s\" refused %s: %s", guest->shown, command,
 			text_escape(text, sizeof(text), why ? why : "it does not say why", false));
-	} else if (err == -EPIPE || err == -ECONNRESET) {
+		break;
+	case -EPIPE:
+	case -ECONNRESET:
 		log_error("guest \"%s\" ended before it answered %s", guest->shown, command);
-	} else if (err == -ETIMEDOUT) {
+		break;
+	case -ETIMEDOUT:
 		log_error("guest \"%s\" does not answer %s; its ebb is stopped, stuck or busy",
 			  guest->shown, command);
-	} else if (err == -EPROTO) {
+		break;
+	case -EPROTO:
 		log_error("guest \"%s\" answered %s with something that is not QMP", guest->shown,
 			  command);
-	} else {
+		break;
+	default:
 		log_error("guest \"%s\" could not be asked for %s: %s", guest->shown, command,
-			  strerror(-err));
+			  strerror(-guest->call.err));
 	}
 }
 
-static int run(struct guest *guest, const char *command, json_t *arguments, json_t **reply,
-	       bool quiet)
+void guests_ask_quietly(struct guests *guests, const char *command, json_t *arguments,
+			int milliseconds)
 {
-	json_t *answer = NULL;
-	int err = control_client_run(guest->client, command, arguments, &answer);
-	if (err && !quiet)
-		say_failure(guest, command, err, answer);
-	if (err || !reply)
-		json_decref(answer);
-	if (reply)
-		*reply = err ? NULL : answer;
-	return err ? EXIT_FAILED : EXIT_DONE;
+	for (size_t i = 0; i < guests->count; i++) {
+		struct guest *guest = guests->guest[i];
+		guest->reply = NULL;
+		if (guest->asked)
+			control_call_start(&guest->call, command, json_incref(arguments),
+					   milliseconds);
+	}
+	json_decref(arguments);
+	for (size_t i = 0; i < guests->count; i++) {
+		struct guest *guest = guests->guest[i];
+		if (guest->asked && control_call_wait(&guest->call, &guests->loop) == 0)
+			guest->reply = guest->call.reply;
+	}
 }
 
-int guest_run(struct guest *guest, const char *command, json_t *arguments, json_t **reply)
+void guests_ask(struct guests *guests, const char *command, json_t *arguments, int milliseconds)
 {
-	return run(guest, command, arguments, reply, false);
+	guests_ask_quietly(guests, command, arguments, milliseconds);
+	for (size_t i = 0; i < guests->count; i++)
+		if (guests->guest[i]->asked && !guests->guest[i]->reply)
+			say_failure(guests->guest[i], command);
 }
 
-int guest_run_quietly(struct guest *guest, const char *command, json_t *arguments, json_t **reply)
+/* Returns how many are to be asked again. */
+static size_t poll_once(struct guests *guests, const char *command,
+			bool (*done)(void *ctx, struct guest *guest), void *ctx)
 {
-	return run(guest, command, arguments, reply, true);
+	size_t left = 0;
+	guests_ask(guests, command, NULL, CONTROL_ANSWER_MS);
+	for (size_t i = 0; i < guests->count; i++) {
+		struct guest *guest = guests->guest[i];
+		guest->asked = guest->asked && guest->reply && !done(ctx, guest);
+		left += guest->asked;
+	}
+	return left;
 }
 
-int guest_start(struct guest *guest, const char *command, json_t *arguments)
+void guests_poll(struct guests *guests, const char *command, int poll_ms, unsigned int limit_ms,
+		 bool (*done)(void *ctx, struct guest *guest), void *ctx)
 {
-	int err = control_client_start(guest->client, command, arguments);
-	if (err)
-		say_failure(guest, command, err, NULL);
-	return err ? EXIT_FAILED : EXIT_DONE;
+	int64_t end = clock_ms() + limit_ms;
+	while (poll_once(guests, command, done, ctx) && clock_ms() < end)
+		clock_sleep_ms(poll_ms);
 }
 
-int guest_finish(struct guest *guest, const char *command, int milliseconds, json_t **reply)
+void guests_wait_end(struct guests *guests, unsigned int limit_ms)
 {
-	int err = control_client_finish(guest->client, milliseconds, reply);
-	if (!err)
-		return EXIT_DONE;
-	say_failure(guest, command, err, *reply);
-	json_decref(*reply);
-	*reply = NULL;
-	return EXIT_FAILED;
+	int64_t end = clock_ms() + limit_ms;
+	for (size_t i = 0; i < guests->count; i++)
+		if (guests->guest[i]->asked)
+			control_call_wait_end(&guests->guest[i]->call, &guests->loop, end);
 }
 
-json_t *guest_stat(struct guest *guest)
+/* That one was late says less than that another cannot at all. */
+static int worse(int a, int b)
 {
-	json_t *answer = NULL;
+	return a == EXIT_DONE || (b != EXIT_DONE && a == EXIT_LATE) ? b : a;
+}
+
+int guests_finish(struct guests *guests, int status, int (*finish)(void *ctx, struct guest *guest),
+		  void *ctx)
+{
+	for (size_t i = 0; i < guests->count; i++) {
+		struct guest *guest = guests->guest[i];
+		if (!guest->open)
+			continue;
+		int one = guest->reply ? EXIT_DONE : EXIT_FAILED;
+		status = worse(status, finish ? finish(ctx, guest) : one);
+	}
+	return status;
+}
+
+bool guest_take_stat(struct guest *guest)
+{
 	char text[TEXT_MAX];
 	struct option_error error = {text, sizeof(text)};
-	if (guest_run(guest, "x-ebb-stat", NULL, &answer) != EXIT_DONE)
-		return NULL;
-	json_t *stat = guest_stat_check(answer, &error);
-	if (!stat)
+	json_decref(guest->stat);
+	guest->stat = guest->reply ? guest_stat_check(guest->reply, &error) : NULL;
+	if (guest->reply && !guest->stat)
 		log_error("guest \"%s\" answered x-ebb-stat wrongly: %s", guest->shown, text);
-	json_decref(answer);
-	return stat;
+	return guest->stat;
 }

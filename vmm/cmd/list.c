@@ -48,10 +48,9 @@ static void set_number(json_t *row, const char *key, const json_t *stat, const c
 }
 
 /* A guest that does not answer is still one: what its lock says is all that is known of it. */
-static json_t *make_row(struct guest *guest, int *exit_status)
+static json_t *make_row(const struct guest *guest)
 {
-	json_t *stat = guest->client ? guest_stat(guest) : NULL;
-	*exit_status = stat ? *exit_status : EXIT_FAILED;
+	const json_t *stat = guest->stat;
 	const char *status = stat ? guest_stat_text(stat, "status") : "no answer";
 	json_t *row = json_object();
 	json_object_set_new(row, "name", json_string(guest->shown));
@@ -63,8 +62,13 @@ static json_t *make_row(struct guest *guest, int *exit_status)
 	set_number(row, "cpus", stat, "cpus");
 	set_number(row, "memory", stat, "memory/size");
 	set_number(row, "rss", stat, "memory/rss");
-	json_decref(stat);
 	return row;
+}
+
+static int take_stat(void *ctx, struct guest *guest)
+{
+	(void)ctx;
+	return guest_take_stat(guest) ? EXIT_DONE : EXIT_FAILED;
 }
 
 int cmd_list(int argc, char **argv)
@@ -82,8 +86,10 @@ int cmd_list(int argc, char **argv)
 
 	json_t *rows = json_array();
 	status = guests_open(&guests, &(struct guest_choice){.all = true});
+	guests_ask(&guests, "x-ebb-stat", NULL, CONTROL_ANSWER_MS);
+	status = guests_finish(&guests, status, take_stat, NULL);
 	for (size_t i = 0; i < guests.count; i++)
-		json_array_append_new(rows, make_row(&guests.guest[i], &status));
+		json_array_append_new(rows, make_row(guests.guest[i]));
 	guests_close(&guests);
 	if (request.json)
 		table_print_json(rows, stdout);

@@ -13,10 +13,8 @@ static int run_at_each(const struct option_table *table, const char *command, in
 	if (status >= 0)
 		return status;
 	status = guests_open(&guests, &choice);
-	for (size_t i = 0; i < guests.count && (status == EXIT_DONE || choice.all); i++)
-		if (guests.guest[i].client &&
-		    guest_run(&guests.guest[i], command, NULL, NULL) != EXIT_DONE)
-			status = EXIT_FAILED;
+	guests_ask(&guests, command, NULL, CONTROL_ANSWER_MS);
+	status = guests_finish(&guests, status, NULL, NULL);
 	guests_close(&guests);
 	return status;
 }

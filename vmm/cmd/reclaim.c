@@ -8,7 +8,6 @@
 #include "devices/virtio-balloon/balloon.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/table.h"
 #include "vmm/lib/text.h"
@@ -58,8 +57,8 @@ static int set_timeout(struct request *request, const char *value, struct option
 {
 	int err = options_seconds("--timeout", value, &request->timeout_ms, error);
 	if (!err && request->timeout_ms == 0)
-		err = options_fail(error, "in no time nothing can be done; write a --timeout of "
-					  "some seconds, such as 2 or 0.5");
+		err = options_fail(error, "--timeout must be more than 0 seconds, such as 2 "
+					  "or 0.5");
 	return err;
 }
 
@@ -147,60 +146,39 @@ static void print(const struct guest *guest, const struct answer *answer)
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
-/* Waits for a guest that was asked. Returns what to exit with for it. */
-static int finish(const struct request *request, struct guest *guest, int milliseconds,
-		  json_t *rows)
+struct showing {
+	bool json;
+	json_t *rows;
+};
+
+static int finish(void *ctx, struct guest *guest)
 {
+	const struct showing *showing = ctx;
+	const char *class = control_client_error_class(guest->call.client);
 	struct answer answer;
-	json_t *reply = NULL;
-	int status = guest_finish(guest, COMMAND, milliseconds, &reply);
-	if (status != EXIT_DONE)
-		return strcmp(control_client_error_class(guest->client), "GuestTimeout") == 0
-			       ? EXIT_LATE
-			       : status;
-	bool right = read_answer(reply, &answer);
-	json_decref(reply);
-	if (!right) {
+	if (!guest->reply)
+		return strcmp(class, "GuestTimeout") == 0 ? EXIT_LATE : EXIT_FAILED;
+	if (!read_answer(guest->reply, &answer)) {
 		log_error("guest \"%s\" answered " COMMAND " wrongly", guest->shown);
 		return EXIT_FAILED;
 	}
-	if (request->json)
-		json_array_append_new(rows, object(guest, &answer));
+	if (showing->json)
+		json_array_append_new(showing->rows, object(guest, &answer));
 	else
 		print(guest, &answer);
 	return answer.late ? EXIT_LATE : EXIT_DONE;
 }
 
-/* All are asked before any is waited for, so that a hundred take no longer than one. */
 static int reclaim(const struct request *request, struct guests *guests, int status)
 {
-	json_t *rows = json_array();
-	bool *asked = calloc(guests->count + 1, sizeof(asked[0]));
-	if (!asked) {
-		log_error("out of memory");
-		status = EXIT_FAILED;
-	}
-	for (size_t i = 0; asked && i < guests->count; i++) {
-		struct guest *guest = &guests->guest[i];
-		if (guest->client)
-			asked[i] = guest_start(guest, COMMAND, arguments(request)) == EXIT_DONE;
-		if (!asked[i])
-			status = EXIT_FAILED;
-	}
-	long long end = clock_ms() + request->timeout_ms + PATIENCE_MS;
-	for (size_t i = 0; asked && i < guests->count; i++) {
-		if (!asked[i])
-			continue;
-		long long left = end - clock_ms();
-		int one = finish(request, &guests->guest[i], left > 0 ? (int)left : 0, rows);
-		/* That one was late says less than that another cannot at all. */
-		if (one != EXIT_DONE && status != EXIT_FAILED)
-			status = one;
-	}
-	if (request->json && (request->choice.all || json_array_size(rows)))
-		table_print_json(request->choice.all ? rows : json_array_get(rows, 0), stdout);
-	free(asked);
-	json_decref(rows);
+	struct showing showing = {.json = request->json, .rows = json_array()};
+	guests_ask(guests, COMMAND, arguments(request), (int)request->timeout_ms + PATIENCE_MS);
+	status = guests_finish(guests, status, finish, &showing);
+	if (request->json && (request->choice.all || json_array_size(showing.rows)))
+		table_print_json(request->choice.all ? showing.rows
+						     : json_array_get(showing.rows, 0),
+				 stdout);
+	json_decref(showing.rows);
 	return status;
 }
 

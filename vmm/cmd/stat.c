@@ -48,8 +48,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		request->keep = !request->insist;
 	} else if (id <= OPTION_PROMETHEUS) {
 		if (request->format >= 0 && request->format != id)
-			return options_fail(error, "-m, --json and --prometheus exclude each "
-						   "other; choose one");
+			return options_fail(error, "only one of -m, --json and --prometheus "
+						   "can be given");
 		request->format = id;
 	}
 	return guest_choice_apply(&request->choice, id, value, error);
@@ -59,139 +59,127 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 
 #define UPDATES "guest-stats/updates"
 
-/*
- * Asks each guest that has statistics and runs, then waits for all of them at once. @before[i] is
- * how many updates guest i had sent when it was asked, or UINT64_MAX where it is not waited for.
- */
-static void ask(struct guests *guests, json_t **stat, uint64_t *before)
+static bool is_running(const struct guest *guest)
+{
+	return strcmp(guest_stat_text(guest->stat, "status"), "running") == 0;
+}
+
+static uint64_t updates(const struct guest *guest)
+{
+	return guest_stat_number(guest->stat, UPDATES, UINT64_MAX);
+}
+
+static int take_stat(void *ctx, struct guest *guest)
+{
+	(void)ctx;
+	return guest_take_stat(guest) ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* guest->mark: how many updates it had sent when it was asked for another. */
+static int take_request(void *ctx, struct guest *guest)
+{
+	const json_t *sent = json_object_get(guest->reply, "updates");
+	(void)ctx;
+	guest->mark = updates(guest);
+	if (json_is_integer(sent) && json_integer_value(sent) >= 0)
+		guest->mark = (uint64_t)json_integer_value(sent);
+	return EXIT_DONE;
+}
+
+/* A guest that is paused cannot answer. */
+static bool is_fresh(void *ctx, struct guest *guest)
+{
+	(void)ctx;
+	return !guest_take_stat(guest) || !is_running(guest) || updates(guest) > guest->mark;
+}
+
+/* Returns EXIT_LATE, having said so, where statistics are old. */
+static int say_old(void *ctx, struct guest *guest)
+{
+	(void)ctx;
+	if (!guest->stat || updates(guest) == UINT64_MAX || updates(guest) > guest->mark)
+		return EXIT_DONE;
+	log_warn("guest \"%s\" %s: its own statistics are %s", guest->shown,
+		 is_running(guest) ? "did not answer in time" : "is paused",
+		 updates(guest) ? "old" : "missing");
+	return EXIT_LATE;
+}
+
+/* Asks each guest that has statistics and runs, then waits for all of them at once. */
+static int refresh(struct guests *guests)
 {
 	for (size_t i = 0; i < guests->count; i++) {
-		json_t *answer = NULL;
-		before[i] = guest_stat_number(stat[i], UPDATES, UINT64_MAX);
-		/* A guest that is paused cannot answer. */
-		if (before[i] == UINT64_MAX ||
-		    strcmp(guest_stat_text(stat[i], "status"), "running") != 0)
-			continue;
-		if (guest_run_quietly(&guests->guest[i], "x-ebb-stats-request", NULL, &answer) ==
-		    EXIT_DONE) {
-			const json_t *updates = json_object_get(answer, "updates");
-			if (json_is_integer(updates) && json_integer_value(updates) >= 0)
-				before[i] = (uint64_t)json_integer_value(updates);
-		}
-		json_decref(answer);
+		struct guest *guest = guests->guest[i];
+		guest->asked = guest->stat && updates(guest) != UINT64_MAX && is_running(guest);
 	}
-}
-
-static bool is_fresh(const json_t *stat, uint64_t before)
-{
-	return before == UINT64_MAX || guest_stat_number(stat, UPDATES, 0) > before;
-}
-
-static bool wait_for(struct guests *guests, json_t **stat, uint64_t *before)
-{
-	bool all = true;
-	for (size_t i = 0; i < guests->count; i++) {
-		if (!stat[i] || is_fresh(stat[i], before[i]) ||
-		    strcmp(guest_stat_text(stat[i], "status"), "running") != 0)
-			continue;
-		json_t *newer = guest_stat(&guests->guest[i]);
-		json_decref(stat[i]);
-		stat[i] = newer;
-		all = all && (!newer || is_fresh(newer, before[i]));
-	}
-	return all;
-}
-
-/* Says so where statistics are old. Returns EXIT_LATE for any. */
-static int say_old(const struct guests *guests, json_t **stat, const uint64_t *before)
-{
-	int status = EXIT_DONE;
-	for (size_t i = 0; i < guests->count; i++) {
-		if (!stat[i] || is_fresh(stat[i], before[i]))
-			continue;
-		status = EXIT_LATE;
-		bool paused = strcmp(guest_stat_text(stat[i], "status"), "running") != 0;
-		log_warn("guest \"%s\" %s: its own statistics are %s", guests->guest[i].shown,
-			 paused ? "is paused" : "did not answer in time",
-			 guest_stat_number(stat[i], UPDATES, 0) ? "old" : "missing");
-	}
-	return status;
-}
-
-static int refresh(struct guests *guests, json_t **stat, uint64_t *before)
-{
-	ask(guests, stat, before);
-	long long end = clock_ms() + FRESH_MS;
-	while (!wait_for(guests, stat, before) && clock_ms() < end)
-		clock_sleep_ms(POLL_MS);
-	return say_old(guests, stat, before);
+	guests_ask_quietly(guests, "x-ebb-stats-request", NULL, CONTROL_ANSWER_MS);
+	guests_finish(guests, EXIT_DONE, take_request, NULL);
+	guests_poll(guests, "x-ebb-stat", POLL_MS, FRESH_MS, is_fresh, NULL);
+	return guests_finish(guests, EXIT_DONE, say_old, NULL);
 }
 
 /* --- showing --------------------------------------------------------------------------------- */
 
-static void print_metrics(const struct guests *guests, json_t **stat)
+static void print_metrics(const struct guests *guests)
 {
 	json_t *all = json_array();
 	for (size_t i = 0; i < guests->count; i++)
-		json_array_append_new(all, json_pack("{s:s, s:O?}", "name", guests->guest[i].shown,
-						     "stat", stat[i]));
+		json_array_append_new(all, json_pack("{s:s, s:O?}", "name", guests->guest[i]->shown,
+						     "stat", guests->guest[i]->stat));
 	guest_stat_print_metrics(all, stdout);
 	json_decref(all);
 }
 
-static void print_objects(const struct guests *guests, json_t **stat, bool all)
+static void print_objects(const struct guests *guests, bool all)
 {
 	json_t *array = json_array();
 	for (size_t i = 0; i < guests->count; i++)
-		if (stat[i])
-			json_array_append(array, stat[i]);
+		if (guests->guest[i]->stat)
+			json_array_append(array, guests->guest[i]->stat);
 	table_print_json(all ? array : json_array_get(array, 0), stdout);
 	json_decref(array);
 }
 
-static void show(const struct request *request, const struct guests *guests, json_t **stat)
+static void show(const struct request *request, const struct guests *guests)
 {
 	if (request->format == OPTION_PROMETHEUS)
-		return print_metrics(guests, stat);
+		return print_metrics(guests);
 	if (request->format == OPTION_JSON)
-		return print_objects(guests, stat, request->choice.all);
+		return print_objects(guests, request->choice.all);
 	for (size_t i = 0; i < guests->count; i++) {
-		if (!stat[i])
+		const json_t *stat = guests->guest[i]->stat;
+		if (!stat)
 			continue;
 		if (request->format == OPTION_MEMORY) {
-			guest_stat_print_memory(stat[i], stdout);
+			guest_stat_print_memory(stat, stdout);
 			continue;
 		}
 		fputs(i ? "\n" : "", stdout);
-		guest_stat_print(stat[i], stdout);
+		guest_stat_print(stat, stdout);
 	}
+}
+
+/* What a guest that failed said before is not shown. */
+static int has_stat(void *ctx, struct guest *guest)
+{
+	(void)ctx;
+	if (guest->call.err) {
+		json_decref(guest->stat);
+		guest->stat = NULL;
+	}
+	return guest->stat ? EXIT_DONE : EXIT_FAILED;
 }
 
 static int stat_guests(const struct request *request, struct guests *guests, int status)
 {
-	json_t **stat = calloc(guests->count + 1, sizeof(stat[0]));
-	uint64_t *before = calloc(guests->count + 1, sizeof(before[0]));
-	if (!stat || !before) {
-		log_error("out of memory");
-		status = EXIT_FAILED;
-		goto out;
-	}
-	for (size_t i = 0; i < guests->count; i++)
-		stat[i] = guests->guest[i].client ? guest_stat(&guests->guest[i]) : NULL;
-	int late = request->keep ? EXIT_DONE : refresh(guests, stat, before);
-	for (size_t i = 0; i < guests->count; i++)
-		status = stat[i] ? status : EXIT_FAILED;
-	if (guests->count && (request->choice.all || stat[0]))
-		show(request, guests, stat);
-	else if (request->choice.all && request->format >= OPTION_JSON)
-		show(request, guests, stat);
+	guests_ask(guests, "x-ebb-stat", NULL, CONTROL_ANSWER_MS);
+	status = guests_finish(guests, status, take_stat, NULL);
+	int late = request->keep ? EXIT_DONE : refresh(guests);
+	status = guests_finish(guests, status, has_stat, NULL);
+	if (request->choice.all || guests->guest[0]->stat)
+		show(request, guests);
 	if (status == EXIT_DONE && request->insist)
 		status = late;
-out:
-	for (size_t i = 0; stat && i < guests->count; i++)
-		json_decref(stat[i]);
-	free(before);
-	free(stat);
 	return status;
 }
 

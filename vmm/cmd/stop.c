@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ebb stop: the power button, and after a while the plug. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 #define TIMEOUT_MS 10000
@@ -45,72 +42,62 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	return guest_choice_apply(&request->choice, id, value, error);
 }
 
-/* Whether the connection to it ends by @end. */
-static bool ends(struct guest *guest, long long end)
+/* guest->mark: what was done to it. */
+enum { NOT_ASKED, ASKED, POWERED_OFF };
+
+static bool is_paused(const struct guest *guest)
 {
-	for (;;) {
-		json_t *data = NULL;
-		long long left = end - clock_ms();
-		int err =
-			control_client_event(guest->client, NULL, left > 0 ? (int)left : 0, &data);
-		json_decref(data);
-		if (err == -ETIMEDOUT || (!err && left <= 0))
-			return false;
-		/* Whatever else is wrong with the connection, it says nothing of the guest. */
-		if (err)
-			return err == -EPIPE || err == -ECONNRESET;
+	const char *status = json_string_value(json_object_get(guest->reply, "status"));
+	return status && strcmp(status, "paused") == 0;
+}
+
+/* Presses every power button, and waits for the ends of the guests that felt it. */
+static void press(struct guests *guests, unsigned int timeout_ms)
+{
+	guests_ask_quietly(guests, "query-status", NULL, CONTROL_ANSWER_MS);
+	for (size_t i = 0; i < guests->count; i++)
+		guests->guest[i]->asked = is_paused(guests->guest[i]);
+	guests_ask_quietly(guests, "cont", NULL, CONTROL_ANSWER_MS);
+	for (size_t i = 0; i < guests->count; i++)
+		guests->guest[i]->asked = guests->guest[i]->open && !guests->guest[i]->call.ended;
+	guests_ask(guests, "system_powerdown", NULL, CONTROL_ANSWER_MS);
+	for (size_t i = 0; i < guests->count; i++) {
+		guests->guest[i]->asked = guests->guest[i]->reply != NULL;
+		guests->guest[i]->mark = guests->guest[i]->reply ? ASKED : NOT_ASKED;
 	}
+	guests_wait_end(guests, timeout_ms);
 }
 
 /* The answer may be lost, since what it answers ends it. */
-static int end_by_force(struct guest *guest, const char *why)
+static void pull_plug(struct guests *guests)
 {
-	guest_run_quietly(guest, "quit", NULL, NULL);
-	if (ends(guest, clock_ms() + QUIT_MS)) {
-		printf("%s: %s\n", guest->shown, why);
-		return EXIT_DONE;
-	}
-	log_error("guest \"%s\" does not end, even by force; end its process: kill -9 %d",
-		  guest->shown, guest->pid);
-	return EXIT_LATE;
-}
-
-/* Whether the guest has been asked to power off, or had ended already. */
-static bool press(struct guest *guest)
-{
-	json_t *answer = NULL;
-	int status = guest_run_quietly(guest, "query-status", NULL, &answer);
-	const char *state = json_string_value(json_object_get(answer, "status"));
-	if (status == EXIT_DONE && state && strcmp(state, "paused") == 0)
-		guest_run_quietly(guest, "cont", NULL, NULL);
-	json_decref(answer);
-	return guest_run(guest, "system_powerdown", NULL, NULL) == EXIT_DONE;
-}
-
-/* All are asked before any is waited for, so that a hundred take no longer than one. */
-static int stop(const struct request *request, struct guests *guests, int status)
-{
-	bool *asked = calloc(guests->count + 1, sizeof(asked[0]));
-	for (size_t i = 0; asked && i < guests->count && !request->force; i++)
-		asked[i] = guests->guest[i].client && press(&guests->guest[i]);
-	long long end = clock_ms() + request->timeout_ms;
 	for (size_t i = 0; i < guests->count; i++) {
-		struct guest *guest = &guests->guest[i];
-		int one = EXIT_DONE;
-		if (!guest->client)
-			continue;
-		if (request->force)
-			one = end_by_force(guest, "ended by force");
-		else if (ends(guest, asked && asked[i] ? end : 0))
-			printf("%s: powered off\n", guest->shown);
-		else if (asked && asked[i])
-			one = end_by_force(guest, "did not power off in time: ended by force");
-		else
-			one = end_by_force(guest, "could not be asked to: ended by force");
-		status = one > status ? one : status;
+		struct guest *guest = guests->guest[i];
+		guest->asked = guest->open && !guest->call.ended;
+		if (guest->open && guest->call.ended)
+			guest->mark = POWERED_OFF;
 	}
-	free(asked);
-	return status;
+	guests_ask_quietly(guests, "quit", NULL, CONTROL_ANSWER_MS);
+	guests_wait_end(guests, QUIT_MS);
+}
+
+static int finish(void *ctx, struct guest *guest)
+{
+	const struct request *request = ctx;
+	char pid[16] = "PID";
+	if (guest->pid)
+		snprintf(pid, sizeof(pid), "%d", guest->pid);
+	if (!guest->call.ended) {
+		log_error("guest \"%s\" does not end, even by force; end its process: kill -9 %s",
+			  guest->shown, pid);
+		return EXIT_LATE;
+	}
+	printf("%s: %s\n", guest->shown,
+	       guest->mark == POWERED_OFF ? "powered off"
+	       : request->force		  ? "ended by force"
+	       : guest->mark == ASKED	  ? "did not power off in time: ended by force"
+					  : "could not be asked to: ended by force");
+	return EXIT_DONE;
 }
 
 int cmd_stop(int argc, char **argv)
@@ -121,8 +108,10 @@ int cmd_stop(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	status = guests_open(&guests, &request.choice);
-	if (status == EXIT_DONE || request.choice.all)
-		status = stop(&request, &guests, status);
+	if (!request.force)
+		press(&guests, request.timeout_ms);
+	pull_plug(&guests);
+	status = guests_finish(&guests, status, finish, &request);
 	guests_close(&guests);
 	return status;
 }

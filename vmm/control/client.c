@@ -2,7 +2,6 @@
 #include "vmm/control/client.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,353 +13,347 @@
 #include "vmm/control/codec.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/clock.h"
-#include "vmm/lib/guest_name.h"
-#include "vmm/lib/log.h"
+#include "vmm/lib/wake.h"
 
-#define ANSWER_MILLISECONDS 5000
-#define MESSAGE_MAX	    ((size_t)4 << 20)
-/* Beyond these the oldest is forgotten: who waits for an event wants the latest news. */
-#define EVENTS_MAX 64
-/* Messages that are no answer, while one is waited for. */
+#define OPEN_MS	    5000
+#define RETRY_MS    10 /* after a guest's backlog was full */
+#define MESSAGE_MAX ((size_t)4 << 20)
+#define READ_MAX    4096
+/* Messages that answer nothing, during one step: events, answers to commands that were given up. */
 #define STRAY_MAX 100000
 
-struct control_client {
-	int fd;
-	int err; /* why the connection is of no use any more, or 0 */
-	struct codec codec;
-	char input[4096]; /* read, and not yet taken: from @start to @end */
-	size_t start;
-	size_t end;
-	json_t *events;	      /* an array, oldest first */
-	json_int_t id;	      /* of the last command */
-	char error_class[32]; /* of its error, "" without one */
+enum phase {
+	CONNECTING,
+	GREETING,
+	NEGOTIATING,
+	READY,
+	ASKED,
+	ENDED, /* @err says why */
 };
 
-/* Returns 0 when @events have come, -ETIMEDOUT at @deadline, or -errno. */
-static int wait_for(const struct control_client *client, short events, int64_t deadline)
+struct control_client {
+	struct loop *loop;
+	struct loop_source source; /* the connection; its fd is -1 before and after */
+	struct loop_source timer;
+	struct control_client_owner owner;
+	enum phase phase;
+	int err;
+	char name[VM_NAME_MAX + 1];
+	struct codec codec;
+	uint64_t deadline; /* ns: of the step that is under way */
+	control_done *done;
+	void *ctx;
+	char *output; /* what could not be sent yet: @pending bytes from @start */
+	size_t start;
+	size_t pending;
+	json_int_t id; /* of the last command */
+	unsigned int strays;
+	char error_class[32];
+};
+
+/* --- output -------------------------------------------------------------------------------- */
+
+static void drop_output(struct control_client *client)
 {
-	for (;;) {
-		struct pollfd wanted = {.fd = client->fd, .events = events};
-		int64_t left = deadline - clock_ms();
-		int ready = poll(&wanted, 1, left > 0 ? (int)left : 0);
-		if (ready > 0)
-			return 0;
-		if (ready < 0 && errno != EINTR)
-			return -errno;
-		if (left <= 0)
-			return -ETIMEDOUT;
-	}
+	free(client->output);
+	client->output = NULL;
+	client->start = client->pending = 0;
 }
 
-/* One who ends with something unread resets the connection. */
-static int broken(int err)
+/* A connection that fails here may have said something before: reading finds that, and the end. */
+static void flush(struct control_client *client)
 {
-	return err == -ECONNRESET ? -EPIPE : err;
-}
-
-static int send_all(struct control_client *client, const char *bytes, size_t len, int64_t deadline)
-{
-	while (len > 0) {
-		ssize_t sent = send(client->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (sent < 0 && errno == EAGAIN) {
-			int err = wait_for(client, POLLOUT, deadline);
-			if (err)
-				return err;
+	ssize_t sent = 0;
+	while (client->pending && sent >= 0) {
+		sent = send(client->source.fd, client->output + client->start, client->pending,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno == EINTR) {
+			sent = 0;
 			continue;
 		}
-		if (sent < 0 && errno == EINTR)
-			continue;
+		if (sent < 0 && errno == EAGAIN)
+			break;
 		if (sent < 0)
-			return broken(-errno);
-		bytes += sent;
-		len -= sent;
+			client->pending = 0;
+		else
+			client->start += sent, client->pending -= sent;
 	}
+	/* Where the loop cannot wait for it, the deadline ends the step. */
+	loop_wait_for(client->loop, &client->source, client->pending > 0);
+	if (!client->pending)
+		drop_output(client);
+}
+
+/* Returns 0 or -ENOMEM. */
+static int send_command(struct control_client *client, const char *command, json_t *arguments)
+{
+	size_t len;
+	json_t *message = json_pack("{s:s, s:I, s:o*}", "execute", command, "id", ++client->id,
+				    "arguments", arguments);
+	char *line = codec_line(message, &len);
+	json_decref(message);
+	client->error_class[0] = '\0';
+	client->strays = 0;
+	if (!line)
+		return -ENOMEM;
+	client->output = line;
+	client->pending = len;
+	flush(client);
 	return 0;
 }
 
-static int fill(struct control_client *client, int64_t deadline)
+/* --- steps --------------------------------------------------------------------------------- */
+
+static void hang_up(struct control_client *client)
 {
-	for (;;) {
-		ssize_t len = recv(client->fd, client->input, sizeof(client->input), MSG_DONTWAIT);
-		if (len > 0) {
-			client->start = 0;
-			client->end = len;
-			return 0;
-		}
-		if (len == 0)
-			return -EPIPE;
-		if (errno == EINTR)
-			continue;
-		if (errno != EAGAIN)
-			return broken(-errno);
-		int err = wait_for(client, POLLIN, deadline);
-		if (err)
-			return err;
+	if (client->source.fd >= 0) {
+		loop_remove(client->loop, &client->source);
+		close(client->source.fd);
 	}
+	client->source.fd = -1;
+	drop_output(client);
 }
 
-/* *@message: the next one, an object, a new reference. */
-static int receive(struct control_client *client, int64_t deadline, json_t **message)
+/* The callback may close the client: whoever calls this uses it no more. */
+static void finish(struct control_client *client, enum phase next, int err, json_t *reply)
 {
-	for (;;) {
-		size_t used;
-		enum codec_result result = codec_feed(&client->codec, client->input + client->start,
-						      client->end - client->start, &used, message);
-		client->start += used;
-		if (result == CODEC_MESSAGE && json_is_object(*message))
-			return 0;
-		if (result != CODEC_MORE) {
-			json_decref(*message);
-			return -EPROTO;
-		}
-		int err = fill(client, deadline);
-		if (err)
-			return err;
-		/* A trickle that never completes a message must not keep us either. */
-		if (clock_ms() > deadline)
-			return -ETIMEDOUT;
-	}
+	control_done *done = client->done;
+	void *ctx = client->ctx;
+	client->phase = next;
+	client->done = NULL;
+	wake_timer_at(client->timer.fd, 0);
+	done(ctx, err, reply);
 }
 
-static void keep_event(struct control_client *client, json_t *message)
+/* The connection is of no use any more. The same holds as after finish(). */
+static void end(struct control_client *client, int err, json_t *reply)
 {
-	json_array_append(client->events, message);
-	if (json_array_size(client->events) > EVENTS_MAX)
-		json_array_remove(client->events, 0);
+	hang_up(client);
+	client->err = err;
+	if (client->done) {
+		finish(client, ENDED, err, reply);
+		return;
+	}
+	client->phase = ENDED;
+	if (client->owner.ended)
+		client->owner.ended(client->owner.ctx, err);
 }
+
+/* --- input --------------------------------------------------------------------------------- */
 
 /* Whether @message answers the last command: an error may be of one that could not be read. */
 static bool is_answer(const struct control_client *client, const json_t *message)
 {
 	const json_t *id = json_object_get(message, "id");
+	if (client->phase != NEGOTIATING && client->phase != ASKED)
+		return false;
 	if (json_object_get(message, "return"))
 		return json_integer_value(id) == client->id;
 	return json_object_get(message, "error") && (!id || json_integer_value(id) == client->id);
 }
 
-static void keep_class(struct control_client *client, const json_t *error)
-{
-	const char *class = json_string_value(json_object_get(error, "class"));
-	snprintf(client->error_class, sizeof(client->error_class), "%s", class ? class : "");
-}
-
+/* Returns what a control_done gets of @message, an answer or an error in place of the greeting. */
 static int read_answer(struct control_client *client, const json_t *message, json_t **reply)
 {
-	keep_class(client, json_object_get(message, "error"));
-	*reply = json_incref(json_object_get(message, "return"));
+	const json_t *error = json_object_get(message, "error");
+	const char *class = json_string_value(json_object_get(error, "class"));
+	snprintf(client->error_class, sizeof(client->error_class), "%s", class ? class : "");
+	*reply = json_object_get(message, "return");
 	if (*reply)
 		return 0;
-	*reply = json_incref(json_object_get(json_object_get(message, "error"), "desc"));
+	*reply = json_object_get(error, "desc");
 	if (json_is_string(*reply))
 		return -EREMOTEIO;
-	json_decref(*reply);
 	*reply = NULL;
 	return -EPROTO;
 }
 
-static int await_answer(struct control_client *client, int64_t deadline, json_t **reply)
-{
-	for (int strays = 0; strays < STRAY_MAX; strays++) {
-		json_t *message;
-		int err = receive(client, deadline, &message);
-		if (err)
-			return err;
-		bool answer = is_answer(client, message);
-		if (answer)
-			err = read_answer(client, message, reply);
-		else if (json_object_get(message, "event"))
-			keep_event(client, message);
-		/* Else it is the answer to a command that was given up. */
-		json_decref(message);
-		if (answer)
-			return err;
-	}
-	return -EPROTO;
-}
-
-/* What is no good once is no good later; a guest that was too slow may still come. */
-static int remember(struct control_client *client, int err)
-{
-	if (err && err != -EREMOTEIO && err != -ETIMEDOUT)
-		client->err = err;
-	return err;
-}
-
-static int start(struct control_client *client, const char *command, json_t *arguments,
-		 int64_t deadline)
-{
-	size_t len;
-	client->error_class[0] = '\0';
-	json_t *message = json_pack("{s:s, s:I, s:o*}", "execute", command, "id", ++client->id,
-				    "arguments", arguments);
-	char *line = client->err ? NULL : codec_line(message, &len);
-	json_decref(message);
-	if (client->err)
-		return client->err;
-	if (!line)
-		return -ENOMEM;
-	int err = send_all(client, line, len, deadline);
-	free(line);
-	/* Half a command is in the way of the next one. */
-	if (err == -ETIMEDOUT)
-		client->err = err;
-	/* One that ended may have said something before: that is to be read. */
-	return err == -EPIPE ? 0 : remember(client, err);
-}
-
-int control_client_start(struct control_client *client, const char *command, json_t *arguments)
-{
-	return start(client, command, arguments, clock_ms() + ANSWER_MILLISECONDS);
-}
-
-int control_client_finish(struct control_client *client, int milliseconds, json_t **reply)
-{
-	*reply = NULL;
-	if (client->err)
-		return client->err;
-	return remember(client, await_answer(client, clock_ms() + milliseconds, reply));
-}
-
-int control_client_run(struct control_client *client, const char *command, json_t *arguments,
-		       json_t **reply)
-{
-	int64_t deadline = clock_ms() + ANSWER_MILLISECONDS;
-	*reply = NULL;
-	int err = start(client, command, arguments, deadline);
-	return err ? err : remember(client, await_answer(client, deadline, reply));
-}
-
-const char *control_client_error_class(const struct control_client *client)
-{
-	return client->error_class;
-}
-
-static bool is_event(const json_t *message, const char *name)
-{
-	const char *event = json_string_value(json_object_get(message, "event"));
-	return event && (!name || strcmp(event, name) == 0);
-}
-
-int control_client_event(struct control_client *client, const char *name, int milliseconds,
-			 json_t **data)
-{
-	int64_t deadline = clock_ms() + milliseconds;
-	json_t *message;
-	size_t i;
-	*data = NULL;
-	json_array_foreach(client->events, i, message)
-	{
-		if (!is_event(message, name))
-			continue;
-		*data = json_incref(json_object_get(message, "data"));
-		json_array_remove(client->events, i);
-		return 0;
-	}
-	while (!client->err) {
-		int err = remember(client, receive(client, deadline, &message));
-		if (err)
-			return err;
-		bool wanted = is_event(message, name);
-		if (wanted)
-			*data = json_incref(json_object_get(message, "data"));
-		else if (is_event(message, NULL))
-			keep_event(client, message);
-		json_decref(message);
-		if (wanted)
-			return 0;
-	}
-	return client->err;
-}
-
-/* --- begin and end ------------------------------------------------------------------------- */
-
-/* @why: what the guest's ebb said, if anything. */
-static void say(const char *name, int err, const char *why)
-{
-	switch (err) {
-	case -ENOENT:
-		log_error("no guest called \"%s\" is running; if it is one of another "
-			  "EBB_RUNTIME_DIR, name that directory",
-			  name);
-		break;
-	case -EINVAL:
-		log_error("no guest can be called \"%s\": it %s", name,
-			  vm_name_error(name) ? vm_name_error(name) : "is refused");
-		break;
-	case -ECONNREFUSED:
-		log_error("the guest \"%s\" does not listen: it begins or ends just now; try again",
-			  name);
-		break;
-	case -ETIMEDOUT:
-		log_error("the guest \"%s\" does not answer: is its ebb stopped? SIGCONT goes on, "
-			  "SIGKILL ends it",
-			  name);
-		break;
-	case -EREMOTEIO:
-		log_error("the guest \"%s\" takes no commands: %s", name, why);
-		break;
-	default:
-		log_error("no commands can be given to the guest \"%s\": %s", name, strerror(-err));
-	}
-}
-
-/* Of runtime_connect()'s errors: what may be no mistake is not said there. */
-static bool is_silent(int err)
-{
-	return err == -ENOENT || err == -ECONNREFUSED || err == -ETIMEDOUT || err == -EINVAL;
-}
-
-/* The first line is the greeting, or says why there is none. */
-static int greet(struct control_client *client, json_t **reply)
-{
-	json_t *greeting;
-	int err = receive(client, clock_ms() + ANSWER_MILLISECONDS, &greeting);
-	if (err)
-		return err;
-	if (!json_object_get(greeting, "QMP"))
-		err = json_object_get(greeting, "error") ? read_answer(client, greeting, reply)
-							 : -EPROTO;
-	json_decref(greeting);
-	return err ? err : control_client_run(client, "qmp_capabilities", NULL, reply);
-}
-
-int control_client_open(struct control_client **out, const char *name, bool quiet)
+static void take_greeting(struct control_client *client, const json_t *message)
 {
 	json_t *reply = NULL;
-	bool said = false;
+	int err = 0;
+	if (!json_object_get(message, "QMP"))
+		err = json_object_get(message, "error") ? read_answer(client, message, &reply)
+							: -EPROTO;
+	client->phase = NEGOTIATING;
+	if (!err)
+		err = send_command(client, "qmp_capabilities", NULL);
+	if (err)
+		end(client, err, reply);
+}
+
+static void take_answer(struct control_client *client, const json_t *message)
+{
+	json_t *reply;
+	int err = read_answer(client, message, &reply);
+	if (client->phase == NEGOTIATING && !err)
+		finish(client, READY, 0, NULL);
+	else if (client->phase == NEGOTIATING || (err && err != -EREMOTEIO))
+		end(client, err, reply);
+	else
+		finish(client, READY, err, reply);
+}
+
+static void take_message(struct control_client *client, const json_t *message)
+{
+	const char *event = json_string_value(json_object_get(message, "event"));
+	if (!json_is_object(message))
+		end(client, -EPROTO, NULL);
+	else if (client->phase == GREETING)
+		take_greeting(client, message);
+	else if (is_answer(client, message))
+		take_answer(client, message);
+	else if (client->done && ++client->strays > STRAY_MAX)
+		end(client, -EPROTO, NULL);
+	else if (event && client->owner.event)
+		client->owner.event(client->owner.ctx, event, json_object_get(message, "data"));
+	/* Else it is the answer to a command that was given up. */
+}
+
+/* A guest's ebb that ends with something unread resets the connection. */
+static int end_error(ssize_t len)
+{
+	return len == 0 || errno == ECONNRESET ? -EPIPE : -errno;
+}
+
+/* One message at most: what follows stays in the socket, and the loop comes back for it. */
+static void read_message(struct control_client *client)
+{
+	char bytes[READ_MAX];
+	size_t used;
+	json_t *message;
+	ssize_t len = recv(client->source.fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
+	if (len < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (len <= 0) {
+		end(client, end_error(len), NULL);
+		return;
+	}
+	enum codec_result result = codec_feed(&client->codec, bytes, len, &used, &message);
+	/* Of what was seen, so this takes all of it at once. */
+	if (used && recv(client->source.fd, bytes, used, MSG_DONTWAIT) != (ssize_t)used)
+		end(client, -EIO, NULL);
+	else if (result == CODEC_MESSAGE)
+		take_message(client, message);
+	else if (result != CODEC_MORE)
+		end(client, -EPROTO, NULL);
+	json_decref(message);
+}
+
+static void on_connection(void *ctx)
+{
+	struct control_client *client = ctx;
+	if (client->pending)
+		flush(client);
+	else
+		read_message(client);
+}
+
+/* --- time ---------------------------------------------------------------------------------- */
+
+static void set_deadline(struct control_client *client, int milliseconds)
+{
+	client->deadline = clock_ns() + (milliseconds > 0 ? milliseconds : 0) * NS_PER_MS;
+	wake_timer_at(client->timer.fd, client->deadline);
+}
+
+static void try_to_connect(struct control_client *client)
+{
+	int fd = runtime_connect(client->name);
+	uint64_t again = clock_ns() + RETRY_MS * NS_PER_MS;
+	if (fd == -EAGAIN && again < client->deadline) {
+		wake_timer_at(client->timer.fd, again);
+		return;
+	}
+	if (fd < 0) {
+		end(client, fd == -EAGAIN ? -ETIMEDOUT : fd, NULL);
+		return;
+	}
+	client->source.fd = fd;
+	client->phase = GREETING;
+	wake_timer_at(client->timer.fd, client->deadline);
+	int err = loop_add(client->loop, &client->source);
+	if (err)
+		end(client, err, NULL);
+}
+
+static void on_timer(void *ctx)
+{
+	struct control_client *client = ctx;
+	wake_take(client->timer.fd);
+	if (client->phase == CONNECTING)
+		try_to_connect(client);
+	else if (client->phase == ASKED && !client->pending)
+		finish(client, READY, -ETIMEDOUT, NULL);
+	else if (client->done)
+		/* Half a command would be in the way of the next one. */
+		end(client, -ETIMEDOUT, NULL);
+}
+
+/* --- for the owner ------------------------------------------------------------------------- */
+
+int control_client_open(struct control_client **out, struct loop *loop, const char *name,
+			const struct control_client_owner *owner, control_done *done, void *ctx)
+{
 	int err = -ENOMEM;
 	struct control_client *client = calloc(1, sizeof(*client));
 	*out = NULL;
 	if (!client)
-		goto out;
+		return err;
+	client->loop = loop;
+	client->owner = *owner;
+	client->done = done;
+	client->ctx = ctx;
+	client->source = (struct loop_source){-1, on_connection, client};
 	codec_init(&client->codec, MESSAGE_MAX);
-	client->fd = -1;
-	client->events = json_array();
-	if (!client->events)
-		goto out;
-	err = client->fd = runtime_connect(name);
-	if (err >= 0)
-		err = greet(client, &reply);
-	else
-		said = !is_silent(err);
-out:
-	if (err && !quiet && !said)
-		say(name, err, json_string_value(reply));
-	json_decref(reply);
-	if (err)
+	/* Cut off, a name that is too long is still one. */
+	snprintf(client->name, sizeof(client->name), "%s", name);
+	if (strlen(name) > VM_NAME_MAX)
+		client->name[0] = '\0';
+	client->timer = (struct loop_source){wake_timer_open(), on_timer, client};
+	err = client->timer.fd < 0 ? client->timer.fd : loop_add(loop, &client->timer);
+	if (err) {
 		control_client_close(client);
-	else
-		*out = client;
-	return err;
+		return err;
+	}
+	client->deadline = clock_ns() + OPEN_MS * NS_PER_MS;
+	/* At once, but from the loop. */
+	wake_timer_at(client->timer.fd, 1);
+	*out = client;
+	return 0;
 }
 
 void control_client_close(struct control_client *client)
 {
 	if (!client)
 		return;
-	if (client->fd >= 0)
-		close(client->fd);
+	hang_up(client);
+	if (client->timer.fd >= 0) {
+		loop_remove(client->loop, &client->timer);
+		close(client->timer.fd);
+	}
 	codec_release(&client->codec);
-	json_decref(client->events);
 	free(client);
+}
+
+int control_client_start(struct control_client *client, const char *command, json_t *arguments,
+			 int milliseconds, control_done *done, void *ctx)
+{
+	int err = client->phase == ENDED ? client->err : client->phase == READY ? 0 : -EBUSY;
+	if (err)
+		json_decref(arguments);
+	else
+		err = send_command(client, command, arguments);
+	if (err)
+		return err;
+	client->phase = ASKED;
+	client->done = done;
+	client->ctx = ctx;
+	set_deadline(client, milliseconds);
+	return 0;
+}
+
+const char *control_client_error_class(const struct control_client *client)
+{
+	return client->error_class;
 }

@@ -1,53 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The other side of the control socket, for ebb's own subcommands: one connection, one command at
- * a time, events skipped or waited for. The guest's ebb may be stopped, stuck or somebody else's
- * program: everything has a limit of time (5 seconds to connect, and for an answer) and of size
- * (4 MiB a message; 64 events that nobody has asked for, beyond which the oldest are forgotten).
+ * A client of one guest's control socket, as a state machine on a loop: connect, greeting, negotiation,
+ * then one command at a time, and events. Nothing here blocks, so that one thread can have as many
+ * clients as there are guests, and a guest that is stopped, stuck or somebody else's program delays no
+ * other. Everything has a limit: 5 seconds to open, a time of the caller's for each command, 4 MiB for a
+ * message, one message for each turn of the loop.
  *
- * Thread: one.
+ * Owner: who opened it; it must be closed before its loop is released.
+ * Thread: the one that runs the loop, for everything here. Callbacks run on it too, from the loop only,
+ * and may start commands and close this client or any other.
  */
 #ifndef EBB_CONTROL_CLIENT_H
 #define EBB_CONTROL_CLIENT_H
 
 #include <jansson.h>
-#include <stdbool.h>
+
+#include "vmm/lib/loop.h"
+
+#define CONTROL_ANSWER_MS 5000 /* for commands that a guest's ebb answers at once */
 
 struct control_client;
 
 /*
- * Connects to the live guest called @name and negotiates. Returns 0, or -errno having said what is
- * wrong and what to do, unless @quiet: -ENOENT for no such guest (its left-over socket is cleared).
+ * A step, opening or a command, is done. @err is 0 with what "return" held in @reply (NULL after
+ * opening); -EREMOTEIO with the description of the error, a string, when the guest's ebb refused; or
+ * -errno with NULL: -ETIMEDOUT, -EPIPE (it ended), -EPROTO, -ENOMEM. @reply stays the client's.
  */
-int control_client_open(struct control_client **client, const char *name, bool quiet);
-void control_client_close(struct control_client *client); /* NULL is allowed */
+typedef void control_done(void *ctx, int err, json_t *reply);
+
+/* What an open client tells besides. */
+struct control_client_owner {
+	/* An event; @data is NULL or stays the client's. NULL: events are dropped. */
+	void (*event)(void *ctx, const char *name, const json_t *data);
+	/*
+	 * The connection ended between commands, @err says how; during one the command's control_done is called
+	 * instead. NULL: not told.
+	 */
+	void (*ended)(void *ctx, int err);
+	void *ctx;
+};
 
 /*
- * Runs a command; @arguments (NULL: none) become the client's. *@reply is what "return" held, a new
- * reference. Returns 0; -EREMOTEIO when the guest's ebb refused, *@reply then being the error's
- * description, a string; or -errno (-ETIMEDOUT, -EPIPE: it ended, -EPROTO) with *@reply NULL. Says
- * nothing itself. After -ETIMEDOUT the command may still be carried out.
+ * Begins to connect to the live guest called @name and to negotiate; @done is called with @ctx in the
+ * end, never from within. Besides those above it gets -ENOENT (no such guest; what a dead one left
+ * is cleared), -ECONNREFUSED (it begins or ends just now), -EINVAL (no guest can be called that) and
+ * what the runtime directory failed with, which runtime_connect() has said. After any error the client
+ * is good for nothing but to be closed. @owner is copied. Returns 0, or -errno with *@client NULL.
  */
-int control_client_run(struct control_client *client, const char *command, json_t *arguments,
-		       json_t **reply);
+int control_client_open(struct control_client **client, struct loop *loop, const char *name,
+			const struct control_client_owner *owner, control_done *done, void *ctx);
+
+/* Drops what is under way: no callback follows. NULL is allowed. */
+void control_client_close(struct control_client *client);
 
 /*
- * The same in two steps, so that several guests can be at it at once, and for commands that may take longer:
- * what is not answered within @milliseconds of control_client_finish() is -ETIMEDOUT. Of a client
- * nothing else is asked between the two.
+ * Sends a command; @arguments (NULL: none) become the client's. @done is called with @ctx within
+ * @milliseconds, never from within. Returns 0; -EBUSY while another step is under way; or why the
+ * connection is of no use any more, and @done is not called.
+ *
+ * After -ETIMEDOUT the client can be used again, unless half of the command was still to be sent; the late answer is
+ * dropped. The command may still be carried out.
  */
-int control_client_start(struct control_client *client, const char *command, json_t *arguments);
-int control_client_finish(struct control_client *client, int milliseconds, json_t **reply);
+int control_client_start(struct control_client *client, const char *command, json_t *arguments,
+			 int milliseconds, control_done *done, void *ctx);
 
 /* The class of the last command's error, as the guest's ebb says; "" where it did not refuse. */
 const char *control_client_error_class(const struct control_client *client);
-
-/*
- * Waits up to @milliseconds for the event @name, also one that came during a command; NULL: any.
- * *@data is its "data", a new reference, or NULL. Returns 0, -ETIMEDOUT, or -EPIPE when the guest's
- * ebb ended.
- */
-int control_client_event(struct control_client *client, const char *name, int milliseconds,
-			 json_t **data);
 
 #endif

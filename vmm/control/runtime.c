@@ -11,7 +11,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,9 +20,8 @@
 /* Each try is lost only to a guest that ended just then. */
 #define CLAIM_TRIES 1000
 /* Milliseconds to wait for those who look after a name just now. */
-#define PEACE_TRIES	2000
-#define CONNECT_SECONDS 5
-#define BACKLOG		16
+#define PEACE_TRIES 2000
+#define BACKLOG	    16
 
 /* A file of the directory. */
 struct file_name {
@@ -323,42 +321,47 @@ static bool look_after(int directory, const char *guest)
 	return false;
 }
 
+/* Returns the socket, or -errno: -EAGAIN where the guest accepts nobody just now. */
 static int connect_in(int directory, const char *guest)
 {
 	struct sockaddr_un address;
-	const struct timeval limit = {.tv_sec = CONNECT_SECONDS};
 	int err = socket_address(&address, directory, guest);
 	if (err)
 		return err;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
-	    connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		err = -errno;
-	if (!err)
+	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
+	err = errno == ENOENT ? -ECONNREFUSED : -errno;
 	close(fd);
-	if (err == -EAGAIN)
-		return -ETIMEDOUT;
-	if (err == -ENOENT || err == -ECONNREFUSED)
-		return -ECONNREFUSED;
-	log_error("cannot connect to the guest \"%s\": %s", guest, strerror(-err));
 	return err;
+}
+
+/* Of a guest whose socket refuses: -ECONNREFUSED where it lives, -ENOENT where it does not. */
+static int why_refused(int directory, const char *guest)
+{
+	/* This says nothing yet of the guest; see lock_directory(). */
+	if (flock(directory, LOCK_EX | LOCK_NB) < 0)
+		return -EAGAIN;
+	bool lives = look_after(directory, guest);
+	unlock_directory(directory);
+	return lives ? -ECONNREFUSED : -ENOENT;
 }
 
 int runtime_connect(const char *guest)
 {
 	char path[PATH_MAX];
-	if (vm_name_error(guest))
+	if (vm_name_lookup_error(guest))
 		return -EINVAL;
 	int directory = open_directory(path, sizeof(path), false);
 	if (directory < 0)
 		return directory;
-	lock_directory(directory);
-	bool lives = look_after(directory, guest);
-	unlock_directory(directory);
-	int fd = lives ? connect_in(directory, guest) : -ENOENT;
+	int fd = connect_in(directory, guest);
+	if (fd == -ECONNREFUSED)
+		fd = why_refused(directory, guest);
+	else if (fd < 0 && fd != -EAGAIN)
+		log_error("cannot connect to the guest \"%s\": %s", guest, strerror(-fd));
 	close(directory);
 	return fd;
 }
@@ -377,7 +380,7 @@ static bool guest_of(const char *file, char guest[VM_NAME_MAX + 1])
 		return false;
 	memcpy(guest, file, len);
 	guest[len] = '\0';
-	return !vm_name_error(guest);
+	return !vm_name_lookup_error(guest);
 }
 
 static int by_name(const void *a, const void *b)
@@ -415,18 +418,18 @@ static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
 static size_t keep_living(int directory, struct runtime_guest *guests, size_t count)
 {
 	size_t living = 0;
+	/* Once for all: however many they are, this takes a moment. */
+	lock_directory(directory);
 	for (size_t i = 0; i < count; i++) {
 		struct runtime_guest guest = guests[i];
 		if (i + 1 < count && strcmp(guest.name, guests[i + 1].name) == 0)
 			continue;
-		lock_directory(directory);
-		bool lives = look_after(directory, guest.name);
-		unlock_directory(directory);
-		if (!lives)
+		if (!look_after(directory, guest.name))
 			continue;
 		guest.pid = read_pid(directory, lock_name(guest.name).text);
 		guests[living++] = guest;
 	}
+	unlock_directory(directory);
 	return living;
 }
 

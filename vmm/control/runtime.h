@@ -6,7 +6,8 @@
  * of however ebb ends; beside it is the socket NAME.sock. What a dead guest left is taken over or
  * cleared by whoever meets it, and only under that lock.
  *
- * Thread: main. Nothing here waits for long: 5 seconds for a guest that does not accept.
+ * Thread: main. runtime_connect() does not wait; the others wait up to 2 seconds for a process that
+ * holds the directory's lock.
  */
 #ifndef EBB_CONTROL_RUNTIME_H
 #define EBB_CONTROL_RUNTIME_H
@@ -36,10 +37,11 @@ int runtime_listen(struct runtime_name *name);
 void runtime_release(struct runtime_name *name);
 
 /*
- * Connects to the guest called @guest. Returns a blocking socket, the caller's, or -errno. These
- * say nothing: -ENOENT, no such guest lives (what it left is cleared); -ECONNREFUSED, it lives but
- * does not listen, yet or any more; -ETIMEDOUT, it accepts nobody; -EINVAL, no guest can have that
- * name. Of any other it has said what is wrong.
+ * Connects to the guest called @guest, without waiting. Returns a non-blocking socket, the caller's, or
+ * -errno. These say nothing: -EAGAIN, try again in a moment: it accepts nobody just now, or somebody
+ * else looks after the directory; -ENOENT, no such guest lives (what it left is cleared);
+ * -ECONNREFUSED, it lives but does not listen, yet or any more; -EINVAL, no guest can have that name.
+ * Any other error has been said.
  */
 int runtime_connect(const char *guest);
 

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/control/call.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "vmm/lib/clock.h"
+
+static bool is_end(int err)
+{
+	return err == -EPIPE || err == -ECONNRESET;
+}
+
+static void on_done(void *ctx, int err, json_t *reply)
+{
+	struct control_call *call = ctx;
+	call->pending = false;
+	call->ended = is_end(err);
+	call->err = err;
+	call->reply = json_incref(reply);
+}
+
+static void on_ended(void *ctx, int err)
+{
+	struct control_call *call = ctx;
+	call->ended = is_end(err);
+}
+
+static void begin(struct control_call *call)
+{
+	json_decref(call->reply);
+	call->reply = NULL;
+	call->pending = true;
+}
+
+static void begun(struct control_call *call, int err)
+{
+	if (err)
+		on_done(call, err, NULL);
+}
+
+void control_call_open(struct control_call *call, struct loop *loop, const char *name)
+{
+	const struct control_client_owner owner = {.ended = on_ended, .ctx = call};
+	*call = (struct control_call){.client = NULL};
+	begin(call);
+	begun(call, control_client_open(&call->client, loop, name, &owner, on_done, call));
+}
+
+void control_call_start(struct control_call *call, const char *command, json_t *arguments,
+			int milliseconds)
+{
+	begin(call);
+	begun(call,
+	      control_client_start(call->client, command, arguments, milliseconds, on_done, call));
+}
+
+int control_call_wait(struct control_call *call, struct loop *loop)
+{
+	while (call->pending) {
+		int err = loop_turn(loop, -1);
+		if (err < 0)
+			return err;
+	}
+	return call->err;
+}
+
+bool control_call_wait_end(struct control_call *call, struct loop *loop, int64_t deadline)
+{
+	while (!call->ended) {
+		int64_t left = deadline - clock_ms();
+		if (left <= 0 || loop_turn(loop, left < INT_MAX ? (int)left : INT_MAX) < 0)
+			break;
+	}
+	return call->ended;
+}
+
+void control_call_close(struct control_call *call)
+{
+	control_client_close(call->client);
+	json_decref(call->reply);
+	*call = (struct control_call){.client = NULL};
+}
