@@ -5,7 +5,9 @@ import array
 import fcntl
 import hashlib
 import os
+import re
 import signal
+import struct
 import subprocess
 import termios
 import time
@@ -31,17 +33,40 @@ def test_guest_ends(ebb, way, kernel):
     assert started.stderr() == ""
 
 
-@pytest.mark.arch("x86_64")
-def test_reboot_by_keyboard_controller(ebb):
-    started = ebb.start("reboot -f; sleep 1000", params="quiet reboot=k")
+# Every method that the kernel's reboot= knows, and the kinds of reset that it asks firmware for.
+REBOOTS = ["b", "a", "k", "t", "e", "p", "q"] if lib.ARCH == "x86_64" else ["cold", "warm", "hard", "soft", "gpio"]
+
+
+@pytest.mark.cross
+@pytest.mark.parametrize("way", REBOOTS)
+def test_reboot(ebb, way):
+    started = ebb.start("reboot -f; sleep 1000", params=f"quiet reboot={way}")
     ebb.ended(started, 0)
+    assert "ebb-guest: init" in started.console()
     assert started.stderr() == ""
 
 
+@pytest.fixture(scope="module")
+def broken_kernel(tmp_path_factory):
+    """A kernel whose first instruction faults, long before it could take an exception."""
+    with open(lib.VMLINUX, "rb") as file:
+        kernel = bytearray(file.read())
+    note = re.compile(rb"\x04\0\0\0[\x04\x08]\0\0\0\x12\0\0\0Xen\0").search(kernel)
+    entry = struct.unpack_from("<I", kernel, note.end())[0]
+    headers, size, count = struct.unpack_from("<Q14xHH", kernel, 32)
+    for at in range(headers, headers + size * count, size):
+        kind, _, offset, _, address, length = struct.unpack_from("<IIQQQQ", kernel, at)
+        if kind == 1 and address <= entry < address + length:
+            kernel[offset + entry - address : offset + entry - address + 2] = b"\x0f\x0b"  # ud2
+    path = tmp_path_factory.mktemp("kernel") / "broken"
+    path.write_bytes(kernel)
+    return str(path)
+
+
 @pytest.mark.arch("x86_64")
-def test_triple_fault(ebb):
-    """Not a way to end that ebb takes for meant: it tells what happened, and where."""
-    started = ebb.start("reboot -f; sleep 1000", params="quiet reboot=t")
+def test_triple_fault(ebb, broken_kernel):
+    """A kernel that never came as far as to mean anything by it: ebb tells what happened, and where."""
+    started = ebb.start(None, kernel=broken_kernel)
     ebb.ended(started, 1)
     reason, instruction, *registers = started.stderr().splitlines()
     assert reason.startswith("ebb: vCPU 0 shut down (a triple fault")

@@ -41,6 +41,13 @@ static void test_triple_fault(void)
 	__asm__ volatile("mov $0x1234567, %%eax\n\tud2" ::: "rax");
 }
 
+/* The same of a kernel that can take interrupts: it means to reset. */
+static void test_triple_fault_reset(void)
+{
+	interrupt_enable(16);
+	test_triple_fault();
+}
+
 /* Handled in ring 0, before the tests: see below. */
 static void test_unknown_instruction(void)
 {
@@ -60,6 +67,7 @@ const struct test tests[] = {
 	{"reset", test_reset},
 	{"panic", test_panic},
 	{"triple-fault", test_triple_fault},
+	{"triple-fault-reset", test_triple_fault_reset},
 	{"unknown-instruction", test_unknown_instruction},
 	{0},
 };

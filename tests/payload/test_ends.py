@@ -17,7 +17,7 @@ def ending(run, test, status):
     return payload.stderr()
 
 
-@pytest.mark.parametrize("test", ["poweroff", "reset"])
+@pytest.mark.parametrize("test", ["poweroff", "reset", "triple-fault-reset"])
 def test_in_order(run, test):
     assert ending(run, test, 0) == ""
 

@@ -137,10 +137,10 @@ int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu);
 int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry);
 
 /*
- * An exit that only this architecture has, or none: whether it was one, and has been served. The
- * vCPU's own thread.
+ * Serves an exit that means something on this architecture only. Returns VCPU_GOES_ON, or how the vCPU
+ * ends: VCPU_UNKNOWN_EXIT where ebb asked for no such exit. The vCPU's own thread.
  */
-bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host);
+enum vcpu_end arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host);
 
 /*
  * Says, in several lines on standard error, where a vCPU stood when it ended badly: the reason that

@@ -14,7 +14,7 @@
 
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index)
 {
-	*vcpu = (struct vcpu){.index = index, .fd = -1, .run_size = vm->run_size};
+	*vcpu = (struct vcpu){.vm = vm, .index = index, .fd = -1, .run_size = vm->run_size};
 
 	int error = 0;
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
@@ -79,6 +79,7 @@ static enum vcpu_end system_event(const struct kvm_run *run)
 enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error)
 {
 	struct kvm_run *run = vcpu->run;
+	enum vcpu_end end;
 
 	for (;;) {
 		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
@@ -98,8 +99,6 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *err
 			break;
 		case KVM_EXIT_INTR:
 			return VCPU_KICKED;
-		case KVM_EXIT_SHUTDOWN:
-			return VCPU_TRIPLE_FAULT;
 		case KVM_EXIT_SYSTEM_EVENT:
 			return system_event(run);
 		case KVM_EXIT_INTERNAL_ERROR:
@@ -107,8 +106,9 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *err
 		case KVM_EXIT_FAIL_ENTRY:
 			return VCPU_FAILED_ENTRY;
 		default:
-			if (!host->other_exit(vcpu, host))
-				return VCPU_UNKNOWN_EXIT;
+			end = host->other_exit(vcpu, host);
+			if (end != VCPU_GOES_ON)
+				return end;
 		}
 	}
 }

@@ -19,23 +19,17 @@ struct kvm_run;
 struct ram;
 
 struct vcpu {
+	const struct vm *vm;
 	unsigned int index;
 	int fd;
 	struct kvm_run *run;
 	size_t run_size;
 };
 
-/* What a vCPU meets outside. */
-struct vcpu_host {
-	const struct bus *pio, *mmio;
-	const struct ram *ram;
-	/* An exit that only some architecture has: whether it was one, and has been served. */
-	bool (*other_exit)(const struct vcpu *vcpu, const struct vcpu_host *host);
-};
-
 /* Why vcpu_run() came back. */
 enum vcpu_end {
 	VCPU_KICKED,	   /* vcpu_kick(): nothing is wrong, it can be run again */
+	VCPU_GOES_ON,	   /* other_exit()'s answer, never vcpu_run()'s: the exit has been served */
 	VCPU_TRIPLE_FAULT, /* the guest's CPU shut down */
 	VCPU_RESET,	   /* the guest asked KVM to reset or power off (KVM_EXIT_SYSTEM_EVENT) */
 	VCPU_POWEROFF,
@@ -46,6 +40,15 @@ enum vcpu_end {
 	VCPU_ERROR,	     /* KVM_RUN itself failed, with *error */
 };
 
+/* What a vCPU meets outside. */
+struct vcpu_host {
+	const struct bus *pio, *mmio;
+	const struct ram *ram;
+	/* Serves an exit that means something on this architecture only: VCPU_GOES_ON, or how the vCPU ends. */
+	enum vcpu_end (*other_exit)(const struct vcpu *vcpu, const struct vcpu_host *host);
+};
+
+/* @vm outlives the vCPU. Returns 0 or -errno having said why. */
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index);
 void vcpu_release(struct vcpu *vcpu);
 

@@ -139,6 +139,10 @@ START_TEST(page_tables_map_four_gib_one_to_one)
 	ck_assert_uint_eq(gdt[BOOT_CS / 8] >> 53 & 1, 1); /* long mode */
 	ck_assert_uint_eq(gdt[BOOT_CS / 8] >> 47 & 1, 1); /* present */
 	ck_assert_uint_eq(gdt[BOOT_DS / 8] >> 40 & 0xf, 3);
+	/* mov al, 0xfe; out 0x64, al, at f000:fff0. */
+	uint8_t reset[4];
+	ck_assert_int_eq(ram_read(&ram, 0xffff0, reset, sizeof(reset)), 0);
+	ck_assert_mem_eq(reset, "\xb0\xfe\xe6\x64", 4);
 	ram_release(&ram);
 }
 END_TEST

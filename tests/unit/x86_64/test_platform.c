@@ -78,6 +78,26 @@ START_TEST(reset_is_the_keyboard_controllers)
 }
 END_TEST
 
+START_TEST(reset_is_the_chipsets)
+{
+	/* As Linux does it (reboot=pci): the kind first, then the reset; warm and cold. */
+	for (unsigned int kind = 0x06; kind <= 0x0e; kind += 0x08) {
+		f.calls = 0;
+		uint32_t before = in(0xcf9, 1) & ~kind;
+		out(0xcf9, before | 2, 1);
+		ck_assert_int_eq(f.calls, 0);
+		out(0xcf9, before | kind, 1);
+		ck_assert_int_eq(f.calls, 1);
+		ck_assert_int_eq(f.last, ARCH_RESET);
+	}
+	/* The PCI ports that it lies among. */
+	f.calls = 0;
+	out(0xcf8, 0x80000004, 4);
+	ck_assert_uint_eq(in(0xcf8, 4), 0xffffffff);
+	ck_assert_int_eq(f.calls, 0);
+}
+END_TEST
+
 START_TEST(panic_is_told)
 {
 	ck_assert_uint_eq(in(0x505, 1), 1); /* the event that it takes */
@@ -131,6 +151,7 @@ Suite *platform_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, poweroff_is_s5_with_sleep_enable);
 	tcase_add_test(tcase, reset_is_the_keyboard_controllers);
+	tcase_add_test(tcase, reset_is_the_chipsets);
 	tcase_add_test(tcase, panic_is_told);
 	tcase_add_test(tcase, enabled_events_read_back);
 	tcase_add_test(tcase, power_button_interrupts_who_listens);

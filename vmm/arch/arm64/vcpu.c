@@ -81,10 +81,10 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 	return error ? error : set_reg(vcpu, CORE_REG(regs.regs[0]), entry->argument, "registers");
 }
 
-bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
+enum vcpu_end arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
 {
 	(void)vcpu, (void)host;
-	return false;
+	return VCPU_UNKNOWN_EXIT;
 }
 
 int arch_vcpu_nmi(const struct vcpu *vcpu)

@@ -129,22 +129,22 @@ static void call_firmware(struct kvm_run *run, const struct vcpu_host *host)
 	run->riscv_sbi.ret[1] = (unsigned long)answer.value;
 }
 
-bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
+enum vcpu_end arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
 {
 	struct kvm_run *run = vcpu->run;
 
 	switch (run->exit_reason) {
 	case KVM_EXIT_RISCV_SBI:
 		call_firmware(run, host);
-		return true;
+		return VCPU_GOES_ON;
 	case KVM_EXIT_RISCV_CSR:
 		/* The one that KVM forwards. */
 		if (run->riscv_csr.csr_num != CSR_SEED)
-			return false;
+			return VCPU_UNKNOWN_EXIT;
 		run->riscv_csr.ret_value = seed();
-		return true;
+		return VCPU_GOES_ON;
 	default:
-		return false;
+		return VCPU_UNKNOWN_EXIT;
 	}
 }
 

@@ -84,7 +84,7 @@ void boot_fill_pvh(struct pvh_page *page, const struct boot_layout *layout);
 void boot_fill_params(struct boot_params *params, const struct setup_header *header,
 		      const struct boot_layout *layout);
 
-/* GDT and, at LAYOUT_PAGE_TABLES, 4 GiB mapped one to one. Returns 0 or -errno. */
+/* GDT, at LAYOUT_PAGE_TABLES 4 GiB mapped one to one, and the firmware's reset. Returns 0 or -errno. */
 int boot_write_tables(const struct ram *ram);
 
 #endif

@@ -3,7 +3,7 @@
  * The PC's guest-physical addresses, its ports and its interrupt lines.
  *
  *   0            … 0x9fc00      RAM; below 0x40000 our boot structures, which the kernel copies early
- *   0x9fc00      … 0x100000     firmware's: reserved, ACPI tables at 0xe0000
+ *   0x9fc00      … 0x100000     firmware's: reserved, ACPI tables at 0xe0000, the reset vector at 0xffff0
  *   1 MiB        … ≤ 3 GiB      RAM; the kernel, the initrd behind it
  *   3 GiB        … 4 GiB        the hole: virtio-mmio, I/O APIC, local APIC, KVM's TSS
  *   4 GiB        …              the rest of the RAM
@@ -19,7 +19,9 @@
 #define LAYOUT_COMMAND_MAX  0x00010000
 #define LAYOUT_LOW_END	    0x0009fc00 /* end of RAM below 1 MiB */
 #define LAYOUT_ACPI	    0x000e0000 /* 16-byte aligned, where kernels look for the RSDP */
-#define LAYOUT_ACPI_END	    0x00100000
+#define LAYOUT_ACPI_END	    0x000ffff0
+#define LAYOUT_RESET_VECTOR                                                                        \
+	0x000ffff0 /* f000:fff0, where a guest jumps to have its firmware reset the machine */
 #define LAYOUT_HIGH	    0x00100000 /* RAM from 1 MiB */
 #define LAYOUT_HOLE	    0xc0000000ULL
 #define LAYOUT_HOLE_END	    0x100000000ULL
@@ -34,6 +36,8 @@
 #define PORT_PVPANIC	  0x505
 #define PORT_PM1_EVENT	  0x600 /* status and enable, 2 bytes each */
 #define PORT_PM1_CONTROL  0x604
+#define PORT_RESET                                                                                 \
+	0xcf9 /* reset control of Intel's chipsets; the PCI ports around it are not there */
 
 #define GSI_SERIAL 4
 #define GSI_VIRTIO                                                                                 \
@@ -42,6 +46,7 @@
 #define GSI_SCI	  9
 
 #define I8042_RESET	 0xfe
+#define RESET_CPU	 0x04
 #define SLEEP_TYPE_S5	 5
 #define PVPANIC_PANICKED 0x01
 

@@ -72,6 +72,14 @@ void boot_fill_params(struct boot_params *params, const struct setup_header *hea
 	params->e820_entries = boot_memory_map(layout->ram, params->e820_table);
 }
 
+/* A kernel that resets by the firmware (Linux's reboot=bios) comes here in real mode. */
+static const uint8_t reset_code[] = {
+	0xb0, I8042_RESET,	 /* mov al, 0xfe */
+	0xe6, PORT_I8042_STATUS, /* out 0x64, al */
+	0xf4,			 /* hlt */
+	0xeb, 0xfd,		 /* jmp to the hlt */
+};
+
 int boot_write_tables(const struct ram *ram)
 {
 	const uint64_t gdt[BOOT_GDT_SIZE / 8] = {
@@ -80,6 +88,8 @@ int boot_write_tables(const struct ram *ram)
 		[BOOT_TSS / 8] = 0x00008b0000000067,
 	};
 	int error = ram_write(ram, LAYOUT_GDT, gdt, sizeof(gdt));
+	if (!error)
+		error = ram_write(ram, LAYOUT_RESET_VECTOR, reset_code, sizeof(reset_code));
 	if (error)
 		return error;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The PC's own small devices, as ports: ACPI's power registers, the keyboard controller's reset
- * line, and the one by which a Linux guest says that it panicked (drivers/misc/pvpanic).
+ * line, the chipset's reset register, and the one by which a Linux guest says that it panicked (drivers/misc/pvpanic).
  * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
  */
 #include <errno.h>
@@ -54,6 +54,24 @@ static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned i
 	const struct arch_platform *platform = ctx;
 	(void)offset;
 	if ((taken(data, len) & 0xff) == I8042_RESET)
+		platform->power(platform->ctx, ARCH_RESET);
+}
+
+/*
+ * A kernel first writes what kind of reset it wants, then that it wants it. What it wrote need not be
+ * remembered: all kinds are the same here.
+ */
+static void reset_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	(void)ctx, (void)offset;
+	give(data, len, 0);
+}
+
+static void reset_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	const struct arch_platform *platform = ctx;
+	(void)offset;
+	if (taken(data, len) & RESET_CPU)
 		platform->power(platform->ctx, ARCH_RESET);
 }
 
@@ -129,6 +147,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 {
 	const struct bus_range ports[] = {
 		{PORT_I8042_STATUS, 1, platform, i8042_read, i8042_write},
+		{PORT_RESET, 1, platform, reset_read, reset_write},
 		{PORT_PVPANIC, 1, platform, pvpanic_read, pvpanic_write},
 		{PORT_PM1_EVENT, 4, platform, pm1_event_read, pm1_event_write},
 		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},

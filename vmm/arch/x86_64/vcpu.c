@@ -12,6 +12,7 @@
 #include "vmm/arch/x86_64/boot.h"
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/shutdown.h"
 #include "vmm/lib/log.h"
 
 #define CR0_PE 0x00000001
@@ -129,10 +130,10 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 	return error ? error : set_registers(vcpu, entry);
 }
 
-bool arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
+enum vcpu_end arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host)
 {
-	(void)vcpu, (void)host;
-	return false;
+	(void)host;
+	return vcpu->run->exit_reason == KVM_EXIT_SHUTDOWN ? shutdown_end(vcpu) : VCPU_UNKNOWN_EXIT;
 }
 
 int arch_vcpu_nmi(const struct vcpu *vcpu)
