@@ -13,6 +13,21 @@
 
 #define BUS_RANGES_MAX 32
 
+/* A register's value as the guest has it, little-endian: in an answer of @len bytes, and from a write of @len. */
+static inline void bus_put(void *data, unsigned int len, uint64_t value)
+{
+	for (unsigned int i = 0; i < len; i++)
+		((uint8_t *)data)[i] = i < sizeof(value) ? value >> (8 * i) : 0;
+}
+
+static inline uint64_t bus_get(const void *data, unsigned int len)
+{
+	uint64_t value = 0;
+	for (unsigned int i = 0; i < len && i < sizeof(value); i++)
+		value |= (uint64_t)((const uint8_t *)data)[i] << (8 * i);
+	return value;
+}
+
 struct bus_range {
 	uint64_t base;
 	uint64_t size;

@@ -139,6 +139,15 @@ def test_without_params_and_size(ebb):
     ebb.ended(started, 0)
 
 
+@pytest.mark.cross
+@pytest.mark.parametrize("params", ["quiet", "quiet no-kvmclock"] if lib.ARCH == "x86_64" else ["quiet"])
+def test_date(ebb, params):
+    """From kvm-clock, or from the machine's real-time clock."""
+    before = time.time()
+    lines = ebb.job("date +%s", params=params)
+    assert before - 2 <= int(lines[0]) <= time.time() + 2
+
+
 def test_clock(ebb):
     """kvm-clock drives the guest, and its date is the host's."""
     clocksource = "/sys/devices/system/clocksource/clocksource0/current_clocksource"

@@ -56,6 +56,10 @@ START_TEST(the_shared_part_is_there)
 	tree_has_text(tree, "/virtio_mmio@2001000", "compatible", "virtio,mmio");
 	TREE_CELLS(tree, "/virtio_mmio@2001000", "reg", 0, 0x2001000, 0, 0x1000);
 	TREE_CELLS(tree, "/virtio_mmio@2001000", "interrupts", 0, FDT_GSI_VIRTIO + 1, 1);
+	TREE_CELLS(tree, "/rtc@1002000", "reg", 0, FDT_CLOCK, 0, 0x1000);
+	tree_has_text(tree, "/rtc@1002000", "compatible", "arm,pl031");
+	TREE_CELLS(tree, "/rtc@1002000", "clocks", FDT_PHANDLE_CLOCK);
+	TREE_CELLS(tree, "/apb-pclk", "phandle", FDT_PHANDLE_CLOCK);
 	TREE_CELLS(tree, "/gpio-keys/power-button", "interrupts", 0, FDT_GSI_POWER, 1);
 	TREE_CELLS(tree, "/gpio-keys/power-button", "linux,code", 116);
 	tree_has_text(tree, "/pvpanic@1001000", "compatible", "qemu,pvpanic-mmio");

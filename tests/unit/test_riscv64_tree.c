@@ -89,6 +89,9 @@ START_TEST(a_plic_is_told_of)
 		   9, FDT_PHANDLE_CPU(1), 9);
 	TREE_CELLS(tree, "/interrupt-controller@c000000", "riscv,ndev", 31);
 	TREE_CELLS(tree, "/serial@1000000", "interrupts", FDT_GSI_SERIAL);
+	tree_has_text(tree, "/rtc@1002000", "compatible", "google,goldfish-rtc");
+	TREE_CELLS(tree, "/rtc@1002000", "reg", 0, FDT_CLOCK, 0, 0x1000);
+	TREE_CELLS(tree, "/rtc@1002000", "interrupts", FDT_GSI_CLOCK);
 	free(tree);
 	free(state);
 }
@@ -107,6 +110,7 @@ START_TEST(an_aia_is_told_of)
 	TREE_CELLS(tree, "/interrupt-controller@d000000", "msi-parent", FDT_PHANDLE_MSI);
 	TREE_CELLS(tree, "/virtio_mmio@2000000", "interrupts", FDT_GSI_VIRTIO, 1);
 	TREE_CELLS(tree, "/serial@1000000", "interrupts", FDT_GSI_SERIAL, 4);
+	TREE_CELLS(tree, "/rtc@1002000", "interrupts", FDT_GSI_CLOCK, 4);
 	free(tree);
 	free(state);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one clock that only goes forward, CLOCK_MONOTONIC, as a number. Thread: any.
+ * The one clock that only goes forward, CLOCK_MONOTONIC, as a number; and the time of day. Thread: any.
  */
 #ifndef EBB_LIB_CLOCK_H
 #define EBB_LIB_CLOCK_H
@@ -22,6 +22,14 @@ static inline uint64_t clock_ns(void)
 static inline int64_t clock_ms(void)
 {
 	return (int64_t)(clock_ns() / NS_PER_MS);
+}
+
+/* The time of day in UTC, nanoseconds after 1970 began; it can be set, and jump. */
+static inline uint64_t clock_realtime_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 /* @ns of clock_ns() as the kernel takes a time. */

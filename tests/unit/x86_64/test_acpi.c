@@ -95,6 +95,8 @@ START_TEST(fadt_has_its_offsets)
 	ck_assert_uint_ne(get(fadt + 112, 4) & 1 << 10, 0); /* … which is there */
 	ck_assert_uint_eq(get(fadt + 112, 4) & 1 << 20, 0); /* not "hardware reduced" */
 	ck_assert_uint_eq(get(fadt + 109, 2) & 2, 0);	    /* no keyboard controller */
+	ck_assert_uint_eq(get(fadt + 109, 2) & 1 << 5, 0); /* a clock, and its century: */
+	ck_assert_uint_eq(fadt[108], 0x32);
 	table_at(get(fadt + 40, 4), "DSDT");
 	ck_assert_uint_eq(get(fadt + 140, 8), get(fadt + 40, 4));
 }

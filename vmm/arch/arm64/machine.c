@@ -7,10 +7,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "devices/rtc/pl031.h"
 #include "vmm/arch/arm64/state.h"
 #include "vmm/arch/fdt/boot.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 /* KVM's own, where it cannot be asked for another. */
@@ -58,6 +60,17 @@ int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span
 	return fdt_ram_layout(size, gpa_bits, span);
 }
 
+static void clock_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	(void)ctx;
+	bus_put(data, len, pl031_read(offset, (uint32_t)(clock_realtime_ns() / NS_PER_S)));
+}
+
+static void clock_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	(void)ctx, (void)offset, (void)data, (void)len;
+}
+
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	(void)pio;
@@ -68,7 +81,9 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 	}
 	platform->state->gic = -1;
 	platform->state->cpus = platform->cpus;
-	return fdt_platform_init(platform, mmio);
+	const struct bus_range clock = {FDT_CLOCK, PL031_SIZE, platform, clock_read, clock_write};
+	int error = bus_add(mmio, &clock);
+	return error ? error : fdt_platform_init(platform, mmio);
 }
 
 void arch_platform_release(struct arch_platform *platform)

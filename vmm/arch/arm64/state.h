@@ -3,7 +3,7 @@
  * What ebb remembers of an arm64 machine, and its device tree.
  *
  * Sources: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst, Documentation/virt/kvm/
- * api.rst; bindings arm/cpus, arm/psci, timer/arm,arch_timer, interrupt-controller/arm,gic(-v3).
+ * api.rst; bindings arm/cpus, arm/psci, timer/arm,arch_timer, rtc/arm,pl031, interrupt-controller/arm,gic(-v3).
  */
 #ifndef EBB_ARCH_ARM64_STATE_H
 #define EBB_ARCH_ARM64_STATE_H

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/arch/arm64/state.h"
 
+#include "devices/rtc/pl031.h"
+#include "vmm/arch/fdt/layout.h"
+
 #define IRQ_SPI	       0
 #define IRQ_PPI	       1
 #define IRQ_EDGE       1 /* rising */
@@ -69,6 +72,27 @@ static void write_psci(struct fdt_tree *tree)
 	fdt_end(tree);
 }
 
+/* A PrimeCell is found only where the clock that its registers need is named, whatever that is. */
+static void write_clock(struct fdt_tree *tree)
+{
+	static const char compatible[] = "arm,pl031\0arm,primecell";
+	const struct gpa_range place = {FDT_CLOCK, PL031_SIZE};
+
+	fdt_node(tree, "apb-pclk");
+	fdt_text(tree, "compatible", "fixed-clock");
+	fdt_u32(tree, "#clock-cells", 0);
+	fdt_u32(tree, "clock-frequency", 24000000);
+	fdt_u32(tree, "phandle", FDT_PHANDLE_CLOCK);
+	fdt_end(tree);
+
+	fdt_node_at(tree, "rtc", place.gpa);
+	fdt_bytes(tree, "compatible", compatible, sizeof(compatible));
+	fdt_reg(tree, &place, 1);
+	fdt_u32(tree, "clocks", FDT_PHANDLE_CLOCK);
+	fdt_text(tree, "clock-names", "apb_pclk");
+	fdt_end(tree);
+}
+
 static void nodes(struct fdt_tree *tree, void *ctx)
 {
 	const struct arch_state *state = ctx;
@@ -76,6 +100,7 @@ static void nodes(struct fdt_tree *tree, void *ctx)
 	write_gic(tree, state);
 	write_timer(tree, state);
 	write_psci(tree);
+	write_clock(tree);
 }
 
 static unsigned int irq(void *ctx, unsigned int gsi, bool edge, uint32_t *cell)

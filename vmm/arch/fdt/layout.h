@@ -10,12 +10,14 @@
 
 #define FDT_SERIAL  0x01000000
 #define FDT_PVPANIC 0x01001000
+#define FDT_CLOCK   0x01002000
 #define FDT_VIRTIO  0x02000000 /* and up */
 #define FDT_RAM	    0x80000000ULL
 
 /* There is no line 0 on a PLIC. */
 #define FDT_GSI_SERIAL 1
 #define FDT_GSI_POWER  2
+#define FDT_GSI_CLOCK  3  /* never raised: none of our clocks has an alarm */
 #define FDT_GSI_VIRTIO 4  /* and up */
 #define FDT_GSI_END    32 /* of those that any machine has */
 

@@ -21,6 +21,7 @@
 
 #define FDT_PHANDLE_IRQ	   1 /* the controller that devices interrupt */
 #define FDT_PHANDLE_MSI	   2
+#define FDT_PHANDLE_CLOCK  3
 #define FDT_PHANDLE_CPU(i) (16 + (i))
 
 #define FDT_IRQ_CELLS_MAX 3

@@ -11,6 +11,7 @@
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
 #include "vmm/arch/riscv64/state.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 /* Sv39x4: what every processor with the hypervisor extension gives a guest at least. */
@@ -70,6 +71,17 @@ static void plic_interrupt(void *ctx, unsigned int context, bool level)
 	ioctl(state->vcpu[context], KVM_INTERRUPT, &interrupt);
 }
 
+static void clock_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	struct arch_state *state = ctx;
+	bus_put(data, len, goldfish_read(&state->clock, offset, clock_realtime_ns()));
+}
+
+static void clock_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	(void)ctx, (void)offset, (void)data, (void)len;
+}
+
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	(void)pio;
@@ -87,7 +99,10 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 	/* Where KVM has a controller the guest is not told of this one. */
 	const struct bus_range plic = {RISCV64_PLIC, PLIC_SIZE(state->cpus), &state->plic,
 				       bus_plic_read, bus_plic_write};
+	const struct bus_range clock = {FDT_CLOCK, GOLDFISH_SIZE, state, clock_read, clock_write};
 	error = bus_add(mmio, &plic);
+	if (!error)
+		error = bus_add(mmio, &clock);
 	return error ? error : fdt_platform_init(platform, mmio);
 }
 

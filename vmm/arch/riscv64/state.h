@@ -4,7 +4,7 @@
  *
  * Sources: Documentation/virt/kvm/api.rst (KVM_GET_ONE_REG), arch/riscv/include/uapi/asm/kvm.h;
  * bindings riscv/cpus and extensions, interrupt-controller/riscv,cpu-intc, sifive,plic-1.0.0,
- * riscv,aplic and riscv,imsics.
+ * riscv,aplic and riscv,imsics; of google,goldfish-rtc drivers/rtc/rtc-goldfish.c.
  */
 #ifndef EBB_ARCH_RISCV64_STATE_H
 #define EBB_ARCH_RISCV64_STATE_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "devices/rtc/goldfish.h"
 #include "vmm/arch/fdt/tree.h"
 #include "vmm/arch/riscv64/layout.h"
 #include "vmm/arch/riscv64/plic.h"
@@ -32,6 +33,7 @@ struct arch_state {
 	unsigned int cpus;
 	struct riscv64_cpu cpu;
 	struct plic plic;
+	struct goldfish clock;
 	int vcpu[RISCV64_CPUS_MAX]; /* file descriptors, for the PLIC */
 };
 

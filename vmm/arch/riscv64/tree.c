@@ -158,6 +158,19 @@ static void write_aia(struct fdt_tree *tree, const struct arch_state *state)
 	fdt_end(tree);
 }
 
+static void write_clock(struct fdt_tree *tree, const struct arch_state *state)
+{
+	const struct gpa_range place = {FDT_CLOCK, GOLDFISH_SIZE};
+	const uint32_t line[] = {FDT_GSI_CLOCK, IRQ_LEVEL_HIGH};
+
+	fdt_node_at(tree, "rtc", place.gpa);
+	fdt_text(tree, "compatible", "google,goldfish-rtc");
+	fdt_reg(tree, &place, 1);
+	fdt_u32(tree, "interrupt-parent", FDT_PHANDLE_IRQ);
+	fdt_cells(tree, "interrupts", line, state->aia >= 0 ? 2 : 1);
+	fdt_end(tree);
+}
+
 static void nodes(struct fdt_tree *tree, void *ctx)
 {
 	const struct arch_state *state = ctx;
@@ -166,6 +179,7 @@ static void nodes(struct fdt_tree *tree, void *ctx)
 		write_aia(tree, state);
 	else
 		write_plic(tree, state);
+	write_clock(tree, state);
 }
 
 static unsigned int irq(void *ctx, unsigned int gsi, bool edge, uint32_t *cell)

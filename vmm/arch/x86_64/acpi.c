@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "devices/rtc/cmos.h"
 #include "vmm/arch/x86_64/layout.h"
 
 struct table {
@@ -75,7 +76,6 @@ struct fadt {
 #define FADT_NO_VGA	    (1 << 2) /* boot_flags; that no 8042 is named there says there is none */
 #define FADT_NO_MSI	    (1 << 3)
 #define FADT_NO_ASPM	    (1 << 4)
-#define FADT_NO_RTC	    (1 << 5)
 #define FADT_WBINVD	    (1 << 0) /* flags */
 #define FADT_NO_SLEEP_KEY   (1 << 5) /* bit 4 would be: no power button among PM1's events */
 #define FADT_RESET_REGISTER (1 << 10)
@@ -216,7 +216,8 @@ static uint64_t build_fadt(struct builder *b, uint64_t dsdt)
 		.x_pm1a_control = port(PORT_PM1_CONTROL, 16),
 		.c2_latency = FADT_C_LATENCY_NONE,
 		.c3_latency = FADT_C_LATENCY_NONE,
-		.boot_flags = FADT_NO_VGA | FADT_NO_MSI | FADT_NO_ASPM | FADT_NO_RTC,
+		.boot_flags = FADT_NO_VGA | FADT_NO_MSI | FADT_NO_ASPM,
+		.century = CMOS_CENTURY,
 		.flags = FADT_WBINVD | FADT_NO_SLEEP_KEY | FADT_RESET_REGISTER,
 		.reset_register = port(PORT_I8042_STATUS, 8),
 		.reset_value = I8042_RESET,

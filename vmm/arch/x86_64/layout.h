@@ -32,6 +32,7 @@
 #define LAYOUT_KVM_TSS	    0xfeffd000 /* three pages, likewise */
 
 #define PORT_I8042_STATUS 0x64 /* a read: idle; 0xfe written: reset */
+#define PORT_CMOS	  0x70
 #define PORT_SERIAL	  0x3f8
 #define PORT_PVPANIC	  0x505
 #define PORT_PM1_EVENT	  0x600 /* status and enable, 2 bytes each */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The PC's own small devices, as ports: ACPI's power registers, the keyboard controller's reset
+ * The PC's own small devices, as ports: ACPI's power registers, the clock, the keyboard controller's reset
  * line, the chipset's reset register, and the one by which a Linux guest says that it panicked (drivers/misc/pvpanic).
  * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
  */
@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "devices/rtc/cmos.h"
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
 #define PM1_SCI_ENABLE	     0x0001
@@ -24,36 +26,22 @@
 
 struct arch_state {
 	pthread_mutex_t lock;
-	uint32_t events;	 /* that happened and were not yet seen, under the lock */
+	uint32_t events; /* that happened and were not yet seen, under the lock */
+	struct cmos cmos;
 	uint32_t events_enabled; /* that are to interrupt, as the guest wrote it; likewise */
 };
-
-/* Little-endian, as all of the PC's registers. */
-static void give(void *data, unsigned int len, uint32_t value)
-{
-	for (unsigned int i = 0; i < len; i++)
-		((uint8_t *)data)[i] = i < 4 ? value >> (8 * i) : 0;
-}
-
-static uint32_t taken(const void *data, unsigned int len)
-{
-	uint32_t value = 0;
-	for (unsigned int i = 0; i < len && i < 4; i++)
-		value |= (uint32_t)((const uint8_t *)data)[i] << (8 * i);
-	return value;
-}
 
 static void i8042_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	(void)ctx, (void)offset;
-	give(data, len, 0); /* both buffers empty: a command may be written at once */
+	bus_put(data, len, 0); /* both buffers empty: a command may be written at once */
 }
 
 static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
 	const struct arch_platform *platform = ctx;
 	(void)offset;
-	if ((taken(data, len) & 0xff) == I8042_RESET)
+	if ((bus_get(data, len) & 0xff) == I8042_RESET)
 		platform->power(platform->ctx, ARCH_RESET);
 }
 
@@ -64,14 +52,14 @@ static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned i
 static void reset_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	(void)ctx, (void)offset;
-	give(data, len, 0);
+	bus_put(data, len, 0);
 }
 
 static void reset_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
 	const struct arch_platform *platform = ctx;
 	(void)offset;
-	if (taken(data, len) & RESET_CPU)
+	if (bus_get(data, len) & RESET_CPU)
 		platform->power(platform->ctx, ARCH_RESET);
 }
 
@@ -89,7 +77,7 @@ static void pm1_event_read(void *ctx, uint64_t offset, void *data, unsigned int 
 	pthread_mutex_lock(&state->lock);
 	uint32_t both = state->events | state->events_enabled << PM1_ENABLE_SHIFT;
 	pthread_mutex_unlock(&state->lock);
-	give(data, len, both >> (8 * offset));
+	bus_put(data, len, both >> (8 * offset));
 }
 
 static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
@@ -98,9 +86,9 @@ static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsign
 	struct arch_state *state = platform->state;
 	pthread_mutex_lock(&state->lock);
 	if (offset == PM1_ENABLE_OFFSET)
-		state->events_enabled = taken(data, len) & PM1_ENABLE_MASK;
+		state->events_enabled = bus_get(data, len) & PM1_ENABLE_MASK;
 	else if (offset == 0)
-		state->events &= ~taken(data, len); /* what is written as 1 has been seen */
+		state->events &= ~bus_get(data, len); /* what is written as 1 has been seen */
 	pm1_interrupt(platform);
 	pthread_mutex_unlock(&state->lock);
 }
@@ -117,29 +105,44 @@ void arch_power_button(struct arch_platform *platform)
 static void pm1_control_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	(void)ctx;
-	give(data, len, offset == 0 ? PM1_SCI_ENABLE : 0);
+	bus_put(data, len, offset == 0 ? PM1_SCI_ENABLE : 0);
 }
 
 static void pm1_control_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
 	const struct arch_platform *platform = ctx;
-	uint32_t value = taken(data, len);
+	uint32_t value = (uint32_t)bus_get(data, len);
 	uint32_t type = (value >> PM1_SLEEP_TYPE_SHIFT) & PM1_SLEEP_TYPE_MASK;
 	if (offset == 0 && value & PM1_SLEEP_ENABLE && type == SLEEP_TYPE_S5)
 		platform->power(platform->ctx, ARCH_POWEROFF);
 }
 
+static void bus_cmos_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	struct arch_state *state = ((const struct arch_platform *)ctx)->state;
+	int64_t seconds = (int64_t)(clock_realtime_ns() / NS_PER_S);
+	for (unsigned int i = 0; i < len; i++)
+		((uint8_t *)data)[i] = cmos_read(&state->cmos, offset + i, seconds);
+}
+
+static void bus_cmos_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	struct arch_state *state = ((const struct arch_platform *)ctx)->state;
+	for (unsigned int i = 0; i < len; i++)
+		cmos_write(&state->cmos, offset + i, ((const uint8_t *)data)[i]);
+}
+
 static void pvpanic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	(void)ctx, (void)offset;
-	give(data, len, PVPANIC_PANICKED); /* the events it takes */
+	bus_put(data, len, PVPANIC_PANICKED); /* the events it takes */
 }
 
 static void pvpanic_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
 	const struct arch_platform *platform = ctx;
 	(void)offset;
-	if (taken(data, len) & PVPANIC_PANICKED)
+	if (bus_get(data, len) & PVPANIC_PANICKED)
 		platform->power(platform->ctx, ARCH_PANIC);
 }
 
@@ -147,6 +150,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 {
 	const struct bus_range ports[] = {
 		{PORT_I8042_STATUS, 1, platform, i8042_read, i8042_write},
+		{PORT_CMOS, CMOS_SIZE, platform, bus_cmos_read, bus_cmos_write},
 		{PORT_RESET, 1, platform, reset_read, reset_write},
 		{PORT_PVPANIC, 1, platform, pvpanic_read, pvpanic_write},
 		{PORT_PM1_EVENT, 4, platform, pm1_event_read, pm1_event_write},
@@ -159,6 +163,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 		return -ENOMEM;
 	}
 	pthread_mutex_init(&platform->state->lock, NULL);
+	cmos_init(&platform->state->cmos);
 	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		int error = bus_add(pio, &ports[i]);
 		if (error)
