@@ -27,8 +27,9 @@
 struct arch_map {
 	const char *name;     /* of the architecture, as uname and QEMU have it */
 	uint64_t virtio_base; /* the first virtio-mmio device; the others follow */
-	unsigned int virtio_gsi;
-	uint32_t reserved_gsis; /* a bit for each line from 0 on that is no virtio device's */
+	/* Virtio devices' interrupt lines: from the one up to the other, but for those with a bit here. */
+	unsigned int virtio_gsi, virtio_gsi_end;
+	uint32_t reserved_gsis;
 	uint64_t serial_base;
 	bool serial_is_port; /* on the port bus, else on the memory bus */
 	unsigned int serial_gsi;
@@ -51,6 +52,9 @@ int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span
 
 /* How many bits of guest-physical address this host's KVM gives a guest. */
 unsigned int arch_gpa_bits(const struct vm *vm);
+
+/* Pure. The interrupt line of the @index-th virtio device, or -ENOSPC where there are no more. Any thread. */
+int arch_virtio_gsi(unsigned int index);
 
 /* A virtio-mmio device, as the guest is to be told of it. */
 struct arch_device {

@@ -56,17 +56,6 @@ static void slot_write(void *ctx, uint64_t offset, const void *data, unsigned in
 	virtio_mmio_write(&slot->mmio, offset, data, len);
 }
 
-/* The interrupt line of the @index-th device. */
-static unsigned int line_of(unsigned int index)
-{
-	unsigned int gsi = arch_map.virtio_gsi;
-	for (;; gsi++) {
-		bool reserved = gsi < 32 && (arch_map.reserved_gsis >> gsi) & 1;
-		if (!reserved && index-- == 0)
-			return gsi;
-	}
-}
-
 int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
 		   const struct arch_platform *platform)
 {
@@ -75,7 +64,6 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 			{
 				.base = arch_map.virtio_base + (uint64_t)index * VIRTIO_MMIO_SIZE,
 				.size = VIRTIO_MMIO_SIZE,
-				.gsi = line_of(index),
 			},
 		.host =
 			{
@@ -92,6 +80,14 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 	int error = worker_init(&slot->worker);
 	if (error)
 		return error;
+	int gsi = arch_virtio_gsi(index);
+	if (gsi < 0) {
+		log_error(
+			"too many devices: a guest on %s has interrupt lines for %u; leave some out",
+			arch_map.name, index);
+		return gsi;
+	}
+	slot->place.gsi = (unsigned int)gsi;
 	slot->doorbell.fd = wake_open();
 	slot->interrupt = wake_open();
 	if (slot->doorbell.fd < 0 || slot->interrupt < 0) {

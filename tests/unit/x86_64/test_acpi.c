@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The ACPI tables: walked as a kernel walks them, the AML byte for byte against iasl's. */
 #include <check.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,11 +54,44 @@ static const uint8_t *find(const char *signature)
 	return NULL;
 }
 
+/* As many devices as there are lines for, as the machine places them. */
+#define DEVICES 17
+
+static size_t build(unsigned int cpus, unsigned int devices)
+{
+	struct arch_device device[64];
+	for (unsigned int i = 0; i < devices; i++) {
+		int gsi = arch_virtio_gsi(i);
+		device[i] = (struct arch_device){arch_map.virtio_base + i * 0x1000ULL, 0x1000,
+						 gsi < 0 ? 23 : (unsigned int)gsi};
+	}
+	const struct acpi_machine machine = {cpus, device, devices};
+	return acpi_build(tables, BASE, &machine);
+}
+
+START_TEST(lines_are_the_io_apics_and_end)
+{
+	static const int want[DEVICES] = {5,  6,  7,  10, 11, 12, 13, 14, 15,
+					  16, 17, 18, 19, 20, 21, 22, 23};
+	for (unsigned int i = 0; i < DEVICES; i++)
+		ck_assert_int_eq(arch_virtio_gsi(i), want[i]);
+	ck_assert_int_eq(arch_virtio_gsi(DEVICES), -ENOSPC);
+	ck_assert_int_eq(arch_virtio_gsi(UINT_MAX), -ENOSPC);
+}
+END_TEST
+
+START_TEST(too_many_devices_are_told)
+{
+	ck_assert_uint_ne(build(254, DEVICES), 0);
+	ck_assert_uint_eq(build(254, 64), 0);
+}
+END_TEST
+
 START_TEST(madt_names_every_cpu)
 {
 	const unsigned int counts[] = {1, 2, 5, 254};
 	for (unsigned int i = 0; i < 4; i++) {
-		size_t size = acpi_build(tables, BASE, counts[i]);
+		size_t size = build(counts[i], DEVICES);
 		ck_assert_uint_le(size, ACPI_SIZE_MAX);
 		ck_assert_uint_le(size, 0x20000);
 		const uint8_t *madt = find("APIC");
@@ -81,7 +116,7 @@ END_TEST
 
 START_TEST(fadt_has_its_offsets)
 {
-	acpi_build(tables, BASE, 1);
+	build(1, DEVICES);
 	const uint8_t *fadt = find("FACP");
 	ck_assert_ptr_nonnull(fadt);
 	/* ACPI 6.4 table 5.9. */
@@ -95,18 +130,30 @@ START_TEST(fadt_has_its_offsets)
 	ck_assert_uint_ne(get(fadt + 112, 4) & 1 << 10, 0); /* … which is there */
 	ck_assert_uint_eq(get(fadt + 112, 4) & 1 << 20, 0); /* not "hardware reduced" */
 	ck_assert_uint_eq(get(fadt + 109, 2) & 2, 0);	    /* no keyboard controller */
-	ck_assert_uint_eq(get(fadt + 109, 2) & 1 << 5, 0); /* a clock, and its century: */
+	ck_assert_uint_eq(get(fadt + 109, 2) & 1 << 5, 0);  /* a clock, and its century: */
 	ck_assert_uint_eq(fadt[108], 0x32);
 	table_at(get(fadt + 40, 4), "DSDT");
 	ck_assert_uint_eq(get(fadt + 140, 8), get(fadt + 40, 4));
 }
 END_TEST
 
+START_TEST(few_devices_are_the_command_lines)
+{
+	size_t dsdt[3];
+	for (unsigned int i = 0; i < 3; i++) {
+		ck_assert_uint_ne(build(1, (const unsigned int[]){0, 9, 10}[i]), 0);
+		dsdt[i] = get(table_at(get(find("FACP") + 40, 4), "DSDT") + 4, 4);
+	}
+	ck_assert_uint_eq(dsdt[1], dsdt[0]);
+	ck_assert_uint_gt(dsdt[2], dsdt[0]);
+}
+END_TEST
+
 START_TEST(aml_is_what_iasl_reads)
 {
-	acpi_build(tables, BASE, 1);
+	build(1, DEVICES);
 	const uint8_t *dsdt = table_at(get(find("FACP") + 40, 4), "DSDT");
-	char dir[] = "/tmp/ebb-acpi-XXXXXX", command[256], text[8192] = "";
+	char dir[] = "/tmp/ebb-acpi-XXXXXX", command[256], text[32768] = "";
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(command, sizeof(command), "%s/dsdt.aml", dir);
 	FILE *file = fopen(command, "w");
@@ -115,7 +162,9 @@ START_TEST(aml_is_what_iasl_reads)
 	fclose(file);
 
 	snprintf(command, sizeof(command),
-		 "cd %s && iasl -d dsdt.aml >log 2>&1 && tr -s ' \\n' ' ' <dsdt.dsl", dir);
+		 "cd %s && iasl -d dsdt.aml >log 2>&1 && tr -s ' \\n' ' ' <dsdt.dsl && "
+		 "iasl -ve dsdt.dsl >log 2>&1",
+		 dir);
 	FILE *pipe = popen(command, "r");
 	ck_assert_ptr_nonnull(pipe);
 	size_t size = fread(text, 1, sizeof(text) - 1, pipe);
@@ -129,6 +178,22 @@ START_TEST(aml_is_what_iasl_reads)
 	ck_assert_ptr_nonnull(strstr(text, "IO (Decode16, 0x0505,"));
 	ck_assert_ptr_nonnull(strstr(text, "Name (\\_S5, Package (0x04)"));
 	ck_assert_ptr_nonnull(strstr(text, "{ 0x05, Zero, Zero, Zero }"));
+
+	/* All devices, in their order, as the tenth has no line that a kernel knows by itself. */
+	ck_assert_ptr_nonnull(strstr(text, "Device (VR00)"));
+	const char *tenth = strstr(text, "Device (VR09)");
+	ck_assert_ptr_nonnull(tenth);
+	const char *want[] = {"_HID, \"LNRO0005\")",
+			      "_UID, 0x09)",
+			      "Memory32Fixed (ReadWrite, 0xD0009000,",
+			      "0x00001000,",
+			      "Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive",
+			      "0x00000010,"};
+	for (unsigned int i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		tenth = strstr(tenth, want[i]);
+		ck_assert_msg(tenth, "there is no %s in its place", want[i]);
+	}
+	ck_assert_ptr_nonnull(strstr(text, "Device (VR10)"));
 }
 END_TEST
 
@@ -137,8 +202,11 @@ Suite *acpi_suite(void)
 {
 	Suite *suite = suite_create("acpi");
 	TCase *tcase = tcase_create("acpi");
+	tcase_add_test(tcase, lines_are_the_io_apics_and_end);
+	tcase_add_test(tcase, too_many_devices_are_told);
 	tcase_add_test(tcase, madt_names_every_cpu);
 	tcase_add_test(tcase, fadt_has_its_offsets);
+	tcase_add_test(tcase, few_devices_are_the_command_lines);
 	tcase_add_test(tcase, aml_is_what_iasl_reads);
 	suite_add_tcase(suite, tcase);
 	return suite;

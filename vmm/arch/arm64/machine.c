@@ -24,6 +24,7 @@ const struct arch_map arch_map = {
 	.name = "aarch64",
 	.virtio_base = FDT_VIRTIO,
 	.virtio_gsi = FDT_GSI_VIRTIO,
+	.virtio_gsi_end = FDT_GSI_END,
 	.serial_base = FDT_SERIAL,
 	.serial_is_port = false,
 	.serial_gsi = FDT_GSI_SERIAL,

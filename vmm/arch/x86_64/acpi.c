@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/arch/x86_64/acpi.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "devices/rtc/cmos.h"
+#include "vmm/arch/x86_64/aml.h"
 #include "vmm/arch/x86_64/layout.h"
 
 struct table {
@@ -112,35 +114,14 @@ struct madt_nmi {
 #define MADT_LEVEL_HIGH 0x000d
 #define MADT_ALL_CPUS	0xff
 
-/*
- * Scope (\_SB) {
- *   Device (PEVT) {
- *     Name (_HID, "QEMU0001")
- *     Name (_CRS, ResourceTemplate () { IO (Decode16, 0x505, 0x505, 1, 1) })
- *     Name (_STA, 0x0f)
- *   }
- * }
- * Name (\_S5, Package () { 5, 0, 0, 0 })
- */
-static const uint8_t dsdt_aml[] = {
-	/* Scope, 0x35 bytes, \_SB_ */
-	0x10, 0x35, '\\', '_', 'S', 'B', '_',
-	/* Device, 0x2c bytes, PEVT */
-	0x5b, 0x82, 0x2c, 'P', 'E', 'V', 'T',
-	/* Name _HID, a string */
-	0x08, '_', 'H', 'I', 'D', 0x0d, 'Q', 'E', 'M', 'U', '0', '0', '0', '1', 0,
-	/* Name _CRS, Buffer of 10: I/O descriptor, end tag */
-	0x08, '_', 'C', 'R', 'S', 0x11, 0x0d, 0x0a, 0x0a, 0x47, 0x01, PORT_PVPANIC & 0xff,
-	PORT_PVPANIC >> 8, PORT_PVPANIC & 0xff, PORT_PVPANIC >> 8, 0x01, 0x01, 0x79, 0x00,
-	/* Name _STA, byte */
-	0x08, '_', 'S', 'T', 'A', 0x0a, 0x0f,
-	/* Name \_S5_, Package of 4 in 7 bytes */
-	0x08, '\\', '_', 'S', '5', '_', 0x12, 0x07, 0x04, 0x0a, SLEEP_TYPE_S5, 0x00, 0x00, 0x00};
+#define STATUS_WORKS  0x0f /* _STA: there, decoding, shown, working */
+#define DSDT_SIZE_MAX 3072 /* of its AML; the rest of ACPI_SIZE_MAX is for the others */
 
 struct builder {
 	uint8_t *out;
 	uint64_t gpa;
 	size_t size;
+	bool full;
 };
 
 static uint8_t checksum(const void *data, size_t len)
@@ -185,12 +166,50 @@ static uint64_t end(struct builder *b, size_t start)
 	return b->gpa + start;
 }
 
-static uint64_t build_dsdt(struct builder *b)
+static void write_pvpanic(struct aml *aml)
 {
+	size_t device = aml_device(aml, "PEVT");
+	aml_text(aml, "_HID", "QEMU0001");
+	size_t resources = aml_resources(aml, "_CRS");
+	aml_io(aml, PORT_PVPANIC, 1);
+	aml_resources_close(aml, resources);
+	aml_integer(aml, "_STA", STATUS_WORKS);
+	aml_close(aml, device);
+}
+
+static void write_virtio(struct aml *aml, const struct arch_device *virtio)
+{
+	char name[5];
+	unsigned int number = (virtio->base - LAYOUT_VIRTIO) / virtio->size;
+	snprintf(name, sizeof(name), "VR%02X", number & 0xff);
+
+	size_t device = aml_device(aml, name);
+	aml_text(aml, "_HID", "LNRO0005");
+	aml_integer(aml, "_UID", number);
+	size_t resources = aml_resources(aml, "_CRS");
+	aml_memory(aml, virtio->base, virtio->size);
+	aml_interrupt(aml, virtio->gsi);
+	aml_resources_close(aml, resources);
+	aml_close(aml, device);
+}
+
+static uint64_t build_dsdt(struct builder *b, const struct acpi_machine *machine)
+{
+	static const uint8_t s5[] = {SLEEP_TYPE_S5, 0, 0, 0};
 	size_t start = begin(b);
 	struct table head = header("DSDT", 2);
 	put(b, &head, sizeof(head));
-	put(b, dsdt_aml, sizeof(dsdt_aml));
+
+	struct aml aml = {.out = b->out + b->size, .capacity = DSDT_SIZE_MAX};
+	size_t scope = aml_scope(&aml, "\\_SB_");
+	write_pvpanic(&aml);
+	bool names = acpi_names(machine->device, machine->devices);
+	for (unsigned int i = 0; i < machine->devices && names; i++)
+		write_virtio(&aml, &machine->device[i]);
+	aml_close(&aml, scope);
+	aml_package(&aml, "\\_S5_", s5, sizeof(s5));
+	b->size += aml.size;
+	b->full = aml.full;
 	return end(b, start);
 }
 
@@ -245,13 +264,21 @@ static uint64_t build_madt(struct builder *b, unsigned int cpus)
 	return end(b, start);
 }
 
-size_t acpi_build(uint8_t *out, uint64_t gpa, unsigned int cpus)
+bool acpi_names(const struct arch_device *device, unsigned int devices)
 {
-	struct builder b = {out, gpa, sizeof(struct rsdp)};
+	for (unsigned int i = 0; i < devices; i++)
+		if (device[i].gsi >= GSI_ISA_END)
+			return true;
+	return false;
+}
+
+size_t acpi_build(uint8_t *out, uint64_t gpa, const struct acpi_machine *machine)
+{
+	struct builder b = {.out = out, .gpa = gpa, .size = sizeof(struct rsdp)};
 	memset(out, 0, ACPI_SIZE_MAX);
 
-	uint64_t fadt = build_fadt(&b, build_dsdt(&b));
-	uint64_t madt = build_madt(&b, cpus);
+	uint64_t fadt = build_fadt(&b, build_dsdt(&b, machine));
+	uint64_t madt = build_madt(&b, machine->cpus);
 
 	size_t start = begin(&b);
 	struct xsdt xsdt = {header("XSDT", 1), {fadt, madt}};
@@ -264,5 +291,5 @@ size_t acpi_build(uint8_t *out, uint64_t gpa, unsigned int cpus)
 	memcpy(rsdp->oem_id, "EBB   ", 6);
 	rsdp->checksum = checksum(rsdp, RSDP_FIRST_PART);
 	rsdp->checksum_all = checksum(rsdp, sizeof(*rsdp));
-	return b.size;
+	return b.full ? 0 : b.size;
 }

@@ -139,7 +139,8 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 		limit = sizeof(line) - 1;
 
 	size_t used = snprintf(line, sizeof(line), "console=ttyS0 panic=-1");
-	for (unsigned int i = 0; i < boot->devices; i++)
+	bool named = acpi_names(boot->device, boot->devices);
+	for (unsigned int i = 0; i < boot->devices && !named; i++)
 		used += snprintf(line + used, sizeof(line) - used,
 				 " virtio_mmio.device=%llu@%#llx:%u",
 				 (unsigned long long)boot->device[i].size,
@@ -154,6 +155,18 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 	if (user)
 		used += snprintf(line + used, sizeof(line) - used, " %s", boot->params);
 	return ram_write(boot->ram, LAYOUT_COMMAND_LINE, line, used + 1);
+}
+
+static int write_acpi(const struct arch_boot *boot, unsigned int cpus)
+{
+	uint8_t tables[ACPI_SIZE_MAX];
+	const struct acpi_machine machine = {cpus, boot->device, boot->devices};
+	size_t size = acpi_build(tables, LAYOUT_ACPI, &machine);
+	if (size == 0) {
+		log_error("the ACPI tables have no room for %u devices", boot->devices);
+		return -ENOSPC;
+	}
+	return ram_write(boot->ram, LAYOUT_ACPI, tables, size);
 }
 
 /* What the entry is handed, and the tables that it needs. */
@@ -182,7 +195,6 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 	struct boot_file kernel;
 	struct image image;
 	struct boot_layout layout = {.ram = boot->ram, .rsdp = LAYOUT_ACPI};
-	uint8_t acpi[ACPI_SIZE_MAX];
 	uint32_t pvh_entry;
 	uint64_t kernel_end;
 
@@ -203,8 +215,7 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 	if (!error)
 		error = write_command_line(boot, &image);
 	if (!error)
-		error = ram_write(boot->ram, LAYOUT_ACPI, acpi,
-				  acpi_build(acpi, LAYOUT_ACPI, platform->cpus));
+		error = write_acpi(boot, platform->cpus);
 	if (!error)
 		error = write_handover(&layout, &image, pvh_entry, entry);
 out:

@@ -40,11 +40,12 @@
 #define PORT_RESET                                                                                 \
 	0xcf9 /* reset control of Intel's chipsets; the PCI ports around it are not there */
 
-#define GSI_SERIAL 4
-#define GSI_VIRTIO                                                                                 \
-	5 /* to 15, of which two are others': a kernel knows no line beyond without being told */
-#define GSI_CLOCK 8
-#define GSI_SCI	  9
+#define GSI_SERIAL  4
+#define GSI_VIRTIO  5 /* and up, but for the two below */
+#define GSI_CLOCK   8
+#define GSI_SCI	    9
+#define GSI_ISA_END 16 /* lines from here on are known only to a kernel that ACPI tells of them */
+#define GSI_END	    24 /* of the I/O APIC's */
 
 #define I8042_RESET	 0xfe
 #define RESET_CPU	 0x04

@@ -14,6 +14,7 @@ const struct arch_map arch_map = {
 	.name = "x86_64",
 	.virtio_base = LAYOUT_VIRTIO,
 	.virtio_gsi = GSI_VIRTIO,
+	.virtio_gsi_end = GSI_END,
 	.reserved_gsis = 1U << GSI_CLOCK | 1U << GSI_SCI,
 	.serial_base = PORT_SERIAL,
 	.serial_is_port = true,
