@@ -4,6 +4,7 @@
 import fcntl
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,10 @@ TROUBLE = re.compile(r"Call Trace|BUG:|WARNING:|Oops|general protection|soft loc
 
 
 def pytest_configure(config):
+    # Guests inherit what is ignored here, as in a shell's background job, and then ignore what a test sends.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line("markers", "linux: boots Linux, which needs a KVM that virtualizes")
     config.addinivalue_line("markers", "kvm: needs a /dev/kvm that opens")
     config.addinivalue_line("markers", "emulated: changes settings of the host, which must be the emulated one")

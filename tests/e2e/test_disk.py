@@ -255,6 +255,22 @@ def test_the_host_is_full(ebb, tmp_path):
         subprocess.run(["umount", tmp_path], check=True, timeout=LIMIT)
 
 
+def test_the_file_may_not_grow(ebb, image):
+    """A limit of the host on the size of files (ulimit -f) is an error of a write, and no signal that ends ebb."""
+    path = image("a.img", 16)
+    started = ebb.start(
+        "dd if=/dev/zero of=/dev/vda bs=1M count=8 conv=fsync 2>/dev/null && echo first; "
+        "dd if=/dev/zero of=/dev/vda bs=1M seek=8 count=4 conv=fsync 2>/dev/null || echo refused; echo ready; read line",
+        "-d", path, wrapper=["prlimit", f"--fsize={8 * MIB}"],
+    )
+    started.wait_for("^ready$", LIMIT)
+    started.send("\n")
+    complained_of_io_only(ebb, started)
+    assert [text for _, text in started.lines if text in ("first", "refused")] == ["first", "refused"]
+    errors = [text for _, text in started.errors if "File too large" in text]
+    assert len(errors) == 1 and str(path) in errors[0]
+
+
 def test_unbind_and_rebind(ebb, image):
     """The driver goes and comes in the middle of reading and writing; the data stay."""
     path, scratch = image("a.img", 8, random=True), image("b.img", 32)

@@ -107,6 +107,19 @@ def test_signal(ebb, number):
     assert started.stderr() == ""
 
 
+def test_ignored_signals(ebb):
+    """nohup, and a job in a shell's background: what the caller ignored does not end the guest."""
+    started = ebb.start("echo ready; while read line; do echo got $line; done",
+                        wrapper=["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh"])
+    started.wait_for("^ready$", LIMIT)
+    for number in (signal.SIGHUP, signal.SIGINT):
+        started.process.send_signal(number)
+        started.send(f"{number.name}\n")
+        started.wait_for(f"^got {number.name}", LIMIT)
+    started.process.terminate()
+    ebb.ended(started, 0, STOP)
+
+
 def test_signal_while_all_is_busy(ebb):
     """Two CPUs that never rest, a console in use and a balloon at work."""
     spin = "(while :; do :; done) &"

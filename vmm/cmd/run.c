@@ -13,6 +13,7 @@
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/signals.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/sandbox/sandbox.h"
 
@@ -29,8 +30,11 @@ static int status_of(enum machine_end end)
 	}
 }
 
-/* The guest's whole life under a name that is held. Returns what to exit with. */
-static int run(const struct vm_config *config, struct runtime_name *name)
+/*
+ * The guest's whole life under a name that is held. Returns what to exit with; *@fatal is the signal to die
+ * of instead, or 0.
+ */
+static int run(const struct vm_config *config, struct runtime_name *name, int *fatal)
 {
 	struct machine *machine = malloc(sizeof(*machine));
 	struct monitor *monitor = malloc(sizeof(*monitor));
@@ -47,6 +51,7 @@ static int run(const struct vm_config *config, struct runtime_name *name)
 		enum machine_end end = machine_run(machine);
 		monitor_ended(monitor, end);
 		status = status_of(end);
+		*fatal = machine->signals.fatal;
 	}
 	/* Where a thread hangs in the host, what it uses stays until it ends with the process. */
 	if (!monitor_release(monitor) || !machine_release(machine))
@@ -79,10 +84,12 @@ int cmd_run(int argc, char **argv)
 		config.name = own;
 	}
 	int status = EXIT_NOT_STARTED;
+	int fatal = 0;
 	/* First, so that from here on no signal ends ebb with something left behind. */
-	if (machine_hold_signals() == 0 && runtime_claim(&name, config.name) == 0) {
-		status = run(&config, &name);
+	if (signals_hold() == 0 && runtime_claim(&name, config.name) == 0) {
+		status = run(&config, &name, &fatal);
 		runtime_release(&name);
 	}
+	signals_die(fatal);
 	return status;
 }

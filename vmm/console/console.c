@@ -40,7 +40,9 @@ int console_ensure_stdio(void)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
 			return -errno;
 	}
-	return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+	/* A refused write is an error of write(2), which says what is wrong; a signal would not. */
+	return signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ? -errno
+											  : 0;
 }
 
 /*

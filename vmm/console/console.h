@@ -56,8 +56,8 @@ struct console {
 
 /*
  * First of all in main(): standard input, output and error are open (on /dev/null if need be), so
- * that no file of ours is taken for one of them; and a reader that leaves is an error of write(2),
- * not a signal. Returns 0 or -errno.
+ * that no file of ours is taken for one of them; and a reader that leaves, or a file that may grow no
+ * more (ulimit -f), is an error of write(2), not a signal. Returns 0 or -errno.
  */
 int console_ensure_stdio(void);
 

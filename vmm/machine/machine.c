@@ -2,12 +2,9 @@
 #include "vmm/machine/machine.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/sysinfo.h>
-#include <unistd.h>
 
 #include "vmm/lib/log.h"
 
@@ -90,58 +87,35 @@ static void stage_memory_release(struct machine *machine)
 	ram_release(&machine->ram);
 }
 
-static void signal_came(void *ctx)
+static void signal_end(void *ctx)
+{
+	machine_stop(ctx, MACHINE_STOPPED);
+}
+
+static void signal_continued(void *ctx)
 {
 	struct machine *machine = ctx;
-	struct signalfd_siginfo info;
-	if (read(machine->signals.fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo == SIGCONT)
-		console_continued(&machine->console);
-	else
-		machine_stop(machine, MACHINE_STOPPED);
+	console_continued(&machine->console);
 }
 
-static void signals_taken(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGHUP);
-	sigaddset(set, SIGCONT);
-}
-
-int machine_hold_signals(void)
-{
-	sigset_t set;
-	signals_taken(&set);
-	return -pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-/* Takes the signals that end ebb from a descriptor. */
 static int stage_loop_init(struct machine *machine)
 {
-	sigset_t set;
-	signals_taken(&set);
-	machine->signals = (struct loop_source){-1, signal_came, machine};
+	machine->signals = (struct signals){
+		.source.fd = -1, .end = signal_end, .continued = signal_continued, .ctx = machine};
 	int error = loop_init(&machine->loop);
-	if (error)
-		goto out;
-	machine->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	error = machine->signals.fd < 0 ? -errno : loop_add(&machine->loop, &machine->signals);
 	if (!error)
 		error = vcpu_kick_signal();
-out:
-	if (error)
-		log_error("cannot watch for signals: %s", strerror(-error));
-	return error;
+	if (error) {
+		log_error("cannot make the main loop: %s", strerror(-error));
+		return error;
+	}
+	return signals_init(&machine->signals, &machine->loop);
 }
 
 static void stage_loop_release(struct machine *machine)
 {
-	if (machine->signals.fd >= 0)
-		close(machine->signals.fd);
 	loop_release(&machine->loop);
+	signals_release(&machine->signals);
 }
 
 static void serial_interrupt(void *ctx, int level)

@@ -23,6 +23,7 @@
 #include "vmm/kvm/vm.h"
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
+#include "vmm/machine/signals.h"
 
 /* Why the machine stopped. The first reason counts. */
 enum machine_end {
@@ -47,7 +48,7 @@ struct machine {
 	struct ram ram;
 	struct bus pio, mmio;
 	struct loop loop;
-	struct loop_source signals;
+	struct signals signals;
 	struct console console;
 	struct serial_host serial_host;
 	struct serial serial;
@@ -56,12 +57,6 @@ struct machine {
 	struct cpus_host cpus_host;
 	struct cpus cpus;
 };
-
-/*
- * First of all: blocks the signals that end ebb, for this thread and all to come; from machine_init() on
- * the loop takes them. Returns 0 or -errno.
- */
-int machine_hold_signals(void);
 
 /* @config outlives the machine. Returns 0, or -errno having said why, with nothing left behind. */
 int machine_init(struct machine *machine, const struct vm_config *config);

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals to ebb, and refusals of the host that come as signals where they are not asked for as an errno.
+
+The guest is beat.c, which prints lines until it is ended.
+"""
+
+import os
+import signal
+import time
+
+import pytest
+from payload import EBB, PAYLOADS, REPORTING, TIMEOUT, lib
+
+# What a parent may leave ignored is not ignored here: see signal(7) on what exec keeps.
+DEFAULT = ["env", "--default-signal"]
+
+
+class Box:
+    """A guest with a runtime directory of its own, started by `wrapper`."""
+
+    def __init__(self, folder):
+        self.runtime = folder / "runtime"
+        self.guests = []
+
+    def start(self, *wrapper, kind=lib.Guest, **popen):
+        argv = [*DEFAULT, *wrapper, EBB, "run", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "64M", REPORTING]
+        started = kind(argv, env=os.environ | {"EBB_RUNTIME_DIR": str(self.runtime)}, **popen)
+        self.guests.append(started)
+        return started
+
+    def left(self):
+        return os.listdir(self.runtime)
+
+
+@pytest.fixture
+def box(tmp_path):
+    made = Box(tmp_path)
+    yield made
+    for started in made.guests:
+        started.kill()
+
+
+def beats(started):
+    """It goes on: two more lines."""
+    for _ in range(2):
+        started.wait_for("^beat ", TIMEOUT, len(started.lines))
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1])
+def test_ignored_at_the_start(box, number):
+    """nohup ignores SIGHUP, a shell's & SIGINT and SIGQUIT: for all programs that follow."""
+    started = box.start("sh", "-c", f'trap "" {number.name[3:]}; exec "$@"', "sh")
+    beats(started)
+    started.process.send_signal(number)
+    beats(started)
+    other = signal.SIGINT if number == signal.SIGTERM else signal.SIGTERM
+    started.process.send_signal(other)
+    assert started.wait(TIMEOUT) == 0
+    assert started.stderr() == "" and box.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_not_ignored(box, number):
+    """The control."""
+    started = box.start()
+    beats(started)
+    started.process.send_signal(number)
+    assert started.wait(TIMEOUT) == 0
+    assert started.stderr() == "" and box.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM, signal.SIGXCPU, signal.SIGRTMAX])
+def test_ends_by_a_signal_in_order(box, number):
+    """The terminal is as it was, why is said, nothing is left, and the parent sees the signal."""
+    started = box.start(kind=lib.TerminalGuest)
+    started.wait_for_screen("beat ", TIMEOUT)
+    assert started.settings() != started.cooked
+    started.process.send_signal(number)
+    assert started.wait(TIMEOUT) == -number
+    assert started.settings() == started.cooked
+    said = started.stderr().splitlines()
+    assert len(said) == 1 and said[0].startswith("ebb: ")
+    assert ("ulimit -t" if number == signal.SIGXCPU else f"signal {number.value}") in said[0]
+    assert box.left() == []
+
+
+def test_limit_of_cpu_time(box):
+    started = box.start("prlimit", "--cpu=1:10")
+    assert started.wait(TIMEOUT) == -signal.SIGXCPU
+    assert "ulimit -t" in started.stderr() and box.left() == []
+
+
+def test_limit_of_file_size(box, tmp_path):
+    """A console that may grow no more: the guest goes on without it, and that is said once."""
+    path = tmp_path / "console"
+    started = box.start("prlimit", "--fsize=1000", "sh", "-c", f'exec "$@" >{path}', "sh")
+    end = time.monotonic() + TIMEOUT
+    while "File too large" not in started.stderr() and time.monotonic() < end:
+        assert started.process.poll() is None, started.stderr()
+        time.sleep(0.05)
+    assert path.stat().st_size == 1000
+    started.process.terminate()
+    assert started.wait(TIMEOUT) == 0
+    assert started.stderr() == "ebb: warning: standard output: File too large; the guest's output is dropped"
+    assert box.left() == []
