@@ -113,10 +113,15 @@ def test_pages_have_each_option(ebb, page):
     assert "with SIZE in it from the start; it leaves the guest 16M or more" in page("ebb-run")
 
 
-def test_pages_name_no_other_option(ebb, page):
+def test_documents_name_no_other_option(ebb, page):
     known = {option for options in helps(ebb).values() for option in options}
-    for name in PAGES:
-        assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", page(name))) <= known, name
+    texts = {name: page(name) for name in PAGES}
+    for name in ("README.md", "docs/limits.md"):
+        with open(os.path.join(TREE, name), encoding="utf-8") as file:
+            texts[name] = file.read()
+    for name, text in texts.items():
+        assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", text)) <= known, name
+    assert all(f"`ebb {command}" in texts["README.md"] for command in COMMANDS)
 
 
 def test_pages_name_ebbs_version(ebb, page):
