@@ -46,9 +46,10 @@ static int balloon_work(struct virtio_device *dev, unsigned int queue)
 	}
 }
 
-static void balloon_activate(struct virtio_device *dev)
+static int balloon_activate(struct virtio_device *dev)
 {
 	balloon_config_driver(balloon_of(dev), true);
+	return 0;
 }
 
 static void balloon_reset(struct virtio_device *dev)
@@ -67,6 +68,7 @@ static const struct virtio_device_ops balloon_ops = {
 	.activate = balloon_activate,
 	.reset = balloon_reset,
 	.work = balloon_work,
+	.config_size = sizeof(struct virtio_balloon_config),
 	.config_read = balloon_config_read,
 	.config_write = balloon_config_write,
 };

@@ -128,7 +128,7 @@ struct balloon {
 	void (*reclaimed)(void *ctx);
 	void *reclaimed_ctx;
 
-	/* Held for moments, with no other lock of the transport taken inside. */
+	/* Held for moments, with no lock of the core taken inside. */
 	pthread_mutex_t lock;
 	/* Under it: */
 	struct virtio_balloon_config registers; /* the configuration space, little-endian */
@@ -137,7 +137,7 @@ struct balloon {
 	struct balloon_stats stats;
 	struct balloon_reclaim reclaim;
 
-	/* The worker's, and the transport's with the worker kept out: */
+	/* The worker's, and the core's with the worker kept out: */
 	struct balloon_walk inflate, deflate;
 	struct virtq_chain stats_chain; /* the statistics buffer that the device holds */
 	bool stats_held;
@@ -168,7 +168,7 @@ bool balloon_offers_deflate_on_oom(const struct balloon *balloon);
 void balloon_on_changed(struct balloon *balloon, void (*changed)(void *ctx), void *ctx);
 /*
  * Has @reclaimed called when what balloon_reclaim() asked for is over, other than by its deadline. It
- * is called on the worker or a vCPU's thread with the transport's locks held: it may only wake somebody.
+ * is called on the worker or a vCPU's thread with the core's locks held: it may only wake somebody.
  */
 void balloon_on_reclaimed(struct balloon *balloon, void (*reclaimed)(void *ctx), void *ctx);
 

@@ -26,25 +26,15 @@ void balloon_config_init(struct balloon *balloon, uint64_t target)
 
 /* --- the driver's side ----------------------------------------------------------------------- */
 
-/* @data and @len overlap the configuration space by so many bytes from @offset on. */
-static size_t config_overlap(uint64_t offset, size_t len)
-{
-	const size_t size = sizeof(struct virtio_balloon_config);
-	if (offset >= size)
-		return 0;
-	return len < size - offset ? len : size - offset;
-}
-
 /* poison_val is there with PAGE_POISON only. */
 static bool poison_negotiated(const struct balloon *balloon)
 {
 	return balloon->dev.features & 1ULL << VIRTIO_BALLOON_F_PAGE_POISON;
 }
 
-void balloon_config_read(struct virtio_device *dev, uint64_t offset, void *data, size_t len)
+void balloon_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len)
 {
 	struct balloon *balloon = balloon_of(dev);
-	size_t overlap = config_overlap(offset, len);
 
 	pthread_mutex_lock(&balloon->lock);
 	struct virtio_balloon_config registers = balloon->registers;
@@ -52,23 +42,21 @@ void balloon_config_read(struct virtio_device *dev, uint64_t offset, void *data,
 
 	if (!poison_negotiated(balloon))
 		registers.poison_val = 0;
-	memset(data, 0, len);
-	memcpy(data, (uint8_t *)&registers + (overlap ? offset : 0), overlap);
+	memcpy(data, (uint8_t *)&registers + offset, len);
 }
 
 /*
  * The driver cannot have more pages in the balloon than there are. poison_val is written after
  * FEATURES_OK and before DRIVER_OK (Linux, virtballoon_probe()).
  */
-void balloon_config_write(struct virtio_device *dev, uint64_t offset, const void *data, size_t len)
+void balloon_config_write(struct virtio_device *dev, size_t offset, const void *data, size_t len)
 {
 	struct balloon *balloon = balloon_of(dev);
-	size_t overlap = config_overlap(offset, len);
 
 	pthread_mutex_lock(&balloon->lock);
 	struct virtio_balloon_config *registers = &balloon->registers;
 	struct virtio_balloon_config written = *registers;
-	memcpy((uint8_t *)&written + (overlap ? offset : 0), data, overlap);
+	memcpy((uint8_t *)&written + offset, data, len);
 
 	if (poison_negotiated(balloon))
 		registers->poison_val = written.poison_val;

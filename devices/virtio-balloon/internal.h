@@ -20,8 +20,8 @@ void balloon_refused(struct balloon *balloon, int error);
 
 /* config.c: the configuration space and what is seen by it. Functions of virtio_device_ops. */
 void balloon_config_init(struct balloon *balloon, uint64_t target);
-void balloon_config_read(struct virtio_device *dev, uint64_t offset, void *data, size_t len);
-void balloon_config_write(struct virtio_device *dev, uint64_t offset, const void *data, size_t len);
+void balloon_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len);
+void balloon_config_write(struct virtio_device *dev, size_t offset, const void *data, size_t len);
 /* A driver has the device in use, or none has. */
 void balloon_config_driver(struct balloon *balloon, bool driver);
 /* Free pages hold something else than zeros, and the guest relies on it. On the worker. */

@@ -12,42 +12,24 @@
 /* The host's page cache writes in pages: less than that is read first. */
 #define PHYSICAL_BLOCK 4096U
 
-static void blk_activate(struct virtio_device *dev)
-{
-	(void)dev;
-}
-
 static void blk_reset(struct virtio_device *dev)
 {
 	blk_work_reset(blk_of(dev));
 }
 
-static void blk_config_read(struct virtio_device *dev, uint64_t offset, void *data, size_t len)
+static void blk_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len)
 {
-	const struct blk *blk = blk_of(dev);
-	memset(data, 0, len);
-	if (offset >= sizeof(blk->registers))
-		return;
-	if (len > sizeof(blk->registers) - offset)
-		len = sizeof(blk->registers) - offset;
-	memcpy(data, (const uint8_t *)&blk->registers + offset, len);
+	memcpy(data, (const uint8_t *)&blk_of(dev)->registers + offset, len);
 }
 
-/* Nothing in it is the driver's to set: CONFIG_WCE is not offered. */
-static void blk_config_write(struct virtio_device *dev, uint64_t offset, const void *data,
-			     size_t len)
-{
-	(void)dev, (void)offset, (void)data, (void)len;
-}
-
+/* Nothing of the configuration is the driver's to set: CONFIG_WCE is not offered. */
 static const struct virtio_device_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "blk",
-	.activate = blk_activate,
 	.reset = blk_reset,
 	.work = blk_work,
+	.config_size = sizeof(struct virtio_blk_config),
 	.config_read = blk_config_read,
-	.config_write = blk_config_write,
 };
 
 static uint64_t features_of(const struct image *image)

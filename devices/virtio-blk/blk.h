@@ -45,7 +45,7 @@ struct blk {
 	struct virtio_blk_config registers; /* the configuration space, little-endian; constant */
 	char id[VIRTIO_BLK_ID_BYTES];	    /* zeros behind it */
 
-	/* The worker's, and the transport's with the worker kept out: the request in progress. */
+	/* The worker's, and the core's with the worker kept out: the request in progress. */
 	bool busy;
 	struct virtq_chain chain;
 	struct blk_request request;

@@ -2,7 +2,7 @@
 /*
  * What a virtio device is, and what its host gives it: all that a device may know of the VMM around
  * it, so that it runs in a unit test with mapped memory and a fake driver.
- * Source: virtio 1.2, §2 (facilities) and §4.2 (MMIO).
+ * Source: virtio 1.2, §2 (facilities).
  */
 #ifndef EBB_VIRTIO_DEVICE_H
 #define EBB_VIRTIO_DEVICE_H
@@ -16,17 +16,28 @@
 #include "vmm/mem/ram.h"
 
 struct virtio_device;
+struct virtio_core;
+
+/* The source of an interrupt is a queue, by its number, or this: the configuration space. */
+#define VIRTIO_INTERRUPT_CONFIG (-1)
 
 /*
  * The host's side. Owned by whoever made the device; outlives it. The functions are for any thread,
- * and are called with the transport's locks held: they must not come back into it.
+ * and are called with the core's locks held: they must not come back into it.
  */
 struct virtio_host {
 	void *ctx;
+	/*
+	 * A backend in another process maps this memory itself: ram_shares() has the file
+	 * descriptors.
+	 */
 	const struct ram *ram;
-	/* Raises the device's one interrupt (an edge). */
-	void (*interrupt)(void *ctx);
-	/* Has the device's worker call virtio_mmio_work() soon. */
+	/*
+	 * Raises an interrupt (an edge) of @source: a queue or VIRTIO_INTERRUPT_CONFIG. Hosts with
+	 * one line for the whole device raise that. Devices leave this to the core.
+	 */
+	void (*interrupt)(void *ctx, int source);
+	/* Has the device's worker call virtio_core_work() soon. */
 	void (*defer)(void *ctx);
 	/* As ram_discard(). A hook, so that a test can make it fail. */
 	size_t (*discard)(void *ctx, const struct gpa_range *range, size_t n,
@@ -34,36 +45,41 @@ struct virtio_host {
 };
 
 /*
- * The device's side, one constant table for each kind of device. The transport calls the first
- * three functions with the device's lock held, so that no two run at once: work() on the device's
- * worker, the others on a vCPU's thread.
+ * The device's side, one constant table for each kind of device. The core calls the first three
+ * functions with the device's lock held, so that no two run at once: work() on the device's worker,
+ * the others on a vCPU's thread.
  */
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2 §5: 5 is the balloon */
 	const char *name;
-	/* The driver has set DRIVER_OK: dev->features is what was negotiated. */
-	void (*activate)(struct virtio_device *dev);
 	/*
-	 * Nothing of the driver is left but what the device says it keeps; what the host asked for
-	 * stays. The queues are reset by the transport.
+	 * The driver has set DRIVER_OK: dev->features is what was negotiated. Returns 0; or -errno
+	 * where the device cannot start (the core sets DEVICE_NEEDS_RESET, and calls work() only
+	 * after a reset and another start). NULL: there is nothing to do.
+	 */
+	int (*activate)(struct virtio_device *dev);
+	/*
+	 * Leaves nothing of the driver but what the device says it keeps; what the host asked for
+	 * stays. Also where activate() failed or was not called. The core resets the queues.
 	 */
 	void (*reset)(struct virtio_device *dev);
 	/*
 	 * Serves a ready queue that may have new chains: at most @queue's size of them, fewer where
-	 * each takes long, for a reset waits that long. The transport then interrupts the driver,
-	 * if it wants that for what was pushed. Returns 0; -EAGAIN when there may be more (it is
-	 * called again); -EPROTO when the driver broke the rules (the transport sets
-	 * DEVICE_NEEDS_RESET).
+	 * each takes long, for a reset waits that long. The core then interrupts the driver, if it
+	 * wants that for what was pushed. Returns 0; -EAGAIN when there may be more (it is called
+	 * again); -EPROTO when the driver broke the rules (the core sets DEVICE_NEEDS_RESET).
 	 */
 	int (*work)(struct virtio_device *dev, unsigned int queue);
 	/*
-	 * The configuration space: any offset and length, what lies beyond it reads as 0. On a
-	 * vCPU's thread and with no lock held, so that no vCPU waits for a chain in flight: beside
-	 * all the others and each other. The device guards what it keeps there, with a lock that
-	 * it holds for moments.
+	 * The configuration space, little-endian, of so many bytes; the functions get @len bytes
+	 * from @offset on, all of them within it. On a vCPU's thread and with no lock held, so that
+	 * no vCPU waits for a chain in flight: beside all the others and each other. The device
+	 * guards what it keeps there, with a lock that it holds for moments. No config_write():
+	 * the driver has nothing to set.
 	 */
-	void (*config_read)(struct virtio_device *dev, uint64_t offset, void *data, size_t len);
-	void (*config_write)(struct virtio_device *dev, uint64_t offset, const void *data,
+	size_t config_size;
+	void (*config_read)(struct virtio_device *dev, size_t offset, void *data, size_t len);
+	void (*config_write)(struct virtio_device *dev, size_t offset, const void *data,
 			     size_t len);
 };
 
@@ -81,19 +97,13 @@ struct virtio_device {
 	 * it lets go of the lock that guards it: who sees the new contents sees the new number.
 	 */
 	atomic_uint config_generation;
-	/* The transport's, set while the device is plugged in. */
-	void *transport;
-	void (*config_changed)(void *transport);
+	struct virtio_core *core; /* while the device is plugged in, else NULL */
 };
 
 /*
  * Tells the driver that the device changed its configuration space, where there is a driver to be
  * told. Any thread; it waits for no chain. None of the device's own locks may be held.
  */
-static inline void virtio_config_changed(struct virtio_device *dev)
-{
-	if (dev->config_changed)
-		dev->config_changed(dev->transport);
-}
+void virtio_config_changed(struct virtio_device *dev);
 
 #endif

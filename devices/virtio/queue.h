@@ -6,7 +6,7 @@
  * has a bound. Our own place in the rings is kept here and never read back from the guest, so that
  * a guest that scribbles over its rings, or reports them as free, harms only itself.
  *
- * Thread: no locks inside. The transport's device lock covers all of it (mmio.h).
+ * Thread: no locks inside. The core's device lock covers all of it (core.h).
  */
 #ifndef EBB_VIRTIO_QUEUE_H
 #define EBB_VIRTIO_QUEUE_H

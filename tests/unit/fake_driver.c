@@ -7,9 +7,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static void host_interrupt(void *ctx)
+static void host_interrupt(void *ctx, int source)
 {
 	struct fake_driver *driver = ctx;
+	atomic_store(&driver->interrupted_by, source);
 	atomic_fetch_add(&driver->interrupts, 1);
 }
 
@@ -48,12 +49,12 @@ void fake_driver_init(struct fake_driver *driver)
 
 void fake_driver_plug(struct fake_driver *driver, struct virtio_device *dev)
 {
-	ck_assert_int_eq(virtio_mmio_init(&driver->mmio, dev), 0);
+	virtio_mmio_init(&driver->mmio, dev);
 }
 
 void fake_driver_release(struct fake_driver *driver)
 {
-	if (driver->mmio.dev)
+	if (driver->mmio.core.dev)
 		virtio_mmio_release(&driver->mmio);
 	ram_release(&driver->ram);
 }
@@ -182,10 +183,23 @@ bool fake_queue_used(struct fake_queue *queue, struct vring_used_elem *element)
 	return true;
 }
 
+bool fake_driver_turn(struct fake_driver *driver)
+{
+	if (!atomic_exchange(&driver->deferred, 0))
+		return false;
+	virtio_core_work(&driver->mmio.core);
+	return true;
+}
+
 void fake_driver_work(struct fake_driver *driver)
 {
-	while (atomic_exchange(&driver->deferred, 0))
-		virtio_mmio_work(&driver->mmio);
+	while (fake_driver_turn(driver))
+		;
+}
+
+void fake_driver_spurious(struct fake_driver *driver)
+{
+	virtio_core_work(&driver->mmio.core);
 }
 
 void fake_driver_kick(struct fake_driver *driver, unsigned int queue)

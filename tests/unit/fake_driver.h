@@ -41,6 +41,7 @@ struct fake_driver {
 	struct virtio_host host;
 	struct virtio_mmio mmio;
 	atomic_uint interrupts;
+	atomic_int interrupted_by; /* the source of the last of them */
 	atomic_uint deferred;
 	unsigned int discards;
 	struct fake_queue queue[VIRTIO_QUEUES_MAX];
@@ -77,8 +78,12 @@ uint16_t fake_queue_add(struct fake_queue *queue, const struct gpa_range *buffer
 /* Takes a used element, if there is one. */
 bool fake_queue_used(struct fake_queue *queue, struct vring_used_elem *element);
 
-/* Has the worker do what was deferred, until there is no more. */
+/* Has the worker do what was deferred: one turn of each queue, returning whether there was any; and
+ * until there is no more. */
+bool fake_driver_turn(struct fake_driver *driver);
 void fake_driver_work(struct fake_driver *driver);
+/* Has the worker serve each queue once, though nothing was deferred. */
+void fake_driver_spurious(struct fake_driver *driver);
 /* Rings the doorbell, and has the worker do what it asks for. */
 void fake_driver_kick(struct fake_driver *driver, unsigned int queue);
 

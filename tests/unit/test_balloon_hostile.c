@@ -127,7 +127,7 @@ START_TEST(broken_chains)
 	balloon_start(ALL);
 	ck_assert_uint_eq(serve_chain(3, &buffer, 1, 0), K(1));
 	/* A line each for the first few, and no more. */
-	ck_assert_uint_le(atomic_load(&guest.mmio.log.lines), LOG_LIMIT_LINES);
+	ck_assert_uint_le(atomic_load(&guest.mmio.core.log.lines), LOG_LIMIT_LINES);
 }
 END_TEST
 
@@ -231,7 +231,7 @@ START_TEST(anything_at_any_time)
 	uint32_t *memory = fake_driver_at(&guest, BLOCKS_GPA, 16 * MIB);
 	const struct balloon_reclaim_request request = {.timeout_ms = 1};
 
-	atomic_store(&guest.mmio.log.lines, LOG_LIMIT_LINES); /* quiet */
+	atomic_store(&guest.mmio.core.log.lines, LOG_LIMIT_LINES); /* quiet */
 	for (unsigned int i = 0; i < 4000; i++) {
 		unsigned int queue = rand_r(&seed) % QUEUES;
 

@@ -21,9 +21,7 @@ static void *worker(void *unused)
 {
 	(void)unused;
 	while (!atomic_load(&done))
-		if (atomic_exchange(&disk_guest.deferred, 0))
-			virtio_mmio_work(&disk_guest.mmio);
-		else
+		if (!fake_driver_turn(&disk_guest))
 			sched_yield();
 	return NULL;
 }

@@ -277,9 +277,9 @@ START_TEST(millions_in_one_chain)
 	memset(fake_driver_at(&guest, LIST, 10 * MIB), 0xff, 10 * MIB);
 	fake_queue_add(&guest.queue[INFLATE_Q], buffer, 3, 3);
 	fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-	while (atomic_exchange(&guest.deferred, 0)) {
+	while (atomic_load(&guest.deferred)) {
 		unsigned long long before = atomic_load(&balloon.counters.balloon.failures);
-		virtio_mmio_work(&guest.mmio);
+		fake_driver_turn(&guest);
 		ck_assert_uint_le(atomic_load(&balloon.counters.balloon.failures) - before, WINDOW);
 		calls++;
 	}
@@ -325,7 +325,7 @@ END_TEST
 static void *work_once(void *unused)
 {
 	(void)unused;
-	virtio_mmio_work(&guest.mmio);
+	fake_driver_spurious(&guest);
 	return NULL;
 }
 
@@ -342,9 +342,9 @@ static void await_waiter(void)
 {
 	struct timespec moment = {.tv_nsec = 1000000};
 	for (int i = 0; i < 10000; i++) {
-		if (pthread_mutex_trylock(&guest.mmio.next) == EBUSY)
+		if (pthread_mutex_trylock(&guest.mmio.core.next) == EBUSY)
 			return;
-		pthread_mutex_unlock(&guest.mmio.next);
+		pthread_mutex_unlock(&guest.mmio.core.next);
 		nanosleep(&moment, NULL);
 	}
 	ck_abort_msg("nobody waits for the device");
@@ -397,7 +397,7 @@ START_TEST(a_queue_stopped_in_the_middle)
 	list(pfn, 2 * WINDOW);
 	fake_queue_add(&guest.queue[INFLATE_Q], &(struct gpa_range){LIST, 8 * WINDOW}, 1, 1);
 	fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-	virtio_mmio_work(&guest.mmio);
+	fake_driver_spurious(&guest);
 	COUNTED(balloon, inflated, WINDOW);
 	fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_SEL, INFLATE_Q);
 	fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_READY, 0);

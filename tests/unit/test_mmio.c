@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
+#include <errno.h>
 #include <linux/virtio_mmio.h>
+#include <string.h>
 
 #include "tests/unit/toy.h"
 
@@ -72,6 +74,23 @@ START_TEST(chains_that_were_there_before_count)
 	fake_driver_ok(&driver);
 	fake_driver_work(&driver);
 	ck_assert_uint_eq(chains_done(0), 1);
+}
+END_TEST
+
+/* The host is told which, though this transport's driver sees all queues as one. */
+START_TEST(an_interrupt_names_its_source)
+{
+	fake_driver_start(&driver, V1, 2, SIZE);
+	for (unsigned int i = 0; i < 2; i++) {
+		chain_add(i);
+		fake_driver_kick(&driver, i);
+		ck_assert_int_eq(atomic_load(&driver.interrupted_by), (int)i);
+		ck_assert_uint_eq(toy_get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
+	}
+	virtio_config_changed(&toy.dev);
+	ck_assert_int_eq(atomic_load(&driver.interrupted_by), VIRTIO_INTERRUPT_CONFIG);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_INTERRUPT_STATUS),
+			  VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
 }
 END_TEST
 
@@ -158,6 +177,43 @@ START_TEST(configuration_space_takes_any_width)
 }
 END_TEST
 
+static const struct {
+	const char *name;
+	uint64_t offset;
+	size_t len, within; /* bytes of it that are in the space of 8 */
+} accesses[] = {
+	{"the whole", 0, 8, 8},
+	{"one more", 0, 9, 8},
+	{"all that a transport asks", 0, 64, 8},
+	{"the last byte", 7, 1, 1},
+	{"across the end", 6, 4, 2},
+	{"at the end", 8, 4, 0},
+	{"behind it", 4096, 8, 0},
+	{"nothing", 0, 0, 0},
+	{"wraps", UINT64_MAX, 8, 0},
+	{"wraps to the start", UINT64_MAX - 3, 8, 0},
+};
+
+/* The device sees of an access only what lies within its configuration space. */
+START_TEST(configuration_space_has_an_end)
+{
+	const uint8_t ones[64] = {[0 ... 63] = 0xff};
+	uint8_t data[64 + 1], expected[8] = {0};
+
+	virtio_core_config_write(&driver.mmio.core, accesses[_i].offset, ones, accesses[_i].len);
+	if (accesses[_i].within)
+		memset(expected + accesses[_i].offset, 0xff, accesses[_i].within);
+	ck_assert_mem_eq(toy.config, expected, 8);
+
+	memset(data, 0xcc, sizeof(data));
+	virtio_core_config_read(&driver.mmio.core, accesses[_i].offset, data, accesses[_i].len);
+	for (size_t i = 0; i < sizeof(data); i++) {
+		uint8_t byte = i < accesses[_i].within ? 0xff : i < accesses[_i].len ? 0 : 0xcc;
+		ck_assert_msg(data[i] == byte, "%s: byte %zu is %x", accesses[_i].name, i, data[i]);
+	}
+}
+END_TEST
+
 /* Told only while there is a driver that has the device in use; the number counts always. */
 START_TEST(the_device_changes_its_configuration)
 {
@@ -183,6 +239,48 @@ START_TEST(the_device_changes_its_configuration)
 }
 END_TEST
 
+/* --- a device that cannot ---------------------------------------------------------------------- */
+
+/* §2.1.2: a driver that has set DRIVER_OK is told by a configuration change. */
+START_TEST(a_device_that_cannot_start_needs_a_reset)
+{
+	toy.activate_error = -EIO;
+	fake_driver_start(&driver, V1, 2, SIZE);
+	ck_assert_uint_eq(toy.activated, 1);
+	ck_assert_uint_eq(status(), ACK | DRIVER | FEATURES_OK | OK | NEEDS_RESET);
+	ck_assert_uint_eq(atomic_load(&driver.interrupts), 1);
+	ck_assert_int_eq(atomic_load(&driver.interrupted_by), VIRTIO_INTERRUPT_CONFIG);
+	ck_assert_uint_eq(toy_get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+
+	/* Its rings are left alone, asked or not. */
+	chain_add(0);
+	fake_driver_kick(&driver, 0);
+	fake_driver_spurious(&driver);
+	ck_assert_uint_eq(toy.worked, 0);
+	fake_driver_ok(&driver);
+	ck_assert_uint_eq(toy.activated, 1);
+
+	/* The next driver may be luckier. */
+	toy.activate_error = 0;
+	fake_driver_start(&driver, V1, 2, SIZE);
+	ck_assert_uint_eq(status(), ACK | DRIVER | FEATURES_OK | OK);
+	chain_add(0);
+	fake_driver_kick(&driver, 0);
+	ck_assert_uint_eq(chains_done(0), 1);
+}
+END_TEST
+
+/* Tries without end print a few lines. */
+START_TEST(a_device_that_never_starts_says_so_a_few_times)
+{
+	toy.activate_error = -ENOMEM;
+	for (unsigned int i = 0; i < 1000; i++)
+		fake_driver_start(&driver, V1, 1, SIZE);
+	ck_assert_uint_eq(toy.activated, 1000);
+	ck_assert_uint_ge(atomic_load(&driver.mmio.core.log.lines), LOG_LIMIT_LINES);
+}
+END_TEST
+
 Suite *mmio_suite(void);
 Suite *mmio_suite(void)
 {
@@ -192,12 +290,17 @@ Suite *mmio_suite(void)
 	tcase_add_test(tcase, it_says_what_it_is);
 	tcase_add_test(tcase, a_driver_starts_it_and_it_works);
 	tcase_add_test(tcase, chains_that_were_there_before_count);
+	tcase_add_test(tcase, an_interrupt_names_its_source);
 	tcase_add_test(tcase, no_interrupt_where_none_is_wanted);
 	tcase_add_test(tcase, reset_is_back_to_the_start);
 	tcase_add_test(tcase, a_queue_can_be_stopped);
 	tcase_add_test(tcase, a_queue_can_be_set_up_again);
 	tcase_add_test(tcase, configuration_space_takes_any_width);
+	tcase_add_loop_test(tcase, configuration_space_has_an_end, 0,
+			    sizeof(accesses) / sizeof(accesses[0]));
 	tcase_add_test(tcase, the_device_changes_its_configuration);
+	tcase_add_test(tcase, a_device_that_cannot_start_needs_a_reset);
+	tcase_add_test(tcase, a_device_that_never_starts_says_so_a_few_times);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

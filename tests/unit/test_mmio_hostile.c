@@ -47,7 +47,7 @@ START_TEST(features_have_two_words_only)
 {
 	toy_set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 2);
 	toy_set(VIRTIO_MMIO_DRIVER_FEATURES, 0xffffffff);
-	ck_assert_uint_eq(driver.mmio.driver_features, 0);
+	ck_assert_uint_eq(driver.mmio.core.driver_features, 0);
 }
 END_TEST
 
@@ -90,7 +90,7 @@ START_TEST(a_driver_that_gave_up_is_left_alone)
 	toy_set(VIRTIO_MMIO_STATUS, status() | FAILED);
 	chain_add(0);
 	fake_driver_kick(&driver, 0);
-	virtio_mmio_work(&driver.mmio);
+	fake_driver_spurious(&driver);
 	ck_assert_uint_eq(toy.worked, worked);
 }
 END_TEST
@@ -184,7 +184,7 @@ START_TEST(a_bad_chain_needs_a_reset)
 	unsigned int interrupts = atomic_load(&driver.interrupts);
 	memset(ring->used, 0xee, 256);
 	fake_driver_kick(&driver, 0);
-	virtio_mmio_work(&driver.mmio);
+	fake_driver_spurious(&driver);
 	ck_assert_uint_eq(toy.worked, worked);
 	ck_assert_uint_eq(atomic_load(&driver.interrupts), interrupts);
 	for (unsigned int i = 0; i < 256; i++)
@@ -218,14 +218,14 @@ START_TEST(every_offset_and_width)
 			/* All ones would not reset it by the one register that may. */
 			memset(data, 0xff, sizeof(data));
 			virtio_mmio_write(&driver.mmio, offset, data, widths[w]);
-			if (!defined && (driver.mmio.status != before.status ||
+			if (!defined && (driver.mmio.core.status != before.core.status ||
 					 driver.mmio.queue_sel != before.queue_sel))
 				ck_abort_msg("write of %u at %#lx", widths[w], offset);
 			memset(data, 0, sizeof(data));
 			if (offset != VIRTIO_MMIO_STATUS || widths[w] != 4)
 				virtio_mmio_write(&driver.mmio, offset, data, widths[w]);
 			driver.mmio.queue_sel = before.queue_sel;
-			driver.mmio.status = before.status;
+			driver.mmio.core.status = before.core.status;
 		}
 	}
 }
@@ -267,7 +267,7 @@ START_TEST(anything_at_any_time)
 	uint32_t *rings = fake_driver_at(&driver, RINGS_GPA, RINGS_SIZE);
 	uint8_t data[8];
 
-	atomic_store(&driver.mmio.log.lines, LOG_LIMIT_LINES); /* quiet */
+	atomic_store(&driver.mmio.core.log.lines, LOG_LIMIT_LINES); /* quiet */
 	for (unsigned int i = 0; i < 20000; i++) {
 		uint32_t place = places[rand_r(&seed) % (sizeof(places) / sizeof(places[0]))];
 		uint32_t value = pick(&seed);
@@ -300,7 +300,7 @@ START_TEST(anything_at_any_time)
 			if (q->ready && (q->size > q->size_max || !q->desc || !q->used))
 				ck_abort_msg("queue %u is ready and should not be", j);
 		}
-		if ((driver.mmio.status & OK) && !(driver.mmio.status & FEATURES_OK))
+		if ((driver.mmio.core.status & OK) && !(driver.mmio.core.status & FEATURES_OK))
 			ck_abort_msg("DRIVER_OK without FEATURES_OK");
 	}
 	ck_assert_uint_gt(started, 100);

@@ -18,9 +18,7 @@ static void *worker(void *unused)
 {
 	(void)unused;
 	while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
-		if (atomic_exchange(&driver.deferred, 0))
-			virtio_mmio_work(&driver.mmio);
-		else
+		if (!fake_driver_turn(&driver))
 			sched_yield();
 	return NULL;
 }
@@ -37,9 +35,9 @@ static void await_waiter(void)
 {
 	struct timespec moment = {.tv_nsec = 1000000};
 	for (int i = 0; i < 10000; i++) {
-		if (pthread_mutex_trylock(&driver.mmio.next) == EBUSY)
+		if (pthread_mutex_trylock(&driver.mmio.core.next) == EBUSY)
 			return;
-		pthread_mutex_unlock(&driver.mmio.next);
+		pthread_mutex_unlock(&driver.mmio.core.next);
 		nanosleep(&moment, NULL);
 	}
 	ck_abort_msg("nobody waits for the device");

@@ -35,9 +35,7 @@ static void *worker(void *unused)
 {
 	(void)unused;
 	while (!atomic_load(&done))
-		if (atomic_exchange(&guest.deferred, 0))
-			virtio_mmio_work(&guest.mmio);
-		else
+		if (!fake_driver_turn(&guest))
 			sched_yield();
 	return NULL;
 }

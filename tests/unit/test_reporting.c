@@ -277,7 +277,7 @@ static atomic_bool reset_done;
 static void *worker(void *unused)
 {
 	(void)unused;
-	virtio_mmio_work(&guest.mmio);
+	fake_driver_spurious(&guest);
 	return NULL;
 }
 
@@ -296,9 +296,9 @@ static void await_waiter(void)
 {
 	struct timespec moment = {.tv_nsec = 1000000};
 	for (int i = 0; i < 10000; i++) {
-		if (pthread_mutex_trylock(&guest.mmio.next) == EBUSY)
+		if (pthread_mutex_trylock(&guest.mmio.core.next) == EBUSY)
 			return;
-		pthread_mutex_unlock(&guest.mmio.next);
+		pthread_mutex_unlock(&guest.mmio.core.next);
 		nanosleep(&moment, NULL);
 	}
 	ck_abort_msg("nobody waits for the device");
@@ -328,7 +328,7 @@ START_TEST(a_reset_waits_for_the_report_in_flight)
 	COUNTED(reporting, reports, 1);		/* and the one behind it not begun */
 
 	hook.blocks = false;
-	virtio_mmio_work(&guest.mmio);
+	fake_driver_spurious(&guest);
 	fake_driver_work(&guest);
 	ck_assert_uint_eq(hook.calls, 1);
 	ck_assert(holds(RINGS_GPA + REPORT_Q * RINGS_SIZE + 32 * KIB, 4 * KIB, 0xee));

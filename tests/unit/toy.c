@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/toy.h"
 
+#include <check.h>
 #include <errno.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
@@ -8,10 +9,11 @@
 struct toy toy;
 struct fake_driver driver;
 
-static void toy_activate(struct virtio_device *dev)
+static int toy_activate(struct virtio_device *dev)
 {
 	toy.activated++;
 	toy.features_at_activate = dev->features;
+	return toy.activate_error;
 }
 
 static void toy_reset(struct virtio_device *dev)
@@ -39,23 +41,21 @@ static int toy_work(struct virtio_device *dev, unsigned int queue)
 	return popped || toy.busy ? -EAGAIN : 0;
 }
 
-static void toy_config_read(struct virtio_device *dev, uint64_t offset, void *data, size_t len)
+static void toy_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len)
 {
 	(void)dev;
+	ck_assert(len > 0 && offset < sizeof(toy.config) && len <= sizeof(toy.config) - offset);
 	pthread_mutex_lock(&toy.lock);
-	for (size_t i = 0; i < len; i++)
-		((uint8_t *)data)[i] = offset + i < sizeof(toy.config) ? toy.config[offset + i] : 0;
+	memcpy(data, &toy.config[offset], len);
 	pthread_mutex_unlock(&toy.lock);
 }
 
-static void toy_config_write(struct virtio_device *dev, uint64_t offset, const void *data,
-			     size_t len)
+static void toy_config_write(struct virtio_device *dev, size_t offset, const void *data, size_t len)
 {
 	(void)dev;
+	ck_assert(len > 0 && offset < sizeof(toy.config) && len <= sizeof(toy.config) - offset);
 	pthread_mutex_lock(&toy.lock);
-	for (size_t i = 0; i < len; i++)
-		if (offset + i < sizeof(toy.config))
-			toy.config[offset + i] = ((const uint8_t *)data)[i];
+	memcpy(&toy.config[offset], data, len);
 	pthread_mutex_unlock(&toy.lock);
 }
 
@@ -65,6 +65,7 @@ static const struct virtio_device_ops toy_ops = {
 	.activate = toy_activate,
 	.reset = toy_reset,
 	.work = toy_work,
+	.config_size = sizeof(toy.config),
 	.config_read = toy_config_read,
 	.config_write = toy_config_write,
 };

@@ -27,6 +27,7 @@
 struct toy {
 	struct virtio_device dev;
 	unsigned int activated, resets, worked;
+	int activate_error; /* what activate() returns */
 	uint64_t features_at_activate;
 	pthread_mutex_t lock; /* guards config */
 	uint8_t config[8];

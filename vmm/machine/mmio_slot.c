@@ -12,9 +12,12 @@
 /* A flush of a slow disk takes seconds; a storage that hangs takes for ever. */
 #define STOP_MS 10000
 
-static void slot_interrupt(void *ctx)
+/* One line for all queues and the configuration: the device's registers say which it was. */
+static void slot_interrupt(void *ctx, int source)
 {
 	struct mmio_slot *slot = ctx;
+
+	(void)source;
 	if (slot->interrupt >= 0) {
 		wake_ring(slot->interrupt);
 	} else {
@@ -41,7 +44,7 @@ static void doorbell_rang(void *ctx)
 	struct mmio_slot *slot = ctx;
 	/* However often it rang, one look at the queues answers it. */
 	if (wake_take(slot->doorbell.fd))
-		virtio_mmio_work(&slot->mmio);
+		virtio_core_work(&slot->mmio.core);
 }
 
 static void slot_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -114,11 +117,9 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 	const struct bus_range range = {slot->place.base, slot->place.size, slot, slot_read,
 					slot_write};
 
-	int error = virtio_mmio_init(&slot->mmio, dev);
-	if (error)
-		return error;
+	virtio_mmio_init(&slot->mmio, dev);
 	slot->attached = true;
-	error = bus_add(mmio, &range);
+	int error = bus_add(mmio, &range);
 	if (!error)
 		error = vm_ioeventfd(vm, slot->place.base + VIRTIO_MMIO_QUEUE_NOTIFY, 4,
 				     slot->doorbell.fd);
@@ -131,7 +132,7 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 
 int mmio_slot_start(struct mmio_slot *slot)
 {
-	return worker_start(&slot->worker, slot->mmio.dev->ops->name);
+	return worker_start(&slot->worker, slot->mmio.core.dev->ops->name);
 }
 
 bool mmio_slot_stop(struct mmio_slot *slot)

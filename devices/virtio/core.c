@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio/core.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <string.h>
+
+#define FEATURE(bit) (1ULL << (bit))
+
+#define STATUS_DRIVER_BITS                                                                         \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
+	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
+
+/* --- locks, in the order of core.h ----------------------------------------------------------- */
+
+static void device_lock(struct virtio_core *core)
+{
+	pthread_mutex_lock(&core->next);
+	pthread_mutex_lock(&core->device);
+	pthread_mutex_unlock(&core->next);
+}
+
+static void device_unlock(struct virtio_core *core)
+{
+	pthread_mutex_unlock(&core->device);
+}
+
+static void state_lock(struct virtio_core *core)
+{
+	pthread_mutex_lock(&core->state);
+}
+
+static void state_unlock(struct virtio_core *core)
+{
+	pthread_mutex_unlock(&core->state);
+}
+
+/* --- the status machine ---------------------------------------------------------------------- */
+
+/* The device may use its queues. */
+static bool running(const struct virtio_core *core)
+{
+	const uint32_t stopped = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
+	return (core->status & VIRTIO_CONFIG_S_DRIVER_OK) && !(core->status & stopped);
+}
+
+/* The driver may set up queues: features are agreed upon, the device is not yet in use. */
+static bool setting_up(const struct virtio_core *core)
+{
+	const uint32_t over =
+		VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
+	return (core->status & VIRTIO_CONFIG_S_FEATURES_OK) && !(core->status & over);
+}
+
+/* Queue @queue, or NULL where the device has none of that number. */
+static struct virtq *queue_at(const struct virtio_core *core, uint32_t queue)
+{
+	return queue < core->dev->queues ? &core->dev->queue[queue] : NULL;
+}
+
+/* Has the queues served soon. */
+static void defer(const struct virtio_core *core)
+{
+	core->dev->host->defer(core->dev->host->ctx);
+}
+
+/* Nothing is touched until the driver resets. With both locks held. */
+static void need_reset(struct virtio_core *core)
+{
+	core->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (core->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		core->transport->interrupt(core, VIRTIO_INTERRUPT_CONFIG);
+}
+
+/* The driver broke the rules. With both locks held. */
+static void fail(struct virtio_core *core, const char *what, unsigned int queue)
+{
+	need_reset(core);
+	log_guest(&core->log, "virtio-%s: %s of queue %u; the device stops until it is reset",
+		  core->dev->ops->name, what, queue);
+}
+
+/* With both locks held, so no chain is in flight. */
+static void reset(struct virtio_core *core)
+{
+	struct virtio_device *dev = core->dev;
+
+	dev->ops->reset(dev);
+	dev->features = 0;
+	for (unsigned int i = 0; i < dev->queues; i++)
+		virtq_reset(&dev->queue[i]);
+	core->status = 0;
+	core->driver_features = 0;
+	core->transport->reset(core);
+}
+
+/* The driver has set DRIVER_OK. With both locks held. */
+static void activate(struct virtio_core *core)
+{
+	struct virtio_device *dev = core->dev;
+	int error = dev->ops->activate ? dev->ops->activate(dev) : 0;
+
+	if (error) {
+		need_reset(core);
+		log_guest(&core->log,
+			  "virtio-%s: cannot start the device: %s; it stops until it is reset",
+			  dev->ops->name, strerror(-error));
+		return;
+	}
+	/* What was put on the rings before counts as announced. */
+	defer(core);
+}
+
+/*
+ * Virtio 1.2 §2.1 and §3.1.1. Bits are only ever added: a reset alone clears them, and NEEDS_RESET
+ * is not the driver's. With both locks held.
+ */
+static void status_write(struct virtio_core *core, uint32_t value)
+{
+	struct virtio_device *dev = core->dev;
+	uint32_t old = core->status;
+	uint32_t set = value & STATUS_DRIVER_BITS & ~old;
+
+	if (value == 0) {
+		reset(core);
+		return;
+	}
+	if (set & VIRTIO_CONFIG_S_FEATURES_OK) {
+		/* Refused by not setting it: the driver has to read it back. */
+		if ((core->driver_features & ~dev->features_offered) ||
+		    !(core->driver_features & FEATURE(VIRTIO_F_VERSION_1)))
+			set &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+		else
+			dev->features = core->driver_features;
+	}
+	if (!(old & VIRTIO_CONFIG_S_FEATURES_OK))
+		set &= ~VIRTIO_CONFIG_S_DRIVER_OK;
+	core->status |= set;
+	if ((set & VIRTIO_CONFIG_S_DRIVER_OK) && running(core))
+		activate(core);
+}
+
+uint32_t virtio_core_status(struct virtio_core *core)
+{
+	state_lock(core);
+	uint32_t status = core->status;
+	state_unlock(core);
+	return status;
+}
+
+void virtio_core_set_status(struct virtio_core *core, uint32_t value)
+{
+	/* What starts or stops the device waits for the chain in flight. */
+	device_lock(core);
+	state_lock(core);
+	status_write(core, value);
+	state_unlock(core);
+	device_unlock(core);
+}
+
+/* --- features and queues --------------------------------------------------------------------- */
+
+static void set_half(uint64_t *whole, bool high, uint32_t value)
+{
+	if (high)
+		*whole = (*whole & 0xffffffffULL) | (uint64_t)value << 32;
+	else
+		*whole = (*whole & ~0xffffffffULL) | value;
+}
+
+uint32_t virtio_core_features(struct virtio_core *core, uint32_t word)
+{
+	return word > 1 ? 0 : core->dev->features_offered >> (32 * word);
+}
+
+void virtio_core_set_features(struct virtio_core *core, uint32_t word, uint32_t value)
+{
+	state_lock(core);
+	if (!(core->status & VIRTIO_CONFIG_S_FEATURES_OK) && word <= 1)
+		set_half(&core->driver_features, word == 1, value);
+	state_unlock(core);
+}
+
+uint32_t virtio_core_queue_size_max(struct virtio_core *core, uint32_t queue)
+{
+	state_lock(core);
+	const struct virtq *q = queue_at(core, queue);
+	uint32_t size = q ? q->size_max : 0;
+	state_unlock(core);
+	return size;
+}
+
+/* The queue, if its size and addresses may change now. With `state` held. */
+static struct virtq *queue_to_set(struct virtio_core *core, uint32_t queue)
+{
+	struct virtq *q = queue_at(core, queue);
+	return q && !q->ready && setting_up(core) ? q : NULL;
+}
+
+void virtio_core_set_queue_size(struct virtio_core *core, uint32_t queue, uint32_t size)
+{
+	state_lock(core);
+	struct virtq *q = queue_to_set(core, queue);
+	if (q)
+		q->size = size;
+	state_unlock(core);
+}
+
+void virtio_core_set_queue_address(struct virtio_core *core, uint32_t queue,
+				   enum virtio_ring_part part, bool high, uint32_t value)
+{
+	state_lock(core);
+	struct virtq *q = queue_to_set(core, queue);
+	if (q) {
+		uint64_t *const address[] = {
+			[VIRTIO_RING_DESC] = &q->desc_gpa,
+			[VIRTIO_RING_AVAIL] = &q->avail_gpa,
+			[VIRTIO_RING_USED] = &q->used_gpa,
+		};
+		set_half(address[part], high, value);
+	}
+	state_unlock(core);
+}
+
+bool virtio_core_queue_ready(struct virtio_core *core, uint32_t queue)
+{
+	state_lock(core);
+	const struct virtq *q = queue_at(core, queue);
+	bool ready = q && q->ready;
+	state_unlock(core);
+	return ready;
+}
+
+/* With both locks held. */
+static void queue_start(struct virtio_core *core, uint32_t queue)
+{
+	struct virtq *q = queue_to_set(core, queue);
+	bool indirect = core->dev->features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
+
+	if (q && virtq_start(q, core->dev->host->ram, indirect))
+		fail(core, "bad size or address", queue);
+}
+
+void virtio_core_set_queue_ready(struct virtio_core *core, uint32_t queue, bool ready)
+{
+	device_lock(core);
+	state_lock(core);
+	if (ready)
+		queue_start(core, queue);
+	else if (queue_at(core, queue))
+		virtq_stop(queue_at(core, queue));
+	state_unlock(core);
+	device_unlock(core);
+}
+
+void virtio_core_notify(struct virtio_core *core, uint32_t queue)
+{
+	state_lock(core);
+	if (running(core) && queue_at(core, queue))
+		defer(core);
+	state_unlock(core);
+}
+
+/* --- the configuration space ----------------------------------------------------------------- */
+
+/* How many of the @len bytes from @offset on are in the configuration space. */
+static size_t config_overlap(const struct virtio_device *dev, uint64_t offset, size_t len)
+{
+	size_t size = dev->ops->config_size;
+	if (offset >= size)
+		return 0;
+	return len < size - offset ? len : size - offset;
+}
+
+uint32_t virtio_core_config_generation(struct virtio_core *core)
+{
+	return atomic_load(&core->dev->config_generation);
+}
+
+void virtio_core_config_read(struct virtio_core *core, uint64_t offset, void *data, size_t len)
+{
+	struct virtio_device *dev = core->dev;
+	size_t overlap = config_overlap(dev, offset, len);
+
+	memset(data, 0, len);
+	if (overlap)
+		dev->ops->config_read(dev, offset, data, overlap);
+}
+
+void virtio_core_config_write(struct virtio_core *core, uint64_t offset, const void *data,
+			      size_t len)
+{
+	struct virtio_device *dev = core->dev;
+	size_t overlap = config_overlap(dev, offset, len);
+
+	if (overlap && dev->ops->config_write)
+		dev->ops->config_write(dev, offset, data, overlap);
+}
+
+/* --- the device's side ----------------------------------------------------------------------- */
+
+/* Before DRIVER_OK nobody listens: a driver looks at the configuration after that. */
+void virtio_config_changed(struct virtio_device *dev)
+{
+	struct virtio_core *core = dev->core;
+
+	if (!core)
+		return;
+	state_lock(core);
+	if (core->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		core->transport->interrupt(core, VIRTIO_INTERRUPT_CONFIG);
+	state_unlock(core);
+}
+
+/* Lets the device serve one queue, and tells the driver. Returns whether there may be more. */
+static bool queue_work(struct virtio_core *core, unsigned int queue)
+{
+	struct virtio_device *dev = core->dev;
+	int error = dev->ops->work(dev, queue);
+
+	state_lock(core);
+	if (virtq_should_interrupt(&dev->queue[queue]))
+		core->transport->interrupt(core, (int)queue);
+	if (error && error != -EAGAIN)
+		fail(core, "bad request or ring", queue);
+	state_unlock(core);
+	return error == -EAGAIN;
+}
+
+void virtio_core_work(struct virtio_core *core)
+{
+	struct virtio_device *dev = core->dev;
+	bool more = false;
+
+	for (unsigned int i = 0; i < dev->queues; i++) {
+		/* For each queue anew: whoever waits for the device waits for one, not for all. */
+		device_lock(core);
+		if (running(core) && dev->queue[i].ready)
+			more |= queue_work(core, i);
+		device_unlock(core);
+	}
+	/* Not in a loop here: others that wait for the device, or for this worker, come first. */
+	if (more)
+		defer(core);
+}
+
+void virtio_core_init(struct virtio_core *core, struct virtio_device *dev,
+		      const struct virtio_transport *transport)
+{
+	*core = (struct virtio_core){.dev = dev, .transport = transport};
+	/* With default attributes none of these can fail on Linux. */
+	pthread_mutex_init(&core->next, NULL);
+	pthread_mutex_init(&core->device, NULL);
+	pthread_mutex_init(&core->state, NULL);
+	dev->core = core;
+}
+
+void virtio_core_release(struct virtio_core *core)
+{
+	core->dev->core = NULL;
+	pthread_mutex_destroy(&core->state);
+	pthread_mutex_destroy(&core->device);
+	pthread_mutex_destroy(&core->next);
+}
