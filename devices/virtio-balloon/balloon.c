@@ -6,13 +6,22 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/internal.h"
-#include "devices/virtio-balloon/queues.h"
 #include "devices/virtio-balloon/reclaim.h"
 
 #define FEATURE(bit) (1ULL << (bit))
 
 /* Linux reports up to 32 blocks in a chain, and gives up where the ring has no room for that. */
 #define QUEUE_SIZE 128
+
+void balloon_wake(struct balloon *balloon, enum balloon_role role)
+{
+	const struct virtio_host *host = balloon->dev.host;
+	int queue = balloon_queue(balloon->dev.features, role);
+
+	/* Where the driver has not set it up yet, DRIVER_OK has it served. */
+	if (queue >= 0)
+		host->defer(host->ctx, queue);
+}
 
 void balloon_refused(struct balloon *balloon, int error)
 {

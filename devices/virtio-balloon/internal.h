@@ -8,12 +8,16 @@
 #define EBB_VIRTIO_BALLOON_INTERNAL_H
 
 #include "devices/virtio-balloon/balloon.h"
+#include "devices/virtio-balloon/queues.h"
 
 /* balloon.c */
 static inline struct balloon *balloon_of(struct virtio_device *dev)
 {
 	return (struct balloon *)((char *)dev - offsetof(struct balloon, dev));
 }
+
+/* Has the queue for @role served soon, if there is one. Any thread. */
+void balloon_wake(struct balloon *balloon, enum balloon_role role);
 
 /* Says once that the host refuses, with the -errno it gave; 0 is none. On the worker. */
 void balloon_refused(struct balloon *balloon, int error);

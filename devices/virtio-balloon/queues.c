@@ -36,3 +36,13 @@ unsigned int balloon_queues(uint64_t features)
 		number++;
 	return number;
 }
+
+int balloon_queue(uint64_t features, enum balloon_role role)
+{
+	enum balloon_role found;
+
+	for (int i = 0; (found = balloon_role(features, i)) != BALLOON_NONE; i++)
+		if (found == role)
+			return i;
+	return -1;
+}

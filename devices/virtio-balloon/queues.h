@@ -23,6 +23,9 @@ enum balloon_role {
 /* What @queue is for, when @features were negotiated. */
 enum balloon_role balloon_role(uint64_t features, unsigned int queue);
 
+/* The number of the queue for @role when @features were negotiated, or -1 where there is none. */
+int balloon_queue(uint64_t features, enum balloon_role role);
+
 /* How many queues there are with @features. */
 unsigned int balloon_queues(uint64_t features);
 

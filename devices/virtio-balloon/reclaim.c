@@ -176,7 +176,6 @@ void balloon_reclaim_reset(struct balloon *balloon)
 int balloon_reclaim(struct balloon *balloon, const struct balloon_reclaim_request *request,
 		    uint64_t now)
 {
-	const struct virtio_host *host = balloon->dev.host;
 	struct balloon_reclaim *reclaim = &balloon->reclaim;
 	uint32_t timeout_ms = request->timeout_ms ? request->timeout_ms : TIMEOUT_MS;
 	int error = 0;
@@ -204,7 +203,7 @@ int balloon_reclaim(struct balloon *balloon, const struct balloon_reclaim_reques
 	}
 	pthread_mutex_unlock(&balloon->lock);
 	if (!error)
-		host->defer(host->ctx);
+		balloon_wake(balloon, BALLOON_RECLAIM);
 	return error;
 }
 

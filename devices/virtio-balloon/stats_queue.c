@@ -72,10 +72,8 @@ void balloon_stats_reset(struct balloon *balloon)
 
 void balloon_stats_request(struct balloon *balloon)
 {
-	const struct virtio_host *host = balloon->dev.host;
-
 	atomic_store(&balloon->stats_wanted, true);
-	host->defer(host->ctx);
+	balloon_wake(balloon, BALLOON_STATS);
 }
 
 void balloon_stats_get(struct balloon *balloon, struct balloon_stats *stats)

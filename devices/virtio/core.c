@@ -58,10 +58,10 @@ static struct virtq *queue_at(const struct virtio_core *core, uint32_t queue)
 	return queue < core->dev->queues ? &core->dev->queue[queue] : NULL;
 }
 
-/* Has the queues served soon. */
-static void defer(const struct virtio_core *core)
+/* Has @queue served soon. */
+static void defer(const struct virtio_core *core, unsigned int queue)
 {
-	core->dev->host->defer(core->dev->host->ctx);
+	core->dev->host->defer(core->dev->host->ctx, queue);
 }
 
 /* Nothing is touched until the driver resets. With both locks held. */
@@ -108,7 +108,9 @@ static void activate(struct virtio_core *core)
 		return;
 	}
 	/* What was put on the rings before counts as announced. */
-	defer(core);
+	for (unsigned int i = 0; i < dev->queues; i++)
+		if (dev->queue[i].ready)
+			defer(core, i);
 }
 
 /*
@@ -257,7 +259,7 @@ void virtio_core_notify(struct virtio_core *core, uint32_t queue)
 {
 	state_lock(core);
 	if (running(core) && queue_at(core, queue))
-		defer(core);
+		defer(core, queue);
 	state_unlock(core);
 }
 
@@ -327,21 +329,18 @@ static bool queue_work(struct virtio_core *core, unsigned int queue)
 	return error == -EAGAIN;
 }
 
-void virtio_core_work(struct virtio_core *core)
+void virtio_core_work(struct virtio_core *core, unsigned int queue)
 {
-	struct virtio_device *dev = core->dev;
+	const struct virtq *q = queue_at(core, queue);
 	bool more = false;
 
-	for (unsigned int i = 0; i < dev->queues; i++) {
-		/* For each queue anew: whoever waits for the device waits for one, not for all. */
-		device_lock(core);
-		if (running(core) && dev->queue[i].ready)
-			more |= queue_work(core, i);
-		device_unlock(core);
-	}
+	device_lock(core);
+	if (q && q->ready && running(core))
+		more = queue_work(core, queue);
+	device_unlock(core);
 	/* Not in a loop here: others that wait for the device, or for this worker, come first. */
 	if (more)
-		defer(core);
+		defer(core, queue);
 }
 
 void virtio_core_init(struct virtio_core *core, struct virtio_device *dev,

@@ -9,7 +9,7 @@
  * while one queue is served, and for reset, queue start and stop, and DRIVER_OK; `state` for what is
  * below it, held for moments. A reset therefore waits until what is in flight is finished, which it
  * must: after it the driver uses the memory again. It waits for no more than that: the worker comes
- * back to a device with more to do through host->defer(), and a vCPU that waits for the device goes
+ * back to a queue with more to do through host->defer(), and a vCPU that waits for the device goes
  * first. The configuration space is guarded by the device itself: neither a vCPU that accesses it nor
  * a thread that has it changed waits for anything in flight.
  *
@@ -92,10 +92,7 @@ void virtio_core_set_queue_address(struct virtio_core *core, uint32_t queue,
 bool virtio_core_queue_ready(struct virtio_core *core, uint32_t queue);
 void virtio_core_set_queue_ready(struct virtio_core *core, uint32_t queue, bool ready);
 
-/*
- * The driver has notified @queue, and KVM did not take it from there (mmio_slot.h): a driver may do so
- * with a value of its own invention.
- */
+/* Has @queue served soon. Where KVM itself rings its doorbell, only numbers of no queue come here. */
 void virtio_core_notify(struct virtio_core *core, uint32_t queue);
 
 /* The configuration space at any @offset and of any @len; bytes beyond it read as 0. */
@@ -104,7 +101,7 @@ void virtio_core_config_read(struct virtio_core *core, uint64_t offset, void *da
 void virtio_core_config_write(struct virtio_core *core, uint64_t offset, const void *data,
 			      size_t len);
 
-/* Serves each queue that is ready for a turn, if the device runs. On the device's worker only. */
-void virtio_core_work(struct virtio_core *core);
+/* Serves @queue for a turn, if the device runs and it is ready. On the device's worker only. */
+void virtio_core_work(struct virtio_core *core, unsigned int queue);
 
 #endif

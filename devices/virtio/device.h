@@ -37,8 +37,8 @@ struct virtio_host {
 	 * one line for the whole device raise that. Devices leave this to the core.
 	 */
 	void (*interrupt)(void *ctx, int source);
-	/* Has the device's worker call virtio_core_work() soon. */
-	void (*defer)(void *ctx);
+	/* Has the device's worker call virtio_core_work() for @queue soon. */
+	void (*defer)(void *ctx, unsigned int queue);
 	/* As ram_discard(). A hook, so that a test can make it fail. */
 	size_t (*discard)(void *ctx, const struct gpa_range *range, size_t n,
 			  struct discard_step *step, struct discard_result *result);

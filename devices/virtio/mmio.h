@@ -13,7 +13,7 @@
 #include "devices/virtio/core.h"
 
 #define VIRTIO_MMIO_SIZE	 0x1000 /* bytes of address space one device takes */
-#define VIRTIO_MMIO_QUEUE_NOTIFY 0x050	/* the doorbell: a 4-byte write, of any value */
+#define VIRTIO_MMIO_QUEUE_NOTIFY 0x050	/* the doorbell: a 4-byte write of a queue's number */
 
 /* Registers of its own: vCPUs that write to the same one at once each do so whole. */
 struct virtio_mmio {

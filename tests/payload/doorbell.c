@@ -32,7 +32,7 @@ static void test_stays_inside(void)
 		return;
 	wait_for_host("before");
 	for (uint64_t i = 0; i < rings; i++)
-		queue_notify(&dev, QUEUE_REPORTING);
+		queue_notify(&dev, i % (QUEUE_REPORTING + 1)); /* each has a doorbell of its own */
 	wait_for_host("after");
 }
 

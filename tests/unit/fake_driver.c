@@ -14,10 +14,10 @@ static void host_interrupt(void *ctx, int source)
 	atomic_fetch_add(&driver->interrupts, 1);
 }
 
-static void host_defer(void *ctx)
+static void host_defer(void *ctx, unsigned int queue)
 {
 	struct fake_driver *driver = ctx;
-	atomic_fetch_add(&driver->deferred, 1);
+	atomic_fetch_or(&driver->deferred, 1u << queue);
 }
 
 static size_t host_discard(void *ctx, const struct gpa_range *range, size_t n,
@@ -185,10 +185,12 @@ bool fake_queue_used(struct fake_queue *queue, struct vring_used_elem *element)
 
 bool fake_driver_turn(struct fake_driver *driver)
 {
-	if (!atomic_exchange(&driver->deferred, 0))
-		return false;
-	virtio_core_work(&driver->mmio.core);
-	return true;
+	unsigned int deferred = atomic_exchange(&driver->deferred, 0);
+
+	for (unsigned int i = 0; deferred >> i; i++)
+		if (deferred >> i & 1)
+			virtio_core_work(&driver->mmio.core, i);
+	return deferred;
 }
 
 void fake_driver_work(struct fake_driver *driver)
@@ -199,7 +201,8 @@ void fake_driver_work(struct fake_driver *driver)
 
 void fake_driver_spurious(struct fake_driver *driver)
 {
-	virtio_core_work(&driver->mmio.core);
+	for (unsigned int i = 0; i < driver->mmio.core.dev->queues; i++)
+		virtio_core_work(&driver->mmio.core, i);
 }
 
 void fake_driver_kick(struct fake_driver *driver, unsigned int queue)

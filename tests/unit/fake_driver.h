@@ -42,7 +42,7 @@ struct fake_driver {
 	struct virtio_mmio mmio;
 	atomic_uint interrupts;
 	atomic_int interrupted_by; /* the source of the last of them */
-	atomic_uint deferred;
+	atomic_uint deferred;	   /* bit n: queue n */
 	unsigned int discards;
 	struct fake_queue queue[VIRTIO_QUEUES_MAX];
 };

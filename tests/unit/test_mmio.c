@@ -77,6 +77,19 @@ START_TEST(chains_that_were_there_before_count)
 }
 END_TEST
 
+START_TEST(a_notification_names_its_queue)
+{
+	fake_driver_start(&driver, V1, 2, SIZE);
+	chain_add(0);
+	chain_add(1);
+	fake_driver_kick(&driver, 1);
+	ck_assert_uint_eq(chains_done(0), 0);
+	ck_assert_uint_eq(chains_done(1), 1);
+	fake_driver_kick(&driver, 0);
+	ck_assert_uint_eq(chains_done(0), 1);
+}
+END_TEST
+
 /* The host is told which, though this transport's driver sees all queues as one. */
 START_TEST(an_interrupt_names_its_source)
 {
@@ -290,6 +303,7 @@ Suite *mmio_suite(void)
 	tcase_add_test(tcase, it_says_what_it_is);
 	tcase_add_test(tcase, a_driver_starts_it_and_it_works);
 	tcase_add_test(tcase, chains_that_were_there_before_count);
+	tcase_add_test(tcase, a_notification_names_its_queue);
 	tcase_add_test(tcase, an_interrupt_names_its_source);
 	tcase_add_test(tcase, no_interrupt_where_none_is_wanted);
 	tcase_add_test(tcase, reset_is_back_to_the_start);

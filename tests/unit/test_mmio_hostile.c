@@ -147,6 +147,21 @@ START_TEST(a_queue_that_is_not_there)
 END_TEST
 
 /* The table of such set-ups is in test_queue.c: here, what becomes of one. */
+START_TEST(a_notification_of_no_queue)
+{
+	const uint32_t numbers[] = {2, VIRTIO_QUEUES_MAX, 31, 32, 0x10000, 0x80000000, 0xffffffff};
+
+	fake_driver_start(&driver, V1, 2, SIZE);
+	chain_add(0);
+	for (unsigned int i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, numbers[i]);
+		ck_assert_uint_eq(atomic_load(&driver.deferred), 0);
+		virtio_core_work(&driver.mmio.core, numbers[i]);
+	}
+	ck_assert_uint_eq(chains_done(0), 0);
+}
+END_TEST
+
 START_TEST(a_bad_queue_needs_a_reset)
 {
 	fake_driver_negotiate(&driver, V1);
@@ -322,6 +337,7 @@ Suite *mmio_hostile_suite(void)
 	tcase_add_test(tcase, a_driver_that_gave_up_is_left_alone);
 	tcase_add_test(tcase, a_queue_cannot_be_moved);
 	tcase_add_test(tcase, a_queue_that_is_not_there);
+	tcase_add_test(tcase, a_notification_of_no_queue);
 	tcase_add_test(tcase, a_bad_queue_needs_a_reset);
 	tcase_add_test(tcase, a_bad_chain_needs_a_reset);
 	tcase_add_test(tcase, every_offset_and_width);

@@ -78,6 +78,7 @@ START_TEST(a_vcpu_waits_for_one_queue)
 	toy.blocks = true;
 	done = false;
 	toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 1);
 	ck_assert_int_eq(pthread_create(&working, NULL, worker, NULL), 0);
 	sem_wait(&toy.within);
 	ck_assert_int_eq(pthread_create(&stopping, NULL, gives_up, NULL), 0);

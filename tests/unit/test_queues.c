@@ -57,12 +57,29 @@ START_TEST(numbers_are_dense)
 }
 END_TEST
 
+START_TEST(a_role_has_one_queue_or_none)
+{
+	const uint64_t features = layouts[_i].features;
+
+	for (int role = BALLOON_INFLATE; role <= BALLOON_RECLAIM; role++) {
+		int expected = -1;
+		for (int queue = 0; queue < 7; queue++)
+			if ((int)layouts[_i].role[queue] == role)
+				expected = queue;
+		ck_assert_int_eq(balloon_queue(features | OTHERS, role), expected);
+	}
+	ck_assert_int_eq(balloon_queue(features, BALLOON_NONE), -1);
+}
+END_TEST
+
 Suite *queues_suite(void);
 Suite *queues_suite(void)
 {
 	Suite *suite = suite_create("balloon layout");
 	TCase *tcase = tcase_create("layout");
 	tcase_add_loop_test(tcase, numbers_are_dense, 0, sizeof(layouts) / sizeof(layouts[0]));
+	tcase_add_loop_test(tcase, a_role_has_one_queue_or_none, 0,
+			    sizeof(layouts) / sizeof(layouts[0]));
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

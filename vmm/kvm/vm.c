@@ -191,9 +191,13 @@ int vm_map_ram(struct vm *vm, const struct ram *ram)
 	return 0;
 }
 
-int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, int fd)
+int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, uint64_t value, int fd)
 {
-	struct kvm_ioeventfd event = {.addr = gpa, .len = len, .fd = fd};
+	struct kvm_ioeventfd event = {.addr = gpa,
+				      .len = len,
+				      .fd = fd,
+				      .datamatch = value,
+				      .flags = KVM_IOEVENTFD_FLAG_DATAMATCH};
 	if (ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0) {
 		int error = errno;
 		log_error("KVM cannot watch a device's doorbell: %s", strerror(error));

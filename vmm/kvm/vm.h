@@ -63,8 +63,11 @@ int vm_capability(const struct vm *vm, int capability);
 /* Gives all of @ram to the guest. @ram outlives the machine. */
 int vm_map_ram(struct vm *vm, const struct ram *ram);
 
-/* A guest's write of @len bytes at @gpa adds 1 to the eventfd @fd and does not leave the kernel. */
-int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, int fd);
+/*
+ * A guest's write of @value, @len bytes long, at @gpa adds 1 to the eventfd @fd and does not leave the
+ * kernel. Writes of other values do.
+ */
+int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, uint64_t value, int fd);
 
 /* A write to the eventfd @fd raises an edge on interrupt @gsi. */
 int vm_irqfd(const struct vm *vm, unsigned int gsi, int fd);

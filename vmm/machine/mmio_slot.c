@@ -16,7 +16,6 @@
 static void slot_interrupt(void *ctx, int source)
 {
 	struct mmio_slot *slot = ctx;
-
 	(void)source;
 	if (slot->interrupt >= 0) {
 		wake_ring(slot->interrupt);
@@ -26,10 +25,10 @@ static void slot_interrupt(void *ctx, int source)
 	}
 }
 
-static void slot_defer(void *ctx)
+static void slot_defer(void *ctx, unsigned int queue)
 {
 	struct mmio_slot *slot = ctx;
-	wake_ring(slot->doorbell.fd);
+	wake_ring(slot->doorbell[queue].source.fd);
 }
 
 static size_t slot_discard(void *ctx, const struct gpa_range *range, size_t n,
@@ -41,10 +40,11 @@ static size_t slot_discard(void *ctx, const struct gpa_range *range, size_t n,
 
 static void doorbell_rang(void *ctx)
 {
-	struct mmio_slot *slot = ctx;
-	/* However often it rang, one look at the queues answers it. */
-	if (wake_take(slot->doorbell.fd))
-		virtio_core_work(&slot->mmio.core);
+	struct mmio_doorbell *doorbell = ctx;
+	struct mmio_slot *slot = doorbell->slot;
+	/* However often it rang, one look at the queue answers it. */
+	if (wake_take(doorbell->source.fd))
+		virtio_core_work(&slot->mmio.core, doorbell - slot->doorbell);
 }
 
 static void slot_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -57,6 +57,15 @@ static void slot_write(void *ctx, uint64_t offset, const void *data, unsigned in
 {
 	struct mmio_slot *slot = ctx;
 	virtio_mmio_write(&slot->mmio, offset, data, len);
+}
+
+static int eventfd_open(int *fd)
+{
+	*fd = wake_open();
+	if (*fd >= 0)
+		return 0;
+	log_error("cannot make an eventfd: %s", strerror(-*fd));
+	return *fd;
 }
 
 int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
@@ -76,10 +85,14 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 				.defer = slot_defer,
 				.discard = slot_discard,
 			},
-		.doorbell = {.fd = -1, .ready = doorbell_rang, .ctx = slot},
 		.platform = platform,
 		.interrupt = -1,
 	};
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		struct mmio_doorbell *doorbell = &slot->doorbell[i];
+		doorbell->source = (struct loop_source){-1, doorbell_rang, doorbell};
+		doorbell->slot = slot;
+	}
 	int error = worker_init(&slot->worker);
 	if (error)
 		return error;
@@ -91,13 +104,19 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 		return gsi;
 	}
 	slot->place.gsi = (unsigned int)gsi;
-	slot->doorbell.fd = wake_open();
-	slot->interrupt = wake_open();
-	if (slot->doorbell.fd < 0 || slot->interrupt < 0) {
-		error = slot->doorbell.fd < 0 ? slot->doorbell.fd : slot->interrupt;
-		log_error("cannot make an eventfd: %s", strerror(-error));
-	}
-	return error;
+	return eventfd_open(&slot->interrupt);
+}
+
+/* A driver notifies a queue by writing its number (virtio 1.2 §4.2.2). */
+static int hang_doorbell(struct mmio_slot *slot, unsigned int queue, struct vm *vm)
+{
+	struct loop_source *source = &slot->doorbell[queue].source;
+
+	int error = eventfd_open(&source->fd);
+	if (!error)
+		error = vm_ioeventfd(vm, slot->place.base + VIRTIO_MMIO_QUEUE_NOTIFY, 4, queue,
+				     source->fd);
+	return error ? error : loop_add(&slot->worker.loop, source);
 }
 
 /* An irqfd, where the kernel can. */
@@ -120,14 +139,9 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 	virtio_mmio_init(&slot->mmio, dev);
 	slot->attached = true;
 	int error = bus_add(mmio, &range);
-	if (!error)
-		error = vm_ioeventfd(vm, slot->place.base + VIRTIO_MMIO_QUEUE_NOTIFY, 4,
-				     slot->doorbell.fd);
-	if (!error)
-		error = wire_interrupt(slot);
-	if (!error)
-		error = loop_add(&slot->worker.loop, &slot->doorbell);
-	return error;
+	for (unsigned int i = 0; i < dev->queues && !error; i++)
+		error = hang_doorbell(slot, i, vm);
+	return error ? error : wire_interrupt(slot);
 }
 
 int mmio_slot_start(struct mmio_slot *slot)
@@ -147,8 +161,11 @@ void mmio_slot_release(struct mmio_slot *slot)
 		virtio_mmio_release(&slot->mmio);
 	if (slot->interrupt >= 0)
 		close(slot->interrupt);
-	if (slot->doorbell.fd >= 0)
-		close(slot->doorbell.fd);
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		if (slot->doorbell[i].source.fd >= 0)
+			close(slot->doorbell[i].source.fd);
+		slot->doorbell[i].source.fd = -1;
+	}
 	slot->attached = false;
-	slot->interrupt = slot->doorbell.fd = -1;
+	slot->interrupt = -1;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A slot of the machine that holds one virtio-mmio device: its address range on the bus, its
- * doorbell (an ioeventfd, so that a notification does not leave the kernel on the vCPU's side), its
- * interrupt (an irqfd), and its worker, on which the doorbell is answered.
+ * A slot of the machine that holds one virtio-mmio device: its address range on the bus, a doorbell
+ * for each queue (an ioeventfd, so that a notification does not leave the kernel on the vCPU's side),
+ * its interrupt (an irqfd), and its worker, on which the doorbells are answered.
  *
  * Thread: main, but for what slot->host offers the device.
  */
@@ -16,12 +16,19 @@
 #include "vmm/mem/ram.h"
 #include "vmm/lib/worker.h"
 
+/* Rung by KVM, by the core and by the device itself. */
+struct mmio_doorbell {
+	struct loop_source
+		source; /* on the worker's loop; an eventfd, -1 before the queue is there */
+	struct mmio_slot *slot;
+};
+
 struct mmio_slot {
 	struct arch_device place;
 	struct virtio_host host; /* for the device's init */
 	struct virtio_mmio mmio;
 	struct worker worker;
-	struct loop_source doorbell;
+	struct mmio_doorbell doorbell[VIRTIO_QUEUES_MAX]; /* of the queue with that number */
 	const struct arch_platform *platform;
 	int interrupt; /* eventfd, or -1: the interrupt controller is ours */
 	bool attached;
