@@ -115,6 +115,39 @@ START_TEST(memfd_discard_frees_the_file)
 }
 END_TEST
 
+/* As a process does that was handed the descriptors: what either writes the other reads. */
+static void shares_are_the_guests(unsigned int regions)
+{
+	struct ram_share share[RAM_REGIONS_MAX];
+	struct discard_step step[DISCARD_STEPS(1)];
+
+	ck_assert_int_eq(ram_shares(&ram, share), (int)regions);
+	for (unsigned int i = 0; i < regions; i++) {
+		const struct ram_region *region = &ram.region[i];
+		ck_assert_uint_eq(share[i].gpa, region->gpa);
+		ck_assert_uint_eq(share[i].size, region->size);
+		ck_assert_ptr_eq(share[i].hva, region->hva);
+		uint8_t *theirs = mmap(NULL, share[i].size, PROT_READ | PROT_WRITE, MAP_SHARED,
+				       share[i].fd, share[i].offset);
+		ck_assert_ptr_ne(theirs, MAP_FAILED);
+
+		uint64_t last = region->size - 1;
+		memset(region->hva, 0x11 + i, region->size);
+		ck_assert(memory_is(theirs, region->size, 0x11 + i));
+		theirs[last] = 0x77;
+		ck_assert_uint_eq(region->hva[last], 0x77);
+		discard(region->gpa, region->size, step);
+		ck_assert(memory_is(theirs, region->size, 0));
+		munmap(theirs, share[i].size);
+	}
+}
+
+START_TEST(memfd_can_be_mapped_by_others)
+{
+	shares_are_the_guests(2);
+}
+END_TEST
+
 START_TEST(release_gives_all_back)
 {
 	unsigned int files = open_files();
@@ -180,6 +213,13 @@ START_TEST(huge_pages_are_reserved_and_given_back)
 	ck_assert(memory_is(ram.region[1].hva, HUGE_B * H, 0));
 	ram_release(&ram);
 	ck_assert_uint_eq(available(), others);
+}
+END_TEST
+
+START_TEST(huge_pages_can_be_mapped_by_others)
+{
+	if (huge_setup(__func__, NULL))
+		shares_are_the_guests(2);
 }
 END_TEST
 
@@ -350,6 +390,7 @@ Suite *backing_suite(void)
 	tcase_add_checked_fixture(tcase, memfd_setup, teardown);
 	tcase_add_test(tcase, memfd_is_shared_unnamed_and_costs_nothing);
 	tcase_add_test(tcase, memfd_discard_frees_the_file);
+	tcase_add_test(tcase, memfd_can_be_mapped_by_others);
 	tcase_add_test(tcase, release_gives_all_back);
 	suite_add_tcase(suite, tcase);
 
@@ -357,6 +398,7 @@ Suite *backing_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_test(tcase, huge_pages_are_reserved_and_given_back);
+	tcase_add_test(tcase, huge_pages_can_be_mapped_by_others);
 	tcase_add_test(tcase, a_page_that_was_never_touched_goes_too);
 	tcase_add_test(tcase, a_mounted_hugetlbfs);
 	tcase_add_test(tcase, a_mount_that_is_too_small);

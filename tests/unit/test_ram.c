@@ -75,6 +75,13 @@ START_TEST(access_is_checked)
 }
 END_TEST
 
+START_TEST(private_memory_is_not_shared)
+{
+	struct ram_share share[RAM_REGIONS_MAX];
+	ck_assert_int_eq(ram_shares(&ram, share), -EOPNOTSUPP);
+}
+END_TEST
+
 START_TEST(copies_are_whole_or_not_at_all)
 {
 	char data[8] = "ebbtide";
@@ -204,6 +211,7 @@ Suite *ram_suite(void)
 	TCase *tcase = tcase_create("mapped");
 	tcase_add_checked_fixture(tcase, ram_setup, ram_teardown);
 	tcase_add_loop_test(tcase, access_is_checked, 0, sizeof(accesses) / sizeof(accesses[0]));
+	tcase_add_test(tcase, private_memory_is_not_shared);
 	tcase_add_test(tcase, copies_are_whole_or_not_at_all);
 	tcase_add_test(tcase, it_lies_as_huge_pages_need_it);
 	tcase_add_test(tcase, it_is_guarded);

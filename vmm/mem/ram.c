@@ -192,6 +192,23 @@ int ram_write(const struct ram *ram, uint64_t gpa, const void *data, size_t len)
 	return 0;
 }
 
+int ram_shares(const struct ram *ram, struct ram_share share[RAM_REGIONS_MAX])
+{
+	if (ram->file < 0)
+		return -EOPNOTSUPP;
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		const struct ram_region *region = &ram->region[i];
+		share[i] = (struct ram_share){
+			.gpa = region->gpa,
+			.size = region->size,
+			.hva = region->hva,
+			.fd = ram->file,
+			.offset = region->gpa, /* see backing.h */
+		};
+	}
+	return (int)ram->regions;
+}
+
 uint64_t ram_size(const struct ram *ram)
 {
 	uint64_t size = 0;

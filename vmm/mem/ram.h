@@ -106,6 +106,24 @@ void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len);
 int ram_read(const struct ram *ram, uint64_t gpa, void *data, size_t len);
 int ram_write(const struct ram *ram, uint64_t gpa, const void *data, size_t len);
 
+/* One region, as another process maps it: @size bytes of @fd from @offset on. */
+struct ram_share {
+	uint64_t gpa;
+	uint64_t size;
+	const uint8_t
+		*hva; /* in this process: such processes are told of addresses in these terms */
+	int fd;	      /* of struct ram: not to be closed, and valid until ram_release() */
+	uint64_t offset;
+};
+
+/*
+ * What a process needs that serves a device of the guest's in our place (vhost-user's memory table).
+ * It has read and write access to all of RAM from then on, and finds there what the guest finds:
+ * discarded memory reads as zero for it, too. Returns the number of regions, in @share; or -EOPNOTSUPP
+ * where RAM is private to this process (RAM_ANON).
+ */
+int ram_shares(const struct ram *ram, struct ram_share share[RAM_REGIONS_MAX]);
+
 /* Bytes of RAM in all regions. */
 uint64_t ram_size(const struct ram *ram);
 
