@@ -2,6 +2,7 @@
 """What a guest finds when it has come up: kernel formats, processors, memory, command line, clock."""
 
 import re
+import shlex
 import time
 
 import pytest
@@ -137,6 +138,20 @@ def test_without_params_and_size(ebb):
     _, match = started.wait_for(r"^MemTotal: *(\d+) kB", LIMIT)
     assert 220 * 1024 < int(match[1]) < 256 * 1024
     ebb.ended(started, 0)
+
+
+@pytest.mark.cross
+def test_from_pipes(ebb):
+    """Unpacked on the way, as a shell does it."""
+    def cat(path):
+        return f"<({'gzip -dc' if path.endswith('.gz') else 'cat'} {path})"
+    argv = lib.ebb("echo here", kernel="KERNEL", initrd="INITRD")
+    words = " ".join(shlex.quote(str(word)) for word in argv)
+    words = words.replace("KERNEL", cat(lib.PACKED_KERNEL)).replace("INITRD", cat(lib.INITRAMFS))
+    started = lib.Guest(["bash", "-c", f"exec {words}"], env=ebb.env)
+    ebb.guests.append(started)
+    ebb.ended(started, 0)
+    assert "\nhere\n" in started.console()
 
 
 @pytest.mark.cross

@@ -4,8 +4,11 @@
 None of these needs a guest that runs, most need a /dev/kvm that opens: they run on this machine as it is.
 """
 
+import bz2
+import lzma
 import os
 import pty
+import signal
 import struct
 import subprocess
 import termios
@@ -232,7 +235,7 @@ def test_larger_than_the_host_is_no_mistake(ebb):
     )
     warning, error = done.stderr.splitlines()
     assert warning.startswith(f"ebb: warning: the guest has {mib} MiB, the host ")
-    assert "/dev/null" in error and "not a regular file" in error
+    assert "/dev/null" in error and "neither a regular file nor a pipe" in error
 
 
 # --- the kernel --------------------------------------------------------------------------------
@@ -272,7 +275,11 @@ FILES = {
     "one byte": (lambda: b"x", ["not a kernel"]),
     "text": (lambda: b"#!/bin/sh\necho hello\n" * 1000, ["not a kernel"]),
     "zeros": (lambda: bytes(1 << 20), ["not a kernel"]),
-    "gzip": (lambda: b"\x1f\x8b\x08" + bytes(5000), ["gzip", "unpack"]),
+    "gzip": (lambda: b"\x1f\x8b\x08" + bytes(5000), ["gzip -dc"]),
+    "xz": (lambda: lzma.compress(bytes(5000)), ["xz -dc"]),
+    "lzma": (lambda: lzma.compress(bytes(5000), lzma.FORMAT_ALONE), ["xz -dc"]),
+    "bzip2": (lambda: bz2.compress(bytes(5000)), ["bzip2 -dc"]),
+    "zstd": (lambda: b"\x28\xb5\x2f\xfd" + bytes(5000), ["zstd -dc"]),
     "initramfs": (lambda: start_of(lib.INITRAMFS, 1 << 20), ["gzip"]),
     "program": (lambda: start_of("/bin/sh", 1 << 24), ["is a program, not a kernel"]),
     "ELF header cut off": (lambda: start_of(lib.VMLINUX, 40), ["truncated"]),
@@ -308,14 +315,28 @@ def test_kernel_missing(ebb, tmp_path):
 
 @pytest.mark.kvm
 def test_kernel_is_a_directory(ebb, tmp_path):
-    ebb.mistake([*RUN, tmp_path], "kernel", str(tmp_path), "not a regular file")
+    ebb.mistake([*RUN, tmp_path], "kernel", str(tmp_path), "neither a regular file nor a pipe")
 
 
 @pytest.mark.kvm
-def test_kernel_is_a_pipe(ebb, tmp_path):
-    """One that nobody writes to must not be waited for."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_kernel_is_a_pipe_that_nobody_writes_to(ebb, tmp_path, number):
+    """It is waited for, until a signal comes."""
     os.mkfifo(tmp_path / "pipe")
-    ebb.mistake([*RUN, tmp_path / "pipe"], "kernel", "not a regular file", limit=30)
+    started = subprocess.Popen([*RUN, tmp_path / "pipe"], env=ebb.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    writer = os.open(tmp_path / "pipe", os.O_WRONLY)  # returns when ebb has opened it
+    started.send_signal(number)
+    _, error = started.communicate(timeout=LIMIT)
+    os.close(writer)
+    assert started.returncode == 2
+    assert "a signal came while the kernel" in error and error.count("\n") == 1
+    assert not ebb.left()
+
+
+@pytest.mark.kvm
+def test_kernel_is_a_pipe_with_something_else(ebb):
+    shell = f"exec {' '.join(RUN)} <(yes | head -c 100000)"
+    ebb.mistake(["bash", "-c", shell], "the kernel '/dev/fd/", "not a kernel")
 
 
 # --- the initrd --------------------------------------------------------------------------------
@@ -328,7 +349,7 @@ def test_initrd_missing(ebb, tmp_path):
 
 @pytest.mark.kvm
 def test_initrd_empty(ebb):
-    ebb.mistake([*RUN, *KERNEL, "-i", "/dev/null"], "initrd", "/dev/null", "not a regular file")
+    ebb.mistake([*RUN, *KERNEL, "-i", "/dev/null"], "initrd", "/dev/null", "neither a regular file nor a pipe")
 
 
 @pytest.mark.kvm
@@ -433,12 +454,12 @@ def test_runtime_directory_is_a_file(ebb):
 
 
 @pytest.mark.kvm
-def test_terminal_is_as_it_was(ebb, tmp_path):
-    """By the time that the kernel is looked at, the terminal has been raw."""
+def test_terminal_is_as_it_was(ebb):
+    """By the time that the vCPUs' threads are started, the terminal has been raw."""
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
     done = subprocess.run(
-        [*RUN, tmp_path / "nothing"], env=ebb.env, stdin=slave, stdout=slave, stderr=subprocess.PIPE, check=False,
+        [*RUN, *KERNEL, "--vcpu-affinity", "1023"], env=ebb.env, stdin=slave, stdout=slave, stderr=subprocess.PIPE, check=False,
         timeout=LIMIT, start_new_session=True,
     )
     assert done.returncode == 2

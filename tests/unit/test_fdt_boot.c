@@ -191,9 +191,9 @@ START_TEST(mistakes_are_told_in_a_line)
 		int error;
 	} cases[] = {
 		{"/nowhere", NULL, "", "cannot open the kernel", -ENOENT},
-		{folder, NULL, "", "not a regular file", -EINVAL},
+		{folder, NULL, "", "neither a regular file nor a pipe", -EINVAL},
 		{initrd, NULL, "", "is not a kernel", -ENOEXEC},
-		{"/dev/null", NULL, "", "not a regular file", -EINVAL},
+		{"/dev/null", NULL, "", "neither a regular file nor a pipe", -EINVAL},
 		{kernel, "/nowhere", "", "cannot open the initrd", -ENOENT},
 		{kernel, NULL, NULL, "command line is too long", -E2BIG},
 	};

@@ -3,26 +3,118 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
 
-int boot_file_open(struct boot_file *source, const char *path, const char *what)
+#define CHUNK	   65536
+#define POLL_MS	   100
+#define SILENT_MAX (BOOT_FILE_SILENCE_S * 1000 / POLL_MS)
+
+static int cannot(const struct boot_file *source, const char *verb, int error)
+{
+	log_error("cannot %s the %s '%s': %s", verb, source->what, source->path, strerror(error));
+	return -error;
+}
+
+/* While a machine is built the signals that end ebb are blocked, to be served later. */
+static bool signal_waits(void)
+{
+	sigset_t set;
+	return sigpending(&set) == 0 && (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
+					 sigismember(&set, SIGHUP));
+}
+
+/* Waits until the pipe has something to say. Returns 0 or -errno having said why. */
+static int pipe_wait(const struct boot_file *source)
+{
+	struct pollfd pipe = {.fd = source->fd, .events = POLLIN};
+	for (unsigned int silent = 0; silent < SILENT_MAX; silent++) {
+		int ready = poll(&pipe, 1, POLL_MS);
+		if (signal_waits()) {
+			log_error("a signal came while the %s '%s' was read", source->what,
+				  source->path);
+			return -EINTR;
+		}
+		if (ready > 0)
+			return 0;
+		if (ready < 0 && errno != EINTR)
+			return cannot(source, "read", errno);
+	}
+	log_error(
+		"nothing came through the pipe '%s' for %d seconds: is the %s being written to it?",
+		source->path, BOOT_FILE_SILENCE_S, source->what);
+	return -ETIMEDOUT;
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = write(fd, data + done, size - done);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return 0;
+}
+
+/* Copies all that comes through source->fd to @copy; source->size counts it. */
+static int pipe_copy(struct boot_file *source, int copy, uint64_t limit)
+{
+	char data[CHUNK];
+	for (;;) {
+		int error = pipe_wait(source);
+		if (error)
+			return error;
+		ssize_t n = read(source->fd, data, sizeof(data));
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			continue;
+		if (n < 0)
+			return cannot(source, "read", errno);
+		if (n == 0)
+			return 0;
+		if ((uint64_t)n > limit - source->size) {
+			log_error("the %s '%s' is larger than the guest's memory", source->what,
+				  source->path);
+			return -EFBIG;
+		}
+		error = write_all(copy, data, (size_t)n);
+		if (error)
+			return cannot(source, "keep", -error);
+		source->size += (uint64_t)n;
+	}
+}
+
+static int pipe_take(struct boot_file *source, uint64_t limit)
+{
+	int copy = memfd_create(source->what, MFD_CLOEXEC);
+	if (copy < 0)
+		return cannot(source, "keep", errno);
+	int error = pipe_copy(source, copy, limit);
+	close(source->fd);
+	source->fd = copy;
+	return error;
+}
+
+int boot_file_open(struct boot_file *source, const char *path, const char *what, uint64_t limit)
 {
 	*source = (struct boot_file){path, what, -1, 0};
 	struct stat status;
 
-	/* Not to wait for a pipe's writer: it is refused below. Regular files do not mind. */
+	/* Not to wait for a pipe's writer here, without a limit. Regular files do not mind. */
 	source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (source->fd < 0 || fstat(source->fd, &status) < 0) {
-		int error = errno;
-		log_error("cannot open the %s '%s': %s", what, path, strerror(error));
-		return -error;
-	}
+	if (source->fd < 0 || fstat(source->fd, &status) < 0)
+		return cannot(source, "open", errno);
+	if (S_ISFIFO(status.st_mode))
+		return pipe_take(source, limit);
 	if (!S_ISREG(status.st_mode)) {
-		log_error("the %s '%s' is not a regular file", what, path);
+		log_error("the %s '%s' is neither a regular file nor a pipe", what, path);
 		return -EINVAL;
 	}
 	source->size = status.st_size;

@@ -276,9 +276,10 @@ static const struct {
 	{stage_memory_init, stage_memory_release},
 	{stage_platform_init, stage_platform_release},
 	{stage_cpus_init, stage_cpus_release},
-	{stage_console_init, stage_console_release},
 	{devices_init, devices_release},
 	{stage_boot_init, NULL}, /* what it loaded goes with the RAM */
+	/* Not before the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
+	{stage_console_init, stage_console_release},
 };
 
 int machine_init(struct machine *machine, const struct vm_config *config)

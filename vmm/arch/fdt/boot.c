@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/arch/fdt/reader.h"
+#include "vmm/arch/packing.h"
 #include "vmm/lib/log.h"
 
 #define PARAMS_MAX                                                                                 \
@@ -28,7 +29,8 @@ struct loader {
 
 static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 {
-	int error = boot_file_open(&loader->kernel, loader->boot->kernel, "kernel");
+	int error = boot_file_open(&loader->kernel, loader->boot->kernel, "kernel",
+				   ram_size(loader->boot->ram));
 	if (!error)
 		error = reader_open(loader->reader, &loader->kernel);
 	if (error)
@@ -36,6 +38,8 @@ static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 	ssize_t size = reader_read(loader->reader, loader->head, sizeof(loader->head));
 	if (size < 0)
 		return (int)size;
+	if (packing_told(&loader->kernel, loader->head, size))
+		return -ENOEXEC;
 	const char *wrong = fdt_image_parse(&loader->image, kind, loader->head, size);
 	if (!wrong)
 		return 0;
@@ -47,7 +51,8 @@ static int look_at_initrd(struct loader *loader)
 {
 	if (!loader->boot->initrd)
 		return 0;
-	int error = boot_file_open(&loader->initrd, loader->boot->initrd, "initrd");
+	int error = boot_file_open(&loader->initrd, loader->boot->initrd, "initrd",
+				   ram_size(loader->boot->ram));
 	if (!error && loader->initrd.size == 0) {
 		log_error("the initrd '%s' is empty", loader->initrd.path);
 		error = -EINVAL;

@@ -42,9 +42,6 @@ static const char *not_an_image(const uint8_t *head, size_t size)
 {
 	if (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0)
 		return "is an ELF file: ebb wants the kernel's Image here";
-	/* drivers/firmware/efi/libstub/zboot-header.S */
-	if (size >= 8 && memcmp(head, "MZ", 2) == 0 && memcmp(head + 4, "zimg", 4) == 0)
-		return "is packed for EFI: ebb wants the Image that is in it";
 	return "is not a kernel: ebb wants an Image, or a gzip'd one";
 }
 

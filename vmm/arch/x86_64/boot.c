@@ -11,6 +11,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/arch/boot_file.h"
+#include "vmm/arch/packing.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/image.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -31,6 +32,8 @@ static int identify(const struct boot_file *kernel, struct image *image, uint32_
 	if (error)
 		return error;
 
+	if (packing_told(kernel, head, size))
+		return -ENOEXEC;
 	const char *wrong = image_parse(image, head, size, kernel->size);
 	if (wrong) {
 		log_error("the kernel '%s' %s", kernel->path, wrong);
@@ -98,7 +101,7 @@ static int load_initrd(const char *path, const struct image *image, const struct
 		return 0;
 
 	struct boot_file source;
-	int error = boot_file_open(&source, path, "initrd");
+	int error = boot_file_open(&source, path, "initrd", ram_size(ram));
 	if (error)
 		goto out;
 
@@ -202,7 +205,7 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 		log_error("a guest on x86_64 is handed no device tree: leave --dump-dtb out");
 		return -EOPNOTSUPP;
 	}
-	int error = boot_file_open(&kernel, boot->kernel, "kernel");
+	int error = boot_file_open(&kernel, boot->kernel, "kernel", ram_size(boot->ram));
 	if (!error)
 		error = identify(&kernel, &image, &pvh_entry);
 	if (error)

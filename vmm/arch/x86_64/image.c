@@ -166,8 +166,6 @@ const char *image_parse(struct image *image, const uint8_t *head, size_t head_si
 		if (get32(head + OTHER_MAGIC_OFFSET) == RISCV_MAGIC)
 			return machine_name(EM_RISCV);
 	}
-	if (head_size >= 2 && head[0] == 0x1f && head[1] == 0x8b)
-		return "is compressed with gzip: unpack it first";
 	return "is not a kernel: ebb wants an ELF vmlinux or a bzImage";
 }
 
