@@ -273,7 +273,7 @@ unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan; with CROSS u
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
-TSAN_SUITES := mmio_threads blk blk_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop serial console terminal discard \
+TSAN_SUITES := mmio_threads blk blk_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop log outlet signals serial console terminal discard \
 	       client plic
 $(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC) $(BUILD)/unit/suites.h
 	@echo '  CC    $@'

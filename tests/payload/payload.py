@@ -8,6 +8,7 @@ then to send a byte.
 import os
 import re
 import sys
+import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
@@ -25,8 +26,8 @@ BALLOON = "--balloon"
 class Payload(lib.Guest):
     """One run of one payload."""
 
-    def __init__(self, name, *options, test=None, memory="64M", params="", ebb=EBB, **popen):
-        argv = [ebb, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
+    def __init__(self, name, *options, test=None, memory="64M", params="", ebb=EBB, wrapper=(), **popen):
+        argv = [*wrapper, ebb, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
         if test:
             params += f" test={test}"
         super().__init__(argv + ["-p", params.strip(), *options], **popen)
@@ -57,12 +58,27 @@ class Payload(lib.Guest):
         said = [text for _, text in self.lines if re.match(r"(ok|FAIL) ", text)]
         assert said == [f"ok {name}" for name in names], self.console() + self.stderr()
 
-    def vcpu_writes(self, index=0):
-        """How many times the vCPU's thread has called write(2) or its like."""
+    def vcpu_file(self, name, index=0):
+        """A file of /proc about the vCPU's thread."""
         for task in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{task}/comm", encoding="ascii") as comm:
                 if comm.read().strip() != f"vcpu{index}":
                     continue
-            with open(f"/proc/{self.pid}/task/{task}/io", encoding="ascii") as io:
-                return int(re.search(r"^syscw: (\d+)$", io.read(), re.M).group(1))
+            with open(f"/proc/{self.pid}/task/{task}/{name}", encoding="ascii") as file:
+                return file.read()
         raise lib.GuestError(f"there is no thread vcpu{index}")
+
+    def vcpu_writes(self, index=0):
+        """How many times the vCPU's thread has called write(2) or its like."""
+        return int(re.search(r"^syscw: (\d+)$", self.vcpu_file("io", index), re.M).group(1))
+
+    def waits_for_output(self):
+        """Waits until a thread waits for standard output to take more (poll(2), which is 7 on x86_64)."""
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end:
+            for task in os.listdir(f"/proc/{self.pid}/task"):
+                with open(f"/proc/{self.pid}/task/{task}/syscall", encoding="ascii") as file:
+                    if file.read().split()[0] == "7":
+                        return
+            time.sleep(0.02)
+        raise lib.GuestError("no thread waits for standard output")

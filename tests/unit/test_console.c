@@ -159,8 +159,7 @@ START_TEST(test_output)
 		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
 	console_bench_put(fds[1], 1);
 	console_bench_start();
-	ck_assert_int_eq(console_bench.console.output,
-			 _i == 0 ? CONSOLE_OUTPUT_PLAIN : CONSOLE_OUTPUT_SOCKET);
+	ck_assert_int_eq(console_bench.console.output.kind, _i == 0 ? OUTLET_PLAIN : OUTLET_SOCKET);
 	console_bench_out(0, 'h');
 	console_bench_out(0, 'i');
 	expect_output(fds[0], "hi", 2);
@@ -188,7 +187,7 @@ START_TEST(test_output_to_a_file)
 }
 END_TEST
 
-/* 0: our own description; 1: as where that cannot be had; 2: a socket. */
+/* 0: our own description; 1: as another user's pipe; 2: a socket. */
 static void open_output(int kind, int fds[2])
 {
 	console_bench_put(open("/dev/null", O_RDWR), 0);
@@ -199,9 +198,8 @@ static void open_output(int kind, int fds[2])
 	console_bench_put(fds[1], 1);
 	console_bench_start();
 	if (kind == 1) {
-		close(console_bench.console.output_fd);
-		console_bench.console.output_fd = 1;
-		console_bench.console.output = CONSOLE_OUTPUT_POLL;
+		outlet_release(&console_bench.console.output);
+		outlet_init_as(&console_bench.console.output, 1, OUTLET_PIPE);
 	}
 }
 

@@ -6,24 +6,17 @@
  * there into the UART as far as that takes it. A pipe or a file is not read again before held[] is
  * empty; console_resume() only raises an eventfd, so that no state is shared with vCPU threads.
  *
- * Output: written by the vCPU's thread itself, one system call a byte where nothing is in the way.
- * A terminal or pipe is opened once more for that, non-blocking, rather than asked with poll(2)
- * before each write or made non-blocking under the feet of the processes we share it with. Only
- * when it is full do we wait, for it or for console_hangup().
+ * Output: written by the vCPU's thread itself, one system call a byte where nothing is in the way
+ * (vmm/lib/outlet.h). Only when there is no room do we wait, for that or for console_hangup().
  */
 #include "vmm/console/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/console/terminal.h"
@@ -43,24 +36,6 @@ int console_ensure_stdio(void)
 	/* A refused write is an error of write(2), which says what is wrong; a signal would not. */
 	return signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ? -errno
 											  : 0;
-}
-
-/*
- * The same terminal or pipe under a non-blocking file description of our own. Returns -1 where
- * there is none to be had: other files, a pipe of another user, no /proc.
- */
-static int reopen(int fd, int access)
-{
-	struct stat st;
-	unsigned int pty;
-	char path[32];
-	if (fstat(fd, &st) < 0)
-		return -1;
-	/* The master's side of a pseudo-terminal would open as a new pseudo-terminal. */
-	if (!S_ISFIFO(st.st_mode) && (!isatty(fd) || ioctl(fd, TIOCGPTN, &pty) == 0))
-		return -1;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 /* --- input ----------------------------------------------------------------------------------- */
@@ -177,7 +152,7 @@ void console_continued(struct console *console)
 
 static int input_init(struct console *console)
 {
-	int own = reopen(STDIN_FILENO, O_RDONLY);
+	int own = outlet_reopen(STDIN_FILENO, O_RDONLY);
 	console->input_fd = own >= 0 ? own : STDIN_FILENO;
 	console->input.fd = console->input_fd;
 	console->terminal = isatty(STDIN_FILENO);
@@ -197,63 +172,35 @@ static int input_init(struct console *console)
 
 /* --- output ---------------------------------------------------------------------------------- */
 
-static void output_init(struct console *console)
-{
-	struct stat st;
-	console->output_fd = reopen(STDOUT_FILENO, O_WRONLY);
-	console->output = CONSOLE_OUTPUT_PLAIN;
-	if (console->output_fd >= 0)
-		return;
-	console->output_fd = STDOUT_FILENO;
-	if (fstat(STDOUT_FILENO, &st) < 0)
-		return;
-	if (S_ISSOCK(st.st_mode))
-		console->output = CONSOLE_OUTPUT_SOCKET;
-	else if (S_ISFIFO(st.st_mode) || isatty(STDOUT_FILENO))
-		console->output = CONSOLE_OUTPUT_POLL;
-}
-
 /* Until standard output takes more, or console_hangup(). */
 static void output_wait(struct console *console)
 {
 	struct pollfd fds[] = {
-		{.fd = console->output_fd, .events = POLLOUT},
+		{.fd = console->output.fd, .events = POLLOUT},
 		{.fd = console->hangup, .events = POLLIN},
 	};
 	poll(fds, 2, -1);
 }
 
-static ssize_t output_some(struct console *console, const uint8_t *data, size_t len)
+/* A reader that has left is no news to our caller. */
+static void output_failed(struct console *console, int error)
 {
-	if (console->output == CONSOLE_OUTPUT_SOCKET)
-		return send(console->output_fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (console->output == CONSOLE_OUTPUT_POLL) {
-		output_wait(console);
-		if (atomic_load(&console->silent))
-			return 0;
-		/* What a pipe that says it is ready takes without blocking. */
-		if (len > PIPE_BUF)
-			len = PIPE_BUF;
-	}
-	return write(console->output_fd, data, len);
+	bool told = atomic_exchange(&console->silent, true);
+	if (!told && error != EPIPE && error != EIO)
+		log_warn("standard output: %s; the guest's output is dropped", strerror(error));
 }
 
 void console_write(struct console *console, const uint8_t *data, size_t len)
 {
 	while (len && !atomic_load(&console->silent)) {
-		ssize_t written = output_some(console, data, len);
+		ssize_t written = outlet_write(&console->output, data, len);
 		if (written >= 0) {
 			data += written;
 			len -= written;
-		} else if (errno == EAGAIN) {
+		} else if (written == -EAGAIN) {
 			output_wait(console);
-		} else if (errno != EINTR) {
-			int err = errno;
-			bool told = atomic_exchange(&console->silent, true);
-			/* A reader that has left is no news to who started us. */
-			if (!told && err != EPIPE && err != EIO)
-				log_warn("standard output: %s; the guest's output is dropped",
-					 strerror(err));
+		} else if (written != -EINTR) {
+			output_failed(console, -written);
 		}
 	}
 }
@@ -277,7 +224,7 @@ int console_init(struct console *console, struct loop *loop, struct serial *seri
 	console->input = (struct loop_source){STDIN_FILENO, input_ready, console};
 	console->resume = (struct loop_source){-1, resume_ready, console};
 	console->input_fd = STDIN_FILENO;
-	console->output_fd = STDOUT_FILENO;
+	outlet_init(&console->output, STDOUT_FILENO);
 
 	int err = 0;
 	console->hangup = wake_open();
@@ -288,7 +235,6 @@ int console_init(struct console *console, struct loop *loop, struct serial *seri
 		err = loop_add(loop, &console->resume);
 	if (!err)
 		err = input_init(console);
-	output_init(console);
 	if (err) {
 		log_error("cannot set the console up: %s", strerror(-err));
 		console_release(console);
@@ -314,7 +260,7 @@ void console_release(struct console *console)
 		close(console->input.fd);
 	console->input.fd = STDIN_FILENO;
 	close_own(&console->input_fd, STDIN_FILENO);
-	close_own(&console->output_fd, STDOUT_FILENO);
+	outlet_release(&console->output);
 	close_own(&console->resume.fd, -1);
 	close_own(&console->hangup, -1);
 }

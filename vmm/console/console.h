@@ -17,18 +17,13 @@
 
 #include "devices/serial/serial.h"
 #include "vmm/lib/loop.h"
+#include "vmm/lib/outlet.h"
 
 /*
  * What a terminal has typed ahead of the guest. A person's input is read whether the guest listens
  * or not, for the escape keys' sake; what goes beyond this is lost, as it is on a real line.
  */
 #define CONSOLE_HELD 16384
-
-enum console_output {
-	CONSOLE_OUTPUT_PLAIN, /* write(2) does not block, or not for long */
-	CONSOLE_OUTPUT_SOCKET,
-	CONSOLE_OUTPUT_POLL, /* write(2) may block: it is asked first */
-};
 
 struct console {
 	struct loop *loop;
@@ -48,8 +43,7 @@ struct console {
 	size_t held_first, held_count;
 
 	/* Any thread. */
-	int output_fd;
-	enum console_output output;
+	struct outlet output;
 	int hangup; /* eventfd, never read: console_hangup() */
 	atomic_bool silent;
 };

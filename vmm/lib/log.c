@@ -1,11 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/lib/log.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "vmm/lib/loop.h"
+#include "vmm/lib/outlet.h"
+
 #define LINE_MAX_BYTES 1024
+#define PATIENCE_MS    1000
+
+/*
+ * Writable state of file scope, which nothing else may have: standard error is the process's, like
+ * the lines that wait for it, and whatever has something to say is given no handle for it.
+ */
+static struct {
+	pthread_mutex_t
+		lock;	  /* held for calls that do not wait, but by main once the loop has ended */
+	bool never_waits; /* log_attach() was called: what follows is good */
+	struct outlet outlet;
+	struct loop *loop; /* NULL: none any more */
+	struct loop_source source;
+	bool in_loop;
+	bool deaf; /* nobody has read in time: not waited for again */
+	char held[LOG_HELD];
+	size_t used;
+	unsigned long lost;
+} out = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* --- what follows is called with the lock ----------------------------------------------------- */
+
+static bool hold(const char *line, size_t length)
+{
+	bool room = length <= sizeof(out.held) - out.used;
+	if (room) {
+		memcpy(out.held + out.used, line, length);
+		out.used += length;
+	}
+	return room;
+}
+
+/* The number of lost lines stands where the lines would. Returns whether none is untold. */
+static bool hold_lost(void)
+{
+	char line[128];
+	if (!out.lost)
+		return true;
+	int length = snprintf(line, sizeof(line),
+			      "ebb: warning: %lu messages were lost: nobody read standard error\n",
+			      out.lost);
+	if (!hold(line, length))
+		return false;
+	out.lost = 0;
+	return true;
+}
+
+/* Writes what standard error takes. */
+static void drain(void)
+{
+	while (out.used || out.lost) {
+		if (!out.used)
+			hold_lost();
+		ssize_t written = outlet_write(&out.outlet, out.held, out.used);
+		if (written == -EAGAIN)
+			return;
+		if (written == -EINTR)
+			continue;
+		/* There is nobody left to tell when standard error itself fails. */
+		if (written < 0) {
+			out.used = out.lost = 0;
+			return;
+		}
+		out.used -= written;
+		memmove(out.held, out.held + written, out.used);
+	}
+}
+
+/* Has the loop write the rest; where it cannot, the next line does. */
+static void leave_to_loop(void)
+{
+	if (!out.used || !out.loop || out.in_loop)
+		return;
+	if (loop_add(out.loop, &out.source) != 0)
+		return;
+	if (loop_wait_for(out.loop, &out.source, true) == 0)
+		out.in_loop = true;
+}
+
+static void wait_and_drain(void)
+{
+	struct pollfd pollfd = {.fd = out.outlet.fd, .events = POLLOUT};
+	for (drain(); out.used && !out.deaf; drain())
+		out.deaf = poll(&pollfd, 1, PATIENCE_MS) == 0;
+}
+
+static void say(const char *line, size_t length)
+{
+	if (!hold_lost() || !hold(line, length))
+		out.lost++;
+	if (out.loop) {
+		drain();
+		leave_to_loop();
+	} else {
+		wait_and_drain();
+	}
+}
+
+/* --- standard error while a guest runs -------------------------------------------------------- */
+
+static void writable(void *ctx)
+{
+	(void)ctx;
+	pthread_mutex_lock(&out.lock);
+	drain();
+	if (!out.used) {
+		loop_remove(out.loop, &out.source);
+		out.in_loop = false;
+	}
+	pthread_mutex_unlock(&out.lock);
+}
+
+void log_attach(struct loop *loop)
+{
+	pthread_mutex_lock(&out.lock);
+	if (!out.never_waits)
+		outlet_init(&out.outlet, STDERR_FILENO);
+	if (!out.loop) {
+		out.loop = loop;
+		out.source = (struct loop_source){out.outlet.fd, writable, NULL};
+	}
+	out.never_waits = true;
+	pthread_mutex_unlock(&out.lock);
+}
+
+void log_detach(struct loop *loop)
+{
+	pthread_mutex_lock(&out.lock);
+	if (out.loop == loop) {
+		if (out.in_loop)
+			loop_remove(loop, &out.source);
+		out.in_loop = false;
+		out.loop = NULL;
+		wait_and_drain();
+	}
+	pthread_mutex_unlock(&out.lock);
+}
+
+/* --- lines ------------------------------------------------------------------------------------- */
+
+static void write_line(const char *line, size_t length)
+{
+	pthread_mutex_lock(&out.lock);
+	bool simply = !out.never_waits;
+	if (!simply)
+		say(line, length);
+	pthread_mutex_unlock(&out.lock);
+	if (!simply)
+		return;
+	ssize_t ignored = write(STDERR_FILENO, line, length);
+	(void)ignored;
+}
 
 static void log_line(const char *prefix, const char *format, va_list args, const char *suffix)
 {
@@ -22,10 +182,7 @@ static void log_line(const char *prefix, const char *format, va_list args, const
 	if (length > room - 1)
 		length = room - 1;
 	line[length++] = '\n';
-
-	/* There is nobody left to tell when standard error itself fails. */
-	ssize_t ignored = write(STDERR_FILENO, line, length);
-	(void)ignored;
+	write_line(line, length);
 }
 
 void log_info(const char *format, ...)

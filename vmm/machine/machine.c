@@ -109,11 +109,13 @@ static int stage_loop_init(struct machine *machine)
 		log_error("cannot make the main loop: %s", strerror(-error));
 		return error;
 	}
+	log_attach(&machine->loop);
 	return signals_init(&machine->signals, &machine->loop);
 }
 
 static void stage_loop_release(struct machine *machine)
 {
+	log_detach(&machine->loop);
 	loop_release(&machine->loop);
 	signals_release(&machine->signals);
 }
