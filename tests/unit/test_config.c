@@ -28,41 +28,57 @@ static const struct {
 	const char *words[WORDS_MAX + 1];
 	struct vm_config want;
 } good[] = {
-	{{"-k", "K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
-	{{"K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
-	{{"-kK"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
-	{{"--kernel=K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
-	{{"--kernel", "K"}, {.kernel = "K", .cpus = 1, .memory = 256 * MIB}},
-	{{"--", "-k"}, {.kernel = "-k", .cpus = 1, .memory = 256 * MIB}},
-	{{"K", "-c", "4"}, {.kernel = "K", .cpus = 4, .memory = 448 * MIB}},
-	{{"-c4096", "K"}, {.kernel = "K", .cpus = 4096, .memory = 64 * MIB * 4099}},
+	{{"-k", "K"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"-kK"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"--kernel=K"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"--kernel", "K"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"--", "-k"}, {.boot.kernel = "-k", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K", "-c", "4"}, {.boot.kernel = "K", .machine.cpus = 4, .memory.size = 448 * MIB}},
+	{{"-c4096", "K"},
+	 {.boot.kernel = "K", .machine.cpus = 4096, .memory.size = 64 * MIB * 4099}},
 	{{"K", "-i", "I", "-p", "a b=c"},
-	 {.kernel = "K", .initrd = "I", .params = "a b=c", .cpus = 1, .memory = 256 * MIB}},
-	{{"K", "--params=x=y"}, {.kernel = "K", .params = "x=y", .cpus = 1, .memory = 256 * MIB}},
-	{{"K", "-p", "a", "-p", "b"},
-	 {.kernel = "K", .params = "b", .cpus = 1, .memory = 256 * MIB}},
-	{{"K", "-p", "-x"}, {.kernel = "K", .params = "-x", .cpus = 1, .memory = 256 * MIB}},
-	{{"K", "-p", ""}, {.kernel = "K", .params = "", .cpus = 1, .memory = 256 * MIB}},
+	 {.boot.kernel = "K",
+	  .boot.initrd = "I",
+	  .boot.params = "a b=c",
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
+	{{"K", "--params=x=y"},
+	 {.boot.kernel = "K", .boot.params = "x=y", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K", "-p", "a", "-p", "b c", "--params="},
+	 {.boot.kernel = "K", .boot.params = "a b c", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K", "-p", "-x"},
+	 {.boot.kernel = "K", .boot.params = "-x", .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K", "-p", ""},
+	 {.boot.kernel = "K", .boot.params = "", .machine.cpus = 1, .memory.size = 256 * MIB}},
 	{{"K", "--name", "a.b c"},
-	 {.kernel = "K", .name = "a.b c", .cpus = 1, .memory = 256 * MIB}},
-	{{"K", "--balloon"}, {.kernel = "K", .balloon = true, .cpus = 1, .memory = 256 * MIB}},
+	 {.boot.kernel = "K",
+	  .machine.name = "a.b c",
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
+	{{"K", "--balloon"},
+	 {.boot.kernel = "K", .balloon.wanted = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 	{{"K", "--free-page-reporting"},
-	 {.kernel = "K",
-	  .balloon = true,
-	  .free_page_reporting = true,
-	  .cpus = 1,
-	  .memory = 256 * MIB}},
+	 {.boot.kernel = "K",
+	  .balloon.wanted = true,
+	  .balloon.free_page_reporting = true,
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
 	{{"K", "--console", "serial", "--debug"},
-	 {.kernel = "K", .debug = true, .cpus = 1, .memory = 256 * MIB}},
-	{{"K", "-m512"}, {.kernel = "K", .cpus = 1, .memory = 512 * MIB}},
-	{{"K", "-m", "512M"}, {.kernel = "K", .cpus = 1, .memory = 512 * MIB}},
-	{{"K", "--mem=16777216B"}, {.kernel = "K", .cpus = 1, .memory = 16 * MIB}},
-	{{"K", "--mem=16384k"}, {.kernel = "K", .cpus = 1, .memory = 16 * MIB}},
-	{{"K", "--mem", "2G"}, {.kernel = "K", .cpus = 1, .memory = 2048 * MIB}},
-	{{"K", "--mem", "2g"}, {.kernel = "K", .cpus = 1, .memory = 2048 * MIB}},
-	{{"K", "--mem", "3T"}, {.kernel = "K", .cpus = 1, .memory = 3 * MIB * MIB}},
-	{{"K", "--mem", "1p"}, {.kernel = "K", .cpus = 1, .memory = 1024 * MIB * MIB}},
-	{{"K", "--mem", "1G", "--mem", "2G"}, {.kernel = "K", .cpus = 1, .memory = 2048 * MIB}},
+	 {.boot.kernel = "K", .machine.debug = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K", "-m512"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 512 * MIB}},
+	{{"K", "-m", "512M"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 512 * MIB}},
+	{{"K", "--mem=16777216B"},
+	 {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 16 * MIB}},
+	{{"K", "--mem=16384k"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 16 * MIB}},
+	{{"K", "--mem", "2G"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 2048 * MIB}},
+	{{"K", "--mem", "2g"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 2048 * MIB}},
+	{{"K", "--mem", "3T"},
+	 {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 3 * MIB * MIB}},
+	{{"K", "--mem", "1p"},
+	 {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 1024 * MIB * MIB}},
+	{{"K", "--debug", "--debug"},
+	 {.boot.kernel = "K", .machine.debug = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 };
 
 /* What guests are seldom given, each with a kernel and 256 MiB. */
@@ -70,28 +86,26 @@ static const struct {
 	const char *words[WORDS_MAX + 1];
 	struct vm_config want;
 } memory[] = {
-	{{"K", "--balloon=64M"}, {.balloon = true, .balloon_size = 64 * MIB}},
-	{{"K", "--balloon=64"}, {.balloon = true, .balloon_size = 64 * MIB}},
-	{{"K", "--balloon=0"}, {.balloon = true}},
-	{{"--balloon", "K"}, {.balloon = true}},
-	{{"K", "--balloon=64M", "--balloon"}, {.balloon = true}},
-	{{"K", "--balloon=240M"}, {.balloon = true, .balloon_size = 240 * MIB}},
-	{{"K", "--balloon=1008M", "-m1G"}, {.balloon = true, .balloon_size = 1008 * MIB}},
-	{{"K", "--deflate-on-oom"}, {.balloon = true, .deflate_on_oom = true}},
-	{{"K", "--mem-backing", "anon"}, {.backing = RAM_ANON}},
-	{{"K", "--mem-backing=memfd"}, {.backing = RAM_MEMFD}},
-	{{"K", "--mem-backing=hugetlbfs"}, {.backing = RAM_HUGETLBFS}},
-	{{"K", "--mem-backing", "hugetlbfs:/a:b"}, {.backing = RAM_HUGETLBFS, .hugetlbfs = "/a:b"}},
-	{{"K", "--mem-backing=hugetlbfs:/a", "--mem-backing=memfd"}, {.backing = RAM_MEMFD}},
-	{{"K", "--mem-prealloc"}, {.mem_prealloc = true}},
-	{{"K", "--mem-lock", "--discard=dontneed"}, {.mem_lock = true}},
-	{{"K", "--discard", "free"}, {.discard = DISCARD_FREE}},
-	{{"K", "--discard", "free", "--discard=dontneed", "--mem-lock"}, {.mem_lock = true}},
-	{{"K", "--discard", "dontneed", "--mem-backing=memfd"}, {.backing = RAM_MEMFD}},
-	{{"K", "--numa-node", "0"}, {.numa_node = 0 + 1}},
-	{{"K", "--numa-node=1023"}, {.numa_node = 1023 + 1}},
-	{{"K", "--vcpu-affinity", "1-3,5"}, {.vcpu_affinity = {{0x2e}, 4}}},
-	{{"K", "--vcpu-affinity=64", "--vcpu-affinity=0"}, {.vcpu_affinity = {{1}, 1}}},
+	{{"K", "--balloon=64M"}, {.balloon.wanted = true, .balloon.size = 64 * MIB}},
+	{{"K", "--balloon=64"}, {.balloon.wanted = true, .balloon.size = 64 * MIB}},
+	{{"K", "--balloon=0"}, {.balloon.wanted = true}},
+	{{"--balloon", "K"}, {.balloon.wanted = true}},
+	{{"K", "--balloon=240M"}, {.balloon.wanted = true, .balloon.size = 240 * MIB}},
+	{{"K", "--balloon=1008M", "-m1G"}, {.balloon.wanted = true, .balloon.size = 1008 * MIB}},
+	{{"K", "--deflate-on-oom"}, {.balloon.wanted = true, .balloon.deflate_on_oom = true}},
+	{{"K", "--mem-backing", "anon"}, {.memory.backing = RAM_ANON}},
+	{{"K", "--mem-backing=memfd"}, {.memory.backing = RAM_MEMFD}},
+	{{"K", "--mem-backing=hugetlbfs"}, {.memory.backing = RAM_HUGETLBFS}},
+	{{"K", "--mem-backing", "hugetlbfs:/a:b"},
+	 {.memory.backing = RAM_HUGETLBFS, .memory.hugetlbfs = "/a:b"}},
+	{{"K", "--mem-prealloc"}, {.memory.prealloc = true}},
+	{{"K", "--mem-lock", "--discard=dontneed"}, {.memory.lock = true}},
+	{{"K", "--discard", "free"}, {.memory.discard = DISCARD_FREE}},
+	{{"K", "--discard", "dontneed", "--mem-backing=memfd"}, {.memory.backing = RAM_MEMFD}},
+	{{"K", "--numa-node", "0"}, {.memory.numa_node = 0 + 1}},
+	{{"K", "--numa-node=1023"}, {.memory.numa_node = 1023 + 1}},
+	{{"K", "--vcpu-affinity", "1-3,5"}, {.machine.vcpu_affinity = {{0x2e}, 4}}},
+	{{"K", "--vcpu-affinity=0"}, {.machine.vcpu_affinity = {{1}, 1}}},
 };
 
 START_TEST(test_memory)
@@ -99,19 +113,21 @@ START_TEST(test_memory)
 	struct vm_config config;
 	const struct vm_config *want = &memory[_i].want;
 	ck_assert_msg(parse(&config, memory[_i].words) == CONFIG_RUN, "%s", error);
-	ck_assert_str_eq(config.kernel, "K");
-	ck_assert_int_eq(config.balloon, want->balloon);
-	ck_assert_uint_eq(config.balloon_size, want->balloon_size);
-	ck_assert_int_eq(config.deflate_on_oom, want->deflate_on_oom);
-	ck_assert_int_eq(config.free_page_reporting, false);
-	ck_assert_int_eq(config.backing, want->backing);
-	ck_assert_pstr_eq(config.hugetlbfs, want->hugetlbfs);
-	ck_assert_int_eq(config.mem_prealloc, want->mem_prealloc);
-	ck_assert_int_eq(config.mem_lock, want->mem_lock);
-	ck_assert_int_eq(config.discard, want->discard);
-	ck_assert_int_eq(config.numa_node, want->numa_node - 1); /* none when left out above */
-	ck_assert_mem_eq(&config.vcpu_affinity, &want->vcpu_affinity, sizeof(struct cpulist));
-	ck_assert_int_eq(config.debug, false);
+	ck_assert_str_eq(config.boot.kernel, "K");
+	ck_assert_int_eq(config.balloon.wanted, want->balloon.wanted);
+	ck_assert_uint_eq(config.balloon.size, want->balloon.size);
+	ck_assert_int_eq(config.balloon.deflate_on_oom, want->balloon.deflate_on_oom);
+	ck_assert_int_eq(config.balloon.free_page_reporting, false);
+	ck_assert_int_eq(config.memory.backing, want->memory.backing);
+	ck_assert_pstr_eq(config.memory.hugetlbfs, want->memory.hugetlbfs);
+	ck_assert_int_eq(config.memory.prealloc, want->memory.prealloc);
+	ck_assert_int_eq(config.memory.lock, want->memory.lock);
+	ck_assert_int_eq(config.memory.discard, want->memory.discard);
+	ck_assert_int_eq(config.memory.numa_node,
+			 want->memory.numa_node - 1); /* none when left out above */
+	ck_assert_mem_eq(&config.machine.vcpu_affinity, &want->machine.vcpu_affinity,
+			 sizeof(struct cpulist));
+	ck_assert_int_eq(config.machine.debug, false);
 }
 END_TEST
 
@@ -126,15 +142,15 @@ START_TEST(test_good)
 	const struct vm_config *want = &good[_i].want;
 	enum config_outcome outcome = parse(&config, good[_i].words);
 	ck_assert_msg(outcome == CONFIG_RUN, "%s", error);
-	same(config.kernel, want->kernel);
-	same(config.initrd, want->initrd);
-	same(config.params, want->params ? want->params : "");
-	same(config.name, want->name);
-	ck_assert_uint_eq(config.memory, want->memory);
-	ck_assert_uint_eq(config.cpus, want->cpus);
-	ck_assert_int_eq(config.balloon, want->balloon);
-	ck_assert_int_eq(config.free_page_reporting, want->free_page_reporting);
-	ck_assert_int_eq(config.debug, want->debug);
+	same(config.boot.kernel, want->boot.kernel);
+	same(config.boot.initrd, want->boot.initrd);
+	same(config.boot.params, want->boot.params);
+	same(config.machine.name, want->machine.name);
+	ck_assert_uint_eq(config.memory.size, want->memory.size);
+	ck_assert_uint_eq(config.machine.cpus, want->machine.cpus);
+	ck_assert_int_eq(config.balloon.wanted, want->balloon.wanted);
+	ck_assert_int_eq(config.balloon.free_page_reporting, want->balloon.free_page_reporting);
+	ck_assert_int_eq(config.machine.debug, want->machine.debug);
 }
 END_TEST
 
@@ -194,10 +210,15 @@ static const struct {
 	{{"K", "-d", ""}, {"disk's file name is empty", "name the file"}},
 	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
 	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
-	{{"K", "--disk=a.img,rw"}, {"\"a.img,rw\"", "than ro", "FILE or FILE,ro"}},
-	{{"K", "--disk", "a,b.img"}, {"\"a,b.img\"", "FILE or FILE,ro"}},
-	{{"K", "--disk", "a.img,"}, {"\"a.img,\"", "FILE or FILE,ro"}},
-	{{"K", "--disk", "a.img,ro,ro,"}, {"FILE or FILE,ro"}},
+	{{"K", "--disk=a.img,rw"}, {"\"rw\" of the disk", "ro, format=raw", "\"a.img,rw\""}},
+	{{"K", "--disk", "a,b.img"}, {"\"b.img\"", "written twice", "\"a,b.img\""}},
+	{{"K", "--disk", "a.img,"}, {"unknown key \"\"", "ro, format=raw"}},
+	{{"K", "--disk", "a.img,ro,ro"}, {"\"ro\" of the disk", "given twice"}},
+	{{"K", "--disk", "a.img,ro=1"}, {"\"ro\" of the disk", "no value"}},
+	{{"K", "--disk", "a.img,format"}, {"needs a value", "format=raw"}},
+	{{"K", "--disk", "a.img,fromat=raw"}, {"\"fromat\"", "did you mean format?"}},
+	{{"K", "--disk", "a.img,format=qcow2"}, {"\"qcow2\"", "only raw", "qemu-img convert"}},
+	{{"K", "--disk", "a.img,format=raw,format=raw"}, {"given twice"}},
 	{{"K", "--dsk=a"}, {"did you mean --disk?"}},
 	{{"K", "--x"}, {"unknown option --x", "ebb run --help"}},
 	{{"K", "-x"}, {"unknown option -x", "ebb run --help"}},
@@ -215,6 +236,14 @@ static const struct {
 	{{"K", "--balloon=1M", "-m", "16M"}, {"1M is too large", "with 16M", "0M or less"}},
 	{{"K", "--balloon=16T", "-m", "32T"}, {"16777216M is too large", "16777215M or less"}},
 	{{"K", "--balloon", "64M"}, {"two kernels"}},
+
+	/* Of two values one would be dropped. */
+	{{"K", "-m", "1G", "--mem=2G"}, {"--mem is given twice"}},
+	{{"K", "-i", "a", "-i", "b"}, {"--initrd is given twice"}},
+	{{"K", "--name=a", "--name=a"}, {"--name is given twice"}},
+	{{"K", "--balloon=64M", "--balloon"}, {"--balloon is given twice"}},
+	{{"K", "--discard", "free", "--discard=dontneed"}, {"--discard is given twice"}},
+	{{"K", "--mem-backing=memfd", "--mem-backing=anon"}, {"--mem-backing is given twice"}},
 	{{"K", "--deflate-on-oom=1"}, {"takes no value"}},
 	{{"K", "--mem-backing", "shm"}, {"kind of memory \"shm\"", "anon, memfd, hugetlbfs"}},
 	{{"K", "--mem-backing", "hugetlb"}, {"kind of memory \"hugetlb\""}},
@@ -258,16 +287,20 @@ static const struct {
 	const char *words[WORDS_MAX + 1];
 	struct {
 		const char *file;
-		bool read_only;
+		bool read_only, raw;
 	} want[4]; /* up to one without a name */
 } disks[] = {
-	{{"K"}, {{NULL, false}}},
-	{{"K", "-d", "a.img"}, {{"a.img", false}}},
-	{{"-da.img,ro", "K"}, {{"a.img", true}}},
+	{{"K"}, {{NULL, false, false}}},
+	{{"K", "-d", "a.img"}, {{"a.img", false, false}}},
+	{{"-da.img,ro", "K"}, {{"a.img", true, false}}},
 	{{"K", "--disk=/dev/sdb", "--disk", "x,ro", "-dy"},
-	 {{"/dev/sdb", false}, {"x", true}, {"y", false}}},
-	{{"K", "-d", "a", "-d", "a"}, {{"a", false}, {"a", false}}},
-	{{"K", "-d", "a,ro,ro"}, {{"a,ro", true}}},
+	 {{"/dev/sdb", false, false}, {"x", true, false}, {"y", false, false}}},
+	{{"K", "-d", "a", "-d", "a"}, {{"a", false, false}, {"a", false, false}}},
+	{{"K", "-d", "a,format=raw"}, {{"a", false, true}}},
+	{{"K", "-d", "a,format=raw,ro"}, {{"a", true, true}}},
+	{{"K", "-d", "/tmp/a,,b/d.img"}, {{"/tmp/a,b/d.img", false, false}}},
+	{{"K", "-d", "a,,ro,,,ro"}, {{"a,ro,", true, false}}},
+	{{"K", "-d", ",,"}, {{",", false, false}}},
 };
 
 START_TEST(test_disks)
@@ -276,12 +309,11 @@ START_TEST(test_disks)
 	unsigned int i = 0;
 	ck_assert_msg(parse(&config, disks[_i].words) == CONFIG_RUN, "%s", error);
 	for (; disks[_i].want[i].file; i++) {
-		ck_assert_uint_eq(config.disk[i].length, strlen(disks[_i].want[i].file));
-		ck_assert_mem_eq(config.disk[i].file, disks[_i].want[i].file,
-				 config.disk[i].length);
-		ck_assert_int_eq(config.disk[i].read_only, disks[_i].want[i].read_only);
+		ck_assert_str_eq(config.disks.disk[i].file, disks[_i].want[i].file);
+		ck_assert_int_eq(config.disks.disk[i].read_only, disks[_i].want[i].read_only);
+		ck_assert_int_eq(config.disks.disk[i].raw, disks[_i].want[i].raw);
 	}
-	ck_assert_uint_eq(config.disks, i);
+	ck_assert_uint_eq(config.disks.count, i);
 }
 END_TEST
 
@@ -295,7 +327,7 @@ START_TEST(test_many_disks)
 		argv[argc + 1] = "x";
 	}
 	ck_assert_int_eq(config_parse(&config, argc, argv, error, sizeof(error)), CONFIG_RUN);
-	ck_assert_uint_eq(config.disks, VM_DISKS_MAX);
+	ck_assert_uint_eq(config.disks.count, VM_DISKS_MAX);
 	argv[argc++] = "-dninth";
 	ck_assert_int_eq(config_parse(&config, argc, argv, error, sizeof(error)), CONFIG_ERROR);
 	ck_assert_ptr_nonnull(strstr(error, "\"ninth\" is one too many; a guest can have 8"));
@@ -309,9 +341,23 @@ START_TEST(test_long_file)
 	memset(name, 'a', PATH_MAX - 1);
 	char *argv[] = {"K", "-d", name, NULL};
 	ck_assert_int_eq(config_parse(&config, 3, argv, error, sizeof(error)), CONFIG_RUN);
-	ck_assert_uint_eq(config.disk[0].length, PATH_MAX - 1);
+	ck_assert_uint_eq(strlen(config.disks.disk[0].file), PATH_MAX - 1);
 	name[PATH_MAX - 1] = 'a';
 	ck_assert_int_eq(config_parse(&config, 3, argv, error, sizeof(error)), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(error, "too long"));
+}
+END_TEST
+
+START_TEST(test_long_params)
+{
+	struct vm_config config;
+	static char params[VM_PARAMS_SIZE];
+	memset(params, 'a', VM_PARAMS_SIZE - 3);
+	char *argv[] = {"K", "-p", params, "-p", "b", "-p", "", NULL};
+	ck_assert_int_eq(config_parse(&config, 7, argv, error, sizeof(error)), CONFIG_RUN);
+	ck_assert_uint_eq(strlen(config.boot.params), VM_PARAMS_SIZE - 1);
+	argv[6] = "c";
+	ck_assert_int_eq(config_parse(&config, 7, argv, error, sizeof(error)), CONFIG_ERROR);
 	ck_assert_ptr_nonnull(strstr(error, "too long"));
 }
 END_TEST
@@ -322,7 +368,7 @@ START_TEST(test_longest_name)
 	const char *const words[] = {"K", "--name", NAME_64, NULL};
 	ck_assert_int_eq(strlen(NAME_64), VM_NAME_MAX);
 	ck_assert_int_eq(parse(&config, words), CONFIG_RUN);
-	ck_assert_str_eq(config.name, NAME_64);
+	ck_assert_str_eq(config.machine.name, NAME_64);
 }
 END_TEST
 
@@ -381,6 +427,7 @@ Suite *config_suite(void)
 	tcase_add_loop_test(tcase, test_disks, 0, COUNT(disks));
 	tcase_add_test(tcase, test_many_disks);
 	tcase_add_test(tcase, test_long_file);
+	tcase_add_test(tcase, test_long_params);
 	tcase_add_test(tcase, test_longest_name);
 	tcase_add_test(tcase, test_long_words);
 	tcase_add_test(tcase, test_help);

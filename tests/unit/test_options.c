@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/lib/options.h"
+#include "vmm/lib/option_keys.h"
 
 #define WORDS_MAX    6
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
@@ -13,7 +13,7 @@
 enum { ALPHA, NMI, QUIET };
 
 static const struct option options[] = {
-	{ALPHA, 'a', "alpha", "VALUE", "the first\nof all", false},
+	{ALPHA | OPTION_AGAIN, 'a', "alpha", "VALUE", "the first\nof all", false},
 	{NMI, 'm', "nmi", "CPU", "one that may be left out", true},
 	{QUIET, 0, "quiet-and-with-a-long-name-to-tell", NULL, "far to the right", false},
 	OPTION_HELP_LINE,
@@ -60,6 +60,16 @@ static const struct {
 	{&wordless, {"-a", "--quiet"}, OPTIONS_DONE, "0=--quiet", ""},
 	{&wordless, {"--nmi"}, OPTIONS_DONE, "1=(null)", ""},
 	{&wordless, {"--nmi=3"}, OPTIONS_DONE, "1=3", ""},
+	{&wordless,
+	 {"--nmi", "--nmi=3"},
+	 OPTIONS_ERROR,
+	 "1=(null)",
+	 "--nmi is given twice; give it once"},
+	{&wordless,
+	 {"--quiet-and-with-a-long-name-to-tell", "--quiet-and-with-a-long-name-to-tell"},
+	 OPTIONS_DONE,
+	 "2=(null) 2=(null)",
+	 ""},
 	{&wordless, {"--nmi="}, OPTIONS_DONE, "1=", ""},
 	{&wordless, {"-m3"}, OPTIONS_DONE, "1=3", ""},
 	{&wordless, {"-m", "3", "-a", "x"}, OPTIONS_DONE, "1=3 0=x", ""},
@@ -117,6 +127,155 @@ START_TEST(test_usage)
 }
 END_TEST
 
+/* --- parts of a command --- */
+
+enum { BETA };
+
+static const struct option betas[] = {{BETA, 'b', "beta", "VALUE", "another's", false}};
+
+static void beta_defaults(void *ctx)
+{
+	*(const char **)ctx = "nothing";
+}
+
+static int beta_apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	(void)error;
+	ck_assert_int_eq(id, BETA);
+	*(const char **)ctx = value;
+	return 0;
+}
+
+static int beta_check(void *ctx, struct option_error *error)
+{
+	return strcmp(*(const char **)ctx, "wrong") == 0 ? options_fail(error, "beta is wrong") : 0;
+}
+
+static const struct option_group beta = {betas, 1, beta_apply, beta_defaults, beta_check};
+static const struct option_group *const groups[] = {&beta};
+static const struct option_set set = {&wordless, groups, 1};
+
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	enum option_outcome outcome;
+	const char *beta, *done, *says;
+} parts[] = {
+	{{NULL}, OPTIONS_DONE, "nothing", "", ""},
+	{{"-a", "x", "--beta=y"}, OPTIONS_DONE, "y", "0=x", ""},
+	{{"-by", "--nmi"}, OPTIONS_DONE, "y", "1=(null)", ""},
+	{{"-by", "--beta", "z"}, OPTIONS_ERROR, "y", "", "--beta is given twice"},
+	{{"-b", "wrong"}, OPTIONS_ERROR, "wrong", "", "beta is wrong"},
+	{{"-b", "wrong", "-h"}, OPTIONS_HELP, "wrong", "", ""},
+	{{"--betta=1"},
+	 OPTIONS_ERROR,
+	 "nothing",
+	 "",
+	 "unknown option --betta; did you mean --beta?"},
+	{{"--alhpa=1"},
+	 OPTIONS_ERROR,
+	 "nothing",
+	 "",
+	 "unknown option --alhpa; did you mean --alpha?"},
+};
+
+/* Each part sees to its own options, the table to its. */
+START_TEST(test_parts)
+{
+	const char *value = NULL;
+	char *argv[WORDS_MAX + 1];
+	struct option_error error = {said, sizeof(said)};
+	int argc = 0;
+	for (; parts[_i].words[argc]; argc++)
+		argv[argc] = (char *)parts[_i].words[argc];
+	said[0] = done[0] = '\0';
+	ck_assert_int_eq(options_parse_set(&set, argc, argv, note, &value, &error),
+			 parts[_i].outcome);
+	ck_assert_str_eq(value, parts[_i].beta);
+	ck_assert_str_eq(done, parts[_i].done);
+	ck_assert_msg(strncmp(said, parts[_i].says, strlen(parts[_i].says)) == 0, "\"%s\"", said);
+}
+END_TEST
+
+START_TEST(test_walk)
+{
+	static const char *const names[] = {"beta", "alpha", "nmi",
+					    "quiet-and-with-a-long-name-to-tell", "help"};
+	for (int i = 0; i < COUNT(names); i++)
+		ck_assert_str_eq(options_at(&set, i)->name, names[i]);
+	ck_assert_ptr_null(options_at(&set, COUNT(names)));
+	ck_assert_ptr_null(options_at(&set, 1000));
+}
+END_TEST
+
+/* --- a value with parts --- */
+
+enum { MODE, RO };
+
+static const struct option_key keys[] = {{MODE, "mode", "user"}, {RO, "ro", NULL}};
+static const struct option_keys with_file = {"share", "DIR", keys, 2};
+static const struct option_keys keys_only = {"network", NULL, keys, 2};
+
+static const struct {
+	const struct option_keys *keys;
+	const char *text, *done, *says;
+} values[] = {
+	{&with_file, "a", "-1=a", ""},
+	{&with_file, "", "-1=", ""},
+	{&with_file, "a,ro,mode=x", "-1=a 1=(null) 0=x", ""},
+	{&with_file, "mode=a", "-1=mode=a", ""},
+	{&with_file, "a,,b", "-1=a,b", ""},
+	{&with_file, ",,,,a,,,ro", "-1=,,a, 1=(null)", ""},
+	{&with_file, "a,mode=x,,y=z,ro", "-1=a 0=x,y=z 1=(null)", ""},
+	{&with_file, "a,mode=", "-1=a 0=", ""},
+	{&keys_only, "mode=user,ro", "0=user 1=(null)", ""},
+	{&keys_only, "ro", "1=(null)", ""},
+	{&keys_only, "", "", "unknown key \"\" of the network; there are mode=user, ro;"},
+	{&keys_only, "user", "", "unknown key \"user\" of the network; there are mode=user, ro;"},
+	{&keys_only, "mdoe=user", "", "unknown key \"mdoe\" of the network; did you mean mode?"},
+	{&with_file, "a,", "-1=a", "unknown key \"\" of the share"},
+	{&with_file, "a,,", "-1=a,", ""},
+	{&with_file, "a,ro,,", "-1=a", "unknown key \"ro,\" of the share"},
+	{&with_file, "a,ro,b", "-1=a 1=(null)", "unknown key \"b\" of the share"},
+	{&with_file, "a,ro=1", "-1=a", "\"ro\" of the share takes no value; write ro"},
+	{&with_file, "a,mode", "-1=a", "\"mode\" of the share needs a value; write mode=user"},
+	{&with_file, "a,ro,ro", "-1=a 1=(null)", "\"ro\" of the share is given twice"},
+	{&with_file, "bad,ro", "-1=bad", "it is bad"},
+	{&with_file, "a,\033=\n", "-1=a", "unknown key \"?\" of the share"},
+};
+
+START_TEST(test_keys)
+{
+	struct option_error error = {said, sizeof(said)};
+	said[0] = done[0] = '\0';
+	int err = option_keys_parse(values[_i].keys, values[_i].text, note, NULL, &error);
+	ck_assert_str_eq(done, values[_i].done);
+	ck_assert_msg(strncmp(said, values[_i].says, strlen(values[_i].says)) == 0, "\"%s\"", said);
+	ck_assert_int_eq(err == 0, *values[_i].says == '\0');
+}
+END_TEST
+
+static int measure(void *ctx, int id, const char *value, struct option_error *error)
+{
+	(void)id, (void)error;
+	*(size_t *)ctx = strlen(value);
+	return 0;
+}
+
+START_TEST(test_long_part)
+{
+	static char text[2 * OPTION_PART_SIZE + 2];
+	struct option_error error = {said, sizeof(said)};
+	size_t length = 0;
+	memset(text, ',', 2 * (OPTION_PART_SIZE - 1));
+	ck_assert_int_eq(option_keys_parse(&with_file, text, measure, &length, &error), 0);
+	ck_assert_uint_eq(length, OPTION_PART_SIZE - 1);
+	memset(text, ',', 2 * OPTION_PART_SIZE);
+	ck_assert_int_ne(option_keys_parse(&with_file, text, measure, &length, &error), 0);
+	ck_assert_ptr_nonnull(strstr(said, "share"));
+	ck_assert_ptr_nonnull(strstr(said, "too long"));
+}
+END_TEST
+
 static const struct {
 	const char *text;
 	int err;
@@ -157,6 +316,10 @@ Suite *options_suite(void)
 	TCase *tcase = tcase_create("options");
 	tcase_add_loop_test(tcase, test_words, 0, COUNT(cases));
 	tcase_add_test(tcase, test_usage);
+	tcase_add_loop_test(tcase, test_parts, 0, COUNT(parts));
+	tcase_add_test(tcase, test_walk);
+	tcase_add_loop_test(tcase, test_keys, 0, COUNT(values));
+	tcase_add_test(tcase, test_long_part);
 	tcase_add_loop_test(tcase, test_seconds, 0, COUNT(times));
 	suite_add_tcase(suite, tcase);
 	return suite;

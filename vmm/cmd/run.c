@@ -79,14 +79,14 @@ int cmd_run(int argc, char **argv)
 	case CONFIG_RUN:
 		break;
 	}
-	if (!config.name) {
+	if (!config.machine.name) {
 		snprintf(own, sizeof(own), "guest-%d", getpid());
-		config.name = own;
+		config.machine.name = own;
 	}
 	int status = EXIT_NOT_STARTED;
 	int fatal = 0;
 	/* First, so that from here on no signal ends ebb with something left behind. */
-	if (signals_hold() == 0 && runtime_claim(&name, config.name) == 0) {
+	if (signals_hold() == 0 && runtime_claim(&name, config.machine.name) == 0) {
 		status = run(&config, &name, &fatal);
 		runtime_release(&name);
 	}

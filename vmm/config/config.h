@@ -1,53 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * argv → what to run. Pure: no file is opened and nothing is printed, so that it is tested as a
- * table.
+ * table. Each part of it has a header and a file of its own; see part.h.
  */
 #ifndef EBB_CONFIG_H
 #define EBB_CONFIG_H
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include "vmm/mem/ram.h"
-#include "vmm/lib/cpulist.h"
+#include "vmm/config/balloon.h"
+#include "vmm/config/boot.h"
+#include "vmm/config/disks.h"
+#include "vmm/config/machine.h"
+#include "vmm/config/memory.h"
 
-/* Bytes that a guest needs at least, and that a balloon leaves it. */
-#define VM_MEMORY_MIN (UINT64_C(16) << 20)
-/* Bytes: the device counts pages of 4 KiB in 32 bits. */
-#define VM_BALLOON_MAX	  ((uint64_t)UINT32_MAX << 12)
-#define VM_NUMA_NODES_MAX 1024
-#define VM_DISKS_MAX	  8
+struct option_set;
 
-struct vm_disk {
-	const char *file;    /* within argv, not terminated: something may follow */
-	unsigned int length; /* bytes of it */
-	bool read_only;
-};
-
+/* About 40 KiB. Its pointers point into argv. */
 struct vm_config {
-	const char *kernel; /* these point into argv */
-	const char *initrd; /* or NULL */
-	const char *params; /* the guest's own kernel parameters, or "" */
-	const char *name;   /* or NULL: the caller names it after the process */
-	uint64_t memory;    /* bytes, a multiple of 1 MiB */
-	unsigned int cpus;
-	bool balloon;
-	uint64_t balloon_size;	  /* bytes in it from the start, a multiple of 1 MiB */
-	bool deflate_on_oom;	  /* implies balloon */
-	bool free_page_reporting; /* implies balloon */
-	enum ram_backing backing;
-	const char *hugetlbfs; /* where RAM_HUGETLBFS is mounted, or NULL: wherever */
-	bool mem_prealloc;     /* have all memory from the start */
-	bool mem_lock;	       /* and keep it from being swapped out */
-	enum discard_kind discard;
-	struct cpulist vcpu_affinity; /* all vCPUs run on these of the host's CPUs; empty: on any */
-	int numa_node;		      /* that memory comes from, or -1 */
-	const char *dump_dtb;	      /* a file for the device tree, or NULL */
-	bool debug;		      /* say what is being done, on standard error */
-	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
-	unsigned int disks;
+	struct vm_boot boot;
+	struct vm_disks disks;
+	struct vm_machine machine;
+	struct vm_memory memory;
+	struct vm_balloon balloon;
 };
 
 enum config_outcome {
@@ -58,13 +33,16 @@ enum config_outcome {
 
 /*
  * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -m -c --name
- * --balloon --console --vcpu-affinity --debug; see config.c for the table, from which the usage
- * text is made too. An option given twice counts as given last, as there, but for -d. What is not given is 1
- * CPU and, as there, 64 MiB of memory for each CPU and for three more. A balloon leaves the guest
- * VM_MEMORY_MIN. @error is set with CONFIG_ERROR only.
+ * --balloon --console --vcpu-affinity --debug. An option with a value is given once, but -d, which is one
+ * more disk each time, and -p, whose parameters are joined with a space. What is not given is 1 CPU and, as
+ * there, 64 MiB of memory for each CPU and for three more. A balloon leaves the guest VM_MEMORY_MIN. @error
+ * is set with CONFIG_ERROR only.
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,
 				 unsigned int error_size);
+
+/* The options of `ebb run`, for whoever makes a text of them. */
+const struct option_set *config_options(void);
 
 /* The usage text of `ebb run`, to @out. */
 void config_usage(FILE *out);

@@ -157,56 +157,92 @@ int options_nearest(const char *word, size_t len, const char *(*name)(const void
 	return nearest;
 }
 
-static const char *option_name(const void *ctx, size_t i)
-{
-	const struct option_table *table = ctx;
-	return table->option[i].name;
-}
-
 /* --- words ----------------------------------------------------------------------------------- */
 
+#define OPTIONS_MAX 128 /* of a set; those behind are found, but may be given twice */
+
 struct parse {
-	const struct option_table *table;
+	const struct option_set *set;
 	option_apply *apply;
 	void *ctx;
 	struct option_error *error;
+	bool seen[OPTIONS_MAX];
 };
+
+/* An option of a set: where it stands, and what is done about it. */
+struct place {
+	const struct option *option;
+	option_apply *apply; /* NULL: the table's own option */
+	size_t index;
+};
+
+static struct place place_at(const struct option_set *set, size_t i)
+{
+	size_t left = i;
+	for (size_t g = 0; g < set->groups; g++) {
+		const struct option_group *group = set->group[g];
+		if (left < group->options)
+			return (struct place){&group->option[left], group->apply, i};
+		left -= group->options;
+	}
+	if (left < set->table->options)
+		return (struct place){&set->table->option[left], NULL, i};
+	return (struct place){NULL, NULL, i};
+}
+
+const struct option *options_at(const struct option_set *set, size_t i)
+{
+	return place_at(set, i).option;
+}
+
+static size_t count_options(const struct option_set *set)
+{
+	size_t count = set->table->options;
+	for (size_t g = 0; g < set->groups; g++)
+		count += set->group[g]->options;
+	return count;
+}
+
+static const char *option_name(const void *ctx, size_t i)
+{
+	return options_at(ctx, i)->name;
+}
 
 static int fail_unknown(struct parse *parse, const char *word, const char *name, size_t len)
 {
-	const struct option_table *table = parse->table;
-	int nearest = options_nearest(name, len, option_name, table, table->options);
+	const struct option_set *set = parse->set;
+	int nearest = options_nearest(name, len, option_name, set, count_options(set));
 	int word_len = (int)(name + len - word);
 	if (nearest >= 0)
 		return options_fail(parse->error, "unknown option %.*s; did you mean --%s?",
-				    word_len, word, table->option[nearest].name);
+				    word_len, word, options_at(set, nearest)->name);
 	return options_fail(parse->error, "unknown option %.*s; \"%s --help\" lists the options",
-			    word_len, word, table->command);
+			    word_len, word, set->table->command);
 }
 
-static const struct option *find_long(const struct option_table *table, const char *name,
-				      size_t len)
+static struct place find_long(const struct option_set *set, const char *name, size_t len)
 {
-	for (size_t i = 0; i < table->options; i++)
-		if (strlen(table->option[i].name) == len &&
-		    memcmp(table->option[i].name, name, len) == 0)
-			return &table->option[i];
-	return NULL;
+	struct place place = place_at(set, 0);
+	for (size_t i = 1; place.option; place = place_at(set, i++))
+		if (strlen(place.option->name) == len && memcmp(place.option->name, name, len) == 0)
+			break;
+	return place;
 }
 
-static const struct option *find_letter(const struct option_table *table, char letter)
+static struct place find_letter(const struct option_set *set, char letter)
 {
-	for (size_t i = 0; i < table->options; i++)
-		if (letter && table->option[i].letter == letter)
-			return &table->option[i];
-	return NULL;
+	struct place place = place_at(set, 0);
+	for (size_t i = 1; place.option; place = place_at(set, i++))
+		if (letter && place.option->letter == letter)
+			break;
+	return place;
 }
 
 /*
  * Which option @word (one that begins with '-') is, and the value in the same word: NULL for none.
  * Returns 0 or -EINVAL having said what is wrong.
  */
-static int parse_option(struct parse *parse, const char *word, const struct option **option,
+static int parse_option(struct parse *parse, const char *word, struct place *place,
 			const char **value)
 {
 	bool is_long = word[1] == '-';
@@ -214,23 +250,35 @@ static int parse_option(struct parse *parse, const char *word, const struct opti
 	size_t len = strcspn(name, "=");
 
 	*value = NULL;
+	*place = find_long(parse->set, name, len);
 	if (is_long) {
-		*option = find_long(parse->table, name, len);
 		if (name[len] == '=')
 			*value = name + len + 1;
 	} else {
 		/* -kernel would be -k with the file "ernel", which nobody means. */
-		*option = find_long(parse->table, name, len) ? NULL
-							     : find_letter(parse->table, *name);
+		*place = place->option ? (struct place){0} : find_letter(parse->set, *name);
 		if (name[1])
 			*value = name + 1;
 	}
-	if (!*option)
+	if (!place->option)
 		return fail_unknown(parse, word, name, len);
-	if (!*value || (*option)->value)
+	if (!*value || place->option->value)
 		return 0;
 	return options_fail(parse->error, "%s: --%s takes no value; leave it away", word,
-			    (*option)->name);
+			    place->option->name);
+}
+
+/* A flag may be repeated: nothing is dropped. */
+static int check_once(struct parse *parse, const struct place *place)
+{
+	if (!place->option->value || place->option->id & OPTION_AGAIN ||
+	    place->index >= OPTIONS_MAX)
+		return 0;
+	if (parse->seen[place->index])
+		return options_fail(parse->error, "--%s is given twice; give it once",
+				    place->option->name);
+	parse->seen[place->index] = true;
+	return 0;
 }
 
 /* A value in the word after the option's: how many words it took (0 or 1), or -EINVAL. */
@@ -240,7 +288,7 @@ static int next_value(struct parse *parse, const struct option *option, int left
 	if (!option->value || *value)
 		return 0;
 	if (option->value_optional) {
-		if (parse->table->words || left < 2 || !isdigit((unsigned char)argv[1][0]))
+		if (parse->set->table->words || left < 2 || !isdigit((unsigned char)argv[1][0]))
 			return 0;
 	} else if (left < 2) {
 		return options_fail(parse->error, "%s needs a value; write %s %s", argv[0], argv[0],
@@ -252,23 +300,40 @@ static int next_value(struct parse *parse, const struct option *option, int left
 
 static int apply_word(struct parse *parse, const char *word)
 {
-	if (parse->table->words)
+	if (parse->set->table->words)
 		return parse->apply(parse->ctx, OPTION_WORD, word, parse->error);
 	return options_fail(parse->error,
 			    "\"%s\" is no option; %s takes nothing else, see \"%s --help\"", word,
-			    parse->table->command, parse->table->command);
+			    parse->set->table->command, parse->set->table->command);
 }
 
-enum option_outcome options_parse(const struct option_table *table, int argc, char **argv,
-				  option_apply *apply, void *ctx, struct option_error *error)
+/* The option that argv[0] begins: how many more words it took, or -EINVAL having said what is wrong. */
+static int apply_option(struct parse *parse, int left, char **argv, bool *help)
 {
-	struct parse parse = {table, apply, ctx, error};
+	struct place place;
+	const char *value;
+
+	int err = parse_option(parse, argv[0], &place, &value);
+	if (err)
+		return err;
+	*help = place.option->id == OPTION_HELP;
+	if (*help)
+		return 0;
+	int took = next_value(parse, place.option, left, argv, &value);
+	if (took < 0 || check_once(parse, &place))
+		return -EINVAL;
+	option_apply *apply = place.apply ? place.apply : parse->apply;
+	return apply(parse->ctx, place.option->id & ~OPTION_AGAIN, value, parse->error) ? -EINVAL
+											: took;
+}
+
+static enum option_outcome parse_words(struct parse *parse, int argc, char **argv)
+{
 	bool options_ended = false;
+	bool help = false;
 	for (int i = 0; i < argc; i++) {
-		const struct option *option = NULL;
-		const char *value = NULL;
 		if (options_ended || argv[i][0] != '-' || !argv[i][1]) {
-			if (apply_word(&parse, argv[i]))
+			if (apply_word(parse, argv[i]))
 				return OPTIONS_ERROR;
 			continue;
 		}
@@ -276,16 +341,36 @@ enum option_outcome options_parse(const struct option_table *table, int argc, ch
 			options_ended = true;
 			continue;
 		}
-		if (parse_option(&parse, argv[i], &option, &value))
+		int took = apply_option(parse, argc - i, argv + i, &help);
+		if (took < 0)
 			return OPTIONS_ERROR;
-		if (option->id == OPTION_HELP)
+		if (help)
 			return OPTIONS_HELP;
-		int took = next_value(&parse, option, argc - i, argv + i, &value);
-		if (took < 0 || apply(ctx, option->id, value, error))
-			return OPTIONS_ERROR;
 		i += took;
 	}
 	return OPTIONS_DONE;
+}
+
+enum option_outcome options_parse_set(const struct option_set *set, int argc, char **argv,
+				      option_apply *apply, void *ctx, struct option_error *error)
+{
+	struct parse parse = {.set = set, .apply = apply, .ctx = ctx, .error = error};
+
+	for (size_t i = 0; i < set->groups; i++)
+		if (set->group[i]->defaults)
+			set->group[i]->defaults(ctx);
+	enum option_outcome outcome = parse_words(&parse, argc, argv);
+	for (size_t i = 0; i < set->groups && outcome == OPTIONS_DONE; i++)
+		if (set->group[i]->check && set->group[i]->check(ctx, error))
+			outcome = OPTIONS_ERROR;
+	return outcome;
+}
+
+enum option_outcome options_parse(const struct option_table *table, int argc, char **argv,
+				  option_apply *apply, void *ctx, struct option_error *error)
+{
+	const struct option_set set = {.table = table};
+	return options_parse_set(&set, argc, argv, apply, ctx, error);
 }
 
 /* --- usage ----------------------------------------------------------------------------------- */
@@ -311,16 +396,24 @@ static void print_option(const struct option *option, FILE *out)
 	}
 }
 
-void options_usage(const struct option_table *table, FILE *out)
+void options_usage_set(const struct option_set *set, FILE *out)
 {
+	const struct option_table *table = set->table;
+	const struct option *option;
 	bool values = false;
+
 	fprintf(out, "Usage: %s [OPTION]...%s%s\n%s\n\n", table->command, table->words ? " " : "",
 		table->words ? table->words : "", table->about);
-	for (size_t i = 0; i < table->options; i++) {
-		print_option(&table->option[i], out);
-		values = values || table->option[i].value;
+	for (size_t i = 0; (option = options_at(set, i)); i++) {
+		print_option(option, out);
+		values = values || option->value;
 	}
 	if (values)
-		fprintf(out, "\nA value follows its option or \"=\". "
-			     "An option given twice counts as given last.\n");
+		fprintf(out, "\nA value follows its option or \"=\".\n");
+}
+
+void options_usage(const struct option_table *table, FILE *out)
+{
+	const struct option_set set = {.table = table};
+	options_usage_set(&set, out);
 }

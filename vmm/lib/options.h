@@ -17,6 +17,12 @@
 #define OPTION_WORD (-1) /* a word that is no option, where the table has some */
 #define OPTION_HELP (-2) /* seen to by options_parse() */
 
+/*
+ * An option with a value may be given once: of two values one would be dropped without a word. An id with
+ * this bit may come again, and its option_apply, which gets the id without the bit, knows what to do then.
+ */
+#define OPTION_AGAIN (1 << 16)
+
 struct option {
 	int id;
 	char letter; /* or 0 */
@@ -31,12 +37,32 @@ struct option {
 		OPTION_HELP, 'h', "help", NULL, "this text", false                                 \
 	}
 
+struct option_error;
+
 struct option_table {
 	const char *command; /* "ebb run" */
 	const char *words;   /* what may come beside options: "[KERNEL]"; NULL: nothing may */
 	const char *about;   /* what the command does: lines, parted by \n */
 	const struct option *option;
 	size_t options;
+};
+
+/* Options of one part of a command, with what is done about them. All get the parser's ctx. */
+struct option_group {
+	const struct option *option;
+	size_t options;
+	int (*apply)(void *ctx, int id, const char *value, struct option_error *error);
+	/* Before all options, or NULL: sets what is not all zero without them. */
+	void (*defaults)(void *ctx);
+	/* Behind all options, or NULL: fills in what depends on several; 0, or not 0 with @error set. */
+	int (*check)(void *ctx, struct option_error *error);
+};
+
+/* A command's options: those of its groups in their order, then those of its table. */
+struct option_set {
+	const struct option_table *table;
+	const struct option_group *const *group;
+	size_t groups;
 };
 
 /* Where it is said what is wrong: one line, in the caller's memory. */
@@ -64,11 +90,22 @@ typedef int option_apply(void *ctx, int id, const char *value, struct option_err
 enum option_outcome options_parse(const struct option_table *table, int argc, char **argv,
 				  option_apply *apply, void *ctx, struct option_error *error);
 
+/*
+ * The same with the options of several parts. Each group's apply sees to its own options; @apply gets words
+ * and the table's options. Groups are checked in their order, so that one may look at those before it.
+ */
+enum option_outcome options_parse_set(const struct option_set *set, int argc, char **argv,
+				      option_apply *apply, void *ctx, struct option_error *error);
+
+/* The @i-th option, or NULL behind the last one. */
+const struct option *options_at(const struct option_set *set, size_t i);
+
 /* Says what is wrong, with a '?' for each control character; always -EINVAL. */
 __attribute__((format(printf, 2, 3))) int options_fail(struct option_error *error,
 						       const char *format, ...);
 
 void options_usage(const struct option_table *table, FILE *out);
+void options_usage_set(const struct option_set *set, FILE *out);
 
 /*
  * The index of the name that was probably meant by the @len characters at @word, or -1: @name

@@ -10,16 +10,16 @@ struct balloon_device {
 
 static unsigned int balloon_count(const struct vm_config *config)
 {
-	return config->balloon ? 1 : 0;
+	return config->balloon.wanted ? 1 : 0;
 }
 
 static int balloon_device_init(struct device *device, const struct vm_config *config)
 {
 	struct balloon *balloon = &((struct balloon_device *)device)->balloon;
 	const struct balloon_config wanted = {
-		.free_page_reporting = config->free_page_reporting,
-		.deflate_on_oom = config->deflate_on_oom,
-		.target = config->balloon_size,
+		.free_page_reporting = config->balloon.free_page_reporting,
+		.deflate_on_oom = config->balloon.deflate_on_oom,
+		.target = config->balloon.size,
 	};
 	device->virtio = &balloon->dev;
 	return balloon_init(balloon, &wanted, &device->slot.host);

@@ -9,7 +9,6 @@
 struct disk {
 	struct device device;
 	char id[16]; /* disk0 and up: for the guest, and for who asks */
-	char *file;
 	struct blk blk;
 };
 

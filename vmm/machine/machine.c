@@ -27,12 +27,12 @@ static int stage_kvm_init(struct machine *machine)
 	unsigned int limit = machine->vm.cpus_max;
 	if (limit > arch_map.cpus_max)
 		limit = arch_map.cpus_max;
-	if (config->cpus > limit) {
-		log_error("%u CPUs are too many: this host's KVM and ebb allow %u", config->cpus,
-			  limit);
+	if (config->machine.cpus > limit) {
+		log_error("%u CPUs are too many: this host's KVM and ebb allow %u",
+			  config->machine.cpus, limit);
 		return -EINVAL;
 	}
-	return vm_create(&machine->vm, arch_vm_type(&machine->vm, config->memory));
+	return vm_create(&machine->vm, arch_vm_type(&machine->vm, config->memory.size));
 }
 
 static void stage_kvm_release(struct machine *machine)
@@ -56,7 +56,7 @@ static void warn_of_overcommit(uint64_t memory)
 static int stage_memory_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
-	uint64_t size = config->memory;
+	uint64_t size = config->memory.size;
 	unsigned int bits = arch_gpa_bits(&machine->vm);
 	struct gpa_range span[RAM_REGIONS_MAX];
 
@@ -68,12 +68,12 @@ static int stage_memory_init(struct machine *machine)
 		return spans;
 	}
 	const struct ram_config ram = {
-		.backing = config->backing,
-		.path = config->hugetlbfs,
-		.prealloc = config->mem_prealloc,
-		.lock = config->mem_lock,
-		.numa_node = config->numa_node,
-		.discard = config->discard,
+		.backing = config->memory.backing,
+		.path = config->memory.hugetlbfs,
+		.prealloc = config->memory.prealloc,
+		.lock = config->memory.lock,
+		.numa_node = config->memory.numa_node,
+		.discard = config->memory.discard,
 	};
 	int error = ram_init(&machine->ram, &ram, span, spans);
 	if (error)
@@ -195,7 +195,7 @@ static int stage_platform_init(struct machine *machine)
 	machine->platform.power = platform_power;
 	machine->platform.interrupt = platform_interrupt;
 	machine->platform.vm = &machine->vm;
-	machine->platform.cpus = machine->config->cpus;
+	machine->platform.cpus = machine->config->machine.cpus;
 	int error = arch_platform_init(&machine->platform, &machine->pio, &machine->mmio);
 	return error ? error : arch_irqchip_init(&machine->platform);
 }
@@ -216,10 +216,10 @@ static int stage_boot_init(struct machine *machine)
 		device[i] = list->device[i]->slot.place;
 	const struct arch_boot boot = {
 		.ram = &machine->ram,
-		.kernel = config->kernel,
-		.initrd = config->initrd,
-		.params = config->params,
-		.dump_dtb = config->dump_dtb,
+		.kernel = config->boot.kernel,
+		.initrd = config->boot.initrd,
+		.params = config->boot.params,
+		.dump_dtb = config->boot.dump_dtb,
 		.device = device,
 		.devices = list->count,
 	};
@@ -251,7 +251,7 @@ static void cpu_ended(void *ctx, const struct cpu *cpu)
 
 static int stage_cpus_init(struct machine *machine)
 {
-	unsigned int count = machine->config->cpus;
+	unsigned int count = machine->config->machine.cpus;
 	machine->cpus_host = (struct cpus_host){
 		.ctx = machine,
 		.vcpu = {&machine->pio, &machine->mmio, &machine->ram, arch_vcpu_exit},
@@ -348,7 +348,7 @@ static void summarize(const struct device_list *list)
 static int threads_start(struct machine *machine)
 {
 	int error = devices_start(&machine->devices);
-	return error ? error : cpus_start(&machine->cpus, &machine->config->vcpu_affinity);
+	return error ? error : cpus_start(&machine->cpus, &machine->config->machine.vcpu_affinity);
 }
 
 static void threads_stop(struct machine *machine)
@@ -376,7 +376,7 @@ enum machine_end machine_run(struct machine *machine)
 		log_error("the guest's kernel panicked");
 	else if (end == MACHINE_CRASHED)
 		report_crash(machine);
-	if (machine->config->debug)
+	if (machine->config->machine.debug)
 		summarize(&machine->devices);
 	return end;
 }

@@ -27,19 +27,19 @@ static void life_figures(struct monitor *monitor, json_t *stat)
 	const struct life *life = monitor_state(monitor, &monitor_life);
 	const struct vm_config *config = monitor->machine->config;
 
-	json_object_set_new(stat, "name", json_string(config->name));
+	json_object_set_new(stat, "name", json_string(config->machine.name));
 	json_object_set_new(stat, "pid", json_integer(getpid()));
 	json_object_set_new(stat, "status", json_string(monitor_status(monitor)));
 	json_object_set_new(stat, "uptime",
 			    json_real((double)(clock_ns() - life->started) / NS_PER_S));
-	json_object_set_new(stat, "cpus", json_integer(config->cpus));
+	json_object_set_new(stat, "cpus", json_integer(config->machine.cpus));
 }
 
 static json_t *query_name(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	const struct monitor *monitor = ctx;
 	(void)arguments, (void)error;
-	return json_pack("{s:s}", "name", monitor->machine->config->name);
+	return json_pack("{s:s}", "name", monitor->machine->config->machine.name);
 }
 
 static json_t *query_status(void *ctx, const json_t *arguments, struct control_error *error)

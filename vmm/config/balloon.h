@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's balloon. The options are in balloon.c. */
+#ifndef EBB_CONFIG_BALLOON_H
+#define EBB_CONFIG_BALLOON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes: the device counts pages of 4 KiB in 32 bits. */
+#define VM_BALLOON_MAX ((uint64_t)UINT32_MAX << 12)
+
+struct vm_balloon {
+	bool wanted;
+	uint64_t size;		  /* bytes in it from the start, a multiple of 1 MiB */
+	bool deflate_on_oom;	  /* implies wanted */
+	bool free_page_reporting; /* implies wanted */
+};
+
+#endif

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The options about what the guest boots. */
+#include <string.h>
+
+#include "vmm/config/part.h"
+
+enum { KERNEL, INITRD, PARAMS, DUMP_DTB };
+
+static const struct option options[] = {
+	/* Two kernels have a message of their own: one may be a word without its option. */
+	{KERNEL | OPTION_AGAIN, 'k', "kernel", "FILE",
+	 "the guest's kernel: vmlinux, bzImage or Image", false},
+	{INITRD, 'i', "initrd", "FILE", "the guest's initial RAM disk", false},
+	{PARAMS | OPTION_AGAIN, 'p', "params", "STRING",
+	 "more parameters for the guest's kernel; again for\nmore of them", false},
+	{DUMP_DTB, 0, "dump-dtb", "FILE",
+	 "write the device tree that the guest is handed\nto FILE (arm64 and riscv64)", false},
+};
+
+static int set_kernel(struct vm_boot *boot, const char *text, struct option_error *error)
+{
+	if (boot->kernel)
+		return options_fail(error, "two kernels: \"%s\" and \"%s\"; name one", boot->kernel,
+				    text);
+	return config_file(&boot->kernel, "kernel", text, error);
+}
+
+/* Some come from a script and some from the one who calls it: all of them are meant. */
+static int add_params(struct vm_boot *boot, const char *text, struct option_error *error)
+{
+	size_t used = strlen(boot->params);
+	size_t len = strlen(text);
+	bool space = used > 0 && len > 0;
+
+	if (used + space + len >= sizeof(boot->params))
+		return options_fail(error,
+				    "the kernel parameters are too long; write %zu bytes or less",
+				    sizeof(boot->params) - 1);
+	if (space)
+		boot->params[used++] = ' ';
+	memcpy(boot->params + used, text, len + 1);
+	return 0;
+}
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct vm_boot *boot = &((struct vm_config *)ctx)->boot;
+	switch (id) {
+	case INITRD:
+		return config_file(&boot->initrd, "initrd", value, error);
+	case PARAMS:
+		return add_params(boot, value, error);
+	case DUMP_DTB:
+		return config_file(&boot->dump_dtb, "device tree", value, error);
+	default: /* KERNEL, or a word without an option */
+		return set_kernel(boot, value, error);
+	}
+}
+
+static int check(void *ctx, struct option_error *error)
+{
+	const struct vm_config *config = ctx;
+	if (config->boot.kernel)
+		return 0;
+	return options_fail(error, "no kernel given; name a vmlinux or a bzImage with -k FILE");
+}
+
+const struct option_group config_boot = {
+	.option = options,
+	.options = sizeof(options) / sizeof(options[0]),
+	.apply = apply,
+	.check = check,
+};

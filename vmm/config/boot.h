@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the guest boots. The options are in boot.c. */
+#ifndef EBB_CONFIG_BOOT_H
+#define EBB_CONFIG_BOOT_H
+
+#define VM_PARAMS_SIZE 4096 /* more than any architecture's kernel takes */
+
+struct vm_boot {
+	const char *kernel;	     /* these point into argv */
+	const char *initrd;	     /* or NULL */
+	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
+	const char *dump_dtb;	     /* a file for the device tree, or NULL */
+};
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's disks. The option is in disks.c. */
+#ifndef EBB_CONFIG_DISKS_H
+#define EBB_CONFIG_DISKS_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#define VM_DISKS_MAX 8
+
+struct vm_disk {
+	char file[PATH_MAX];
+	bool read_only;
+	bool raw; /* "format=raw": whatever the image looks like */
+};
+
+struct vm_disks {
+	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
+	unsigned int count;
+};
+
+#endif

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The options about the guest's CPUs and its name. */
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/config/part.h"
+#include "vmm/lib/guest_name.h"
+
+#define CPUS_MAX 4096 /* KVM's own limit is lower on most machines, and known only there */
+
+enum { CPUS, NAME, VCPU_AFFINITY, DEBUG };
+
+static const struct option options[] = {
+	{CPUS, 'c', "cpus", "N", "the guest's CPUs [1]", false},
+	{VCPU_AFFINITY, 0, "vcpu-affinity", "CPULIST",
+	 "the host's CPUs that the guest's run on: 1-3,5", false},
+	{NAME, 0, "name", "NAME", "the guest's name on this machine [guest-PID]", false},
+	{DEBUG, 0, "debug", NULL, "say what is being done", false},
+};
+
+static int set_cpus(struct vm_machine *machine, const char *text, struct option_error *error)
+{
+	uint64_t number = 0;
+	int err = options_number(text, &number, NULL);
+	if (err == -EINVAL || (!err && number == 0))
+		return options_fail(error, "\"%s\" is not a number of CPUs; write 1 or more", text);
+	if (err || number > CPUS_MAX)
+		return options_fail(error, "%s CPUs are too many; write %d or fewer", text,
+				    CPUS_MAX);
+	machine->cpus = (unsigned int)number;
+	return 0;
+}
+
+static int set_name(struct vm_machine *machine, const char *text, struct option_error *error)
+{
+	const char *wrong = vm_name_error(text);
+	if (wrong)
+		return options_fail(error, "the name \"%s\" %s; write 1 to %d characters, no slash",
+				    text, wrong, VM_NAME_MAX);
+	machine->name = text;
+	return 0;
+}
+
+static int set_affinity(struct vm_machine *machine, const char *text, struct option_error *error)
+{
+	int err = cpulist_parse(&machine->vcpu_affinity, text);
+	if (err == -ERANGE)
+		return options_fail(error,
+				    "the CPUs \"%s\" are beyond any host's; write %d or less", text,
+				    CPULIST_MAX - 1);
+	/* A list read from a file may end in a newline, one of the command line does not. */
+	if (err || strchr(text, '\n'))
+		return options_fail(error, "\"%s\" is no list of CPUs; write one such as 1-3,5",
+				    text);
+	return 0;
+}
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct vm_machine *machine = &((struct vm_config *)ctx)->machine;
+	switch (id) {
+	case CPUS:
+		return set_cpus(machine, value, error);
+	case NAME:
+		return set_name(machine, value, error);
+	case VCPU_AFFINITY:
+		return set_affinity(machine, value, error);
+	default:
+		machine->debug = true;
+		return 0;
+	}
+}
+
+static void defaults(void *ctx)
+{
+	struct vm_config *config = ctx;
+	config->machine.cpus = 1;
+}
+
+const struct option_group config_machine = {
+	.option = options,
+	.options = sizeof(options) / sizeof(options[0]),
+	.apply = apply,
+	.defaults = defaults,
+};

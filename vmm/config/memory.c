@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The options about the guest's RAM. */
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/config/part.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+enum { SIZE, BACKING, PREALLOC, LOCK, NUMA_NODE, DISCARD };
+
+static const struct option options[] = {
+	{SIZE, 'm', "mem", "SIZE",
+	 "the guest's memory: a number and one of\n"
+	 "B K M G T P, alone MiB [64M * (CPUs + 3)]",
+	 false},
+	{BACKING, 0, "mem-backing", "KIND",
+	 "what memory is made of: anon, memfd,\nhugetlbfs or hugetlbfs:PATH [anon]", false},
+	{PREALLOC, 0, "mem-prealloc", NULL, "have all memory from the start", false},
+	{LOCK, 0, "mem-lock", NULL, "keep memory from being swapped out", false},
+	{NUMA_NODE, 0, "numa-node", "N", "the host's node that memory comes from", false},
+	{DISCARD, 0, "discard", "HOW",
+	 "take it back at once, or when the host needs it:\ndontneed or free [dontneed]", false},
+};
+
+static int set_size(struct vm_memory *memory, const char *text, struct option_error *error)
+{
+	uint64_t bytes = 0;
+	/* A size too small by far is better called that than not a whole number of MiB. */
+	int err = options_size("memory", text, &bytes, error);
+	if (bytes < VM_MEMORY_MIN && (!err || bytes))
+		return options_fail(error, "memory \"%s\" is too little; a guest needs 16M or more",
+				    text);
+	memory->size = bytes;
+	return err;
+}
+
+static int set_backing(struct vm_memory *memory, const char *text, struct option_error *error)
+{
+	static const char *const kinds[] = {
+		[RAM_ANON] = "anon", [RAM_MEMFD] = "memfd", [RAM_HUGETLBFS] = "hugetlbfs"};
+	const char *path = strchr(text, ':');
+	size_t len = path ? (size_t)(path - text) : strlen(text);
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strlen(kinds[i]) != len || strncmp(kinds[i], text, len) != 0)
+			continue;
+		if (path && i != RAM_HUGETLBFS)
+			return options_fail(error, "memory of kind %s has no path; write %s",
+					    kinds[i], kinds[i]);
+		if (path && !path[1])
+			return options_fail(error,
+					    "\"%s\" names no path; write hugetlbfs, or "
+					    "hugetlbfs:PATH with where it is mounted",
+					    text);
+		memory->backing = i;
+		memory->hugetlbfs = path ? path + 1 : NULL;
+		return 0;
+	}
+	return options_fail(error,
+			    "unknown kind of memory \"%s\"; there are anon, memfd, hugetlbfs "
+			    "and hugetlbfs:PATH",
+			    text);
+}
+
+static int set_discard(struct vm_memory *memory, const char *text, struct option_error *error)
+{
+	if (strcmp(text, "dontneed") == 0)
+		memory->discard = DISCARD_DONTNEED;
+	else if (strcmp(text, "free") == 0)
+		memory->discard = DISCARD_FREE;
+	else
+		return options_fail(
+			error, "unknown way to discard \"%s\"; there are dontneed and free", text);
+	return 0;
+}
+
+static int set_numa_node(struct vm_memory *memory, const char *text, struct option_error *error)
+{
+	uint64_t number = 0;
+	int err = options_number(text, &number, NULL);
+	if (err || number >= VM_NUMA_NODES_MAX)
+		return options_fail(error,
+				    "\"%s\" is not a NUMA node; write its number, 0 to %d, as in "
+				    "/sys/devices/system/node",
+				    text, VM_NUMA_NODES_MAX - 1);
+	memory->numa_node = (int)number;
+	return 0;
+}
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct vm_memory *memory = &((struct vm_config *)ctx)->memory;
+	switch (id) {
+	case SIZE:
+		return set_size(memory, value, error);
+	case BACKING:
+		return set_backing(memory, value, error);
+	case NUMA_NODE:
+		return set_numa_node(memory, value, error);
+	case DISCARD:
+		return set_discard(memory, value, error);
+	default:
+		*(id == PREALLOC ? &memory->prealloc : &memory->lock) = true;
+		return 0;
+	}
+}
+
+static void defaults(void *ctx)
+{
+	struct vm_config *config = ctx;
+	config->memory.numa_node = -1;
+}
+
+/* What is each right alone, and cannot be together. */
+static int check_discard(const struct vm_memory *memory, struct option_error *error)
+{
+	if (memory->discard != DISCARD_FREE)
+		return 0;
+	/* MADV_FREE: madvise(2), "private anonymous pages", and not locked ones. */
+	if (memory->backing != RAM_ANON)
+		return options_fail(error,
+				    "--discard free works with --mem-backing anon only; leave one "
+				    "of them away");
+	if (memory->lock)
+		return options_fail(error, "--discard free does not work on locked memory; leave "
+					   "--discard free or --mem-lock away");
+	return 0;
+}
+
+static int check(void *ctx, struct option_error *error)
+{
+	struct vm_config *config = ctx;
+	if (!config->memory.size)
+		config->memory.size = 64 * MIB * (config->machine.cpus + 3);
+	return check_discard(&config->memory, error);
+}
+
+const struct option_group config_memory = {
+	.option = options,
+	.options = sizeof(options) / sizeof(options[0]),
+	.apply = apply,
+	.defaults = defaults,
+	.check = check,
+};
