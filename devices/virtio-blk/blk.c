@@ -80,7 +80,9 @@ static void fill_registers(struct virtio_blk_config *registers, const struct ima
 int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host)
 {
 	*blk = (struct blk){.file = config->file};
-	int error = image_open(&blk->image, config->file, config->read_only);
+	int error = image_open(&blk->image, config->file,
+			       (config->read_only ? IMAGE_READ_ONLY : 0) |
+				       (config->raw ? IMAGE_RAW : 0));
 	if (error)
 		return error;
 	blk->dev = (struct virtio_device){

@@ -21,6 +21,7 @@
 struct blk_config {
 	const char *file;
 	bool read_only;
+	bool raw;	/* whatever format the file seems to have */
 	const char *id; /* what the driver is told that the disk is called: 20 bytes at most */
 };
 

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "devices/virtio-blk/format.h"
+#include "devices/virtio-blk/lock.h"
 #include "vmm/lib/log.h"
 
 #define SECTOR 512
@@ -90,6 +92,44 @@ static int measure(struct image *image, const char *path)
 		return -error;
 	}
 	image->block_size = block_size;
+	return 0;
+}
+
+/* A part of the file; what it does not have is zeros. */
+static int read_sector(const struct image *image, const char *path, uint64_t offset,
+		       uint8_t sector[FORMAT_SECTOR])
+{
+	memset(sector, 0, FORMAT_SECTOR);
+	if (pread(image->fd, sector, FORMAT_SECTOR, (off_t)offset) >= 0)
+		return 0;
+	int error = errno;
+	log_error("cannot read the disk '%s': %s", path, strerror(error));
+	return -error;
+}
+
+/* Before the size is looked at: advice to make another format's file longer would not help. */
+static int check_format(const struct image *image, const char *path)
+{
+	uint8_t first[FORMAT_SECTOR], last[FORMAT_SECTOR];
+	uint64_t end = image->size < FORMAT_SECTOR ? 0 : image->size - FORMAT_SECTOR;
+
+	int error = read_sector(image, path, 0, first);
+	if (!error)
+		error = read_sector(image, path, end, last);
+	if (error)
+		return error;
+	const char *format = format_name(first, last);
+	if (!format)
+		return 0;
+	log_error("the disk '%s' is an image in the format %s, and ebb has raw disks only: convert "
+		  "it with qemu-img convert -O raw, or write FILE,format=raw if the guest is meant "
+		  "to see the file as it is",
+		  path, format);
+	return -EINVAL;
+}
+
+static int check_size(const struct image *image, const char *path)
+{
 	if (image->size == 0) {
 		log_error("the disk '%s' is empty: give it a size first, as with truncate -s 1G",
 			  path);
@@ -107,22 +147,16 @@ static int measure(struct image *image, const char *path)
 
 static int lock(const struct image *image, const char *path)
 {
-	struct flock whole = {
-		.l_type = image->read_only ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-	};
-	if (fcntl(image->fd, F_OFD_SETLK, &whole) == 0)
-		return 0;
-	int error = errno;
-	if (error == EAGAIN || error == EACCES)
+	int error = lock_image(image->fd, image->read_only);
+	if (error == -EAGAIN)
 		log_error("the disk '%s' is in use already, by another guest or as another disk%s",
 			  path,
 			  image->read_only ? ", which may write to it: give each its own, or "
 					     "FILE,ro to both"
 					   : ": give each its own, or FILE,ro to both");
-	else
-		log_error("cannot lock the disk '%s': %s", path, strerror(error));
-	return -error;
+	else if (error)
+		log_error("cannot lock the disk '%s': %s", path, strerror(-error));
+	return error;
 }
 
 /* A hole where the file ends changes nothing, but tells whether the file system has holes. */
@@ -134,12 +168,17 @@ static bool discards(const struct image *image)
 					  image->size, SECTOR) == 0;
 }
 
-int image_open(struct image *image, const char *path, bool read_only)
+int image_open(struct image *image, const char *path, unsigned int flags)
 {
-	*image = (struct image){.calls = &host_calls, .fd = -1, .read_only = read_only};
+	*image = (struct image){
+		.calls = &host_calls, .fd = -1, .read_only = flags & IMAGE_READ_ONLY};
 	int error = open_file(image, path);
 	if (!error)
 		error = measure(image, path);
+	if (!error && !(flags & IMAGE_RAW))
+		error = check_format(image, path);
+	if (!error)
+		error = check_size(image, path);
 	if (!error)
 		error = lock(image, path);
 	if (error)

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a disk is kept in: a raw file or a block device of the host, through the host's page cache.
- *
- * A lock on it (F_OFD_SETLK, fcntl(2)) keeps two who would write the same from each other, QEMU's guests
- * included; those who only read share it. A block device that is written is opened exclusively
- * (O_EXCL, open(2)), which nobody can who has it mounted.
+ * What a disk is kept in: a raw file or a block device of the host, through the host's page cache. Locks keep
+ * others from writing to it (lock.h). A block device that is written is opened exclusively besides (O_EXCL,
+ * open(2)), which fails while it is mounted.
  *
  * Thread: open and close on the main thread, the rest on one thread at a time.
  */
@@ -34,8 +32,11 @@ struct image {
 	bool discards; /* space in it can be given back to the host, as far as is known */
 };
 
-/* Returns 0, or -errno having said what is wrong and what to do. */
-int image_open(struct image *image, const char *path, bool read_only);
+#define IMAGE_READ_ONLY (1U << 0)
+#define IMAGE_RAW	(1U << 1) /* even if it has the mark of another format */
+
+/* @flags: IMAGE_*. Returns 0, or -errno having said what is wrong and what to do. */
+int image_open(struct image *image, const char *path, unsigned int flags);
 /* Also of one that was not opened. */
 void image_close(struct image *image);
 

@@ -125,6 +125,22 @@ def test_root_from_disk(ebb, image, tmp_path):
     assert sound(path)
 
 
+def test_a_comma_in_its_name(ebb, image, tmp_path):
+    (tmp_path / "a,b").mkdir()
+    path = image("a,b/d,ro", 1, random=True)
+    assert job(ebb, "sha256sum /dev/vda", str(path).replace(",", ",,")) == [f"{sha(path)}  /dev/vda"]
+
+
+def test_another_format_as_raw(ebb, image):
+    """A guest may write what it likes to its disk. If that looks like another format, it is refused until it is called raw."""
+    path = image("a.img", 1)
+    assert job(ebb, "printf 'QFI\\373' | dd of=/dev/vda conv=notrunc 2>/dev/null; sync; echo written", path) == ["written"]
+    before = sha(path)
+    ebb.mistake(lib.ebb(None, "-d", path), str(path), "qcow2", ",format=raw")
+    assert sha(path) == before
+    assert job(ebb, "sha256sum /dev/vda", f"{path},format=raw") == [f"{before}  /dev/vda"]
+
+
 # --- space -------------------------------------------------------------------------------------
 
 
@@ -197,6 +213,54 @@ def test_readers_share(ebb, image):
     first.send("\n")
     first.wait_for(f"^{sha(path)}", LIMIT)
     ebb.ended(first, 0)
+
+
+class Qemu:
+    """A QEMU whose guest does not run, with an image as its disk; `refused` is what it said, or "" if it has the disk."""
+
+    def __init__(self, path, read_only):
+        drive = f"if=none,id=d,format=raw,file={path}" + (",readonly=on" if read_only else "")
+        self.process = subprocess.Popen(
+            ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-S", "-nodefaults", "-display", "none", "-qmp", "stdio",
+             "-drive", drive, "-device", "virtio-blk-pci,drive=d"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            print('{"execute": "qmp_capabilities"}', file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            pass
+        # A greeting comes before the disk is opened, an answer after it.
+        lines = [self.process.stdout.readline(), self.process.stdout.readline()]
+        self.refused = "" if '"return"' in lines[1] else self.process.stderr.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no qemu-system-x86_64")
+@pytest.mark.parametrize("ours", ["", ",ro"], ids=["ebb writes", "ebb reads"])
+@pytest.mark.parametrize("theirs", [False, True], ids=["QEMU writes", "QEMU reads"])
+def test_shared_with_qemu(ebb, image, ours, theirs):
+    """In either order: readers share an image, a writer has it alone."""
+    path = image("a.img", 4)
+    together = ours == ",ro" and theirs
+    with Qemu(path, theirs) as qemu:
+        assert qemu.refused == ""
+        if together:
+            assert job(ebb, "echo mine too", f"{path}{ours}") == ["mine too"]
+        else:
+            ebb.mistake(lib.ebb(None, "-d", f"{path}{ours}"), f"the disk '{path}' is in use already")
+    guest = ebb.start("echo ready; read line", "-d", f"{path}{ours}")
+    guest.wait_for("^ready$", LIMIT)
+    with Qemu(path, theirs) as qemu:
+        assert qemu.refused == "" if together else 'Failed to get' in qemu.refused and '"write" lock' in qemu.refused
+    guest.send("\n")
+    ebb.ended(guest, 0)
+    with Qemu(path, theirs) as qemu:
+        assert qemu.refused == ""
 
 
 @pytest.mark.emulated

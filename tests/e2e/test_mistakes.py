@@ -50,7 +50,11 @@ WORDS = [
     ([*KERNEL, "--debug=1"], ["--debug", "no value"]),
     ([*KERNEL, "--console", "vga"], ['"vga"', "serial"]),
     ([*KERNEL, "-d", ""], ["disk", "empty"]),
-    ([*KERNEL, "-d", "x.img,rw"], ['"x.img,rw"', "FILE or FILE,ro"]),
+    ([*KERNEL, "-d", "x.img,rw"], ['"x.img,rw"', "there are ro, format=raw"]),
+    ([*KERNEL, "-d", "/a,b.img"], ['"/a,b.img"', "a comma in a name is written twice"]),
+    ([*KERNEL, "-d", "x.img,format=qcow2"], ['"qcow2"', "only raw", "qemu-img convert"]),
+    ([*KERNEL, "-i", "a", "-i", "b"], ["--initrd is given twice", "give it once"]),
+    ([*KERNEL, "-m", "1G", "-m", "2G"], ["--mem is given twice", "give it once"]),
     ([*KERNEL, *["-d", "x"] * 9], ["too many", "8"]),
     ([*KERNEL, "--name", "a/b"], ['"a/b"', "slash"]),
     ([*KERNEL, "--name", "../a"], ['"../a"', "slash"]),
@@ -378,8 +382,32 @@ def a_file(size):
     return make
 
 
+def begins(start, size=1 << 20):
+    def make(path):
+        path.write_bytes(start.ljust(size, b"\0"))
+
+    return make
+
+
+def ends(end):
+    def make(path):
+        path.write_bytes(end.ljust(512, b"\0").rjust(1 << 20, b"\0"))
+
+    return make
+
+
+RAW = ["raw disks only", "qemu-img convert -O raw", "FILE,format=raw"]
+
 # what is there, what the line says of it
 DISKS = {
+    "qcow2": (begins(b"QFI\xfb\0\0\0\3"), ["qcow2", *RAW]),
+    "qcow2 of an odd size": (begins(b"QFI\xfb\0\0\0\3", 196616), ["qcow2", *RAW]),
+    "VMDK": (begins(b"KDMV"), ["VMDK", *RAW]),
+    "VMDK's descriptor": (begins(b"# Disk DescriptorFile\n", 300), ["VMDK", *RAW]),
+    "VHDX": (begins(b"vhdxfile"), ["VHDX", *RAW]),
+    "VHD": (begins(b"conectix"), ["VHD", *RAW]),
+    "VHD of a fixed size": (ends(b"conectix"), ["VHD", *RAW]),
+    "VDI": (begins(b"<<< disk >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe"), ["VDI", *RAW]),
     "missing": (lambda path: None, ["cannot open", "No such file"]),
     "a directory": (os.mkdir, ["neither a regular file nor a block device"]),
     "a pipe": (os.mkfifo, ["neither a regular file nor a block device"]),

@@ -82,6 +82,35 @@ START_TEST(test_sizes)
 }
 END_TEST
 
+static void put(off_t offset, const char *bytes)
+{
+	int fd = open(path, O_WRONLY);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, bytes, strlen(bytes), offset), (ssize_t)strlen(bytes));
+	close(fd);
+}
+
+/* Another format is no raw disk, also to read only, unless it is said to be one; and stays as it is. */
+START_TEST(test_formats)
+{
+	unsigned int flags = _i;
+	put(0, "QFI\xfb");
+	ck_assert_int_eq(image_open(&image, path, flags), -EINVAL);
+	ck_assert_int_eq(image.fd, -1);
+	ck_assert_int_eq(image_open(&image, path, flags | IMAGE_RAW), 0);
+	image_close(&image);
+	put(0, "raw again");
+	ck_assert_int_eq(image_open(&image, path, flags), 0);
+	image_close(&image);
+	put(SIZE - 512, "conectix");
+	ck_assert_int_eq(image_open(&image, path, flags), -EINVAL);
+	/* A descriptor is shorter than a sector. */
+	ck_assert_int_eq(truncate(path, 0), 0);
+	put(0, "# Disk DescriptorFile\n");
+	ck_assert_int_eq(image_open(&image, path, flags), -EINVAL);
+}
+END_TEST
+
 /* Writers are alone, readers are not; and after each there is room again. */
 START_TEST(test_locks)
 {
@@ -120,6 +149,7 @@ Suite *blk_image_suite(void)
 	tcase_add_test(tcase, test_file);
 	tcase_add_loop_test(tcase, test_no_disks, 0, 2);
 	tcase_add_loop_test(tcase, test_sizes, 0, 2);
+	tcase_add_loop_test(tcase, test_formats, 0, 2);
 	tcase_add_test(tcase, test_locks);
 	suite_add_tcase(suite, tcase);
 	return suite;

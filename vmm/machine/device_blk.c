@@ -15,8 +15,10 @@ static int disk_init(struct device *device, const struct vm_config *config)
 
 	snprintf(disk->id, sizeof(disk->id), "disk%u", device->number);
 	device->virtio = &disk->blk.dev;
-	const struct blk_config blk = {
-		.file = wanted->file, .read_only = wanted->read_only, .id = disk->id};
+	const struct blk_config blk = {.file = wanted->file,
+				       .read_only = wanted->read_only,
+				       .raw = wanted->raw,
+				       .id = disk->id};
 	return blk_init(&disk->blk, &blk, &device->slot.host);
 }
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio-blk/format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct mark {
+	const char *name;
+	const char *bytes;
+	size_t len;
+	size_t offset; /* in its sector */
+	bool last;     /* in the last sector, instead of the first */
+};
+
+#define MARK(bytes) (bytes), sizeof(bytes) - 1
+
+static const struct mark marks[] = {
+	{"qcow", MARK("QFI\xfb\0\0\0\1"), 0, false},
+	{"qcow2", MARK("QFI\xfb"), 0, false},
+	{"QED", MARK("QED\0"), 0, false},
+	{"VMDK", MARK("KDMV"), 0, false},
+	{"VMDK", MARK("COWD"), 0, false},
+	{"VMDK", MARK("# Disk DescriptorFile"), 0, false},
+	{"VHDX", MARK("vhdxfile"), 0, false},
+	{"VHD", MARK("conectix"), 0, false},
+	{"VHD", MARK("conectix"), 0, true}, /* of a fixed size: the disk, and a footer */
+	{"VDI", MARK("\x7f\x10\xda\xbe"), 64, false},
+	{"Parallels", MARK("WithoutFreeSpace"), 0, false},
+	{"Parallels", MARK("WithouFreSpacExt"), 0, false},
+	{"DMG", MARK("koly"), 0, true},
+};
+
+const char *format_name(const uint8_t first[FORMAT_SECTOR], const uint8_t last[FORMAT_SECTOR])
+{
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+		const struct mark *mark = &marks[i];
+		const uint8_t *sector = mark->last ? last : first;
+		if (memcmp(sector + mark->offset, mark->bytes, mark->len) == 0)
+			return mark->name;
+	}
+	return NULL;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Formats of images that a disk is not: a guest that was given one as a raw disk would find garbage, and
+ * destroy it by writing. Pure. Thread: any.
+ */
+#ifndef EBB_VIRTIO_BLK_FORMAT_H
+#define EBB_VIRTIO_BLK_FORMAT_H
+
+#include <stdint.h>
+
+#define FORMAT_SECTOR 512 /* bytes */
+
+/*
+ * The name of the format whose mark is in a file's @first or @last FORMAT_SECTOR bytes, zeros where the file has
+ * fewer; NULL if there is none. Sources: the headers that QEMU's drivers write (docs/interop, block/); for VHD
+ * Microsoft's specification of 2006, for VMDK VMware's of 2011.
+ */
+const char *format_name(const uint8_t first[FORMAT_SECTOR], const uint8_t last[FORMAT_SECTOR]);
+
+#endif

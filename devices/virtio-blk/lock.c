@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio-blk/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* QEMU's: the bytes of what is done, those of what nobody else may do, and what can be done. */
+#define DONE_BASE     100
+#define EXCLUDED_BASE 200
+#define READ	      (1U << 0) /* BLK_PERM_CONSISTENT_READ */
+#define WRITE	      (1U << 1) /* BLK_PERM_WRITE */
+#define RESIZE	      (1U << 3) /* BLK_PERM_RESIZE */
+#define BITS	      8
+
+static struct flock byte_at(short type, off_t offset)
+{
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1};
+}
+
+/* Locks those bytes from @base on whose bits are in @what. */
+static int hold(int fd, off_t base, unsigned int what)
+{
+	for (unsigned int bit = 0; bit < BITS; bit++) {
+		struct flock byte = byte_at(F_RDLCK, base + bit);
+		if (what >> bit & 1 && fcntl(fd, F_OFD_SETLK, &byte) < 0)
+			return errno == EACCES ? -EAGAIN : -errno;
+	}
+	return 0;
+}
+
+/* -EAGAIN if somebody else has locked one of them. */
+static int look(int fd, off_t base, unsigned int what)
+{
+	for (unsigned int bit = 0; bit < BITS; bit++) {
+		struct flock byte = byte_at(F_WRLCK, base + bit);
+		if (!(what >> bit & 1))
+			continue;
+		if (fcntl(fd, F_OFD_GETLK, &byte) < 0)
+			return -errno;
+		if (byte.l_type != F_UNLCK)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+int lock_image(int fd, bool read_only)
+{
+	unsigned int done = read_only ? READ : READ | WRITE;
+	unsigned int excluded = WRITE | RESIZE;
+
+	/* First locked, then looked at: of two at the same time one is kept out, or both, never none. */
+	int error = hold(fd, DONE_BASE, done);
+	if (!error)
+		error = hold(fd, EXCLUDED_BASE, excluded);
+	if (!error)
+		error = look(fd, EXCLUDED_BASE, done);
+	if (!error)
+		error = look(fd, DONE_BASE, excluded);
+	return error;
+}
