@@ -53,7 +53,7 @@ struct blk {
 	uint64_t done;	    /* bytes of it, or of its range */
 	unsigned int range; /* of a discard or write-zeroes */
 	uint64_t started;   /* ns */
-	bool failure_logged;
+	bool failure_logged, loss_logged;
 };
 
 /* @config->file and @host outlive the disk. Returns 0, or -errno having said what is wrong. */

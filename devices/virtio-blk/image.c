@@ -21,9 +21,9 @@ static ssize_t host_preadv(int fd, const struct iovec *iov, int n, off_t offset)
 	return preadv(fd, iov, n, offset);
 }
 
-static ssize_t host_pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+static ssize_t host_pwritev(int fd, const struct iovec *iov, int n, off_t offset)
 {
-	return pwritev2(fd, iov, n, offset, flags);
+	return pwritev(fd, iov, n, offset);
 }
 
 static int host_fallocate(int fd, int mode, off_t offset, off_t len)
@@ -33,9 +33,10 @@ static int host_fallocate(int fd, int mode, off_t offset, off_t len)
 
 static const struct image_calls host_calls = {
 	.preadv = host_preadv,
-	.pwritev2 = host_pwritev2,
+	.pwritev = host_pwritev,
 	.fallocate = host_fallocate,
 	.fdatasync = fdatasync,
+	.lseek = lseek,
 };
 
 static bool is_disk(const struct stat *st)

@@ -9,6 +9,7 @@
 #ifndef EBB_VIRTIO_BLK_IMAGE_H
 #define EBB_VIRTIO_BLK_IMAGE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -17,9 +18,10 @@
 /* The host's calls, as their manual pages have them: a test can make them fail. */
 struct image_calls {
 	ssize_t (*preadv)(int fd, const struct iovec *iov, int n, off_t offset);
-	ssize_t (*pwritev2)(int fd, const struct iovec *iov, int n, off_t offset, int flags);
+	ssize_t (*pwritev)(int fd, const struct iovec *iov, int n, off_t offset);
 	int (*fallocate)(int fd, int mode, off_t offset, off_t len);
 	int (*fdatasync)(int fd);
+	off_t (*lseek)(int fd, off_t offset, int whence);
 };
 
 struct image {
@@ -30,6 +32,7 @@ struct image {
 	bool read_only;
 	bool device;   /* a block device */
 	bool discards; /* space in it can be given back to the host, as far as is known */
+	int lost;      /* 0, or why what was written may be gone: -errno; see image_flush() */
 };
 
 #define IMAGE_READ_ONLY (1U << 0)
@@ -44,13 +47,19 @@ void image_close(struct image *image);
  * Move what @n buffers hold, or a part of it. @durable: it is on the disk when this is back. Return the
  * bytes moved, at least one; or -errno, of which -EIO is also a file that became shorter.
  */
-ssize_t image_read(const struct image *image, const struct iovec *iov, unsigned int n,
-		   uint64_t offset);
-ssize_t image_write(const struct image *image, const struct iovec *iov, unsigned int n,
-		    uint64_t offset, bool durable);
+ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset);
+ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset,
+		    bool durable);
 
-/* What was written is on the disk when this is back. Returns 0 or -errno. */
-int image_flush(const struct image *image);
+/* image->lost of a file that became shorter. */
+#define IMAGE_SHORTER (-ENODATA)
+
+/*
+ * What was written is on the disk when this is back. Returns 0 or -errno. After a failure the host may have
+ * dropped what it could not write, and would call the next flush a success (fsync(2)): it fails, and so does
+ * each durable write, until the image is opened anew. The same holds once the file was found to be shorter.
+ */
+int image_flush(struct image *image);
 
 /*
  * Give back the space of [@offset, @offset + @len); what is there then is anything. Returns 0, -EOPNOTSUPP
@@ -60,8 +69,9 @@ int image_discard(struct image *image, uint64_t offset, uint64_t len);
 
 /*
  * Makes zeros of [@offset, @offset + @len), or of a beginning of it that takes no long time. @unmap: the
- * space may be given back. Returns how many bytes, at least one; or -errno.
+ * space may be given back. What is a hole stays one: no space is taken where the file system can tell. Returns
+ * how many bytes, at least one; or -errno, of which -EIO is also a file that became shorter.
  */
-ssize_t image_zero(const struct image *image, uint64_t offset, uint64_t len, bool unmap);
+ssize_t image_zero(struct image *image, uint64_t offset, uint64_t len, bool unmap);
 
 #endif

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "devices/virtio-blk/image.h"
 
@@ -14,39 +15,58 @@
 
 static const uint8_t zeros[ZERO_PAGE];
 
-ssize_t image_read(const struct image *image, const struct iovec *iov, unsigned int n,
-		   uint64_t offset)
+/* Whether the file was longer when it was opened: what the guest had written there is gone. */
+static bool is_shorter(struct image *image)
+{
+	off_t end = image->calls->lseek(image->fd, 0, SEEK_END);
+	if (end < 0 || (uint64_t)end >= image->size)
+		return false;
+	if (!image->lost)
+		image->lost = IMAGE_SHORTER;
+	return true;
+}
+
+ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset)
 {
 	ssize_t done;
 	do
 		done = image->calls->preadv(image->fd, iov, (int)n, (off_t)offset);
 	while (done < 0 && errno == EINTR);
-	/* The end of a file that was longer when it was opened. */
+	if (done < 0)
+		return -errno;
 	if (done == 0)
-		return -EIO;
-	return done < 0 ? -errno : done;
+		is_shorter(image);
+	return done == 0 ? -EIO : done;
 }
 
-ssize_t image_write(const struct image *image, const struct iovec *iov, unsigned int n,
-		    uint64_t offset, bool durable)
+ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset,
+		    bool durable)
 {
-	int flags = durable ? RWF_DSYNC : 0;
 	ssize_t done;
 	do
-		done = image->calls->pwritev2(image->fd, iov, (int)n, (off_t)offset, flags);
+		done = image->calls->pwritev(image->fd, iov, (int)n, (off_t)offset);
 	while (done < 0 && errno == EINTR);
 	if (done == 0)
 		return -EIO;
-	return done < 0 ? -errno : done;
+	if (done < 0)
+		return -errno;
+	int error = durable ? image_flush(image) : 0;
+	return error ? error : done;
 }
 
-int image_flush(const struct image *image)
+int image_flush(struct image *image)
 {
 	int failed;
+	if (image->lost)
+		return image->lost;
 	do
 		failed = image->calls->fdatasync(image->fd);
 	while (failed && errno == EINTR);
-	return failed ? -errno : 0;
+	if (failed)
+		image->lost = -errno;
+	else
+		is_shorter(image);
+	return image->lost;
 }
 
 static int allocate(const struct image *image, int mode, uint64_t offset, uint64_t len)
@@ -81,7 +101,7 @@ int image_discard(struct image *image, uint64_t offset, uint64_t len)
 	return error;
 }
 
-static ssize_t write_zeros(const struct image *image, uint64_t offset, uint64_t len)
+static ssize_t write_zeros(struct image *image, uint64_t offset, uint64_t len)
 {
 	struct iovec iov[ZERO_PAGES_MAX];
 	unsigned int n = 0;
@@ -93,16 +113,54 @@ static ssize_t write_zeros(const struct image *image, uint64_t offset, uint64_t 
 	return image_write(image, iov, n, offset, false);
 }
 
-ssize_t image_zero(const struct image *image, uint64_t offset, uint64_t len, bool unmap)
+/* Where data begin from @offset on: at @end, if all up to there is a hole. Or -errno. */
+static int64_t find_data(struct image *image, uint64_t offset, uint64_t end)
 {
-	uint64_t piece = len < ZERO_RANGE_MAX ? len : ZERO_RANGE_MAX;
+	off_t found = image->calls->lseek(image->fd, (off_t)offset, SEEK_DATA);
+	if (found < 0 && errno == ENXIO) /* none are left, which is also said of a shorter file */
+		return is_shorter(image) ? -EIO : (int64_t)end;
+	if (found < 0)
+		return -errno;
+	return (uint64_t)found < end ? found : (int64_t)end;
+}
+
+/*
+ * Returns how many bytes of [@offset, *@end) are a hole from its beginning on, which reads as zeros and takes no
+ * space; or 0 with *@end set to where data end; or -errno. All is data where the host cannot tell.
+ */
+static ssize_t skip_hole(struct image *image, uint64_t offset, uint64_t *end)
+{
+	if (image->device)
+		return 0;
+	int64_t data = find_data(image, offset, *end);
+	if (data == -EINVAL || data == -EOPNOTSUPP)
+		return 0;
+	if (data != (int64_t)offset)
+		return data < 0 ? data : (ssize_t)(data - offset);
+	off_t hole = image->calls->lseek(image->fd, (off_t)offset, SEEK_HOLE);
+	if (hole < 0)
+		return -errno;
+	if ((uint64_t)hole < *end)
+		*end = hole;
+	return 0;
+}
+
+ssize_t image_zero(struct image *image, uint64_t offset, uint64_t len, bool unmap)
+{
+	/* Pieces end where blocks do, so that none of them is cut in two halves that keep it. */
+	uint64_t most = ZERO_RANGE_MAX - offset % ZERO_RANGE_MAX;
+	uint64_t end = offset + len;
 	int error = -EOPNOTSUPP;
 
+	ssize_t hole = skip_hole(image, offset, &end);
+	if (hole)
+		return hole;
+	uint64_t piece = end - offset < most ? end - offset : most;
 	if (unmap)
 		error = allocate(image, FALLOC_FL_PUNCH_HOLE, offset, piece);
 	if (error == -EOPNOTSUPP)
 		error = allocate(image, FALLOC_FL_ZERO_RANGE, offset, piece);
 	if (error == -EOPNOTSUPP)
-		return write_zeros(image, offset, len);
+		return write_zeros(image, offset, piece);
 	return error ? error : (ssize_t)piece;
 }

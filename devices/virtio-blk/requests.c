@@ -118,8 +118,25 @@ static ssize_t step(struct blk *blk)
 
 /* --- one request ----------------------------------------------------------------------------- */
 
+/* Worse than a request that failed: what is gone was acknowledged before. */
+static void say_loss(struct blk *blk)
+{
+	int lost = blk->image.lost;
+	if (blk->loss_logged)
+		return;
+	blk->loss_logged = true;
+	log_warn("the host may have lost what the guest wrote to the disk '%s': %s; from now on "
+		 "every flush fails: mend that, check the disk's file systems, and start the guest "
+		 "anew",
+		 blk->file, lost == IMAGE_SHORTER ? "its file became shorter" : strerror(-lost));
+}
+
 static void say_failure(struct blk *blk, ssize_t error)
 {
+	if (blk->image.lost) {
+		say_loss(blk);
+		return;
+	}
 	if (blk->failure_logged)
 		return;
 	blk->failure_logged = true;

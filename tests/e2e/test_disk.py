@@ -182,6 +182,24 @@ def test_write_zeroes(ebb, image):
     assert sound(path)
 
 
+def test_zeros_take_no_space(ebb, image):
+    """The guest has its sparse disk made zeros, without leave to unmap: it costs the host nothing, and data are gone all the same."""
+    path = image("a.img", 512)
+    with open(path, "r+b") as file:
+        file.seek(256 * MIB)
+        file.write(os.urandom(MIB))
+    before = allocated(path)
+    started = ebb.start("blkdiscard -z /dev/vda && echo zeroed; read line", "-d", path, "--name", "zeros")
+    started.wait_for("^zeroed$", LIMIT)
+    assert stat(ebb, "zeros")["disks"][0]["zeroed-bytes"] == 512 * MIB
+    started.send("\n")
+    ebb.ended(started, 0)
+    assert allocated(path) <= before + 64 * 1024
+    with open(path, "rb") as file:
+        file.seek(256 * MIB)
+        assert file.read(MIB) == bytes(MIB)
+
+
 # --- who may have it ---------------------------------------------------------------------------
 
 
@@ -333,6 +351,23 @@ def test_the_file_may_not_grow(ebb, image):
     assert [text for _, text in started.lines if text in ("first", "refused")] == ["first", "refused"]
     errors = [text for _, text in started.errors if "File too large" in text]
     assert len(errors) == 1 and str(path) in errors[0]
+
+
+def test_a_file_cut_short(ebb, image):
+    """The host makes the image shorter under the guest: errors for the guest, one line, and no end of ebb."""
+    path = image("a.img", 16, random=True)
+    started = ebb.start(
+        "echo ready; read line; dd if=/dev/vda of=/dev/null bs=1M skip=8 count=1 2>/dev/null || echo unread; "
+        "dd if=/dev/vda of=/dev/null bs=1M count=4 2>/dev/null && echo rest; "
+        "dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync 2>/dev/null || echo unsynced", "-d", path)
+    started.wait_for("^ready$", LIMIT)
+    os.truncate(path, 4 * MIB)
+    started.send("\n")
+    complained_of_io_only(ebb, started)
+    words = ("unread", "rest", "unsynced")
+    assert [text for _, text in started.lines if text in words] == list(words)
+    lost = [text for _, text in started.errors if "its file became shorter" in text]
+    assert len(lost) == 1 and str(path) in lost[0]
 
 
 def test_unbind_and_rebind(ebb, image):

@@ -332,11 +332,10 @@ static ssize_t bad_preadv(int fd, const struct iovec *iov, int n, off_t offset)
 	return fails() ? -1 : preadv(fd, host.most ? &first : iov, host.most ? 1 : n, offset);
 }
 
-static ssize_t bad_pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+static ssize_t bad_pwritev(int fd, const struct iovec *iov, int n, off_t offset)
 {
 	struct iovec first = first_of(iov);
-	return fails() ? -1
-		       : pwritev2(fd, host.most ? &first : iov, host.most ? 1 : n, offset, flags);
+	return fails() ? -1 : pwritev(fd, host.most ? &first : iov, host.most ? 1 : n, offset);
 }
 
 static int bad_fallocate(int fd, int mode, off_t offset, off_t len)
@@ -353,8 +352,15 @@ static int bad_fdatasync(int fd)
 	return fails() ? -1 : fdatasync(fd);
 }
 
-static const struct image_calls bad_calls = {bad_preadv, bad_pwritev2, bad_fallocate,
-					     bad_fdatasync};
+/* Is not interrupted. */
+static off_t bad_lseek(int fd, off_t offset, int whence)
+{
+	errno = host.error;
+	return host.error && host.calls == 0 ? -1 : lseek(fd, offset, whence);
+}
+
+static const struct image_calls bad_calls = {bad_preadv, bad_pwritev, bad_fallocate, bad_fdatasync,
+					     bad_lseek};
 
 static void host_setup(void)
 {
@@ -386,23 +392,96 @@ START_TEST(errors_are_told)
 }
 END_TEST
 
-/* A line, however often it happens. */
-START_TEST(said_once)
+static void write_once(void)
 {
-	char path[] = "/tmp/ebb-said-XXXXXX", text[4096] = "";
+	disk_write(0, 512);
+}
+
+static void flush_once(void)
+{
+	disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0);
+}
+
+static void zero_once(void)
+{
+	disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 16, 8, 0);
+}
+
+static void unmap_once(void)
+{
+	disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 16, 8, 1);
+}
+
+static void read_once(void)
+{
+	disk_read(SECTORS - 1, 512);
+}
+
+/* What is said on standard error when something is done a hundred times. */
+static const char *said_of(void (*act)(void))
+{
+	static char text[4096];
+	char path[] = "/tmp/ebb-said-XXXXXX";
 	int file = mkstemp(path), before = dup(STDERR_FILENO);
 	ck_assert_int_ge(file, 0);
 	dup2(file, STDERR_FILENO);
-	host.error = ENOSPC;
 	for (unsigned int i = 0; i < 100; i++)
-		disk_write(0, 512);
+		act();
 	dup2(before, STDERR_FILENO);
+	memset(text, 0, sizeof(text));
 	ck_assert_int_gt(pread(file, text, sizeof(text) - 1, 0), 0);
 	unlink(path);
 	close(file);
+	/* A line, however often it happens. */
+	ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
+	return text;
+}
+
+START_TEST(said_once)
+{
+	host.error = ENOSPC;
+	const char *text = said_of(write_once);
 	ck_assert_ptr_nonnull(strstr(text, "No space left"));
 	ck_assert_ptr_nonnull(strstr(text, disk_path));
-	ck_assert_ptr_eq(strchr(text, '\n'), text + strlen(text) - 1);
+	/* That data may be lost is said although something was said before. */
+	host.error = EIO;
+	text = said_of(flush_once);
+	ck_assert_ptr_nonnull(strstr(text, "may have lost"));
+	ck_assert_ptr_nonnull(strstr(text, disk_path));
+}
+END_TEST
+
+/* After a flush that failed the host's next one succeeds, though the data are gone: the disk's does not. */
+START_TEST(a_failed_flush_is_remembered)
+{
+	host.error = EIO;
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_IOERR);
+	host.error = 0;
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_IOERR);
+	/* What can be done is done. */
+	ANSWERED(disk_write(0, 512), VIRTIO_BLK_S_OK);
+	ANSWERED(disk_read(0, 512), VIRTIO_BLK_S_OK);
+
+	/* A driver that comes anew does not make it good, and what it is promised it has not. */
+	fake_driver_start(&disk_guest, DISK_V1 | DISK_ZERO, 1, DISK_QUEUE);
+	ANSWERED(disk_write(0, 512), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, 8, 0), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_read(0, 512), VIRTIO_BLK_S_OK);
+
+	/* Opening it anew does. */
+	disk_replug(false);
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+/* A write that failed was told of: it is no reason to doubt what was acknowledged. */
+START_TEST(a_failed_write_is_over)
+{
+	host.error = ENOSPC;
+	ANSWERED(disk_write(0, 512), VIRTIO_BLK_S_IOERR);
+	host.error = 0;
+	ANSWERED(disk_write(0, 512), VIRTIO_BLK_S_OK);
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_OK);
 }
 END_TEST
 
@@ -471,6 +550,22 @@ START_TEST(a_shorter_file)
 	ANSWERED(answer, VIRTIO_BLK_S_IOERR);
 	ck_assert_uint_eq(answer.len, 4096);
 	ANSWERED(disk_read(SECTORS - 1, 512), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_IOERR);
+}
+END_TEST
+
+/* Found by whichever request comes first, and told from a hole at the end, which is none of it. */
+START_TEST(a_shorter_file_is_lost)
+{
+	static void (*const acts[])(void) = {flush_once, zero_once, unmap_once, read_once};
+	ck_assert_int_eq(truncate(disk_path, 4096), 0);
+	ck_assert_ptr_nonnull(strstr(said_of(acts[_i]), "became shorter"));
+	DISK_COUNTED(BLK_ZERO, operations, 0);
+	DISK_COUNTED(BLK_FLUSH, operations, 0);
+	/* Longer again is not as it was. */
+	ck_assert_int_eq(truncate(disk_path, DISK_SIZE), 0);
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, SECTORS, 0), VIRTIO_BLK_S_OK);
 }
 END_TEST
 
@@ -501,6 +596,9 @@ Suite *blk_hostile_suite(void)
 	tcase_add_loop_test(hosts, zeros_by_hand, 0, 2);
 	tcase_add_test(hosts, discards_ignored);
 	tcase_add_test(hosts, a_shorter_file);
+	tcase_add_loop_test(hosts, a_shorter_file_is_lost, 0, 4);
+	tcase_add_test(hosts, a_failed_flush_is_remembered);
+	tcase_add_test(hosts, a_failed_write_is_over);
 	suite_add_tcase(suite, hosts);
 	return suite;
 }
