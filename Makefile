@@ -266,23 +266,28 @@ $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
 UNIT_SUITES := $(patsubst test_%.c,%,$(filter test_%.c,$(notdir $(UNIT_SRC))))
 
 unit: $(BUILD)/unit/run ## unit tests (Check) under ASan and UBSan; with CROSS under UBSan, emulated
-	@status=0; \
-	$(CHECK_ENV) $(EMULATE) $(BUILD)/unit/run $(filter-out $(UNIT_WHOLE),$(UNIT_SUITES)) || status=1; \
-	$(if $(UNIT_WHOLE),$(EMULATE_WHOLE) $(BUILD)/unit/run $(UNIT_WHOLE) </dev/null || status=1;) \
-	exit $$status
+	@$(CHECK_ENV) tests/lib/suites $(EMULATE) $(BUILD)/unit/run -- $(filter-out $(UNIT_WHOLE),$(UNIT_SUITES))
+
+unit-whole: $(BUILD)/unit/run ## with CROSS=NAME: the unit tests that need a kernel of that architecture
+	@test -n "$(UNIT_WHOLE)" || { echo "ebb: 'make unit' runs all of this machine's own" >&2; exit 1; }
+	@$(EMULATE_WHOLE) tests/lib/suites $(BUILD)/unit/run -- $(UNIT_WHOLE) </dev/null
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
 TSAN_SUITES := mmio_threads blk blk_threads balloon inflate reporting stats reclaim reclaim_threads rebind loop log outlet signals serial console terminal discard \
 	       client plic
-$(BUILD)/tsan/run: $(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC) $(BUILD)/unit/suites.h
-	@echo '  CC    $@'
+TSAN := -fsanitize=thread -O1
+$(BUILD)/tsan/%.o: %.c $(BUILD)/unit/suites.h
 	@mkdir -p $(@D)
-	@$(CC) -g -O1 -fsanitize=thread $(EBB_CFLAGS) -I$(BUILD)/unit $(EBB_LDFLAGS) -o $@ \
-		$(filter %.c,$^) $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
+	@echo '  CC    $< (for threads)'
+	@$(CC) $(CPPFLAGS) -g $(TSAN) $(EBB_CFLAGS) -I$(BUILD)/unit -MMD -MP -c -o $@ $<
+
+$(BUILD)/tsan/run: $(call obj,tsan,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
+	@echo '  LINK  $@'
+	@$(CC) -g $(TSAN) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
-	@$(CHECK_ENV) TSAN_OPTIONS=halt_on_error=1 $(BUILD)/tsan/run $(TSAN_SUITES)
+	@$(CHECK_ENV) TSAN_OPTIONS=halt_on_error=1 tests/lib/suites $(BUILD)/tsan/run -- $(TSAN_SUITES)
 
 cli: all ## the subcommands, against guests that are none
 	@tests/cli/run
