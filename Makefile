@@ -75,8 +75,8 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all man install uninstall help guest image demo check cross-check unit tsan cli payload e2e lint host-shell bench-boot bench-discard \
-	bench-archs bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
+.PHONY: all man install uninstall help guest image demo check check-all test cross-check unit unit-whole tsan cli payload payloads \
+	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -99,12 +99,20 @@ check: ## install what is missing, build all, run every test
 	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK $(CROSS_ARCHS:%=CROSS_%))
 	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check
 
+check-all: ## make check, and then what takes hours: every soak, kernels with larger pages, KASAN, all scenarios
+	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK $(CROSS_ARCHS:%=CROSS_%))
+	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check all
+
+test: ## while one works: unit, cli, lint; needs no root, no network, no kernel
+	@+tests/check test
+
 cross-check: ## with CROSS=NAME: what `make check` does for another architecture, and its kernels with larger pages
 	@test -n "$(FOREIGN)" || { echo "ebb: for which other architecture? make cross-check CROSS=arm64 or riscv64" >&2; exit 1; }
 	$(call need,BUILD GUEST HOST CHECK)
 	@+$(MAKE) --no-print-directory all
 	@guest/build initramfs patched $(if $(filter arm64,$(ARCH)),64k 16k)
 	@+$(MAKE) --no-print-directory unit
+	@+$(MAKE) --no-print-directory unit-whole
 	@tests/host/selftest --arch $(ARCH)
 	@tests/e2e/run --arch $(ARCH)
 	@$(if $(filter arm64,$(ARCH)),echo "and on hosts with pages of 64 KiB"; \
@@ -294,6 +302,9 @@ cli: all ## the subcommands, against guests that are none
 
 payload: all $(BUILD)/tests/hang ## tiny guests on this machine's own KVM
 	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) check
+
+payloads:
+	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) all
 
 # ebb with a device that lies to its guest: see tests/liar/liar.c.
 $(BUILD)/tests/liar: tests/liar/liar.c $(call obj,vmm,$(EBB_SRC))
