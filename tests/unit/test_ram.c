@@ -166,7 +166,7 @@ static const struct {
 START_TEST(bad_spans)
 {
 	const char *said = memory_init_says(&usual, refused[_i].span, refused[_i].n, -EINVAL);
-	ck_assert_str_eq(said, "ebb: guest RAM must be 1 to 4 whole-page stretches, ascending and "
+	ck_assert_str_eq(said, "ebb: guest RAM must be 1 to 4 ranges of whole pages, ascending and "
 			       "apart\n");
 }
 END_TEST

@@ -23,9 +23,9 @@
 /* Guests report free memory in blocks of this and more, whatever their page size. */
 #define REPORTED_BLOCK (2ULL << 20)
 
-/* --- what the host says of itself ------------------------------------------------------------ */
+/* --- the host's settings and limits ---------------------------------------------------------- */
 
-/* vm.overcommit_memory 2: the host promises every writable page at once, MAP_NORESERVE or not. */
+/* With vm.overcommit_memory 2 the host accounts for every writable page, MAP_NORESERVE or not. */
 static bool overcommit_forbidden(void)
 {
 	char mode = 0;
@@ -44,7 +44,7 @@ static bool limited(int resource, uint64_t bytes)
 	       limit.rlim_cur < bytes;
 }
 
-/* The number that the file @path holds, or 0. */
+/* Returns the number in the file @path, or 0. */
 static unsigned long long number_in(const char *path)
 {
 	char text[32];
@@ -59,7 +59,7 @@ static unsigned long long number_in(const char *path)
 	return sscanf(text, "%llu", &number) == 1 ? number : 0;
 }
 
-/* A number that the host keeps for its huge pages of @page_size, or 0. */
+/* Returns the host's figure @name for huge pages of @page_size, or 0. */
 static unsigned long long hugepages(size_t page_size, const char *name)
 {
 	char path[128];
@@ -70,8 +70,8 @@ static unsigned long long hugepages(size_t page_size, const char *name)
 }
 
 /*
- * Larger huge pages (512 MiB on a host with pages of 64 KiB) come back whole when nearly all of one
- * was given back: what a guest freed was its again a moment later.
+ * Refuse huge pages that are larger than a reported block (512 MiB on a host with pages of 64 KiB):
+ * after nearly all of one was discarded, the host fills the whole page again a moment later.
  */
 static int hugepage_advice(void)
 {
@@ -84,15 +84,14 @@ static int hugepage_advice(void)
 
 static int memfd_open(unsigned int flags)
 {
-	/* A host can insist on memory that cannot be executed (vm.memfd_noexec): so ask for it. */
+	/* Ask for memory that cannot be executed: a host can insist on it (vm.memfd_noexec). */
 	int fd = memfd_create("ebb-guest-ram", MFD_CLOEXEC | MFD_NOEXEC_SEAL | flags);
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("ebb-guest-ram", MFD_CLOEXEC | flags);
 	if (fd < 0) {
 		int error = errno;
-		log_error("cannot make a file in memory for guest RAM: %s%s", strerror(error),
-			  flags & MFD_HUGETLB ? "; does this host have hugetlbfs "
-						"(see /proc/filesystems)?"
+		log_error("cannot create a memfd for guest RAM: %s%s", strerror(error),
+			  flags & MFD_HUGETLB ? "; check that /proc/filesystems lists hugetlbfs"
 					      : "");
 		return -error;
 	}
@@ -106,21 +105,21 @@ static int hugetlbfs_open(const char *path)
 
 	if (statfs(path, &fs) < 0) {
 		int error = errno;
-		log_error("cannot use %s for guest RAM: %s; give the directory of a mounted "
-			  "hugetlbfs",
-			  path, strerror(error));
+		log_error(
+			"cannot use %s for guest RAM: %s; name a directory in a mounted hugetlbfs",
+			path, strerror(error));
 		return -error;
 	}
 	if (fs.f_type != HUGETLBFS_MAGIC) {
 		log_error("%s is not in a hugetlbfs; mount one there ('mount -t hugetlbfs none "
-			  "DIR'), or give no path",
+			  "DIR'), or leave the path out",
 			  path);
 		return -EINVAL;
 	}
 	int fd = open(path, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		int error = errno;
-		log_error("cannot make a file in %s for guest RAM: %s; it must be a directory that "
+		log_error("cannot create a file in %s for guest RAM: %s; name a directory that "
 			  "ebb's user may write to",
 			  path, strerror(error));
 		return -error;
@@ -128,7 +127,7 @@ static int hugetlbfs_open(const char *path)
 	return fd;
 }
 
-/* Hugetlbfs has no halves of pages; for the others a region's end is a page's already. */
+/* For hugetlbfs alone: spans_valid() has checked the others' smaller pages. */
 static int whole_pages(const struct ram *ram, const struct gpa_range *span, unsigned int spans)
 {
 	uint64_t total = 0, mask = ram->page_size - 1;
@@ -145,12 +144,12 @@ static int whole_pages(const struct ram *ram, const struct gpa_range *span, unsi
 			  "this hugetlbfs",
 			  ram->page_size >> 20);
 	else
-		log_error("huge pages of %zuM do not fit a guest's address space; use smaller ones",
+		log_error("guest RAM cannot be split into huge pages of %zuM; use smaller ones",
 			  ram->page_size >> 20);
 	return -EINVAL;
 }
 
-/* Finds the size of the file's pages, and gives it room for @span. */
+/* Sets ram->page_size to that of the file's pages, and makes the file large enough for @span. */
 static int file_setup(struct ram *ram, const struct gpa_range *span, unsigned int spans)
 {
 	uint64_t end = span[spans - 1].gpa + span[spans - 1].len;
@@ -162,7 +161,7 @@ static int file_setup(struct ram *ram, const struct gpa_range *span, unsigned in
 		if (whole_pages(ram, span, spans) < 0)
 			return -EINVAL;
 	}
-	/* Asked before: who exceeds this limit is killed by a signal. */
+	/* Check first: exceeding this limit raises SIGXFSZ. */
 	if (limited(RLIMIT_FSIZE, end)) {
 		log_error("the limit RLIMIT_FSIZE is too low for guest RAM in a file; raise it "
 			  "with 'ulimit -f'");
@@ -170,7 +169,7 @@ static int file_setup(struct ram *ram, const struct gpa_range *span, unsigned in
 	}
 	if (ftruncate(ram->file, end) < 0) {
 		int error = errno;
-		log_error("cannot make room for guest RAM in its file: %s", strerror(error));
+		log_error("cannot set the size of the file for guest RAM: %s", strerror(error));
 		return -error;
 	}
 	return 0;
@@ -182,8 +181,8 @@ int backing_open(struct ram *ram, const struct ram_config *config, const struct 
 	if (ram->backing == RAM_ANON)
 		return 0;
 	if (ram->backing == RAM_MEMFD && overcommit_forbidden() && !config->prealloc) {
-		log_error("the host must not overcommit (vm.overcommit_memory is 2), and shared "
-			  "memory has no promise from it: use --mem-prealloc");
+		log_error("the host does not overcommit (vm.overcommit_memory is 2), but reserves "
+			  "nothing for a memfd: use --mem-prealloc");
 		return -ENOMEM;
 	}
 	if (ram->backing == RAM_HUGETLBFS && config->path)
@@ -200,8 +199,8 @@ int backing_open(struct ram *ram, const struct ram_config *config, const struct 
 int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
 {
 	/*
-	 * Huge pages are reserved here and now: that there are too few is said at the start, and not
-	 * by a SIGBUS later.
+	 * Without MAP_NORESERVE this reserves huge pages: too few of them is an error at the start
+	 * instead of a SIGBUS later.
 	 */
 	int flags =
 		ram->backing == RAM_ANON ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
@@ -209,7 +208,7 @@ int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
 			ram->backing == RAM_ANON ? 0 : span->gpa);
 	if (at == MAP_FAILED)
 		return -errno;
-	/* Both are wishes: a kernel without huge pages, or that dumps all, still runs the guest. */
+	/* Ignore errors: a kernel that knows neither advice still runs the guest. */
 	if (ram->backing != RAM_HUGETLBFS)
 		madvise(hva, span->len, hugepage_advice());
 	madvise(hva, span->len, MADV_DONTDUMP);
@@ -228,7 +227,8 @@ void backing_explain_space(uint64_t total, int error)
 	else if (limited(RLIMIT_AS, RLIM_INFINITY))
 		explain(total, "the limit RLIMIT_AS is too low; raise it with 'ulimit -v'");
 	else
-		explain(total, "the host's address space is too small for it; give the guest less");
+		explain(total,
+			"ebb's address space is too small for it; give the guest less with -m");
 }
 
 static void explain_hugepages(const struct ram *ram, uint64_t total, uint64_t mapped)
@@ -237,19 +237,21 @@ static void explain_hugepages(const struct ram *ram, uint64_t total, uint64_t ma
 	unsigned long long pages = hugepages(ram->page_size, "free_hugepages");
 	unsigned long long reserved = hugepages(ram->page_size, "resv_hugepages");
 
-	/* What was mapped before the failure is reserved, and for us. */
+	/* The pages mapped before the failure are reserved for us. */
 	pages = pages > reserved ? pages - reserved : 0;
 	pages += mapped / ram->page_size;
 	if (pages < needed)
-		log_error("guest RAM needs %llu huge pages of %zuM, %llu are free of the host's "
-			  "%llu: raise vm.nr_hugepages (for sizes that are not its default, "
-			  "/sys/kernel/mm/hugepages), or give the guest less",
-			  needed, ram->page_size >> 20, pages,
-			  hugepages(ram->page_size, "nr_hugepages"));
+		log_error(
+			"guest RAM needs %llu huge pages of %zuM, but %llu of the host's %llu are "
+			"free: raise vm.nr_hugepages (for other than the default size, "
+			"nr_hugepages below /sys/kernel/mm/hugepages), or give the guest less",
+			needed, ram->page_size >> 20, pages,
+			hugepages(ram->page_size, "nr_hugepages"));
 	else
-		log_error("guest RAM needs %llu huge pages of %zuM, and the host keeps them from "
-			  "ebb: raise the size of the hugetlbfs' mount or the cgroup's limit",
-			  needed, ram->page_size >> 20);
+		log_error(
+			"guest RAM needs %llu huge pages of %zuM; the host has them, but ebb may "
+			"not take so many: raise size= of the hugetlbfs mount or the cgroup's limit",
+			needed, ram->page_size >> 20);
 }
 
 void backing_explain(const struct ram *ram, uint64_t total, uint64_t mapped, int error)
@@ -259,7 +261,7 @@ void backing_explain(const struct ram *ram, uint64_t total, uint64_t mapped, int
 	if (memory && ram->backing == RAM_HUGETLBFS)
 		explain_hugepages(ram, total, mapped);
 	else if (memory && ram->backing == RAM_ANON && overcommit_forbidden())
-		explain(total, "the host must not overcommit (vm.overcommit_memory is 2); "
+		explain(total, "the host does not overcommit (vm.overcommit_memory is 2); "
 			       "set that to 0 or 1, or give the guest less");
 	else if (memory && ram->backing == RAM_ANON && limited(RLIMIT_DATA, RLIM_INFINITY))
 		explain(total, "the limit RLIMIT_DATA is too low; raise it with 'ulimit -d'");

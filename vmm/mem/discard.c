@@ -11,23 +11,23 @@
 #include "vmm/mem/reservation.h"
 #include "vmm/mem/discard_gate.h"
 
-/* How often a call is made that the kernel asks us to repeat, before it counts as refused. */
+/* How often a call that returns EAGAIN or EINTR is made before it counts as failed. */
 #define TRIES 3
 
-/* Steps in one call: as many as Linux puts pages into the balloon at once. */
+/* Steps in one call: as many as the pages that Linux puts into a balloon at once. */
 #define TOGETHER 256
 
-/* This process, without a descriptor of it (linux/pidfd.h, since 6.15). */
+/* This process, without a pidfd (linux/pidfd.h, since 6.15). */
 #ifndef PIDFD_SELF_THREAD
 #define PIDFD_SELF_THREAD (-10000)
 #endif
 
-/* Adds to @step, at *@n, the whole pages of [@gpa, @end), which lies within @region. */
+/* Appends the whole pages of [@gpa, @end), which lies within @region, to the *@n steps. */
 static void plan_step(const struct ram *ram, const struct ram_region *region, uint64_t gpa,
 		      uint64_t end, struct discard_step *step, size_t *n)
 {
 	uint64_t mask = ram->page_size - 1;
-	/* A region ends on a page's end below 2^56, so rounding up cannot leave it, nor wrap. */
+	/* A region ends with a whole page, below 2^56: rounding up neither leaves it nor wraps. */
 	gpa = (gpa + mask) & ~mask;
 	end &= ~mask;
 	if (gpa >= end)
@@ -45,12 +45,12 @@ size_t discard_plan(const struct ram *ram, const struct gpa_range *range, size_t
 	unsigned int r = 0;
 
 	/*
-	 * Ranges and regions both ascend: each turn of the inner loop is done with one region or
-	 * with one range. That bounds the steps, even for ranges that are not as they should be.
+	 * Ranges and regions both ascend: each turn of the inner loop finishes one region or one
+	 * range. That bounds the steps, even if the ranges do not ascend as they should.
 	 */
 	for (size_t i = 0; i < n; i++) {
 		uint64_t gpa = range[i].gpa;
-		/* No region reaches the top of the address space: what would wrap ends there. */
+		/* Cut a range that would wrap: no region reaches the top of the address space. */
 		uint64_t end = range[i].len > UINT64_MAX - gpa ? UINT64_MAX : gpa + range[i].len;
 		uint64_t inside = 0;
 
@@ -79,8 +79,8 @@ static int advice(const struct ram *ram)
 }
 
 /*
- * What really frees the pages. Of a file's only the mapping would forget them on MADV_DONTNEED:
- * they would stay in the file, and so in the host's memory or out of its pool of huge pages.
+ * Frees the pages. MADV_DONTNEED would only unmap a file's pages: they would stay in the file, and
+ * so in the host's memory or out of its pool of huge pages.
  */
 static int discard_call(const struct ram *ram, const struct discard_step *step)
 {
@@ -106,10 +106,10 @@ static int step_run(const struct ram *ram, const struct discard_step *step,
 }
 
 /*
- * As many of the first steps as one call does. Each call of madvise() has the CPUs that run the guest
- * interrupted, to have them forget the pages; process_madvise() does so once for all (Linux 6.16,
- * and more so since). It does less, or nothing, where a step is refused and where the kernel does not
- * know of it: the rest is for step_run(), which also finds out why.
+ * Runs as many of the first steps as one call does, and returns their number. Each madvise()
+ * interrupts the CPUs that run the guest to flush the pages from their TLBs; process_madvise() does
+ * so once for all steps (Linux 6.16, and more so since). It does fewer, or none, if a step fails or
+ * an older kernel refuses it: step_run() does the rest, and finds out why.
  */
 static size_t run_together(const struct ram *ram, const struct discard_step *step, size_t n,
 			   struct discard_result *result)
@@ -135,13 +135,12 @@ static size_t run_together(const struct ram *ram, const struct discard_step *ste
 	return done;
 }
 
-/* Lazily: until the host wants the page what was in it can still be read. */
+/* A page discarded lazily keeps its contents until the host takes it. */
 bool ram_discard_zeroes(const struct ram *ram)
 {
 	return ram->discard != DISCARD_FREE;
 }
 
-/* The host has it back. */
 static void step_done(const struct ram *ram, struct discard_step *step,
 		      struct discard_result *result)
 {
@@ -156,7 +155,7 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 	size_t together = n;
 	*result = (struct discard_result){0};
 	for (size_t i = 0; i < n; i++) {
-		/* Once it does not even do the first, it is not tried again. */
+		/* Once it has failed at the first step, do not try it again. */
 		if (together > 0)
 			together = run_together(ram, &step[i], n - i, result);
 		for (size_t end = i + together; i < end; i++)
@@ -164,7 +163,7 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 		if (i == n)
 			break;
 		step[i].done = step[i].zero = false;
-		/* For each step anew: who inhibits waits for a system call, not for all of them. */
+		/* Once a step: ram_discard_inhibit() waits for one system call, not for all. */
 		if (!discard_gate_enter(ram->gate)) {
 			result->held_back += step[i].range.len;
 			continue;

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-/* Not a rwlock: there, readers that come and go without end can keep the writer out for ever. */
+/* Not an rwlock: readers that come and go can keep the writer of one waiting for ever. */
 struct discard_gate {
 	pthread_mutex_t lock;
 	pthread_cond_t empty;
@@ -52,7 +52,7 @@ void discard_gate_leave(struct discard_gate *gate)
 void discard_gate_close(struct discard_gate *gate)
 {
 	pthread_mutex_lock(&gate->lock);
-	gate->shuts++; /* first: from here on nobody else comes in */
+	gate->shuts++; /* before waiting: from here on no other thread enters */
 	while (gate->inside > 0)
 		pthread_cond_wait(&gate->empty, &gate->lock);
 	pthread_mutex_unlock(&gate->lock);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate before every discard: many pass at once, unless somebody holds it shut. Shutting counts,
- * so that two who need it shut do not have to know of each other.
+ * The gate before every discard: many threads pass at once, unless it is closed. It counts how
+ * often it is closed, so that two threads that close it need not know of each other.
  *
- * Owned by struct ram, which its copies share. Thread: any, but for new and free.
+ * Owner: struct ram, whose copies share it. Thread: any, but main for new and free.
  */
 #ifndef EBB_MEM_DISCARD_GATE_H
 #define EBB_MEM_DISCARD_GATE_H
@@ -12,23 +12,23 @@
 
 struct discard_gate;
 
-/* NULL when there is no memory for it. */
+/* Returns an open gate, or NULL if memory is short. */
 struct discard_gate *discard_gate_new(void);
-/* Nobody is inside, or will come; NULL is nothing to free. */
+/* @gate may be NULL. No thread may be inside, or enter later. */
 void discard_gate_free(struct discard_gate *gate);
 
-/* True: inside, and discard_gate_leave() must follow. False: it is shut, and nobody waited. */
+/* Never waits. Returns true: inside, discard_gate_leave() must follow. Returns false: closed. */
 bool discard_gate_enter(struct discard_gate *gate);
 void discard_gate_leave(struct discard_gate *gate);
 
 /*
- * Once discard_gate_close() is back, nobody is inside nor comes in until discard_gate_open() has been called as
- * often. It waits for those who are inside; who is inside must not call it.
+ * discard_gate_close() waits until no thread is inside; none enters then until discard_gate_open()
+ * has been called as often. A thread that is inside must not close the gate.
  */
 void discard_gate_close(struct discard_gate *gate);
 void discard_gate_open(struct discard_gate *gate);
 
-/* How often it is shut now. */
+/* Returns how often it is closed now. */
 unsigned int discard_gate_closes(struct discard_gate *gate);
 
 #endif

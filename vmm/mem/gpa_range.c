@@ -11,7 +11,7 @@ static int by_gpa(const void *a, const void *b)
 	return (x->gpa > y->gpa) - (x->gpa < y->gpa);
 }
 
-/* Where a range ends, or the last address where it would wrap. */
+/* Returns the end of a range, or the last address if it would wrap. */
 static uint64_t range_end(const struct gpa_range *range)
 {
 	return range->len > UINT64_MAX - range->gpa ? UINT64_MAX : range->gpa + range->len;

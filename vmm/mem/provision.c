@@ -12,14 +12,14 @@
 
 #include "vmm/lib/log.h"
 
-/* Linux 5.14; older headers lack it, older kernels answer EINVAL. */
+/* Linux 5.14; older headers lack it, older kernels return EINVAL. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
 
 #define MIB(bytes) ((unsigned long long)(bytes) >> 20)
 
-/* No Linux has more nodes (NODES_SHIFT is 10 at most). */
+/* No kernel has more nodes (NODES_SHIFT is 10 at most). */
 #define NODES_MAX 1024
 #define LONG_BITS (8 * sizeof(long))
 
@@ -32,17 +32,18 @@ int provision_node(const struct ram *ram, int node)
 		error = EINVAL;
 	else
 		mask[node / LONG_BITS] = 1UL << node % LONG_BITS;
-	/* The C library has no mbind(). The kernel takes one off the number of bits. */
+	/* The C library has no mbind(). The kernel subtracts one from the number of bits. */
 	for (unsigned int i = 0; i < ram->regions && !error; i++)
 		if (syscall(SYS_mbind, ram->region[i].hva, ram->region[i].size, MPOL_PREFERRED,
 			    mask, NODES_MAX + 1, 0) < 0)
 			error = errno;
 	if (error == EINVAL)
-		log_error("NUMA node %d has no memory that ebb may use: choose one of "
-			  "/sys/devices/system/node/has_memory (and of ebb's cpuset)",
+		log_error("NUMA node %d has no memory that ebb may use: choose one that "
+			  "/sys/devices/system/node/has_memory lists and ebb's cpuset allows",
 			  node);
 	else if (error == ENOSYS)
-		log_error("this host's kernel knows no NUMA nodes: leave node %d out", node);
+		log_error("this host's kernel does not support NUMA: leave out --numa-node %d",
+			  node);
 	else if (error)
 		log_error("cannot take guest RAM from NUMA node %d: %s", node, strerror(error));
 	return -error;
@@ -50,7 +51,7 @@ int provision_node(const struct ram *ram, int node)
 
 int provision_lock(const struct ram *ram)
 {
-	/* Hugetlbfs stays anyway: there MLOCK_ONFAULT is not known, and mlock2() would take all. */
+	/* Pages of hugetlbfs are never swapped, and mlock2() would take all of them at once. */
 	if (ram->backing == RAM_HUGETLBFS)
 		return 0;
 	for (unsigned int i = 0; i < ram->regions; i++) {
@@ -70,7 +71,7 @@ int provision_lock(const struct ram *ram)
 	return 0;
 }
 
-/* For kernels that cannot do it at once. RAM is all zero: writing that to it changes nothing. */
+/* For kernels without MADV_POPULATE_WRITE. RAM is all zero: writing zeros changes nothing. */
 static void touch(const struct ram *ram, const struct ram_region *region)
 {
 	for (uint64_t at = 0; at < region->size; at += ram->page_size)
@@ -90,7 +91,7 @@ static int region_take(const struct ram *ram, const struct ram_region *region)
 	return error;
 }
 
-/* More than there is would not fail: the host would kill somebody, and in the end ebb. */
+/* Taking more than the host has would not fail: the OOM killer would kill processes, then ebb. */
 static bool host_is_too_small(uint64_t size)
 {
 	struct sysinfo host;
@@ -99,8 +100,8 @@ static bool host_is_too_small(uint64_t size)
 	uint64_t has = ((uint64_t)host.totalram + host.totalswap) * host.mem_unit;
 	if (size <= has)
 		return false;
-	log_error("cannot take %llu MiB of guest RAM at the start: the host has %llu MiB in all; "
-		  "give the guest less, or leave out --mem-prealloc",
+	log_error("cannot take %llu MiB of guest RAM at the start: the host has %llu MiB, swap "
+		  "included; give the guest less, or leave out --mem-prealloc",
 		  MIB(size), MIB(has));
 	return true;
 }
@@ -109,17 +110,17 @@ int provision_all(const struct ram *ram)
 {
 	uint64_t size = ram_size(ram);
 
-	/* Huge pages come out of a pool that has them: they are reserved. */
+	/* Huge pages are reserved by now. */
 	if (ram->backing != RAM_HUGETLBFS && host_is_too_small(size))
 		return -ENOMEM;
 	for (unsigned int i = 0; i < ram->regions; i++) {
 		int error = region_take(ram, &ram->region[i]);
 		if (error) {
-			/* EFAULT: touching it would be SIGBUS, for want of a page. */
+			/* EFAULT: no page was left, where touching it would raise SIGBUS. */
 			log_error("cannot take %llu MiB of guest RAM at the start: %s; give the "
 				  "guest less, or leave out --mem-prealloc",
 				  MIB(size),
-				  error == EFAULT ? "the host, or ebb's cgroup, has none left"
+				  error == EFAULT ? "the host or ebb's cgroup has no memory left"
 						  : strerror(error));
 			return -error;
 		}

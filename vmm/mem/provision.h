@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the host promises for guest RAM beyond mapping it: the node that it is taken from, that it
- * stays, that it is there from the start. For ram.c alone, which calls them in this order: a page
- * must know its node before it is taken.
+ * Binds mapped guest RAM to a node, locks it, takes it at the start. For ram.c alone, which calls
+ * the functions in this order: a page's node must be set before the page is taken.
  *
- * Each returns 0, or -errno having said what to do. Thread: main, with no other running.
+ * Each returns 0, or -errno after an error message. Thread: main, before any other starts.
  * Source: mbind(2), mlock2(2), madvise(2).
  */
 #ifndef EBB_MEM_PROVISION_H
@@ -13,15 +12,15 @@
 #include "vmm/mem/ram.h"
 
 /*
- * From @node as long as it has memory, from others then. Not bound to it: a full node would have the
- * guest killed while others have room, and huge pages are reserved for all nodes together.
+ * Prefers @node; other nodes serve when it is full. A strict policy would have the guest killed
+ * while others have room, and huge pages are reserved for all nodes together.
  */
 int provision_node(const struct ram *ram, int node);
 
-/* What is touched stays in memory; it takes none by itself. */
+/* Keeps each page in memory once it is touched. Touches none. */
 int provision_lock(const struct ram *ram);
 
-/* Takes all of it now. */
+/* Touches all of it now. */
 int provision_all(const struct ram *ram);
 
 #endif

@@ -14,9 +14,9 @@
 #include "vmm/lib/log.h"
 
 #define HUGE_PAGE (2ULL << 20)
-/* Never accessible: what runs off a region's end faults instead of finding something else. */
+/* Never accessible: an access beyond a region's end faults. */
 #define GUARD HUGE_PAGE
-/* No architecture has longer physical addresses; below this no sum of a few of them can wrap. */
+/* No architecture has longer physical addresses, and no sum of a few of these can wrap. */
 #define GPA_END (1ULL << 56)
 
 static uint64_t align_up(uint64_t value, uint64_t alignment)
@@ -39,7 +39,7 @@ static bool spans_valid(const struct gpa_range *span, unsigned int spans, size_t
 	return true;
 }
 
-/* The regions, one after the other in one reservation, with guards before, between and behind. */
+/* Maps the regions one after the other in one range, with guards before, between and behind. */
 static int regions_map(struct ram *ram, const struct gpa_range *span, unsigned int spans)
 {
 	uint64_t align = ram->page_size > HUGE_PAGE ? ram->page_size : HUGE_PAGE;
@@ -47,7 +47,7 @@ static int regions_map(struct ram *ram, const struct gpa_range *span, unsigned i
 
 	for (unsigned int i = 0; i < spans; i++)
 		total += span[i].len;
-	/* A region takes a guard, up to a page to align, and its offset in a page. */
+	/* Each region needs a guard, up to @align to align it, and its offset in a page. */
 	ram->map_size = total + spans * (GUARD + 2 * align) + GUARD;
 	ram->map = mmap(NULL, ram->map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			-1, 0);
@@ -78,12 +78,13 @@ static int regions_map(struct ram *ram, const struct gpa_range *span, unsigned i
 static int config_check(const struct ram_config *config)
 {
 	if (config->discard == DISCARD_FREE && config->backing != RAM_ANON) {
-		log_error("only anonymous memory can be discarded lazily: use --discard dontneed "
-			  "with memfd and hugetlbfs");
+		log_error(
+			"--discard free needs anonymous memory: use --discard dontneed with memfd "
+			"and hugetlbfs");
 		return -EINVAL;
 	}
 	if (config->path && config->backing != RAM_HUGETLBFS) {
-		log_error("only hugetlbfs has a directory: leave %s out", config->path);
+		log_error("only hugetlbfs takes a directory: leave out %s", config->path);
 		return -EINVAL;
 	}
 	return 0;
@@ -94,7 +95,7 @@ static int commit(const struct ram *ram, const struct ram_config *config)
 	int error = config->numa_node == -1 ? 0 : provision_node(ram, config->numa_node);
 	if (!error && config->lock) {
 		error = provision_lock(ram);
-		/* For good: locked memory is promised to stay, and most of it cannot go anyway. */
+		/* For good: locked memory must stay, and the host could not discard most of it. */
 		ram_discard_inhibit(ram);
 	}
 	if (!error && config->prealloc)
@@ -111,7 +112,7 @@ static int books_open(struct ram *ram)
 		ram->reservations = reservations_new(ram->page_size, last->gpa + last->size);
 	if (ram->gate && (ram->reservations || ram->backing != RAM_HUGETLBFS))
 		return 0;
-	log_error("no memory is left for guest RAM's own bookkeeping");
+	log_error("cannot track discards of guest RAM: the host has no memory left");
 	return -ENOMEM;
 }
 
@@ -125,7 +126,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		.file = -1,
 	};
 	if (!spans_valid(span, spans, ram->page_size)) {
-		log_error("guest RAM must be 1 to %d whole-page stretches, ascending and apart",
+		log_error("guest RAM must be 1 to %d ranges of whole pages, ascending and apart",
 			  RAM_REGIONS_MAX);
 		return -EINVAL;
 	}
@@ -163,7 +164,7 @@ void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len)
 		return NULL;
 	for (unsigned int i = 0; i < ram->regions; i++) {
 		const struct ram_region *region = &ram->region[i];
-		/* Below the region this wraps to something larger than any size. */
+		/* Below the region this wraps, and is larger than any size. */
 		uint64_t offset = gpa - region->gpa;
 		if (offset < region->size && len <= region->size - offset)
 			return region->hva + offset;
@@ -177,8 +178,7 @@ int ram_read(const struct ram *ram, uint64_t gpa, void *data, size_t len)
 	if (!from)
 		return -EFAULT;
 	memcpy(data, from, len);
-	/* What was copied is what is checked: the compiler may not read the guest's memory again.
-	 */
+	/* Check what was copied: the compiler must not read the guest's memory again. */
 	__asm__ volatile("" ::: "memory");
 	return 0;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM: where it lies for the guest (gpa) and for us (hva), and the one checked way from the
+ * Guest RAM: where it lies for the guest (gpa) and for ebb (hva), and the one checked way from the
  * first to the second.
  *
- * The host pays for what is touched and for nothing else (hugetlbfs also reserves); transparent
- * huge pages are advised where pages are not huge anyway, but not where a huge page is larger than
- * what guests report free (on hosts with pages of 64 KiB); it is left out of core dumps. All regions
- * lie in one mapping, each aligned as its gpa is to 2 MiB or to the backing's own larger page, so
- * that a huge page of the guest can be one of the host.
+ * Only touched pages use the host's memory (hugetlbfs also reserves the rest). Transparent huge
+ * pages are advised for the other backings, unless one is larger than the blocks that guests report
+ * (on hosts with pages of 64 KiB). RAM is left out of core dumps. All regions lie in one mapping,
+ * each at its gpa's offset from a multiple of 2 MiB, or of the backing's larger page, so that a
+ * huge page of the guest can be one of the host.
  *
- * Thread: init and release on the main thread with no other running; the rest on any thread.
+ * Thread: init and release on the main thread while it is the only one; the rest on any thread.
  */
 #ifndef EBB_MEM_RAM_H
 #define EBB_MEM_RAM_H
@@ -23,7 +23,7 @@
 struct reservations;
 struct discard_gate;
 
-/* A stretch of guest-physical addresses, in bytes. */
+/* A range of guest-physical addresses, in bytes. */
 struct gpa_range {
 	uint64_t gpa;
 	uint64_t len;
@@ -42,21 +42,21 @@ enum ram_backing {
 };
 
 enum discard_kind {
-	DISCARD_DONTNEED, /* gone at once, reads as zero from then on */
-	DISCARD_FREE,	  /* gone when the host wants it (MADV_FREE); RAM_ANON only */
+	DISCARD_DONTNEED, /* freed at once, reads as zero from then on */
+	DISCARD_FREE,	  /* freed when the host wants memory (MADV_FREE); RAM_ANON only */
 };
 
-/* All zero is the usual, but for numa_node. */
+/* RAM_CONFIG_DEFAULT is all zero, but for numa_node. */
 struct ram_config {
 	enum ram_backing backing;
-	const char *path; /* of a mounted hugetlbfs; NULL: huge pages of the default size */
-	/* All of it is taken at the start. It goes back all the same when the guest reports it. */
+	const char *path; /* a directory in a hugetlbfs; NULL: huge pages of the default size */
+	/* Take all of it at the start. What the guest reports is discarded all the same. */
 	bool prealloc;
-	/* What is touched is never swapped out; so that it stays, discarding is inhibited. */
+	/* Never swap out a touched page; discards are inhibited, so that it stays. */
 	bool lock;
 	/*
-	 * The node to take it from, as long as that has memory, or -1: the node of the CPU that
-	 * touches it first, anew after each discard.
+	 * The node to prefer, or -1: that of the CPU that touches a page first, again after each
+	 * discard.
 	 */
 	int numa_node;
 	enum discard_kind discard;
@@ -69,40 +69,39 @@ struct ram_config {
 struct ram {
 	struct ram_region region[RAM_REGIONS_MAX]; /* ascending by gpa, never adjacent */
 	unsigned int regions;
-	size_t page_size; /* of the backing: what can be discarded is a whole number of these */
+	size_t page_size; /* of the backing, in bytes: the smallest unit that can be discarded */
 	void *map;	  /* the mapping that holds all regions */
 	size_t map_size;
 	enum ram_backing backing;
 	enum discard_kind discard;
-	int file; /* in which a byte's offset is its gpa, or -1 */
-	struct reservations
-		*reservations;	   /* RAM_HUGETLBFS: reservations not yet used up, see claim.h */
-	struct discard_gate *gate; /* that every discard passes: see discard.h */
+	int file;			   /* whose offsets are gpas, or -1 */
+	struct reservations *reservations; /* NULL but for RAM_HUGETLBFS: see reservation.h */
+	struct discard_gate *gate;	   /* passed by every discard: see discard_gate.h */
 };
 
 /*
- * Makes RAM for @spans, which ascend, do not touch, and are multiples of the host's page size and of
- * the backing's.
+ * Makes RAM for the @spans of @span, which ascend, do not touch, and are multiples of the host's
+ * page size and of the backing's.
  *
- * Huge pages of RAM_HUGETLBFS are reserved, so that there are enough of them for as long as nothing
- * is discarded. A discarded one is anybody's, also if it was never touched: if the host has none
- * left when the guest touches it again, that access fails (SIGBUS here, EFAULT in KVM_RUN).
+ * Huge pages of RAM_HUGETLBFS are reserved: there are enough of them as long as none is discarded.
+ * A discarded one is free for any process, even if it was never touched. If the host has none left
+ * when the guest touches it again, the access fails (SIGBUS in ebb, EFAULT from KVM_RUN).
  *
- * Returns 0, or -errno having said what is wrong; then nothing is left behind.
+ * Returns 0, or -errno after an error message, with nothing left behind.
  */
 int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_range *span,
 	     unsigned int spans);
-/* Also of a struct that is all zero. */
+/* @ram may be all zero. */
 void ram_release(struct ram *ram);
 
 /*
- * The host's address of guest memory [gpa, gpa + len): valid for @len bytes, or NULL where any of
- * it is not RAM, crosses a region's end, or wraps. A @len of 0 gives NULL. The guest can change
- * what is there at any time: copy first, then check the copy.
+ * Returns the hva of guest memory [gpa, gpa + len), valid for @len bytes; or NULL if any of it is
+ * not RAM, crosses a region's end or wraps, or if @len is 0. The guest can change the contents at
+ * any time: copy first, then check the copy.
  */
 void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len);
 
-/* Copy out of or into what ram_at() finds. Return 0, or -EFAULT with nothing copied. */
+/* Copy from or to guest memory, as ram_at() finds it. Return 0, or -EFAULT with nothing copied. */
 int ram_read(const struct ram *ram, uint64_t gpa, void *data, size_t len);
 int ram_write(const struct ram *ram, uint64_t gpa, const void *data, size_t len);
 
@@ -124,7 +123,7 @@ struct ram_share {
  */
 int ram_shares(const struct ram *ram, struct ram_share share[RAM_REGIONS_MAX]);
 
-/* Bytes of RAM in all regions. */
+/* Returns the size of all regions together, in bytes. */
 uint64_t ram_size(const struct ram *ram);
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* A byte a page, not a bit: no two threads share one. Set: nothing is reserved any more. */
+/* A byte a page, not a bit: no two threads share one. True: no reservation is left. */
 struct reservations {
 	size_t page_size;
 	uint64_t pages;
@@ -16,7 +16,7 @@ struct reservations {
 struct reservations *reservations_new(size_t page_size, uint64_t end)
 {
 	uint64_t pages = end / page_size;
-	/* Zeroed by not being touched: what lies between regions costs nothing. */
+	/* calloc() touches none of it: the gaps between regions cost nothing. */
 	struct reservations *reservations =
 		calloc(1, sizeof(*reservations) + pages * sizeof(reservations->used[0]));
 	if (!reservations)
@@ -36,7 +36,7 @@ void reservations_use(struct reservations *reservations, int file, uint64_t offs
 	uint64_t first = offset / reservations->page_size;
 	uint64_t end = first + len / reservations->page_size;
 
-	/* One at a time: what lies between may be used up, and would be taken from others. */
+	/* One at a time: a page in between may have none left, and would come from the pool. */
 	for (uint64_t page = first; page < end && page < reservations->pages; page++) {
 		if (atomic_load(&reservations->used[page]))
 			continue;

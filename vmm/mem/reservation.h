@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The host reserves each huge page for guest RAM until it is taken, and goes on doing so when a hole
- * is punched where none was: a page that the guest has never touched stays out of everybody's reach
- * though it was reported. Taking it and then punching it out uses the reservation up. That clears
- * the page for nothing, so it is done once for each: what is remembered here.
+ * Reservations of huge pages. The host reserves each huge page of guest RAM until it is touched,
+ * and keeps the reservation when a hole is punched before that: no other process can have the page
+ * though the guest reported it. Allocating the page and then punching it out uses the reservation
+ * up. That clears the page in vain, so it is done once a page; which pages, is kept here.
  *
- * Source: fs/hugetlbfs/inode.c, remove_inode_hugepages(), which undoes reservations for pages that it
- * finds only; hugetlbfs_fallocate().
+ * Source: fs/hugetlbfs/inode.c, remove_inode_hugepages(), which drops reservations only of pages
+ * that it finds; hugetlbfs_fallocate().
  *
- * Owned by struct ram. Thread: any, but for new and free.
+ * Owner: struct ram. Thread: any, but main for new and free.
  */
 #ifndef EBB_MEM_RESERVATION_H
 #define EBB_MEM_RESERVATION_H
@@ -18,13 +18,13 @@
 
 struct reservations;
 
-/* For pages of @page_size below file offset @end; NULL when there is no memory for it. */
+/* For pages of @page_size below file offset @end, in bytes. Returns NULL if memory is short. */
 struct reservations *reservations_new(size_t page_size, uint64_t end);
 void reservations_free(struct reservations *reservations);
 
 /*
- * To be called before whole pages [@offset, @offset + @len) are punched out of @file: those whose
- * reservation may be unused are there afterwards. What cannot be taken just stays reserved.
+ * Call before whole pages [@offset, @offset + @len) are punched out of @file. Allocates those whose
+ * reservation may be unused; a page that cannot be allocated stays reserved.
  */
 void reservations_use(struct reservations *reservations, int file, uint64_t offset, uint64_t len);
 

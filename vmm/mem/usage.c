@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Some twenty mappings at a time; the C library takes what procfs says it likes, which is less. */
+/* Some twenty mappings a read; the C library's own buffer (st_blksize of procfs) is smaller. */
 #define BUFFER 16384
 
 #define FIELD(name) offsetof(struct ram_usage, name)
 #define NONE	    SIZE_MAX
 
-/* Each line of smaps that counts, and where: up to three figures. */
+/* The lines of smaps that count, and the figures, up to three, that each adds to. */
 static const struct {
 	const char *name;
 	size_t field[3];
@@ -24,7 +24,7 @@ static const struct {
 	{"LazyFree", {FIELD(lazyfree), NONE, NONE}},
 	{"AnonHugePages", {FIELD(huge), NONE, NONE}},
 	{"ShmemPmdMapped", {FIELD(huge), NONE, NONE}},
-	/* Not divided by who maps them: nobody else has ebb's file. */
+	/* Not divided by the number of mappings: no other process maps ebb's file. */
 	{"Private_Hugetlb", {FIELD(rss), FIELD(pss), FIELD(huge)}},
 	{"Shared_Hugetlb", {FIELD(rss), FIELD(pss), FIELD(huge)}},
 };
@@ -46,7 +46,7 @@ static void count_line(const char *line, struct ram_usage *usage)
 	}
 }
 
-/* Bytes of [@from, @to) when all of that is guest RAM, else 0: no mapping is RAM in part. */
+/* Returns the bytes of [@from, @to) if it is guest RAM, else 0: no mapping is RAM in part. */
 static uint64_t ram_bytes(const struct ram *ram, uint64_t from, uint64_t to)
 {
 	for (unsigned int i = 0; i < ram->regions; i++) {
@@ -67,14 +67,14 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 	*usage = (struct ram_usage){0};
 	while (fgets(line, sizeof(line), smaps)) {
 		unsigned long long from, to;
-		/* The rest of a line that was longer: a file's name can be. */
+		/* Skip the rest of a long line: a file's name can make one. */
 		bool start = whole;
 		whole = strchr(line, '\n') != NULL;
 		if (!start)
 			continue;
 		if (sscanf(line, "%16llx-%16llx ", &from, &to) == 2) {
 			if (from >= end)
-				break; /* what would follow is not asked of the kernel */
+				break; /* spare the kernel what follows */
 			uint64_t bytes = ram_bytes(ram, from, to);
 			inside = bytes > 0;
 			covered += bytes;
