@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Phases, each of which makes the next ones harder to undo:
+ * Privilege narrows in phases, none of which can be undone:
  *
- *   1. no core dumps: they would hold what the guest has in its memory
- *   2. no capability is left in any set, so that root can do no more than own its files
- *   3. no_new_privs: no program that we might be made to run gets more than we have
+ *   1. no core dumps: they would hold the guest's memory
+ *   2. no capability in any set: even root can then do no more than the owner of its files
+ *   3. no_new_privs: no program that ebb could be made to run gets more than ebb has
  *
- * Next to come, in this order: namespaces, and a filter of system calls.
+ * Still missing, in this order: namespaces, and a filter of system calls.
  */
 #include "vmm/sandbox/sandbox.h"
 
@@ -29,14 +29,14 @@ static int drop_capabilities(void)
 {
 	if (capng_get_caps_process() < 0)
 		return -EPERM;
-	/* Only who may set capabilities can empty the bounding set; no_new_privs makes up for it. */
+	/* Emptying the bounding set needs CAP_SETPCAP; no_new_privs makes up for it. */
 	bool bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
 
 	capng_clear(CAPNG_SELECT_ALL);
 	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT |
 			(bounds ? CAPNG_SELECT_BOUNDS : 0)) < 0)
 		return -EPERM;
-	/* What counts is what the kernel says is left. */
+	/* Ask the kernel what is left: libcap-ng's own state could be wrong. */
 	if (capng_get_caps_process() < 0 ||
 	    capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
 		return -EPERM;
@@ -54,14 +54,14 @@ int sandbox_enter(void)
 		int (*run)(void);
 		const char *what;
 	} phases[] = {
-		{drop_core_dumps, "core dumps"},
-		{drop_capabilities, "capabilities"},
-		{forbid_new_privileges, "the way to new privileges"},
+		{drop_core_dumps, "turn off core dumps"},
+		{drop_capabilities, "drop capabilities"},
+		{forbid_new_privileges, "set no_new_privs"},
 	};
 	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
 		int error = phases[i].run();
 		if (error) {
-			log_error("cannot give up %s: %s", phases[i].what, strerror(-error));
+			log_error("cannot %s: %s", phases[i].what, strerror(-error));
 			return error;
 		}
 	}
