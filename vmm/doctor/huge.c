@@ -14,11 +14,11 @@ static void look_at_thp(struct findings *findings, const struct doctor_host *hos
 		return;
 	if (strcmp(word, "never") == 0)
 		finding_add(findings, FINDING_WARN, "huge pages",
-			    "guests have small pages only, and are slower",
+			    "guests get small pages only, and are slower",
 			    "echo madvise > " THP "enabled", "never");
 	else
-		finding_add(findings, FINDING_OK, "huge pages", "guests have them, since ebb asks",
-			    NULL, "%s", word);
+		finding_add(findings, FINDING_OK, "huge pages",
+			    "guests get huge pages, because ebb asks for them", NULL, "%s", word);
 }
 
 static void look_at_defrag(struct findings *findings, const struct doctor_host *host)
@@ -28,11 +28,12 @@ static void look_at_defrag(struct findings *findings, const struct doctor_host *
 		return;
 	if (strcmp(word, "never") == 0)
 		finding_add(findings, FINDING_WARN, "defragmentation",
-			    "guests have huge pages only where one happens to be free",
+			    "guests get a huge page only when one happens to be free",
 			    "echo madvise > " THP "defrag", "never");
 	else
 		finding_add(findings, FINDING_OK, "defragmentation",
-			    "the host makes huge pages when guests need them", NULL, "%s", word);
+			    "the host compacts memory to make huge pages for guests", NULL, "%s",
+			    word);
 }
 
 static void look_at_shmem(struct findings *findings, const struct doctor_host *host)
@@ -42,8 +43,8 @@ static void look_at_shmem(struct findings *findings, const struct doctor_host *h
 		return;
 	bool small = strcmp(word, "never") == 0 || strcmp(word, "deny") == 0;
 	finding_add(findings, FINDING_OK, "shared huge pages",
-		    small ? "guests with --mem-backing memfd have small pages only"
-			  : "guests with --mem-backing memfd can have them",
+		    small ? "guests with --mem-backing memfd get small pages only"
+			  : "guests with --mem-backing memfd can get huge pages",
 		    small ? "echo advise > " THP "shmem_enabled" : NULL, "%s", word);
 }
 
@@ -57,13 +58,13 @@ static void look_at_khugepaged(struct findings *findings, const struct doctor_ho
 	if (defrag && holes)
 		finding_add(
 			findings, FINDING_OK, "khugepaged",
-			"single pages in a balloon may be filled again; reported blocks are not",
+			"it may take back single pages given up by a balloon, not reported blocks",
 			"echo 0 > " THP "khugepaged/max_ptes_none",
-			"it makes huge pages with up to %llu pages missing",
+			"makes huge pages even where up to %llu small ones are missing",
 			(unsigned long long)holes);
 	else
-		finding_add(findings, FINDING_OK, "khugepaged", "it fills no balloon again", NULL,
-			    "it leaves holes alone");
+		finding_add(findings, FINDING_OK, "khugepaged",
+			    "what a balloon gives up stays free", NULL, "leaves holes alone");
 }
 
 static void look_at_pool(struct findings *findings, const struct doctor_host *host)
@@ -79,8 +80,8 @@ static void look_at_pool(struct findings *findings, const struct doctor_host *ho
 	    !doctor_line(meminfo, "Hugepagesize", 10, &size))
 		return;
 	finding_add(findings, FINDING_OK, "huge page pool",
-		    total ? "it is for guests with --mem-backing hugetlbfs"
-			  : "no guest can have --mem-backing hugetlbfs",
+		    total ? "serves guests with --mem-backing hugetlbfs"
+			  : "guests cannot use --mem-backing hugetlbfs",
 		    total ? NULL : "sysctl vm.nr_hugepages=N (before memory is fragmented)",
 		    "%llu of %llu pages of %s are free", (unsigned long long)free_pages,
 		    (unsigned long long)total, text_size(size_text, size * 1024));

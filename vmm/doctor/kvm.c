@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Whether there is a KVM, and one that runs a Linux guest. */
+/* Checks that there is a KVM, and that it can run a Linux guest. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "vmm/doctor/doctor.h"
 
-/* Whether @word is a word of the first line that begins with "flags". */
+/* Returns whether @word is a word of the first line "flags". */
 static bool has_flag(const char *cpuinfo, const char *word)
 {
 	const char *flags = strstr(cpuinfo, "flags\t");
@@ -25,7 +25,7 @@ static bool has_module(const struct doctor_host *host, const char *name)
 	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
 	if (doctor_read(host, path, state, sizeof(state)))
 		return true;
-	/* What is built in has no state, only parameters. */
+	/* A module that is built in has no state, only parameters. */
 	snprintf(path, sizeof(path), "/sys/module/%s/parameters/nested", name);
 	return doctor_read(host, path, state, sizeof(state));
 }
@@ -39,29 +39,29 @@ static void look_at_opening(struct findings *findings, const struct doctor_host 
 	case ENXIO:
 		finding_add(findings, FINDING_FAIL, "/dev/kvm", "no guest can run",
 			    host->x86 ? "modprobe kvm_intel || modprobe kvm_amd "
-					"(or switch virtualisation on in the firmware)"
-				      : "modprobe kvm (on a processor and a kernel that have it)",
-			    "there is no KVM: %s", strerror(error));
+					"(if both fail, enable virtualization in the firmware)"
+				      : "modprobe kvm (if the processor and the kernel support it)",
+			    "no KVM: %s", strerror(error));
 		break;
 	case EACCES:
 	case EPERM:
-		finding_add(findings, FINDING_FAIL, "/dev/kvm", "no guest of yours can run",
+		finding_add(findings, FINDING_FAIL, "/dev/kvm", "you cannot run guests",
 			    "usermod -aG kvm USER (as root; then log in again)",
-			    "no permission to open it");
+			    "you have no permission to open it");
 		break;
 	default:
 		finding_add(findings, FINDING_FAIL, "/dev/kvm", "no guest can run", NULL,
-			    "it cannot be opened: %s", strerror(error));
+			    "cannot be opened: %s", strerror(error));
 	}
 }
 
-/* As tests/host/kvm-kind does. */
+/* tests/host/kvm-kind decides by the same rules. */
 static void look_at_kind(struct findings *findings, const struct doctor_host *host)
 {
 	char cpuinfo[DOCTOR_FILE_MAX];
 	if (!host->x86) {
 		finding_add(findings, FINDING_OK, "processor", "it runs guests itself", NULL,
-			    "not x86: KVM is there, so it virtualizes");
+			    "supports virtualization, or there would be no KVM (not x86)");
 		return;
 	}
 	doctor_read(host, "/proc/cpuinfo", cpuinfo, sizeof(cpuinfo));
@@ -70,41 +70,42 @@ static void look_at_kind(struct findings *findings, const struct doctor_host *ho
 	if (!svm && !vmx) {
 		finding_add(findings, FINDING_FAIL, "processor",
 			    "this KVM interprets a guest's kernel, and no Linux guest boots on it",
-			    "use a machine with nested or real virtualisation",
-			    "it does not virtualize (neither svm nor vmx in /proc/cpuinfo)");
+			    "use a physical machine, or a virtual one with nested virtualization",
+			    "does not virtualize (neither svm nor vmx in /proc/cpuinfo)");
 		return;
 	}
 	const char *module = svm ? "kvm_amd" : "kvm_intel";
 	if (has_module(host, module))
 		finding_add(findings, FINDING_OK, "processor", "it runs guests itself", NULL,
-			    "it virtualizes (%s), and %s is loaded", svm ? "svm" : "vmx", module);
+			    "supports virtualization (%s), and %s is loaded", svm ? "svm" : "vmx",
+			    module);
 	else
 		finding_add(findings, FINDING_WARN, "processor",
-			    "whether Linux guests boot is for KVM's module to say", NULL,
-			    "it virtualizes (%s), but KVM is not from %s", svm ? "svm" : "vmx",
-			    module);
+			    "Linux guests may or may not boot with the module that provides KVM",
+			    NULL, "supports virtualization (%s), but KVM is not from %s",
+			    svm ? "svm" : "vmx", module);
 }
 
 static void look_at_abilities(struct findings *findings, const struct vm_probe *kvm)
 {
 	unsigned int missing = 0;
 	if (kvm->version != kvm->version_wanted)
-		finding_add(findings, FINDING_FAIL, "KVM's API", "ebb does not know it",
+		finding_add(findings, FINDING_FAIL, "KVM's API", "ebb cannot use this version",
 			    "use a newer kernel", "version %d, not %d", kvm->version,
 			    kvm->version_wanted);
 	else
-		finding_add(findings, FINDING_OK, "KVM's API", "it is the one that ebb knows", NULL,
+		finding_add(findings, FINDING_OK, "KVM's API", "the version that ebb uses", NULL,
 			    "version %d", kvm->version);
 	for (unsigned int i = 0; i < kvm->needs; i++) {
 		if (kvm->need[i].there)
 			continue;
 		missing++;
-		finding_add(findings, FINDING_FAIL, "KVM", "ebb cannot do without it",
-			    "use a newer kernel", "it lacks %s", kvm->need[i].name);
+		finding_add(findings, FINDING_FAIL, "KVM", "ebb needs this capability",
+			    "use a newer kernel", "lacks %s", kvm->need[i].name);
 	}
 	if (missing == 0)
 		finding_add(findings, FINDING_OK, "KVM", "nothing is missing", NULL,
-			    "it has the %u capabilities that ebb needs; %u CPUs in a guest",
+			    "has the %u capabilities that ebb needs; %u CPUs at most in a guest",
 			    kvm->needs, kvm->cpus_max);
 }
 
@@ -114,7 +115,8 @@ void doctor_kvm(struct findings *findings, const struct doctor_host *host)
 		look_at_opening(findings, host);
 		return;
 	}
-	finding_add(findings, FINDING_OK, "/dev/kvm", "guests can be made", NULL, "it opens");
+	finding_add(findings, FINDING_OK, "/dev/kvm", "you may use KVM", NULL,
+		    "opens for reading and writing");
 	look_at_kind(findings, host);
 	look_at_abilities(findings, &host->kvm);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Where guests' memory comes from, and what stands behind it: overcommit, swap, cgroups, nodes. */
+/* Checks where guests' memory comes from: RAM, overcommit, swap, cgroups, nodes. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +21,7 @@ static void look_at_total(struct findings *findings, const struct doctor_host *h
 	    !doctor_line(meminfo, "MemAvailable", 10, &available))
 		return;
 	finding_add(findings, FINDING_OK, "memory",
-		    "guests may have more in all, as long as they do not use it", NULL,
+		    "guests may have more in all, as long as they do not use it all", NULL,
 		    "%s, of which %s are available", text_size(total_text, total * 1024),
 		    text_size(available_text, available * 1024));
 }
@@ -32,14 +32,13 @@ static void look_at_overcommit(struct findings *findings, const struct doctor_ho
 	if (!doctor_number(host, "/proc/sys/vm/overcommit_memory", &policy))
 		return;
 	if (policy == 2)
-		finding_add(
-			findings, FINDING_WARN, "overcommit",
-			"all of a guest's memory is set aside, used or not, and what is over the limit "
-			"is refused",
-			"sysctl vm.overcommit_memory=0", "vm.overcommit_memory is 2");
+		finding_add(findings, FINDING_WARN, "overcommit",
+			    "the host reserves all of a guest's memory, used or not, and refuses "
+			    "guests beyond its limit",
+			    "sysctl vm.overcommit_memory=0", "vm.overcommit_memory is 2");
 	else
 		finding_add(findings, FINDING_OK, "overcommit",
-			    "a guest's memory is paid for as it is touched", NULL,
+			    "a guest uses the host's memory only as it touches its own", NULL,
 			    "vm.overcommit_memory is %llu", (unsigned long long)policy);
 }
 
@@ -50,7 +49,7 @@ static void look_at_swap(struct findings *findings, const struct doctor_host *ho
 	unsigned int zram = 0;
 	if (!doctor_read(host, "/proc/swaps", swaps, sizeof(swaps)))
 		return;
-	/* The first line is a heading. */
+	/* Skip the heading. */
 	for (const char *line = strchr(swaps, '\n'); line && line[1];
 	     line = strchr(line + 1, '\n')) {
 		count++;
@@ -58,12 +57,12 @@ static void look_at_swap(struct findings *findings, const struct doctor_host *ho
 	}
 	if (count == 0)
 		finding_add(findings, FINDING_WARN, "swap",
-			    "when guests use more than the host has, the kernel kills one",
+			    "if guests use more than the host has, the kernel kills one of them",
 			    "modprobe zram; zramctl -f -s 4G; mkswap /dev/zram0; swapon /dev/zram0",
-			    "there is none");
+			    "none");
 	else
 		finding_add(findings, FINDING_OK, "swap",
-			    "it is there for guests that all grow at once", NULL,
+			    "helps when many guests grow at the same time", NULL,
 			    "%u area%s, %u of them zram", count, count == 1 ? "" : "s", zram);
 }
 
@@ -71,8 +70,9 @@ static void look_at_ksm(struct findings *findings, const struct doctor_host *hos
 {
 	uint64_t run;
 	if (doctor_number(host, "/sys/kernel/mm/ksm/run", &run))
-		finding_add(findings, FINDING_OK, "KSM", "ebb does not have guests' memory merged",
-			    NULL, "it is %s", run == 1 ? "on" : "off");
+		finding_add(findings, FINDING_OK, "KSM",
+			    "ebb does not ask for guests' memory to be merged", NULL, "%s",
+			    run == 1 ? "on" : "off");
 }
 
 /* --- cgroups --------------------------------------------------------------------------------- */
@@ -82,11 +82,11 @@ static const struct {
 	const char *means;
 	const char *change;
 } limits[] = {
-	{"memory.max", "beyond it the kernel kills a guest, or whoever shares the limit",
+	{"memory.max", "above it the kernel kills a guest, or another process under the same limit",
 	 "echo max > that file"},
-	{"memory.high", "beyond it guests are slowed down until memory comes back",
+	{"memory.high", "above it the kernel slows guests down and reclaims their memory",
 	 "echo max > that file"},
-	{"memory.swap.max", "no more than this of the guests goes to swap", "echo max > that file"},
+	{"memory.swap.max", "guests cannot use more swap than this", "echo max > that file"},
 };
 
 static unsigned int look_at_cgroup(struct findings *findings, const struct doctor_host *host,
@@ -111,7 +111,7 @@ static unsigned int look_at_cgroup(struct findings *findings, const struct docto
 	return found;
 }
 
-/* From its own cgroup up to the root: a limit anywhere is one. */
+/* From ebb's own cgroup up to the root: a limit on any of them counts. */
 static void look_at_cgroups(struct findings *findings, const struct doctor_host *host)
 {
 	static const char mount[] = "/sys/fs/cgroup";
@@ -120,7 +120,7 @@ static void look_at_cgroups(struct findings *findings, const struct doctor_host 
 	if (!doctor_read(host, "/sys/fs/cgroup/cgroup.controllers", text, sizeof(text)) ||
 	    !strstr(text, "memory") ||
 	    !doctor_read(host, "/proc/self/cgroup", text, sizeof(text))) {
-		finding_add(findings, FINDING_OK, "cgroup", "it limits no guest", NULL,
+		finding_add(findings, FINDING_OK, "cgroup", "guests are not limited", NULL,
 			    "cgroup v2 does not control memory here");
 		return;
 	}
@@ -136,7 +136,7 @@ static void look_at_cgroups(struct findings *findings, const struct doctor_host 
 		*strrchr(directory, '/') = '\0';
 	}
 	if (found == 0)
-		finding_add(findings, FINDING_OK, "cgroup", "it limits no guest", NULL,
+		finding_add(findings, FINDING_OK, "cgroup", "guests are not limited", NULL,
 			    "no memory limit from here up to the root");
 }
 
@@ -156,7 +156,7 @@ static void look_at_nodes(struct findings *findings, const struct doctor_host *h
 			    "one node");
 	else if (balancing)
 		finding_add(findings, FINDING_WARN, "NUMA",
-			    "guests' pages are unmapped and moved to find out where they belong",
+			    "the kernel slows guests down: it unmaps and moves their pages",
 			    "sysctl kernel.numa_balancing=0 (or --numa-node and --vcpu-affinity)",
 			    "%u nodes, with balancing", nodes.count);
 	else

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What whoever starts ebb is allowed to. */
+/* Checks limits, privileges and the runtime directory of the user that starts ebb. */
 #include <string.h>
 
 #include "vmm/doctor/doctor.h"
 #include "vmm/lib/text.h"
 
-#define CAP_IPC_LOCK_BIT 14 /* <linux/capability.h>: locks without a limit */
+#define CAP_IPC_LOCK_BIT 14 /* <linux/capability.h>; lifts RLIMIT_MEMLOCK */
 
 static void look_at_limit(struct findings *findings, const char *about, uint64_t limit,
 			  const char *change)
 {
 	char size[TEXT_SIZE_MAX];
 	if (limit == UINT64_MAX)
-		finding_add(findings, FINDING_OK, about, "a guest can be of any size", NULL,
+		finding_add(findings, FINDING_OK, about, "guests can be of any size", NULL,
 			    "no limit");
 	else
-		finding_add(findings, FINDING_WARN, about, "larger guests are refused", change,
+		finding_add(findings, FINDING_WARN, about, "larger guests do not start", change,
 			    "%s", text_size(size, limit));
 }
 
@@ -24,21 +24,21 @@ static void look_at_locking(struct findings *findings, uint64_t limit, uint64_t 
 	static const char about[] = "RLIMIT_MEMLOCK";
 	char size[TEXT_SIZE_MAX];
 	if (limit == UINT64_MAX || capabilities >> CAP_IPC_LOCK_BIT & 1)
-		finding_add(findings, FINDING_OK, about, "any guest can have --mem-lock", NULL,
-			    "no limit");
+		finding_add(findings, FINDING_OK, about, "guests of any size can use --mem-lock",
+			    NULL, "no limit");
 	else
-		finding_add(findings, FINDING_OK, about, "larger guests cannot have --mem-lock",
+		finding_add(findings, FINDING_OK, about, "larger guests cannot use --mem-lock",
 			    "ulimit -l unlimited (as root, or in /etc/security/limits.conf)", "%s",
 			    text_size(size, limit));
 }
 
 static void look_at_capabilities(struct findings *findings, uint64_t capabilities)
 {
-	/* The user stays who it is: root's files are still its own. */
+	/* OK all the same: ebb drops them. As root it still owns root's files, hence the advice. */
 	if (capabilities)
 		finding_add(findings, FINDING_OK, "privileges",
-			    "ebb needs none, and gives them up before a guest runs",
-			    "run ebb as a user of the group kvm", "%d capabilities",
+			    "ebb needs none, and drops them before a guest runs",
+			    "run ebb as a user in the group kvm", "%d capabilities",
 			    __builtin_popcountll(capabilities));
 	else
 		finding_add(findings, FINDING_OK, "privileges", "ebb needs none", NULL, "none");
@@ -57,11 +57,11 @@ void doctor_process(struct findings *findings, const struct doctor_host *host)
 		look_at_capabilities(findings, capabilities);
 	if (host->runtime_error)
 		finding_add(findings, FINDING_FAIL, "runtime directory",
-			    "guests cannot be named, and so not run",
-			    "name another with EBB_RUNTIME_DIR", "%s",
+			    "no guest can run: each needs a control socket there",
+			    "set EBB_RUNTIME_DIR to a directory that only you can use", "%s",
 			    strerror(-host->runtime_error));
 	else
 		finding_add(findings, FINDING_OK, "runtime directory",
-			    "guests can be named and reached", NULL, "%u guest%s running",
-			    host->guests, host->guests == 1 ? "" : "s");
+			    "guests can be found by name", NULL, "%u guest%s running", host->guests,
+			    host->guests == 1 ? "" : "s");
 }
