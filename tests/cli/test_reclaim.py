@@ -66,12 +66,12 @@ def test_more_than_before(ebb, fake):
 
 
 @pytest.mark.parametrize("error_class, desc, status", [
-    ("GuestUnsupported", "the guest's kernel cannot give memory back when asked", 1),
+    ("GuestUnsupported", "the guest's kernel cannot give back memory on request", 1),
     ("GuestUnsupported", "the guest was started without --free-page-reporting", 1),
-    ("DeviceNotActive", "the guest has no driver for its balloon", 1),
-    ("GuestBusy", "the guest is still at an earlier request", 1),
+    ("DeviceNotActive", "the guest has not started its balloon driver", 1),
+    ("GuestBusy", "the guest has not finished an earlier request", 1),
     ("GuestPaused", "the guest is paused", 1),
-    ("GuestFailed", "the guest says that it failed", 1),
+    ("GuestFailed", "the guest answered that it failed", 1),
     ("GuestTimeout", "the guest did not answer within 15.0 s", 3),
     ("CommandNotFound", "The command x-ebb-reclaim has not been found", 1),
     ("\x1b[2J" * 100, "\x1b[2J", 1),

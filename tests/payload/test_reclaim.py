@@ -40,7 +40,7 @@ def accepted(name, *words):
             if stat(name)["reclaim"]["requests"] > before:
                 return asker
             time.sleep(0.02)
-        assert "still at an earlier request" in asker.done(status=1)
+        assert "not finished an earlier request" in asker.done(status=1)
     raise lib.GuestError(f"the device still waits for an earlier request's answer after {TIMEOUT} s")
 
 
@@ -74,7 +74,7 @@ def test_asked(run, words, asked):
     payload.paused("failed")
     asker = Asker("reclaim-asked")
     payload.proceed()
-    assert "the guest says that it failed" in asker.done(status=1)
+    assert "the guest answered that it failed" in asker.done(status=1)
 
     payload.paused("looked")
     assert stat("reclaim-asked")["reclaim"] == {"negotiated": True, "requests": 3, "answered": 3, "timeouts": 0}
@@ -90,12 +90,12 @@ def test_silent(run):
     payload.paused("given up")
     # Others are served meanwhile, and a second asker is told at once.
     assert stat("reclaim-silent")["reclaim"]["requests"] == 1
-    assert "still at an earlier request" in Asker("reclaim-silent").done(status=1)
+    assert "not finished an earlier request" in Asker("reclaim-silent").done(status=1)
     assert asker.process.poll() is None, "the first one was to wait longer than the second"
     assert "did not answer within 5.5 s" in asker.done(status=3)
     assert asker.seconds() >= 0.5 + GRACE
     # Nor can it be asked anew before it has given the answer that nobody wants.
-    assert "still at an earlier request" in Asker("reclaim-silent").done(status=1)
+    assert "not finished an earlier request" in Asker("reclaim-silent").done(status=1)
     payload.proceed()
     payload.paused("answered")
     # The guest has rung; the device's worker may be about to look.

@@ -123,7 +123,7 @@ struct ram_share {
  */
 int ram_shares(const struct ram *ram, struct ram_share share[RAM_REGIONS_MAX]);
 
-/* Returns the size of all regions together, in bytes. */
+/* Bytes of RAM in all regions. */
 uint64_t ram_size(const struct ram *ram);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The balloon: how much is in it, what it reported, the guest's statistics. */
+/* The balloon: its size, its target, free page reporting, the guest's statistics. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@
 struct balloon_part {
 	struct loop_source changed; /* eventfd: the driver wrote `actual` */
 	struct loop_source timer;   /* timerfd: guest-stats-polling-interval */
-	unsigned int interval;	    /* seconds; 0: only when asked */
+	unsigned int interval;	    /* seconds; 0: only on request */
 };
 
 static struct balloon_part *part_of(const struct monitor *monitor)
@@ -31,7 +31,7 @@ struct balloon *monitor_balloon_here(const struct monitor *monitor, struct contr
 	return balloon;
 }
 
-/* --- the balloon, as QEMU counts: what the guest has left ------------------------------------- */
+/* --- the balloon, as QEMU counts: the memory left to the guest -------------------------------- */
 
 static json_t *guest_has(struct monitor *monitor, struct balloon *balloon)
 {
@@ -83,7 +83,7 @@ json_t *monitor_stats_object(const struct balloon_stats *stats, bool absent_too)
 {
 	json_t *object = json_object();
 	for (unsigned int stat = 0; stat < BALLOON_STATS_ALL; stat++) {
-		/* JSON's integers end at 2^63 here: what a guest says beyond that is no figure. */
+		/* Jansson's integers end at 2^63 - 1. */
 		json_int_t value = stats->value[stat] > INT64_MAX ? INT64_MAX : stats->value[stat];
 		if (stats->present[stat])
 			json_object_set_new(object, balloon_stat_name(stat), json_integer(value));

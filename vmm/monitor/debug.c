@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Looking into a guest: registers, a sysrq key, an NMI. */
+/* Debugging a guest: registers, a sysrq key, an NMI. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "vmm/monitor/part.h"
 
-/* Runs @look with no vCPU in the guest: KVM lets nobody else at a vCPU that is. */
+/* Runs @look with no vCPU in KVM_RUN, where KVM would make other calls on it wait. */
 static void while_paused(struct monitor *monitor, void (*look)(struct cpus *cpus, void *ctx),
 			 void *ctx)
 {
@@ -67,15 +67,15 @@ static json_t *inject_nmi(void *ctx, const json_t *arguments, struct control_err
 			return NULL;
 		nmi.cpu = json_integer_value(index);
 		if (nmi.cpu < 0 || nmi.cpu >= monitor->machine->cpus.count)
-			return control_fail(error, "there is no vCPU %lld; they are 0 to %u",
+			return control_fail(error, "there is no vCPU %lld; the last is %u",
 					    (long long)nmi.cpu, monitor->machine->cpus.count - 1);
 	}
 	while_paused(monitor, send_nmi, &nmi);
 	if (nmi.error == -EOPNOTSUPP)
-		return control_fail(error, "a vCPU on %s has no NMI; a sysrq key may do",
+		return control_fail(error, "a guest on %s has no NMI; send a sysrq key instead",
 				    arch_map.name);
 	if (nmi.error)
-		return control_fail(error, "KVM takes no NMI: %s", strerror(-nmi.error));
+		return control_fail(error, "KVM cannot inject an NMI: %s", strerror(-nmi.error));
 	return json_object();
 }
 
@@ -87,7 +87,7 @@ static json_t *sysrq(void *ctx, const json_t *arguments, struct control_error *e
 	if (!key || strlen(key) != 1)
 		return control_fail(error, "Parameter 'key' must be one character");
 	if (serial_break(&monitor->machine->serial, *key))
-		return control_fail(error, "the guest does not listen to its serial console");
+		return control_fail(error, "the guest does not read its serial console (yet)");
 	return json_object();
 }
 

@@ -7,7 +7,7 @@
 #include "vmm/machine/device_blk.h"
 #include "vmm/monitor/part.h"
 
-/* A file's name may be any bytes; JSON's strings are UTF-8. */
+/* Shows a name that is not UTF-8 as "?": JSON cannot hold it. */
 static json_t *file_name(const struct blk *blk)
 {
 	json_t *name = json_string(blk->file);
@@ -15,10 +15,10 @@ static json_t *file_name(const struct blk *blk)
 }
 
 struct disks {
-	uint64_t allocated[VM_DISKS_MAX]; /* bytes that the host holds for each */
+	uint64_t allocated[VM_DISKS_MAX]; /* bytes that each takes on the host */
 };
 
-/* A storage that hangs keeps fstat() waiting. */
+/* On the worker: fstat() waits for storage that hangs. */
 static void disks_measure(struct monitor *monitor)
 {
 	struct disks *disks = monitor_state(monitor, &monitor_disks);
@@ -80,7 +80,7 @@ static json_t *query_block(void *ctx, const json_t *arguments, struct control_er
 
 static json_t *stats_object(const struct blk *blk)
 {
-	/* QEMU's beginnings of the names of each kind's figures. */
+	/* The prefix of each kind's figures in QEMU's names. */
 	static const char *const kinds[BLK_COUNTED] = {[BLK_READ] = "rd",
 						       [BLK_WRITE] = "wr",
 						       [BLK_FLUSH] = "flush",
@@ -91,7 +91,7 @@ static json_t *stats_object(const struct blk *blk)
 		const struct blk_counters *counters = &blk->counters[kind];
 		char name[64];
 		if (!kinds[kind])
-			continue; /* QEMU has no figures of write-zeroes; they are in x-ebb-stat */
+			continue; /* QEMU has no figures of write-zeroes; x-ebb-stat has */
 #define SET(format, counter)                                                                       \
 	snprintf(name, sizeof(name), format, kinds[kind]);                                         \
 	json_object_set_new(stats, name, json_count(counters->counter))

@@ -9,7 +9,7 @@
 #include "vmm/lib/wake.h"
 #include "vmm/monitor/part.h"
 
-/* What a worker that hangs is waited for when the machine has ended. */
+/* How long to wait for a worker that hangs when the machine has ended. */
 #define PATIENCE_MS 1000
 
 static void look(void *ctx)
@@ -36,7 +36,7 @@ static void has_looked(void *ctx)
 	if (!wake_take(measure->done.fd))
 		return;
 	measure->running = false;
-	/* Before the worker begins anew: what it has found is read by those that are called. */
+	/* Before the worker starts again: the callbacks read what it has measured. */
 	for (unsigned int i = 0; i < measure->now_count; i++)
 		measure->now[i].done(measure->monitor, measure->now[i].ticket);
 	measure->now_count = 0;
@@ -63,14 +63,16 @@ int measure_init(struct measure *measure, struct monitor *monitor)
 	if (!error)
 		error = loop_add(&monitor->machine->loop, &measure->done);
 	if (error)
-		log_error("cannot set up the thread that measures: %s", strerror(-error));
+		log_error("cannot set up the thread that measures memory and disks: %s",
+			  strerror(-error));
 	return error;
 }
 
 bool measure_release(struct measure *measure)
 {
 	if (!worker_stop(&measure->worker, PATIENCE_MS)) {
-		log_warn("the host does not tell of the guest's memory and disks: not waited for");
+		log_warn("measuring the guest's memory and disks still hangs: ebb ends without "
+			 "waiting for it; check the storage of its disks");
 		return false;
 	}
 	worker_release(&measure->worker);
@@ -86,7 +88,7 @@ int measure_prepare(struct measure *measure)
 {
 	if (measure->next_count == MEASURE_WAITING_MAX)
 		return -EBUSY;
-	/* Most guests are never asked: the thread comes with the first question. */
+	/* Most guests are never measured: start the thread for the first request. */
 	return measure->worker.started ? 0 : worker_start(&measure->worker, "measure");
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looking at what the host may take its time to tell: the page tables of a large guest (15 ms a GiB), a
- * disk on a storage that hangs. It is done on a thread of its own, so that the loop goes on meanwhile;
- * who asks is called back on the loop.
+ * Measures figures that can take the host long: the page tables of a large guest (15 ms a GiB), a
+ * disk on storage that hangs. A worker does it, so that the loop goes on meanwhile; callbacks come
+ * on the loop.
  *
- * Thread: main, which is the loop's, for all that is declared here.
+ * Owner: struct monitor. Thread: main, which runs the loop, for all declared here.
  */
 #ifndef EBB_MONITOR_MEASURE_H
 #define EBB_MONITOR_MEASURE_H
@@ -15,7 +15,7 @@
 #include "vmm/lib/loop.h"
 #include "vmm/lib/worker.h"
 
-/* Each client of the server can wait for one, and a request of the balloon's for another. */
+/* Each client of the server can wait for one measurement, and a reclaim request for another. */
 #define MEASURE_WAITING_MAX 32
 
 struct monitor;
@@ -30,27 +30,27 @@ struct measure {
 	struct worker worker;
 	struct loop_source wanted; /* eventfd, on the worker */
 	struct loop_source done;   /* eventfd, on the loop */
-	bool running;		   /* the worker looks, or is about to */
-	/* To be called back when it has looked; those in next when it has looked once more. */
+	bool running;		   /* the worker measures, or is about to */
+	/* Called when the running measurement is done; next: when the one after it is. */
 	struct measure_waiting now[MEASURE_WAITING_MAX], next[MEASURE_WAITING_MAX];
 	unsigned int now_count, next_count;
 };
 
-/* Returns 0 or -errno having said why; measure_release() is due in both cases. */
+/* Returns 0, or -errno after an error message. Call measure_release() in both cases. */
 int measure_init(struct measure *measure, struct monitor *monitor);
 /*
- * Nobody is called back any more. Waits for the worker, up to a second. Returns false where it hangs: then
- * all that parts measure has to stay until the process ends.
+ * Drops the callbacks and waits for the worker, up to a second. Returns false if it hangs: then all
+ * that the parts measure must stay until the process ends.
  */
 bool measure_release(struct measure *measure);
 
 /*
- * Returns 0 where measure_ask() may be called, or -errno: -EBUSY where too many wait, another where the
- * thread cannot be started.
+ * Call before measure_ask(). Returns 0; or -EBUSY if too many callers wait, or another -errno if
+ * the thread cannot be started: then do not call measure_ask().
  */
 int measure_prepare(struct measure *measure);
 
-/* Has all parts measure(), beginning after this was called, and then calls @done with @ticket. */
+/* Starts measure() of all parts after this call, and calls @done with @ticket when all are done. */
 void measure_ask(struct measure *measure, void (*done)(struct monitor *monitor, uint64_t ticket),
 		 uint64_t ticket);
 

@@ -49,7 +49,8 @@ json_t *monitor_answer_measured(struct monitor *monitor,
 {
 	int failed = measure_prepare(&monitor->measure);
 	if (failed)
-		return control_fail(error, "cannot measure: %s", strerror(-failed));
+		return control_fail(error, "cannot measure memory and disks: %s",
+				    strerror(-failed));
 	measure_ask(&monitor->measure, answer, control_server_defer(monitor->server));
 	return NULL;
 }
@@ -87,7 +88,7 @@ static int join_commands(struct monitor *monitor)
 	size_t count = 0;
 	for (size_t i = 0; i < PARTS; i++)
 		count += count_commands(parts[i]);
-	/* The last stays all zero: it ends the list. */
+	/* The last row stays all zero: it ends the list. */
 	monitor->commands = calloc(count + 1, sizeof(*monitor->commands));
 	if (!monitor->commands)
 		return -ENOMEM;
@@ -121,7 +122,8 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 	if (!error)
 		error = make_states(monitor);
 	if (error) {
-		log_error("no memory for the control socket's commands");
+		log_error(
+			"cannot set up the control socket's commands: the host has no memory left");
 		return error;
 	}
 	for (size_t i = 0; i < PARTS && !error; i++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What clients of the control socket can do with a machine: QMP's commands, by QEMU's names and with
- * QEMU's meanings, and ebb's own (control/README.md lists them). It stands on the machine, which knows
- * nothing of it. Its parts, one file each, are the rows of a table in monitor.c.
+ * The commands that clients of the control socket can use on a machine: QMP's, with QEMU's names
+ * and meanings, and ebb's own (control/README.md lists them). The monitor uses the machine, which
+ * does not know the monitor. Its parts, one file each, are the rows of a table in monitor.c.
  *
  * Thread: main.
  */
@@ -20,22 +20,24 @@ struct monitor {
 	struct machine *machine;
 	struct control_server *server;
 	struct control_command *commands; /* of all parts; owned */
-	void *state[MONITOR_PARTS_MAX];	  /* each part's, in the order of the table; owned */
+	void *state[MONITOR_PARTS_MAX];	  /* of each part, in the order of the table; owned */
 	struct measure measure;
-	unsigned int built; /* parts whose init was begun */
-	bool paused;	    /* by a client: set by the life part, for all to read */
+	unsigned int built; /* parts whose init() was called */
+	bool paused;	    /* a client paused the guest; the life part alone writes it */
 };
 
-/* The socket of @name, served on the machine's loop. Returns 0 or -errno having said why; then too
- * monitor_release() is due. */
+/*
+ * Serves the control socket of @name on the machine's loop; the machine outlives the monitor.
+ * Returns 0, or -errno after an error message. Call monitor_release() in both cases.
+ */
 int monitor_init(struct monitor *monitor, struct machine *machine, struct runtime_name *name);
 /*
- * Returns false where the host still has not told what it was asked for long ago: then the monitor and
- * the machine have to stay until the process ends.
+ * Returns false if a measurement hangs: then the monitor and the machine must stay until the
+ * process ends.
  */
 bool monitor_release(struct monitor *monitor);
 
-/* Tells the clients why the machine ended. Its threads do not run any more. */
+/* Tells the clients why the machine ended. Call after its threads have ended. */
 void monitor_ended(struct monitor *monitor, enum machine_end end);
 
 #endif

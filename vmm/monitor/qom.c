@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* QOM: of QEMU's tree of objects, the way to the balloon and its properties. */
+/* QOM: the part of QEMU's object tree that leads to the balloon and its properties. */
 #include <string.h>
 
 #include "vmm/machine/device_balloon.h"
@@ -27,13 +27,13 @@ static json_t *no_such_path(const char *path, struct control_error *error)
 	return control_fail_as(error, "DeviceNotFound", "Device '%.100s' not found", path);
 }
 
-/* The string @name of @arguments, or NULL and *@error filled in. */
+/* Returns the string argument @name, or NULL with *@error set. */
 static const char *string_argument(const json_t *arguments, const char *name,
 				   struct control_error *error)
 {
 	const char *text = json_string_value(json_object_get(arguments, name));
 	if (!text)
-		control_fail(error, "Parameter '%s' is missing or no string", name);
+		control_fail(error, "Parameter '%s' is missing or not a string", name);
 	return text;
 }
 
@@ -63,7 +63,7 @@ static json_t *qom_list(void *ctx, const json_t *arguments, struct control_error
 	return no_such_path(path, error);
 }
 
-/* The property's name, where @arguments name one of the balloon's; or NULL and *@error filled in. */
+/* Returns the property's name if @arguments name the balloon, or NULL with *@error set. */
 static const char *balloon_property(struct monitor *monitor, const json_t *arguments,
 				    struct control_error *error)
 {

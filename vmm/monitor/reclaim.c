@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * x-ebb-reclaim: the guest gives back now what it can. Its answer takes the guest's time, so the
- * command is answered later: when the balloon says that it is over, or at the deadline.
+ * x-ebb-reclaim: asks the guest to give back memory now. The guest takes its time, so the command
+ * is answered later: when the balloon tells that the request is over, or at its deadline.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,17 +14,17 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 
-/* What a guest has for it unless it is said, and at most. */
+/* The guest's time: the default, and the longest. */
 #define TIMEOUT_MS    10000
 #define TIMEOUT_S_MAX 86400
 
 struct reclaim {
 	struct loop_source over;  /* eventfd: the balloon's request is over */
 	struct loop_source timer; /* timerfd: its deadline */
-	uint64_t command;	  /* that it is for, or 0 */
+	uint64_t command;	  /* the deferred command, or 0 */
 	struct balloon_reclaim_request request;
 	bool asked;	 /* the guest has been asked */
-	uint64_t before; /* guest RAM in host memory when it was, bytes */
+	uint64_t before; /* guest RAM in host memory before that, bytes */
 };
 
 static struct reclaim *reclaim_of(const struct monitor *monitor)
@@ -50,13 +50,13 @@ static bool set_timeout(const json_t *value, struct balloon_reclaim_request *req
 	if (!json_is_number(value) || !(seconds > 0 && seconds <= TIMEOUT_S_MAX))
 		return false;
 	request->timeout_ms = (uint32_t)(seconds * 1000);
-	/* 0 would be the driver's own choice. */
+	/* 0 would mean the driver's default. */
 	if (request->timeout_ms == 0)
 		request->timeout_ms = 1;
 	return true;
 }
 
-/* Whether @arguments are all right; *@request is what they say. */
+/* Sets *@request. Returns whether @arguments are valid; if not, *@error is set. */
 static bool read_arguments(const json_t *arguments, struct balloon_reclaim_request *request,
 			   struct control_error *error)
 {
@@ -100,7 +100,7 @@ static json_t *result(const struct monitor *monitor, const struct balloon_reclai
 			 answer->elapsed_ms / 1000.0);
 }
 
-/* Why there is no result. */
+/* Sets *@error: why there is no result. Returns NULL. */
 static json_t *explain(const struct monitor *monitor, const struct balloon_reclaim_view *view,
 		       struct control_error *error)
 {
@@ -110,15 +110,15 @@ static json_t *explain(const struct monitor *monitor, const struct balloon_recla
 			error, "GuestTimeout", "the guest did not answer within %.1f s%s",
 			(double)view->elapsed / NS_PER_S, monitor->paused ? "; it is paused" : "");
 	case BALLOON_RECLAIM_GONE:
-		return control_fail_as(
-			error, "DeviceNotActive",
-			"the guest's driver for its balloon went away before it answered");
+		return control_fail_as(error, "DeviceNotActive",
+				       "the guest's balloon driver was reset before it answered");
 	default:
-		return control_fail_as(error, "GuestFailed", "the guest says that it failed");
+		return control_fail_as(error, "GuestFailed",
+				       "the guest answered that it failed to give back memory");
 	}
 }
 
-/* The request is over and the memory measured once more. */
+/* Called when the request is over and the memory was measured again. */
 static void measured_after(struct monitor *monitor, uint64_t command)
 {
 	struct reclaim *reclaim = reclaim_of(monitor);
@@ -135,7 +135,7 @@ static void measured_after(struct monitor *monitor, uint64_t command)
 			      &error);
 }
 
-/* Answers the client, if it is over; not at once, for the memory is measured first. */
+/* If the request is over, measures the memory; the client is answered after that. */
 static void look(struct monitor *monitor)
 {
 	struct reclaim *reclaim = reclaim_of(monitor);
@@ -146,7 +146,7 @@ static void look(struct monitor *monitor)
 	if (view.state == BALLOON_RECLAIM_ASKED)
 		return;
 	reclaim->asked = false;
-	/* It measured before, so that the thread is there; without room the last figures must do. */
+	/* The thread runs by now. If too many callers wait, answer with the last figures. */
 	if (measure_prepare(&monitor->measure) == 0)
 		measure_ask(&monitor->measure, measured_after, reclaim->command);
 	else
@@ -175,25 +175,25 @@ static void tell_over(void *ctx)
 
 /* --- the command ----------------------------------------------------------------------------- */
 
-/* Why the guest cannot be asked. */
+/* Sets *@why: the guest cannot be asked. Returns NULL. */
 static json_t *refuse(const struct monitor *monitor, int error, struct control_error *why)
 {
 	if (error == -ENODEV)
 		return control_fail_as(why, "DeviceNotActive",
-				       "the guest has no driver for its balloon (yet)");
+				       "the guest has not started its balloon driver (yet)");
 	if (error == -EBUSY)
 		return control_fail_as(why, "GuestBusy",
-				       "the guest is still at an earlier request");
+				       "the guest has not finished an earlier request");
 	if (!balloon_offers_reporting(machine_balloon(monitor->machine)))
 		return control_fail_as(why, "GuestUnsupported",
 				       "the guest was started without --free-page-reporting");
 	return control_fail_as(
 		why, "GuestUnsupported",
-		"the guest's kernel cannot give memory back when asked: its balloon driver "
-		"does not know VIRTIO_BALLOON_F_EBB_RECLAIM");
+		"the guest's kernel cannot give back memory on request: its balloon driver "
+		"does not support VIRTIO_BALLOON_F_EBB_RECLAIM");
 }
 
-/* What the guest has is known: now it is asked. */
+/* Called when the memory was measured: asks the guest. */
 static void measured_before(struct monitor *monitor, uint64_t command)
 {
 	struct reclaim *reclaim = reclaim_of(monitor);
@@ -228,7 +228,8 @@ static json_t *reclaim_command(void *ctx, const json_t *arguments, struct contro
 		return refuse(monitor, -EBUSY, error);
 	int failed = measure_prepare(&monitor->measure);
 	if (failed)
-		return control_fail(error, "cannot measure: %s", strerror(-failed));
+		return control_fail(error, "cannot measure the guest's memory: %s",
+				    strerror(-failed));
 
 	reclaim->request = request;
 	reclaim->command = control_server_defer(monitor->server);
@@ -281,7 +282,7 @@ static int reclaim_init(struct monitor *monitor)
 	return error;
 }
 
-/* Nobody will answer any more: whoever waits is told so. */
+/* Tells the client that waits that no answer will come. */
 static void reclaim_ended(struct monitor *monitor, enum machine_end end)
 {
 	struct reclaim *reclaim = reclaim_of(monitor);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* x-ebb-stat: what all parts have to tell. */
+/* x-ebb-stat: the figures of all parts. */
 #include "vmm/monitor/part.h"
 
 static void answer_stat(struct monitor *monitor, uint64_t command)
