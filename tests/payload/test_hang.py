@@ -68,7 +68,7 @@ def test_the_end_does_not_wait(guest, how):
     else:
         payload.process.terminate()
     payload.ended()
-    assert "not waited for" in payload.stderr()
+    assert "without waiting for it" in payload.stderr()
     asking.wait(30)
 
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The devices of a machine. To add one: a folder under devices/, a device_NAME.c here that goes from
- * options to a plugged device, a row in devices.c.
+ * The devices of a machine. To add one: a folder under devices/, a device_NAME.c here that makes it
+ * from the options, a row in devices.c.
  *
- * Where a device is, its address and its interrupt line, follows from its kind and its number alone:
- * neither from what else is plugged in nor from the order of the options.
+ * A device's address and its interrupt line follow from its kind and its number alone: not from the
+ * other devices, nor from the order of the options.
  *
  * Thread: main.
  */
@@ -20,27 +20,27 @@
 struct device;
 struct machine;
 
-/* One constant for each kind. */
+/* A constant for each kind. */
 struct device_kind {
-	const char *name; /* as it is told where there is no place for one */
-	size_t size;	  /* bytes of what begins with a struct device */
-	/* How many of them @config asks for. */
+	const char *name; /* in messages */
+	size_t size;	  /* bytes of the struct that begins with a struct device */
+	/* Returns how many of them @config asks for. */
 	unsigned int (*count)(const struct vm_config *config);
 	/*
-	 * Makes the device, @device->number of its kind, for &@device->slot.host, and sets
-	 * @device->virtio. Returns 0 or -errno having said why.
+	 * Makes the device @device->number of its kind, with &@device->slot.host for its host side,
+	 * and sets @device->virtio. Returns 0, or -errno after an error message.
 	 */
 	int (*init)(struct device *device, const struct vm_config *config);
-	/* Its workers have ended. Also after an init that failed. */
+	/* Called after its worker has ended, or after init() failed. */
 	void (*release)(struct device *device);
-	/* Says at the end of a run with --debug what it has done; or NULL. */
+	/* Logs the device's counters at the end of a run with --debug; may be NULL. */
 	void (*summary)(const struct device *device);
 };
 
-/* Owned by the list. */
+/* Owner: the list. */
 struct device {
 	const struct device_kind *kind;
-	unsigned int number; /* among its kind, from 0 on */
+	unsigned int number; /* within its kind, from 0 on */
 	struct virtio_device *virtio;
 	struct mmio_slot slot;
 };
@@ -53,21 +53,21 @@ struct device_list {
 };
 
 /*
- * Makes what the machine's config asks for and plugs it in. Returns 0 or -errno having said why; then
- * too devices_release() is due.
+ * Makes the devices that the machine's config asks for and plugs them in. Returns 0, or -errno
+ * after an error message. Call devices_release() in both cases.
  */
 int devices_init(struct machine *machine);
 void devices_release(struct machine *machine);
 
-/* Starts their workers. Returns 0 or -errno having said why. */
+/* Starts their workers. Returns 0, or -errno after an error message. */
 int devices_start(struct device_list *list);
 /*
- * Ends the workers: no device does anything more. What they are at is waited for, up to ten seconds each.
- * Returns false, having said so, where one hangs: then nothing that it uses may be released.
+ * Ends the workers: no device does anything more. Waits for the request that each serves, up to ten
+ * seconds. Returns false after a warning if one hangs: then nothing that it uses may be released.
  */
 bool devices_stop(struct device_list *list);
 
-/* The @number-th device of a kind, or NULL where the machine has none. */
+/* Returns the device @number, from 0 on, of a kind, or NULL if the machine does not have it. */
 struct device *machine_find(const struct machine *machine, const struct device_kind *kind,
 			    unsigned int number);
 

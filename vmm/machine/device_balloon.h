@@ -8,7 +8,7 @@
 
 extern const struct device_kind device_balloon;
 
-/* The machine's balloon, or NULL where it was started without one. */
+/* Returns the machine's balloon, or NULL if it was started without one. */
 struct balloon *machine_balloon(const struct machine *machine);
 
 #endif

@@ -9,8 +9,8 @@
 #include "vmm/machine/machine.h"
 
 /*
- * Each kind, and which places are its own. The guest finds devices in the order of their places. A
- * place once given stays: new kinds get places of their own.
+ * Each kind, and the places that are its own. The guest finds devices in the order of their places.
+ * A place never changes: new kinds get places of their own.
  */
 static const struct {
 	const struct device_kind *kind;
@@ -27,7 +27,7 @@ static int plug(struct machine *machine, const struct device_kind *kind, unsigne
 	struct device_list *list = &machine->devices;
 	struct device *device = calloc(1, kind->size);
 	if (!device) {
-		log_error("no memory for the %s", kind->name);
+		log_error("cannot set up the %s: the host has no memory left", kind->name);
 		return -ENOMEM;
 	}
 	device->kind = kind;
@@ -48,8 +48,8 @@ int devices_init(struct machine *machine)
 		const struct device_kind *kind = kinds[row].kind;
 		unsigned int count = kind->count(machine->config);
 		if (count > kinds[row].most) {
-			log_error("a guest cannot have %u of the device %s; it can have %u", count,
-				  kind->name, kinds[row].most);
+			log_error("a guest cannot have %u devices of the kind %s: %u at most",
+				  count, kind->name, kinds[row].most);
 			return -E2BIG;
 		}
 		for (unsigned int i = 0; i < count; i++) {
@@ -88,8 +88,8 @@ bool devices_stop(struct device_list *list)
 		if (mmio_slot_stop(&list->device[i]->slot))
 			continue;
 		log_warn(
-			"the host has not served the last request of %s %u for ten seconds: not waited "
-			"for",
+			"the host did not finish the last request of %s %u within ten seconds: ebb "
+			"ends without waiting for it",
 			device->kind->name, device->number);
 		all = false;
 	}

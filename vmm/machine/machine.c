@@ -47,10 +47,9 @@ static void warn_of_overcommit(uint64_t memory)
 		return;
 	uint64_t total = (uint64_t)host.totalram * host.mem_unit;
 	if (memory > total)
-		log_warn(
-			"the guest has %llu MiB, the host %llu: well as long as the guest does not "
-			"use them all",
-			(unsigned long long)memory >> 20, (unsigned long long)total >> 20);
+		log_warn("the guest has %llu MiB, the host %llu: this works as long as the guest "
+			 "does not use it all",
+			 (unsigned long long)memory >> 20, (unsigned long long)total >> 20);
 }
 
 static int stage_memory_init(struct machine *machine)
@@ -62,8 +61,8 @@ static int stage_memory_init(struct machine *machine)
 
 	int spans = arch_ram_layout(size, bits, span);
 	if (spans < 0) {
-		log_error("%llu MiB of memory are more than a guest's processor can address here "
-			  "(%u bits): give less with -m",
+		log_error("%llu MiB of memory are more than a guest can address on this host (%u "
+			  "bits): give it less with -m",
 			  (unsigned long long)size >> 20, bits);
 		return spans;
 	}
@@ -106,7 +105,7 @@ static int stage_loop_init(struct machine *machine)
 	if (!error)
 		error = vcpu_kick_signal();
 	if (error) {
-		log_error("cannot make the main loop: %s", strerror(-error));
+		log_error("cannot create the main loop: %s", strerror(-error));
 		return error;
 	}
 	log_attach(&machine->loop);
@@ -211,7 +210,7 @@ static int stage_boot_init(struct machine *machine)
 	const struct device_list *list = &machine->devices;
 	struct arch_device device[DEVICES_MAX];
 
-	/* In this order the guest finds them: its first disk is vda. */
+	/* The guest finds them in this order: its first disk is vda. */
 	for (unsigned int i = 0; i < list->count; i++)
 		device[i] = list->device[i]->slot.place;
 	const struct arch_boot boot = {
@@ -268,7 +267,7 @@ static void stage_cpus_release(struct machine *machine)
 	cpus_release(&machine->cpus);
 }
 
-/* Each says what went wrong itself; a release also follows its own init's failure half-way. */
+/* Each init logs its own error; a release is called even if its init failed half-way. */
 static const struct {
 	int (*init)(struct machine *machine);
 	void (*release)(struct machine *machine);
@@ -325,10 +324,9 @@ static void report_crash(const struct machine *machine)
 			continue;
 		if (cpu->end == VCPU_ERROR && cpu->error == EFAULT &&
 		    machine->ram.backing == RAM_HUGETLBFS)
-			log_error(
-				"vCPU %u needs a huge page and the host's pool is empty: a guest that "
-				"gave some back wants them again; raise vm.nr_hugepages",
-				i);
+			log_error("vCPU %u needs a huge page, but the host's pool is empty: others "
+				  "took pages that the guest gave back; raise vm.nr_hugepages",
+				  i);
 		else if (cpu->end == VCPU_ERROR)
 			log_error("KVM cannot run vCPU %u: %s", i, strerror(cpu->error));
 		else
@@ -344,7 +342,7 @@ static void summarize(const struct device_list *list)
 			list->device[i]->kind->summary(list->device[i]);
 }
 
-/* Everything but this thread starts here, after the sandbox was entered. */
+/* Starts all threads but this one. Called after the sandbox was entered. */
 static int threads_start(struct machine *machine)
 {
 	int error = devices_start(&machine->devices);
@@ -353,7 +351,7 @@ static int threads_start(struct machine *machine)
 
 static void threads_stop(struct machine *machine)
 {
-	/* One that waits for standard output to take more is not in KVM. */
+	/* A vCPU that waits for standard output to take more is not in KVM, and not kicked out. */
 	console_hangup(&machine->console);
 	cpus_stop(&machine->cpus);
 	machine->hangs = !devices_stop(&machine->devices);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine: owns everything a guest consists of, builds it in one visible order (the table in
- * machine.c), runs it, tears it down in reverse. Several can live in one process. It knows nothing
- * of who looks at it: the monitor stands on it, not within.
+ * The machine: owns everything that a guest consists of, builds it in one visible order (the table
+ * in machine.c), runs it, tears it down in reverse. A process can have several. The monitor uses
+ * the machine, which does not know the monitor.
  *
- * Threads: main calls what is declared here, unless it says otherwise, and serves machine->loop; each
- * vCPU has a thread; each virtio device has a worker.
+ * Thread: main for all functions, unless said otherwise; it runs machine->loop. Each vCPU has a
+ * thread of its own, each virtio device a worker.
  */
 #ifndef EBB_MACHINE_H
 #define EBB_MACHINE_H
@@ -30,19 +30,19 @@ enum machine_end {
 	MACHINE_RUNS,
 	MACHINE_POWEROFF,    /* the guest powered off */
 	MACHINE_RESET,	     /* the guest rebooted */
-	MACHINE_STOPPED,     /* a person did it: a signal, the terminal's end, the escape key */
-	MACHINE_QUIT,	     /* a client of the control socket did it */
-	MACHINE_RESTART,     /* a client asked for a reset: the guest starts anew when ebb does */
-	MACHINE_PANIC,	     /* the guest's kernel panicked and said so */
-	MACHINE_CRASHED,     /* a vCPU could not go on */
-	MACHINE_NOT_STARTED, /* its threads could not be started as it was asked for */
+	MACHINE_STOPPED,     /* by a signal, the terminal's end or the escape key */
+	MACHINE_QUIT,	     /* by a client of the control socket */
+	MACHINE_RESTART,     /* a client asked for a reset: the guest restarts when ebb does */
+	MACHINE_PANIC,	     /* the guest's kernel reported its panic */
+	MACHINE_CRASHED,     /* a vCPU or the main loop failed */
+	MACHINE_NOT_STARTED, /* its threads could not be started as configured */
 };
 
 struct machine {
 	const struct vm_config *config;
-	unsigned int built; /* stages of the table that were begun */
+	unsigned int built; /* stages whose init() was called */
 	_Atomic enum machine_end end;
-	bool hangs; /* a worker does not end */
+	bool hangs; /* a device's worker did not end */
 
 	struct vm vm;
 	struct ram ram;
@@ -58,20 +58,24 @@ struct machine {
 	struct cpus cpus;
 };
 
-/* @config outlives the machine. Returns 0, or -errno having said why, with nothing left behind. */
+/*
+ * @config outlives the machine. Returns 0, or -errno after an error message, with nothing left
+ * behind.
+ */
 int machine_init(struct machine *machine, const struct vm_config *config);
 /*
- * Returns false where a device's worker hangs in the host, in a read of a disk for example: then the terminal
- * is restored, and all else has to stay until the process ends.
+ * Returns false if a device's worker hangs in the host, in a read of a disk for example: then only
+ * the terminal was restored, and all else must stay until the process ends.
  */
 bool machine_release(struct machine *machine);
 
-/* The machine has @end to stop for; any thread. A later reason changes nothing. */
+/* Stops the machine with the reason @end; if it has a reason already, that stays. Thread: any. */
 void machine_stop(struct machine *machine, enum machine_end end);
 
 /*
- * Starts the threads and serves the loop until the guest's end. Returns why it ended (not MACHINE_RUNS),
- * having said what went wrong. Afterwards no thread of the machine's runs.
+ * Starts the threads and runs the loop until the guest ends. Returns the reason (never
+ * MACHINE_RUNS), after an error message if it is a failure. No vCPU runs then, and no worker but
+ * one that hangs.
  */
 enum machine_end machine_run(struct machine *machine);
 
