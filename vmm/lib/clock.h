@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The one clock that only goes forward, CLOCK_MONOTONIC, as a number; and the time of day. Thread: any.
+ * CLOCK_MONOTONIC, which never goes back, as a number; and the time of day. Thread: any.
  */
 #ifndef EBB_LIB_CLOCK_H
 #define EBB_LIB_CLOCK_H
@@ -24,7 +24,7 @@ static inline int64_t clock_ms(void)
 	return (int64_t)(clock_ns() / NS_PER_MS);
 }
 
-/* The time of day in UTC, nanoseconds after 1970 began; it can be set, and jump. */
+/* Returns the time of day, in nanoseconds since 1970 began in UTC; it jumps when it is set. */
 static inline uint64_t clock_realtime_ns(void)
 {
 	struct timespec now;
@@ -32,13 +32,13 @@ static inline uint64_t clock_realtime_ns(void)
 	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-/* @ns of clock_ns() as the kernel takes a time. */
+/* Returns @ns as a struct timespec. */
 static inline struct timespec clock_timespec(uint64_t ns)
 {
 	return (struct timespec){(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
 }
 
-/* Sleeps for @milliseconds, signals or not. */
+/* Sleeps for @milliseconds, also if signals interrupt it. */
 static inline void clock_sleep_ms(unsigned int milliseconds)
 {
 	struct timespec left = clock_timespec(milliseconds * NS_PER_MS);

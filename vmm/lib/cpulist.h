@@ -10,16 +10,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CPULIST_MAX 4096 /* numbers are below it */
+#define CPULIST_MAX 4096 /* numbers are less than this */
 
 struct cpulist {
 	uint64_t bits[CPULIST_MAX / 64]; /* bit i % 64 of word i / 64, as in a cpu_set_t */
-	unsigned int count;		 /* bits that are set; 0: no list */
+	unsigned int count;		 /* of bits that are set; 0: no list */
 };
 
 /*
- * Returns 0, -EINVAL where @text is no list (an empty one is none), -ERANGE where a number is too
- * large. A list ends with the string or with one newline.
+ * Parses all of @text, without its last newline if it has one. Returns 0, -EINVAL if it is not a
+ * list (or empty), -ERANGE if a number is too large.
  */
 int cpulist_parse(struct cpulist *list, const char *text);
 

@@ -13,9 +13,9 @@ const char *vm_name_lookup_error(const char *name)
 	if (strlen(name) > VM_NAME_MAX)
 		return "is too long";
 	if (strchr(name, '/'))
-		return "has a slash in it";
+		return "contains a slash";
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return "means a directory";
+		return "names a directory";
 	return NULL;
 }
 
@@ -26,6 +26,6 @@ const char *vm_name_error(const char *name)
 		return wrong;
 	for (const char *c = name; *c; c++)
 		if (iscntrl((unsigned char)*c))
-			return "has a control character in it";
+			return "contains a control character";
 	return text_is_utf8(name) ? NULL : "is not UTF-8";
 }

@@ -58,8 +58,8 @@ int loop_turn(struct loop *loop, int milliseconds)
 {
 	struct epoll_event event;
 	/*
-	 * One event at a time: a callback may remove any source, and none that was removed can then still
-	 * be waiting in an array here. The kernel takes the ready ones in turn.
+	 * One event at a time: a callback may remove any source, which an array of events here
+	 * could still hold. The kernel reports ready sources in turn.
 	 */
 	int count = epoll_wait(loop->epoll, &event, 1, milliseconds);
 	if (count < 0 && errno != EINTR)

@@ -54,7 +54,7 @@ void table_print(const struct table_column *column, size_t columns, const json_t
 void table_print_json(const json_t *value, FILE *out)
 {
 	char *text = json_dumps(value, JSON_INDENT(2) | JSON_ENSURE_ASCII);
-	/* Jansson takes DEL for a character like any other; it can only be within a string. */
+	/* Jansson does not escape DEL, which can only be within a string. */
 	for (const char *c = text; c && *c; c++)
 		fprintf(out, *c == 0x7f ? "\\u%04x" : "%c", *c);
 	free(text);

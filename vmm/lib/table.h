@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of figures, for people and for programs alike: a JSON array of objects, printed as such or
- * as columns.
+ * Tables for people and for programs: a JSON array of objects, printed in columns or as JSON.
  *
  * Thread: any.
  */
@@ -13,9 +12,9 @@
 #include <stdio.h>
 
 enum table_format {
-	TABLE_TEXT,   /* to the left */
-	TABLE_NUMBER, /* to the right */
-	TABLE_SIZE,   /* to the right: bytes, shown in MiB */
+	TABLE_TEXT,   /* a string, aligned left */
+	TABLE_NUMBER, /* an integer, aligned right */
+	TABLE_SIZE,   /* an integer, in bytes, shown by text_size(), aligned right */
 };
 
 struct table_column {
@@ -26,11 +25,13 @@ struct table_column {
 
 #define TABLE_COLUMNS_MAX 8
 
-/* What a row does not have, or has as another type than its column, is "-". Nothing of a row
- * steers the terminal. */
+/*
+ * Prints up to TABLE_COLUMNS_MAX columns. A cell that is missing, or does not fit its column's
+ * format, is "-". Texts are escaped by text_escape().
+ */
 void table_print(const struct table_column *column, size_t columns, const json_t *rows, FILE *out);
 
-/* @value on lines of its own, in ASCII. */
+/* Prints @value as indented JSON in printable ASCII. */
 void table_print_json(const json_t *value, FILE *out);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The length of the valid UTF-8 character at @s and its number, or 0. Source: RFC 3629, section 4. */
+/* Returns the length of the UTF-8 character at @s and sets *@code; or 0. Source: RFC 3629 §4. */
 static size_t utf8_length(const unsigned char *s, uint32_t *code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};

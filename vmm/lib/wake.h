@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What wakes a loop: an eventfd that another thread rings, or a timerfd. Both are file descriptors
- * that their opener closes, non-blocking and closed on exec, to be put into a loop_source; its
- * callback takes the wake-up first.
+ * Wakes a loop by an eventfd that another thread rings, or by a timerfd. Both are file descriptors,
+ * non-blocking and closed on exec, that the caller closes. Put one into a loop_source, whose
+ * callback calls wake_take() first.
  *
  * Thread: any. Source: eventfd(2), timerfd_create(2).
  */
@@ -16,16 +16,16 @@
 int wake_open(void);
 int wake_timer_open(void);
 
-/* Rings the eventfd @fd. Never blocks and never fails: a full counter means that it rings already. */
+/* Rings the eventfd @fd. Never blocks and never fails: if the counter is full, it rings already. */
 void wake_ring(int fd);
 
-/* Returns whether @fd has rung since this was last asked; however often, that counts as once. */
+/* Returns whether @fd has rung, once or more, since the last call. */
 bool wake_take(int fd);
 
-/* Has the timer @fd ring at @ns of clock_ns(), once; 0 stops it. Returns 0 or -errno. */
+/* Sets the timer @fd to ring once, at @ns of clock_ns(); 0 stops it. Returns 0 or -errno. */
 int wake_timer_at(int fd, uint64_t ns);
 
-/* Has the timer @fd ring every @seconds from now on; 0 stops it. Returns 0 or -errno. */
+/* Sets the timer @fd to ring every @seconds from now on; 0 stops it. Returns 0 or -errno. */
 int wake_timer_every(int fd, unsigned int seconds);
 
 #endif
