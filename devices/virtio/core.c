@@ -85,7 +85,8 @@ static void reset(struct virtio_core *core)
 {
 	struct virtio_device *dev = core->dev;
 
-	dev->ops->reset(dev);
+	if (dev->ops->reset)
+		dev->ops->reset(dev);
 	dev->features = 0;
 	for (unsigned int i = 0; i < dev->queues; i++)
 		virtq_reset(&dev->queue[i]);

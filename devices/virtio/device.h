@@ -8,6 +8,7 @@
 #define EBB_VIRTIO_DEVICE_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,11 @@ struct virtio_host {
 	void (*interrupt)(void *ctx, int source);
 	/* Has the device's worker call virtio_core_work() for @queue soon. */
 	void (*defer)(void *ctx, unsigned int queue);
+	/*
+	 * Has the worker do so at @ns of clock_ns(); the last call for a queue counts. For devices
+	 * whose ops say that they are paced.
+	 */
+	void (*defer_until)(void *ctx, unsigned int queue, uint64_t ns);
 	/* As ram_discard(). A hook, so that a test can make it fail. */
 	size_t (*discard)(void *ctx, const struct gpa_range *range, size_t n,
 			  struct discard_step *step, struct discard_result *result);
@@ -52,6 +58,7 @@ struct virtio_host {
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2 §5: 5 is the balloon */
 	const char *name;
+	bool paced; /* it calls host->defer_until() */
 	/*
 	 * The driver has set DRIVER_OK: dev->features is what was negotiated. Returns 0; or -errno
 	 * where the device cannot start (the core sets DEVICE_NEEDS_RESET, and calls work() only
@@ -60,7 +67,8 @@ struct virtio_device_ops {
 	int (*activate)(struct virtio_device *dev);
 	/*
 	 * Leaves nothing of the driver but what the device says it keeps; what the host asked for
-	 * stays. Also where activate() failed or was not called. The core resets the queues.
+	 * stays. Also where activate() failed or was not called. The core resets the queues. NULL: there is
+	 * nothing to leave.
 	 */
 	void (*reset)(struct virtio_device *dev);
 	/*

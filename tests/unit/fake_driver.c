@@ -20,6 +20,14 @@ static void host_defer(void *ctx, unsigned int queue)
 	atomic_fetch_or(&driver->deferred, 1u << queue);
 }
 
+static void host_defer_until(void *ctx, unsigned int queue, uint64_t ns)
+{
+	struct fake_driver *driver = ctx;
+	ck_assert(driver->mmio.core.dev->ops->paced);
+	ck_assert_uint_lt(queue, VIRTIO_QUEUES_MAX);
+	driver->deferred_until = ns;
+}
+
 static size_t host_discard(void *ctx, const struct gpa_range *range, size_t n,
 			   struct discard_step *step, struct discard_result *result)
 {
@@ -43,6 +51,7 @@ void fake_driver_init(struct fake_driver *driver)
 		.ram = &driver->ram,
 		.interrupt = host_interrupt,
 		.defer = host_defer,
+		.defer_until = host_defer_until,
 		.discard = host_discard,
 	};
 }

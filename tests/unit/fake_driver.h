@@ -43,6 +43,7 @@ struct fake_driver {
 	atomic_uint interrupts;
 	atomic_int interrupted_by; /* the source of the last of them */
 	atomic_uint deferred;	   /* bit n: queue n */
+	uint64_t deferred_until;   /* ns; by a paced device */
 	unsigned int discards;
 	struct fake_queue queue[VIRTIO_QUEUES_MAX];
 };

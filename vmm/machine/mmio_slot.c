@@ -31,6 +31,12 @@ static void slot_defer(void *ctx, unsigned int queue)
 	wake_ring(slot->doorbell[queue].source.fd);
 }
 
+static void slot_defer_until(void *ctx, unsigned int queue, uint64_t ns)
+{
+	struct mmio_slot *slot = ctx;
+	wake_timer_at(slot->doorbell[queue].timer.fd, ns);
+}
+
 static size_t slot_discard(void *ctx, const struct gpa_range *range, size_t n,
 			   struct discard_step *step, struct discard_result *result)
 {
@@ -44,6 +50,14 @@ static void doorbell_rang(void *ctx)
 	struct mmio_slot *slot = doorbell->slot;
 	/* However often it rang, one look at the queue answers it. */
 	if (wake_take(doorbell->source.fd))
+		virtio_core_work(&slot->mmio.core, doorbell - slot->doorbell);
+}
+
+static void timer_rang(void *ctx)
+{
+	struct mmio_doorbell *doorbell = ctx;
+	struct mmio_slot *slot = doorbell->slot;
+	if (wake_take(doorbell->timer.fd))
 		virtio_core_work(&slot->mmio.core, doorbell - slot->doorbell);
 }
 
@@ -83,6 +97,7 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 				.ram = ram,
 				.interrupt = slot_interrupt,
 				.defer = slot_defer,
+				.defer_until = slot_defer_until,
 				.discard = slot_discard,
 			},
 		.platform = platform,
@@ -91,6 +106,7 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		struct mmio_doorbell *doorbell = &slot->doorbell[i];
 		doorbell->source = (struct loop_source){-1, doorbell_rang, doorbell};
+		doorbell->timer = (struct loop_source){-1, timer_rang, doorbell};
 		doorbell->slot = slot;
 	}
 	int error = worker_init(&slot->worker);
@@ -119,6 +135,17 @@ static int hang_doorbell(struct mmio_slot *slot, unsigned int queue, struct vm *
 	return error ? error : loop_add(&slot->worker.loop, source);
 }
 
+static int set_timer_up(struct mmio_slot *slot, unsigned int queue)
+{
+	struct loop_source *timer = &slot->doorbell[queue].timer;
+
+	timer->fd = wake_timer_open();
+	int error = timer->fd < 0 ? timer->fd : loop_add(&slot->worker.loop, timer);
+	if (error)
+		log_error("cannot make a timer: %s", strerror(-error));
+	return error;
+}
+
 /* An irqfd, where the kernel can. */
 static int wire_interrupt(struct mmio_slot *slot)
 {
@@ -139,8 +166,11 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 	virtio_mmio_init(&slot->mmio, dev);
 	slot->attached = true;
 	int error = bus_add(mmio, &range);
-	for (unsigned int i = 0; i < dev->queues && !error; i++)
+	for (unsigned int i = 0; i < dev->queues && !error; i++) {
 		error = hang_doorbell(slot, i, vm);
+		if (!error && dev->ops->paced)
+			error = set_timer_up(slot, i);
+	}
 	return error ? error : wire_interrupt(slot);
 }
 
@@ -154,18 +184,22 @@ bool mmio_slot_stop(struct mmio_slot *slot)
 	return worker_stop(&slot->worker, STOP_MS);
 }
 
+static void close_if_open(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 void mmio_slot_release(struct mmio_slot *slot)
 {
 	worker_release(&slot->worker);
 	if (slot->attached)
 		virtio_mmio_release(&slot->mmio);
-	if (slot->interrupt >= 0)
-		close(slot->interrupt);
+	close_if_open(&slot->interrupt);
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++) {
-		if (slot->doorbell[i].source.fd >= 0)
-			close(slot->doorbell[i].source.fd);
-		slot->doorbell[i].source.fd = -1;
+		close_if_open(&slot->doorbell[i].source.fd);
+		close_if_open(&slot->doorbell[i].timer.fd);
 	}
 	slot->attached = false;
-	slot->interrupt = -1;
 }

@@ -20,6 +20,7 @@
 struct mmio_doorbell {
 	struct loop_source
 		source; /* on the worker's loop; an eventfd, -1 before the queue is there */
+	struct loop_source timer; /* likewise; a timerfd, -1 where the device is not paced */
 	struct mmio_slot *slot;
 };
 
