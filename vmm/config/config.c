@@ -6,8 +6,8 @@
 
 /* In the order of the usage text. A part is checked after those that it looks at: the balloon after memory. */
 static const struct option_group *const parts[] = {
-	&config_boot,	&config_disks,	 &config_machine,
-	&config_memory, &config_balloon, &config_console,
+	&config_boot,	 &config_disks, &config_machine, &config_memory,
+	&config_balloon, &config_rng,	&config_console,
 };
 
 static const struct option options[] = {OPTION_HELP_LINE};

@@ -13,6 +13,7 @@
 #include "vmm/config/disks.h"
 #include "vmm/config/machine.h"
 #include "vmm/config/memory.h"
+#include "vmm/config/rng.h"
 
 struct option_set;
 
@@ -23,6 +24,7 @@ struct vm_config {
 	struct vm_machine machine;
 	struct vm_memory memory;
 	struct vm_balloon balloon;
+	struct vm_rng rng;
 };
 
 enum config_outcome {

@@ -14,6 +14,7 @@ extern const struct option_group config_disks;
 extern const struct option_group config_machine;
 extern const struct option_group config_memory;
 extern const struct option_group config_balloon;
+extern const struct option_group config_rng;
 extern const struct option_group config_console;
 
 /* Sets @*file to @text, the @what's file name. 0, or not 0 with @error set if it is empty. */

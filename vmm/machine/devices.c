@@ -6,6 +6,7 @@
 #include "vmm/machine/device.h"
 #include "vmm/machine/device_balloon.h"
 #include "vmm/machine/device_blk.h"
+#include "vmm/machine/device_rng.h"
 #include "vmm/machine/machine.h"
 
 /*
@@ -19,6 +20,7 @@ static const struct {
 } kinds[] = {
 	{&device_balloon, 0, 1},
 	{&device_blk, 1, VM_DISKS_MAX},
+	{&device_rng, 1 + VM_DISKS_MAX, 1},
 };
 
 static int plug(struct machine *machine, const struct device_kind *kind, unsigned int number,
