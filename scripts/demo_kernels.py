@@ -14,7 +14,7 @@ END = 300.0  # seconds that a build is given to remove what it made; at its prio
 class Kernels:
     """
     A command that makes one kernel after the other and says so as guest/build does. It runs at the lowest priority,
-    in a process group of its own, until stop().
+    in a session of its own, until stop().
     """
 
     def __init__(self, command):
@@ -22,6 +22,15 @@ class Kernels:
         # Nothing is written to its standard output; that ends when the last process of the group has ended.
         self.process = subprocess.Popen(["nice", "-n", "19"] + command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=self.log, start_new_session=True)
+        self.share(19)
+
+    def share(self, nice):
+        """Sets the niceness of its session, without which its processes' own has no effect on those of others."""
+        try:
+            with open(f"/proc/{self.process.pid}/autogroup", "w", encoding="ascii") as autogroup:
+                autogroup.write(str(nice))
+        except OSError:  # it has ended, or the kernel has no such thing
+            pass
 
     def lines(self):
         # Not by seek(): the place in the file is the writer's, too.
@@ -70,6 +79,7 @@ class Kernels:
 
     def stop(self):
         """Ends the command and all that it started; returns when the last of them has closed its files."""
+        self.share(0)  # what is left to do is to be quick
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(self.process.pid, number)
