@@ -14,7 +14,10 @@ from conftest import LIMIT, lib
 
 pytestmark = [pytest.mark.linux, pytest.mark.root]
 
-EXITS = 200  # of the guest without reporting: an idle one's of some seconds
+# Of the guest without reporting, which has some 30 a second. What they are for comes in bursts: of guests that do the same
+# one had up to 1.4 times another's 200, at most 1.1 times its 1000. One that ticks is told from them sooner.
+EXITS = 1000
+EXITS_TICKING = 200
 SLACK = 1.3
 TICKS = "echo ready; read go; while usleep 20000; do :; done"
 
@@ -40,11 +43,11 @@ def own_wakeups(started):
     return times
 
 
-def in_the_time_of(control, others):
-    """The exits of others while `control` has EXITS of its own; in parts of what it has had."""
+def in_the_time_of(control, others, wanted):
+    """The exits of others while `control` has so many of its own; in parts of what it has had."""
     before = [exits(one) for one in (control, *others)]
     end = time.monotonic() + LIMIT
-    while (mine := exits(control) - before[0]) < EXITS:
+    while (mine := exits(control) - before[0]) < wanted:
         assert time.monotonic() < end, f"{mine} exits of an idle guest in {LIMIT} s"
         time.sleep(0.2)
     return [(exits(one) - was) / mine for one, was in zip(others, before[1:])]
@@ -60,10 +63,10 @@ def test_reporting_does_not_tick(ebb):
         # What was free at the start is reported two seconds later, and then there is nothing more.
         started.stable_rss(timeout=LIMIT, still=4.0)
     before = [own_wakeups(started) for started in (ours, stock)]
-    ratios = in_the_time_of(off, [ours, stock])
+    ratios = in_the_time_of(off, [ours, stock], EXITS)
     woken = [own_wakeups(started) - was for started, was in zip((ours, stock), before)]
     assert max(ratios) < SLACK, f"exits with reporting on over those with it off: our kernel, stock: {ratios}"
     assert woken == [0, 0], f"ebb's own threads were woken for idle guests: {woken}"
 
     ours.send("\n")  # and now it ticks
-    assert in_the_time_of(off, [ours])[0] > 2 * SLACK, "a guest that ticks cannot be told from one that does not"
+    assert in_the_time_of(off, [ours], EXITS_TICKING)[0] > 2 * SLACK, "a guest that ticks cannot be told from one that does not"
