@@ -182,24 +182,6 @@ def test_write_zeroes(ebb, image):
     assert sound(path)
 
 
-def test_zeros_take_no_space(ebb, image):
-    """The guest has its sparse disk made zeros, without leave to unmap: it costs the host nothing, and data are gone all the same."""
-    path = image("a.img", 512)
-    with open(path, "r+b") as file:
-        file.seek(256 * MIB)
-        file.write(os.urandom(MIB))
-    before = allocated(path)
-    started = ebb.start("blkdiscard -z /dev/vda && echo zeroed; read line", "-d", path, "--name", "zeros")
-    started.wait_for("^zeroed$", LIMIT)
-    assert stat(ebb, "zeros")["disks"][0]["zeroed-bytes"] == 512 * MIB
-    started.send("\n")
-    ebb.ended(started, 0)
-    assert allocated(path) <= before + 64 * 1024
-    with open(path, "rb") as file:
-        file.seek(256 * MIB)
-        assert file.read(MIB) == bytes(MIB)
-
-
 # --- who may have it ---------------------------------------------------------------------------
 
 

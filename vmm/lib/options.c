@@ -256,7 +256,9 @@ static int parse_option(struct parse *parse, const char *word, struct place *pla
 			*value = name + len + 1;
 	} else {
 		/* -kernel would be -k with the file "ernel", which nobody means. */
-		*place = place->option ? (struct place){0} : find_letter(parse->set, *name);
+		if (place->option)
+			return fail_unknown(parse, word, name, len);
+		*place = find_letter(parse->set, *name);
 		if (name[1])
 			*value = name + 1;
 	}
