@@ -22,7 +22,7 @@ def answer(**changes):
     (["--cache", "all", "--compact"], {"cache": "all", "compact": True, "timeout": 10.0}),
     (["--cache=64", "--timeout=0.5"], {"cache": 64 * MIB, "compact": False, "timeout": 0.5}),
     (["--cache=1G", "--timeout", "60"], {"cache": 1024 * MIB, "compact": False, "timeout": 60.0}),
-    (["--cache=all", "--cache=1024K"], {"cache": MIB, "compact": False, "timeout": 10.0}),
+    (["--cache=1024K"], {"cache": MIB, "compact": False, "timeout": 10.0}),
 ], ids=str)
 def test_what_is_asked(ebb, fake, words, asked):
     guest = fake()
@@ -33,6 +33,7 @@ def test_what_is_asked(ebb, fake, words, asked):
 
 @pytest.mark.parametrize("words, says", [
     (["--cache", "some"], "--cache"), (["--cache=1.5G"], "--cache"), (["--cache"], "--cache"), (["--cache", "3K"], "--cache"),
+    (["--cache=all", "--cache=1024K"], "--cache is given twice"),
     (["--timeout=soon"], "--timeout"), (["--timeout", "0"], "--timeout"), (["--timeout=86401"], "--timeout"),
 ], ids=str)
 def test_mistakes(ebb, fake, words, says):

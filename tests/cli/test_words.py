@@ -36,6 +36,15 @@ def test_unknown_option(ebb, command):
     ebb(command, "--hlep").failed(2, "unknown option --hlep", "did you mean --help?")
 
 
+@pytest.mark.parametrize("words", [
+    ["stop", "-n", "a", "-n", "b"], ["stat", "-n", "a", "--name=b"], ["stop", "--timeout=1", "--timeout", "2"], ["balloon", "-i1", "-i", "1"],
+    ["balloon", "--wait", "--wait=3"], ["debug", "-s", "t", "-s", "w"], ["run", "K", "-m1G", "-m1G"], ["run", "K", "-c", "1", "--cpus=2"],
+], ids=" ".join)
+def test_value_given_twice(ebb, words):
+    """Of two values one would be dropped, and it may be the one that was meant: -n a -n b would stop b only."""
+    ebb(*words).failed(2, "is given twice")
+
+
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "help")])
 def test_word_too_many(ebb, command):
     ebb(command, "\x1b[2Jx\n").failed(2, '"?[2Jx?" is no option', f"ebb {command} takes nothing else")
