@@ -131,6 +131,12 @@ static void say_loss(struct blk *blk)
 		 blk->file, lost == IMAGE_SHORTER ? "its file became shorter" : strerror(-lost));
 }
 
+/* The address of an EFAULT lies in guest RAM: the host could not fill the page, as of an empty pool of huge pages. */
+static const char *reason_of(int error)
+{
+	return error == EFAULT ? "it has no memory left for the guest's pages" : strerror(error);
+}
+
 static void say_failure(struct blk *blk, ssize_t error)
 {
 	if (blk->image.lost) {
@@ -142,7 +148,7 @@ static void say_failure(struct blk *blk, ssize_t error)
 	blk->failure_logged = true;
 	log_warn("the host cannot serve the disk '%s': %s; the guest is told of an I/O error (said "
 		 "once; see the count of failures)",
-		 blk->file, strerror((int)-error));
+		 blk->file, reason_of((int)-error));
 }
 
 static void begin(struct blk *blk)

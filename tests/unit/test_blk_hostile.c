@@ -451,6 +451,15 @@ START_TEST(said_once)
 }
 END_TEST
 
+/* Guest RAM that the host has no page for: hugetlbfs, with its pool empty. */
+START_TEST(no_page_for_the_data)
+{
+	host.error = EFAULT;
+	ck_assert_ptr_nonnull(strstr(said_of(read_once), "no memory left for the guest"));
+	ck_assert(!disk_needs_reset());
+}
+END_TEST
+
 /* After a flush that failed the host's next one succeeds, though the data are gone: the disk's does not. */
 START_TEST(a_failed_flush_is_remembered)
 {
@@ -599,6 +608,7 @@ Suite *blk_hostile_suite(void)
 	tcase_add_loop_test(hosts, a_shorter_file_is_lost, 0, 4);
 	tcase_add_test(hosts, a_failed_flush_is_remembered);
 	tcase_add_test(hosts, a_failed_write_is_over);
+	tcase_add_test(hosts, no_page_for_the_data);
 	suite_add_tcase(suite, hosts);
 	return suite;
 }
