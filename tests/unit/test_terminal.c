@@ -3,6 +3,7 @@
 #include <check.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "tests/unit/console_bench.h"
+#include "vmm/lib/clock.h"
 
 /* A new terminal on standard input and output; returns the other side. */
 static int terminal_open(void)
@@ -181,23 +183,146 @@ START_TEST(test_keys)
 }
 END_TEST
 
-/* A guest that does not listen, or listens no more, can be ended all the same. */
+#define PASTE 60000
+
+struct paste {
+	int fd;
+	const char *then;
+	char data[PASTE];
+};
+
+static void *type_paste(void *ctx)
+{
+	const struct paste *paste = ctx;
+	console_bench_write(paste->fd, paste->data, PASTE);
+	console_bench_write(paste->fd, paste->then, strlen(paste->then));
+	return NULL;
+}
+
+/* A guest that does not listen, or listens no more, can be ended all the same, whatever was typed. */
 START_TEST(test_escape_with_a_deaf_guest)
 {
-	static char keys[2000];
+	static struct paste paste = {.then = CTRL_A "x"};
 	int master = terminal_open();
+	pthread_t person;
+	int said[2];
+	char text[256];
+	ck_assert_int_eq(pipe(said), 0);
+	console_bench_put(said[1], STDERR_FILENO);
 	console_bench_start();
-	memset(keys, 'k', sizeof(keys));
-	for (int i = 0; i < 20; i++) {
-		console_bench_write(master, keys, sizeof(keys));
-		for (struct pollfd pollfd = {.fd = 0, .events = POLLIN}; poll(&pollfd, 1, 0) == 1;)
+	paste.fd = master;
+	memset(paste.data, 'k', PASTE);
+	ck_assert_int_eq(pthread_create(&person, NULL, type_paste, &paste), 0);
+	ck_assert_int_eq(loop_run(&console_bench.loop), 0);
+	ck_assert_int_eq(console_bench.quits, 1);
+	/* What was lost is told, once. */
+	ssize_t len = read(said[0], text, sizeof(text) - 1);
+	ck_assert_int_gt(len, 0);
+	text[len] = '\0';
+	ck_assert_ptr_nonnull(strstr(text, "is lost"));
+	ck_assert_ptr_eq(strchr(text, '\n'), text + len - 1);
+	/* What was kept is there when the guest listens at last. */
+	console_bench_expect(paste.data, CONSOLE_HELD);
+	pthread_join(person, NULL);
+	console_bench_finish();
+	close(master);
+}
+END_TEST
+
+/* A paste is held up while the guest is busy, and all of it arrives. */
+START_TEST(test_long_paste)
+{
+	static struct paste paste = {.then = ""};
+	pthread_t person;
+	paste.fd = terminal_open();
+	/* Neither Ctrl-A nor a byte that looks right by chance. */
+	for (size_t i = 0; i < PASTE; i++)
+		paste.data[i] = 'a' + (i * 7 + i / 256) % 23;
+	console_bench_start();
+	ck_assert_int_eq(pthread_create(&person, NULL, type_paste, &paste), 0);
+	/* Until the console takes no more; where it would, its reads are bounded. */
+	struct pollfd pollfd = {.fd = 0, .events = POLLIN};
+	for (int i = 0; i < 10000 && console_bench.console.reading; i++)
+		if (poll(&pollfd, 1, 100) == 1)
 			console_bench.console.input.ready(console_bench.console.input.ctx);
-	}
-	ck_assert_uint_eq(console_bench.console.held_count, CONSOLE_HELD);
-	console_bench_write(master, CTRL_A "x", 2);
+	ck_assert_uint_le(console_bench.console.held_count, CONSOLE_HELD);
+	console_bench_expect(paste.data, PASTE);
+	pthread_join(person, NULL);
+	ck_assert(!console_bench.console.loss_told);
+	ck_assert(console_bench.console.reading);
+
+	/* The escape keys are behind it, and work. */
+	console_bench_write(paste.fd, CTRL_A "x", 2);
+	atomic_store(&console_bench.loop.stop, false);
 	ck_assert_int_eq(loop_run(&console_bench.loop), 0);
 	ck_assert_int_eq(console_bench.quits, 1);
 	console_bench_finish();
+	close(paste.fd);
+}
+END_TEST
+
+/* A terminal that answers, a moment later, as over a line. */
+static void *answer(void *ctx)
+{
+	static const char answers[] = "\033[?62;22c\n";
+	int master = *(int *)ctx;
+	char seen = '\0';
+	while (seen != 'c')
+		ck_assert_int_eq(read(master, &seen, 1), 1);
+	for (int i = 0; i < 3; i++) {
+		clock_sleep_ms(20);
+		console_bench_write(master, answers, sizeof(answers) - 1);
+	}
+	return NULL;
+}
+
+/* Bytes that the shell would find, lines or not. */
+static int left_for_the_shell(void)
+{
+	struct termios raw;
+	int left;
+	ck_assert_int_eq(tcgetattr(0, &raw), 0);
+	cfmakeraw(&raw);
+	ck_assert_int_eq(tcsetattr(0, TCSANOW, &raw), 0);
+	/* A pseudo-terminal passes on what is written to it a moment later. */
+	struct pollfd pollfd = {.fd = 0, .events = POLLIN};
+	poll(&pollfd, 1, 200);
+	ck_assert_int_eq(ioctl(0, FIONREAD, &left), 0);
+	return left;
+}
+
+START_TEST(test_answers_are_not_the_shells)
+{
+	struct termios before, now;
+	pthread_t person;
+	int master = terminal_open();
+	ck_assert_int_eq(tcgetattr(0, &before), 0);
+	console_bench_start();
+	ck_assert_int_eq(pthread_create(&person, NULL, answer, &master), 0);
+	ck_assert(!atomic_load(&console_bench.console.asked));
+	console_bench_out(0, '\033');
+	console_bench_out(0, '[');
+	console_bench_out(0, 'c');
+	console_bench_finish();
+	ck_assert_int_eq(tcgetattr(0, &now), 0);
+	same_termios(&now, &before);
+	pthread_join(person, NULL);
+	ck_assert_int_eq(left_for_the_shell(), 0);
+	/* The control: what comes later is the shell's. */
+	console_bench_write(master, "ls\n", 3);
+	ck_assert_int_eq(left_for_the_shell(), 3);
+	close(master);
+}
+END_TEST
+
+/* What was typed for the guest and not read is not the shell's either. */
+START_TEST(test_keys_are_not_the_shells)
+{
+	int master = terminal_open();
+	console_bench_start();
+	console_bench_write(master, "reboot\n", 7);
+	console_bench_finish();
+	ck_assert_int_eq(left_for_the_shell(), 0);
 	close(master);
 }
 END_TEST
@@ -213,6 +338,9 @@ Suite *terminal_suite(void)
 	tcase_add_test(tcase, test_background);
 	tcase_add_test(tcase, test_keys);
 	tcase_add_test(tcase, test_escape_with_a_deaf_guest);
+	tcase_add_test(tcase, test_long_paste);
+	tcase_add_test(tcase, test_answers_are_not_the_shells);
+	tcase_add_test(tcase, test_keys_are_not_the_shells);
 	tcase_set_timeout(tcase, CONSOLE_BENCH_LIMIT_MS / 1000 * 2);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -4,7 +4,7 @@
  *
  * Input: everything about it happens on the loop's thread. What is read goes into held[], from
  * there into the UART as far as that takes it. A pipe or a file is not read again before held[] is
- * empty; console_resume() only raises an eventfd, so that no state is shared with vCPU threads.
+ * empty, a terminal not while it is full and the guest listens; console_resume() only raises an eventfd, so that no state is shared with vCPU threads.
  *
  * Output: written by the vCPU's thread itself, one system call a byte where nothing is in the way
  * (vmm/lib/outlet.h). Only when there is no room do we wait, for that or for console_hangup().
@@ -20,10 +20,12 @@
 #include <unistd.h>
 
 #include "vmm/console/terminal.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 
 #define CTRL_A	 0x01
+#define ESC	 0x1b
 #define READ_MAX 256
 
 int console_ensure_stdio(void)
@@ -69,8 +71,14 @@ static void input_hold(struct console *console, const uint8_t *data, size_t len)
 {
 	memmove(console->held, console->held + console->held_first, console->held_count);
 	console->held_first = 0;
-	if (len > CONSOLE_HELD - console->held_count)
+	if (len > CONSOLE_HELD - console->held_count) {
 		len = CONSOLE_HELD - console->held_count;
+		if (!console->loss_told)
+			log_warn("the guest does not take what is typed: what goes beyond %d bytes "
+				 "is lost (said once)",
+				 CONSOLE_HELD);
+		console->loss_told = true;
+	}
 	memcpy(console->held + console->held_count, data, len);
 	console->held_count += len;
 }
@@ -98,6 +106,27 @@ static size_t input_escapes(struct console *console, uint8_t *data, size_t len)
 	return left;
 }
 
+static bool input_is_full(const struct console *console)
+{
+	return CONSOLE_HELD - console->held_count < READ_MAX;
+}
+
+/* A terminal's paste is held up, until the guest has taken some of it or patience is at its end. */
+static void input_hold_up(struct console *console)
+{
+	input_pause(console);
+	wake_timer_at(console->patience.fd, clock_ns() + CONSOLE_PATIENCE_MS * NS_PER_MS);
+}
+
+static void patience_ended(void *ctx)
+{
+	struct console *console = ctx;
+	wake_take(console->patience.fd);
+	console->deaf = input_is_full(console);
+	if (input_continue(console) != 0)
+		console->ended = true;
+}
+
 static void input_ready(void *ctx)
 {
 	struct console *console = ctx;
@@ -106,6 +135,10 @@ static void input_ready(void *ctx)
 	/* In the background the keys are meant for the shell; console_continued() goes on. */
 	if (console->terminal && !terminal_is_ours(STDIN_FILENO)) {
 		input_pause(console);
+		return;
+	}
+	if (console->terminal && input_is_full(console) && !console->deaf) {
+		input_hold_up(console);
 		return;
 	}
 	ssize_t len = read(console->input_fd, data, sizeof(data));
@@ -131,7 +164,12 @@ static void resume_ready(void *ctx)
 	wake_take(console->resume.fd);
 
 	input_push(console);
-	if (console->held_count == 0 && input_continue(console) != 0)
+	if (!input_is_full(console)) {
+		console->deaf = false;
+		wake_timer_at(console->patience.fd, 0);
+	}
+	bool more = console->terminal ? !input_is_full(console) : console->held_count == 0;
+	if (more && input_continue(console) != 0)
 		console->ended = true;
 }
 
@@ -192,6 +230,8 @@ static void output_failed(struct console *console, int error)
 
 void console_write(struct console *console, const uint8_t *data, size_t len)
 {
+	if (memchr(data, ESC, len) && !atomic_load(&console->asked))
+		atomic_store(&console->asked, true);
 	while (len && !atomic_load(&console->silent)) {
 		ssize_t written = outlet_write(&console->output, data, len);
 		if (written >= 0) {
@@ -223,16 +263,20 @@ int console_init(struct console *console, struct loop *loop, struct serial *seri
 	console->quit_ctx = quit_ctx;
 	console->input = (struct loop_source){STDIN_FILENO, input_ready, console};
 	console->resume = (struct loop_source){-1, resume_ready, console};
+	console->patience = (struct loop_source){-1, patience_ended, console};
 	console->input_fd = STDIN_FILENO;
 	outlet_init(&console->output, STDOUT_FILENO);
 
 	int err = 0;
 	console->hangup = wake_open();
 	console->resume.fd = wake_open();
-	if (console->hangup < 0 || console->resume.fd < 0)
-		err = console->hangup < 0 ? console->hangup : console->resume.fd;
+	console->patience.fd = wake_timer_open();
+	if (console->hangup < 0 || console->resume.fd < 0 || console->patience.fd < 0)
+		err = -EMFILE;
 	if (!err)
 		err = loop_add(loop, &console->resume);
+	if (!err)
+		err = loop_add(loop, &console->patience);
 	if (!err)
 		err = input_init(console);
 	if (err) {
@@ -251,16 +295,21 @@ static void close_own(int *fd, int standard)
 
 void console_release(struct console *console)
 {
+	if (atomic_load(&console->asked))
+		terminal_discard_answers();
 	terminal_restore();
 	input_pause(console);
 	console->ended = true;
 	if (console->resume.fd >= 0)
 		loop_remove(console->loop, &console->resume);
+	if (console->patience.fd >= 0)
+		loop_remove(console->loop, &console->patience);
 	if (console->input.fd >= 0 && console->input.fd != console->input_fd)
 		close(console->input.fd);
 	console->input.fd = STDIN_FILENO;
 	close_own(&console->input_fd, STDIN_FILENO);
 	outlet_release(&console->output);
 	close_own(&console->resume.fd, -1);
+	close_own(&console->patience.fd, -1);
 	close_own(&console->hangup, -1);
 }

@@ -20,10 +20,13 @@
 #include "vmm/lib/outlet.h"
 
 /*
- * What a terminal has typed ahead of the guest. A person's input is read whether the guest listens
- * or not, for the escape keys' sake; what goes beyond this is lost, as it is on a real line.
+ * What a terminal has typed ahead of the guest. When this is full the terminal is not read, which
+ * holds a long paste up, for as long as the guest takes some of it in each CONSOLE_PATIENCE_MS.
+ * When it does not, what a person types is read and lost, as on a real line, for the escape keys'
+ * sake.
  */
-#define CONSOLE_HELD 16384
+#define CONSOLE_HELD	    16384
+#define CONSOLE_PATIENCE_MS 1000
 
 struct console {
 	struct loop *loop;
@@ -32,19 +35,23 @@ struct console {
 	void *quit_ctx;
 
 	/* The loop's thread. */
-	struct loop_source input;  /* standard input, or what stands in for it */
-	struct loop_source resume; /* an eventfd: console_resume() */
+	struct loop_source input;    /* standard input, or what stands in for it */
+	struct loop_source resume;   /* an eventfd: console_resume() */
+	struct loop_source patience; /* a timer: the guest took nothing */
 	int input_fd;
-	bool terminal;		    /* input is a person's: it has escape keys */
-	bool reading;		    /* input is in the loop */
-	bool ended;		    /* there is no more input */
-	bool escape;		    /* the last key was Ctrl-A */
+	bool terminal; /* input is a person's: it has escape keys */
+	bool reading;  /* input is in the loop */
+	bool ended;    /* there is no more input */
+	bool escape;   /* the last key was Ctrl-A */
+	bool deaf;     /* the guest takes nothing: what does not fit is lost */
+	bool loss_told;
 	uint8_t held[CONSOLE_HELD]; /* read, and not yet taken by the UART */
 	size_t held_first, held_count;
 
 	/* Any thread. */
 	struct outlet output;
-	int hangup; /* eventfd, never read: console_hangup() */
+	atomic_bool asked; /* the guest may have asked the terminal something: see terminal.h */
+	int hangup;	   /* eventfd, never read: console_hangup() */
 	atomic_bool silent;
 };
 

@@ -2,13 +2,20 @@
 #include "vmm/console/terminal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
 
+#include "vmm/lib/clock.h"
+
 /* What a crash raises. SIGINT and its like are the main loop's. */
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+
+/* See terminal_discard_answers(). */
+#define ANSWER_MS  250
+#define ANSWERS_MS 1000
 
 #define FATAL_SIGNALS	 (sizeof(fatal_signals) / sizeof(fatal_signals[0]))
 #define CRASH_STACK_SIZE 65536 /* the kernel's frame alone can take 12 KiB */
@@ -97,10 +104,22 @@ int terminal_raw(int fd)
 	return tcsetattr(fd, TCSANOW, &raw) < 0 ? -errno : 0;
 }
 
+void terminal_discard_answers(void)
+{
+	struct pollfd pollfd = {.fd = terminal.fd, .events = POLLIN};
+	uint64_t limit = clock_ns() + ANSWERS_MS * NS_PER_MS;
+	/* Not tcdrain(): it waits without end for a terminal whose other side nobody reads. */
+	while (terminal.raw && terminal_is_ours(terminal.fd) && clock_ns() < limit &&
+	       poll(&pollfd, 1, ANSWER_MS) == 1 && !(pollfd.revents & (POLLHUP | POLLERR)))
+		tcflush(terminal.fd, TCIFLUSH);
+}
+
 void terminal_restore(void)
 {
 	if (!terminal.raw)
 		return;
+	if (terminal_is_ours(terminal.fd))
+		tcflush(terminal.fd, TCIFLUSH);
 	put_back();
 	terminal.raw = 0;
 	for (size_t i = 0; i < FATAL_SIGNALS; i++)

@@ -20,7 +20,16 @@ bool terminal_is_ours(int fd);
  */
 int terminal_raw(int fd);
 
-/* Puts back what terminal_raw() found; nothing to do is no mistake. */
+/*
+ * Waits for what the terminal itself still answers to the guest's last output, such as its kind or
+ * the cursor's place, and throws it away: a shell would take it for typed. An answer is recognized
+ * by coming at all, within a quarter of a second of the one before; a second is the limit. For a
+ * guest that has written an ESC, without which a terminal is asked nothing (but ENQ, which few
+ * answer). Nothing where no terminal is raw.
+ */
+void terminal_discard_answers(void);
+
+/* Throws away what was typed for the guest and not read. Puts back what terminal_raw() found; nothing to do is no mistake. */
 void terminal_restore(void);
 
 #endif
