@@ -5,9 +5,11 @@ A payload's tests say "ok NAME" or "FAIL NAME: why"; "wait WHAT" asks us to look
 then to send a byte.
 """
 
+import fcntl
 import os
 import re
 import sys
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,6 +23,36 @@ TIMEOUT = float(os.environ.get("EBB_TIMEOUT", "60"))
 
 REPORTING = "--free-page-reporting"
 BALLOON = "--balloon"
+
+
+class FullPipe:
+    """A pipe that takes no more, until it is read. Its other users' descriptors stay blocking."""
+
+    def __init__(self):
+        self.reader, self.writer = os.pipe()
+        fcntl.fcntl(self.writer, 1031, 4096)  # F_SETPIPE_SZ
+        os.set_blocking(self.writer, False)
+        self.dots = 0
+        try:
+            while True:
+                self.dots += os.write(self.writer, b".")
+        except BlockingIOError:
+            os.set_blocking(self.writer, True)
+
+    def start_reading(self):
+        self.said = b""
+        os.close(self.writer)
+        self.thread = threading.Thread(target=self.read_all, daemon=True)
+        self.thread.start()
+
+    def read_all(self):
+        with os.fdopen(self.reader, "rb") as file:
+            self.said = file.read()
+
+    def read(self):
+        """All that came after what it was filled with, until its writers are gone."""
+        self.thread.join(TIMEOUT)
+        return self.said[self.dots:].decode()
 
 
 class Payload(lib.Guest):

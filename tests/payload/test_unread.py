@@ -1,51 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Standard output and error that nobody reads, and guests that make ebb write there (misuse.c, ends.c, beat.c)."""
 
-import fcntl
 import os
 import signal
-import threading
 
 import pytest
-from payload import BALLOON, REPORTING, TIMEOUT
-
-F_SETPIPE_SZ = 1031
-
-
-class Full:
-    """A pipe that takes no more, until it is read. Its other users' descriptors stay blocking."""
-
-    def __init__(self):
-        self.reader, self.writer = os.pipe()
-        fcntl.fcntl(self.writer, F_SETPIPE_SZ, 4096)
-        os.set_blocking(self.writer, False)
-        self.dots = 0
-        try:
-            while True:
-                self.dots += os.write(self.writer, b".")
-        except BlockingIOError:
-            os.set_blocking(self.writer, True)
-
-    def start_reading(self):
-        self.said = b""
-        os.close(self.writer)
-        self.thread = threading.Thread(target=self.read_all, daemon=True)
-        self.thread.start()
-
-    def read_all(self):
-        with os.fdopen(self.reader, "rb") as file:
-            self.said = file.read()
-
-    def read(self):
-        """All that came after what it was filled with, until its writers are gone."""
-        self.thread.join(TIMEOUT)
-        return self.said[self.dots:].decode()
-
+from payload import BALLOON, REPORTING, TIMEOUT, FullPipe
 
 @pytest.fixture(params=["own", "foreign"])
 def full(request):
     """Also a pipe that cannot be opened again, as one of another user: there is no /proc."""
-    pipe = Full()
+    pipe = FullPipe()
     pipe.wrapper = []
     if request.param == "foreign":
         if os.geteuid() != 0:

@@ -8,9 +8,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+
+/* Well below what a guest's watchdogs take for a CPU that is stuck. */
+#define LONG_IN_A_DEVICE_MS 500
 
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index)
 {
@@ -76,20 +80,45 @@ static enum vcpu_end system_event(const struct kvm_run *run)
 	}
 }
 
+/* Returns 0 or -errno. */
+static int run_guest(struct vcpu *vcpu, const struct vcpu_host *host)
+{
+	atomic_store(&vcpu->inside, true);
+	int error = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	/* Before the kick is looked at, as vcpu_kick() comes before ours is: one sees the other. */
+	atomic_store(&vcpu->inside, false);
+	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
+		host->left(host->left_ctx);
+	return error;
+}
+
+/* Coarse is good enough, and costs a hundredth of an exit. */
+static int64_t coarse_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error)
 {
 	struct kvm_run *run = vcpu->run;
 	enum vcpu_end end;
+	int64_t left = coarse_ms();
 
 	for (;;) {
-		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
-			if (errno == EINTR)
-				return VCPU_KICKED;
-			if (errno == EAGAIN)
-				continue;
-			*error = errno;
+		if (coarse_ms() - left > LONG_IN_A_DEVICE_MS)
+			return VCPU_KICKED;
+		int failed = run_guest(vcpu, host);
+		if (failed == -EINTR)
+			return VCPU_KICKED;
+		if (failed == -EAGAIN)
+			continue;
+		if (failed) {
+			*error = -failed;
 			return VCPU_ERROR;
 		}
+		left = coarse_ms();
 		switch (run->exit_reason) {
 		case KVM_EXIT_IO:
 			port_access(run, host->pio);

@@ -8,6 +8,7 @@
 #ifndef EBB_KVM_VCPU_H
 #define EBB_KVM_VCPU_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,11 +25,12 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	size_t run_size;
+	atomic_bool inside; /* in KVM_RUN, where alone the guest's code can run */
 };
 
 /* Why vcpu_run() came back. */
 enum vcpu_end {
-	VCPU_KICKED,	   /* vcpu_kick(): nothing is wrong, it can be run again */
+	VCPU_KICKED,	   /* vcpu_kick(), a stop, long in a device: it can be run again */
 	VCPU_GOES_ON,	   /* other_exit()'s answer, never vcpu_run()'s: the exit has been served */
 	VCPU_TRIPLE_FAULT, /* the guest's CPU shut down */
 	VCPU_RESET,	   /* the guest asked KVM to reset or power off (KVM_EXIT_SYSTEM_EVENT) */
@@ -46,6 +48,9 @@ struct vcpu_host {
 	const struct ram *ram;
 	/* Serves an exit that means something on this architecture only: VCPU_GOES_ON, or how the vCPU ends. */
 	enum vcpu_end (*other_exit)(const struct vcpu *vcpu, const struct vcpu_host *host);
+	/* It left KVM_RUN after a kick, and may stay in a device for long; on the vCPU's thread. */
+	void (*left)(void *ctx);
+	void *left_ctx;
 };
 
 /* @vm outlives the vCPU. Returns 0 or -errno having said why. */
@@ -58,13 +63,21 @@ void vcpu_release(struct vcpu *vcpu);
  */
 enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 
-/* Has vcpu_run() on @thread return VCPU_KICKED, now or as soon as it is called. */
+/*
+ * Has vcpu_run() on @thread return VCPU_KICKED, now or as soon as it is called, or as the device lets
+ * go of it that it is in. Once vcpu->inside has been seen false after that, the guest's code does not
+ * run before vcpu_unkick(); before it is, left() will be called.
+ */
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread);
 
 /* Forgets a kick that came before; the thread's own, before vcpu_run(), when it knows of the kick otherwise. */
 void vcpu_unkick(struct vcpu *vcpu);
 
-/* While vcpu_run() is not running: the guest's clock goes on, and its watchdogs are to overlook the gap. */
+/*
+ * While vcpu_run() is not running: the guest's clock went on without it, and its watchdogs are to
+ * overlook the gap. Only x86 has a way to say so, and a guest with kvm-clock listens to it: elsewhere
+ * this does nothing.
+ */
 void vcpu_was_paused(const struct vcpu *vcpu);
 
 /* Sets the process up for kicks (a signal that does nothing but interrupt); call once before threads. */

@@ -13,10 +13,10 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/worker.h"
 
-/* A vCPU leaves the guest in microseconds; one that has not by then is waiting in a device. */
+/* A vCPU leaves the guest in microseconds, unless the host itself holds it up, in a fault of its memory. */
 #define PAUSE_LIMIT_S 1
 
-/* Waits while the guest is paused. Returns whether this thread may run it: then it is `inside`. */
+/* Waits while the guest is paused. Returns whether this thread may run it. */
 static bool cpu_enter(struct cpu *cpu)
 {
 	struct cpus *cpus = cpu->cpus;
@@ -25,21 +25,19 @@ static bool cpu_enter(struct cpu *cpu)
 	while (cpus->paused && !cpus->stopping)
 		pthread_cond_wait(&cpus->changed, &cpus->lock);
 	bool go = !cpus->stopping;
-	if (go) {
-		/* Here, where no kick can come between: one that follows finds us inside. */
+	/* Here, where no kick can come between. */
+	if (go)
 		vcpu_unkick(&cpu->vcpu);
-		cpus->inside++;
-	}
 	pthread_mutex_unlock(&cpus->lock);
 	return go;
 }
 
-static void cpu_leave(struct cpu *cpu)
+/* vcpu_host.left: cpus_pause() may wait for it. */
+static void cpu_left(void *ctx)
 {
-	struct cpus *cpus = cpu->cpus;
+	struct cpus *cpus = ctx;
 
 	pthread_mutex_lock(&cpus->lock);
-	cpus->inside--;
 	pthread_cond_broadcast(&cpus->changed);
 	pthread_mutex_unlock(&cpus->lock);
 }
@@ -48,18 +46,25 @@ static void *cpu_main(void *ctx)
 {
 	struct cpu *cpu = ctx;
 	const struct cpus_host *host = cpu->cpus->host;
+	struct vcpu_host vcpu_host = host->vcpu;
+	vcpu_host.left = cpu_left;
+	vcpu_host.left_ctx = cpu->cpus;
 
 	cpu->tid = gettid();
 	while (cpu->end == VCPU_KICKED && cpu_enter(cpu)) {
-		cpu->end = vcpu_run(&cpu->vcpu, &host->vcpu, &cpu->error);
-		cpu_leave(cpu);
+		cpu->end = vcpu_run(&cpu->vcpu, &vcpu_host, &cpu->error);
+		/*
+		 * Not only we interrupt: SIGSTOP, a frozen cgroup and the host's suspend do, too, and
+		 * end before KVM_RUN comes back. However long it was, the guest's clock went on.
+		 */
+		vcpu_was_paused(&cpu->vcpu);
 	}
 	if (cpu->end != VCPU_KICKED)
 		host->ended(host->ctx, cpu);
 	return NULL;
 }
 
-/* With the lock held, so that each thread is inside, and gets it, or sees why when it would enter. */
+/* With the lock held, so that each thread gets it, or sees why when it would enter. */
 static void kick_all(struct cpus *cpus)
 {
 	for (unsigned int i = 0; i < cpus->count; i++)
@@ -140,6 +145,14 @@ void cpus_stop(struct cpus *cpus)
 			pthread_join(cpus->cpu[i].thread, NULL);
 }
 
+static bool any_inside(struct cpus *cpus)
+{
+	for (unsigned int i = 0; i < cpus->count; i++)
+		if (atomic_load(&cpus->cpu[i].vcpu.inside))
+			return true;
+	return false;
+}
+
 void cpus_pause(struct cpus *cpus)
 {
 	struct timespec limit;
@@ -150,15 +163,13 @@ void cpus_pause(struct cpus *cpus)
 	cpus->paused = true;
 	kick_all(cpus);
 	int error = 0;
-	while (cpus->inside > 0 && !error)
+	while (any_inside(cpus) && !error)
 		error = pthread_cond_timedwait(&cpus->changed, &cpus->lock, &limit);
 	pthread_mutex_unlock(&cpus->lock);
 }
 
 void cpus_resume(struct cpus *cpus)
 {
-	for (unsigned int i = 0; i < cpus->count; i++)
-		vcpu_was_paused(&cpus->cpu[i].vcpu);
 	pthread_mutex_lock(&cpus->lock);
 	cpus->paused = false;
 	pthread_cond_broadcast(&cpus->changed);

@@ -30,7 +30,7 @@ struct cpu {
 /* The owner's side, filled in before cpus_init(). */
 struct cpus_host {
 	void *ctx;
-	struct vcpu_host vcpu;
+	struct vcpu_host vcpu; /* but for left() */
 	/* A vCPU can not go on, or the guest asked for an end: @cpu->end tells. */
 	void (*ended)(void *ctx, const struct cpu *cpu);
 };
@@ -45,7 +45,6 @@ struct cpus {
 	/* Under the lock. */
 	bool paused;
 	bool stopping;
-	unsigned int inside; /* threads that may be running the guest */
 };
 
 /* Makes @count vCPUs of @vm; their registers are the architecture's. Returns 0 or -errno, having said why. */
@@ -63,8 +62,9 @@ int cpus_start(struct cpus *cpus, const struct cpulist *affinity);
 void cpus_stop(struct cpus *cpus);
 
 /*
- * After it no vCPU runs the guest's code. One that waits in a device (for a slow reader of the
- * console) is out of the guest anyway: it stops before it goes back, and is not waited for.
+ * After it no vCPU runs the guest's code, unless the host holds one up within KVM for a second. One
+ * that is in a device (and waits for a slow reader of the console, or a slow disk) is out of the guest
+ * and not waited for: it stops before it goes back.
  */
 void cpus_pause(struct cpus *cpus);
 void cpus_resume(struct cpus *cpus);
