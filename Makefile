@@ -70,6 +70,8 @@ LIB_SRC := $(filter-out vmm/main.c vmm/arch/%,$(sort $(shell find vmm devices -n
 # What is pure in other architectures is tested on this one too.
 UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
 UNIT_LIBS := -lfdt -lz
+# Allocations that a test can let fail: tests/unit/failing.c.
+UNIT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup
 EBB_SRC := vmm/main.c $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
@@ -269,7 +271,7 @@ $(BUILD)/unit/%.o: %.c $(BUILD)/unit/suites.h | $(SYSROOT)
 
 $(BUILD)/unit/run: $(call obj,unit,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
 	@echo '  LINK  $@'
-	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
+	@$(CC) -g $(SANITIZE) $(EBB_LDFLAGS) $(UNIT_WRAP) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
 UNIT_SUITES := $(patsubst test_%.c,%,$(filter test_%.c,$(notdir $(UNIT_SRC))))
 
@@ -292,7 +294,7 @@ $(BUILD)/tsan/%.o: %.c $(BUILD)/unit/suites.h
 
 $(BUILD)/tsan/run: $(call obj,tsan,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
 	@echo '  LINK  $@'
-	@$(CC) -g $(TSAN) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
+	@$(CC) -g $(TSAN) $(EBB_LDFLAGS) $(UNIT_WRAP) -o $@ $^ $(LDLIBS) $(UNIT_LIBS) $$($(PKG_CONFIG) --libs check)
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 	@$(CHECK_ENV) TSAN_OPTIONS=halt_on_error=1 tests/lib/suites $(BUILD)/tsan/run -- $(TSAN_SUITES)

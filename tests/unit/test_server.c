@@ -71,7 +71,7 @@ static const struct {
 	{"{'execute':'echo','id':'it\\'s'}", "{\"return\": {}, \"id\": \"it's\"}\r\n"},
 	{"{\"execute\":\"fail\",\"id\":[]}", "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no luck\"}, \"id\": []}\r\n"},
 	{"{\"execute\":\"fail-class\"}", "{\"error\": {\"class\": \"DeviceNotActive\", \"desc\": \"No balloon device\"}}\r\n"},
-	{"{\"execute\":\"fail-silently\"}", FAILED("The command failed without a reason")},
+	{"{\"execute\":\"fail-silently\"}", FAILED("out of memory")},
 	{"{\"execute\":\"echo\",\"x\":1,\"id\":7}", "{\"error\": {\"class\": \"GenericError\", \"desc\": \"QMP input member 'x' is unexpected\"}, \"id\": 7}\r\n"},
 	{"{\"exec-oob\":\"echo\"}", FAILED("QMP input member 'exec-oob' is unexpected")},
 	{"{\"execute\":\"echo\",\"arguments\":[]}", FAILED("QMP input member 'arguments' must be an object")},
@@ -92,8 +92,8 @@ static const struct {
 	{"}", FAILED("JSON parse error, unexpected '}'")},
 	{"\xff\n", FAILED("JSON parse error, stray byte 0xff")},
 	{"{\"execute\":\"e\xff\n", FAILED("JSON parse error, stray byte 0xff")},
-	{"{\"execute\":}", FAILED("JSON parse error, unexpected token near '}'")},
-	{"{\"execute\":\"\xc3(\"}", FAILED("JSON parse error, unable to decode byte 0xc3 near '\\\"'")},
+	{"{\"execute\":}", FAILED("JSON parse error, unexpected '}'")},
+	{"{\"execute\":\"\xc3(\"}", FAILED("JSON parse error, a string is not UTF-8")},
 };
 /* clang-format on */
 
@@ -107,7 +107,8 @@ START_TEST(test_answers)
 
 	/* An error's text that was cut within a character, and a name of great length. */
 	const char *answer = ask(&bench, fd, "{\"execute\":\"fail-long\",\"id\":1}");
-	ck_assert_msg(strstr(answer, "desc\": \"????") && strstr(answer, "?\"}, \"id\": 1}\r\n"),
+	ck_assert_msg(strstr(answer, "desc\": \"\\u00E9\\u00E9") &&
+			      strstr(answer, "\\u00E9\\\\xc3\"}, \"id\": 1}\r\n"),
 		      "%s", answer);
 	char text[1100] = "{\"execute\":\"";
 	for (int i = 0; i < 500; i++)

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/control/codec.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "vmm/lib/json.h"
 
 /* What one byte led to, inside. */
 enum step {
@@ -105,7 +108,7 @@ static enum step between(struct codec *codec, unsigned char byte)
 	return take(codec, byte);
 }
 
-/* What it is, if anything, jansson will say. */
+/* What it is, if anything, json_read() will say. */
 static enum step in_atom(struct codec *codec, unsigned char byte)
 {
 	if (!is_space(byte) && !is_stray(byte) && !is_structural(byte) && byte != '"' &&
@@ -140,7 +143,7 @@ static enum step in_escape(struct codec *codec, unsigned char byte)
 	if (is_stray(byte))
 		return STEP_STRAY;
 	codec->state = CODEC_STRING;
-	/* \' is QEMU's own escape; which of the others exist, jansson will say. */
+	/* \' is QEMU's own escape; which of the others exist, json_read() knows. */
 	if (byte != '\'' && !append(codec, '\\'))
 		return STEP_NO_MEMORY;
 	return take(codec, byte);
@@ -183,18 +186,26 @@ static void forget(struct codec *codec, enum codec_state next)
 }
 
 /*
- * As QEMU does, a key must not be repeated. A string with a NUL in it is refused, which QEMU would
- * take, because those who read it here see it end there.
+ * As QEMU does, json_read() refuses keys that are repeated. It refuses a string with a NUL in it, which
+ * QEMU would take, because those who read it here see it end there.
  */
+static enum codec_result no_memory(struct codec *codec)
+{
+	snprintf(codec->error, sizeof(codec->error), "out of memory");
+	forget(codec, CODEC_BETWEEN);
+	return CODEC_FATAL;
+}
+
 static enum codec_result parse(struct codec *codec, json_t **message)
 {
-	json_error_t error;
-	*message = json_loadb(codec->text, codec->len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES,
-			      &error);
-	if (!*message)
-		snprintf(codec->error, sizeof(codec->error), "JSON parse error, %s", error.text);
+	char why[64];
+	int err = json_read(message, codec->text, codec->len, why, sizeof(why));
+	if (err == -ENOMEM)
+		return no_memory(codec);
+	if (err)
+		snprintf(codec->error, sizeof(codec->error), "JSON parse error, %s", why);
 	forget(codec, CODEC_BETWEEN);
-	return *message ? CODEC_MESSAGE : CODEC_BAD;
+	return err ? CODEC_BAD : CODEC_MESSAGE;
 }
 
 static enum codec_result fail(struct codec *codec, enum step why, unsigned char byte)
@@ -212,7 +223,7 @@ static enum codec_result fail(struct codec *codec, enum step why, unsigned char 
 		snprintf(codec->error, sizeof(codec->error),
 			 "JSON nesting depth limit exceeded (%d)", CODEC_NESTING_MAX);
 	} else {
-		snprintf(codec->error, sizeof(codec->error), "out of memory");
+		return no_memory(codec);
 	}
 	forget(codec, why == STEP_STRAY ? CODEC_RECOVERY : CODEC_BETWEEN);
 	return result;
@@ -258,7 +269,11 @@ char *codec_line(const json_t *message, size_t *len)
 	char *line = size ? malloc(size + 2) : NULL;
 	if (!line)
 		return NULL;
-	json_dumpb(message, line, size, flags);
+	/* It allocates too, and what it has not written is whatever was in memory before. */
+	if (json_dumpb(message, line, size, flags) != size) {
+		free(line);
+		return NULL;
+	}
 	memcpy(line + size, "\r\n", 2);
 	*len = size + 2;
 	return line;

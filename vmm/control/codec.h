@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bytes ↔ QMP messages. A connection is a stream of JSON values, which may follow each other with
- * or without space between them: this finds where each ends, and gives it to jansson. It goes by
+ * or without space between them: this finds where each ends, and has json_read() read it. It goes by
  * QEMU's qobject/json-lexer.c: strings may be 'single-quoted', and a byte that no JSON has (a
  * control character but \t, \r and \n, or 0xFE, 0xFF) is an error that forces the parser into a
  * known-good state (docs/interop/qmp-spec.rst): what was begun is forgotten, and what follows is

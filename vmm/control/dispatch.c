@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "vmm/lib/json.h"
 #include "vmm/lib/version.h"
 
 /* The server's own commands. */
@@ -45,25 +46,11 @@ json_t *dispatch_greeting(void)
 	return json_pack("{s:{s:o, s:[]}}", "QMP", "version", version(), "capabilities");
 }
 
-/* A text that was cut may end within a character: what is not ASCII is then lost. */
-static json_t *text_value(const char *text)
-{
-	char ascii[sizeof(((struct control_error *)NULL)->text)];
-	json_t *value = json_string(text);
-	if (value)
-		return value;
-	snprintf(ascii, sizeof(ascii), "%s", text);
-	for (char *at = ascii; *at; at++)
-		if ((unsigned char)*at >= 0x80)
-			*at = '?';
-	return json_string(ascii);
-}
-
 static json_t *error_value(const struct control_error *error)
 {
 	return json_pack("{s:{s:s, s:o}}", "error", "class",
 			 error->class ? error->class : "GenericError", "desc",
-			 text_value(error->text));
+			 json_text(error->text));
 }
 
 json_t *dispatch_error(const char *text)
@@ -99,14 +86,25 @@ static const struct own_command own_commands[] = {
 
 #define OWN_COMMANDS (sizeof(own_commands) / sizeof(own_commands[0]))
 
+static int add_name(json_t *list, const char *name)
+{
+	return json_array_append_new(list, json_pack("{s:s}", "name", name));
+}
+
 static json_t *query_commands(const struct dispatch *dispatch)
 {
-	json_t *list = json_pack("[{s:s}]", "name", "qmp_capabilities");
-	for (size_t i = 0; i < OWN_COMMANDS; i++)
-		json_array_append_new(list, json_pack("{s:s}", "name", own_commands[i].name));
-	for (const struct control_command *command = dispatch->commands; command->name; command++)
-		json_array_append_new(list, json_pack("{s:s}", "name", command->name));
-	return list;
+	json_t *list = json_array();
+	int err = add_name(list, "qmp_capabilities");
+	for (size_t i = 0; i < OWN_COMMANDS && !err; i++)
+		err = add_name(list, own_commands[i].name);
+	for (const struct control_command *command = dispatch->commands; command->name && !err;
+	     command++)
+		err = add_name(list, command->name);
+	if (!err)
+		return list;
+	/* Half a list would pass for the whole. */
+	json_decref(list);
+	return NULL;
 }
 
 /* QEMU offers out-of-band execution; here nothing blocks, and there is nothing to be overtaken. */
@@ -193,16 +191,21 @@ static json_t *run(const struct dispatch *dispatch, bool *negotiated, const char
 
 json_t *dispatch_reply(json_t *id, json_t *result, const struct control_error *error)
 {
+	const struct control_error no_memory = {.text = "out of memory"};
+	if (!error || !*error->text)
+		error = &no_memory;
 	json_t *reply = result ? json_pack("{s:o}", "return", result) : error_value(error);
-	/* Where there is no reply to be had, setting fails too. */
-	if (id)
-		json_object_set(reply, "id", id);
+	/* Without its id nobody would know it for an answer. */
+	if (id && json_object_set(reply, "id", id) < 0) {
+		json_decref(reply);
+		return NULL;
+	}
 	return reply;
 }
 
 json_t *dispatch_answer(const struct dispatch *dispatch, bool *negotiated, const json_t *request)
 {
-	struct control_error error = {.text = "The command failed without a reason"};
+	struct control_error error = {.class = NULL};
 	json_t *given = json_object_get(request, "arguments");
 	json_t *arguments = given ? json_incref(given) : json_object();
 	const char *name = check(request, &error);

@@ -37,8 +37,8 @@ struct control_command {
 	const char *name;
 	/*
 	 * @arguments is an object (empty when the client sent none) that stays the server's.
-	 * Returns what "return" is to hold, which becomes the server's, or NULL with *@error filled in,
-	 * or NULL after control_server_defer().
+	 * Returns what "return" is to hold, which becomes the server's, or NULL with *@error filled in (left
+	 * empty: there was no memory), or NULL after control_server_defer().
 	 */
 	json_t *(*run)(void *ctx, const json_t *arguments, struct control_error *error);
 };
@@ -61,7 +61,8 @@ int control_server_init(struct control_server **server, struct loop *loop, int l
 uint64_t control_server_defer(struct control_server *server);
 
 /*
- * The answer to a command that was deferred: @result, which becomes the server's, or NULL for @error.
+ * The answer to a command that was deferred: @result, which becomes the server's, or NULL for @error
+ * (NULL: there was no memory).
  * Not from a command's run(). Whether its client is still there need not be known.
  */
 void control_server_answer(struct control_server *server, uint64_t command, json_t *result,
