@@ -9,6 +9,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/control/runtime.h"
 #include "vmm/doctor/doctor.h"
+#include "vmm/lib/json.h"
 #include "vmm/lib/table.h"
 
 enum { OPTION_JSON };
@@ -75,11 +76,13 @@ static void print_json(const struct findings *findings, bool fit)
 	json_t *list = json_array();
 	for (unsigned int i = 0; i < findings->count; i++) {
 		const struct finding *finding = &findings->finding[i];
-		json_array_append_new(list,
-				      json_pack("{s:s, s:s, s:s, s:s, s:s?}", "level",
-						levels[finding->level], "about", finding->about,
-						"what", finding->what, "means", finding->means,
-						"change", finding->change));
+		json_array_append_new(
+			list,
+			json_pack("{s:s, s:o, s:o, s:o, s:o}", "level", levels[finding->level],
+				  "about", json_text(finding->about), "what",
+				  json_text(finding->what), "means", json_text(finding->means),
+				  "change",
+				  finding->change ? json_text(finding->change) : json_null()));
 	}
 	json_t *whole = json_pack("{s:b, s:o}", "fit", fit, "findings", list);
 	table_print_json(whole, stdout);

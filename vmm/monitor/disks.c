@@ -7,13 +7,6 @@
 #include "vmm/machine/device_blk.h"
 #include "vmm/monitor/part.h"
 
-/* Shows a name that is not UTF-8 as "?": JSON cannot hold it. */
-static json_t *file_name(const struct blk *blk)
-{
-	json_t *name = json_string(blk->file);
-	return name ? name : json_string("?");
-}
-
 struct disks {
 	uint64_t allocated[VM_DISKS_MAX]; /* bytes that each takes on the host */
 };
@@ -48,15 +41,15 @@ static json_t *block_object(const struct monitor *monitor, const struct disk *di
 	char qdev[64];
 	qdev_of(disk, qdev, sizeof(qdev));
 
-	json_t *image = json_pack("{s:o, s:s, s:o, s:o, s:b}", "filename", file_name(blk), "format",
-				  "raw", "virtual-size", json_count(blk->image.size), "actual-size",
-				  allocated(monitor, disk), "dirty-flag", 0);
+	json_t *image = json_pack("{s:o, s:s, s:o, s:o, s:b}", "filename", json_text(blk->file),
+				  "format", "raw", "virtual-size", json_count(blk->image.size),
+				  "actual-size", allocated(monitor, disk), "dirty-flag", 0);
 	json_t *cache = json_pack("{s:b, s:b, s:b}", "writeback", 1, "direct", 0, "no-flush", 0);
 	json_t *inserted = json_pack(
 		"{s:o, s:s, s:b, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o}",
-		"file", file_name(blk), "drv", "raw", "ro", blk->image.read_only, "encrypted", 0,
-		"detect_zeroes", "off", "bps", 0, "bps_rd", 0, "bps_wr", 0, "iops", 0, "iops_rd", 0,
-		"iops_wr", 0, "write_threshold", 0, "backing_file_depth", 0, "cache", cache,
+		"file", json_text(blk->file), "drv", "raw", "ro", blk->image.read_only, "encrypted",
+		0, "detect_zeroes", "off", "bps", 0, "bps_rd", 0, "bps_wr", 0, "iops", 0, "iops_rd",
+		0, "iops_wr", 0, "write_threshold", 0, "backing_file_depth", 0, "cache", cache,
 		"image", image);
 	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:s, s:o}", "device", disk->id, "qdev", qdev,
 			 "type", "unknown", "removable", 0, "locked", 0, "io-status", "ok",
@@ -140,7 +133,7 @@ static json_t *figures_object(const struct monitor *monitor, const struct disk *
 	return json_pack(
 		"{s:s, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
 		"s:o, s:o, s:o, s:o}",
-		"disk", disk->id, "file", file_name(blk), "size", json_count(blk->image.size),
+		"disk", disk->id, "file", json_text(blk->file), "size", json_count(blk->image.size),
 		"allocated", allocated(monitor, disk), "read-only", blk->image.read_only, "reads",
 		json_count(c[BLK_READ].operations), "read-bytes", json_count(c[BLK_READ].bytes),
 		"writes", json_count(c[BLK_WRITE].operations), "written-bytes",

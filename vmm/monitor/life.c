@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/json.h"
 #include "vmm/monitor/part.h"
 
 struct life {
@@ -27,7 +28,7 @@ static void life_figures(struct monitor *monitor, json_t *stat)
 	const struct life *life = monitor_state(monitor, &monitor_life);
 	const struct vm_config *config = monitor->machine->config;
 
-	json_object_set_new(stat, "name", json_string(config->machine.name));
+	json_object_set_new(stat, "name", json_text(config->machine.name));
 	json_object_set_new(stat, "pid", json_integer(getpid()));
 	json_object_set_new(stat, "status", json_string(monitor_status(monitor)));
 	json_object_set_new(stat, "uptime",
@@ -39,7 +40,7 @@ static json_t *query_name(void *ctx, const json_t *arguments, struct control_err
 {
 	const struct monitor *monitor = ctx;
 	(void)arguments, (void)error;
-	return json_pack("{s:s}", "name", monitor->machine->config->machine.name);
+	return json_pack("{s:o}", "name", json_text(monitor->machine->config->machine.name));
 }
 
 static json_t *query_status(void *ctx, const json_t *arguments, struct control_error *error)
