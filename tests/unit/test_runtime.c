@@ -232,6 +232,98 @@ START_TEST(test_where)
 }
 END_TEST
 
+/* A session's directory that is not this user's, or open to others, or not there: another one is taken. */
+START_TEST(test_not_our_session)
+{
+	char session[96], inside[128];
+	unsetenv("EBB_RUNTIME_DIR");
+	snprintf(session, sizeof(session), "%s/session", top);
+	snprintf(inside, sizeof(inside), "%s/ebb", session);
+	for (int way = 0; way < 4; way++) {
+		struct runtime_name name;
+		char guest[32];
+		snprintf(guest, sizeof(guest), "test-%d", getpid());
+		setenv("XDG_RUNTIME_DIR", way == 3 ? "relative" : session, 1);
+		if (way < 2)
+			ck_assert_int_eq(mkdir(session, 0700), 0);
+		if (way == 0 && geteuid() == 0)
+			ck_assert_int_eq(chown(session, 12345, -1), 0);
+		if (way == 0 && geteuid() != 0)
+			setenv("XDG_RUNTIME_DIR", "/", 1);
+		if (way == 1)
+			ck_assert_int_eq(chmod(session, 0755), 0);
+		/* Where /run or /tmp is not to be written it fails, but never there. */
+		int err = runtime_claim(&name, guest);
+		ck_assert_int_ne(access(inside, F_OK), 0);
+		if (!err) {
+			ck_assert(strncmp(name.path, "/run/ebb/", 9) == 0 ||
+				  strncmp(name.path, "/tmp/ebb-", 9) == 0);
+			assert_said("XDG_RUNTIME_DIR is not a directory of this user");
+			runtime_release(&name);
+		}
+		log_text();
+		rmdir(session);
+	}
+}
+END_TEST
+
+/* Nothing is made in another user's directory, by root either. */
+START_TEST(test_foreign_parent)
+{
+	struct runtime_name name;
+	char parent[80];
+	snprintf(parent, sizeof(parent), "%s/theirs", top);
+	snprintf(directory, sizeof(directory), "%s/theirs/run", top);
+	setenv("EBB_RUNTIME_DIR", directory, 1);
+	if (geteuid() != 0)
+		return;
+	ck_assert_int_eq(mkdir(parent, 0700), 0);
+	ck_assert_int_eq(chown(parent, 12345, -1), 0);
+	ck_assert_int_eq(runtime_claim(&name, "one"), -EPERM);
+	assert_said("EBB_RUNTIME_DIR");
+	ck_assert_int_ne(access(directory, F_OK), 0);
+}
+END_TEST
+
+/* A cleaner of old files leaves the lock alone. */
+START_TEST(test_sticky)
+{
+	struct runtime_name name;
+	struct stat st;
+	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
+	ck_assert_int_eq(stat(name.path, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 01600);
+	runtime_release(&name);
+}
+END_TEST
+
+/* The directory goes while a guest runs, as at a logout, and comes again with another guest of that name. */
+START_TEST(test_vanished)
+{
+	struct runtime_name first, second;
+	struct runtime_guest *guests;
+	char command[128];
+	ck_assert_int_eq(runtime_claim(&first, "one"), 0);
+	int listener = runtime_listen(&first);
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	ck_assert_int_eq(system(command), 0);
+	ck_assert_int_eq(runtime_list(&guests), 0);
+	ck_assert_int_eq(runtime_connect("one"), -ENOENT);
+	ck_assert_int_eq(runtime_claim(&second, "one"), 0);
+	int other = runtime_listen(&second);
+	ck_assert_int_eq(files_left(), 2);
+	/* Its end takes nothing from the other one. */
+	runtime_release(&first);
+	close(listener);
+	ck_assert_int_eq(files_left(), 2);
+	ck_assert_int_eq(runtime_list(&guests), 1);
+	free(guests);
+	close(other);
+	runtime_release(&second);
+	ck_assert_str_eq(log_text(), "");
+}
+END_TEST
+
 Suite *runtime_suite(void);
 Suite *runtime_suite(void)
 {
@@ -247,6 +339,10 @@ Suite *runtime_suite(void)
 	tcase_add_test(tcase, test_foreign_directory);
 	tcase_add_test(tcase, test_no_directory);
 	tcase_add_test(tcase, test_where);
+	tcase_add_test(tcase, test_not_our_session);
+	tcase_add_test(tcase, test_foreign_parent);
+	tcase_add_test(tcase, test_sticky);
+	tcase_add_test(tcase, test_vanished);
 	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	return suite;

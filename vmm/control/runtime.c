@@ -44,6 +44,18 @@ static struct file_name socket_name(const char *guest)
 
 /* --- the directory ------------------------------------------------------------------------- */
 
+/*
+ * Whether it is what the XDG Base Directory Specification says of $XDG_RUNTIME_DIR: an absolute path, owned
+ * by the user, mode 0700. Root that was given a user's variable must not make directories there: the
+ * user could never use them.
+ */
+static bool is_session_directory(const char *path)
+{
+	struct stat st;
+	return path && path[0] == '/' && stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
+	       st.st_uid == geteuid() && (st.st_mode & 0777) == 0700;
+}
+
 static int directory_path(char *path, size_t size)
 {
 	const char *ours = getenv("EBB_RUNTIME_DIR");
@@ -51,7 +63,7 @@ static int directory_path(char *path, size_t size)
 	int len;
 	if (ours && *ours)
 		len = snprintf(path, size, "%s", ours);
-	else if (session && *session)
+	else if (is_session_directory(session))
 		len = snprintf(path, size, "%s/ebb", session);
 	else if (geteuid() == 0)
 		len = snprintf(path, size, "/run/ebb");
@@ -60,19 +72,42 @@ static int directory_path(char *path, size_t size)
 	return (size_t)len < size ? 0 : -ENAMETOOLONG;
 }
 
+/* Where a directory is made, only root and this user may decide what is there. */
+static bool may_make_in(const char *parent)
+{
+	struct stat st;
+	return stat(parent, &st) == 0 && (st.st_uid == geteuid() || st.st_uid == 0);
+}
+
 /* Parents too; what exists already is left as it is. */
 static int make_directory(const char *path)
 {
-	char part[PATH_MAX];
+	char part[PATH_MAX], parent[PATH_MAX];
+	struct stat st;
+	snprintf(parent, sizeof(parent), "%s", path[0] == '/' ? "/" : ".");
 	for (size_t i = 1; path[i - 1]; i++) {
 		if (path[i] != '/' && path[i] != '\0')
 			continue;
 		memcpy(part, path, i);
 		part[i] = '\0';
+		if (lstat(part, &st) < 0 && errno == ENOENT && !may_make_in(parent))
+			return -EPERM;
 		if (mkdir(part, 0700) < 0 && errno != EEXIST)
 			return -errno;
+		memcpy(parent, part, i + 1);
 	}
 	return 0;
+}
+
+/* For a guest that starts: where its name is kept is not where its user may look for it. */
+static void say_fallback(const char *path)
+{
+	const char *ours = getenv("EBB_RUNTIME_DIR");
+	const char *session = getenv("XDG_RUNTIME_DIR");
+	if ((!ours || !*ours) && session && *session && !is_session_directory(session))
+		log_warn("XDG_RUNTIME_DIR is not a directory of this user with mode 0700: guests' "
+			 "names are kept in %s",
+			 path);
 }
 
 /* Of the open directory, so that nobody can put another one in its place after the check. */
@@ -82,13 +117,13 @@ static int check_directory(int fd, const char *path)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_uid != geteuid()) {
-		log_error("%s belongs to user %u; name another directory with EBB_RUNTIME_DIR",
+		log_error("%s belongs to user %u; set EBB_RUNTIME_DIR to a directory of your own",
 			  path, st.st_uid);
 		return -EACCES;
 	}
 	if (st.st_mode & 077) {
-		log_error("%s is open to other users; chmod 700 it, or name another directory "
-			  "with EBB_RUNTIME_DIR",
+		log_error("%s is open to other users; chmod 700 it, or set EBB_RUNTIME_DIR to "
+			  "another directory",
 			  path);
 		return -EACCES;
 	}
@@ -113,7 +148,7 @@ static int open_directory(char *path, size_t size, bool make)
 		return err;
 	if (err) {
 		/* The path comes last: it may be longer than a line. */
-		log_error("guests' names cannot be kept: %s; name with EBB_RUNTIME_DIR another "
+		log_error("cannot keep the guests' names: %s; set EBB_RUNTIME_DIR to another "
 			  "directory than %s",
 			  strerror(-err), path);
 		return err;
@@ -123,6 +158,8 @@ static int open_directory(char *path, size_t size, bool make)
 		close(fd);
 		return err;
 	}
+	if (make)
+		say_fallback(path);
 	return fd;
 }
 
@@ -194,8 +231,14 @@ static void say_busy(int directory, const char *file, const char *guest)
 		log_error("the name \"%s\" is in use; choose another with --name", guest);
 }
 
+/*
+ * The sticky bit keeps a file in the runtime directory from those that clean up what is old, says the XDG
+ * Base Directory Specification; a lock file that is removed is a lock that another guest can take.
+ */
 static int write_pid(int fd)
 {
+	if (fchmod(fd, 0600 | S_ISVTX) < 0)
+		return -errno;
 	int len = ftruncate(fd, 0) < 0 ? -1 : dprintf(fd, "%d\n", getpid());
 	return len < 0 ? -errno : 0;
 }

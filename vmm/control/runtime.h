@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The directory in which a user's live guests are known by name: $EBB_RUNTIME_DIR, else
- * $XDG_RUNTIME_DIR/ebb, else /run/ebb for root and /tmp/ebb-UID for others; mode 0700 and ours,
- * or refused. Holding a guest's name is holding a lock on NAME.lock there, which the kernel lets go
+ * $XDG_RUNTIME_DIR/ebb where that variable names a directory of this user with mode 0700, else /run/ebb
+ * for root and /tmp/ebb-UID for others; mode 0700 and ours, or refused. A guest holds the directory itself, not its
+ * path: one that was removed (as at a logout) or replaced hides its guests, and they touch nothing in what replaced it. Holding a guest's name is holding a lock on NAME.lock there, which the kernel lets go
  * of however ebb ends; beside it is the socket NAME.sock. What a dead guest left is taken over or
  * cleared by whoever meets it, and only under that lock.
  *
