@@ -54,7 +54,7 @@ def test_guest_that_answers(ebb, fake):
     fake(LATIN).stat["name"] = SHOWN
     assert [row["name"] for row in ebb("list", "--json").json()] == [SHOWN]
     assert f"name                            {SHOWN}\n" in ebb("stat", "--no-refresh").out
-    assert f'ebb_up{{guest="caf\\\\xe9"}} 1\n' in ebb("stat", "--no-refresh", "--prometheus").out
+    assert 'ebb_up{guest="caf\\\\xe9"} 1\n' in ebb("stat", "--no-refresh", "--prometheus").out
     assert ebb("balloon", "-n", LATIN).out.startswith(SHOWN + ": target")
     assert ebb("reclaim", "--json").json()["name"] == SHOWN
 
