@@ -3,6 +3,7 @@
 
 import re
 import shlex
+import struct
 import time
 
 import pytest
@@ -138,6 +139,28 @@ def test_without_params_and_size(ebb):
     _, match = started.wait_for(r"^MemTotal: *(\d+) kB", LIMIT)
     assert 220 * 1024 < int(match[1]) < 256 * 1024
     ebb.ended(started, 0)
+
+
+@pytest.fixture
+def kernel_up_to_the_hole(tmp_path):
+    """The guest's vmlinux, with so much memory of its own that an initrd finds no room below 4 GiB."""
+    with open(lib.VMLINUX, "rb") as file:
+        kernel = bytearray(file.read())
+    headers, size, count = struct.unpack_from("<Q14xHH", kernel, 32)
+    loads = [at for at in range(headers, headers + size * count, size) if struct.unpack_from("<I", kernel, at)[0] == 1]
+    last = max(loads, key=lambda at: struct.unpack_from("<Q", kernel, at + 24)[0])
+    address = struct.unpack_from("<Q", kernel, last + 24)[0]
+    struct.pack_into("<Q", kernel, last + 40, 0xC0000000 - 4096 - address)
+    path = tmp_path / "vmlinux"
+    path.write_bytes(kernel)
+    return str(path)
+
+
+@pytest.mark.arch("x86_64")
+def test_initrd_above_4_gib(ebb, kernel_up_to_the_hole):
+    lines = ebb.job("dmesg | grep RAMDISK; cat /proc/sys/kernel/bootloader_type", "-m", "4G", kernel=kernel_up_to_the_hole)
+    assert any(re.search(r"RAMDISK: \[mem 0x1000[0-9a-f]{5}-", line) for line in lines), lines
+    assert lines[-1] == "255", "not by the entry that takes 64 bits of its address"
 
 
 @pytest.mark.cross

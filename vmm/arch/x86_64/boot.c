@@ -14,13 +14,12 @@
 #include "vmm/arch/packing.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/image.h"
+#include "vmm/arch/x86_64/initrd.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/lib/log.h"
 
 #define NOTES_SIZE_MAX 65536
-#define INITRD_END_DEFAULT                                                                         \
-	0x80000000ULL /* as Linux takes it, without a header that says otherwise */
-#define PAGE 4096ULL
+#define PAGE	       4096ULL
 
 #define MIB_UP(bytes) (((unsigned long long)(bytes) + 0xfffff) >> 20)
 
@@ -77,9 +76,16 @@ static int load_segments(const struct boot_file *kernel, const struct image *ima
 			return -ENOEXEC;
 		}
 		void *to = ram_at(ram, segment->gpa, segment->memory_size);
+		if (!to && segment_end > LAYOUT_HOLE) {
+			log_error("the kernel '%s' wants to lie at %#llx to %#llx: a PC's memory "
+				  "ends at %#llx there",
+				  kernel->path, (unsigned long long)segment->gpa,
+				  (unsigned long long)segment_end, LAYOUT_HOLE);
+			return -ENOEXEC;
+		}
 		if (!to) {
 			log_error("%llu MiB of memory are too small for the kernel '%s', which "
-				  "needs %llu MiB: give more with -m",
+				  "needs %llu MiB: give that or more with -m",
 				  (unsigned long long)ram_size(ram) >> 20, kernel->path,
 				  MIB_UP(segment_end));
 			return -ENOMEM;
@@ -91,6 +97,23 @@ static int load_segments(const struct boot_file *kernel, const struct image *ima
 			*end = segment_end;
 	}
 	return 0;
+}
+
+/* Says why the initrd does not fit, and what helps: more memory only where it does. */
+static void tell_initrd(const struct boot_file *source, const struct image *image,
+			const struct ram *ram, uint64_t from)
+{
+	unsigned long long memory = initrd_memory(image, from, source->size);
+	if (memory)
+		log_error("the initrd '%s' (%llu MiB) does not fit behind the kernel in %llu MiB: "
+			  "give %llu MiB or more with -m",
+			  source->path, MIB_UP(source->size),
+			  (unsigned long long)ram_size(ram) >> 20, MIB_UP(memory));
+	else
+		log_error("the initrd '%s' (%llu MiB) does not fit: this kernel takes none beyond "
+			  "%llu MiB of memory; use a smaller one, or a relocatable kernel",
+			  source->path, MIB_UP(source->size),
+			  (image->header.initrd_addr_max + 1ULL) >> 20);
 }
 
 static int load_initrd(const char *path, const struct image *image, const struct ram *ram,
@@ -105,25 +128,14 @@ static int load_initrd(const char *path, const struct image *image, const struct
 	if (error)
 		goto out;
 
-	uint64_t top = ram->region[0].gpa + ram->region[0].size;
-	uint64_t limit =
-		image->is_bzimage ? image->header.initrd_addr_max + 1ULL : INITRD_END_DEFAULT;
-	if (top > limit)
-		top = limit;
 	uint64_t from = (kernel_end + PAGE - 1) & ~(PAGE - 1);
-	uint64_t room = top > from ? top - from : 0;
 	if (source.size == 0) {
 		log_error("the initrd '%s' is empty", path);
 		error = -EINVAL;
-	} else if (source.size > room) {
-		log_error("the initrd '%s' (%llu MiB) does not fit: the kernel leaves %llu MiB of "
-			  "%llu: give more with -m",
-			  path, MIB_UP(source.size), (unsigned long long)room >> 20,
-			  (unsigned long long)ram_size(ram) >> 20);
+	} else if (initrd_place(initrd, image, ram, from, source.size) < 0) {
+		tell_initrd(&source, image, ram, from);
 		error = -ENOMEM;
 	} else {
-		/* Behind the kernel, not at the top as firmware does: fewer huge pages are touched. */
-		*initrd = (struct gpa_range){from, source.size};
 		void *to = ram_at(ram, initrd->gpa, initrd->len);
 		error = to ? boot_file_read(&source, 0, to, source.size) : -EFAULT;
 	}
@@ -180,7 +192,8 @@ static int write_handover(const struct boot_layout *layout, const struct image *
 	if (error)
 		return error;
 
-	if (pvh_entry) {
+	/* Linux's PVH entry takes 32 bits of the initrd's address, the 64-bit one all of it. */
+	if (pvh_entry && layout->initrd.gpa < LAYOUT_HOLE_END) {
 		struct pvh_page page;
 		boot_fill_pvh(&page, layout);
 		*entry = (struct arch_entry){pvh_entry, LAYOUT_PVH_INFO, BOOT_MODE_PVH};

@@ -66,8 +66,10 @@ void boot_fill_params(struct boot_params *params, const struct setup_header *hea
 	params->hdr = *header;
 	params->hdr.type_of_loader = LOADER_UNDEFINED;
 	params->hdr.cmd_line_ptr = LAYOUT_COMMAND_LINE;
-	params->hdr.ramdisk_image = layout->initrd.gpa;
-	params->hdr.ramdisk_size = layout->initrd.len;
+	params->hdr.ramdisk_image = (uint32_t)layout->initrd.gpa;
+	params->hdr.ramdisk_size = (uint32_t)layout->initrd.len;
+	params->ext_ramdisk_image = layout->initrd.gpa >> 32;
+	params->ext_ramdisk_size = layout->initrd.len >> 32;
 	params->acpi_rsdp_addr = layout->rsdp;
 	params->e820_entries = boot_memory_map(layout->ram, params->e820_table);
 }
