@@ -186,6 +186,12 @@ def test_kvm_lacks_a_capability(ebb, shim, number, name):
 
 
 @pytest.mark.kvm
+@pytest.mark.parametrize("option", [["--pmu"], ["--irqchip", "gicv3"]], ids=["pmu", "irqchip"])
+def test_options_of_arm64(ebb, option):
+    ebb.mistake([*RUN, *KERNEL, *option], option[0], "arm64", "x86_64")
+
+
+@pytest.mark.kvm
 def test_too_many_cpus(ebb):
     ebb.mistake([*RUN, *KERNEL, "-c", "1000"], "1000 CPUs are too many", "allow")
 

@@ -4,6 +4,7 @@
 
 import base64
 import re
+import struct
 
 import pytest
 from conftest import lib
@@ -98,3 +99,54 @@ def test_no_kernel(ebb, tmp_path, damage):
     path.write_bytes(head)
     word = {"ELF": "ELF", "other architecture": "kernel for", "cut off": "not a kernel", "nothing": "empty"}[damage]
     ebb.mistake(lib.ebb("true", kernel=str(path)), word, str(path))
+
+
+# Prints by the UART and powers off by PSCI, wherever it lies; a kernel without a header.
+FLAT = struct.pack(
+    "<10I",
+    0xD2A02001,  # mov x1, #0x1000000
+    0x10000122,  # adr x2, text
+    0x38401443,  # 1: ldrb w3, [x2], #1
+    0x34000063,  # cbz w3, 2f
+    0x39000023,  # strb w3, [x1]
+    0x17FFFFFD,  # b 1b
+    0x52800100,  # 2: mov w0, #8
+    0x72B08000,  # movk w0, #0x8400, lsl #16
+    0xD4000002,  # hvc #0
+    0x14000000,  # b .
+) + b"I am flat\n\0"
+
+
+@pytest.mark.arch("arm64")
+@pytest.mark.parametrize("options", [[], ["--irqchip", "gicv3"]], ids=["alone", "gicv3"])
+def test_flat_image(ebb, tmp_path, options):
+    """As kvm-unit-tests' are: nothing but code, with arguments that nobody adds to."""
+    path, dtb = tmp_path / "flat", tmp_path / "dtb"
+    path.write_bytes(FLAT)
+    argv = [lib.EBB, "run", "--nodefaults", "-k", path, "-p", "one two", "--dump-dtb", dtb, *options]
+    started = lib.Guest(argv, env=ebb.env)
+    ebb.guests.append(started)
+    ebb.ended(started, 0)
+    assert started.console().strip() == "I am flat"
+    assert started.stderr() == ""
+    assert b"one two\0" in dtb.read_bytes() and b"console=" not in dtb.read_bytes()
+
+
+@pytest.mark.arch("arm64")
+def test_flat_image_by_mistake(ebb, tmp_path):
+    path = tmp_path / "flat"
+    path.write_bytes(FLAT)
+    ebb.mistake([lib.EBB, "run", path], "not a kernel", str(path))
+
+
+@pytest.mark.arch("arm64")
+def test_an_interrupt_controller_that_the_host_has_not(ebb, tmp_path):
+    path = tmp_path / "flat"
+    path.write_bytes(FLAT)
+    ebb.mistake([lib.EBB, "run", "--nodefaults", path, "--irqchip", "gicv2"], "gicv2", "leave --irqchip out")
+
+
+@pytest.mark.arch("riscv64")
+@pytest.mark.parametrize("option", [["--pmu"], ["--irqchip", "gicv3"]], ids=["pmu", "irqchip"])
+def test_options_of_arm64(ebb, option):
+    ebb.mistake(lib.ebb("true", *option), option[0], "arm64", "riscv64")

@@ -80,6 +80,12 @@ START_TEST(processors_and_controller_are_there)
 	TREE_CELLS(tree, "/interrupt-controller@8000000", "reg", 0, ARM64_GICD, 0, 0x10000, 0,
 		   ARM64_GICR, 0, 18 * 0x20000);
 	TREE_CELLS(tree, "/timer", "interrupts", 1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4);
+	ck_assert_int_lt(fdt_path_offset(tree, "/pmu"), 0);
+	free(tree);
+	state->pmu = true;
+	tree = arm64_tree_of(state, GIB, 2, 3);
+	TREE_CELLS(tree, "/pmu", "interrupts", 1, 7, 4);
+	tree_has_text(tree, "/pmu", "compatible", "arm,armv8-pmuv3");
 	free(tree);
 	tree = arm64_tree_of(state, GIB, 8, 2);
 	tree_has_text(tree, "/interrupt-controller@8000000", "compatible", "arm,cortex-a15-gic");

@@ -64,6 +64,19 @@ static const struct {
 	  .balloon.free_page_reporting = true,
 	  .machine.cpus = 1,
 	  .memory.size = 256 * MIB}},
+	{{"K", "--nodefaults", "--pmu"},
+	 {.boot.kernel = "K",
+	  .boot.nodefaults = true,
+	  .machine.pmu = true,
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
+	{{"K", "--irqchip", "gicv2"},
+	 {.boot.kernel = "K",
+	  .machine.irqchip = "gicv2",
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
+	{{"K", "--rng"},
+	 {.boot.kernel = "K", .rng.wanted = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 	{{"K", "--console", "serial", "--debug"},
 	 {.boot.kernel = "K", .machine.debug = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 	{{"K", "-m512"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 512 * MIB}},
@@ -151,6 +164,10 @@ START_TEST(test_good)
 	ck_assert_int_eq(config.balloon.wanted, want->balloon.wanted);
 	ck_assert_int_eq(config.balloon.free_page_reporting, want->balloon.free_page_reporting);
 	ck_assert_int_eq(config.machine.debug, want->machine.debug);
+	ck_assert_int_eq(config.boot.nodefaults, want->boot.nodefaults);
+	ck_assert_int_eq(config.machine.pmu, want->machine.pmu);
+	ck_assert_int_eq(config.rng.wanted, want->rng.wanted);
+	same(config.machine.irqchip, want->machine.irqchip);
 }
 END_TEST
 

@@ -223,6 +223,37 @@ START_TEST(mistakes_are_told_in_a_line)
 }
 END_TEST
 
+START_TEST(a_flat_image_is_one_for_who_asks)
+{
+	struct arch_boot boot = boot_of();
+	struct arch_entry entry;
+	int len;
+
+	memset(image, 0x5a, FDT_IMAGE_HEADER);
+	write_file(kernel, image, 1000);
+	ck_assert_int_eq(load(&boot, &entry), -ENOEXEC);
+	boot.nodefaults = true;
+	ck_assert_int_eq(load(&boot, &entry), 0);
+	ck_assert_uint_eq(entry.pc, FDT_RAM + 0x80000);
+	ck_assert_mem_eq(ram_at(&ram, entry.pc, 1000), image, 1000);
+	ck_assert_uint_ge(entry.argument, entry.pc + 1000 + 2 * MIB);
+	/* Its arguments are its user's alone. */
+	const void *tree = ram_at(&ram, entry.argument, FDT_TREE_SIZE(CPUS));
+	int chosen = fdt_path_offset(tree, "/chosen");
+	ck_assert_str_eq(fdt_getprop(tree, chosen, "bootargs", &len), "quiet");
+
+	/* What is known to be something else is still told. */
+	memcpy(image, "\177ELF", 4);
+	write_file(kernel, image, 1000);
+	ck_assert_int_eq(load(&boot, &entry), -ENOEXEC);
+	ck_assert_ptr_nonnull(strstr(said, "ELF"));
+	memcpy(image, "\x28\xb5\x2f\xfd", 4);
+	write_file(kernel, image, 1000);
+	ck_assert_int_eq(load(&boot, &entry), -ENOEXEC);
+	ck_assert_ptr_nonnull(strstr(said, "zstd -dc"));
+}
+END_TEST
+
 START_TEST(the_tree_tells_of_all)
 {
 	struct arch_boot boot = boot_of();
@@ -266,6 +297,7 @@ Suite *fdt_boot_suite(void)
 	tcase_add_test(tcase, a_bomb_fills_no_more_than_its_header_says);
 	tcase_add_test(tcase, broken_packing_is_told);
 	tcase_add_test(tcase, mistakes_are_told_in_a_line);
+	tcase_add_test(tcase, a_flat_image_is_one_for_who_asks);
 	tcase_add_test(tcase, the_tree_tells_of_all);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -63,12 +63,16 @@ struct arch_device {
 	unsigned int gsi;
 };
 
+/* What a guest's kernel is told beside the user's own: the console that ebb gives, a reboot after a panic. */
+#define ARCH_PARAMS "console=ttyS0 panic=-1"
+
 /* What to boot. */
 struct arch_boot {
 	const struct ram *ram;
 	const char *kernel;
 	const char *initrd;   /* or NULL */
 	const char *params;   /* the user's own */
+	bool nodefaults;      /* nothing is added to these; a flat image is a kernel, too */
 	const char *dump_dtb; /* a file for the device tree that the guest is handed, or NULL */
 	const struct arch_device *device;
 	unsigned int devices;
@@ -98,6 +102,8 @@ struct arch_platform {
 	void (*interrupt)(void *ctx, int level);
 	const struct vm *vm;
 	unsigned int cpus;
+	const char *irqchip; /* the kind that is asked for, or NULL */
+	bool pmu;	     /* performance counters are asked for */
 
 	struct arch_state *state;
 };

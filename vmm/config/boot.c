@@ -4,7 +4,7 @@
 
 #include "vmm/config/part.h"
 
-enum { KERNEL, INITRD, PARAMS, DUMP_DTB };
+enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB };
 
 static const struct option options[] = {
 	/* Two kernels have a message of their own: one may be a word without its option. */
@@ -13,6 +13,9 @@ static const struct option options[] = {
 	{INITRD, 'i', "initrd", "FILE", "the guest's initial RAM disk", false},
 	{PARAMS | OPTION_AGAIN, 'p', "params", "STRING",
 	 "more parameters for the guest's kernel; again for\nmore of them", false},
+	{NODEFAULTS, 0, "nodefaults", NULL,
+	 "add nothing to the parameters; on arm64 a kernel\nmay be a flat image, without a header",
+	 false},
 	{DUMP_DTB, 0, "dump-dtb", "FILE",
 	 "write the device tree that the guest is handed\nto FILE (arm64 and riscv64)", false},
 };
@@ -50,6 +53,9 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return config_file(&boot->initrd, "initrd", value, error);
 	case PARAMS:
 		return add_params(boot, value, error);
+	case NODEFAULTS:
+		boot->nodefaults = true;
+		return 0;
 	case DUMP_DTB:
 		return config_file(&boot->dump_dtb, "device tree", value, error);
 	default: /* KERNEL, or a word without an option */

@@ -3,12 +3,15 @@
 #ifndef EBB_CONFIG_BOOT_H
 #define EBB_CONFIG_BOOT_H
 
+#include <stdbool.h>
+
 #define VM_PARAMS_SIZE 4096 /* more than any architecture's kernel takes */
 
 struct vm_boot {
 	const char *kernel;	     /* these point into argv */
 	const char *initrd;	     /* or NULL */
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
+	bool nodefaults;	     /* add no parameters of ebb's own */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */
 };
 

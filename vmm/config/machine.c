@@ -8,13 +8,16 @@
 
 #define CPUS_MAX 4096 /* KVM's own limit is lower on most machines, and known only there */
 
-enum { CPUS, NAME, VCPU_AFFINITY, DEBUG };
+enum { CPUS, NAME, VCPU_AFFINITY, IRQCHIP, PMU, DEBUG };
 
 static const struct option options[] = {
 	{CPUS, 'c', "cpus", "N", "the guest's CPUs [1]", false},
 	{VCPU_AFFINITY, 0, "vcpu-affinity", "CPULIST",
 	 "the host's CPUs that the guest's run on: 1-3,5", false},
 	{NAME, 0, "name", "NAME", "the guest's name on this machine [guest-PID]", false},
+	{IRQCHIP, 0, "irqchip", "KIND", "the guest's interrupt controller: gicv2 or gicv3\n(arm64)",
+	 false},
+	{PMU, 0, "pmu", NULL, "give the guest's CPUs performance counters (arm64)", false},
 	{DEBUG, 0, "debug", NULL, "say what is being done", false},
 };
 
@@ -55,6 +58,16 @@ static int set_affinity(struct vm_machine *machine, const char *text, struct opt
 	return 0;
 }
 
+static int set_irqchip(struct vm_machine *machine, const char *text, struct option_error *error)
+{
+	if (strcmp(text, "gicv2") != 0 && strcmp(text, "gicv3") != 0)
+		return options_fail(
+			error, "unknown interrupt controller \"%s\"; there are gicv2 and gicv3",
+			text);
+	machine->irqchip = text;
+	return 0;
+}
+
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct vm_machine *machine = &((struct vm_config *)ctx)->machine;
@@ -65,6 +78,11 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return set_name(machine, value, error);
 	case VCPU_AFFINITY:
 		return set_affinity(machine, value, error);
+	case IRQCHIP:
+		return set_irqchip(machine, value, error);
+	case PMU:
+		machine->pmu = true;
+		return 0;
 	default:
 		machine->debug = true;
 		return 0;

@@ -11,6 +11,8 @@ struct vm_machine {
 	const char *name; /* within argv, or NULL: the caller names it after the process */
 	unsigned int cpus;
 	struct cpulist vcpu_affinity; /* all vCPUs run on these of the host's CPUs; empty: on any */
+	const char *irqchip;	      /* "gicv2", "gicv3", or NULL: what the host has */
+	bool pmu;		      /* performance counters */
 	bool debug;		      /* say what is being done, on standard error */
 };
 

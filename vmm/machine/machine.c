@@ -195,6 +195,8 @@ static int stage_platform_init(struct machine *machine)
 	machine->platform.interrupt = platform_interrupt;
 	machine->platform.vm = &machine->vm;
 	machine->platform.cpus = machine->config->machine.cpus;
+	machine->platform.irqchip = machine->config->machine.irqchip;
+	machine->platform.pmu = machine->config->machine.pmu;
 	int error = arch_platform_init(&machine->platform, &machine->pio, &machine->mmio);
 	return error ? error : arch_irqchip_init(&machine->platform);
 }
@@ -218,6 +220,7 @@ static int stage_boot_init(struct machine *machine)
 		.kernel = config->boot.kernel,
 		.initrd = config->boot.initrd,
 		.params = config->boot.params,
+		.nodefaults = config->boot.nodefaults,
 		.dump_dtb = config->boot.dump_dtb,
 		.device = device,
 		.devices = list->count,

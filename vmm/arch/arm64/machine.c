@@ -12,6 +12,7 @@
 #include "vmm/arch/fdt/boot.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
+#include "vmm/arch/platform.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
@@ -75,15 +76,14 @@ static void clock_write(void *ctx, uint64_t offset, const void *data, unsigned i
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	(void)pio;
-	platform->state = calloc(1, sizeof(*platform->state));
-	if (!platform->state) {
-		log_error("no memory for the machine's own devices");
-		return -ENOMEM;
-	}
+	int error = platform_state_new(platform, sizeof(*platform->state));
+	if (error)
+		return error;
 	platform->state->gic = -1;
 	platform->state->cpus = platform->cpus;
+	platform->state->pmu = platform->pmu;
 	const struct bus_range clock = {FDT_CLOCK, PL031_SIZE, platform, clock_read, clock_write};
-	int error = bus_add(mmio, &clock);
+	error = bus_add(mmio, &clock);
 	return error ? error : fdt_platform_init(platform, mmio);
 }
 
@@ -143,11 +143,21 @@ int arch_irqchip_init(struct arch_platform *platform)
 {
 	struct arch_state *state = platform->state;
 
-	state->gic_version = 3;
-	state->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
-	if (state->gic == -ENODEV) {
+	const char *kind = platform->irqchip;
+	int version = kind ? kind[strlen(kind) - 1] - '0' : 0; /* config knows gicv2 and gicv3 */
+	if (version != 2) {
+		state->gic_version = 3;
+		state->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	}
+	if (version == 2 || (version == 0 && state->gic == -ENODEV)) {
 		state->gic_version = 2;
 		state->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V2);
+	}
+	if (state->gic < 0 && kind) {
+		log_error(
+			"KVM cannot make a %s on this host: %s; leave --irqchip out for what it has",
+			kind, strerror(-state->gic));
+		return state->gic;
 	}
 	if (state->gic < 0) {
 		log_error("KVM cannot make an interrupt controller, neither GICv3 nor GICv2: %s",
@@ -163,14 +173,36 @@ int arch_irqchip_init(struct arch_platform *platform)
 	return gic_place(state);
 }
 
+/* Not before the interrupt controller is there: their interrupt is a processor's own. */
+static int pmu_start(const struct arch_state *state)
+{
+	const int irq = ARM64_PPI + ARM64_PPI_PMU;
+	for (unsigned int i = 0; i < state->cpus; i++) {
+		struct kvm_device_attr attr = {.group = KVM_ARM_VCPU_PMU_V3_CTRL,
+					       .attr = KVM_ARM_VCPU_PMU_V3_IRQ,
+					       .addr = (uintptr_t)&irq};
+		const struct kvm_device_attr init = {.group = KVM_ARM_VCPU_PMU_V3_CTRL,
+						     .attr = KVM_ARM_VCPU_PMU_V3_INIT};
+		if (ioctl(state->vcpu[i], KVM_SET_DEVICE_ATTR, &attr) < 0 ||
+		    ioctl(state->vcpu[i], KVM_SET_DEVICE_ATTR, &init) < 0) {
+			int error = errno;
+			log_error("KVM cannot start vCPU %u's performance counters: %s", i,
+				  strerror(error));
+			return -error;
+		}
+	}
+	return 0;
+}
+
 int arch_irqchip_start(struct arch_platform *platform)
 {
 	const uint32_t interrupts = ARM64_SPI + FDT_GSI_END;
 	int gic = platform->state->gic;
 	int error = gic_set(gic, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &interrupts, "interrupts");
-	return error ? error
-		     : gic_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL,
-			       "start");
+	if (!error)
+		error = gic_set(gic, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL,
+				"start");
+	return error || !platform->pmu ? error : pmu_start(platform->state);
 }
 
 void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level)

@@ -3,11 +3,12 @@
  * What ebb remembers of an arm64 machine, and its device tree.
  *
  * Sources: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst, Documentation/virt/kvm/
- * api.rst; bindings arm/cpus, arm/psci, timer/arm,arch_timer, rtc/arm,pl031, interrupt-controller/arm,gic(-v3).
+ * api.rst; bindings arm/cpus, arm/psci, timer/arm,arch_timer, arm/pmu, rtc/arm,pl031, interrupt-controller/arm,gic(-v3).
  */
 #ifndef EBB_ARCH_ARM64_STATE_H
 #define EBB_ARCH_ARM64_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/arch/arm64/layout.h"
@@ -17,6 +18,8 @@ struct arch_state {
 	int gic; /* KVM's device */
 	unsigned int gic_version;
 	unsigned int cpus;
+	bool pmu;			/* vCPUs have performance counters */
+	int vcpu[ARM64_CPUS_MAX];	/* file descriptors, for the counters */
 	uint64_t mpidr[ARM64_CPUS_MAX]; /* how a processor is told from others: its affinity */
 };
 

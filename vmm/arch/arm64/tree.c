@@ -42,12 +42,17 @@ static void write_gic(struct fdt_tree *tree, const struct arch_state *state)
 	fdt_end(tree);
 }
 
+/* A GICv2 is told which processors: all of the eight that it can have. */
+static uint32_t ppi_flags(const struct arch_state *state)
+{
+	return IRQ_LEVEL_HIGH | (state->gic_version == 2 ? 0xff00 : 0);
+}
+
 static void write_timer(struct fdt_tree *tree, const struct arch_state *state)
 {
 	/* Secure, non-secure, virtual, hypervisor: processors' own interrupts 13, 14, 11, 10. */
 	static const uint32_t ppi[] = {13, 14, 11, 10};
-	/* A GICv2 is told which processors: all of the eight that it can have. */
-	uint32_t flags = IRQ_LEVEL_HIGH | (state->gic_version == 2 ? 0xff00 : 0);
+	uint32_t flags = ppi_flags(state);
 	uint32_t cell[12];
 
 	for (unsigned int i = 0; i < 4; i++) {
@@ -60,6 +65,16 @@ static void write_timer(struct fdt_tree *tree, const struct arch_state *state)
 	fdt_u32(tree, "interrupt-parent", FDT_PHANDLE_IRQ);
 	fdt_cells(tree, "interrupts", cell, 12);
 	fdt_flag(tree, "always-on");
+	fdt_end(tree);
+}
+
+static void write_pmu(struct fdt_tree *tree, const struct arch_state *state)
+{
+	const uint32_t line[] = {IRQ_PPI, ARM64_PPI_PMU, ppi_flags(state)};
+	fdt_node(tree, "pmu");
+	fdt_text(tree, "compatible", "arm,armv8-pmuv3");
+	fdt_u32(tree, "interrupt-parent", FDT_PHANDLE_IRQ);
+	fdt_cells(tree, "interrupts", line, 3);
 	fdt_end(tree);
 }
 
@@ -99,6 +114,8 @@ static void nodes(struct fdt_tree *tree, void *ctx)
 	write_cpus(tree, state);
 	write_gic(tree, state);
 	write_timer(tree, state);
+	if (state->pmu)
+		write_pmu(tree, state);
 	write_psci(tree);
 	write_clock(tree);
 }

@@ -63,6 +63,14 @@ int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 	init.features[0] |= 1U << KVM_ARM_VCPU_PSCI_0_2;
 	if (vcpu->index != 0)
 		init.features[0] |= 1U << KVM_ARM_VCPU_POWER_OFF;
+	if (platform->pmu && vm_capability(platform->vm, KVM_CAP_ARM_PMU_V3) == 0) {
+		log_error(
+			"this host's KVM has no performance counters for guests: leave --pmu out");
+		return -EOPNOTSUPP;
+	}
+	if (platform->pmu)
+		init.features[0] |= 1U << KVM_ARM_VCPU_PMU_V3;
+	platform->state->vcpu[vcpu->index] = vcpu->fd;
 	int error = set(vcpu, KVM_ARM_VCPU_INIT, &init, "features");
 	if (error)
 		return error;

@@ -27,6 +27,14 @@ struct loader {
 	struct fdt_places places;
 };
 
+/* A file without any header that is known, and not packed, which would hide its size. */
+static bool is_flat(const struct loader *loader, ssize_t size)
+{
+	const uint8_t *head = loader->head;
+	return size >= 4 && !loader->reader->gzip && memcmp(head, "\177ELF", 4) != 0 &&
+	       memcmp(head + 0x38, "RSC\x05", 4) != 0 && memcmp(head + 0x38, "ARM\x64", 4) != 0;
+}
+
 static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 {
 	int error = boot_file_open(&loader->kernel, loader->boot->kernel, "kernel",
@@ -43,6 +51,11 @@ static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 	const char *wrong = fdt_image_parse(&loader->image, kind, loader->head, size);
 	if (!wrong)
 		return 0;
+	/* It is what is asked for, not what is guessed: else every text would be run. */
+	if (loader->boot->nodefaults && kind == FDT_ARM64 && is_flat(loader, size)) {
+		loader->image = fdt_image_flat(loader->kernel.size);
+		return 0;
+	}
 	log_error("the kernel '%s' %s", loader->kernel.path, wrong);
 	return -ENOEXEC;
 }
@@ -100,9 +113,11 @@ static int load(const struct loader *loader)
 }
 
 /* The console that ebb gives, a reboot after a panic; then the user's state. */
-static int write_params(char *line, const char *user)
+static int write_params(char *line, const struct arch_boot *boot)
 {
-	int used = snprintf(line, PARAMS_MAX, "console=ttyS0 panic=-1%s%s", *user ? " " : "", user);
+	const char *user = boot->params;
+	const char *ours = boot->nodefaults ? "" : ARCH_PARAMS;
+	int used = snprintf(line, PARAMS_MAX, "%s%s%s", ours, *ours && *user ? " " : "", user);
 	if (used < PARAMS_MAX)
 		return 0;
 	log_error("the kernel's command line is too long: it takes %d bytes, -p has %zu",
@@ -128,7 +143,7 @@ static int write_tree(const struct loader *loader, unsigned int cpus, const stru
 	const struct arch_boot *boot = loader->boot;
 	uint8_t seed[FDT_SEED_SIZE];
 	char params[PARAMS_MAX];
-	int error = write_params(params, boot->params);
+	int error = write_params(params, boot);
 	if (error)
 		return error;
 	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed))

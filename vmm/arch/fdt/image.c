@@ -17,6 +17,9 @@
 
 #define FLAG_BIG_ENDIAN 1
 
+#define FLAT_TEXT_OFFSET 0x80000
+#define FLAT_EXTRA	 0x200000
+
 #define ALIGN 0x200000ULL /* of the kernel: a block of both architectures' page tables */
 /* Of the tree and the initrd: the largest page of a guest, which it gives back whole. */
 #define PAGE_ALIGN 0x10000ULL
@@ -72,6 +75,11 @@ const char *fdt_image_parse(struct fdt_image *image, enum fdt_kind arch, const u
 	    image->text_offset % 8)
 		return "is damaged: its header's sizes cannot be";
 	return NULL;
+}
+
+struct fdt_image fdt_image_flat(uint64_t size)
+{
+	return (struct fdt_image){FLAT_TEXT_OFFSET, size + FLAT_EXTRA};
 }
 
 static uint64_t align_up(uint64_t value, uint64_t alignment)

@@ -33,6 +33,12 @@ struct fdt_image {
 const char *fdt_image_parse(struct fdt_image *image, enum fdt_kind arch, const uint8_t *head,
 			    size_t size);
 
+/*
+ * An arm64 kernel of @size bytes without a header, as kvmtool takes it: at 0x80000, and with 2 MiB behind
+ * it for what is not in the file, its stack for one.
+ */
+struct fdt_image fdt_image_flat(uint64_t size);
+
 /* Where things go; a len of 0: there is no such thing. */
 struct fdt_places {
 	struct gpa_range kernel;

@@ -10,6 +10,7 @@
 #include "vmm/arch/fdt/boot.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
+#include "vmm/arch/platform.h"
 #include "vmm/arch/riscv64/state.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
@@ -86,17 +87,21 @@ static void clock_write(void *ctx, uint64_t offset, const void *data, unsigned i
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	(void)pio;
-	struct arch_state *state = calloc(1, sizeof(*state));
-	int error =
-		state ? plic_init(&state->plic, platform->cpus, plic_interrupt, state) : -ENOMEM;
-	if (error) {
-		log_error("no memory for the machine's own devices");
-		free(state);
+	int error = platform_no_choices(platform);
+	if (!error)
+		error = platform_state_new(platform, sizeof(*platform->state));
+	if (error)
 		return error;
-	}
-	platform->state = state;
+	struct arch_state *state = platform->state;
 	state->aia = -1;
 	state->cpus = platform->cpus;
+	error = plic_init(&state->plic, platform->cpus, plic_interrupt, state);
+	if (error) {
+		log_error("no memory for the interrupt controller");
+		free(state);
+		platform->state = NULL;
+		return error;
+	}
 	/* Where KVM has a controller the guest is not told of this one. */
 	const struct bus_range plic = {RISCV64_PLIC, PLIC_SIZE(state->cpus), &state->plic,
 				       bus_plic_read, bus_plic_write};

@@ -153,11 +153,11 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 	if (limit > sizeof(line) - 1)
 		limit = sizeof(line) - 1;
 
-	size_t used = snprintf(line, sizeof(line), "console=ttyS0 panic=-1");
+	size_t used = snprintf(line, sizeof(line), "%s", boot->nodefaults ? "" : ARCH_PARAMS);
 	bool named = acpi_names(boot->device, boot->devices);
 	for (unsigned int i = 0; i < boot->devices && !named; i++)
 		used += snprintf(line + used, sizeof(line) - used,
-				 " virtio_mmio.device=%llu@%#llx:%u",
+				 "%svirtio_mmio.device=%llu@%#llx:%u", used ? " " : "",
 				 (unsigned long long)boot->device[i].size,
 				 (unsigned long long)boot->device[i].base, boot->device[i].gsi);
 	size_t user = strlen(boot->params);
@@ -168,7 +168,8 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 		return -E2BIG;
 	}
 	if (user)
-		used += snprintf(line + used, sizeof(line) - used, " %s", boot->params);
+		used += snprintf(line + used, sizeof(line) - used, "%s%s", used ? " " : "",
+				 boot->params);
 	return ram_write(boot->ram, LAYOUT_COMMAND_LINE, line, used + 1);
 }
 

@@ -4,16 +4,15 @@
  * line, the chipset's reset register, and the one by which a Linux guest says that it panicked (drivers/misc/pvpanic).
  * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
  */
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "devices/rtc/cmos.h"
 #include "vmm/arch/arch.h"
+#include "vmm/arch/platform.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/lib/clock.h"
-#include "vmm/lib/log.h"
 
 #define PM1_SCI_ENABLE	     0x0001
 #define PM1_SLEEP_TYPE_SHIFT 10
@@ -157,15 +156,15 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},
 	};
 	(void)mmio;
-	platform->state = calloc(1, sizeof(*platform->state));
-	if (!platform->state) {
-		log_error("no memory for the machine's own devices");
-		return -ENOMEM;
-	}
+	int error = platform_no_choices(platform);
+	if (!error)
+		error = platform_state_new(platform, sizeof(*platform->state));
+	if (error)
+		return error;
 	pthread_mutex_init(&platform->state->lock, NULL);
 	cmos_init(&platform->state->cmos);
 	for (unsigned int i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
-		int error = bus_add(pio, &ports[i]);
+		error = bus_add(pio, &ports[i]);
 		if (error)
 			return error;
 	}

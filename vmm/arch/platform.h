@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the architectures' platforms have in common. Thread: main, while the machine is built. */
+#ifndef EBB_ARCH_PLATFORM_H
+#define EBB_ARCH_PLATFORM_H
+
+#include "vmm/arch/arch.h"
+
+/* Makes platform->state, @size bytes of zeros. Returns 0 or -ENOMEM having said so. */
+int platform_state_new(struct arch_platform *platform, size_t size);
+
+/* Refuses, in words, the options that only arm64 has. Returns 0 or -EOPNOTSUPP. */
+int platform_no_choices(const struct arch_platform *platform);
+
+#endif
