@@ -3,7 +3,7 @@
  * Theory of operation
  *
  * Registers are read and written under the lock; each access ends in serial_settle(), the one place
- * that works out the interrupt line and whether held-back input can go on. The transmitter is
+ * that sets the interrupt line and finds whether held-back input can go on. The transmitter is
  * always empty: a byte goes to the host, without the lock, before the write that sent it ends.
  *
  * Interrupts, most urgent first: line status (overrun), received data, transmitter empty, modem
@@ -11,15 +11,15 @@
  * when its interrupt is switched on, and it is over when IIR has named it or another byte is
  * written.
  *
- * In loopback what the guest sends arrives in its own FIFO, the modem's inputs follow its outputs,
- * and the outside is cut off: that is how a driver finds out that there is a UART.
+ * In loopback the bytes that the guest sends arrive in its own FIFO, the modem's inputs follow its
+ * outputs, and no byte goes in or out: a driver detects the UART by that.
  */
 #include "devices/serial/serial.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* Offsets; the first two are the divisor's with LCR's DLAB set. */
+/* Offsets. With LCR's DLAB set, the first two are the divisor. */
 enum { RBR_THR = 0, IER = 1, IIR_FCR = 2, LCR = 3, MCR = 4, LSR = 5, MSR = 6, SCR = 7 };
 
 enum {
@@ -66,8 +66,8 @@ enum {
 };
 
 /*
- * A guest that reads LSR so often in a row is waiting for input without interrupts, as firmware and
- * debuggers do. Linux's driver reads it once or twice while it starts, and throws away a byte then.
+ * A guest that reads LSR this often in a row polls for input, as firmware and debuggers do. Linux's
+ * driver reads it once or twice while it starts, and discards a byte then.
  */
 #define POLLS_TO_LISTEN 8
 
@@ -100,23 +100,23 @@ static uint8_t fifo_pop(struct serial *serial)
 	return byte;
 }
 
-/* How many bytes the host may send now. */
+/* Returns how many bytes the host may send now. */
 static unsigned int receive_room(const struct serial *serial)
 {
-	/* On a PC, OUT2 is what lets the interrupt through: Linux tries out IER before it sets that. */
+	/* On a PC, OUT2 gates the interrupt; Linux tests IER before it sets OUT2. */
 	bool interrupted = serial->ier & IER_RECEIVED && serial->mcr & MCR_OUT2;
 	bool listens = interrupted || serial->polls >= POLLS_TO_LISTEN;
 	return listens && !(serial->mcr & MCR_LOOP) ? fifo_room(serial) : 0;
 }
 
-/* --- what registers say ----------------------------------------------------------------------- */
+/* --- registers -------------------------------------------------------------------------------- */
 
-/* The most urgent interrupt that is on, as IIR names it. */
+/* Returns the most urgent interrupt that is enabled and pending, as IIR encodes it. */
 static uint8_t pending_interrupt(const struct serial *serial)
 {
 	if (serial->ier & IER_LINE_STATUS && serial->lsr_overrun)
 		return IIR_LINE_STATUS;
-	/* At any fill: a trigger level would need a timer, to report the bytes below it. */
+	/* At any fill: with a trigger level, fewer bytes would need a timer to be reported. */
 	if (serial->ier & IER_RECEIVED && serial->count)
 		return IIR_RECEIVED;
 	if (serial->ier & IER_THR_EMPTY && serial->thr_empty_event)
@@ -126,7 +126,7 @@ static uint8_t pending_interrupt(const struct serial *serial)
 	return IIR_NONE;
 }
 
-/* The modem's inputs: the guest's own outputs in loopback, else somebody is always there. */
+/* Returns the modem's inputs: the guest's own outputs in loopback, else a peer that is ready. */
 static uint8_t modem_inputs(uint8_t mcr)
 {
 	if (!(mcr & MCR_LOOP))
@@ -141,7 +141,7 @@ static void write_mcr(struct serial *serial, uint8_t value)
 	serial->mcr = value & MCR_ALL;
 	uint8_t after = modem_inputs(serial->mcr);
 
-	/* Of the ring indicator only the end is told. */
+	/* TERI tells only the trailing edge of the ring indicator. */
 	uint8_t changed = ((before ^ after) & ~MSR_RI) | (before & ~after & MSR_RI);
 	serial->msr_changes |= changed >> 4;
 }
@@ -158,8 +158,8 @@ static void write_ier(struct serial *serial, uint8_t value)
 static void write_fcr(struct serial *serial, uint8_t value)
 {
 	/*
-	 * The data sheet empties the FIFO when it is switched on, too. Linux switches it on after
-	 * the interrupt: the byte that came meanwhile would be lost, and nothing is won by that.
+	 * In the data sheet, enabling the FIFO clears it, too. Linux enables it after the
+	 * interrupt: a byte received in between would be lost.
 	 */
 	bool switched_off = serial->fcr & ~value & FCR_ENABLE;
 	serial->fcr = value & FCR_ENABLE;
@@ -182,7 +182,7 @@ static uint8_t read_lsr(struct serial *serial)
 	if (serial->polls < POLLS_TO_LISTEN)
 		serial->polls++;
 	serial->lsr_overrun = 0;
-	/* Told once, when the break's zero byte is the next to be read. */
+	/* Report a break once, when its zero byte is the next to be read. */
 	if (serial->break_at == 1) {
 		value |= LSR_BREAK;
 		serial->break_at = 0;
@@ -220,7 +220,7 @@ static uint8_t read_register(struct serial *serial, uint64_t offset)
 	}
 }
 
-/* THR without DLAB is serial_send()'s. */
+/* serial_write_byte() handles THR, without DLAB, itself. */
 static void write_register(struct serial *serial, uint64_t offset, uint8_t value)
 {
 	bool dlab = serial->lcr & LCR_DLAB;
@@ -246,17 +246,16 @@ static void write_register(struct serial *serial, uint64_t offset, uint8_t value
 	case SCR:
 		serial->scr = value;
 		break;
-	default: /* LSR and MSR are written by nobody but a factory's test */
+	default: /* LSR and MSR are written only in factory tests */
 		break;
 	}
 }
 
-/* --- from outside ------------------------------------------------------------------------------
- */
+/* --- interface -------------------------------------------------------------------------------- */
 
 /*
- * The end of every access, with the lock: brings the interrupt line up to date. True when the host
- * is to be told, without the lock, that input can go on.
+ * Ends every access, with the lock held: updates the interrupt line. Returns whether to call
+ * receive_ready(), after unlocking.
  */
 static bool serial_settle(struct serial *serial)
 {
@@ -265,7 +264,7 @@ static bool serial_settle(struct serial *serial)
 		serial->level = level;
 		serial->host->interrupt(serial->host->ctx, level);
 	}
-	/* An empty FIFO, not the first free byte: one wake-up for sixteen bytes. */
+	/* Wait for an empty FIFO: one wake-up for sixteen bytes. */
 	if (!serial->held_back || serial->count || receive_room(serial) == 0)
 		return false;
 	serial->held_back = false;
@@ -276,7 +275,7 @@ void serial_init(struct serial *serial, const struct serial_host *host)
 {
 	memset(serial, 0, sizeof(*serial));
 	serial->host = host;
-	/* As firmware leaves it, 115200 baud: an early console divides by what it finds here. */
+	/* 115200 baud, as firmware leaves it: an early console divides by this divisor. */
 	serial->lcr = LCR_8N1;
 	serial->dll = 1;
 	pthread_mutex_init(&serial->lock, NULL);
@@ -304,8 +303,7 @@ static void serial_write_byte(struct serial *serial, uint64_t offset, uint8_t va
 	pthread_mutex_lock(&serial->lock);
 	bool sends = offset == RBR_THR && !(serial->lcr & LCR_DLAB);
 	if (sends && !(serial->mcr & MCR_LOOP)) {
-		/* The host may take its time, and the guest's other CPUs shall not wait for it
-		 * here. */
+		/* Unlock: the host may take its time, and other vCPUs must not wait for it here. */
 		pthread_mutex_unlock(&serial->lock);
 		serial->host->transmit(serial->host->ctx, &value, 1);
 		pthread_mutex_lock(&serial->lock);
@@ -325,7 +323,7 @@ static void serial_write_byte(struct serial *serial, uint64_t offset, uint8_t va
 		serial->host->receive_ready(serial->host->ctx);
 }
 
-/* Registers are a byte wide: a wider access is one of each of its bytes, as on an 8-bit bus. */
+/* Registers are a byte wide: a wider access is split into its bytes, as on an 8-bit bus. */
 void serial_read(struct serial *serial, uint64_t offset, void *data, unsigned int len)
 {
 	uint8_t *bytes = data;
@@ -349,7 +347,7 @@ size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len)
 	for (size_t i = 0; i < taken; i++)
 		fifo_push(serial, data[i]);
 	serial->held_back = taken < len;
-	/* Never ready: whatever was held back just now found no room. */
+	/* Ignore the result: input that was held back just now found no room. */
 	serial_settle(serial);
 	pthread_mutex_unlock(&serial->lock);
 	return taken;

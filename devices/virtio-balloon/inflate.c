@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Inflate and deflate: chains of page numbers of any length, worked off a window at a time, so that
- * a reset waits for one window and no more.
+ * Inflate and deflate: chains of page numbers of any length, served a window at a time, so that a
+ * reset waits for one window only.
  */
 #include <endian.h>
 #include <errno.h>
@@ -26,7 +26,7 @@ static void discard(struct balloon *balloon, const struct gpa_range *range, size
 	balloon_refused(balloon, result.error);
 }
 
-/* One window's page numbers, as the driver wrote them. */
+/* Serves one window of @n page numbers, little-endian, and overwrites them. */
 static void serve(struct balloon *balloon, uint32_t *pfn, size_t n, bool inflate)
 {
 	struct balloon_counters *counters = &balloon->counters;
@@ -38,8 +38,9 @@ static void serve(struct balloon *balloon, uint32_t *pfn, size_t n, bool inflate
 	n = pfn_sort(balloon->dev.host->ram, pfn, n, &outside);
 	if (outside) {
 		atomic_fetch_add(&counters->balloon.failures, outside);
-		log_guest(&balloon->log_pages, "virtio-balloon: %s pages that are not RAM",
-			  inflate ? "put into the balloon" : "took out of it");
+		log_guest(&balloon->log_pages,
+			  "virtio-balloon: pages that are not RAM were %s the balloon",
+			  inflate ? "put into" : "taken out of");
 	}
 	if (!inflate) {
 		partial_pages_deflate(&balloon->parts, pfn, n);
@@ -75,7 +76,7 @@ int balloon_pages_work(struct balloon *balloon, struct virtq *q, bool inflate)
 	if (len == sizeof(window))
 		return -EAGAIN;
 
-	/* The rest of a number that is not there means nothing. */
+	/* Ignore an incomplete number at the end. */
 	if (len % sizeof(window[0]))
 		atomic_fetch_add(&balloon->counters.balloon.failures, 1);
 	walk->busy = false;

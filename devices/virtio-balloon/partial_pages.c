@@ -30,7 +30,7 @@ int partial_pages_init(struct partial_pages *parts, const struct ram *ram)
 	parts->present = calloc(pages(parts), sizeof(*parts->present));
 	if (!parts->bit || !parts->present) {
 		partial_pages_release(parts);
-		log_error("no memory for the balloon's map of the guest's pages");
+		log_error("cannot set up the balloon: the host has no memory left");
 		return -ENOMEM;
 	}
 	return 0;
@@ -52,7 +52,7 @@ void partial_pages_reset(struct partial_pages *parts)
 	memset(parts->present, 0, pages(parts) * sizeof(*parts->present));
 }
 
-/* The place of a part that is RAM among all of RAM's. Regions are whole pages of the backing. */
+/* Returns the index of a part among all parts of RAM. Regions are whole pages of the backing. */
 static uint64_t part_index(const struct partial_pages *parts, uint32_t pfn)
 {
 	uint64_t gpa = (uint64_t)pfn << SHIFT;
@@ -67,7 +67,7 @@ static uint64_t part_index(const struct partial_pages *parts, uint32_t pfn)
 	return 0; /* not RAM: pfn_sort() has dropped it */
 }
 
-/* Sets or clears one part's bit. Returns whether it was the other way before. */
+/* Sets or clears a part's bit. Returns whether that changed it. */
 static bool part_set(struct partial_pages *parts, uint64_t index, bool set)
 {
 	uint64_t *word = &parts->bit[index / 64];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which 4 KiB parts of the backing's larger pages are in the balloon: a page can only be discarded
- * whole, and so when all of it is in there. For backings with pages of 4 KiB there is nothing to
- * remember, and this holds no memory.
+ * Tracks which 4 KiB parts of the backing's larger pages are in the balloon: a page can only be
+ * discarded whole, once all of its parts are. With a backing of 4 KiB pages it tracks nothing and
+ * allocates nothing.
  *
- * Thread: none of its own; its owner's lock covers it.
+ * Owner: struct balloon, whose users hold the device's lock. Thread: any.
  */
 #ifndef EBB_VIRTIO_BALLOON_PARTIAL_PAGES_H
 #define EBB_VIRTIO_BALLOON_PARTIAL_PAGES_H
@@ -17,27 +17,27 @@
 
 struct partial_pages {
 	const struct ram *ram;
-	uint32_t in_page; /* parts in a page of the backing; 1: nothing is remembered */
-	uint64_t *bit;	  /* one for each part, in the order of the regions: it is in the balloon */
-	uint32_t *present; /* one for each page: how many of its parts are */
+	uint32_t in_page;  /* parts in a page of the backing; 1: nothing is tracked */
+	uint64_t *bit;	   /* of each part, in the order of the regions: it is in the balloon */
+	uint32_t *present; /* of each page: the number of its parts that are */
 };
 
-/* @ram outlives it. Returns 0, or -ENOMEM having said so. */
+/* @ram outlives it. Returns 0, or -ENOMEM after an error message. */
 int partial_pages_init(struct partial_pages *parts, const struct ram *ram);
 void partial_pages_release(struct partial_pages *parts);
 
-/* Nothing is in the balloon. */
+/* Empties the balloon. */
 void partial_pages_reset(struct partial_pages *parts);
 
 /*
- * @n pages of 4 KiB, as pfn_sort() leaves them, go into the balloon. Writes to @range, which has
- * room for @n, what can be discarded for that: the backing's pages that became whole by it, as the
- * fewest ranges, ascending. Returns how many. One that was whole before is not there again.
+ * Puts @n parts, as pfn_sort() leaves them, into the balloon. Writes to @range, which has room for
+ * @n, the backing's pages that became whole by that and can be discarded: the fewest ranges,
+ * ascending. Returns how many. Leaves out pages that were whole before.
  */
 size_t partial_pages_inflate(struct partial_pages *parts, const uint32_t *pfn, size_t n,
 			     struct gpa_range *range);
 
-/* @n pages of 4 KiB come out of it. */
+/* Takes @n parts, as pfn_sort() leaves them, out of the balloon. */
 void partial_pages_deflate(struct partial_pages *parts, const uint32_t *pfn, size_t n);
 
 #endif

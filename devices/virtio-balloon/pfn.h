@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Arithmetic on the page numbers that a driver puts into the balloon and takes out of it: units of
- * 4 KiB whatever anybody's page size (virtio 1.2 §5.5.6), in any order, any value. Pure.
+ * Arithmetic on the page numbers that a driver puts into the balloon or takes out of it: in units
+ * of 4 KiB whatever the page size of guest and host, in any order, of any value. Pure.
+ *
+ * Source: virtio 1.2 §5.5.6.
  */
 #ifndef EBB_VIRTIO_BALLOON_PFN_H
 #define EBB_VIRTIO_BALLOON_PFN_H
@@ -12,14 +14,14 @@
 #include "vmm/mem/ram.h"
 
 /*
- * Sorts @n page numbers in place, leaves each there once, and drops those that are not RAM, all or
- * in part; *outside is set to the number of these. Returns how many are left: ascending.
+ * Sorts @n page numbers in place, drops repeated ones, and drops those that are not RAM as a whole,
+ * whose number is set in *outside. Returns how many are left; they ascend.
  */
 size_t pfn_sort(const struct ram *ram, uint32_t *pfn, size_t n, size_t *outside);
 
 /*
- * The fewest ranges that are exactly @n pages, ascending as pfn_sort() leaves them. @range has room
- * for @n. Returns how many they are.
+ * Merges @n page numbers, as pfn_sort() leaves them, into the fewest ranges, ascending. @range has
+ * room for @n. Returns how many there are.
  */
 size_t pfn_ranges(const uint32_t *pfn, size_t n, struct gpa_range *range);
 

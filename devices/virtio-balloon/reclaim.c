@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The reclaim queue ("report now"). As with statistics the device keeps what the driver gives until
- * somebody wants something; here the chain goes back with a request in it, and the next one answers
- * that. README.md beside this file has the specification.
+ * The reclaim queue ("report now"). As with statistics, the device keeps the driver's chain until
+ * it is needed; then the chain goes back with a request in it, and the next one has the answer.
+ * README.md beside this file has the specification.
  */
 #include <endian.h>
 #include <errno.h>
@@ -14,10 +14,10 @@
 
 #define NS_PER_MS 1000000ULL
 
-/* What the driver takes where the request names no time. */
+/* The driver's time if the request has none. */
 #define TIMEOUT_MS 1000
 
-/* The request is over. With the balloon's lock held; then its owner is to be told. */
+/* Ends the request, with the balloon's lock held. The caller tells its owner after unlocking. */
 static void end(struct balloon *balloon, enum balloon_reclaim_state state, uint64_t now)
 {
 	struct balloon_reclaim *reclaim = &balloon->reclaim;
@@ -47,7 +47,7 @@ static void abandon(struct balloon *balloon, bool forget_chain)
 
 /* --- the driver's side: on the worker -------------------------------------------------------- */
 
-/* No guest gives back more than it has, whatever it says. */
+/* Limits a value from the guest to the size of its RAM. */
 static uint64_t bytes_of(const struct balloon *balloon, uint64_t value)
 {
 	uint64_t size = ram_size(balloon->dev.host->ram);
@@ -73,7 +73,7 @@ static int answered(struct balloon *balloon, const struct reclaim_response *resp
 
 	pthread_mutex_lock(&balloon->lock);
 	bool right = le32toh(response->id) == (reclaim->sent ? reclaim->id : 0);
-	/* One whose asker has given up is dropped; the chain is back all the same. */
+	/* Drop the answer to a request that was given up; its chain has come back all the same. */
 	bool wanted = right && reclaim->sent && reclaim->view.state == BALLOON_RECLAIM_ASKED;
 	if (right)
 		reclaim->sent = false;
@@ -95,13 +95,13 @@ static int answered(struct balloon *balloon, const struct reclaim_response *resp
 	return right ? 0 : -EPROTO;
 }
 
-/* Takes the chain over: its answer now, its place for a request for later. */
+/* Reads the chain's answer and keeps the chain for the next request. */
 static int take(struct balloon *balloon, const struct virtq_chain *chain)
 {
 	const struct ram *ram = balloon->dev.host->ram;
 	struct reclaim_response response;
 
-	/* With one held already nothing can have been answered. */
+	/* A second chain is an error: with one held, there is no request to answer. */
 	if (balloon->reclaim_held)
 		return -EPROTO;
 	if (chain->buffers != 2 || chain->readable != 1 ||
@@ -118,7 +118,7 @@ static int take(struct balloon *balloon, const struct virtq_chain *chain)
 	return 0;
 }
 
-/* Whether there is something to ask for; it counts as asked from now on. */
+/* Sets *@request and returns true if there is one to send, which counts as sent from now on. */
 static bool next_request(struct balloon *balloon, struct reclaim_request *request)
 {
 	struct balloon_reclaim *reclaim = &balloon->reclaim;
@@ -145,7 +145,7 @@ static void give_back(struct balloon *balloon, struct virtq *q)
 
 	if (!balloon->reclaim_held || !next_request(balloon, &request))
 		return;
-	/* It was RAM when it was taken over, and RAM does not go away. */
+	/* Cannot fail: take() has checked that it is RAM, and RAM does not go away. */
 	ram_write(balloon->dev.host->ram, chain->buffer[1].gpa, &request, sizeof(request));
 	virtq_push(q, chain, sizeof(request));
 	balloon->reclaim_held = false;
@@ -166,7 +166,7 @@ int balloon_reclaim_work(struct balloon *balloon, struct virtq *q)
 
 void balloon_reclaim_reset(struct balloon *balloon)
 {
-	/* The chain is the guest's again, and what was asked for died with the driver. */
+	/* The chain is the guest's again, and the driver that had the request is gone. */
 	balloon->reclaim_held = false;
 	abandon(balloon, true);
 }
@@ -190,7 +190,7 @@ int balloon_reclaim(struct balloon *balloon, const struct balloon_reclaim_reques
 	else if (reclaim->view.state == BALLOON_RECLAIM_ASKED || reclaim->sent)
 		error = -EBUSY;
 	if (!error) {
-		/* 0 is the answer to nothing. */
+		/* 0 would mark an answer to no request. */
 		reclaim->id = reclaim->id == UINT32_MAX ? 1 : reclaim->id + 1;
 		reclaim->request = *request;
 		reclaim->asked = now;

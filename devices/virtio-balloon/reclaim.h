@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Report now (README.md, "Reclaim: the specification"): what goes over the reclaim queue, and the
- * bits of the feature. All little-endian.
+ * Report now (README.md, "Reclaim: the specification"): the layouts on the reclaim queue, and the
+ * feature bits. All little-endian.
  */
 #ifndef EBB_VIRTIO_BALLOON_RECLAIM_H
 #define EBB_VIRTIO_BALLOON_RECLAIM_H
@@ -15,10 +15,10 @@
 #define VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED 6
 #endif
 
-/* Ours, of the bits 50 to 127 that belong to the kind of device (virtio 1.2 §2.2). */
+/* ebb's, from the bits 50 to 127, which are specific to the device type (virtio 1.2 §2.2). */
 #define VIRTIO_BALLOON_F_EBB_RECLAIM 58
 
-/* Without reporting there is nothing to be hurried: the queue exists with both. */
+/* The queue exists only with both: reclaim asks for reports. */
 #define BALLOON_RECLAIM_FEATURES                                                                   \
 	(1ULL << VIRTIO_BALLOON_F_REPORTING | 1ULL << VIRTIO_BALLOON_F_EBB_RECLAIM)
 
@@ -27,7 +27,7 @@
 /* By the device, into the chain's second buffer. */
 struct reclaim_request {
 	uint32_t id;	     /* never 0 */
-	uint32_t flags;	     /* what the driver does not know it ignores */
+	uint32_t flags;	     /* the driver ignores unknown ones */
 	uint32_t timeout_ms; /* 0: 1000 */
 	uint32_t reserved;
 	uint64_t cache; /* bytes */
@@ -38,7 +38,7 @@ enum { RECLAIM_DONE, RECLAIM_TIMEOUT, RECLAIM_FAILED };
 
 /* By the driver, in the chain's first buffer. */
 struct reclaim_response {
-	uint32_t id; /* of the request that this answers; 0: of none, and all else is 0 too */
+	uint32_t id; /* of the request that this answers; 0: of none, and all else is 0, too */
 	uint32_t status;
 	uint64_t drained, cache, compacted, reported, free; /* bytes */
 	uint32_t elapsed_ms;

@@ -6,7 +6,7 @@
 #include "devices/virtio-balloon/internal.h"
 #include "vmm/mem/gpa_range.h"
 
-/* Whether all of @block lies in one step, and that reads as zero. Ranges were merged: one is enough. */
+/* Returns whether one step has all of @block and reads as zero. One, since ranges were merged. */
 static bool block_gone(const struct gpa_range *block, const struct discard_step *step, size_t steps)
 {
 	if (block->len == 0)
@@ -20,8 +20,8 @@ static bool block_gone(const struct gpa_range *block, const struct discard_step 
 }
 
 /*
- * How many bytes from the chain's start on, in the driver's order, certainly read as zero: whole
- * blocks, up to the first that was not discarded whole.
+ * Returns how many bytes from the chain's start on, in the driver's order, certainly read as zero:
+ * whole blocks, up to the first that was not discarded as a whole.
  */
 static uint32_t bytes_gone(const struct virtq_chain *chain, const struct discard_step *step,
 			   size_t steps)
@@ -30,7 +30,7 @@ static uint32_t bytes_gone(const struct virtq_chain *chain, const struct discard
 
 	for (unsigned int i = 0; i < chain->buffers; i++) {
 		const struct gpa_range *block = &chain->buffer[i];
-		/* A used length has 32 bits; a chain may hold one byte more than they can say. */
+		/* A used length has 32 bits; a chain can be one byte longer than fits. */
 		if (!block_gone(block, step, steps) || bytes + block->len > UINT32_MAX)
 			break;
 		bytes += block->len;
@@ -39,9 +39,8 @@ static uint32_t bytes_gone(const struct virtq_chain *chain, const struct discard
 }
 
 /*
- * The guest relies on what its free pages hold, and zeros are not that. Filling them again would
- * bring back every page that a discard takes, so they are kept: what they would have given is
- * counted, and nothing is promised.
+ * The guest relies on its free pages' poison, which is not zero. Filling them again after a discard
+ * would take the memory back from the host, so keep them: count the bytes, and promise no zeros.
  */
 static size_t hold_back(const struct ram *ram, const struct gpa_range *range, size_t n,
 			struct discard_step *step, struct discard_result *result)
@@ -70,10 +69,10 @@ static void count(struct balloon *balloon, const struct virtq_chain *chain, size
 	balloon_refused(balloon, result->error);
 	if (!result->error && result->failures)
 		log_guest(&balloon->log_report,
-			  "virtio-balloon: reported something as free that is not RAM");
+			  "virtio-balloon: reported free pages that are not RAM");
 }
 
-/* Discards what a chain reports. Returns the used length. */
+/* Discards the blocks that a chain reports. Returns the used length. */
 static uint32_t report(struct balloon *balloon, const struct virtq_chain *chain)
 {
 	const struct virtio_host *host = balloon->dev.host;
@@ -100,7 +99,7 @@ int balloon_report_work(struct balloon *balloon, struct virtq *q)
 	int popped = virtq_pop(q, &chain);
 	if (popped <= 0)
 		return popped;
-	/* A block is about to be overwritten, with zeros: only the device may write to it now. */
+	/* A discard writes zeros to the blocks: the driver must have made them device-writable. */
 	if (chain.readable)
 		return -EPROTO;
 	virtq_push(q, &chain, report(balloon, &chain));

@@ -23,7 +23,7 @@ const char *balloon_stat_name(unsigned int stat)
 	return stat < BALLOON_STATS_ALL ? names[stat] : NULL;
 }
 
-/* Where a tag's value goes, or BALLOON_STATS_ALL. */
+/* Returns the index of a tag, or BALLOON_STATS_ALL if it is unknown. */
 static unsigned int place_of(uint16_t tag, bool ebb)
 {
 	if (tag < BALLOON_STAT_TAGS)

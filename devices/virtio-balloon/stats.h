@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest says of its memory, and how it says it (virtio 1.2 §5.5.6.3; the tags of Linux 6.12,
- * include/uapi/linux/virtio_balloon.h: 16 of them, of which older guests send the first 10 or
- * fewer; and ours, README.md). Pure.
+ * The guest's statistics of its memory, and their layout in a buffer. Linux 6.12 sends 16 tags,
+ * older guests the first 10 or fewer; ebb adds its own (README.md). Pure.
+ *
+ * Source: virtio 1.2 §5.5.6.3; Linux, include/uapi/linux/virtio_balloon.h.
  */
 #ifndef EBB_VIRTIO_BALLOON_STATS_H
 #define EBB_VIRTIO_BALLOON_STATS_H
@@ -12,25 +13,25 @@
 #include <stdint.h>
 
 #define BALLOON_STAT_TAGS     16     /* the specification's, from 0 on */
-#define BALLOON_STAT_EBB      0xeb00 /* ours, from there on: of a driver that knows F_EBB_RECLAIM */
+#define BALLOON_STAT_EBB      0xeb00 /* ebb's, from there on; needs F_EBB_RECLAIM */
 #define BALLOON_STAT_EBB_TAGS 5
-/* Both together, without the gap: a tag of ours is that much more than BALLOON_STAT_TAGS. */
+/* Both, without the gap: the index of ebb's tag BALLOON_STAT_EBB + i is BALLOON_STAT_TAGS + i. */
 #define BALLOON_STATS_ALL (BALLOON_STAT_TAGS + BALLOON_STAT_EBB_TAGS)
 
 struct balloon_stats {
 	bool present[BALLOON_STATS_ALL];   /* the guest's last buffer had it */
-	uint64_t value[BALLOON_STATS_ALL]; /* bytes or events since boot, as the guest says */
-	int64_t updated;  /* when the last buffer came: seconds, CLOCK_REALTIME; 0: never */
-	uint64_t updates; /* buffers that came; a reset does not make it less */
+	uint64_t value[BALLOON_STATS_ALL]; /* bytes, or events since boot, as the guest tells */
+	int64_t updated;  /* arrival of the last buffer: seconds, CLOCK_REALTIME; 0: never */
+	uint64_t updates; /* buffers received; a reset keeps it */
 };
 
-/* A name as QEMU spells it ("stat-free-memory"), or NULL from BALLOON_STATS_ALL on. */
+/* Returns a name as QEMU spells it ("stat-free-memory"), or NULL from BALLOON_STATS_ALL on. */
 const char *balloon_stat_name(unsigned int stat);
 
 /*
- * Sets ->present and ->value from a buffer of entries of 10 bytes, of which only the first 64 are
- * looked at: a tag that is there twice has its last value, one that is not known is ignored, ours
- * too unless @ebb, and so is the rest behind the last whole entry. The other members stay.
+ * Sets ->present and ->value from the first 64 entries, of 10 bytes each, of a buffer. A repeated
+ * tag has its last value. Ignores unknown tags, ebb's too unless @ebb, and bytes after the last
+ * whole entry. The other members stay.
  */
 #define BALLOON_STATS_BYTES 640
 void balloon_stats_parse(struct balloon_stats *stats, const void *data, size_t len, bool ebb);

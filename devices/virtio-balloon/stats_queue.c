@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The statistics queue, which works the other way round (virtio 1.2 §5.5.6.3): the driver gives a
- * buffer with its statistics, the device keeps it until it wants fresh ones, and gives it back to
- * say so.
+ * The statistics queue (virtio 1.2 §5.5.6.3): the driver gives a buffer with its statistics, the
+ * device keeps it, and gives it back to ask for fresh ones.
  */
 #include <errno.h>
 #include <string.h>
@@ -34,7 +33,7 @@ int balloon_stats_work(struct balloon *balloon, struct virtq *q)
 	struct virtq_cursor cursor = {0};
 	struct virtq_chain chain;
 
-	/* A request stays open until there is a buffer to answer it with. */
+	/* A request stays open until there is a buffer to give back. */
 	if (balloon->stats_held && atomic_exchange(&balloon->stats_wanted, false))
 		give_back(balloon, q);
 
@@ -47,21 +46,21 @@ int balloon_stats_work(struct balloon *balloon, struct virtq *q)
 	if (len < 0)
 		return -EPROTO;
 	/*
-	 * A second buffer while one is held: the driver must not (§5.5.6.3.1), but what it says is
-	 * newer, and the ring stays whole when the older goes back.
+	 * A driver must not give a second buffer while the device holds one (§5.5.6.3.1). Accept
+	 * it: its statistics are newer, and giving the older one back keeps the ring whole.
 	 */
 	if (balloon->stats_held)
 		give_back(balloon, q);
 	update(balloon, data, len);
 	balloon->stats_chain = chain;
 	balloon->stats_held = true;
-	/* A request that came while none was held would have nobody else to wake us for it. */
+	/* -EAGAIN: nothing else wakes us for a request made while no buffer was held. */
 	return atomic_load(&balloon->stats_wanted) || !virtq_empty(q) ? -EAGAIN : 0;
 }
 
 void balloon_stats_reset(struct balloon *balloon)
 {
-	/* The buffer is the guest's again, and what it said was said by a driver that is gone. */
+	/* The buffer is the guest's again, and its statistics came from a driver that is gone. */
 	balloon->stats_held = false;
 	atomic_store(&balloon->stats_wanted, false);
 	pthread_mutex_lock(&balloon->lock);
