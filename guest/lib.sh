@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# What guest/build and guest/image share, sourced by both, with $root set to the top of the tree and $cross, where it is
-# set, to what a cross compiler's name begins with.
+# Functions of guest/build and guest/image, which source this with $root set to the top of the tree and $cross, if set, to
+# the prefix of the cross compiler's names.
 
 # shellcheck source=scripts/debian.bash
 . "$root/scripts/debian.bash"
@@ -13,7 +13,7 @@ die() {
 	exit 1
 }
 
-# install_file FROM TO: copies by way of a rename, so that nobody ever reads half a file.
+# install_file FROM TO: copies to another name and renames, so that no reader sees half a file.
 install_file() {
 	cmp -s "$1" "$2" && return
 	mkdir -p "$(dirname "$2")"
@@ -21,21 +21,21 @@ install_file() {
 	mv -f "$2.new.$$" "$2"
 }
 
-# with_lock FILE COMMAND…: runs COMMAND alone among all who share the cache.
+# with_lock FILE COMMAND…: runs COMMAND with the lock FILE held: alone among all that share the cache.
 with_lock() {
 	local file=$1
 	shift
 	mkdir -p "$(dirname "$file")"
 	(
 		flock -n 9 || {
-			say "waiting for another build of the same (it holds $file)"
+			say "waiting for another build to finish (it holds $file)"
 			flock 9
 		}
 		"$@"
 	) 9>"$file"
 }
 
-# programs FROM TO: the programs of a folder, static, into another, each under its name without the ending.
+# programs FROM TO: compiles or copies the programs of a folder into another, static, each named without its suffix.
 programs() {
 	local from=$1 to=$2 source cc=(musl-gcc)
 	if [ -n "${cross:-}" ] || ! command -v musl-gcc >/dev/null; then

@@ -1,25 +1,26 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# soak SECONDS SEED [MS]: memcheck for so long, while all else that moves memory in a guest goes on at once: huge pages of
-# every size, files on a tmpfs, compaction, dropped caches, OOM kills and, where the kernel has it, reports asked for.
-# Again, up to five times, until each of these has succeeded once: a guest on a busy host may be slow.
-# Then says what memcheck said but for its rounds, what it all came to, "soak: NAME=NUMBER" a line, and "soak: over";
-# goes on when a line comes on stdin.
-# MS: how long a report that is asked for may take, where not the kernel's own second. Its status is memcheck's. For a guest of 512 MiB, of which the host may want up to 128.
-# shellcheck disable=SC2317  # what `again` calls is reached
+# soak SECONDS SEED [MS]: runs memcheck for SECONDS, while everything else moves memory in the guest: huge pages of every
+# size, files on a tmpfs, compaction, dropped caches, OOM kills and, if the kernel has them, reports on request.
+# Repeats that up to five times until each of these has succeeded once: a guest on a busy host may be slow.
+# Then prints memcheck's lines without its rounds, the counts as lines "soak: NAME=NUMBER", and "soak: over"; waits for a
+# line on stdin; exits with memcheck's status.
+# MS: how long a report on request may take, instead of the kernel's own second. For a guest of 512 MiB, of which the
+# host may want up to 128.
+# shellcheck disable=SC2317  # `again` calls these functions
 thp=/sys/kernel/mm/transparent_hugepage
 now=/sys/module/page_reporting/parameters/report_now
 marks=/tmp/soak names='' within=${3:+ timeout=$3}
 mkdir -p $marks
 
-# By itself a kernel with less than 512 MiB gives no huge pages, and none gives those of less than 2 MiB.
+# By default a kernel with less than 512 MiB gives no huge pages, and no kernel gives any of less than 2 MiB.
 echo always >$thp/enabled
 for size in "$thp"/hugepages-*; do
 	case $size in *-2048kB) ;; *) [ ! -e "$size/enabled" ] || echo always >"$size/enabled" ;; esac
 	[ ! -e "$size/shmem_enabled" ] || echo within_size >"$size/shmem_enabled"
 done
 
-# again NAME PAUSE COMMAND…: until the soak is over, and counts what succeeded.
+# again NAME PAUSE COMMAND…: repeats COMMAND in the background until the soak is over, and counts successes.
 again() {
 	name=$1 pause=$2 names="$names $1"
 	shift 2
@@ -38,7 +39,7 @@ files() { cachefill 24M /tmp/files --files 48 --delete-every 2 && rm -r /tmp/fil
 reports() { for words in now 'now compact' 'now cache=all'; do say_to "$now" "$words$within" || return; done; }
 
 echo 'soak: on'
-# The one that `oom` starts is always killed before any of these.
+# The process that `oom` starts is always killed before any of these.
 echo -900 >/proc/self/oom_score_adj
 again huge 0.3 hold 48M --thp --hold 0.1
 again small 0.2 hold 32M --no-thp --hold 0.1
@@ -50,14 +51,14 @@ again oom 3 oom
 for try in 0 1 2 3 4; do
 	if [ "$try" != 0 ]; then
 		if all_happened; then break; fi
-		echo "soak: once more, for want of$missing"
+		echo "soak: repeating, as these have not succeeded yet:$missing"
 	fi
 	memcheck 96M --processes 3 --seconds "$1" --seed $(($2 + try)) >>/tmp/memcheck
 	status=$?
 	[ $status = 0 ] || break
 done
 
-# Nothing is said before all is quiet: what the kernel tells of an OOM kill would come between the letters of a line.
+# Print nothing before all have ended: the kernel's lines about an OOM kill would break up a line.
 mv $marks $marks.over
 wait
 grep -v round /tmp/memcheck
