@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * breathe: a working set that grows and shrinks, as a database's with its load, and is in use all the while.
+ * breathe: a working set that grows and shrinks, as a database's with its load, and is in use all the time.
  *
  *   breathe SIZE --low SIZE --turns N [--rest MS] [--seed N]
  *
- * Memory is in chunks of 1 MiB. In a turn chunks are taken, one after the other, until there are SIZE of them; then
- * chunks of chance are dropped until --low is left. After each of these steps pages of chance are looked at, which must
- * hold what was written there last, every second one is written anew, and --rest milliseconds (5) pass. A page that
- * is taken must be zero at first; one that is dropped is looked at once more. What is done does not depend on how
- * fast the machine is.
+ * Memory is in chunks of 1 MiB. Each turn takes chunks, one after the other, up to SIZE, then drops random chunks down
+ * to --low. After each of these steps it checks that random pages hold the last value written there, writes every second
+ * one again, and rests for --rest milliseconds (5). A page that is taken must be zero at first; one that is dropped is
+ * checked once more. The steps do not depend on the speed of the machine.
  *
- * Says "breathe: high N MiB" and "breathe: low N MiB" in each turn. At the end all that is left is dropped:
- * "breathe: ok N pages checked". At a mismatch: "breathe: BAD page at OFFSET expected E found F", status 1.
+ * Prints "breathe: high N MiB" and "breathe: low N MiB" in each turn. At the end drops everything and prints
+ * "breathe: ok N pages checked". At a mismatch prints "breathe: BAD page at OFFSET expected E found F"; status 1.
  */
 #include <getopt.h>
 
 #include "workload.h"
 
 #define CHUNK MIB
-#define LOOKS 64 /* at pages, after each step */
+#define LOOKS 64 /* pages checked after each step */
 
 struct breathe {
-	size_t chunks, low; /* in chunks, as is all below */
+	size_t chunks, low; /* in chunks, as all sizes below */
 	unsigned long turns;
 	uint64_t rest_us;
 	unsigned long seed;
@@ -29,7 +28,7 @@ struct breathe {
 	unsigned char *mem;
 	uint32_t *order; /* a permutation: the first `used` are in use */
 	size_t used;
-	uint32_t *version; /* of each page: what was written there last; 0 for nothing */
+	uint32_t *version; /* of each page: the last value written; 0: none yet */
 	uint64_t checked;
 };
 
@@ -89,7 +88,7 @@ static uint64_t random_next(struct breathe *b)
 	return x ^ (x >> 31);
 }
 
-/* The page's first and last word must be what its version tells; it may get another. */
+/* Checks the page's first and last word against its version, and may give it another. */
 static void page_look(struct breathe *b, size_t page, int write)
 {
 	uint64_t *words = (uint64_t *)(b->mem + page * page_size());
@@ -116,7 +115,7 @@ static size_t pages_of_chunk(void)
 	return CHUNK / page_size();
 }
 
-/* Takes the next chunk: every page of it is written. */
+/* Takes the next chunk: writes every page of it. */
 static void chunk_take(struct breathe *b)
 {
 	size_t first = b->order[b->used++] * pages_of_chunk();
@@ -125,7 +124,7 @@ static void chunk_take(struct breathe *b)
 		page_look(b, page, 1);
 }
 
-/* Looks at every page of a chunk of chance, of the order's first `used`, for the last time. */
+/* Checks every page of a random chunk, of the order's first `used`, for the last time, and drops it. */
 static void chunk_drop(struct breathe *b)
 {
 	size_t which = random_next(b) % b->used;
@@ -150,7 +149,7 @@ static void look_around(struct breathe *b)
 	}
 }
 
-/* Once up and once down. */
+/* Grows once and shrinks once. */
 static void turn(struct breathe *b)
 {
 	while (b->used < b->chunks) {

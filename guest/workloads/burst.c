@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * burst: nothing for a while, then much at once, as a server that answers a request now and then.
+ * burst: no memory for a while, then much at once, as a server that answers a request now and then.
  *
  *   burst SIZE --bursts N [--hold SECONDS] [--rest SECONDS] [--seed N]
  *
- * A burst takes a part of SIZE by chance (a quarter at least) in pieces of 64 KiB to 4 MiB, writes to every page, keeps it for
- * --hold seconds (0.5), looks whether it holds what was written, and gives every piece back; then comes a rest of
- * chance, --rest seconds (2) on the average. Says "burst: I took N MiB in U us" for each, and "burst: ok N MiB
- * checked" at the end, or "burst: BAD page …" with status 1.
+ * A burst takes a random part of SIZE (a quarter at least) in pieces of 64 KiB to 4 MiB, writes to every page, keeps it
+ * for --hold seconds (0.5), checks what was written, and frees every piece; then it rests for a random time, --rest
+ * seconds (2) on average. Prints "burst: I took N MiB in U us" for each, and "burst: ok N MiB checked" at the end, or
+ * "burst: BAD page …" with status 1.
  */
 #include <getopt.h>
 

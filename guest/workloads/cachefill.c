@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * cachefill: fills the page cache, or a tmpfs, with files; and makes holes in what it filled.
+ * cachefill: fills the page cache, or a tmpfs, with files; then deletes some of them.
  *
  *   cachefill SIZE DIR [--files N] [--delete-every N]
  *
- * Writes SIZE bytes that are not zero into N files (1) of equal size, DIR/cachefill.0 and on, and says
- * "cachefill: written SIZE MiB in N files". With --delete-every N it then removes every Nth of them and says
- * "cachefill: deleted D files": many small files on a tmpfs with every second one gone leave free memory
- * that is all fragments. DIR is made when it is not there. Nothing is synced: on a disk the pages stay
- * dirty until the kernel writes them.
+ * Writes SIZE bytes that are not zero to N files (1) of equal size, DIR/cachefill.0 and on, and prints
+ * "cachefill: written SIZE MiB in N files". With --delete-every N it then deletes every Nth of them and prints
+ * "cachefill: deleted D files": many small files on a tmpfs, with every second one deleted, leave free memory
+ * in fragments. Creates DIR if it does not exist. Does not sync: on a disk the pages stay dirty until the
+ * kernel writes them.
  */
 #include <fcntl.h>
 #include <getopt.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * churn: what it costs to take memory again that was given back a moment ago.
+ * churn: measures the cost of taking memory again that was freed a moment ago.
  *
  *   churn SIZE --cycles N --pause MS [--thp|--no-thp]
  *
- * A cycle writes to every page of SIZE, unmaps it and pauses for MS milliseconds. Says for each
+ * A cycle writes to every page of SIZE, unmaps it and pauses for MS milliseconds. Prints for each
  * "churn: cycle I take US us", and at the end, on one line,
  * "churn: cycles=N take_mean_us=U take_min_us=U take_max_us=U total_ms=T". The take is mapping and touching
- * alone; the total is everything, pauses included. The clock is CLOCK_MONOTONIC.
+ * only; the total is everything, pauses included. The clock is CLOCK_MONOTONIC.
  */
 #include <getopt.h>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * fault: how fast pages come by being touched, again and again.
+ * fault: measures the speed of page faults.
  *
  *   fault SIZE --seconds S|--rounds N [--file DIR] [--thp|--no-thp]
  *
- * A round maps SIZE, writes a byte to each page and unmaps it; nothing rests in between. The memory is
+ * A round maps SIZE, writes a byte to each page and unmaps it; rounds follow without a pause. The memory is
  * anonymous, or with --file a private mapping of a file without a name in DIR, so that each page is a copy
- * of the file's. A first round, which fills the file, is not counted. Says at the end, on one line,
+ * of the file's. A first round, which fills the file, does not count. Prints at the end, on one line,
  * "fault: rounds=N round_mean_us=U round_min_us=U round_max_us=U total_ms=T". The clock is CLOCK_MONOTONIC.
  */
 #include <fcntl.h>
@@ -84,7 +84,7 @@ static void *file_map(const struct fault *f)
 	return mem == MAP_FAILED ? NULL : mem;
 }
 
-/* Returns the microseconds that it took. */
+/* Returns the time it took, in microseconds. */
 static uint64_t fault_round(const struct fault *f)
 {
 	uint64_t start = now_us();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * hold: takes memory, keeps it for a while, gives it back; once or again and again.
+ * hold: takes memory, keeps it for a while, frees it; once or repeatedly.
  *
  *   hold SIZE [--thp|--no-thp] [--rounds N] [--hold SECONDS|--wait] [--rest SECONDS]
  *
- * A round writes to every page of SIZE, says "hold: taken SIZE MiB", keeps it for --hold seconds (1) or,
- * with --wait, until a line comes on stdin, unmaps it, says "hold: freed" and rests for --rest seconds (0).
- * After the last round: "hold: done". Exit status 0, or 1 with the reason on stderr.
+ * A round writes to every page of SIZE, prints "hold: taken SIZE MiB", keeps it for --hold seconds (1) or,
+ * with --wait, until a line comes on stdin, unmaps it, prints "hold: freed" and rests for --rest seconds (0).
+ * After the last round prints "hold: done". Exit status 0, or 1 with the reason on stderr.
  */
 #include <getopt.h>
 

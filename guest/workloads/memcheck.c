@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * memcheck: does memory that comes and goes keep what was written, and come back as zeros?
+ * memcheck: checks that memory in use keeps its contents, and that new memory is zero.
  *
  *   memcheck SIZE --seconds S|--rounds N [--processes N] [--chunk SIZE]... [--kind KIND] [--seed N]
  *            [--break zero|pattern]
  *
- * A round takes chunks until SIZE is in use, each of one of the chunk sizes (64K 1M 2M 5M 16M) and kinds by
- * turns of chance. Every word of a new chunk must be zero; then it is filled with a pattern of its address
- * and the seed. Then, for about half of the chunks: the pattern must still be there, and the chunk is given
- * up, or a part of it is dropped, must read as zero and is filled again. After the last round all that is
- * left is checked once more. Several processes share SIZE, each with a chance of its own.
+ * A round takes chunks until SIZE is in use, each of a random chunk size (64K 1M 2M 5M 16M) and kind. Every
+ * word of a new chunk must be zero; then it is filled with a pattern of its address and the seed. Then, in
+ * about half of the chunks: the pattern must still be there, and the chunk is freed, or a part of it is
+ * dropped, must read as zero and is filled again. After the last round all that is left is checked once
+ * more. Several processes share SIZE, each with random numbers of its own.
  *
- * Kinds: default, thp, small   private memory with whatever pages the system gives, huge ones, none of these
+ * Kinds: default, thp, small   private memory with pages of the system's choice, huge ones, small ones
  *        shared, file          a tmpfs's, taken by a page fault or by write(), which clears a page's rest
  *        sparse                a page every 2 MiB: each has a page table of its own
- *        stack, brk            what the process's stack and heap grow into; one chunk each at a time
+ *        stack, brk            memory that the process's stack and heap grow into; one chunk each at a time
  *
- * Says "memcheck: seed N", "memcheck: round I N MiB checked" for each process, and at the end
- * "memcheck: ok N MiB checked", where a byte counts each time it was compared. At the first mismatch it says
+ * Prints "memcheck: seed N", "memcheck: round I N MiB checked" for each process, and at the end
+ * "memcheck: ok N MiB checked", where a byte counts each time it was compared. At the first mismatch prints
  *   memcheck: BAD page VA pfn PFN kind KIND chunk BYTES offset O expected E found F, N of the page's W words
- * and exits with status 1. With the same seed and rounds it does the same again. --break changes one bit of
- * one page just before it is first compared with zero, or with its pattern: what says ok then checks nothing.
+ * and exits with status 1. The same seed and rounds repeat the same steps. --break changes one bit of one
+ * page just before it is first compared with zero, or with its pattern: an "ok" then means that it checks
+ * nothing.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -32,7 +33,7 @@
 #define SIZES_MAX     16
 #define PROCESSES_MAX 64
 #define HUGE	      ((size_t)2 << 20)
-/* Together they are less than the 8 MiB that a process's stack may have by default. */
+/* Together less than the 8 MiB that a process's stack can have by default. */
 #define STACK_OWN ((size_t)1 << 20)
 #define STACK_MAX ((size_t)4 << 20)
 
@@ -58,7 +59,7 @@ struct chunk {
 	size_t stride; /* from one page to the next */
 	enum kind kind;
 	int fd;	       /* -1: none */
-	uint64_t salt; /* the pattern's, drawn anew for each filling */
+	uint64_t salt; /* of the pattern, new for each filling */
 };
 
 struct memcheck {
@@ -75,7 +76,7 @@ struct memcheck {
 	struct chunk *chunks;
 	size_t count;
 	size_t used;
-	unsigned int busy; /* bits of the kinds that there is one chunk of at most */
+	unsigned int busy; /* bits of the kinds in use that can have only one chunk */
 	uint64_t checked;
 };
 
@@ -87,7 +88,7 @@ static void usage(void)
 	exit(2);
 }
 
-/* The place of `text` among `count` words. Returns 0 or -EINVAL. */
+/* Finds the index of `text` among `count` words. Returns 0 or -EINVAL. */
 static int word_parse(const char *text, const char *const *words, unsigned int count,
 		      unsigned int *place)
 {
@@ -162,13 +163,13 @@ static uint64_t random_next(struct memcheck *m)
 	return mix(m->random);
 }
 
-/* What belongs at `word`; never zero for two neighbours, and different for each place and filling. */
+/* Returns the pattern for `word`: never zero for two neighbours, different for each place and filling. */
 static inline uint64_t pattern(const uint64_t *word, uint64_t salt)
 {
 	return ((uint64_t)(uintptr_t)word ^ salt) * 0x9e3779b97f4a7c15;
 }
 
-/* The page frame in the guest's physical memory, for those who may know it; else 0. */
+/* Returns the page frame number in guest-physical memory, or 0 without the privilege to read it. */
 static uint64_t page_frame(const void *address)
 {
 	uint64_t entry = 0;
@@ -195,7 +196,7 @@ static inline size_t page_words(void)
 	return page_size() / sizeof(uint64_t);
 }
 
-/* Reports a page that is wrong, first at its word `at`, and exits. `filled`: a pattern was due, not zeros. */
+/* Reports a page that is wrong, first at its word `at`, and exits. `filled`: a pattern was expected, not zeros. */
 static void __attribute__((noreturn))
 bad_page(const struct chunk *c, const uint64_t *page, size_t at, int filled)
 {
@@ -212,7 +213,7 @@ bad_page(const struct chunk *c, const uint64_t *page, size_t at, int filled)
 	exit(1);
 }
 
-/* The self-test: one bit of one page, where the check that comes must find it. */
+/* For --break: changes one bit of one page, which the next check must find. */
 static void pages_break(struct memcheck *m, const struct chunk *c, size_t from, size_t to,
 			enum breaking what)
 {
@@ -227,9 +228,9 @@ static void pages_break(struct memcheck *m, const struct chunk *c, size_t from, 
 }
 
 /*
- * Reading untouched memory shows the kernel's one page of zeros; only a write brings a page from the
- * allocator, the one that must have been cleared. So three times out of four a zero is written into each
- * page first, at a word of chance so that it hides no one place for ever.
+ * Reading untouched memory shows the kernel's zero page; only a write takes a page from the allocator, which
+ * must have been cleared. So, three times out of four, write a zero to each page first, at a random word so
+ * that it does not always hide the same place.
  */
 static void pages_fault(struct memcheck *m, const struct chunk *c, size_t from, size_t to)
 {
@@ -278,7 +279,7 @@ static void check_pattern(struct memcheck *m, const struct chunk *c)
 	m->checked += c->pages * page_size();
 }
 
-/* Pages that nobody has touched yet: they must be zeros, and get their pattern. */
+/* Checks that new pages are zero, and fills them with their pattern. */
 static void pages_begin(struct memcheck *m, const struct chunk *c, size_t from, size_t to)
 {
 	size_t words = page_words();
@@ -300,7 +301,7 @@ static char *brk_to(uintptr_t end)
 	return (char *)syscall(SYS_brk, end);
 }
 
-/* So that huge pages fit, whatever the system thinks of alignment. */
+/* Aligned, so that huge pages fit. */
 static char *aligned_take(size_t size)
 {
 	char *mem = memory_take(size + HUGE, PAGES_THP);
@@ -314,7 +315,7 @@ static char *aligned_take(size_t size)
 	return mem + head;
 }
 
-/* Memory for the chunk's pages, of its kind; or NULL. */
+/* Returns memory for the chunk's pages, of its kind, or NULL. */
 static char *chunk_map(struct chunk *c, size_t size)
 {
 	char *mem;
@@ -332,7 +333,7 @@ static char *chunk_map(struct chunk *c, size_t size)
 	case SPARSE:
 		return memory_take(c->pages * c->stride, PAGES_SMALL);
 	case STACK:
-		/* Grows into being when it is touched; what the program itself needs of its stack is above. */
+		/* The stack grows when it is touched; the program's own frames are above. */
 		mem = (char *)__builtin_frame_address(0) - STACK_OWN - size;
 		return mem - (uintptr_t)mem % page_size();
 	case BRK:
@@ -371,7 +372,7 @@ static void chunk_take(struct memcheck *m, size_t room)
 	pages_begin(m, c, 0, c->pages);
 }
 
-/* Checks the chunk at `index` and gives it up; the last one takes its place in the table. */
+/* Checks the chunk at `index` and frees it; the last one takes its place in the table. */
 static void chunk_free(struct memcheck *m, size_t index)
 {
 	struct chunk *c = &m->chunks[index];
@@ -388,7 +389,7 @@ static void chunk_free(struct memcheck *m, size_t index)
 	*c = m->chunks[--m->count];
 }
 
-/* Checks a chunk and drops a part of it: huge pages are split by this, blocks freed in pieces. */
+/* Checks a chunk and drops a part of it: this splits huge pages and frees blocks in pieces. */
 static void chunk_punch(struct memcheck *m, struct chunk *c)
 {
 	size_t from = random_next(m) % c->pages;
@@ -415,17 +416,17 @@ static void memcheck_round(struct memcheck *m)
 			chunk_punch(m, &m->chunks[i]);
 			break;
 		default:
-			break; /* stays as it is for another round */
+			break; /* keep the chunk for another round */
 		}
 	}
 }
 
-/* One process's part. Returns the bytes that it checked. */
+/* Runs one process's part. Returns the number of bytes that it checked. */
 static uint64_t memcheck_run(struct memcheck *m)
 {
 	uint64_t start = now_us();
 
-	/* Not by malloc(): that would move the heap's end, which is a chunk's here. */
+	/* Not by malloc(), which would move the heap's end: a chunk of kind brk is there. */
 	m->chunks = memory_take(m->size / page_size() * sizeof(*m->chunks), PAGES_SMALL);
 	if (!m->chunks)
 		fail("memcheck", "cannot map the table of chunks");
@@ -441,8 +442,8 @@ static uint64_t memcheck_run(struct memcheck *m)
 }
 
 /*
- * Waits for all processes. Returns whether each of them ended well. A shell that becomes memcheck leaves it other
- * children, which are not waited for.
+ * Waits for all processes. Returns whether each of them succeeded. Does not wait for other children, which a shell
+ * that executes memcheck leaves to it.
  */
 static int processes_wait(const pid_t *pids, unsigned long count)
 {

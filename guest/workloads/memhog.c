@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * memhog: nearly all of the memory that there is, again and again, a little more each time.
+ * memhog: takes nearly all memory, repeatedly, a little more each time.
  *
  *   memhog [--from PERCENT] [--to PERCENT] [--step PERCENT] [--rounds N] [--leave SIZE] [--hold SECONDS]
  *          [--rest SECONDS]
  *
  * A hundred per cent is MemAvailable at the start, less --leave (32M), so that the machine goes on. A round takes --from
- * (40), and --step (20) more each time up to --to (100): writes every page, says "memhog: round I taken N MiB", keeps
- * it for --hold seconds (1), looks whether every page holds what was written, unmaps it, says
- * "memhog: free N MiB", which is MemFree, and rests for --rest seconds (2). At the end "memhog: ok N MiB checked"; at
- * a page that holds something else "memhog: BAD page at OFFSET expected E found F", status 1.
+ * (40), and --step (20) more each time up to --to (100): it writes every page, prints "memhog: round I taken N MiB",
+ * keeps the memory for --hold seconds (1), checks every page, unmaps it, prints "memhog: free N MiB", which is MemFree,
+ * and rests for --rest seconds (2). Prints "memhog: ok N MiB checked" at the end, or "memhog: BAD page at OFFSET
+ * expected E found F" with status 1.
  */
 #include <getopt.h>
 
@@ -72,7 +72,7 @@ static void memhog_parse(struct memhog *m, int argc, char **argv)
 		usage();
 }
 
-/* Bytes of a line of /proc/meminfo. */
+/* Returns the value of a line of /proc/meminfo, in bytes. */
 static size_t meminfo(const char *name)
 {
 	unsigned long long kib = 0;

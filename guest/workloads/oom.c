@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * oom: takes memory until the kernel kills for it.
+ * oom: takes memory until the kernel's OOM killer ends it.
  *
  *   oom [--rounds N] [--pause MS]
  *
- * A round starts a process that is the first to be killed, and that takes memory, 2 MiB at a time, without an
- * end. Says "oom: killed at N MiB" each round. A process that ends in any other way is a failure: status 1.
- * --rounds 0 is for ever.
+ * A round starts a process that takes memory without end, 2 MiB at a time, and is the first that the kernel kills.
+ * Prints "oom: killed at N MiB" each round. If the process ends in any other way, the status is 1. --rounds 0 repeats
+ * for ever.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -24,14 +24,14 @@ static void usage(void)
 	exit(2);
 }
 
-/* The process that is to die. It counts what it has in `taken`, which others see. */
+/* The process to be killed. Counts its memory in `taken`, which is shared. */
 static void __attribute__((noreturn)) victim(volatile size_t *taken)
 {
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, "1000", 4) != 4)
 		fail("oom", "cannot become the first to be killed");
-	/* Among busy neighbours it would hardly ever get there. */
+	/* Beside busy processes it would take very long. */
 	setpriority(PRIO_PROCESS, 0, -15);
 	for (;;) {
 		void *mem = memory_take(STEP, PAGES_DEFAULT);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the guest's workloads share: sizes and seconds from the command line, the clock, and memory of a
- * chosen kind of page. Each workload is one static program of one file; everything here is inline.
+ * Functions of all workloads: sizes and times from the command line, the clock, memory with a chosen kind
+ * of page. Each workload is a static program made of one file; everything here is inline.
  *
- * Units: sizes in bytes, times in microseconds of CLOCK_MONOTONIC unless a name says otherwise.
- * A workload that cannot do what it was asked says so on stderr and exits: 2 for a wrong command line,
- * 1 for anything else.
+ * Units: sizes in bytes, times in microseconds of CLOCK_MONOTONIC, unless a name says otherwise.
+ * A workload that fails prints the reason to stderr and exits with 2 for a wrong command line, 1 for any
+ * other reason.
  */
 #ifndef EBB_GUEST_WORKLOAD_H
 #define EBB_GUEST_WORKLOAD_H
@@ -21,20 +21,20 @@
 
 #define MIB ((size_t)1 << 20)
 
-/* The kind of page to ask for: whatever the system gives, huge pages, or none of them. */
+/* The kind of page to ask for: the system's choice, huge pages, or small ones. */
 enum page_kind { PAGES_DEFAULT, PAGES_THP, PAGES_SMALL };
 
-/* For getopt_long(): longer than any character, so that no short option exists. */
+/* For getopt_long(): beyond any character, so that no short option exists. */
 enum { OPT_THP = 256, OPT_NO_THP, OPT_OWN };
 
-/* What went wrong (program_invocation_short_name is not in every libc, so the name comes along). */
+/* Prints errno's text and exits with 1. (Not every libc has program_invocation_short_name.) */
 static inline void __attribute__((noreturn)) fail(const char *name, const char *what)
 {
 	fprintf(stderr, "%s: %s: %s\n", name, what, strerror(errno));
 	exit(1);
 }
 
-/* Bytes from "64K", "512M", "2G" or a plain number of bytes. Returns 0 or -EINVAL. */
+/* Parses "64K", "512M", "2G" or a number of bytes. Returns 0 or -EINVAL. */
 static inline int size_parse(const char *text, size_t *bytes)
 {
 	static const char suffixes[] = "KMG";
@@ -59,7 +59,7 @@ static inline int size_parse(const char *text, size_t *bytes)
 	return 0;
 }
 
-/* A count of at least `least`. Returns 0 or -EINVAL. */
+/* Parses a count of at least `least`. Returns 0 or -EINVAL. */
 static inline int count_parse(const char *text, unsigned long least, unsigned long *count)
 {
 	char *end = NULL;
@@ -69,7 +69,7 @@ static inline int count_parse(const char *text, unsigned long least, unsigned lo
 	return errno || end == text || *end || *text == '-' || *count < least ? -EINVAL : 0;
 }
 
-/* Microseconds from a number of `unit_us` with decimals: seconds or milliseconds. 0 or -EINVAL. */
+/* Parses a decimal number of units of `unit_us` microseconds. Returns 0 or -EINVAL. */
 static inline int time_parse(const char *text, double unit_us, uint64_t *us)
 {
 	char *end = NULL;
@@ -103,7 +103,7 @@ static inline size_t page_size(void)
 	return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Fresh private memory, not yet touched; the caller unmaps it. NULL with errno when there is none. */
+/* Returns new private memory, not yet touched, that the caller unmaps; or NULL with errno set. */
 static inline void *memory_take(size_t size, enum page_kind kind)
 {
 	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -111,7 +111,7 @@ static inline void *memory_take(size_t size, enum page_kind kind)
 
 	if (mem == MAP_FAILED)
 		return NULL;
-	/* A kernel without transparent huge pages gives small ones: nothing to complain about. */
+	/* Ignore errors: a kernel without transparent huge pages gives small ones. */
 	if (kind == PAGES_THP)
 		madvise(mem, size, MADV_HUGEPAGE);
 	else if (kind == PAGES_SMALL)
@@ -119,7 +119,7 @@ static inline void *memory_take(size_t size, enum page_kind kind)
 	return mem;
 }
 
-/* Something that is not zero into every page. */
+/* Writes a byte other than zero to every page. */
 static inline void memory_touch(void *mem, size_t size)
 {
 	volatile unsigned char *bytes = mem;
