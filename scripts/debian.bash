@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Debian's packages without root and without a change to the system: sourced by scripts that fetch some.
+# Fetches Debian's packages without root and without a change to the system. Sourced by scripts.
 
-# debian_suites: "URI SUITE" of each suite that could be Debian's in this machine's apt configuration. Asking
-# apt itself what it would fetch spares knowing about the styles of its files, and needs no lists.
+# debian_suites: prints "URI SUITE" for each suite in this machine's apt configuration that has a Debian suite's name.
+# Asks apt which files it would fetch: that works for each format of its configuration, and needs no lists.
 debian_suites() {
 	local names='bookworm|trixie|forky|duke|sid|oldstable|stable|testing|unstable'
 	apt-get update --print-uris |
 		sed -nE "s#^'(.*)/dists/(($names)(-[a-z-]+)?)/main/binary-[a-z0-9]+/Packages[^']*'.*#\1 \2#p" | sort -u
 }
 
-# debian_sources TYPE…: lines for a sources.list from "URI SUITE" on stdin, each for every TYPE.
+# debian_sources TYPE…: reads lines "URI SUITE" and prints lines for a sources.list, each for every TYPE.
 debian_sources() {
 	local signed='' file type uri suite
 	for file in /usr/share/keyrings/debian-archive-keyring.{gpg,pgp}; do
@@ -23,7 +23,7 @@ debian_sources() {
 	done
 }
 
-# debian_foreign_sources ARCH: a sources.list for Debian's ARCH: this machine's own suites, or trixie's on the
+# debian_foreign_sources ARCH: prints a sources.list for Debian's ARCH: this machine's own suites, or trixie on the
 # same mirror for riscv64, which bookworm lacks.
 debian_foreign_sources() {
 	local suites
@@ -35,8 +35,8 @@ debian_foreign_sources() {
 	debian_sources deb <<<"$suites"
 }
 
-# debian_foreign DIR ARCH: makes DIR an apt of its own for Debian's ARCH, on which nothing is installed, and sets
-# the array debian_apt to the options that tell apt so.
+# debian_foreign DIR ARCH: sets up DIR for an apt of its own for Debian's ARCH, with no package installed, and sets
+# the array debian_apt to the options that apt needs for that.
 debian_foreign() {
 	local dir=$1
 	mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
@@ -48,6 +48,6 @@ debian_foreign() {
 	debian_apt=(-o "APT::Architecture=$2" -o "APT::Architectures=$2" -o "Dir::Etc::sourcelist=$dir/sources.list"
 		-o Dir::Etc::sourceparts=/dev/null -o "Dir::State=$dir/state" -o "Dir::State::status=$dir/status"
 		-o "Dir::Cache=$dir/cache" -o APT::Sandbox::User= -o Debug::NoLocking=1 -qq)
-	# A suite that cannot be had does not matter as long as another has the package.
+	# Ignore a suite that cannot be fetched: another may have the package.
 	apt-get "${debian_apt[@]}" update >"$dir/log" 2>&1 || :
 }
