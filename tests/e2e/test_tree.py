@@ -118,7 +118,7 @@ FLAT = struct.pack(
 
 
 @pytest.mark.arch("arm64")
-@pytest.mark.parametrize("options", [[], ["--irqchip", "gicv3"]], ids=["alone", "gicv3"])
+@pytest.mark.parametrize("options", [[], ["--irqchip", "gicv3"], ["--pmu"]], ids=["alone", "gicv3", "pmu"])
 def test_flat_image(ebb, tmp_path, options):
     """As kvm-unit-tests' are: nothing but code, with arguments that nobody adds to."""
     path, dtb = tmp_path / "flat", tmp_path / "dtb"
@@ -129,6 +129,7 @@ def test_flat_image(ebb, tmp_path, options):
     ebb.ended(started, 0)
     assert started.console().strip() == "I am flat"
     assert started.stderr() == ""
+    assert (b"arm,armv8-pmuv3\0" in dtb.read_bytes()) == ("--pmu" in options)
     assert b"one two\0" in dtb.read_bytes() and b"console=" not in dtb.read_bytes()
 
 

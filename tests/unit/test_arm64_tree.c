@@ -10,6 +10,7 @@
 #include "vmm/arch/arm64/state.h"
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/fdt/platform.h"
+#include "vmm/arch/platform.h"
 
 #define GIB 0x40000000ULL
 
@@ -170,7 +171,7 @@ START_TEST(panic_is_told)
 	struct arch_platform platform = {.ctx = &told, .power = powered};
 	uint32_t value = 0;
 
-	ck_assert_int_eq(fdt_platform_init(&platform, &mmio), 0);
+	ck_assert_int_eq(platform_pvpanic(&platform, &mmio, FDT_PVPANIC, FDT_PVPANIC_SIZE), 0);
 	bus_read(&mmio, FDT_PVPANIC, &value, 1);
 	ck_assert_uint_eq(value, 1); /* the event that it takes */
 	value = 2;		     /* a crash kernel will do the rest */

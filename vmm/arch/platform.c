@@ -6,6 +6,8 @@
 
 #include "vmm/lib/log.h"
 
+#define PVPANIC_PANICKED 0x01
+
 int platform_state_new(struct arch_platform *platform, size_t size)
 {
 	platform->state = calloc(1, size);
@@ -13,6 +15,25 @@ int platform_state_new(struct arch_platform *platform, size_t size)
 		return 0;
 	log_error("no memory for the machine's own devices");
 	return -ENOMEM;
+}
+
+static void pvpanic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	(void)ctx;
+	bus_put(data, len, offset == 0 ? PVPANIC_PANICKED : 0); /* the events it takes */
+}
+
+static void pvpanic_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	const struct arch_platform *platform = ctx;
+	if (offset == 0 && bus_get(data, len) & PVPANIC_PANICKED)
+		platform->power(platform->ctx, ARCH_PANIC);
+}
+
+int platform_pvpanic(struct arch_platform *platform, struct bus *bus, uint64_t base, uint64_t size)
+{
+	const struct bus_range range = {base, size, platform, pvpanic_read, pvpanic_write};
+	return bus_add(bus, &range);
 }
 
 int platform_no_choices(const struct arch_platform *platform)

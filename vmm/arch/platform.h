@@ -8,6 +8,12 @@
 /* Makes platform->state, @size bytes of zeros. Returns 0 or -ENOMEM having said so. */
 int platform_state_new(struct arch_platform *platform, size_t size);
 
+/*
+ * Puts the device by which a Linux guest says that it panicked (drivers/misc/pvpanic) at @base of @bus,
+ * @size bytes of which the first is its register. Returns 0 or -errno.
+ */
+int platform_pvpanic(struct arch_platform *platform, struct bus *bus, uint64_t base, uint64_t size);
+
 /* Refuses, in words, the options that only arm64 has. Returns 0 or -EOPNOTSUPP. */
 int platform_no_choices(const struct arch_platform *platform);
 

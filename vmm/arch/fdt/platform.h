@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the machines with a device tree have in common besides it: where RAM lies, the device by which
+ * What the machines with a device tree have in common besides it: where RAM lies, the place of the device by which
  * a guest says that it panicked, the power button. Powering off and resetting is the firmware's, that
  * is KVM's: it comes as KVM_EXIT_SYSTEM_EVENT.
  * Source: drivers/misc/pvpanic, drivers/input/keyboard/gpio_keys.c.
@@ -17,9 +17,6 @@ int fdt_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
 
 /* The bits of guest-physical address that a machine with @memory bytes needs. */
 unsigned int fdt_gpa_bits_needed(uint64_t memory);
-
-/* The pvpanic device. Returns 0 or -errno. */
-int fdt_platform_init(struct arch_platform *platform, struct bus *mmio);
 
 /* As arch_power_button(). */
 void fdt_power_button(struct arch_platform *platform);

@@ -109,7 +109,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 	error = bus_add(mmio, &plic);
 	if (!error)
 		error = bus_add(mmio, &clock);
-	return error ? error : fdt_platform_init(platform, mmio);
+	return error ? error : platform_pvpanic(platform, mmio, FDT_PVPANIC, FDT_PVPANIC_SIZE);
 }
 
 void arch_platform_release(struct arch_platform *platform)

@@ -47,9 +47,8 @@
 #define GSI_ISA_END 16 /* lines from here on are known only to a kernel that ACPI tells of them */
 #define GSI_END	    24 /* of the I/O APIC's */
 
-#define I8042_RESET	 0xfe
-#define RESET_CPU	 0x04
-#define SLEEP_TYPE_S5	 5
-#define PVPANIC_PANICKED 0x01
+#define I8042_RESET   0xfe
+#define RESET_CPU     0x04
+#define SLEEP_TYPE_S5 5
 
 #endif

@@ -131,27 +131,12 @@ static void bus_cmos_write(void *ctx, uint64_t offset, const void *data, unsigne
 		cmos_write(&state->cmos, offset + i, ((const uint8_t *)data)[i]);
 }
 
-static void pvpanic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
-{
-	(void)ctx, (void)offset;
-	bus_put(data, len, PVPANIC_PANICKED); /* the events it takes */
-}
-
-static void pvpanic_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
-{
-	const struct arch_platform *platform = ctx;
-	(void)offset;
-	if (bus_get(data, len) & PVPANIC_PANICKED)
-		platform->power(platform->ctx, ARCH_PANIC);
-}
-
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio)
 {
 	const struct bus_range ports[] = {
 		{PORT_I8042_STATUS, 1, platform, i8042_read, i8042_write},
 		{PORT_CMOS, CMOS_SIZE, platform, bus_cmos_read, bus_cmos_write},
 		{PORT_RESET, 1, platform, reset_read, reset_write},
-		{PORT_PVPANIC, 1, platform, pvpanic_read, pvpanic_write},
 		{PORT_PM1_EVENT, 4, platform, pm1_event_read, pm1_event_write},
 		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},
 	};
@@ -168,7 +153,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 		if (error)
 			return error;
 	}
-	return 0;
+	return platform_pvpanic(platform, pio, PORT_PVPANIC, 1);
 }
 
 void arch_platform_release(struct arch_platform *platform)
