@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tests may have state; this is what a signal-free allocator needs. */
+/* An allocator has no context: of all that a test may have, this has to be of the file. */
 static atomic_int left;
 static atomic_bool failed;
 

@@ -25,9 +25,8 @@ json_t *dispatch_greeting(void);
 json_t *dispatch_answer(const struct dispatch *dispatch, bool *negotiated, const json_t *request);
 
 /*
- * An error without a text, or NULL, is what is left of a command for which there was no memory.
- * What a command's result, which becomes the reply's, or its error makes of it: the answer to a request
- * with the member "id" @id (NULL: none).
+ * The answer to a request with the member "id" @id (NULL: none): a command's @result, which becomes the
+ * reply's, or its @error. An error without a text, or NULL, means that there was no memory.
  */
 json_t *dispatch_reply(json_t *id, json_t *result, const struct control_error *error);
 
