@@ -107,7 +107,7 @@ def test_reclaim(guest):
         assert answer["rss-after"] - answer["rss-before"] <= touched
         return
     done = subprocess.run([EBB, "reclaim", "-n", "watched"], env=box.env, capture_output=True, text=True, timeout=LIMIT)
-    assert done.returncode == 1 and "kernel cannot give memory back when asked" in done.stderr
+    assert done.returncode == 1 and "kernel cannot give back memory on request" in done.stderr
 
 
 @pytest.mark.cross

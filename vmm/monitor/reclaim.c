@@ -110,8 +110,9 @@ static json_t *explain(const struct monitor *monitor, const struct balloon_recla
 			error, "GuestTimeout", "the guest did not answer within %.1f s%s",
 			(double)view->elapsed / NS_PER_S, monitor->paused ? "; it is paused" : "");
 	case BALLOON_RECLAIM_GONE:
-		return control_fail_as(error, "DeviceNotActive",
-				       "the guest's balloon driver was reset before it answered");
+		return control_fail_as(
+			error, "DeviceNotActive",
+			"the guest's balloon driver was reset or misbehaved before it answered");
 	default:
 		return control_fail_as(error, "GuestFailed",
 				       "the guest answered that it failed to give back memory");
@@ -180,7 +181,7 @@ static json_t *refuse(const struct monitor *monitor, int error, struct control_e
 {
 	if (error == -ENODEV)
 		return control_fail_as(why, "DeviceNotActive",
-				       "the guest has not started its balloon driver (yet)");
+				       "the guest runs no balloon driver (yet)");
 	if (error == -EBUSY)
 		return control_fail_as(why, "GuestBusy",
 				       "the guest has not finished an earlier request");
