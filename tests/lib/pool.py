@@ -15,7 +15,7 @@ import time
 
 TOTALS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 PR_SET_CHILD_SUBREAPER = 36
-LIMIT = 3600  # seconds, which no job takes
+LIMIT = 2 * 3600  # seconds, which no job takes
 
 
 class Job:
