@@ -84,6 +84,18 @@ def test_ends_by_a_signal_in_order(box, number):
     assert box.left() == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGSYS])
+def test_a_fault(box, number):
+    """Also what is no order to end leaves the terminal as it was, and neither lock nor socket."""
+    started = box.start(kind=lib.TerminalGuest)
+    started.wait_for_screen("beat ", TIMEOUT)
+    started.process.send_signal(number)
+    assert started.wait(TIMEOUT) == -number
+    assert started.settings() == started.cooked
+    assert started.stderr() == f"ebb: died of signal {number.value:02}"
+    assert box.left() == []
+
+
 def test_limit_of_cpu_time(box):
     started = box.start("prlimit", "--cpu=1:10")
     assert started.wait(TIMEOUT) == -signal.SIGXCPU

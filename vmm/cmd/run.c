@@ -10,6 +10,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
+#include "vmm/lib/fatal.h"
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
 #include "vmm/machine/machine.h"
@@ -62,6 +63,12 @@ out:
 	return status;
 }
 
+/* A process that dies of a fault leaves nothing behind either. */
+static void forget_name(void *name)
+{
+	runtime_release(name);
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct vm_config config = {0};
@@ -87,7 +94,10 @@ int cmd_run(int argc, char **argv)
 	int fatal = 0;
 	/* First, so that from here on no signal ends ebb with something left behind. */
 	if (signals_hold() == 0 && runtime_claim(&name, config.machine.name) == 0) {
+		struct fatal_undo forget = {forget_name, &name, NULL};
+		fatal_undo_add(&forget);
 		status = run(&config, &name, &fatal);
+		fatal_undo_remove(&forget);
 		runtime_release(&name);
 	}
 	signals_die(fatal);

@@ -9,28 +9,22 @@
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
-
-/* What a crash raises. SIGINT and its like are the main loop's. */
-static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+#include "vmm/lib/fatal.h"
 
 /* See terminal_discard_answers(). */
 #define ANSWER_MS  250
 #define ANSWERS_MS 1000
 
-#define FATAL_SIGNALS	 (sizeof(fatal_signals) / sizeof(fatal_signals[0]))
-#define CRASH_STACK_SIZE 65536 /* the kernel's frame alone can take 12 KiB */
-
 /*
- * The one writable state of file scope in ebb: a terminal and its signal handlers belong to the
- * process, not to a machine in it, and a handler is given nothing else to find them by.
+ * Writable state of file scope: a terminal belongs to the process, not to a machine in it, and exit()
+ * and signal handlers are given nothing else to find it by.
  */
 static struct {
-	volatile sig_atomic_t raw; /* fd and cooked are good, the handlers are in place */
+	volatile sig_atomic_t raw; /* fd and cooked are good, and put_back() is registered */
 	int fd;
 	struct termios cooked; /* as it was found */
-	struct sigaction before[FATAL_SIGNALS];
 	bool at_exit;
-	char crash_stack[CRASH_STACK_SIZE];
+	struct fatal_undo undo;
 } terminal;
 
 bool terminal_is_ours(int fd)
@@ -42,41 +36,11 @@ bool terminal_is_ours(int fd)
 }
 
 /* Safe in a signal handler. */
-static void put_back(void)
+static void put_back(void *ctx)
 {
+	(void)ctx;
 	if (terminal.raw && terminal_is_ours(terminal.fd))
 		tcsetattr(terminal.fd, TCSANOW, &terminal.cooked);
-}
-
-static void crashed(int signal, siginfo_t *info, void *context)
-{
-	(void)context;
-	put_back();
-	for (size_t i = 0; i < FATAL_SIGNALS; i++)
-		if (fatal_signals[i] == signal)
-			sigaction(signal, &terminal.before[i], NULL);
-	/* A fault comes again by itself, with all that a core dump tells; what was sent does not.
-	 */
-	if (info->si_code <= 0)
-		raise(signal);
-}
-
-/* The main thread's stack may be what has run out. Other threads run the handler on their own. */
-static void give_crash_stack(void)
-{
-	stack_t stack = {.ss_sp = terminal.crash_stack, .ss_size = sizeof(terminal.crash_stack)};
-	stack_t before;
-	if (sigaltstack(NULL, &before) == 0 && before.ss_flags & SS_DISABLE)
-		sigaltstack(&stack, NULL);
-}
-
-static void take_fatal_signals(void)
-{
-	struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-	sigemptyset(&action.sa_mask);
-	give_crash_stack();
-	for (size_t i = 0; i < FATAL_SIGNALS; i++)
-		sigaction(fatal_signals[i], &action, &terminal.before[i]);
 }
 
 int terminal_raw(int fd)
@@ -89,7 +53,9 @@ int terminal_raw(int fd)
 		if (tcgetattr(fd, &terminal.cooked) < 0)
 			return -errno;
 		terminal.fd = fd;
-		take_fatal_signals();
+		terminal.undo.undo = put_back;
+		fatal_undo_add(&terminal.undo);
+		fatal_take();
 		terminal.raw = 1;
 		if (!terminal.at_exit)
 			terminal.at_exit = atexit(terminal_restore) == 0;
@@ -120,8 +86,8 @@ void terminal_restore(void)
 		return;
 	if (terminal_is_ours(terminal.fd))
 		tcflush(terminal.fd, TCIFLUSH);
-	put_back();
+	put_back(NULL);
 	terminal.raw = 0;
-	for (size_t i = 0; i < FATAL_SIGNALS; i++)
-		sigaction(fatal_signals[i], &terminal.before[i], NULL);
+	fatal_undo_remove(&terminal.undo);
+	fatal_give_back();
 }

@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "vmm/lib/fatal.h"
 #include "vmm/lib/log.h"
 
 static const int requests[] = {SIGHUP, SIGINT, SIGTERM};
@@ -89,6 +90,7 @@ int signals_init(struct signals *signals, struct loop *loop)
 	sigset_t set = signals_to_read();
 	signals->source = (struct loop_source){-1, signal_came, signals};
 	signals->fatal = 0;
+	fatal_take();
 	signals->source.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	int error = signals->source.fd < 0 ? -errno : loop_add(loop, &signals->source);
 	if (error)
@@ -101,6 +103,7 @@ void signals_release(struct signals *signals)
 	if (signals->source.fd >= 0)
 		close(signals->source.fd);
 	signals->source.fd = -1;
+	fatal_give_back();
 }
 
 void signals_die(int number)

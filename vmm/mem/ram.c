@@ -140,15 +140,28 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		error = books_open(ram);
 	if (!error)
 		error = commit(ram, config);
-	if (error)
+	if (error) {
 		ram_release(ram);
-	return error;
+		return error;
+	}
+	ram->fatal = (struct fatal_memory){ram->map, ram->map_size, ram_why_refused(ram), NULL};
+	fatal_memory_add(&ram->fatal);
+	return 0;
+}
+
+const char *ram_why_refused(const struct ram *ram)
+{
+	if (ram->backing == RAM_HUGETLBFS)
+		return "ebb: the guest needs a huge page and the host's pool is empty: a guest that "
+		       "gave some back wants them again; raise vm.nr_hugepages\n";
+	return "ebb: the host has no page for the guest's memory: see the host's kernel log\n";
 }
 
 void ram_release(struct ram *ram)
 {
 	if (!ram->page_size)
 		return; /* all zero: never initialized, or released */
+	fatal_memory_remove(&ram->fatal);
 	if (ram->map)
 		munmap(ram->map, ram->map_size);
 	if (ram->file >= 0)

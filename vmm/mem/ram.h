@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/lib/fatal.h"
+
 #define RAM_REGIONS_MAX 4
 
 struct reservations;
@@ -77,6 +79,7 @@ struct ram {
 	int file;			   /* whose offsets are gpas, or -1 */
 	struct reservations *reservations; /* NULL but for RAM_HUGETLBFS: see reservation.h */
 	struct discard_gate *gate;	   /* passed by every discard: see discard_gate.h */
+	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */
 };
 
 /*
@@ -122,6 +125,9 @@ struct ram_share {
  * where RAM is private to this process (RAM_ANON).
  */
 int ram_shares(const struct ram *ram, struct ram_share share[RAM_REGIONS_MAX]);
+
+/* A line, with its end, that says why the host may refuse a page of it. */
+const char *ram_why_refused(const struct ram *ram);
 
 /* Bytes of RAM in all regions. */
 uint64_t ram_size(const struct ram *ram);

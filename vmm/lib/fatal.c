@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/lib/fatal.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What a fault raises. SIGINT and its like are the main loop's. */
+static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
+
+#define SIGNALS		 (sizeof(signals) / sizeof(signals[0]))
+#define CRASH_STACK_SIZE 65536 /* the kernel's frame alone can take 12 KiB */
+
+/*
+ * Writable state of file scope: signal handlers belong to the process, not to a machine in it, and
+ * are given nothing else to find things by.
+ */
+static struct {
+	unsigned int users;
+	struct sigaction before[SIGNALS];
+	struct fatal_undo *undo;
+	struct fatal_memory *memory;
+	char crash_stack[CRASH_STACK_SIZE];
+} fatal;
+
+/* --- in the handler ---------------------------------------------------------------------------- */
+
+static void say(const char *text)
+{
+	struct pollfd pollfd = {.fd = STDERR_FILENO, .events = POLLOUT};
+	if (poll(&pollfd, 1, 0) != 1)
+		return;
+	ssize_t ignored = write(STDERR_FILENO, text, strlen(text));
+	(void)ignored;
+}
+
+static void say_fault(int signal, const siginfo_t *info)
+{
+	char text[128] = "ebb: died of signal 00", *at = text + strlen(text);
+	at[-2] += signal / 10;
+	at[-1] += signal % 10;
+	if (info->si_code > 0 && (signal == SIGSEGV || signal == SIGBUS)) {
+		at = stpcpy(at, ", at 0x");
+		for (int shift = 60; shift >= 0; shift -= 4)
+			*at++ = "0123456789abcdef"[(uintptr_t)info->si_addr >> shift & 15];
+	}
+	strcpy(at, "\n");
+	say(text);
+}
+
+static const struct fatal_memory *memory_at(const void *address)
+{
+	const struct fatal_memory *memory = fatal.memory;
+	while (memory && (uintptr_t)address - (uintptr_t)memory->start >= memory->len)
+		memory = memory->next;
+	return memory;
+}
+
+static void crashed(int signal, siginfo_t *info, void *context)
+{
+	(void)context;
+	for (struct fatal_undo *undo = fatal.undo; undo; undo = undo->next)
+		undo->undo(undo->ctx);
+
+	const struct fatal_memory *memory =
+		signal == SIGBUS && info->si_code > 0 ? memory_at(info->si_addr) : NULL;
+	if (memory) {
+		bool broken = info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO;
+		say(broken ? "ebb: the host's memory has an error in a page of the guest's: the "
+			     "host's kernel log tells where\n"
+			   : memory->why);
+		_exit(FATAL_GUEST_FAILED);
+	}
+	say_fault(signal, info);
+	for (size_t i = 0; i < SIGNALS; i++)
+		if (signals[i] == signal)
+			sigaction(signal, &fatal.before[i], NULL);
+	/* A fault comes again by itself, with all that a core dump tells; what was sent does not. */
+	if (info->si_code <= 0)
+		raise(signal);
+}
+
+/* --- outside ------------------------------------------------------------------------------------ */
+
+/* The main thread's stack may be what has run out. Other threads run the handler on their own. */
+static void give_crash_stack(void)
+{
+	stack_t stack = {.ss_sp = fatal.crash_stack, .ss_size = sizeof(fatal.crash_stack)};
+	stack_t before;
+	if (sigaltstack(NULL, &before) == 0 && before.ss_flags & SS_DISABLE)
+		sigaltstack(&stack, NULL);
+}
+
+void fatal_take(void)
+{
+	struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	if (fatal.users++ > 0)
+		return;
+	sigemptyset(&action.sa_mask);
+	give_crash_stack();
+	for (size_t i = 0; i < SIGNALS; i++)
+		sigaction(signals[i], &action, &fatal.before[i]);
+}
+
+void fatal_give_back(void)
+{
+	if (fatal.users == 0 || --fatal.users > 0)
+		return;
+	for (size_t i = 0; i < SIGNALS; i++)
+		sigaction(signals[i], &fatal.before[i], NULL);
+}
+
+void fatal_undo_remove(struct fatal_undo *undo)
+{
+	struct fatal_undo **at = &fatal.undo;
+	while (*at && *at != undo)
+		at = &(*at)->next;
+	if (*at)
+		*at = undo->next;
+}
+
+void fatal_undo_add(struct fatal_undo *undo)
+{
+	fatal_undo_remove(undo);
+	undo->next = fatal.undo;
+	fatal.undo = undo;
+}
+
+void fatal_memory_remove(struct fatal_memory *memory)
+{
+	struct fatal_memory **at = &fatal.memory;
+	while (*at && *at != memory)
+		at = &(*at)->next;
+	if (*at)
+		*at = memory->next;
+}
+
+void fatal_memory_add(struct fatal_memory *memory)
+{
+	fatal_memory_remove(memory);
+	memory->next = fatal.memory;
+	fatal.memory = memory;
+}
