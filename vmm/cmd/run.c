@@ -55,7 +55,9 @@ static int run(const struct vm_config *config, struct runtime_name *name, int *f
 		*fatal = machine->signals.fatal;
 	}
 	/* Where a thread hangs in the host, what it uses stays until it ends with the process. */
-	if (!monitor_release(monitor) || !machine_release(machine))
+	if (!monitor_release(monitor))
+		machine->hangs = true;
+	if (!machine_release(machine))
 		return status;
 out:
 	free(monitor);

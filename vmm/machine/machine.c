@@ -307,6 +307,7 @@ bool machine_release(struct machine *machine)
 {
 	if (machine->hangs) {
 		console_release(&machine->console);
+		log_detach(&machine->loop);
 		return false;
 	}
 	while (machine->built > 0) {
