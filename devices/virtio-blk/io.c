@@ -43,6 +43,8 @@ ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n
 		    bool durable)
 {
 	ssize_t done;
+	/* The write might give the file its length again, and hide what was lost. */
+	is_shorter(image);
 	do
 		done = image->calls->pwritev(image->fd, iov, (int)n, (off_t)offset);
 	while (done < 0 && errno == EINTR);

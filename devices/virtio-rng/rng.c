@@ -61,7 +61,8 @@ static int serve(struct rng *rng, unsigned int queue, size_t len)
 	ssize_t given = popped > 0 ? fill(rng, &chain, data, (size_t)got) : popped;
 	/* What a guest got is nobody else's to find. */
 	explicit_bzero(data, sizeof(data));
-	if (given < 0)
+	/* The driver may have taken back what was there a moment ago. */
+	if (popped == 0 || given < 0)
 		return (int)given;
 	virtq_push(q, &chain, (uint32_t)given);
 	/* A chain for a single byte is as much work. */

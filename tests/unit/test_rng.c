@@ -31,6 +31,13 @@ static ssize_t failing(void *data, size_t len, unsigned int flags)
 	return -1;
 }
 
+/* The driver takes its chain back while the device is at it. */
+static ssize_t taking_back(void *data, size_t len, unsigned int flags)
+{
+	guest.queue[0].avail->idx = 0;
+	return counting(data, len, flags);
+}
+
 static void setup(void)
 {
 	next_byte = 0;
@@ -139,6 +146,16 @@ START_TEST(a_host_without_entropy_is_asked_again)
 }
 END_TEST
 
+START_TEST(a_chain_that_is_taken_back_is_not_answered)
+{
+	const struct gpa_range buffer = {BLOCKS_GPA, 8};
+	rng.random = taking_back;
+	ck_assert_int_eq(ask(&buffer, 1, 0), -1);
+	ck_assert_uint_eq(atomic_load(&rng.bytes), 0);
+	ck_assert_uint_eq(*(uint8_t *)fake_driver_at(&guest, BLOCKS_GPA, 1), 0);
+}
+END_TEST
+
 static const struct {
 	struct gpa_range buffer;
 	unsigned int readable;
@@ -171,6 +188,7 @@ Suite *rng_suite(void)
 	tcase_add_test(all, who_asks_for_ever_waits);
 	tcase_add_test(all, single_bytes_are_paced_too);
 	tcase_add_test(all, a_host_without_entropy_is_asked_again);
+	tcase_add_test(all, a_chain_that_is_taken_back_is_not_answered);
 	tcase_add_loop_test(all, what_is_against_the_rules_stops_the_device, 0,
 			    sizeof(wrong) / sizeof(wrong[0]));
 	suite_add_tcase(suite, all);

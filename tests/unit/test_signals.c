@@ -32,7 +32,7 @@ static void on_continued(void *ctx)
 static void child(int number, int also)
 {
 	struct signals signals = {.end = on_end, .continued = on_continued};
-	if (loop_init(&loop) != 0 || signals_init(&signals, &loop) != 0)
+	if (signals_hold() != 0 || loop_init(&loop) != 0 || signals_init(&signals, &loop) != 0)
 		_exit(1);
 	kill(getpid(), number);
 	if (also)
@@ -41,6 +41,7 @@ static void child(int number, int also)
 		_exit(2);
 	loop_release(&loop);
 	signals_release(&signals);
+	signals_die(signals.fatal);
 	_exit(10 + ends + 5 * continues);
 }
 

@@ -27,8 +27,10 @@ static int cannot(const struct boot_file *source, const char *verb, int error)
 static bool signal_waits(void)
 {
 	sigset_t set;
-	return sigpending(&set) == 0 && (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
-					 sigismember(&set, SIGHUP));
+	if (sigpending(&set) != 0)
+		return false;
+	sigdelset(&set, SIGCONT);
+	return !sigisemptyset(&set);
 }
 
 /* Waits until the pipe has something to say. Returns 0 or -errno having said why. */

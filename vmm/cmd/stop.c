@@ -8,7 +8,7 @@
 #include "vmm/lib/log.h"
 
 #define TIMEOUT_MS 10000
-#define QUIT_MS	   5000 /* that ebb itself has to end in */
+#define QUIT_MS	   15000 /* for ebb itself: it waits for the host's disks for ten seconds */
 
 enum { OPTION_TIMEOUT, OPTION_FORCE };
 

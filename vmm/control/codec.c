@@ -185,10 +185,6 @@ static void forget(struct codec *codec, enum codec_state next)
 	codec->len = 0;
 }
 
-/*
- * As QEMU does, json_read() refuses keys that are repeated. It refuses a string with a NUL in it, which
- * QEMU would take, because those who read it here see it end there.
- */
 static enum codec_result no_memory(struct codec *codec)
 {
 	snprintf(codec->error, sizeof(codec->error), "out of memory");
@@ -196,6 +192,10 @@ static enum codec_result no_memory(struct codec *codec)
 	return CODEC_FATAL;
 }
 
+/*
+ * As QEMU does, json_read() refuses keys that are repeated. It refuses a string with a NUL in it, which
+ * QEMU would take, because those who read it here see it end there.
+ */
 static enum codec_result parse(struct codec *codec, json_t **message)
 {
 	char why[64];

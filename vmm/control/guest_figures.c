@@ -47,6 +47,8 @@ const struct figure guest_figures[] = {
 	 "Memory that went into the balloon and on to the host."},
 	{"balloon/failures", FIGURE_COUNT, "failures", "balloon_failures_total",
 	 "Discards of ballooned memory that failed."},
+	{"balloon/held-back", FIGURE_BYTES, "held back", "balloon_held_back_bytes_total",
+	 "Ballooned memory that was not discarded, as that is inhibited."},
 
 	{"reporting", FIGURE_GROUP, "free page reporting", NULL, NULL},
 	{"reporting/enabled", FIGURE_FLAG, "enabled", "reporting_enabled",

@@ -68,7 +68,6 @@ static const char *wrong_with(const json_t *value, enum figure_kind kind)
 	case FIGURE_NAME:
 		if (!json_is_string(value))
 			return "is no string";
-		/* Jansson may have let a NUL through, which would end the string early. */
 		return json_string_length(value) > (kind == FIGURE_NAME ? NAME_MAX_BYTES
 									: STRING_MAX) ||
 				       json_string_length(value) != strlen(json_string_value(value))

@@ -28,18 +28,24 @@ struct file_name {
 	char text[VM_NAME_MAX + sizeof(".lock")];
 };
 
-static struct file_name lock_name(const char *guest)
+/* Without snprintf(): a signal handler releases a name, too. */
+static struct file_name file_name(const char *guest, const char suffix[sizeof(".lock")])
 {
 	struct file_name name;
-	snprintf(name.text, sizeof(name.text), "%s.lock", guest);
+	size_t len = strnlen(guest, VM_NAME_MAX);
+	memcpy(name.text, guest, len);
+	memcpy(name.text + len, suffix, sizeof(".lock"));
 	return name;
+}
+
+static struct file_name lock_name(const char *guest)
+{
+	return file_name(guest, ".lock");
 }
 
 static struct file_name socket_name(const char *guest)
 {
-	struct file_name name;
-	snprintf(name.text, sizeof(name.text), "%s.sock", guest);
-	return name;
+	return file_name(guest, ".sock");
 }
 
 /* --- the directory ------------------------------------------------------------------------- */
@@ -357,8 +363,9 @@ static bool look_after(int directory, const char *guest)
 	/* A socket without a lock is cleared under a lock too. */
 	bool left = faccessat(directory, socket_name(guest).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	int fd = lock_file(directory, file.text, left ? O_CREAT : 0);
+	/* An error of ours, such as too many open files, says nothing of the guest. */
 	if (fd < 0)
-		return fd == -EWOULDBLOCK;
+		return fd != -ENOENT;
 	remove_files(directory, guest);
 	close(fd);
 	return false;

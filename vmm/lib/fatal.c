@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -20,6 +21,7 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, 
  */
 static struct {
 	unsigned int users;
+	atomic_flag dying;
 	struct sigaction before[SIGNALS];
 	struct fatal_undo *undo;
 	struct fatal_memory *memory;
@@ -59,9 +61,18 @@ static const struct fatal_memory *memory_at(const void *address)
 	return memory;
 }
 
+static void pause_for_ever(void)
+{
+	for (;;)
+		pause();
+}
+
 static void crashed(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
+	/* Of several threads that fault at once one undoes, and all die. */
+	if (atomic_flag_test_and_set(&fatal.dying))
+		pause_for_ever();
 	for (struct fatal_undo *undo = fatal.undo; undo; undo = undo->next)
 		undo->undo(undo->ctx);
 
@@ -78,9 +89,8 @@ static void crashed(int signal, siginfo_t *info, void *context)
 	for (size_t i = 0; i < SIGNALS; i++)
 		if (signals[i] == signal)
 			sigaction(signal, &fatal.before[i], NULL);
-	/* A fault comes again by itself, with all that a core dump tells; what was sent does not. */
-	if (info->si_code <= 0)
-		raise(signal);
+	/* Not every fault comes again by itself: this one does, once the handler has returned. */
+	raise(signal);
 }
 
 /* --- outside ------------------------------------------------------------------------------------ */
@@ -99,7 +109,8 @@ void fatal_take(void)
 	struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	if (fatal.users++ > 0)
 		return;
-	sigemptyset(&action.sa_mask);
+	/* A fault within the handler then kills at once. */
+	sigfillset(&action.sa_mask);
 	give_crash_stack();
 	for (size_t i = 0; i < SIGNALS; i++)
 		sigaction(signals[i], &action, &fatal.before[i]);

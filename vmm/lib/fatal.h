@@ -2,8 +2,8 @@
 /*
  * What is done last when the process dies of a fault: SIGSEGV and its like, and SIGBUS.
  *
- * The reason is said, what was registered is undone, and then the signal does what it did before, so
- * that a parent sees it and a core dump tells all. A SIGBUS in memory of the guest is no fault of
+ * What was registered is undone, the reason is said, and then the signal does what it did before, so
+ * that a parent sees it. A SIGBUS in memory of the guest is no fault of
  * ours: the host has lost or refused a page of it. Nothing can go on then. To read zeros instead, as
  * a fresh page would give, could bring these zeros to the guest's disk; so the process ends there
  * and then, on whichever thread and with whichever locks, with the status of a failed guest.

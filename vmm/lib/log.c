@@ -89,8 +89,9 @@ static void leave_to_loop(void)
 		return;
 	if (loop_add(out.loop, &out.source) != 0)
 		return;
-	if (loop_wait_for(out.loop, &out.source, true) == 0)
-		out.in_loop = true;
+	out.in_loop = loop_wait_for(out.loop, &out.source, true) == 0;
+	if (!out.in_loop)
+		loop_remove(out.loop, &out.source);
 }
 
 static void wait_and_drain(void)

@@ -14,15 +14,16 @@ int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), voi
 {
 	pthread_attr_t attributes;
 	int error = pthread_attr_init(&attributes);
-	if (!error)
+	if (!error) {
 		error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	if (!error)
-		error = pthread_create(thread, &attributes, run, ctx);
+		if (!error)
+			error = pthread_create(thread, &attributes, run, ctx);
+		pthread_attr_destroy(&attributes);
+	}
 	if (error) {
 		log_error("cannot start the thread %s: %s", name, strerror(error));
 		return -error;
 	}
-	pthread_attr_destroy(&attributes);
 	pthread_setname_np(*thread, name);
 	return 0;
 }
@@ -52,12 +53,12 @@ int worker_start(struct worker *worker, const char *name)
 	return error;
 }
 
-bool worker_stop(struct worker *worker, unsigned int milliseconds)
+bool worker_stop(struct worker *worker, uint64_t deadline)
 {
 	if (!worker->started)
 		return true;
 	loop_stop(&worker->loop);
-	const struct timespec limit = clock_timespec(clock_ns() + milliseconds * NS_PER_MS);
+	const struct timespec limit = clock_timespec(deadline);
 	if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &limit) != 0)
 		return false;
 	worker->started = false;

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "vmm/lib/loop.h"
 
@@ -24,11 +25,11 @@ int worker_init(struct worker *worker);
 int worker_start(struct worker *worker, const char *name);
 
 /*
- * Ends the thread once it has served the source that it is at, for which this waits up to @milliseconds.
- * Returns whether it has ended, or was never started; else the worker, and all that its sources use, has
- * to stay as it is until the process ends.
+ * Ends the thread once it has served the source that it is at, for which this waits until @deadline
+ * (clock_ns()). Returns whether it has ended, or was never started; else the worker, and all that its sources
+ * use, has to stay as it is until the process ends.
  */
-bool worker_stop(struct worker *worker, unsigned int milliseconds);
+bool worker_stop(struct worker *worker, uint64_t deadline);
 
 /* Waits for the source that is being served, however long, then ends the thread. */
 void worker_release(struct worker *worker);

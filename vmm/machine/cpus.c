@@ -10,11 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/worker.h"
 
 /* A vCPU leaves the guest in microseconds, unless the host itself holds it up, in a fault of its memory. */
-#define PAUSE_LIMIT_S 1
+#define PAUSE_LIMIT_NS NS_PER_S
 
 /* Waits while the guest is paused. Returns whether this thread may run it. */
 static bool cpu_enter(struct cpu *cpu)
@@ -133,16 +134,21 @@ int cpus_start(struct cpus *cpus, const struct cpulist *affinity)
 	return error;
 }
 
-void cpus_stop(struct cpus *cpus)
+bool cpus_stop(struct cpus *cpus, uint64_t deadline)
 {
+	const struct timespec limit = clock_timespec(deadline);
+	bool all = true;
+
 	pthread_mutex_lock(&cpus->lock);
 	cpus->stopping = true;
 	kick_all(cpus);
 	pthread_cond_broadcast(&cpus->changed);
 	pthread_mutex_unlock(&cpus->lock);
 	for (unsigned int i = 0; i < cpus->count; i++)
-		if (cpus->cpu[i].started)
-			pthread_join(cpus->cpu[i].thread, NULL);
+		if (cpus->cpu[i].started &&
+		    pthread_clockjoin_np(cpus->cpu[i].thread, NULL, CLOCK_MONOTONIC, &limit) != 0)
+			all = false;
+	return all;
 }
 
 static bool any_inside(struct cpus *cpus)
@@ -153,19 +159,20 @@ static bool any_inside(struct cpus *cpus)
 	return false;
 }
 
-void cpus_pause(struct cpus *cpus)
+bool cpus_pause(struct cpus *cpus)
 {
-	struct timespec limit;
-	clock_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_sec += PAUSE_LIMIT_S;
+	const struct timespec limit = clock_timespec(clock_ns() + PAUSE_LIMIT_NS);
 
 	pthread_mutex_lock(&cpus->lock);
 	cpus->paused = true;
 	kick_all(cpus);
 	int error = 0;
 	while (any_inside(cpus) && !error)
-		error = pthread_cond_timedwait(&cpus->changed, &cpus->lock, &limit);
+		error = pthread_cond_clockwait(&cpus->changed, &cpus->lock, CLOCK_MONOTONIC,
+					       &limit);
+	bool outside = !any_inside(cpus);
 	pthread_mutex_unlock(&cpus->lock);
+	return outside;
 }
 
 void cpus_resume(struct cpus *cpus)

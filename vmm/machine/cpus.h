@@ -58,15 +58,20 @@ void cpus_release(struct cpus *cpus);
  */
 int cpus_start(struct cpus *cpus, const struct cpulist *affinity);
 
-/* Ends and joins all threads. Whoever may hold them up has been told to let go before. */
-void cpus_stop(struct cpus *cpus);
+/*
+ * Ends and joins all threads. The console has been told to let go of them before. Returns false where one
+ * has not ended at @deadline (clock_ns()), because it waits for a device that the host does not serve: then
+ * all that it uses has to stay until the process ends.
+ */
+bool cpus_stop(struct cpus *cpus, uint64_t deadline);
 
 /*
- * After it no vCPU runs the guest's code, unless the host holds one up within KVM for a second. One
+ * After it no vCPU runs the guest's code. Returns false where the host holds one up within KVM for longer than
+ * a second: it stops as soon as it comes out. One
  * that is in a device (and waits for a slow reader of the console, or a slow disk) is out of the guest
  * and not waited for: it stops before it goes back.
  */
-void cpus_pause(struct cpus *cpus);
+bool cpus_pause(struct cpus *cpus);
 void cpus_resume(struct cpus *cpus);
 
 #endif

@@ -62,10 +62,10 @@ void devices_release(struct machine *machine);
 /* Starts their workers. Returns 0, or -errno after an error message. */
 int devices_start(struct device_list *list);
 /*
- * Ends the workers: no device does anything more. Waits for the request that each serves, up to ten
- * seconds. Returns false after a warning if one hangs: then nothing that it uses may be released.
+ * Ends the workers: no device does anything more. Waits for the requests that they are at until @deadline
+ * (clock_ns()). Returns false after a warning if one hangs: then nothing that it uses may be released.
  */
-bool devices_stop(struct device_list *list);
+bool devices_stop(struct device_list *list, uint64_t deadline);
 
 /* Returns the device @number, from 0 on, of a kind, or NULL if the machine does not have it. */
 struct device *machine_find(const struct machine *machine, const struct device_kind *kind,

@@ -82,12 +82,14 @@ int devices_start(struct device_list *list)
 	return error;
 }
 
-bool devices_stop(struct device_list *list)
+bool devices_stop(struct device_list *list, uint64_t deadline)
 {
 	bool all = true;
+	for (unsigned int i = 0; i < list->count; i++)
+		mmio_slot_ask_to_stop(&list->device[i]->slot);
 	for (unsigned int i = 0; i < list->count; i++) {
 		const struct device *device = list->device[i];
-		if (mmio_slot_stop(&list->device[i]->slot))
+		if (mmio_slot_stop(&list->device[i]->slot, deadline))
 			continue;
 		log_warn(
 			"the host did not finish the last request of %s %u within ten seconds: ebb "

@@ -6,7 +6,11 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+
+/* A flush of a slow disk takes seconds; a storage that hangs takes for ever. */
+#define STOP_NS (10 * NS_PER_S)
 
 void machine_stop(struct machine *machine, enum machine_end end)
 {
@@ -357,8 +361,10 @@ static void threads_stop(struct machine *machine)
 {
 	/* A vCPU that waits for standard output to take more is not in KVM, and not kicked out. */
 	console_hangup(&machine->console);
-	cpus_stop(&machine->cpus);
-	machine->hangs = !devices_stop(&machine->devices);
+	/* One that writes a device's registers may wait for the request that its worker is at. */
+	uint64_t deadline = clock_ns() + STOP_NS;
+	bool ended = cpus_stop(&machine->cpus, deadline);
+	machine->hangs = !devices_stop(&machine->devices, deadline) || !ended;
 }
 
 enum machine_end machine_run(struct machine *machine)

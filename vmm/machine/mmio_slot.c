@@ -9,9 +9,6 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 
-/* A flush of a slow disk takes seconds; a storage that hangs takes for ever. */
-#define STOP_MS 10000
-
 /* One line for all queues and the configuration: the device's registers say which it was. */
 static void slot_interrupt(void *ctx, int source)
 {
@@ -179,9 +176,14 @@ int mmio_slot_start(struct mmio_slot *slot)
 	return worker_start(&slot->worker, slot->mmio.core.dev->ops->name);
 }
 
-bool mmio_slot_stop(struct mmio_slot *slot)
+void mmio_slot_ask_to_stop(struct mmio_slot *slot)
 {
-	return worker_stop(&slot->worker, STOP_MS);
+	loop_stop(&slot->worker.loop);
+}
+
+bool mmio_slot_stop(struct mmio_slot *slot, uint64_t deadline)
+{
+	return worker_stop(&slot->worker, deadline);
 }
 
 static void close_if_open(int *fd)

@@ -46,10 +46,13 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 
 /* Starts its worker. Returns 0 or -errno having said why. */
 int mmio_slot_start(struct mmio_slot *slot);
+/* Has the worker end after the request that it is at; returns at once. */
+void mmio_slot_ask_to_stop(struct mmio_slot *slot);
 /*
- * Ends it: the device does nothing more. Returns whether it has; what it was at may take ten seconds. Not
- * needed before mmio_slot_release(), which may not follow where this returns false.
+ * Ends it: the device does nothing more. Waits for the request that the worker is at until @deadline
+ * (clock_ns()), and returns whether it has ended. Not needed before mmio_slot_release(), which may not follow
+ * where this returns false.
  */
-bool mmio_slot_stop(struct mmio_slot *slot);
+bool mmio_slot_stop(struct mmio_slot *slot, uint64_t deadline);
 
 #endif

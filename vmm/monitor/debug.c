@@ -7,16 +7,23 @@
 
 #include "vmm/monitor/part.h"
 
-/* Runs @look with no vCPU in KVM_RUN, where KVM would make other calls on it wait. */
-static void while_paused(struct monitor *monitor, void (*look)(struct cpus *cpus, void *ctx),
-			 void *ctx)
+/*
+ * Runs @look with no vCPU in KVM_RUN, where KVM would make other calls on it wait. Returns whether it has; where
+ * the host holds a vCPU up, *@error is set.
+ */
+static bool while_paused(struct monitor *monitor, void (*look)(struct cpus *cpus, void *ctx),
+			 void *ctx, struct control_error *error)
 {
 	struct cpus *cpus = &monitor->machine->cpus;
-	if (!monitor->paused)
-		cpus_pause(cpus);
-	look(cpus, ctx);
+	bool outside = cpus_pause(cpus);
+	if (outside)
+		look(cpus, ctx);
+	else
+		control_fail(error,
+			     "the host holds a vCPU up, in a fault of its memory for example");
 	if (!monitor->paused)
 		cpus_resume(cpus);
+	return outside;
 }
 
 static void look_at_registers(struct cpus *cpus, void *ctx)
@@ -38,8 +45,11 @@ static void look_at_registers(struct cpus *cpus, void *ctx)
 static json_t *registers(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	json_t *list = json_array();
-	(void)arguments, (void)error;
-	while_paused(ctx, look_at_registers, list);
+	(void)arguments;
+	if (!while_paused(ctx, look_at_registers, list, error)) {
+		json_decref(list);
+		return NULL;
+	}
 	return json_pack("{s:o}", "cpus", list);
 }
 
@@ -70,7 +80,8 @@ static json_t *inject_nmi(void *ctx, const json_t *arguments, struct control_err
 			return control_fail(error, "there is no vCPU %lld; the last is %u",
 					    (long long)nmi.cpu, monitor->machine->cpus.count - 1);
 	}
-	while_paused(monitor, send_nmi, &nmi);
+	if (!while_paused(monitor, send_nmi, &nmi, error))
+		return NULL;
 	if (nmi.error == -EOPNOTSUPP)
 		return control_fail(error, "a guest on %s has no NMI; send a sysrq key instead",
 				    arch_map.name);

@@ -5,12 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 #include "vmm/monitor/part.h"
 
 /* How long to wait for a worker that hangs when the machine has ended. */
-#define PATIENCE_MS 1000
+#define PATIENCE_NS NS_PER_S
 
 static void look(void *ctx)
 {
@@ -35,11 +36,11 @@ static void has_looked(void *ctx)
 	struct measure *measure = ctx;
 	if (!wake_take(measure->done.fd))
 		return;
-	measure->running = false;
 	/* Before the worker starts again: the callbacks read what it has measured. */
 	for (unsigned int i = 0; i < measure->now_count; i++)
 		measure->now[i].done(measure->monitor, measure->now[i].ticket);
 	measure->now_count = 0;
+	measure->running = false;
 	if (measure->next_count)
 		begin(measure);
 }
@@ -70,7 +71,7 @@ int measure_init(struct measure *measure, struct monitor *monitor)
 
 bool measure_release(struct measure *measure)
 {
-	if (!worker_stop(&measure->worker, PATIENCE_MS)) {
+	if (!worker_stop(&measure->worker, clock_ns() + PATIENCE_NS)) {
 		log_warn("measuring the guest's memory and disks still hangs: ebb ends without "
 			 "waiting for it; check the storage of its disks");
 		return false;

@@ -128,7 +128,9 @@ static int write_params(char *line, const struct arch_boot *boot)
 static int dump(const char *path, const void *tree, size_t size)
 {
 	int error = 0;
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	/* Not to wait for a pipe's reader. */
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0600);
+	errno = fd < 0 ? errno : 0;
 	if (fd < 0 || write(fd, tree, size) != (ssize_t)size) {
 		error = errno ? -errno : -EIO;
 		log_error("cannot write the device tree to '%s': %s", path, strerror(-error));
