@@ -481,8 +481,8 @@ def test_debug_every_cpu(ebb, fake):
 
 
 @pytest.mark.parametrize("words, says", [([], "nothing to do"), (["-s", ""], "not a key"), (["-s", "tt"], "not a key"),
-                                         (["-s", "\n"], "not a key"), (["-m", "x"], '"x" is no option'),
-                                         (["-m4096"], "not a CPU"), (["-d", "ci"], '"ci" is no option')])
+                                         (["-s", "\n"], "not a key"), (["-m", "x"], '"x" is not an option'),
+                                         (["-m4096"], "not a CPU"), (["-d", "ci"], '"ci" is not an option')])
 def test_debug_mistakes(ebb, fake, words, says):
     guest = fake()
     ebb("debug", *words).failed(2, says)

@@ -110,7 +110,7 @@ def test_pages_have_each_option(ebb, page):
         listed = re.findall(r"^       (?:-\S, )?(--[\w-]+)", text.split("EXIT STATUS")[0], re.MULTILINE)
         assert sorted(listed) == sorted(set(options) - {"--help"}), command
     # What is told of an option is what the help tells, in any lines.
-    assert "with SIZE in it from the start; it leaves the guest 16M or more" in page("ebb-run")
+    assert "with SIZE in it at the start; the guest keeps at least 16M" in page("ebb-run")
 
 
 def test_documents_name_no_other_option(ebb, page):

@@ -47,7 +47,7 @@ def test_value_given_twice(ebb, words):
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "help")])
 def test_word_too_many(ebb, command):
-    ebb(command, "\x1b[2Jx\n").failed(2, '"?[2Jx?" is no option', f"ebb {command} takes nothing else")
+    ebb(command, "\x1b[2Jx\n").failed(2, '"?[2Jx?" is not an option', f"ebb {command} takes only options")
 
 
 def test_unknown_command(ebb):

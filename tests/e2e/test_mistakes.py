@@ -34,7 +34,7 @@ WORDS = [
     ([*KERNEL, "-m", "1.5G"], ['"1.5G"', "not a size"]),
     ([*KERNEL, "-m", "512MB"], ['"512MB"', "not a size"]),
     ([*KERNEL, "-m", ""], ['""', "not a size"]),
-    ([*KERNEL, "-m", "20000000000G"], ["20000000000G", "more than can be counted"]),
+    ([*KERNEL, "-m", "20000000000G"], ["20000000000G", "too large"]),
     ([*KERNEL, "-m"], ["-m needs a value"]),
     ([*KERNEL, "-c", "0"], ['"0"', "number of CPUs"]),
     ([*KERNEL, "-c", "-2"], ['"-2"', "number of CPUs"]),

@@ -8,13 +8,13 @@ enum { BALLOON, DEFLATE_ON_OOM, FREE_PAGE_REPORTING };
 
 static const struct option options[] = {
 	{BALLOON, 0, "balloon", "SIZE",
-	 "give the guest a memory balloon, with SIZE in it\n"
-	 "from the start; it leaves the guest 16M or more",
+	 "give the guest a memory balloon, with SIZE in it\nat the start; the guest keeps at least 16M",
 	 true},
 	{DEFLATE_ON_OOM, 0, "deflate-on-oom", NULL,
-	 "let a guest short of memory take it out of the\nballoon (implies --balloon)", false},
+	 "let the guest take memory out of the balloon when\nit runs short (implies --balloon)",
+	 false},
 	{FREE_PAGE_REPORTING, 0, "free-page-reporting", NULL,
-	 "take memory back as the guest frees it\n(implies --balloon)", false},
+	 "take back memory as the guest frees it\n(implies --balloon)", false},
 };
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
@@ -42,12 +42,11 @@ static int check(void *ctx, struct option_error *error)
 		most = VM_BALLOON_MAX / MIB * MIB;
 	if (config->balloon.size <= most)
 		return 0;
-	return options_fail(error,
-			    "a balloon of %lluM is too large for a guest with %lluM, which keeps "
-			    "16M at least; write %lluM or less",
-			    (unsigned long long)(config->balloon.size / MIB),
-			    (unsigned long long)(config->memory.size / MIB),
-			    (unsigned long long)(most / MIB));
+	return options_fail(
+		error,
+		"a balloon of %lluM is too large for a guest with %lluM, which keeps at least 16M; write %lluM or less",
+		(unsigned long long)(config->balloon.size / MIB),
+		(unsigned long long)(config->memory.size / MIB), (unsigned long long)(most / MIB));
 }
 
 const struct option_group config_balloon = {

@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes: the device counts pages of 4 KiB in 32 bits. */
+/* In bytes: the device counts pages of 4 KiB in 32 bits. */
 #define VM_BALLOON_MAX ((uint64_t)UINT32_MAX << 12)
 
 struct vm_balloon {
 	bool wanted;
-	uint64_t size;		  /* bytes in it from the start, a multiple of 1 MiB */
+	uint64_t size;		  /* bytes in it at the start, a multiple of 1 MiB */
 	bool deflate_on_oom;	  /* implies wanted */
 	bool free_page_reporting; /* implies wanted */
 };

@@ -12,23 +12,23 @@ static const struct option options[] = {
 	 "the guest's kernel: vmlinux, bzImage or Image", false},
 	{INITRD, 'i', "initrd", "FILE", "the guest's initial RAM disk", false},
 	{PARAMS | OPTION_AGAIN, 'p', "params", "STRING",
-	 "more parameters for the guest's kernel; again for\nmore of them", false},
+	 "add STRING to the parameters of the guest's\nkernel; may be given again", false},
 	{NODEFAULTS, 0, "nodefaults", NULL,
-	 "add nothing to the parameters; on arm64 a kernel\nmay be a flat image, without a header",
+	 "do not add ebb's own kernel parameters; on arm64,\nthe kernel may be a flat image without a header",
 	 false},
 	{DUMP_DTB, 0, "dump-dtb", "FILE",
-	 "write the device tree that the guest is handed\nto FILE (arm64 and riscv64)", false},
+	 "write the guest's device tree to FILE (arm64 and\nriscv64)", false},
 };
 
 static int set_kernel(struct vm_boot *boot, const char *text, struct option_error *error)
 {
 	if (boot->kernel)
-		return options_fail(error, "two kernels: \"%s\" and \"%s\"; name one", boot->kernel,
-				    text);
+		return options_fail(error, "two kernels are given: \"%s\" and \"%s\"; name one",
+				    boot->kernel, text);
 	return config_file(&boot->kernel, "kernel", text, error);
 }
 
-/* Some come from a script and some from the one who calls it: all of them are meant. */
+/* A script may give some and its caller others: all of them are used. */
 static int add_params(struct vm_boot *boot, const char *text, struct option_error *error)
 {
 	size_t used = strlen(boot->params);

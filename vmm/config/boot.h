@@ -5,13 +5,13 @@
 
 #include <stdbool.h>
 
-#define VM_PARAMS_SIZE 4096 /* more than any architecture's kernel takes */
+#define VM_PARAMS_SIZE 4096 /* more than the kernel of any architecture accepts */
 
 struct vm_boot {
 	const char *kernel;	     /* these point into argv */
 	const char *initrd;	     /* or NULL */
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
-	bool nodefaults;	     /* add no parameters of ebb's own */
+	bool nodefaults;	     /* do not add ebb's own parameters */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */
 };
 

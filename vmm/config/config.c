@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Joins the parts: nothing here knows an option of theirs. */
+/* Joins the parts. This file does not know their options. */
 #include "vmm/config/config.h"
 
 #include "vmm/config/part.h"
 
-/* In the order of the usage text. A part is checked after those that it looks at: the balloon after memory. */
+/* In the order of the usage text. A part comes after those that its check reads: the balloon after memory. */
 static const struct option_group *const parts[] = {
 	&config_boot,	 &config_disks, &config_machine, &config_memory,
 	&config_balloon, &config_rng,	&config_console,
@@ -15,7 +15,7 @@ static const struct option options[] = {OPTION_HELP_LINE};
 static const struct option_table table = {
 	.command = "ebb run",
 	.words = "[KERNEL]",
-	.about = "Runs a Linux guest with its console here; Ctrl-A x ends it.",
+	.about = "Runs a Linux guest with its console on this terminal; Ctrl-A x ends it.",
 	.option = options,
 	.options = sizeof(options) / sizeof(options[0]),
 };

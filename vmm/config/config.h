@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * argv → what to run. Pure: no file is opened and nothing is printed, so that it is tested as a
- * table. Each part of it has a header and a file of its own; see part.h.
+ * Turns argv into a description of the guest to run. Pure: opens no file and prints nothing, so that
+ * tests can be a table. Each part has a header and a file of its own; see part.h.
  */
 #ifndef EBB_CONFIG_H
 #define EBB_CONFIG_H
@@ -29,24 +29,24 @@ struct vm_config {
 
 enum config_outcome {
 	CONFIG_RUN,
-	CONFIG_HELP,  /* -h or --help was given */
-	CONFIG_ERROR, /* error says what is wrong and what to do, in one line */
+	CONFIG_HELP,  /* -h or --help is given */
+	CONFIG_ERROR, /* @error holds one line: what is wrong and what to do */
 };
 
 /*
  * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -m -c --name
- * --balloon --console --vcpu-affinity --debug. An option with a value is given once, but -d, which is one
- * more disk each time, and -p, whose parameters are joined with a space. What is not given is 1 CPU and, as
- * there, 64 MiB of memory for each CPU and for three more. A balloon leaves the guest VM_MEMORY_MIN. @error
- * is set with CONFIG_ERROR only.
+ * --balloon --console --vcpu-affinity --debug. An option with a value may be given once, except -d,
+ * which adds a disk each time, and -p, whose values are joined with a space. The defaults are 1 CPU and, as in
+ * kvmtool, 64 MiB of memory for each CPU and for three more. A balloon leaves the guest VM_MEMORY_MIN bytes.
+ * @error is set with CONFIG_ERROR only.
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,
 				 unsigned int error_size);
 
-/* The options of `ebb run`, for whoever makes a text of them. */
+/* Returns the options of `ebb run`, for code that makes text from them. */
 const struct option_set *config_options(void);
 
-/* The usage text of `ebb run`, to @out. */
+/* Prints the usage text of `ebb run` to @out. */
 void config_usage(FILE *out);
 
 #endif

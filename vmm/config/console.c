@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The option about the guest's console. There is one kind yet, so that nothing is kept of it. */
+/* The option about the guest's console. There is only one kind so far, so nothing is stored. */
 #include <string.h>
 
 #include "vmm/config/part.h"
@@ -14,7 +14,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 {
 	(void)ctx, (void)id;
 	if (strcmp(value, "serial") != 0)
-		return options_fail(error, "unknown console \"%s\"; there is only \"serial\"",
+		return options_fail(error, "unknown console \"%s\"; only \"serial\" is supported",
 				    value);
 	return 0;
 }

@@ -9,9 +9,7 @@ enum { DISK };
 
 static const struct option options[] = {
 	{DISK | OPTION_AGAIN, 'd', "disk", "FILE[,ro][,format=raw]",
-	 "a raw image or a block device as a disk, ro for\n"
-	 "reading only, format=raw if it is meant to look\n"
-	 "like another format; again for more, up to 8",
+	 "add a raw image or a block device as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; give up to 8 of them",
 	 false},
 };
 
@@ -35,10 +33,10 @@ static int set_file(struct vm_disk *disk, const char *file, struct option_error 
 static int set_format(struct vm_disk *disk, const char *format, struct option_error *error)
 {
 	if (strcmp(format, "raw") != 0)
-		return options_fail(error,
-				    "unknown format \"%s\" of a disk; there is only raw: qemu-img "
-				    "convert -O raw makes it of others",
-				    format);
+		return options_fail(
+			error,
+			"unknown disk format \"%s\"; only raw is supported: \"qemu-img convert -O raw\" converts other formats",
+			format);
 	disk->raw = true;
 	return 0;
 }
@@ -61,7 +59,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 {
 	struct vm_disks *disks = &((struct vm_config *)ctx)->disks;
 
-	(void)id; /* there is one */
+	(void)id; /* there is only one option */
 	if (disks->count == VM_DISKS_MAX)
 		return options_fail(error, "the disk \"%s\" is one too many; a guest can have %d",
 				    value, VM_DISKS_MAX);

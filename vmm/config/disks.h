@@ -11,7 +11,7 @@
 struct vm_disk {
 	char file[PATH_MAX];
 	bool read_only;
-	bool raw; /* "format=raw": whatever the image looks like */
+	bool raw; /* "format=raw": use it as raw even if it looks like another format */
 };
 
 struct vm_disks {

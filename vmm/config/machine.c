@@ -6,19 +6,19 @@
 #include "vmm/config/part.h"
 #include "vmm/lib/guest_name.h"
 
-#define CPUS_MAX 4096 /* KVM's own limit is lower on most machines, and known only there */
+#define CPUS_MAX 4096 /* most hosts' KVM has a lower limit, which is known only when it is asked */
 
 enum { CPUS, NAME, VCPU_AFFINITY, IRQCHIP, PMU, DEBUG };
 
 static const struct option options[] = {
 	{CPUS, 'c', "cpus", "N", "the guest's CPUs [1]", false},
 	{VCPU_AFFINITY, 0, "vcpu-affinity", "CPULIST",
-	 "the host's CPUs that the guest's run on: 1-3,5", false},
+	 "the host's CPUs to run the guest's on, as in 1-3,5", false},
 	{NAME, 0, "name", "NAME", "the guest's name on this machine [guest-PID]", false},
 	{IRQCHIP, 0, "irqchip", "KIND", "the guest's interrupt controller: gicv2 or gicv3\n(arm64)",
 	 false},
 	{PMU, 0, "pmu", NULL, "give the guest's CPUs performance counters (arm64)", false},
-	{DEBUG, 0, "debug", NULL, "say what is being done", false},
+	{DEBUG, 0, "debug", NULL, "print what ebb is doing", false},
 };
 
 static int set_cpus(struct vm_machine *machine, const char *text, struct option_error *error)
@@ -49,11 +49,11 @@ static int set_affinity(struct vm_machine *machine, const char *text, struct opt
 	int err = cpulist_parse(&machine->vcpu_affinity, text);
 	if (err == -ERANGE)
 		return options_fail(error,
-				    "the CPUs \"%s\" are beyond any host's; write %d or less", text,
-				    CPULIST_MAX - 1);
+				    "\"%s\" has a CPU number that is too large; write %d or less",
+				    text, CPULIST_MAX - 1);
 	/* A list read from a file may end in a newline, one of the command line does not. */
 	if (err || strchr(text, '\n'))
-		return options_fail(error, "\"%s\" is no list of CPUs; write one such as 1-3,5",
+		return options_fail(error, "\"%s\" is not a list of CPUs; write one such as 1-3,5",
 				    text);
 	return 0;
 }
@@ -62,8 +62,7 @@ static int set_irqchip(struct vm_machine *machine, const char *text, struct opti
 {
 	if (strcmp(text, "gicv2") != 0 && strcmp(text, "gicv3") != 0)
 		return options_fail(
-			error, "unknown interrupt controller \"%s\"; there are gicv2 and gicv3",
-			text);
+			error, "unknown interrupt controller \"%s\"; write gicv2 or gicv3", text);
 	machine->irqchip = text;
 	return 0;
 }

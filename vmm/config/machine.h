@@ -8,12 +8,12 @@
 #include "vmm/lib/cpulist.h"
 
 struct vm_machine {
-	const char *name; /* within argv, or NULL: the caller names it after the process */
+	const char *name; /* points into argv, or NULL: the caller makes a name from the PID */
 	unsigned int cpus;
-	struct cpulist vcpu_affinity; /* all vCPUs run on these of the host's CPUs; empty: on any */
+	struct cpulist vcpu_affinity; /* the host's CPUs that all vCPUs run on; empty: any */
 	const char *irqchip;	      /* "gicv2", "gicv3", or NULL: what the host has */
 	bool pmu;		      /* performance counters */
-	bool debug;		      /* say what is being done, on standard error */
+	bool debug;		      /* print what ebb is doing to standard error */
 };
 
 #endif

@@ -11,22 +11,22 @@ enum { SIZE, BACKING, PREALLOC, LOCK, NUMA_NODE, DISCARD };
 
 static const struct option options[] = {
 	{SIZE, 'm', "mem", "SIZE",
-	 "the guest's memory: a number and one of\n"
-	 "B K M G T P, alone MiB [64M * (CPUs + 3)]",
+	 "the guest's memory: a number and one of\nB K M G T P, or a number of MiB\n[64M * (CPUs + 3)]",
 	 false},
 	{BACKING, 0, "mem-backing", "KIND",
-	 "what memory is made of: anon, memfd,\nhugetlbfs or hugetlbfs:PATH [anon]", false},
-	{PREALLOC, 0, "mem-prealloc", NULL, "have all memory from the start", false},
-	{LOCK, 0, "mem-lock", NULL, "keep memory from being swapped out", false},
-	{NUMA_NODE, 0, "numa-node", "N", "the host's node that memory comes from", false},
+	 "what kind of memory to use: anon, memfd,\nhugetlbfs or hugetlbfs:PATH [anon]", false},
+	{PREALLOC, 0, "mem-prealloc", NULL, "allocate all memory at the start", false},
+	{LOCK, 0, "mem-lock", NULL, "lock memory, so that it is never swapped out", false},
+	{NUMA_NODE, 0, "numa-node", "N", "the host's NUMA node to take memory from", false},
 	{DISCARD, 0, "discard", "HOW",
-	 "take it back at once, or when the host needs it:\ndontneed or free [dontneed]", false},
+	 "take memory back at once (dontneed) or only when\nthe host needs it (free) [dontneed]",
+	 false},
 };
 
 static int set_size(struct vm_memory *memory, const char *text, struct option_error *error)
 {
 	uint64_t bytes = 0;
-	/* A size too small by far is better called that than not a whole number of MiB. */
+	/* For a size that is far too small, that is the better message than "not a whole number of MiB". */
 	int err = options_size("memory", text, &bytes, error);
 	if (bytes < VM_MEMORY_MIN && (!err || bytes))
 		return options_fail(error, "memory \"%s\" is too little; a guest needs 16M or more",
@@ -46,21 +46,21 @@ static int set_backing(struct vm_memory *memory, const char *text, struct option
 		if (strlen(kinds[i]) != len || strncmp(kinds[i], text, len) != 0)
 			continue;
 		if (path && i != RAM_HUGETLBFS)
-			return options_fail(error, "memory of kind %s has no path; write %s",
+			return options_fail(error, "memory of kind %s takes no path; write %s",
 					    kinds[i], kinds[i]);
 		if (path && !path[1])
-			return options_fail(error,
-					    "\"%s\" names no path; write hugetlbfs, or "
-					    "hugetlbfs:PATH with where it is mounted",
-					    text);
+			return options_fail(
+				error,
+				"\"%s\" has an empty path; write hugetlbfs, or hugetlbfs:PATH with the path of the mount",
+				text);
 		memory->backing = i;
 		memory->hugetlbfs = path ? path + 1 : NULL;
 		return 0;
 	}
-	return options_fail(error,
-			    "unknown kind of memory \"%s\"; there are anon, memfd, hugetlbfs "
-			    "and hugetlbfs:PATH",
-			    text);
+	return options_fail(
+		error,
+		"unknown kind of memory \"%s\"; write anon, memfd, hugetlbfs or hugetlbfs:PATH",
+		text);
 }
 
 static int set_discard(struct vm_memory *memory, const char *text, struct option_error *error)
@@ -70,8 +70,8 @@ static int set_discard(struct vm_memory *memory, const char *text, struct option
 	else if (strcmp(text, "free") == 0)
 		memory->discard = DISCARD_FREE;
 	else
-		return options_fail(
-			error, "unknown way to discard \"%s\"; there are dontneed and free", text);
+		return options_fail(error, "unknown way to discard \"%s\"; write dontneed or free",
+				    text);
 	return 0;
 }
 
@@ -112,19 +112,20 @@ static void defaults(void *ctx)
 	config->memory.numa_node = -1;
 }
 
-/* What is each right alone, and cannot be together. */
+/* Checks for options that are valid alone but cannot be combined. */
 static int check_discard(const struct vm_memory *memory, struct option_error *error)
 {
 	if (memory->discard != DISCARD_FREE)
 		return 0;
-	/* MADV_FREE: madvise(2), "private anonymous pages", and not locked ones. */
+	/* madvise(2): MADV_FREE works on private anonymous pages only, and not on locked ones. */
 	if (memory->backing != RAM_ANON)
-		return options_fail(error,
-				    "--discard free works with --mem-backing anon only; leave one "
-				    "of them away");
+		return options_fail(
+			error,
+			"--discard free works with --mem-backing anon only; leave out one of the two options");
 	if (memory->lock)
-		return options_fail(error, "--discard free does not work on locked memory; leave "
-					   "--discard free or --mem-lock away");
+		return options_fail(
+			error,
+			"--discard free does not work on locked memory; leave out --discard free or --mem-lock");
 	return 0;
 }
 

@@ -8,18 +8,18 @@
 
 #include "vmm/mem/ram.h"
 
-/* Bytes that a guest needs at least, and that a balloon leaves it. */
+/* The fewest bytes that a guest may have, and that a balloon leaves it. */
 #define VM_MEMORY_MIN	  (UINT64_C(16) << 20)
 #define VM_NUMA_NODES_MAX 1024
 
 struct vm_memory {
 	uint64_t size; /* bytes, a multiple of 1 MiB */
 	enum ram_backing backing;
-	const char *hugetlbfs; /* where RAM_HUGETLBFS is mounted, or NULL: wherever */
-	bool prealloc;	       /* have all memory from the start */
-	bool lock;	       /* and keep it from being swapped out */
+	const char *hugetlbfs; /* the mount to use for RAM_HUGETLBFS, or NULL: any */
+	bool prealloc;	       /* allocate all memory at the start */
+	bool lock;	       /* lock memory, so that it is not swapped out */
 	enum discard_kind discard;
-	int numa_node; /* that memory comes from, or -1 */
+	int numa_node; /* the host's node to take memory from, or -1: any */
 };
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each part of the configuration gives config.c: its options, what they set of the struct vm_config that
- * is their ctx, what it is without them, and what cannot be together. A part is a file and a row in config.c.
+ * What each part of the configuration brings to config.c: its options, how they change the struct vm_config
+ * (their ctx), its defaults, and a check of options that depend on each other. A part is one file and one row in
+ * config.c.
  */
 #ifndef EBB_CONFIG_PART_H
 #define EBB_CONFIG_PART_H
@@ -17,7 +18,7 @@ extern const struct option_group config_balloon;
 extern const struct option_group config_rng;
 extern const struct option_group config_console;
 
-/* Sets @*file to @text, the @what's file name. 0, or not 0 with @error set if it is empty. */
+/* Sets *@file to @text, the file name of @what. Returns 0, or -EINVAL with @error set if it is empty. */
 int config_file(const char **file, const char *what, const char *text, struct option_error *error);
 
 #endif

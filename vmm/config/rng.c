@@ -4,7 +4,7 @@
 enum { RNG };
 
 static const struct option options[] = {
-	{RNG, 0, "rng", NULL, "give the guest random numbers of the host's", false},
+	{RNG, 0, "rng", NULL, "give the guest random numbers from the host", false},
 };
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)

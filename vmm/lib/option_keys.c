@@ -6,8 +6,8 @@
 #include <string.h>
 
 /*
- * Copies the part at @text without its doubled commas. Returns what follows it: the comma or the terminator;
- * NULL if it is longer than @part can hold.
+ * Copies the part at @text, with each doubled comma as one. Returns a pointer to the comma or terminator that
+ * follows it, or NULL if @part is too small.
  */
 static const char *copy_part(const char *text, char part[OPTION_PART_SIZE])
 {
@@ -48,13 +48,12 @@ static int fail_unknown(const struct option_keys *keys, const char *text, const 
 	if (nearest >= 0)
 		return options_fail(
 			error,
-			"unknown key \"%.*s\" of the %s; did you mean %s? There are %s: "
-			"\"%s\"",
+			"unknown key \"%.*s\" of the %s; did you mean %s? The keys are %s: \"%s\"",
 			(int)len, name, keys->what, keys->key[nearest].name, list, text);
-	return options_fail(error,
-			    "unknown key \"%.*s\" of the %s; there are %s; a comma in a name is "
-			    "written twice: \"%s\"",
-			    (int)len, name, keys->what, list, text);
+	return options_fail(
+		error,
+		"unknown key \"%.*s\" of the %s; the keys are %s; a comma in a name is written twice: \"%s\"",
+		(int)len, name, keys->what, list, text);
 }
 
 static const struct option_key *find_key(const struct option_keys *keys, const char *name,
@@ -66,7 +65,7 @@ static const struct option_key *find_key(const struct option_keys *keys, const c
 	return NULL;
 }
 
-/* Which key @part is, and its value or NULL. NULL, having said so, if it is none. */
+/* Returns the key that @part names and sets *@value to its value or NULL. Returns NULL with @error set on failure. */
 static const struct option_key *parse_key(const struct option_keys *keys, const char *text,
 					  const char *part, const char **value,
 					  struct option_error *error)

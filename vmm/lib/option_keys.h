@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An option's value that has parts: "FILE,ro,format=raw" or "mode=user,mac=…". Parts are separated by commas;
- * a comma that belongs to a part is written twice, as QEMU's users do: "/tmp/a,,b" is the file /tmp/a,b.
+ * Parses an option's value that has parts: "FILE,ro,format=raw" or "mode=user,mac=…". Parts are separated by
+ * commas; a comma that belongs to a part is written twice, as for QEMU: "/tmp/a,,b" is the file /tmp/a,b.
  *
  * Pure. Thread: any.
  */
@@ -12,7 +12,7 @@
 
 #include "vmm/lib/options.h"
 
-/* Bytes of one part, with its terminator: a path of any length that the kernel takes. */
+/* The most bytes of one part, with its terminator: enough for any path that the kernel accepts. */
 #define OPTION_PART_SIZE PATH_MAX
 
 struct option_key {
@@ -23,15 +23,15 @@ struct option_key {
 
 struct option_keys {
 	const char *what; /* "disk" */
-	const char *word; /* what comes first and has no key: "FILE"; NULL: nothing does */
+	const char *word; /* the first part, which has no key: "FILE"; NULL: all have keys */
 	const struct option_key *key;
 	size_t keys;
 };
 
 /*
- * Calls @apply for each part of @text in their order: first OPTION_WORD, where there is one, then the ids. The
- * value that @apply gets is valid during the call only, and NULL for a key without one. Returns 0, or not 0 with
- * @error set: a key that is unknown, given twice, or has a value too few or too many; or what @apply said.
+ * Calls @apply for each part of @text in order: first with OPTION_WORD, if @keys has a word, then with the ids.
+ * The value is valid only during the call, and NULL for a key without one. Returns 0, or not 0 with @error set if a
+ * key is unknown or given twice, lacks its value or has one that it does not take, or @apply failed.
  */
 int option_keys_parse(const struct option_keys *keys, const char *text, option_apply *apply,
 		      void *ctx, struct option_error *error);

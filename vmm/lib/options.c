@@ -19,7 +19,7 @@ int options_fail(struct option_error *error, const char *format, ...)
 	vsnprintf(error->text, error->size, format, args);
 	va_end(args);
 
-	/* One line, whatever was in the words that it repeats. */
+	/* It must stay one line, even if a word that it repeats holds a newline. */
 	for (size_t i = 0; i < error->size && error->text[i]; i++)
 		if (iscntrl((unsigned char)error->text[i]))
 			error->text[i] = '?';
@@ -31,7 +31,7 @@ int options_fail(struct option_error *error, const char *format, ...)
 int options_number(const char *text, uint64_t *number, const char **rest)
 {
 	char *end;
-	/* strtoull() itself would take a sign and spaces. */
+	/* strtoull() itself accepts a sign and spaces. */
 	if (!isdigit((unsigned char)*text))
 		return -EINVAL;
 	errno = 0;
@@ -72,9 +72,8 @@ int options_size(const char *what, const char *text, uint64_t *bytes, struct opt
 	int err = parse_size(text, bytes);
 	if (err == -ERANGE)
 		return options_fail(error,
-				    "%s \"%s\" is more than can be counted; "
-				    "write a size such as 512M or 2G",
-				    what, text);
+				    "%s \"%s\" is too large; write a size such as 512M or 2G", what,
+				    text);
 	if (err)
 		return options_fail(error,
 				    "%s \"%s\" is not a size; write a number and one of "
@@ -109,11 +108,11 @@ int options_seconds(const char *what, const char *text, unsigned int *millisecon
 
 /* --- what was probably meant ----------------------------------------------------------------- */
 
-/* Insertions, deletions and changes of one character that make one word of the other. */
+/* Returns how many insertions, deletions and changes of one character turn one word into the other. */
 static unsigned int edit_distance(const char *a, size_t a_len, const char *b)
 {
 	size_t b_len = strlen(b);
-	unsigned int row[NAME_MAX_LENGTH + 1]; /* row[j]: a's first i to b's first j characters */
+	unsigned int row[NAME_MAX_LENGTH + 1]; /* row[j]: a's first i characters to b's first j */
 	if (b_len > NAME_MAX_LENGTH)
 		return NAME_MAX_LENGTH;
 	for (size_t j = 0; j <= b_len; j++)
@@ -146,7 +145,7 @@ int options_nearest(const char *word, size_t len, const char *(*name)(const void
 		size_t common = strlen(candidate);
 		common = common < len ? common : len;
 		unsigned int distance = edit_distance(word, len, candidate);
-		/* --memory and --free-page-report are far in characters, but clear. */
+		/* --memory and --free-page-report differ in many characters, but their meaning is clear. */
 		if (strncmp(word, candidate, common) == 0)
 			distance = 1;
 		if (distance <= nearest_distance && (nearest < 0 || distance < nearest_distance)) {
@@ -159,7 +158,7 @@ int options_nearest(const char *word, size_t len, const char *(*name)(const void
 
 /* --- words ----------------------------------------------------------------------------------- */
 
-#define OPTIONS_MAX 128 /* of a set; those behind are found, but may be given twice */
+#define OPTIONS_MAX 128 /* of a set; later ones work, but giving them twice is not noticed */
 
 struct parse {
 	const struct option_set *set;
@@ -169,10 +168,10 @@ struct parse {
 	bool seen[OPTIONS_MAX];
 };
 
-/* An option of a set: where it stands, and what is done about it. */
+/* An option of a set: its index, and the function that applies it. */
 struct place {
 	const struct option *option;
-	option_apply *apply; /* NULL: the table's own option */
+	option_apply *apply; /* NULL: an option of the table itself */
 	size_t index;
 };
 
@@ -239,8 +238,8 @@ static struct place find_letter(const struct option_set *set, char letter)
 }
 
 /*
- * Which option @word (one that begins with '-') is, and the value in the same word: NULL for none.
- * Returns 0 or -EINVAL having said what is wrong.
+ * Finds the option that @word, which begins with '-', names, and the value in the same word, or NULL.
+ * Returns 0, or -EINVAL with the error set.
  */
 static int parse_option(struct parse *parse, const char *word, struct place *place,
 			const char **value)
@@ -255,7 +254,7 @@ static int parse_option(struct parse *parse, const char *word, struct place *pla
 		if (name[len] == '=')
 			*value = name + len + 1;
 	} else {
-		/* -kernel would be -k with the file "ernel", which nobody means. */
+		/* -kernel would be -k with the file "ernel", which is surely not meant. */
 		if (place->option)
 			return fail_unknown(parse, word, name, len);
 		*place = find_letter(parse->set, *name);
@@ -266,11 +265,11 @@ static int parse_option(struct parse *parse, const char *word, struct place *pla
 		return fail_unknown(parse, word, name, len);
 	if (!*value || place->option->value)
 		return 0;
-	return options_fail(parse->error, "%s: --%s takes no value; leave it away", word,
+	return options_fail(parse->error, "%s: --%s takes no value; leave it out", word,
 			    place->option->name);
 }
 
-/* A flag may be repeated: nothing is dropped. */
+/* A flag may be repeated: no value is lost by it. */
 static int check_once(struct parse *parse, const struct place *place)
 {
 	if (!place->option->value || place->option->id & OPTION_AGAIN ||
@@ -283,7 +282,7 @@ static int check_once(struct parse *parse, const struct place *place)
 	return 0;
 }
 
-/* A value in the word after the option's: how many words it took (0 or 1), or -EINVAL. */
+/* Takes a value from the next word, if the option takes one. Returns how many words it took (0 or 1), or -EINVAL. */
 static int next_value(struct parse *parse, const struct option *option, int left, char **argv,
 		      const char **value)
 {
@@ -305,11 +304,11 @@ static int apply_word(struct parse *parse, const char *word)
 	if (parse->set->table->words)
 		return parse->apply(parse->ctx, OPTION_WORD, word, parse->error);
 	return options_fail(parse->error,
-			    "\"%s\" is no option; %s takes nothing else, see \"%s --help\"", word,
-			    parse->set->table->command, parse->set->table->command);
+			    "\"%s\" is not an option, and %s takes only options; see \"%s --help\"",
+			    word, parse->set->table->command, parse->set->table->command);
 }
 
-/* The option that argv[0] begins: how many more words it took, or -EINVAL having said what is wrong. */
+/* Applies the option at argv[0]. Returns how many more words it took, or -EINVAL with the error set. */
 static int apply_option(struct parse *parse, int left, char **argv, bool *help)
 {
 	struct place place;
@@ -411,7 +410,7 @@ void options_usage_set(const struct option_set *set, FILE *out)
 		values = values || option->value;
 	}
 	if (values)
-		fprintf(out, "\nA value follows its option or \"=\".\n");
+		fprintf(out, "\nWrite a value after its option or after \"=\".\n");
 }
 
 void options_usage(const struct option_table *table, FILE *out)
