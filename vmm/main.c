@@ -16,14 +16,14 @@ static const struct command {
 	{"list", cmd_list, "list the running guests"},
 	{"stat", cmd_stat, "show a guest's memory, balloon and statistics"},
 	{"balloon", cmd_balloon, "change how much is in a guest's balloon"},
-	{"reclaim", cmd_reclaim, "have a guest give back now what it does not use"},
+	{"reclaim", cmd_reclaim, "make a guest give back now what it does not use"},
 	{"pause", cmd_pause, "stop a guest's CPUs"},
-	{"resume", cmd_resume, "let a paused guest go on"},
+	{"resume", cmd_resume, "let a paused guest continue"},
 	{"stop", cmd_stop, "power a guest off"},
 	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},
-	{"doctor", cmd_doctor, "look whether this host is fit for guests"},
-	{"version", cmd_version, "say which ebb this is"},
-	{"help", cmd_help, "this list, or 'ebb help COMMAND'"},
+	{"doctor", cmd_doctor, "check whether this host is fit for guests"},
+	{"version", cmd_version, "print the version of ebb"},
+	{"help", cmd_help, "show this list, or the options of a command"},
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -58,7 +58,8 @@ static int apply_help(void *ctx, int id, const char *value, struct option_error 
 	const char **name = ctx;
 	(void)id;
 	if (*name)
-		return options_fail(error, "two commands: '%s' and '%s'; name one", *name, value);
+		return options_fail(error, "two commands are given: '%s' and '%s'; name one", *name,
+				    value);
 	*name = value;
 	return 0;
 }
@@ -67,7 +68,8 @@ int cmd_help(int argc, char **argv)
 {
 	static const struct option options[] = {OPTION_HELP_LINE};
 	static const struct option_table table = {
-		"ebb help", "[COMMAND]", "Lists the commands, or tells one's options.", options, 1};
+		"ebb help", "[COMMAND]", "Lists the commands, or shows the options of one.",
+		options, 1};
 	const char *name = NULL;
 	int status = cmd_parse(&table, argc, argv, apply_help, &name);
 	if (status >= 0)
@@ -81,15 +83,15 @@ int cmd_help(int argc, char **argv)
 	puts("usage: ebb COMMAND [OPTIONS]\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		printf("  %-8s  %s\n", commands[i].name, commands[i].help);
-	puts("\n'ebb COMMAND -h' tells a command's options. Where one guest is running, it need not be\n"
-	     "named; -n NAME chooses among several.\n\n"
+	puts("\n'ebb COMMAND -h' shows the options of a command. If only one guest is running, it need not\n"
+	     "be named; -n NAME chooses among several.\n\n"
 	     "Exit status: 0 done; 1 failed: the guest crashed, or its ebb refused or did not answer;\n"
 	     "2 a mistake on the command line, no such guest, or one that could not be started;\n"
 	     "3 what was waited for did not come in time.");
 	return EXIT_DONE;
 }
 
-/* What was shown has been shown only when it is out: a full disk must not pass for success. */
+/* Output is done only once it is written: a full disk must not look like success. */
 static int finish(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
@@ -100,7 +102,7 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
-	/* Without it what follows could fall over a file of ours that took standard output's place. */
+	/* Otherwise a file that ebb opens could take the place of standard output. */
 	if (console_ensure_stdio() != 0)
 		return EXIT_NOT_STARTED;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ebb balloon: how much is to be in a guest's balloon. What a person sees here is what is *in* it;
- * QMP's `balloon` counts what is left to the guest.
+ * ebb balloon: sets how much is in a guest's balloon. Here sizes are what is *in* the balloon; those of
+ * QMP's `balloon` are what is left to the guest.
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,20 +21,21 @@ enum { OPTION_INFLATE, OPTION_DEFLATE, OPTION_TARGET, OPTION_WAIT };
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
-	{OPTION_INFLATE, 'i', "inflate", "MB", "this many MiB more into the balloon", false},
-	{OPTION_DEFLATE, 'd', "deflate", "MB", "this many MiB less", false},
+	{OPTION_INFLATE, 'i', "inflate", "MB", "put this many more MiB into the balloon", false},
+	{OPTION_DEFLATE, 'd', "deflate", "MB", "take this many MiB out of the balloon", false},
 	{OPTION_TARGET, 0, "target", "SIZE",
-	 "so much in all: a number and one of\nB K M G T P, alone MiB", false},
+	 "put SIZE into the balloon in total: a number and\none of B K M G T P, or a number of MiB",
+	 false},
 	{OPTION_WAIT, 0, "wait", "SECONDS",
-	 "until it is in the balloon [60]; exit with 3 when it\nis not by then, or no longer moves",
+	 "wait up to SECONDS [60] until the target is in the\nballoon; exit with 3 if it is not, or is stuck",
 	 true},
 	OPTION_HELP_LINE,
 };
 
 static const struct option_table table = {
 	"ebb balloon", NULL,
-	"Changes how much of a guest's memory is in its balloon, or shows it.\n"
-	"The guest keeps 16 MiB.",
+	"Changes or shows how much of a guest's memory is in its balloon.\n"
+	"The guest keeps at least 16 MiB.",
 	options, sizeof(options) / sizeof(options[0])};
 
 struct request {
@@ -63,8 +64,9 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case OPTION_DEFLATE:
 	case OPTION_TARGET:
 		if (request->action >= 0)
-			return options_fail(error, "only one of -i, -d and --target can be "
-						   "given, once; leave the others away");
+			return options_fail(
+				error,
+				"only one of -i, -d and --target can be given, and only once");
 		request->action = id;
 		return id == OPTION_TARGET
 			       ? options_size("the target", value, &request->bytes, error)
@@ -85,7 +87,7 @@ struct state {
 	char name[32];			 /* "reached", … */
 };
 
-/* Of the answer to x-ebb-stat. Returns EXIT_DONE, or EXIT_FAILED having said why. */
+/* Reads the state from the answer to x-ebb-stat. Returns EXIT_DONE, or EXIT_FAILED after an error message. */
 static int take_state(struct guest *guest, struct state *state)
 {
 	if (!guest_take_stat(guest))
@@ -102,7 +104,7 @@ static int take_state(struct guest *guest, struct state *state)
 	}
 	if (state->memory == UINT64_MAX || state->target == UINT64_MAX ||
 	    state->actual == UINT64_MAX) {
-		log_error("guest \"%s\" does not say what is in its balloon", guest->shown);
+		log_error("guest \"%s\" did not tell how much is in its balloon", guest->shown);
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;
@@ -118,7 +120,7 @@ static void print_state(const struct guest *guest, const struct state *state)
 
 /* --- changing -------------------------------------------------------------------------------- */
 
-/* What is to be in the balloon, or EXIT_FAILED having said that it cannot be. */
+/* Sets *@target, in bytes. Returns EXIT_DONE, or EXIT_FAILED after an error message if the guest is too small for it. */
 static int new_target(const struct request *request, const struct guest *guest,
 		      const struct state *state, uint64_t *target)
 {
@@ -134,7 +136,7 @@ static int new_target(const struct request *request, const struct guest *guest,
 	if (bytes <= most)
 		return EXIT_DONE;
 	log_error(
-		"guest \"%s\" has %llu MiB and keeps 16: no more than %lluM can be in its balloon",
+		"guest \"%s\" has %llu MiB and keeps at least 16: its balloon can hold no more than %lluM",
 		guest->shown, (unsigned long long)(state->memory / MIB),
 		(unsigned long long)(most / MIB));
 	return EXIT_FAILED;
@@ -142,7 +144,7 @@ static int new_target(const struct request *request, const struct guest *guest,
 
 static int set_target(struct guests *guests, const struct state *state, uint64_t target)
 {
-	/* Only a guest that says nonsense of its memory has less than it has in its balloon. */
+	/* The answer may be nonsense: less memory than the balloon holds. */
 	uint64_t left = state->memory > target ? state->memory - target : 0;
 	guests_ask(guests, "balloon", json_pack("{s:I}", "value", (json_int_t)left),
 		   CONTROL_ANSWER_MS);
@@ -153,7 +155,7 @@ static int say_late(const struct guest *guest, const struct state *state, const 
 {
 	char target[TEXT_SIZE_MAX];
 	char actual[TEXT_SIZE_MAX];
-	log_error("guest \"%s\" %s: %s of %s are in its balloon", guest->shown, why,
+	log_error("guest \"%s\" %s: its balloon has %s of %s", guest->shown, why,
 		  text_size(actual, state->actual), text_size(target, state->target));
 	return EXIT_LATE;
 }
@@ -162,8 +164,8 @@ static int say_late(const struct guest *guest, const struct state *state, const 
 
 struct wait {
 	struct state state;
-	uint64_t target; /* that was there at first */
-	int status;	 /* -1: until what is to be in the balloon is in it */
+	uint64_t target; /* at the start of the wait */
+	int status;	 /* what to exit with; -1: not known yet */
 };
 
 static int read_state(struct guests *guests, struct state *state)
@@ -179,7 +181,7 @@ static bool has_arrived(void *ctx, struct guest *guest)
 	if (take_state(guest, state) != EXIT_DONE) {
 		wait->status = EXIT_FAILED;
 	} else if (state->target != wait->target) {
-		log_error("guest \"%s\" was given another target meanwhile", guest->shown);
+		log_error("guest \"%s\" got another target in the meantime", guest->shown);
 		wait->status = EXIT_FAILED;
 	} else if (state->actual == state->target) {
 		wait->status = EXIT_DONE;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb debug: a look into a guest that does not speak any more. */
+/* ebb debug: looks into a guest that no longer responds. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +17,16 @@ enum { OPTION_DUMP, OPTION_SYSRQ, OPTION_NMI };
 static const struct option options[] = {
 	OPTION_NAME_LINE,
 	OPTION_ALL_LINE,
-	{OPTION_DUMP, 'd', "dump", NULL, "show its CPUs' registers", false},
+	{OPTION_DUMP, 'd', "dump", NULL, "show the registers of its CPUs", false},
 	{OPTION_SYSRQ, 's', "sysrq", "KEY", "send a break and KEY to its console: t, w, m, ...",
 	 false},
-	{OPTION_NMI, 'm', "nmi", "CPU", "raise a non-maskable interrupt [at every CPU]", true},
+	{OPTION_NMI, 'm', "nmi", "CPU", "send a non-maskable interrupt to CPU [every CPU]", true},
 	OPTION_HELP_LINE,
 };
 
-static const struct option_table table = {"ebb debug", NULL,
-					  "Looks into a guest, or makes its kernel do so.", options,
-					  sizeof(options) / sizeof(options[0])};
+static const struct option_table table = {
+	"ebb debug", NULL, "Shows registers of a guest, or makes its kernel report on itself.",
+	options, sizeof(options) / sizeof(options[0])};
 
 struct request {
 	struct guest_choice choice;
@@ -73,7 +73,7 @@ static void print_cpu(const json_t *cpu)
 	size_t size = text ? 4 * strlen(text) + 1 : 0;
 	char *shown = text ? malloc(size) : NULL;
 	printf("CPU %lld:\n%s\n", (long long)json_integer_value(index),
-	       shown ? text_escape(shown, size, text, true) : "(it says nothing)");
+	       shown ? text_escape(shown, size, text, true) : "(no registers)");
 	free(shown);
 }
 
@@ -100,7 +100,7 @@ static int run(struct guests *guests, int status, const char *command, json_t *a
 	return guests_finish(guests, status, finish, NULL);
 }
 
-/* What makes the guest speak comes before what is seen without it. */
+/* Requests to the guest come first, then the registers, which are read without it. */
 static int debug(const struct request *request, struct guests *guests, int status)
 {
 	if (request->key)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb doctor: is this host fit for guests? */
+/* ebb doctor: checks whether this host is fit for guests. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +15,13 @@
 enum { OPTION_JSON };
 
 static const struct option options[] = {
-	{OPTION_JSON, 0, "json", NULL, "for programs", false},
+	{OPTION_JSON, 0, "json", NULL, "print JSON", false},
 	OPTION_HELP_LINE,
 };
 
 static const struct option_table table = {
 	"ebb doctor", NULL,
-	"Looks whether this host is fit for guests, and says what to change.\n"
-	"Exits with 0 where guests can run, else with 1.",
+	"Checks whether this host is fit for guests, and tells what to change.\nExits with 0 if guests can run, otherwise with 1.",
 	options, 2};
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)

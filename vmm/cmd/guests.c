@@ -90,7 +90,7 @@ static bool is_connection_error(int err)
 	return err == -EPIPE || err == -EPROTO || err == -EIO || err == -ENOMEM;
 }
 
-/* Why one guest that was named or is the only one cannot be asked. */
+/* Prints why the guest, which was named or is the only one, cannot be opened. */
 static int say_closed(const struct guest *guest)
 {
 	const char *why = json_string_value(guest->call.reply);
@@ -102,30 +102,30 @@ static int say_closed(const struct guest *guest)
 			  guest->shown);
 		return EXIT_USAGE;
 	case -ECONNREFUSED:
-		log_error("the guest \"%s\" does not listen: it is starting or ending; try again",
+		log_error("the guest \"%s\" is not listening: it is starting or ending; try again",
 			  guest->shown);
 		break;
 	case -ETIMEDOUT:
-		log_error("the guest \"%s\" does not answer: is its ebb stopped? SIGCONT lets it "
-			  "go on, SIGKILL ends it",
-			  guest->shown);
+		log_error(
+			"the guest \"%s\" does not answer: its ebb may be stopped; SIGCONT continues it, SIGKILL ends it",
+			guest->shown);
 		break;
 	case -EREMOTEIO:
 		log_error(
-			"the guest \"%s\" takes no commands: %s", guest->shown,
+			"the guest \"%s\" accepts no commands: %s", guest->shown,
 			text_escape(text, sizeof(text), why ? why : "it does not say why", false));
 		break;
 	default:
-		/* What went wrong with the runtime directory has been told. */
+		/* An error of the runtime directory has had its message. */
 		if (guest->call.client && !is_connection_error(guest->call.err))
 			break;
-		log_error("no commands can be given to the guest \"%s\": %s", guest->shown,
+		log_error("cannot send commands to the guest \"%s\": %s", guest->shown,
 			  strerror(-guest->call.err));
 	}
 	return EXIT_FAILED;
 }
 
-/* Of all guests: one that ended meanwhile is left out, others are told of. */
+/* With -a: leaves out guests that have ended, and prints a message for others that are not open. */
 static int sort_out(struct guests *guests)
 {
 	int status = EXIT_DONE;
@@ -153,7 +153,7 @@ int guests_open(struct guests *guests, const struct guest_choice *choice)
 	*guests = (struct guests){.count = 0};
 	int err = loop_init(&guests->loop);
 	if (err) {
-		log_error("the guests cannot be waited for: %s", strerror(-err));
+		log_error("cannot wait for guests: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
 	if (choice->name && choice->all) {
@@ -212,7 +212,7 @@ static void say_failure(const struct guest *guest, const char *command)
 			  command);
 		break;
 	default:
-		log_error("guest \"%s\" could not be asked for %s: %s", guest->shown, command,
+		log_error("guest \"%s\" cannot be sent %s: %s", guest->shown, command,
 			  strerror(-guest->call.err));
 	}
 }
@@ -243,7 +243,7 @@ void guests_ask(struct guests *guests, const char *command, json_t *arguments, i
 			say_failure(guests->guest[i], command);
 }
 
-/* Returns how many are to be asked again. */
+/* Returns how many guests must be asked again. */
 static size_t poll_once(struct guests *guests, const char *command,
 			bool (*done)(void *ctx, struct guest *guest), void *ctx)
 {
@@ -273,7 +273,7 @@ void guests_wait_end(struct guests *guests, unsigned int limit_ms)
 			control_call_wait_end(&guests->guest[i]->call, &guests->loop, end);
 }
 
-/* That one was late says less than that another cannot at all. */
+/* Returns the worse status: EXIT_FAILED is worse than EXIT_LATE. */
 static int worse(int a, int b)
 {
 	return a == EXIT_DONE || (b != EXIT_DONE && a == EXIT_LATE) ? b : a;

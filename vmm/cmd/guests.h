@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The live guests that a subcommand is for: chosen, connected to, and asked, all at once on one loop, so that
- * they take together as long as the slowest. Failures are told here, one line for each guest, with
- * what its ebb says made fit for a terminal; in the order of the guests' names, as all output is.
+ * Chooses the live guests that a subcommand is for, connects to them and sends them commands, all at once on one
+ * loop, so that together they take as long as the slowest. Prints one line for each guest that fails, with text from
+ * its ebb escaped for a terminal. All output is in the order of the guests' names.
  *
  * Thread: main.
  */
@@ -28,14 +28,14 @@ struct guest_choice {
 #define OPTION_NAME_LINE                                                                           \
 	{                                                                                          \
 		OPTION_CHOICE_NAME, 'n', "name", "NAME",                                           \
-			"the guest; with only one running, it is that", false                      \
+			"the guest; optional if only one is running", false                        \
 	}
 #define OPTION_ALL_LINE                                                                            \
 	{                                                                                          \
 		OPTION_CHOICE_ALL, 'a', "all", NULL, "all guests", false                           \
 	}
 
-/* Returns 0, or not 0 with *@error filled in. Other ids than the two are left alone: 0. */
+/* Returns 0, or not 0 with *@error set. Ignores ids other than these two, and returns 0 for them. */
 int guest_choice_apply(struct guest_choice *choice, int id, const char *value,
 		       struct option_error *error);
 
@@ -47,11 +47,11 @@ struct guest {
 	char shown[4 * VM_NAME_MAX + 1]; /* the name, for a terminal and for JSON */
 	pid_t pid;			 /* 0: unknown */
 	struct control_call call;
-	bool open; /* it is connected to, or was until it ended */
-	bool asked; /* the next command is for it too: at first where it is open; the subcommand may change it */
-	json_t *reply; /* to the last command, the guest's reference; NULL where it was not asked or failed */
-	json_t *stat;  /* what guest_take_stat() got last, or NULL */
-	uint64_t mark; /* the subcommand's own, 0 at first */
+	bool open; /* ebb is connected to it, or was until it ended */
+	bool asked; /* the next command goes to it; at first the same as open, and the subcommand may change it */
+	json_t *reply; /* the answer to the last command; NULL if it got none or failed; the guest's reference */
+	json_t *stat;  /* set by guest_take_stat(), or NULL */
+	uint64_t mark; /* for the subcommand's own use, 0 at first */
 };
 
 struct guests {
@@ -61,40 +61,42 @@ struct guests {
 };
 
 /*
- * Finds the guests and connects to them. Returns what to exit with: EXIT_DONE, else the reason has
- * been told. With choice->all, there may be none, a guest may not be open (EXIT_FAILED; the others
- * are), and those that ended meanwhile are left out. guests_close() is always due.
+ * Finds the guests and connects to them. Returns the exit status: EXIT_DONE, or another one after an error
+ * message. With choice->all there may be no guest; if one cannot be opened, the others still are (EXIT_FAILED); those
+ * that ended in the meantime are left out. Always call guests_close() afterwards.
  */
 int guests_open(struct guests *guests, const struct guest_choice *choice);
 void guests_close(struct guests *guests);
 
 /*
- * Runs a command at each guest that is asked; @arguments (NULL: none) become the callee's. A guest that does not
- * answer within @milliseconds, refuses or ends is told of, or not (quietly).
+ * Sends a command to each guest whose `asked` is set. Takes the reference @arguments (NULL: none). If a guest does
+ * not answer within @milliseconds, refuses or ends, guests_ask() prints an error message, and guests_ask_quietly() does
+ * not.
  */
 void guests_ask(struct guests *guests, const char *command, json_t *arguments, int milliseconds);
 void guests_ask_quietly(struct guests *guests, const char *command, json_t *arguments,
 			int milliseconds);
 
 /*
- * Runs a command at each guest that is asked, every @poll_ms up to @limit_ms, until @done says that the guest need not
- * be asked again. Afterwards the ones still asked are those that were not done in time. A guest that failed is told of and not
- * asked again; its call.err is not 0.
+ * Sends a command to each guest whose `asked` is set, every @poll_ms for up to @limit_ms, until @done returns true for
+ * it. Afterwards `asked` is set for those that were not done in time. For a guest that fails it prints an error message
+ * and stops asking; its call.err is not 0.
  */
 void guests_poll(struct guests *guests, const char *command, int poll_ms, unsigned int limit_ms,
 		 bool (*done)(void *ctx, struct guest *guest), void *ctx);
 
-/* Waits for the asked guests' ends, up to @limit_ms. */
+/* Waits up to @limit_ms for the end of each guest whose `asked` is set. */
 void guests_wait_end(struct guests *guests, unsigned int limit_ms);
 
 /*
- * Calls @finish for each guest that is open: what to exit with for it, having printed or told what there is. NULL:
- * EXIT_FAILED where it did not answer. Returns the worst of these and of @status: a failure is worse than being late.
+ * Calls @finish for each guest that is open; it prints the result or an error message and returns an exit status. If
+ * @finish is NULL, that is EXIT_FAILED for a guest that did not answer. Returns the worst of these and of @status:
+ * EXIT_FAILED is worse than EXIT_LATE.
  */
 int guests_finish(struct guests *guests, int status, int (*finish)(void *ctx, struct guest *guest),
 		  void *ctx);
 
-/* Checks guest->reply, an answer to x-ebb-stat, into guest->stat; false having told why. */
+/* Checks guest->reply, an answer to x-ebb-stat, and sets guest->stat. Returns false after an error message. */
 bool guest_take_stat(struct guest *guest);
 
 #endif

@@ -11,9 +11,10 @@
 enum { OPTION_RUN, OPTION_ROOTFS, OPTION_JSON };
 
 static const struct option options[] = {
-	{OPTION_RUN, 'i', "run", NULL, "running guests: all there are", false},
-	{OPTION_ROOTFS, 'r', "rootfs", NULL, "kvmtool's root file systems: ebb has none", false},
-	{OPTION_JSON, 0, "json", NULL, "for programs; sizes are in bytes", false},
+	{OPTION_RUN, 'i', "run", NULL, "list running guests, as without it", false},
+	{OPTION_ROOTFS, 'r', "rootfs", NULL, "list kvmtool's root file systems: ebb has none",
+	 false},
+	{OPTION_JSON, 0, "json", NULL, "print JSON, with sizes in bytes", false},
 	OPTION_HELP_LINE,
 };
 
@@ -47,7 +48,7 @@ static void set_number(json_t *row, const char *key, const json_t *stat, const c
 		json_object_set_new(row, key, json_integer((json_int_t)number));
 }
 
-/* A guest that does not answer is still one: what its lock says is all that is known of it. */
+/* A guest that does not answer is listed too, with the PID that its lock file tells. */
 static json_t *make_row(const struct guest *guest)
 {
 	const json_t *stat = guest->stat;
@@ -79,7 +80,7 @@ int cmd_list(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (request.rootfs) {
-		log_info("there are no root file systems to list; ebb's guests bring their own");
+		log_info("there are no root file systems to list: ebb keeps none for its guests");
 		if (!request.run)
 			return EXIT_DONE;
 	}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb pause and ebb resume: a guest's CPUs stand still, and go on. */
+/* ebb pause and ebb resume: stop a guest's CPUs and let them continue. */
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
 
@@ -28,7 +28,8 @@ int cmd_pause(int argc, char **argv)
 
 int cmd_resume(int argc, char **argv)
 {
-	static const struct option_table table = {"ebb resume", NULL, "Lets a paused guest go on.",
-						  options, sizeof(options) / sizeof(options[0])};
+	static const struct option_table table = {"ebb resume", NULL,
+						  "Lets a paused guest continue.", options,
+						  sizeof(options) / sizeof(options[0])};
 	return run_at_each(&table, "cont", argc, argv);
 }

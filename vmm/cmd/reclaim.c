@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb reclaim: a guest reports what is free now, and not when it gets round to it. */
+/* ebb reclaim: makes a guest report its free memory now, not at its own pace. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,21 +22,20 @@ static const struct option options[] = {
 	OPTION_NAME_LINE,
 	OPTION_ALL_LINE,
 	{OPTION_CACHE, 0, "cache", "SIZE",
-	 "give up so much of the file caches, too: a number\nand one of B K M G T P, alone MiB; "
-	 "or \"all\"",
+	 "drop SIZE of the file caches, too: a number and one\nof B K M G T P, or a number of MiB, or \"all\"",
 	 false},
 	{OPTION_COMPACT, 0, "compact", NULL,
-	 "compact memory first: scattered free pages become\nblocks that can be reported", false},
+	 "compact memory first, so that scattered free pages\nbecome blocks that can be reported",
+	 false},
 	{OPTION_TIMEOUT, 0, "timeout", "SECONDS",
-	 "that a guest has for it [10]; exit with 3 when it\nwas not ready by then", false},
-	{OPTION_JSON, 0, "json", NULL, "for programs; sizes are in bytes", false},
+	 "wait up to SECONDS for the guest [10]; exit with 3\nif it is not ready by then", false},
+	{OPTION_JSON, 0, "json", NULL, "print JSON, with sizes in bytes", false},
 	OPTION_HELP_LINE,
 };
 
 static const struct option_table table = {
 	"ebb reclaim", NULL,
-	"Has a guest give back at once the memory that it does not use. It needs\n"
-	"--free-page-reporting, and a kernel that can be asked.",
+	"Makes a guest give back at once the memory that it does not use. This needs\n--free-page-reporting and a guest kernel with ebb's patches.",
 	options, sizeof(options) / sizeof(options[0])};
 
 struct request {
@@ -90,7 +89,7 @@ static json_t *arguments(const struct request *request)
 
 /* --- the answer ------------------------------------------------------------------------------ */
 
-/* As vmm/control/README.md has it. */
+/* See vmm/control/README.md. */
 struct answer {
 	bool late;
 	double elapsed, guest_elapsed; /* seconds */
@@ -103,7 +102,7 @@ static bool is_time(double seconds)
 	return isfinite(seconds) && seconds >= 0;
 }
 
-/* Whether a peer that can answer anything answered that. */
+/* Returns false if the answer is not of the right form: a peer may answer anything. */
 static bool read_answer(json_t *reply, struct answer *answer)
 {
 	const char *status = NULL;
@@ -134,7 +133,7 @@ static json_t *object(const struct guest *guest, const struct answer *answer)
 static void print(const struct guest *guest, const struct answer *answer)
 {
 	char back[TEXT_SIZE_MAX], reported[TEXT_SIZE_MAX], left[TEXT_SIZE_MAX];
-	/* A guest that took memory meanwhile may have more than before. */
+	/* A guest that took memory in the meantime may have more than before. */
 	json_int_t less = answer->before > answer->after ? answer->before - answer->after : 0;
 	printf("%s: %s came back in %.2f s, %s are left; the guest reported %s%s\n", guest->shown,
 	       text_size(back, (uint64_t)less), answer->elapsed,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ebb run: start a guest, be its console, end with it. The one place that knows machine and monitor:
- * a name, a machine of that name, a monitor on the machine, then the sandbox; torn down in reverse.
+ * ebb run: starts a guest, is its console, ends with it. This is the only place that knows both machine and
+ * monitor. It claims a name, makes the machine and the monitor on it, enters the sandbox, and tears down in reverse.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +32,8 @@ static int status_of(enum machine_end end)
 }
 
 /*
- * The guest's whole life under a name that is held. Returns what to exit with; *@fatal is the signal to die
- * of instead, or 0.
+ * Runs the guest from start to end under @name, which is held. Returns the exit status; sets *@fatal to the signal
+ * to die of instead, or to 0.
  */
 static int run(const struct vm_config *config, struct runtime_name *name, int *fatal)
 {
@@ -42,7 +42,7 @@ static int run(const struct vm_config *config, struct runtime_name *name, int *f
 	int status = EXIT_NOT_STARTED;
 
 	if (!machine || !monitor) {
-		log_error("no memory for a machine");
+		log_error("out of memory");
 		goto out;
 	}
 	if (machine_init(machine, config) != 0)
@@ -54,7 +54,7 @@ static int run(const struct vm_config *config, struct runtime_name *name, int *f
 		status = status_of(end);
 		*fatal = machine->signals.fatal;
 	}
-	/* Where a thread hangs in the host, what it uses stays until it ends with the process. */
+	/* If a thread hangs in the host, what it uses must stay until the process ends. */
 	if (!monitor_release(monitor))
 		machine->hangs = true;
 	if (!machine_release(machine))
@@ -65,7 +65,7 @@ out:
 	return status;
 }
 
-/* A process that dies of a fault leaves nothing behind either. */
+/* Removes the name's files, too, if the process dies of a fault. */
 static void forget_name(void *name)
 {
 	runtime_release(name);
@@ -94,7 +94,7 @@ int cmd_run(int argc, char **argv)
 	}
 	int status = EXIT_NOT_STARTED;
 	int fatal = 0;
-	/* First, so that from here on no signal ends ebb with something left behind. */
+	/* This comes first: from here on a signal cannot end ebb and leave files behind. */
 	if (signals_hold() == 0 && runtime_claim(&name, config.machine.name) == 0) {
 		struct fatal_undo forget = {forget_name, &name, NULL};
 		fatal_undo_add(&forget);

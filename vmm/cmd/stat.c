@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb stat: all that is known of a guest's memory. */
+/* ebb stat: shows what is known about a guest's memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,14 +19,15 @@ enum { OPTION_MEMORY, OPTION_JSON, OPTION_PROMETHEUS, OPTION_REFRESH, OPTION_NO_
 static const struct option options[] = {
 	OPTION_NAME_LINE,
 	OPTION_ALL_LINE,
-	{OPTION_MEMORY, 'm', "memory", NULL, "the guest's own memory statistics, as kvmtool's",
+	{OPTION_MEMORY, 'm', "memory", NULL, "show only the guest's statistics, as kvmtool does",
 	 false},
-	{OPTION_JSON, 0, "json", NULL, "for programs; sizes are in bytes", false},
-	{OPTION_PROMETHEUS, 0, "prometheus", NULL, "for Prometheus", false},
+	{OPTION_JSON, 0, "json", NULL, "print JSON, with sizes in bytes", false},
+	{OPTION_PROMETHEUS, 0, "prometheus", NULL, "print metrics for Prometheus", false},
 	{OPTION_REFRESH, 0, "refresh", NULL,
-	 "exit with 3 when the guest does not send fresh\nstatistics (else that is only said)",
+	 "exit with 3 if the guest does not send fresh\nstatistics, instead of only a warning",
 	 false},
-	{OPTION_NO_REFRESH, 0, "no-refresh", NULL, "show what the guest sent last", false},
+	{OPTION_NO_REFRESH, 0, "no-refresh", NULL, "show the statistics that the guest sent last",
+	 false},
 	OPTION_HELP_LINE,
 };
 
@@ -75,7 +76,7 @@ static int take_stat(void *ctx, struct guest *guest)
 	return guest_take_stat(guest) ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* guest->mark: how many updates it had sent when it was asked for another. */
+/* Sets guest->mark to the number of updates that it had sent when it was asked for another. */
 static int take_request(void *ctx, struct guest *guest)
 {
 	const json_t *sent = json_object_get(guest->reply, "updates");
@@ -93,7 +94,7 @@ static bool is_fresh(void *ctx, struct guest *guest)
 	return !guest_take_stat(guest) || !is_running(guest) || updates(guest) > guest->mark;
 }
 
-/* Returns EXIT_LATE, having said so, where statistics are old. */
+/* Returns EXIT_LATE after a warning if the statistics are old. */
 static int say_old(void *ctx, struct guest *guest)
 {
 	(void)ctx;
@@ -159,7 +160,7 @@ static void show(const struct request *request, const struct guests *guests)
 	}
 }
 
-/* What a guest that failed said before is not shown. */
+/* Drops the earlier answer of a guest that has failed since. */
 static int has_stat(void *ctx, struct guest *guest)
 {
 	(void)ctx;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb stop: the power button, and after a while the plug. */
+/* ebb stop: presses the power button, and after a while pulls the plug. */
 #include <stdio.h>
 #include <string.h>
 
@@ -15,15 +15,15 @@ enum { OPTION_TIMEOUT, OPTION_FORCE };
 static const struct option options[] = {
 	OPTION_NAME_LINE,
 	OPTION_ALL_LINE,
-	{OPTION_TIMEOUT, 0, "timeout", "SECONDS", "that a guest has to power off in [10]", false},
-	{OPTION_FORCE, 0, "force", NULL, "end it at once, without asking the guest", false},
+	{OPTION_TIMEOUT, 0, "timeout", "SECONDS",
+	 "wait up to SECONDS for the guest to power off [10]", false},
+	{OPTION_FORCE, 0, "force", NULL, "end the guest at once, without asking it", false},
 	OPTION_HELP_LINE,
 };
 
 static const struct option_table table = {
 	"ebb stop", NULL,
-	"Asks a guest to power off, and ends it when it has not in time.\n"
-	"A paused guest goes on first, so that it can.",
+	"Asks a guest to power off, and ends it if it does not in time.\nA paused guest is resumed first, so that it can.",
 	options, sizeof(options) / sizeof(options[0])};
 
 struct request {
@@ -42,7 +42,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	return guest_choice_apply(&request->choice, id, value, error);
 }
 
-/* guest->mark: what was done to it. */
+/* Values of guest->mark. */
 enum { NOT_ASKED, ASKED, POWERED_OFF };
 
 static bool is_paused(const struct guest *guest)
@@ -51,7 +51,7 @@ static bool is_paused(const struct guest *guest)
 	return status && strcmp(status, "paused") == 0;
 }
 
-/* Presses every power button, and waits for the ends of the guests that felt it. */
+/* Presses every power button, and waits for the guests that took it to end. */
 static void press(struct guests *guests, unsigned int timeout_ms)
 {
 	guests_ask_quietly(guests, "query-status", NULL, CONTROL_ANSWER_MS);
@@ -68,7 +68,7 @@ static void press(struct guests *guests, unsigned int timeout_ms)
 	guests_wait_end(guests, timeout_ms);
 }
 
-/* The answer may be lost, since what it answers ends it. */
+/* The answer may be lost, since the command ends the guest's ebb. */
 static void pull_plug(struct guests *guests)
 {
 	for (size_t i = 0; i < guests->count; i++) {
@@ -88,7 +88,7 @@ static int finish(void *ctx, struct guest *guest)
 	if (guest->pid)
 		snprintf(pid, sizeof(pid), "%d", guest->pid);
 	if (!guest->call.ended) {
-		log_error("guest \"%s\" does not end, even by force; end its process: kill -9 %s",
+		log_error("guest \"%s\" does not end, even by force; kill its process: kill -9 %s",
 			  guest->shown, pid);
 		return EXIT_LATE;
 	}
@@ -96,7 +96,7 @@ static int finish(void *ctx, struct guest *guest)
 	       guest->mark == POWERED_OFF ? "powered off"
 	       : request->force		  ? "ended by force"
 	       : guest->mark == ASKED	  ? "did not power off in time: ended by force"
-					  : "could not be asked to: ended by force");
+					  : "could not be asked to power off: ended by force");
 	return EXIT_DONE;
 }
 

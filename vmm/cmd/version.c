@@ -8,12 +8,12 @@
 enum { OPTION_JSON };
 
 static const struct option options[] = {
-	{OPTION_JSON, 0, "json", NULL, "for programs", false},
+	{OPTION_JSON, 0, "json", NULL, "print JSON", false},
 	OPTION_HELP_LINE,
 };
 
-static const struct option_table table = {"ebb version", NULL, "Says which ebb this is.", options,
-					  2};
+static const struct option_table table = {"ebb version", NULL, "Prints the version of ebb.",
+					  options, 2};
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
