@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an architecture implements, and all that the rest of ebb knows of it. One folder beside this
- * file each; the Makefile compiles the one of the machine it builds for. What those share that are told
- * of their devices by a device tree is in fdt/.
+ * What an architecture implements, and all that the rest of ebb knows of it. Each has a folder beside
+ * this file; the Makefile compiles the one of the machine that it builds for. fdt/ is shared by the
+ * architectures whose guests find their devices by a device tree.
  *
  * The machine is built in this order: arch_vm_type(), arch_ram_layout(), arch_platform_init(),
  * arch_irqchip_init(), arch_vcpu_init() for each vCPU, arch_irqchip_start(), the devices and their
@@ -25,45 +25,46 @@
 
 /* Where things are on this architecture. */
 struct arch_map {
-	const char *name;     /* of the architecture, as uname and QEMU have it */
+	const char *name;     /* the architecture's, as uname and QEMU spell it */
 	uint64_t virtio_base; /* the first virtio-mmio device; the others follow */
-	/* Virtio devices' interrupt lines: from the one up to the other, but for those with a bit here. */
+	/* Interrupt lines for virtio devices: from virtio_gsi to before virtio_gsi_end, without those whose
+	 * bit is set in reserved_gsis. */
 	unsigned int virtio_gsi, virtio_gsi_end;
 	uint32_t reserved_gsis;
 	uint64_t serial_base;
-	bool serial_is_port; /* on the port bus, else on the memory bus */
+	bool serial_is_port; /* on the port bus; otherwise on the memory bus */
 	unsigned int serial_gsi;
-	unsigned int power_gsi; /* of arch_platform */
-	unsigned int cpus_max;	/* that our description of the machine can name */
+	unsigned int power_gsi; /* the line of arch_platform.interrupt() */
+	unsigned int cpus_max;	/* vCPUs that the description for the guest has room for */
 };
 extern const struct arch_map arch_map;
 
-/* What this architecture needs of KVM, beside what all of them do. */
+/* What this architecture needs of KVM, besides what all architectures need. */
 extern const struct vm_needs arch_needs;
 
-/* The type that KVM is to make a machine with @memory bytes of; @vm is open and not yet made. */
+/* Returns the type for vm_create() of a machine with @memory bytes. @vm is opened, not yet created. */
 unsigned long arch_vm_type(const struct vm *vm, uint64_t memory);
 
 /*
- * Where @size bytes of RAM lie. Returns the number of spans (≤ RAM_REGIONS_MAX), or -E2BIG where
- * they would end beyond the @gpa_bits that the guest's processor can address.
+ * Sets where @size bytes of RAM lie. Returns the number of spans (≤ RAM_REGIONS_MAX), or -E2BIG if
+ * they would end beyond what the guest's processor can address with @gpa_bits bits.
  */
 int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span);
 
-/* How many bits of guest-physical address this host's KVM gives a guest. */
+/* Returns how many bits a guest-physical address has with this host's KVM. */
 unsigned int arch_gpa_bits(const struct vm *vm);
 
-/* Pure. The interrupt line of the @index-th virtio device, or -ENOSPC where there are no more. Any thread. */
+/* Pure. Returns the interrupt line of virtio device @index, or -ENOSPC if no line is left. Any thread. */
 int arch_virtio_gsi(unsigned int index);
 
-/* A virtio-mmio device, as the guest is to be told of it. */
+/* A virtio-mmio device, as it is described to the guest. */
 struct arch_device {
 	uint64_t base;
 	uint64_t size;
 	unsigned int gsi;
 };
 
-/* What a guest's kernel is told beside the user's own: the console that ebb gives, a reboot after a panic. */
+/* Kernel parameters that ebb adds to the user's own: the console, and a reboot after a panic. */
 #define ARCH_PARAMS "console=ttyS0 panic=-1"
 
 /* What to boot. */
@@ -72,96 +73,111 @@ struct arch_boot {
 	const char *kernel;
 	const char *initrd;   /* or NULL */
 	const char *params;   /* the user's own */
-	bool nodefaults;      /* nothing is added to these; a flat image is a kernel, too */
-	const char *dump_dtb; /* a file for the device tree that the guest is handed, or NULL */
+	bool nodefaults;      /* add nothing to params; accept a flat image as kernel */
+	const char *dump_dtb; /* the file to write the guest's device tree to, or NULL */
 	const struct arch_device *device;
 	unsigned int devices;
 };
 
-/* How the boot vCPU starts; the architecture's state. */
+/* How the boot vCPU starts. @mode is the architecture's own. */
 struct arch_entry {
 	uint64_t pc;
-	uint64_t argument; /* the gpa of what the boot protocol hands over */
+	uint64_t argument; /* gpa of the data that the boot protocol passes */
 	unsigned int mode;
 };
 
-/* The machine's interrupt controller, timers and own small devices: power, reset, panic. */
+/* What the guest asks for or reports through the platform. */
 enum arch_power {
 	ARCH_POWEROFF,
 	ARCH_RESET,
-	ARCH_PANIC, /* the guest's kernel says that it panicked */
+	ARCH_PANIC, /* the guest's kernel reports its panic */
 };
 
-struct arch_state; /* what an architecture has to remember of a machine */
+struct arch_state; /* an architecture's own state of a machine */
 
-/* Owned by the machine; the first part is the host's side, filled in before arch_platform_init(). */
+/*
+ * The machine's interrupt controller, timers and own small devices: power, reset, panic. Owner: the
+ * machine, which fills in all but @state before arch_platform_init().
+ */
 struct arch_platform {
 	void *ctx;
 	void (*power)(void *ctx, enum arch_power what); /* any vCPU's thread */
-	/* The level of the line arch_map.power_gsi; any thread, one call at a time. */
+	/* Sets the level of the line arch_map.power_gsi; any thread, one call at a time. */
 	void (*interrupt)(void *ctx, int level);
 	const struct vm *vm;
 	unsigned int cpus;
-	const char *irqchip; /* the kind that is asked for, or NULL */
-	bool pmu;	     /* performance counters are asked for */
+	const char *irqchip; /* the kind that the user asked for, or NULL */
+	bool pmu;	     /* the user asked for performance counters */
 
 	struct arch_state *state;
 };
 
 /*
- * Its own devices, on the buses. @platform stays where it is as long as those are used. Returns 0 or
- * -errno having said why.
+ * Puts the platform's own devices on the buses. @platform outlives them and is not moved. Returns 0,
+ * or -errno after an error message.
  */
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio);
-/* Also after an init that failed, or was never called. */
+/* Call it also if init failed, or was not called. */
 void arch_platform_release(struct arch_platform *platform);
 
-/* Interrupt controller and timers, before the first vCPU. Returns 0 or -errno, having said why. */
+/* Creates interrupt controller and timers, before the first vCPU. Returns 0, or -errno after an error message. */
 int arch_irqchip_init(struct arch_platform *platform);
-/* Once all vCPUs are there: from here on interrupts can be wired and raised. Likewise. */
+/*
+ * Starts them, once all vCPUs are created: from then on interrupts can be wired and raised. Returns 0, or
+ * -errno after an error message.
+ */
 int arch_irqchip_start(struct arch_platform *platform);
 
-/* Sets the level of interrupt line @gsi; one that the guest takes by its edge is raised and lowered. Any thread. */
+/* Sets the level of interrupt line @gsi. For an edge, raise and lower it. Any thread. */
 void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level);
 
 /*
- * Has a write to the eventfd @fd raise an edge on @gsi, within the kernel. Returns 0, -errno having
- * said why, or -EOPNOTSUPP, silently, where the kernel cannot: then arch_irq_line() does it.
+ * Makes a write to the eventfd @fd raise an edge on @gsi, within the kernel. Returns 0, -errno after an
+ * error message, or -EOPNOTSUPP without one if the kernel cannot: then use arch_irq_line().
  */
 int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd);
 
-/* The power button is pressed: a guest that listens shuts down. Any thread. */
+/* Presses the power button: a guest that listens to it shuts down. Any thread. */
 void arch_power_button(struct arch_platform *platform);
 
 /*
- * Loads kernel and initrd into RAM, describes the machine there. Returns 0 or -errno having said
- * what is wrong and what to do.
+ * Loads kernel and initrd into RAM and writes the description of the machine there. Returns 0, or -errno
+ * after an error message.
  */
 int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
 		   struct arch_entry *entry);
 
-/* What each vCPU is: its features, its first state. @vcpu stays where it is. Returns 0 or -errno, having said why. */
+/*
+ * Sets a vCPU's features and its first state. @vcpu is not moved afterwards. Returns 0, or -errno after an
+ * error message.
+ */
 int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu);
 
-/* Has vCPU 0 start at @entry; the others wait until the guest starts them. Likewise. */
+/*
+ * Makes vCPU 0 start at @entry; the others wait until the guest starts them. Returns 0, or -errno after an
+ * error message.
+ */
 int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry);
 
 /*
- * Serves an exit that means something on this architecture only. Returns VCPU_GOES_ON, or how the vCPU
- * ends: VCPU_UNKNOWN_EXIT where ebb asked for no such exit. The vCPU's own thread.
+ * Handles an exit that only this architecture has. Returns VCPU_GOES_ON, or how the vCPU ends:
+ * VCPU_UNKNOWN_EXIT if ebb does not expect the exit. The vCPU's own thread.
  */
 enum vcpu_end arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host);
 
 /*
- * Says, in several lines on standard error, where a vCPU stood when it ended badly: the reason that
- * KVM gives, the instruction's bytes, the registers, and what can be done. Main thread, vCPU stopped.
+ * Logs, in several lines, the state of a vCPU that failed: the reason that KVM gives, the bytes of the
+ * instruction, the registers, and what the user can do. Main thread, vCPU stopped.
  */
 void arch_vcpu_postmortem(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram);
 
-/* A vCPU's registers, in lines for a person to read. Main thread, vCPU stopped or paused. */
+/* Writes a vCPU's registers as text for a person. Main thread, vCPU stopped or paused. */
 void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out);
 
-/* A non-maskable interrupt for a vCPU that is paused. Returns 0, -EOPNOTSUPP where there is no such thing, or -errno. */
+/*
+ * Sends a non-maskable interrupt to a paused vCPU. Returns 0, -EOPNOTSUPP on an architecture without
+ * them, or -errno.
+ */
 int arch_vcpu_nmi(const struct vcpu *vcpu);
 
 #endif

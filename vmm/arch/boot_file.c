@@ -50,7 +50,7 @@ static int pipe_wait(const struct boot_file *source)
 			return cannot(source, "read", errno);
 	}
 	log_error(
-		"nothing came through the pipe '%s' for %d seconds: is the %s being written to it?",
+		"no data came through the pipe '%s' for %d seconds: check that the %s is written to it",
 		source->path, BOOT_FILE_SILENCE_S, source->what);
 	return -ETIMEDOUT;
 }
@@ -88,7 +88,7 @@ static int pipe_copy(struct boot_file *source, int copy, uint64_t limit)
 		}
 		error = write_all(copy, data, (size_t)n);
 		if (error)
-			return cannot(source, "keep", -error);
+			return cannot(source, "copy", -error);
 		source->size += (uint64_t)n;
 	}
 }
@@ -97,7 +97,7 @@ static int pipe_take(struct boot_file *source, uint64_t limit)
 {
 	int copy = memfd_create(source->what, MFD_CLOEXEC);
 	if (copy < 0)
-		return cannot(source, "keep", errno);
+		return cannot(source, "copy", errno);
 	int error = pipe_copy(source, copy, limit);
 	close(source->fd);
 	source->fd = copy;
@@ -140,7 +140,7 @@ int boot_file_read(const struct boot_file *source, uint64_t offset, void *to, ui
 		if (n <= 0) {
 			int error = n < 0 ? errno : EIO;
 			log_error("cannot read the %s '%s': %s", source->what, source->path,
-				  n < 0 ? strerror(error) : "it became shorter meanwhile");
+				  n < 0 ? strerror(error) : "it became shorter while it was read");
 			return -error;
 		}
 		done += n;

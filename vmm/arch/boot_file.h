@@ -1,34 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A file that a guest is started from, a kernel or an initrd: opened, measured, read to where it
- * belongs. Whatever is wrong is said here, with the file's name. What comes through a pipe is copied into
- * memory first, so that it too can be read at any place.
+ * A file that a guest is started from, a kernel or an initrd. What comes through a pipe is copied into
+ * memory first, so that it can be read at any offset, too.
  *
- * Thread: main, while the machine is built. Returned: 0 or -errno.
+ * Thread: main, while the machine is built. The functions return 0, or -errno after an error message
+ * with the file's name.
  */
 #ifndef EBB_ARCH_BOOT_FILE_H
 #define EBB_ARCH_BOOT_FILE_H
 
 #include <stdint.h>
 
-#define BOOT_FILE_SILENCE_S 60
+#define BOOT_FILE_SILENCE_S 60 /* how long a pipe may be silent */
 
 struct boot_file {
 	const char *path;
 	const char *what; /* "kernel" or "initrd" */
 	int fd;
-	uint64_t size; /* bytes, when it was opened; all that came, of a pipe */
+	uint64_t size; /* bytes, as of opening; of a pipe, all that came */
 };
 
 /*
- * Opens a regular file or a pipe, of which at most @limit bytes are taken. A pipe is waited for until its
- * writers have closed it, a signal comes, or it is silent for BOOT_FILE_SILENCE_S.
- * boot_file_close() is for both cases.
+ * Opens a regular file or a pipe. A pipe is read to its end: it fails if more than @limit bytes come, if
+ * a signal comes, or if the pipe is silent for BOOT_FILE_SILENCE_S. Call boot_file_close() in both
+ * cases.
  */
 int boot_file_open(struct boot_file *source, const char *path, const char *what, uint64_t limit);
 void boot_file_close(struct boot_file *source);
 
-/* Reads @size bytes at @offset, all of them. */
+/* Reads all @size bytes at @offset. */
 int boot_file_read(const struct boot_file *source, uint64_t offset, void *to, uint64_t size);
 
 #endif

@@ -13,7 +13,7 @@ int platform_state_new(struct arch_platform *platform, size_t size)
 	platform->state = calloc(1, size);
 	if (platform->state)
 		return 0;
-	log_error("no memory for the machine's own devices");
+	log_error("cannot set up the machine's own devices: the host has no memory left");
 	return -ENOMEM;
 }
 
@@ -40,7 +40,7 @@ int platform_no_choices(const struct arch_platform *platform)
 {
 	if (!platform->irqchip && !platform->pmu)
 		return 0;
-	log_error("%s is for guests on arm64, this host runs %s ones: leave it out",
+	log_error("%s is for arm64 guests, and this host runs %s guests: leave it out",
 		  platform->irqchip ? "--irqchip" : "--pmu", arch_map.name);
 	return -EOPNOTSUPP;
 }

@@ -5,7 +5,7 @@
 
 #include "vmm/arch/arch.h"
 
-/* Makes platform->state, @size bytes of zeros. Returns 0 or -ENOMEM having said so. */
+/* Allocates platform->state, @size bytes of zeros. Returns 0, or -ENOMEM after an error message. */
 int platform_state_new(struct arch_platform *platform, size_t size);
 
 /*
@@ -14,7 +14,7 @@ int platform_state_new(struct arch_platform *platform, size_t size);
  */
 int platform_pvpanic(struct arch_platform *platform, struct bus *bus, uint64_t base, uint64_t size);
 
-/* Refuses, in words, the options that only arm64 has. Returns 0 or -EOPNOTSUPP. */
+/* Refuses the options that only arm64 has. Returns 0, or -EOPNOTSUPP after an error message. */
 int platform_no_choices(const struct arch_platform *platform);
 
 #endif

@@ -15,8 +15,8 @@ void postmortem_exit(const struct vcpu *vcpu, enum vcpu_end end)
 	const struct kvm_run *run = vcpu->run;
 	switch (end) {
 	case VCPU_INTERNAL_ERROR:
-		log_error("vCPU %u: KVM cannot go on (internal error, suberror %u%s)", vcpu->index,
-			  run->internal.suberror,
+		log_error("vCPU %u: KVM cannot continue (internal error, suberror %u%s)",
+			  vcpu->index, run->internal.suberror,
 			  run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION
 				  ? ": it does not know how to emulate an instruction"
 				  : "");
@@ -27,7 +27,7 @@ void postmortem_exit(const struct vcpu *vcpu, enum vcpu_end end)
 			  (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 		break;
 	default:
-		log_error("vCPU %u left the guest for a reason that ebb did not ask for (exit %u)",
+		log_error("vCPU %u left the guest for a reason that ebb does not expect (exit %u)",
 			  vcpu->index, run->exit_reason);
 	}
 }

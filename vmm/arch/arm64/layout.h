@@ -12,9 +12,9 @@
 #define ARM64_GICR	0x0a000000 /* GICv3: redistributors, one after the other */
 #define ARM64_GICR_SIZE 0x00020000 /* of each */
 
-#define ARM64_PPI     16 /* processors' own interrupts begin here */
+#define ARM64_PPI     16 /* the first of a processor's private interrupts */
 #define ARM64_PPI_PMU 7
 
-#define ARM64_SPI 32 /* shared interrupts begin here; line 0 is the first */
+#define ARM64_SPI 32 /* the first shared interrupt: line 0 */
 
 #endif

@@ -115,8 +115,7 @@ static int gic_set(int gic, uint32_t group, uint64_t attribute, const void *valu
 	struct kvm_device_attr attr = {.group = group, .attr = attribute, .addr = (uintptr_t)value};
 	if (ioctl(gic, KVM_SET_DEVICE_ATTR, &attr) < 0) {
 		int error = errno;
-		log_error("KVM does not take the interrupt controller's %s: %s", what,
-			  strerror(error));
+		log_error("cannot set the interrupt controller's %s: %s", what, strerror(error));
 		return -error;
 	}
 	return 0;
@@ -155,18 +154,18 @@ int arch_irqchip_init(struct arch_platform *platform)
 	}
 	if (state->gic < 0 && kind) {
 		log_error(
-			"KVM cannot make a %s on this host: %s; leave --irqchip out for what it has",
+			"KVM cannot create a %s on this host: %s; leave --irqchip out to use the one that it has",
 			kind, strerror(-state->gic));
 		return state->gic;
 	}
 	if (state->gic < 0) {
-		log_error("KVM cannot make an interrupt controller, neither GICv3 nor GICv2: %s",
+		log_error("KVM can create neither a GICv3 nor a GICv2 as interrupt controller: %s",
 			  strerror(-state->gic));
 		return state->gic;
 	}
 	if (state->gic_version == 2 && state->cpus > GICV2_CPUS_MAX) {
-		log_error("%u CPUs are too many: this host's interrupt controller (GICv2) is for "
-			  "%d",
+		log_error("%u CPUs are too many: this host's interrupt controller (GICv2) "
+			  "allows %d",
 			  state->cpus, GICV2_CPUS_MAX);
 		return -EINVAL;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What ebb remembers of an arm64 machine, and its device tree.
+ * The state of an arm64 machine, and its device tree.
  *
  * Sources: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst, Documentation/virt/kvm/
  * api.rst; bindings arm/cpus, arm/psci, timer/arm,arch_timer, arm/pmu, rtc/arm,pl031, interrupt-controller/arm,gic(-v3).
@@ -20,10 +20,10 @@ struct arch_state {
 	unsigned int cpus;
 	bool pmu;			/* vCPUs have performance counters */
 	int vcpu[ARM64_CPUS_MAX];	/* file descriptors, for the counters */
-	uint64_t mpidr[ARM64_CPUS_MAX]; /* how a processor is told from others: its affinity */
+	uint64_t mpidr[ARM64_CPUS_MAX]; /* each processor's affinity, which identifies it */
 };
 
-/* Pure: the architecture's part of the device tree; @state outlives it. */
+/* Pure. Returns the architecture's part of the device tree; @state outlives it. */
 struct fdt_arch arm64_tree(struct arch_state *state);
 
 #endif

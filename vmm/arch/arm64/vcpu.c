@@ -32,7 +32,7 @@ static int set(const struct vcpu *vcpu, unsigned long request, const void *argum
 {
 	if (ioctl(vcpu->fd, request, argument) < 0) {
 		int error = errno;
-		log_error("KVM does not take vCPU %u's %s: %s", vcpu->index, what, strerror(error));
+		log_error("cannot set vCPU %u's %s: %s", vcpu->index, what, strerror(error));
 		return -error;
 	}
 	return 0;
@@ -78,7 +78,8 @@ int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 	uint64_t *mpidr = &platform->state->mpidr[vcpu->index];
 	error = get_reg(vcpu, MPIDR_EL1, mpidr);
 	if (error)
-		log_error("KVM does not tell vCPU %u's MPIDR: %s", vcpu->index, strerror(-error));
+		log_error("cannot read vCPU %u's MPIDR from KVM: %s", vcpu->index,
+			  strerror(-error));
 	*mpidr &= MPIDR_MASK;
 	return error;
 }

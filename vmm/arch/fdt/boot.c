@@ -85,7 +85,7 @@ static int place(struct loader *loader, uint64_t tree)
 			  "give more with -m",
 			  boot->initrd, MIB_UP(loader->initrd.size), mib);
 	else if (error)
-		log_error("%llu MiB of memory are too small for the kernel '%s', which needs "
+		log_error("%llu MiB of memory is too small for the kernel '%s', which needs "
 			  "%llu MiB: give more with -m",
 			  mib, boot->kernel,
 			  MIB_UP(loader->image.text_offset + loader->image.size));
@@ -120,7 +120,7 @@ static int write_params(char *line, const struct arch_boot *boot)
 	int used = snprintf(line, PARAMS_MAX, "%s%s%s", ours, *ours && *user ? " " : "", user);
 	if (used < PARAMS_MAX)
 		return 0;
-	log_error("the kernel's command line is too long: it takes %d bytes, -p has %zu",
+	log_error("the kernel's command line is too long: at most %d bytes are allowed, -p has %zu",
 		  PARAMS_MAX - 1, strlen(user));
 	return -E2BIG;
 }
@@ -183,7 +183,7 @@ int fdt_boot_load(const struct arch_boot *boot, unsigned int cpus, enum fdt_kind
 	};
 	int error = -ENOMEM;
 	if (!loader.reader) {
-		log_error("no memory to load the kernel");
+		log_error("cannot load the kernel: the host has no memory left");
 		return error;
 	}
 	error = look_at_kernel(&loader, kind);

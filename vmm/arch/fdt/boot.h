@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starting a kernel that is handed a device tree: its Image read and placed, the tree and the initrd
- * behind it.
+ * Loads a kernel that gets a device tree: reads and places its Image, and the tree and the initrd behind
+ * it.
  *
  * Thread: main, while the machine is built.
  */
@@ -13,8 +13,8 @@
 #include "vmm/arch/fdt/tree.h"
 
 /*
- * *@entry: where the kernel starts, and the gpa of its tree. Returns 0 or -errno having said what is
- * wrong and what to do.
+ * Sets *@entry to where the kernel starts, with the gpa of its tree. Returns 0, or -errno after an error
+ * message.
  */
 int fdt_boot_load(const struct arch_boot *boot, unsigned int cpus, enum fdt_kind kind,
 		  const struct fdt_arch *arch, struct arch_entry *entry);

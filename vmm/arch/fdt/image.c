@@ -44,8 +44,8 @@ static uint32_t get32(const uint8_t *at)
 static const char *not_an_image(const uint8_t *head, size_t size)
 {
 	if (size >= SELFMAG && memcmp(head, ELFMAG, SELFMAG) == 0)
-		return "is an ELF file: ebb wants the kernel's Image here";
-	return "is not a kernel: ebb wants an Image, or a gzip'd one";
+		return "is an ELF file: give the kernel's Image instead";
+	return "is not a kernel: give an Image, which may be compressed with gzip";
 }
 
 const char *fdt_image_parse(struct fdt_image *image, enum fdt_kind arch, const uint8_t *head,
@@ -68,12 +68,12 @@ const char *fdt_image_parse(struct fdt_image *image, enum fdt_kind arch, const u
 	image->text_offset = get64(head + TEXT_OFFSET);
 	image->size = get64(head + IMAGE_SIZE);
 	if (image->size == 0)
-		return "is too old a kernel: it does not say how much memory it takes";
+		return "is too old a kernel: its header does not say how much memory it needs";
 	if (get64(head + FLAGS) & FLAG_BIG_ENDIAN)
 		return "is a big-endian kernel: ebb runs little-endian ones";
 	if (image->size < size || image->size > SIZE_LIMIT || image->text_offset > SIZE_LIMIT ||
 	    image->text_offset % 8)
-		return "is damaged: its header's sizes cannot be";
+		return "is damaged: the sizes in its header are impossible";
 	return NULL;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The header of an "Image", the form in which Linux is started on arm64 and on riscv64: 64 bytes, of
- * which only the last magic number tells whose it is.
+ * The header of an "Image", the form in which Linux is started on arm64 and on riscv64. Of its 64
+ * bytes only the last magic number tells the two apart.
  *
  * Pure. Sources: Documentation/arch/arm64/booting.rst, Documentation/arch/riscv/boot-image-header.rst
  * and boot.rst.
@@ -23,23 +23,23 @@ enum fdt_kind {
 
 struct fdt_image {
 	uint64_t text_offset; /* from a multiple of 2 MiB */
-	uint64_t size;	      /* bytes of memory that it takes, from where it is loaded */
+	uint64_t size;	      /* bytes of memory that it needs, from where it is loaded */
 };
 
 /*
- * @head: the first @size bytes of a kernel, unpacked (≤ FDT_IMAGE_HEADER). Returns NULL, or what is
- * wrong with it, to go after the file's name ("is empty").
+ * Parses @head, the first @size bytes of an unpacked kernel (≤ FDT_IMAGE_HEADER). Returns NULL, or the end
+ * of an error message that begins with the file's name ("is empty").
  */
 const char *fdt_image_parse(struct fdt_image *image, enum fdt_kind arch, const uint8_t *head,
 			    size_t size);
 
 /*
- * An arm64 kernel of @size bytes without a header, as kvmtool takes it: at 0x80000, and with 2 MiB behind
- * it for what is not in the file, its stack for one.
+ * Describes an arm64 kernel of @size bytes without a header, as kvmtool accepts it: at 0x80000, and with
+ * 2 MiB behind it for what is not in the file, such as its stack.
  */
 struct fdt_image fdt_image_flat(uint64_t size);
 
-/* Where things go; a len of 0: there is no such thing. */
+/* Where things are loaded; a len of 0: there is none. */
 struct fdt_places {
 	struct gpa_range kernel;
 	struct gpa_range tree;
@@ -48,8 +48,8 @@ struct fdt_places {
 
 /*
  * Places the kernel as its header asks, the tree (of @tree bytes at most) and the initrd (of @initrd
- * bytes) behind it, all in @ram's first region. Returns 0; -ENOMEM where that is too small, *places
- * then telling what it did place.
+ * bytes) behind it, all in @ram's first region. Returns 0, or -ENOMEM if that is too small: then
+ * *places has what fits.
  */
 int fdt_image_place(struct fdt_places *places, const struct fdt_image *image, const struct ram *ram,
 		    uint64_t tree, uint64_t initrd);

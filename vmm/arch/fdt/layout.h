@@ -2,8 +2,8 @@
 /*
  * The guest-physical addresses and interrupt lines that the architectures with a device tree share.
  *
- *   0      … 2 GiB   devices; what is an architecture's own is in its folder
- *   2 GiB  …         RAM, in one piece: what is above depends on nothing but the processor
+ *   0      … 2 GiB   devices; an architecture's own are in its folder
+ *   2 GiB  …         RAM, in one piece: only the processor limits where it ends
  */
 #ifndef EBB_ARCH_FDT_LAYOUT_H
 #define EBB_ARCH_FDT_LAYOUT_H
@@ -14,11 +14,11 @@
 #define FDT_VIRTIO  0x02000000 /* and up */
 #define FDT_RAM	    0x80000000ULL
 
-/* There is no line 0 on a PLIC. */
+/* A PLIC has no line 0. */
 #define FDT_GSI_SERIAL 1
 #define FDT_GSI_POWER  2
 #define FDT_GSI_CLOCK  3  /* never raised: none of our clocks has an alarm */
 #define FDT_GSI_VIRTIO 4  /* and up */
-#define FDT_GSI_END    32 /* of those that any machine has */
+#define FDT_GSI_END    32 /* of the lines that every machine has */
 
 #endif

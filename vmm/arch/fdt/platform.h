@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the machines with a device tree have in common besides it: where RAM lies, the place of the device by which
- * a guest says that it panicked, the power button. Powering off and resetting is the firmware's, that
- * is KVM's: it comes as KVM_EXIT_SYSTEM_EVENT.
+ * What machines with a device tree share besides it: where RAM lies, the device by which a guest reports
+ * its panic, the power button. Power-off and reset are calls of the firmware, which KVM passes on as
+ * KVM_EXIT_SYSTEM_EVENT.
  * Source: drivers/misc/pvpanic, drivers/input/keyboard/gpio_keys.c.
  */
 #ifndef EBB_ARCH_FDT_PLATFORM_H
@@ -15,7 +15,7 @@
 /* As arch_ram_layout(). */
 int fdt_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span);
 
-/* The bits of guest-physical address that a machine with @memory bytes needs. */
+/* Returns how many bits of guest-physical address a machine with @memory bytes needs. */
 unsigned int fdt_gpa_bits_needed(uint64_t memory);
 
 /* As arch_power_button(). */

@@ -21,7 +21,8 @@ int reader_open(struct reader *reader, const struct boot_file *source)
 	if (error || magic[0] != 0x1f || magic[1] != 0x8b)
 		return error;
 	if (inflateInit2(&reader->stream, GZIP_ONLY) != Z_OK) {
-		log_error("no memory to unpack the %s '%s'", source->what, source->path);
+		log_error("cannot unpack the %s '%s': the host has no memory left", source->what,
+			  source->path);
 		return -ENOMEM;
 	}
 	reader->gzip = true;
@@ -49,7 +50,7 @@ static ssize_t read_plain(struct reader *reader, void *to, uint64_t size)
 
 static int bad(const struct reader *reader, const char *what)
 {
-	log_error("the %s '%s' cannot be unpacked: its gzip data %s", reader->source->what,
+	log_error("cannot unpack the %s '%s': its gzip data %s", reader->source->what,
 		  reader->source->path, what);
 	return -EINVAL;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A kernel's bytes one after the other, unpacked where the file is gzip'd. It gives no more than is
- * asked for, however much is packed in the file.
+ * Reads a kernel from beginning to end, and unpacks a file that is compressed with gzip. It unpacks no more
+ * than it is asked for, however much the file contains.
  *
- * Thread: main. Returned: 0 or more, or -errno having said what is wrong.
+ * Thread: main. The functions return 0 or more, or -errno after an error message.
  */
 #ifndef EBB_ARCH_FDT_READER_H
 #define EBB_ARCH_FDT_READER_H
@@ -17,18 +17,18 @@
 
 struct reader {
 	const struct boot_file *source;
-	uint64_t at; /* bytes of the file that were read */
+	uint64_t at; /* bytes read from the file so far */
 	bool gzip;
-	bool ended; /* the packed data is at its end */
+	bool ended; /* the packed data has ended */
 	z_stream stream;
 	uint8_t packed[16384];
 };
 
-/* @source outlives it. reader_close() is for both cases. */
+/* @source outlives the reader. Call reader_close() in both cases. */
 int reader_open(struct reader *reader, const struct boot_file *source);
 void reader_close(struct reader *reader);
 
-/* The next @size bytes, or as many as there are left. Returns how many. */
+/* Reads the next @size bytes, or as many as are left. Returns how many. */
 ssize_t reader_read(struct reader *reader, void *to, uint64_t size);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The device tree: what the guest is told of its machine. Here is what is the same on every
- * architecture; its processors, its interrupt controller and its firmware are its own to write, with the
- * functions below.
+ * The device tree, which describes the machine to the guest. Here is what all architectures share; each
+ * writes its processors, its interrupt controller and its firmware itself, with the functions below.
  *
  * Pure. Sources: the Devicetree Specification 0.4; Documentation/devicetree/bindings of Linux for
  * chosen, virtio/mmio, serial/8250, input/gpio-keys, misc/pvpanic-mmio.
@@ -16,20 +15,20 @@
 
 #include "vmm/arch/arch.h"
 
-/* Bytes that a tree for @cpus processors has room in; each takes less than 2 KiB. */
+/* Bytes that are enough for the tree of @cpus processors; each takes less than 2 KiB. */
 #define FDT_TREE_SIZE(cpus) (((cpus) + 32) * 2048UL)
 
-#define FDT_PHANDLE_IRQ	   1 /* the controller that devices interrupt */
+#define FDT_PHANDLE_IRQ	   1 /* the controller of the devices' interrupts */
 #define FDT_PHANDLE_MSI	   2
 #define FDT_PHANDLE_CLOCK  3
 #define FDT_PHANDLE_CPU(i) (16 + (i))
 
 #define FDT_IRQ_CELLS_MAX 3
 
-/* Being written; what fails is remembered, and all that follows does nothing. */
+/* A tree that is being written. After the first failure, which is kept in @error, all calls do nothing. */
 struct fdt_tree {
 	void *data;
-	int error; /* 0, or of libfdt */
+	int error; /* 0, or libfdt's error */
 };
 
 /* What an architecture adds. */
@@ -37,7 +36,7 @@ struct fdt_arch {
 	void *ctx;
 	/* Writes /cpus, its interrupt controller (FDT_PHANDLE_IRQ), its timer and firmware. */
 	void (*nodes)(struct fdt_tree *tree, void *ctx);
-	/* How a device says that it interrupts by line @gsi. Returns the number of cells. */
+	/* Writes the "interrupts" cells of a device on line @gsi. Returns their number. */
 	unsigned int (*irq)(void *ctx, unsigned int gsi, bool edge, uint32_t *cell);
 };
 
@@ -54,12 +53,12 @@ struct fdt_machine {
 };
 
 /*
- * Writes the tree into @data, FDT_TREE_SIZE(machine->cpus) bytes. Returns its size, or -ENOSPC where
- * that is too small, -EINVAL where the architecture wrote what cannot be.
+ * Writes the tree into @data, FDT_TREE_SIZE(machine->cpus) bytes. Returns its size, -ENOSPC if that is
+ * too small, or -EINVAL if the architecture's nodes are invalid.
  */
 int fdt_tree_build(void *data, const struct fdt_machine *machine, const struct fdt_arch *arch);
 
-/* For the architecture's own nodes: begin, its properties, its children, end. */
+/* For the architecture's own nodes: begin a node, write its properties, its children, end it. */
 void fdt_node(struct fdt_tree *tree, const char *name);
 /* The node's name is @name@@address. */
 void fdt_node_at(struct fdt_tree *tree, const char *name, uint64_t address);
@@ -70,9 +69,9 @@ void fdt_u32(struct fdt_tree *tree, const char *name, uint32_t value);
 void fdt_u64(struct fdt_tree *tree, const char *name, uint64_t value);
 void fdt_cells(struct fdt_tree *tree, const char *name, const uint32_t *cell, size_t cells);
 void fdt_text(struct fdt_tree *tree, const char *name, const char *text);
-/* @size bytes, as they are: strings one after the other, each with its end. */
+/* Writes @size bytes unchanged: a list of strings, each with its terminating zero. */
 void fdt_bytes(struct fdt_tree *tree, const char *name, const void *data, size_t size);
-/* "reg": @n stretches. */
+/* Writes "reg" with @n ranges. */
 void fdt_reg(struct fdt_tree *tree, const struct gpa_range *range, size_t n);
 
 #endif

@@ -29,8 +29,7 @@ static int aia_ioctl(int aia, unsigned long request, uint32_t group, uint64_t at
 	struct kvm_device_attr attr = {.group = group, .attr = attribute, .addr = (uintptr_t)value};
 	if (ioctl(aia, request, &attr) < 0) {
 		int error = errno;
-		log_error("KVM does not take the interrupt controller's %s: %s", what,
-			  strerror(error));
+		log_error("cannot set the interrupt controller's %s: %s", what, strerror(error));
 		return -error;
 	}
 	return 0;

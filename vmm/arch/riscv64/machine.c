@@ -97,7 +97,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 	state->cpus = platform->cpus;
 	error = plic_init(&state->plic, platform->cpus, plic_interrupt, state);
 	if (error) {
-		log_error("no memory for the interrupt controller");
+		log_error("cannot set up the interrupt controller: the host has no memory left");
 		free(state);
 		platform->state = NULL;
 		return error;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's calls of its firmware that KVM leaves to us: the serial port for those who have no driver of
- * it yet, a character at a time (SBI 0.1) or through memory (the debug console, DBCN, of SBI 2.0). Any other
- * call is answered as not supported.
+ * The guest's calls of its firmware that KVM passes on: the serial port for a kernel that has no driver
+ * for it yet, a character at a time (SBI 0.1) or through memory (the debug console, DBCN, of SBI 2.0). Every
+ * other call is answered as not supported.
  *
- * Knows no KVM. Source: RISC-V Supervisor Binary Interface Specification 2.0, chapters 3, 5 and 12.
+ * Does not use KVM. Source: RISC-V Supervisor Binary Interface Specification 2.0, chapters 3, 5 and 12.
  * Threads: vCPUs'.
  */
 #ifndef EBB_ARCH_RISCV64_SBI_H
@@ -27,7 +27,7 @@
 #define SBI_NOT_SUPPORTED (-2)
 #define SBI_INVALID_PARAM (-3)
 
-/* One call writes or reads no more than this; that it is less than what was asked for is told. */
+/* Bytes that one call writes or reads at most. The answer says how many they were. */
 #define SBI_DEBUG_MAX 256
 
 #define SBI_ARGUMENTS 6
@@ -38,10 +38,11 @@ struct sbi_call {
 };
 
 struct sbi_answer {
-	int64_t error; /* 0 or one of the above; in SBI 0.1 all there is: 0, a character, or -1 for none */
+	int64_t error; /* 0 or one of the above; in SBI 0.1 the whole answer: 0, a character, or -1 for none */
 	int64_t value;
 };
 
+/* Executes @call and returns its answer. */
 struct sbi_answer sbi_answer(const struct sbi_call *call, const struct bus *mmio,
 			     const struct ram *ram);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What ebb remembers of a riscv64 machine, and its device tree.
+ * The state of a riscv64 machine, and its device tree.
  *
  * Sources: Documentation/virt/kvm/api.rst (KVM_GET_ONE_REG), arch/riscv/include/uapi/asm/kvm.h;
  * bindings riscv/cpus and extensions, interrupt-controller/riscv,cpu-intc, sifive,plic-1.0.0,
@@ -19,11 +19,11 @@
 
 #define RISCV64_EXTENSIONS_MAX 96 /* by KVM's numbers */
 
-/* All vCPUs are alike: asked of the first. */
+/* What KVM says of the first vCPU; all are alike. */
 struct riscv64_cpu {
 	uint64_t timebase;   /* Hz */
 	uint64_t satp;	     /* the mode in satp of the deepest page tables: 8, 9 or 10 */
-	uint64_t cbom, cboz; /* block sizes, bytes; 0: there are none */
+	uint64_t cbom, cboz; /* block sizes, bytes; 0: without the extension */
 	bool has[RISCV64_EXTENSIONS_MAX];
 };
 
@@ -40,13 +40,13 @@ struct arch_state {
 /* How many extensions ebb knows by KVM's numbers. */
 extern const unsigned int riscv64_extensions;
 
-/* Pure: "rv64imafdc_zicsr…" into @out. Returns its length, cut off at @size as by snprintf(). */
+/* Pure. Writes "rv64imafdc_zicsr…" to @out, cut off at @size. Returns the whole length, as snprintf(). */
 size_t riscv64_isa(const struct riscv64_cpu *cpu, char *out, size_t size);
 
-/* Pure: the architecture's part of the device tree; @state outlives it. */
+/* Pure. Returns the architecture's part of the device tree; @state outlives it. */
 struct fdt_arch riscv64_tree(struct arch_state *state);
 
-/* The in-kernel controller, where KVM has one. Each returns 0 or -errno having said why. */
+/* Create and start the in-kernel controller, if KVM has one. Return 0, or -errno after an error message. */
 int riscv64_aia_init(struct arch_state *state, const struct vm *vm);
 int riscv64_aia_start(const struct arch_state *state);
 

@@ -59,8 +59,7 @@ static int set_reg(const struct vcpu *vcpu, uint64_t id, uint64_t value)
 	const struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)&value};
 	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) < 0) {
 		int error = errno;
-		log_error("KVM does not take vCPU %u's registers: %s", vcpu->index,
-			  strerror(error));
+		log_error("cannot set vCPU %u's registers: %s", vcpu->index, strerror(error));
 		return -error;
 	}
 	return 0;
@@ -73,7 +72,7 @@ static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
 		get_reg(vcpu, REG_U64 | KVM_REG_RISCV_TIMER | KVM_REG_RISCV_TIMER_REG(frequency),
 			&cpu->timebase);
 	if (error) {
-		log_error("KVM does not tell the frequency of a vCPU's timer: %s",
+		log_error("cannot read the frequency of the vCPUs' timer from KVM: %s",
 			  strerror(-error));
 		return error;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ACPI's machine language, as much of it as names devices: scopes, devices, constants, resources.
+ * Writes ACPI's machine language, the part that describes devices: scopes, devices, constants, resources.
  *
- * Pure. What has no room is left out and remembered. Source: ACPI 6.4 §20.2 (AML), §6.4 (resources).
+ * Pure. Leaves out what has no room, and sets @full. Source: ACPI 6.4 §20.2 (AML), §6.4 (resources).
  */
 #ifndef EBB_ARCH_X86_64_AML_H
 #define EBB_ARCH_X86_64_AML_H
@@ -15,13 +15,16 @@ struct aml {
 	uint8_t *out; /* @capacity bytes, of which @size are written */
 	size_t capacity;
 	size_t size;
-	bool full; /* something had no room: what is written is of no use */
+	bool full; /* something had no room: what was written is useless */
 };
 
-/* Names are four characters, the root's with a backslash before them. Each opens what aml_close() ends. */
+/*
+ * Open a scope or a device, which aml_close() ends with what they return. A name has four characters, with a
+ * backslash before them at the root.
+ */
 size_t aml_scope(struct aml *aml, const char *name);
 size_t aml_device(struct aml *aml, const char *name);
-/* Name (@name, ResourceTemplate () { … }), and what can be in it. */
+/* Opens Name (@name, ResourceTemplate () { … }), which the resources below go into. */
 size_t aml_resources(struct aml *aml, const char *name);
 void aml_resources_close(struct aml *aml, size_t open);
 /* @open: what opening it returned. */
@@ -35,7 +38,7 @@ void aml_package(struct aml *aml, const char *name, const uint8_t *value, uint8_
 
 void aml_io(struct aml *aml, uint16_t port, uint8_t ports);
 void aml_memory(struct aml *aml, uint32_t gpa, uint32_t size);
-/* An interrupt that is an edge, not shared. */
+/* An edge-triggered interrupt that is not shared. */
 void aml_interrupt(struct aml *aml, uint32_t gsi);
 
 #endif

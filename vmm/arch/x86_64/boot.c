@@ -70,21 +70,22 @@ static int load_segments(const struct boot_file *kernel, const struct image *ima
 		uint64_t segment_end = segment->gpa + segment->memory_size;
 
 		if (segment->gpa < LAYOUT_HIGH) {
-			log_error("the kernel '%s' wants to lie at %#llx, below 1 MiB, where the "
-				  "machine's own tables are",
-				  kernel->path, (unsigned long long)segment->gpa);
+			log_error(
+				"the kernel '%s' is built to run at %#llx, below 1 MiB, where the "
+				"machine's own tables are",
+				kernel->path, (unsigned long long)segment->gpa);
 			return -ENOEXEC;
 		}
 		void *to = ram_at(ram, segment->gpa, segment->memory_size);
 		if (!to && segment_end > LAYOUT_HOLE) {
-			log_error("the kernel '%s' wants to lie at %#llx to %#llx: a PC's memory "
-				  "ends at %#llx there",
+			log_error("the kernel '%s' is built to run at %#llx to %#llx, but there "
+				  "a PC's memory ends at %#llx",
 				  kernel->path, (unsigned long long)segment->gpa,
 				  (unsigned long long)segment_end, LAYOUT_HOLE);
 			return -ENOEXEC;
 		}
 		if (!to) {
-			log_error("%llu MiB of memory are too small for the kernel '%s', which "
+			log_error("%llu MiB of memory is too small for the kernel '%s', which "
 				  "needs %llu MiB: give that or more with -m",
 				  (unsigned long long)ram_size(ram) >> 20, kernel->path,
 				  MIB_UP(segment_end));
@@ -110,10 +111,11 @@ static void tell_initrd(const struct boot_file *source, const struct image *imag
 			  source->path, MIB_UP(source->size),
 			  (unsigned long long)ram_size(ram) >> 20, MIB_UP(memory));
 	else
-		log_error("the initrd '%s' (%llu MiB) does not fit: this kernel takes none beyond "
-			  "%llu MiB of memory; use a smaller one, or a relocatable kernel",
-			  source->path, MIB_UP(source->size),
-			  (image->header.initrd_addr_max + 1ULL) >> 20);
+		log_error(
+			"the initrd '%s' (%llu MiB) does not fit: this kernel takes an initrd only "
+			"in the first %llu MiB of memory; use a smaller one, or a relocatable kernel",
+			source->path, MIB_UP(source->size),
+			(image->header.initrd_addr_max + 1ULL) >> 20);
 }
 
 static int load_initrd(const char *path, const struct image *image, const struct ram *ram,
@@ -216,7 +218,7 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 	uint64_t kernel_end;
 
 	if (boot->dump_dtb) {
-		log_error("a guest on x86_64 is handed no device tree: leave --dump-dtb out");
+		log_error("guests on x86_64 have no device tree: leave --dump-dtb out");
 		return -EOPNOTSUPP;
 	}
 	int error = boot_file_open(&kernel, boot->kernel, "kernel", ram_size(boot->ram));

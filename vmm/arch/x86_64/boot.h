@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two ways into a Linux kernel for x86_64, and what each is handed.
+ * The two entries into a Linux kernel for x86_64, and the data that each gets.
  *
  * BOOT_MODE_PVH: 32-bit protected mode at the address in the ELF note, ebx → struct pvh_start_info
  *   (Xen's docs/misc/pvh.pandoc; the guest's side is arch/x86/platform/pvh).
@@ -26,7 +26,7 @@ enum boot_mode {
 #define BOOT_TSS      0x20
 #define BOOT_GDT_SIZE 0x30 /* the 64-bit TSS descriptor takes two places */
 
-/* A kernel that is not a bzImage does not say how long its command line may be; Linux's is this. */
+/* The limit of Linux's command line, for kernels without a bzImage's header, which tells it. */
 #define BOOT_COMMAND_LINE_DEFAULT 2047
 
 /* The PVH start info, version 1, and what it points at; little-endian. */
@@ -59,14 +59,14 @@ struct pvh_memory {
 
 #define PVH_MAGIC 0x336ec578
 
-/* All that the start info's page holds. */
+/* The contents of the start info's page. */
 struct pvh_page {
 	struct pvh_start_info info;
 	struct pvh_module initrd;
 	struct pvh_memory memory[RAM_REGIONS_MAX + 2];
 };
 
-/* What is written into guest memory besides the kernel. */
+/* What the boot data describes. */
 struct boot_layout {
 	const struct ram *ram;
 	struct gpa_range initrd; /* len 0: none */
@@ -76,15 +76,18 @@ struct boot_layout {
 #define E820_RAM      1
 #define E820_RESERVED 2
 
-/* Pure. The e820 map of @ram; returns the number of entries (≤ RAM_REGIONS_MAX + 2). */
+/* Pure. Writes the e820 map of @ram. Returns the number of entries (≤ RAM_REGIONS_MAX + 2). */
 unsigned int boot_memory_map(const struct ram *ram, struct boot_e820_entry *entry);
 
-/* Pure. */
+/* Pure. Fill in the start info's page, and the zero page. */
 void boot_fill_pvh(struct pvh_page *page, const struct boot_layout *layout);
 void boot_fill_params(struct boot_params *params, const struct setup_header *header,
 		      const struct boot_layout *layout);
 
-/* GDT, at LAYOUT_PAGE_TABLES 4 GiB mapped one to one, and the firmware's reset. Returns 0 or -errno. */
+/*
+ * Writes the GDT, the page tables (4 GiB mapped one to one) and the firmware's reset vector. Returns 0 or
+ * -errno.
+ */
 int boot_write_tables(const struct ram *ram);
 
 #endif

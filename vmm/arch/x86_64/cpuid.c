@@ -37,7 +37,8 @@ int cpuid_supported(const struct vm *vm, struct cpuid_table *table)
 	table->head.nent = CPUID_ENTRIES_MAX;
 	if (ioctl(vm->kvm, KVM_GET_SUPPORTED_CPUID, &table->head) < 0) {
 		int error = errno;
-		log_error("KVM does not tell which processor it offers: %s", strerror(error));
+		log_error("cannot read from KVM which processor features it supports: %s",
+			  strerror(error));
 		return -error;
 	}
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the guest's CPUID instruction says: what KVM supports, with this guest's topology: one
- * package of @cpus cores, one thread each, the APIC id of each its index.
+ * The results of the guest's CPUID instruction: the features that KVM supports, with this guest's
+ * topology: one package of @cpus cores with one thread each, whose APIC id is the index.
  * Sources: Intel SDM vol. 2 "CPUID", AMD APM vol. 3 appendix E, Documentation/virt/kvm/x86/cpuid.rst.
  */
 #ifndef EBB_ARCH_X86_64_CPUID_H
@@ -19,10 +19,10 @@ struct cpuid_table {
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES_MAX];
 };
 
-/* What KVM supports. Returns 0 or -errno having said what is wrong. */
+/* Reads what KVM supports. Returns 0, or -errno after an error message. */
 int cpuid_supported(const struct vm *vm, struct cpuid_table *table);
 
-/* Pure: fits @table to vCPU @index of @cpus. */
+/* Pure. Adapts @table to vCPU @index of @cpus. */
 void cpuid_fit(struct cpuid_table *table, unsigned int index, unsigned int cpus, bool tsc_deadline);
 
 #endif

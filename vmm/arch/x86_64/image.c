@@ -132,7 +132,7 @@ static const char *parse_bzimage(struct image *image, const uint8_t *head, size_
 	uint64_t setup = ((header->setup_sects ? header->setup_sects : 4) + 1) * BZIMAGE_SECTOR;
 	uint64_t payload = (uint64_t)header->syssize * 16;
 	if (setup >= file_size || payload > file_size - setup + 15)
-		return "is truncated: its compressed kernel is not all there";
+		return "is truncated: the end of its compressed kernel is missing";
 	if (header->init_size < file_size - setup)
 		return "is damaged: its setup header contradicts itself";
 

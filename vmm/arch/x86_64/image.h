@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a kernel file is, by its content, and what of it goes where. Pure: works on the first bytes
- * of the file, and says what is wrong in words.
+ * Recognizes a kernel file by its content, and finds which parts are loaded where. Pure: reads only the
+ * first bytes of the file.
  * Sources: System V ABI (ELF), Documentation/arch/x86/boot.rst (bzImage), Documentation/arch/arm64/
- * booting.rst and riscv/boot-image-header.rst (what is told apart as not ours).
+ * booting.rst and riscv/boot-image-header.rst (to recognize other architectures).
  */
 #ifndef EBB_ARCH_X86_64_IMAGE_H
 #define EBB_ARCH_X86_64_IMAGE_H
@@ -13,10 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define IMAGE_HEAD_SIZE	   4096 /* bytes of the file that are looked at */
+#define IMAGE_HEAD_SIZE	   4096 /* bytes of the file that are parsed */
 #define IMAGE_SEGMENTS_MAX 16
 
-/* A piece of the file to be loaded; what of memory_size is beyond file_size is zero. */
+/* A part of the file to load; the memory beyond file_size is zero. */
 struct image_segment {
 	uint64_t offset;
 	uint64_t file_size;
@@ -27,20 +27,20 @@ struct image_segment {
 struct image {
 	bool is_bzimage;
 	uint64_t entry; /* ELF: the 64-bit entry; a bzImage's is relative to where it is loaded */
-	uint64_t note_offset, note_size; /* ELF: where a PVH note may be; size 0: nowhere */
+	uint64_t note_offset, note_size; /* ELF: where a PVH note may be; size 0: there is none */
 	struct image_segment segment[IMAGE_SEGMENTS_MAX];
 	unsigned int segments;
-	struct setup_header header; /* a bzImage's own, or as an ELF kernel needs it */
+	struct setup_header header; /* a bzImage's own, or one made for an ELF kernel */
 };
 
 /*
- * @head: the first @head_size bytes (≤ IMAGE_HEAD_SIZE) of a file of @file_size. Returns NULL, or
- * what is wrong with it, to go after the file's name ("is empty").
+ * Parses @head, the first @head_size bytes (≤ IMAGE_HEAD_SIZE) of a file of @file_size bytes. Returns NULL,
+ * or the end of an error message that begins with the file's name ("is empty").
  */
 const char *image_parse(struct image *image, const uint8_t *head, size_t head_size,
 			uint64_t file_size);
 
-/* The entry in the PVH note among @size bytes of ELF notes, or 0 where there is none. */
+/* Returns the entry of the PVH note among @size bytes of ELF notes, or 0 if there is none. */
 uint32_t image_pvh_entry(const uint8_t *notes, size_t size);
 
 #endif

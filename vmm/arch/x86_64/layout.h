@@ -2,8 +2,8 @@
 /*
  * The PC's guest-physical addresses, its ports and its interrupt lines.
  *
- *   0            … 0x9fc00      RAM; below 0x40000 our boot structures, which the kernel copies early
- *   0x9fc00      … 0x100000     firmware's: reserved, ACPI tables at 0xe0000, the reset vector at 0xffff0
+ *   0            … 0x9fc00      RAM; below 0x40000 ebb's boot structures, which the kernel copies early
+ *   0x9fc00      … 0x100000     reserved for firmware: ACPI tables at 0xe0000, the reset vector at 0xffff0
  *   1 MiB        … ≤ 3 GiB      RAM; the kernel, the initrd behind it
  *   3 GiB        … 4 GiB        the hole: virtio-mmio, I/O APIC, local APIC, KVM's TSS
  *   4 GiB        …              the rest of the RAM
@@ -22,30 +22,30 @@
 #define LAYOUT_ACPI_END	    0x000ffff0
 #define LAYOUT_RESET_VECTOR                                                                        \
 	0x000ffff0 /* f000:fff0, where a guest jumps to have its firmware reset the machine */
-#define LAYOUT_HIGH	    0x00100000 /* RAM from 1 MiB */
-#define LAYOUT_HOLE	    0xc0000000ULL
-#define LAYOUT_HOLE_END	    0x100000000ULL
-#define LAYOUT_VIRTIO	    0xd0000000
-#define LAYOUT_IOAPIC	    0xfec00000
-#define LAYOUT_LOCAL_APIC   0xfee00000
-#define LAYOUT_KVM_IDENTITY 0xfeffc000 /* one page, for processors without real mode in a guest */
-#define LAYOUT_KVM_TSS	    0xfeffd000 /* three pages, likewise */
+#define LAYOUT_HIGH	  0x00100000 /* RAM from 1 MiB */
+#define LAYOUT_HOLE	  0xc0000000ULL
+#define LAYOUT_HOLE_END	  0x100000000ULL
+#define LAYOUT_VIRTIO	  0xd0000000
+#define LAYOUT_IOAPIC	  0xfec00000
+#define LAYOUT_LOCAL_APIC 0xfee00000
+#define LAYOUT_KVM_IDENTITY                                                                        \
+	0xfeffc000 /* one page, for processors that cannot run real mode in a guest */
+#define LAYOUT_KVM_TSS 0xfeffd000 /* three pages, likewise */
 
-#define PORT_I8042_STATUS 0x64 /* a read: idle; 0xfe written: reset */
+#define PORT_I8042_STATUS 0x64 /* reads as idle; writing 0xfe resets */
 #define PORT_CMOS	  0x70
 #define PORT_SERIAL	  0x3f8
 #define PORT_PVPANIC	  0x505
 #define PORT_PM1_EVENT	  0x600 /* status and enable, 2 bytes each */
 #define PORT_PM1_CONTROL  0x604
-#define PORT_RESET                                                                                 \
-	0xcf9 /* reset control of Intel's chipsets; the PCI ports around it are not there */
+#define PORT_RESET	  0xcf9 /* reset control of Intel's chipsets, without the PCI ports around it */
 
 #define GSI_SERIAL  4
-#define GSI_VIRTIO  5 /* and up, but for the two below */
+#define GSI_VIRTIO  5 /* and up, except the two below */
 #define GSI_CLOCK   8
 #define GSI_SCI	    9
-#define GSI_ISA_END 16 /* lines from here on are known only to a kernel that ACPI tells of them */
-#define GSI_END	    24 /* of the I/O APIC's */
+#define GSI_ISA_END 16 /* only ACPI can tell a kernel of the lines from here on */
+#define GSI_END	    24 /* of the I/O APIC's lines */
 
 #define I8042_RESET   0xfe
 #define RESET_CPU     0x04

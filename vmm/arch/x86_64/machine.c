@@ -56,7 +56,7 @@ static int vm_setup(const struct vm *vm, unsigned long request, unsigned long ar
 {
 	if (ioctl(vm->fd, request, argument) < 0) {
 		int error = errno;
-		log_error("KVM cannot make %s: %s", what, strerror(error));
+		log_error("KVM cannot create %s: %s", what, strerror(error));
 		return -error;
 	}
 	return 0;

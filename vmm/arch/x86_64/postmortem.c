@@ -121,7 +121,7 @@ void arch_vcpu_postmortem(const struct vcpu *vcpu, enum vcpu_end end, const stru
 	if (end == VCPU_INTERNAL_ERROR && !host_virtualizes())
 		log_error(
 			"this host's processor has no virtualisation (neither svm nor vmx in "
-			"/proc/cpuinfo): its KVM emulates what a guest's kernel runs, and does not "
-			"know all of it; use a host with hardware KVM, or the emulated host of this "
+			"/proc/cpuinfo): its KVM emulates the code of a guest's kernel, and not "
+			"every instruction; use a host with hardware KVM, or the emulated host of this "
 			"source tree (tests/host/run)");
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a triple fault means. Kernels reset a PC by one on purpose (Linux's reboot=t, and its last
- * resort), and every broken kernel ends in one.
+ * Tells whether a triple fault is a reset or a crash. Kernels reset a PC by a triple fault on purpose
+ * (Linux's reboot=t, and its last resort), and every broken kernel ends in one.
  *
- * A kernel programs the interrupt controllers only once it can take interrupts, thus exceptions too:
- * from then on a mistake of its own would be told by the kernel itself, and a triple fault is taken
- * for a reset, as QEMU and kvmtool take it. Before that it is a crash. The controllers are looked at
- * because they outlive the vCPU's state, which AMD's processors leave undefined in a shutdown; and
- * because a kernel needs neither a console nor a driver of ours to have come there.
+ * A kernel programs the interrupt controllers only once it can handle interrupts, thus exceptions too.
+ * From then on it would report its own faults, so a triple fault counts as a reset, as it does for QEMU
+ * and kvmtool. Before that it is a crash. The controllers are what is checked because their state
+ * survives a shutdown, while AMD's processors leave the vCPU's state undefined in one; and because a
+ * kernel gets that far without a console or a driver for any device of ebb's.
  */
 #ifndef EBB_ARCH_X86_64_SHUTDOWN_H
 #define EBB_ARCH_X86_64_SHUTDOWN_H
@@ -18,13 +18,13 @@
 #include "vmm/kvm/vcpu.h"
 
 /*
- * Pure. Whether a kernel has programmed one of the two 8259s (given it vectors, ICW2) or the I/O APIC
- * (let a line through).
+ * Pure. Returns whether a kernel has programmed one of the two 8259s (set its vectors, ICW2) or the I/O
+ * APIC (unmasked a line).
  */
 bool shutdown_after_interrupts(const struct kvm_pic_state pic[2],
 			       const struct kvm_ioapic_state *ioapic);
 
-/* How vCPU @vcpu ends that met a triple fault: VCPU_RESET or VCPU_TRIPLE_FAULT. Its own thread. */
+/* Returns how @vcpu ends after a triple fault: VCPU_RESET or VCPU_TRIPLE_FAULT. The vCPU's own thread. */
 enum vcpu_end shutdown_end(const struct vcpu *vcpu);
 
 #endif

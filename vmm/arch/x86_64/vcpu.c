@@ -35,7 +35,7 @@ static int set(const struct vcpu *vcpu, unsigned long request, const void *argum
 {
 	if (ioctl(vcpu->fd, request, argument) < 0) {
 		int error = errno;
-		log_error("KVM does not take vCPU %u's %s: %s", vcpu->index, what, strerror(error));
+		log_error("cannot access vCPU %u's %s: %s", vcpu->index, what, strerror(error));
 		return -error;
 	}
 	return 0;
