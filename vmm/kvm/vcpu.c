@@ -13,7 +13,7 @@
 
 #include "vmm/lib/log.h"
 
-/* Well below what a guest's watchdogs take for a CPU that is stuck. */
+/* Well below the time after which a guest's watchdogs consider a CPU stuck. */
 #define LONG_IN_A_DEVICE_MS 500
 
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index)
@@ -24,13 +24,13 @@ int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index)
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (vcpu->fd < 0) {
 		error = -errno;
-		log_error("KVM cannot make vCPU %u: %s", index, strerror(-error));
+		log_error("KVM cannot create vCPU %u: %s", index, strerror(-error));
 		return error;
 	}
 	void *run = mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED) {
 		error = -errno;
-		log_error("cannot map vCPU %u: %s", index, strerror(-error));
+		log_error("cannot map the shared page of vCPU %u: %s", index, strerror(-error));
 		vcpu_release(vcpu);
 		return error;
 	}
@@ -85,14 +85,14 @@ static int run_guest(struct vcpu *vcpu, const struct vcpu_host *host)
 {
 	atomic_store(&vcpu->inside, true);
 	int error = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
-	/* Before the kick is looked at, as vcpu_kick() comes before ours is: one sees the other. */
+	/* Written before the kick is read; a pause kicks before it reads this. So one sees the other. */
 	atomic_store(&vcpu->inside, false);
 	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
 		host->left(host->left_ctx);
 	return error;
 }
 
-/* Coarse is good enough, and costs a hundredth of an exit. */
+/* A coarse clock is enough, and costs a hundredth of an exit. */
 static int64_t coarse_ms(void)
 {
 	struct timespec now;
@@ -156,7 +156,7 @@ int vcpu_kick_signal(void)
 
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread)
 {
-	/* The signal alone would be lost on a thread that is just about to enter KVM_RUN. */
+	/* A thread that is just about to enter KVM_RUN would lose the signal alone. */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(thread, SIGRTMIN);
 }
@@ -168,6 +168,6 @@ void vcpu_unkick(struct vcpu *vcpu)
 
 void vcpu_was_paused(const struct vcpu *vcpu)
 {
-	/* Refused where the guest has no kvm-clock: then it is not told, and there is no other way. */
+	/* KVM refuses this for a guest without kvm-clock, which cannot be told in any other way. */
 	ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }

@@ -25,62 +25,61 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	size_t run_size;
-	atomic_bool inside; /* in KVM_RUN, where alone the guest's code can run */
+	atomic_bool inside; /* in KVM_RUN: the guest's code runs only there */
 };
 
-/* Why vcpu_run() came back. */
+/* Why vcpu_run() returned. */
 enum vcpu_end {
 	VCPU_KICKED,	   /* vcpu_kick(), a stop, long in a device: it can be run again */
-	VCPU_GOES_ON,	   /* other_exit()'s answer, never vcpu_run()'s: the exit has been served */
+	VCPU_GOES_ON,	   /* from other_exit(), never from vcpu_run(): the exit was handled */
 	VCPU_TRIPLE_FAULT, /* the guest's CPU shut down */
 	VCPU_RESET,	   /* the guest asked KVM to reset or power off (KVM_EXIT_SYSTEM_EVENT) */
 	VCPU_POWEROFF,
-	VCPU_CRASHED,	     /* it told KVM that it crashed */
-	VCPU_INTERNAL_ERROR, /* KVM cannot go on; run->internal has the details */
+	VCPU_CRASHED,	     /* the guest told KVM that it crashed */
+	VCPU_INTERNAL_ERROR, /* KVM cannot continue; run->internal has the details */
 	VCPU_FAILED_ENTRY,   /* the processor refused the guest's state; run->fail_entry */
-	VCPU_UNKNOWN_EXIT,   /* an exit that ebb did not ask for; run->exit_reason */
+	VCPU_UNKNOWN_EXIT,   /* an exit that ebb does not expect; run->exit_reason */
 	VCPU_ERROR,	     /* KVM_RUN itself failed, with *error */
 };
 
-/* What a vCPU meets outside. */
+/* What a vCPU's exits lead to. */
 struct vcpu_host {
 	const struct bus *pio, *mmio;
 	const struct ram *ram;
-	/* Serves an exit that means something on this architecture only: VCPU_GOES_ON, or how the vCPU ends. */
+	/* Handles an exit that only this architecture has: VCPU_GOES_ON, or how the vCPU ends. */
 	enum vcpu_end (*other_exit)(const struct vcpu *vcpu, const struct vcpu_host *host);
-	/* It left KVM_RUN after a kick, and may stay in a device for long; on the vCPU's thread. */
+	/* The vCPU left KVM_RUN after a kick, and may stay in a device for long. On the vCPU's thread. */
 	void (*left)(void *ctx);
 	void *left_ctx;
 };
 
-/* @vm outlives the vCPU. Returns 0 or -errno having said why. */
+/* @vm outlives the vCPU. Returns 0, or -errno after an error message. */
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index);
 void vcpu_release(struct vcpu *vcpu);
 
 /*
- * Runs the guest until one of the reasons above; its port and memory accesses go to the buses.
- * *@error is the errno of VCPU_ERROR. The thread must not block vcpu_kick_signal().
+ * Runs the guest until one of the reasons above. Its port and memory accesses go to the buses. Sets *@error
+ * to the errno for VCPU_ERROR. The thread must not block vcpu_kick_signal().
  */
 enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 
 /*
- * Has vcpu_run() on @thread return VCPU_KICKED, now or as soon as it is called, or as the device lets
- * go of it that it is in. Once vcpu->inside has been seen false after that, the guest's code does not
- * run before vcpu_unkick(); before it is, left() will be called.
+ * Makes vcpu_run() on @thread return VCPU_KICKED: at once, as soon as it is called, or as soon as the device
+ * that it is in returns. Once vcpu->inside is false after that, the guest's code does not run before
+ * vcpu_unkick(). If it is still true, left() will be called.
  */
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread);
 
-/* Forgets a kick that came before; the thread's own, before vcpu_run(), when it knows of the kick otherwise. */
+/* Forgets an earlier kick. Called by the vCPU's thread before vcpu_run(), when it has noticed the kick. */
 void vcpu_unkick(struct vcpu *vcpu);
 
 /*
- * While vcpu_run() is not running: the guest's clock went on without it, and its watchdogs are to
- * overlook the gap. Only x86 has a way to say so, and a guest with kvm-clock listens to it: elsewhere
- * this does nothing.
+ * Tells the guest that it was paused while its clock went on, so that its watchdogs ignore the gap. Call it
+ * while vcpu_run() is not running. Has an effect only on x86, in a guest with kvm-clock.
  */
 void vcpu_was_paused(const struct vcpu *vcpu);
 
-/* Sets the process up for kicks (a signal that does nothing but interrupt); call once before threads. */
+/* Prepares the process for kicks, by a signal that only interrupts. Call it once, before any thread starts. */
 int vcpu_kick_signal(void);
 
 #endif

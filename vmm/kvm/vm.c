@@ -15,14 +15,13 @@
 
 static const struct vm_need needed[] = {
 	{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
-	{KVM_CAP_SYNC_MMU,
-	 "KVM_CAP_SYNC_MMU"}, /* without it a discarded page stays with the guest */
+	{KVM_CAP_SYNC_MMU, "KVM_CAP_SYNC_MMU"}, /* without it the guest keeps a discarded page */
 	{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
 	{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
 };
 #define NEEDED (sizeof(needed) / sizeof(needed[0]))
 
-/* The @index-th of all needs, the architecture's after the general ones; NULL behind the last. */
+/* Returns need @index, the architecture's after the general ones, or NULL behind the last. */
 static const struct vm_need *need_at(const struct vm_needs *arch, size_t index)
 {
 	if (index < NEEDED)
@@ -66,7 +65,7 @@ static int check_kvm(const struct vm *vm, const struct vm_needs *arch)
 {
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
-		log_error("/dev/kvm does not speak KVM's API version %d (it says %d): "
+		log_error("/dev/kvm does not have version %d of KVM's API (it has %d): "
 			  "use a newer kernel",
 			  KVM_API_VERSION, version);
 		return -ENOTSUP;
@@ -125,7 +124,9 @@ int vm_init(struct vm *vm, const struct vm_needs *arch)
 		return error;
 	int size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (size < (int)sizeof(struct kvm_run)) {
-		log_error("KVM's vCPU area is too small (%d bytes): use a newer kernel", size);
+		log_error(
+			"the area that KVM shares for a vCPU is too small (%d bytes): use a newer kernel",
+			size);
 		return -ENOTSUP;
 	}
 	vm->run_size = size;
@@ -135,13 +136,13 @@ int vm_init(struct vm *vm, const struct vm_needs *arch)
 
 int vm_create(struct vm *vm, unsigned long type)
 {
-	/* A machine that is asked for while signals arrive is refused with EINTR. */
+	/* KVM fails with EINTR if a signal arrives while it creates the machine. */
 	do
 		vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, type);
 	while (vm->fd < 0 && errno == EINTR);
 	if (vm->fd < 0) {
 		int error = errno;
-		log_error("KVM cannot make a virtual machine: %s", strerror(error));
+		log_error("KVM cannot create a virtual machine: %s", strerror(error));
 		return -error;
 	}
 	return 0;
@@ -166,7 +167,7 @@ static int map_memslot(struct vm *vm, uint64_t gpa, uint64_t size, const void *h
 	};
 	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0) {
 		int error = errno;
-		log_error("KVM does not take %llu MiB of guest memory at %#llx: %s",
+		log_error("KVM refused %llu MiB of guest memory at %#llx: %s",
 			  (unsigned long long)size >> 20, (unsigned long long)gpa, strerror(error));
 		return -error;
 	}
@@ -200,7 +201,8 @@ int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, uint64_t value, 
 				      .flags = KVM_IOEVENTFD_FLAG_DATAMATCH};
 	if (ioctl(vm->fd, KVM_IOEVENTFD, &event) < 0) {
 		int error = errno;
-		log_error("KVM cannot watch a device's doorbell: %s", strerror(error));
+		log_error("KVM cannot connect an eventfd to a device's doorbell: %s",
+			  strerror(error));
 		return -error;
 	}
 	return 0;
@@ -211,7 +213,8 @@ int vm_irqfd(const struct vm *vm, unsigned int gsi, int fd)
 	struct kvm_irqfd irq = {.fd = fd, .gsi = gsi};
 	if (ioctl(vm->fd, KVM_IRQFD, &irq) < 0) {
 		int error = errno;
-		log_error("KVM cannot wire up interrupt %u: %s", gsi, strerror(error));
+		log_error("KVM cannot connect an eventfd to interrupt %u: %s", gsi,
+			  strerror(error));
 		return -error;
 	}
 	return 0;

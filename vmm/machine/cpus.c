@@ -14,7 +14,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/worker.h"
 
-/* A vCPU leaves the guest in microseconds, unless the host itself holds it up, in a fault of its memory. */
+/* A vCPU leaves the guest in microseconds, unless the host holds it up in a page fault. */
 #define PAUSE_LIMIT_NS NS_PER_S
 
 /* Waits while the guest is paused. Returns whether this thread may run it. */
@@ -26,7 +26,7 @@ static bool cpu_enter(struct cpu *cpu)
 	while (cpus->paused && !cpus->stopping)
 		pthread_cond_wait(&cpus->changed, &cpus->lock);
 	bool go = !cpus->stopping;
-	/* Here, where no kick can come between. */
+	/* Under the lock, so that no kick comes in between. */
 	if (go)
 		vcpu_unkick(&cpu->vcpu);
 	pthread_mutex_unlock(&cpus->lock);
@@ -55,8 +55,8 @@ static void *cpu_main(void *ctx)
 	while (cpu->end == VCPU_KICKED && cpu_enter(cpu)) {
 		cpu->end = vcpu_run(&cpu->vcpu, &vcpu_host, &cpu->error);
 		/*
-		 * Not only we interrupt: SIGSTOP, a frozen cgroup and the host's suspend do, too, and
-		 * end before KVM_RUN comes back. However long it was, the guest's clock went on.
+		 * SIGSTOP, a frozen cgroup and the host's suspend interrupt KVM_RUN, too, and are over
+		 * before it returns. The guest's clock went on all the time.
 		 */
 		vcpu_was_paused(&cpu->vcpu);
 	}
@@ -65,7 +65,7 @@ static void *cpu_main(void *ctx)
 	return NULL;
 }
 
-/* With the lock held, so that each thread gets it, or sees why when it would enter. */
+/* With the lock held, so that each thread is kicked, or sees the reason before it enters. */
 static void kick_all(struct cpus *cpus)
 {
 	for (unsigned int i = 0; i < cpus->count; i++)
@@ -81,7 +81,7 @@ int cpus_init(struct cpus *cpus, const struct cpus_host *host, const struct vm *
 	pthread_cond_init(&cpus->changed, NULL);
 	cpus->cpu = calloc(count, sizeof(*cpus->cpu));
 	if (!cpus->cpu) {
-		log_error("no memory for %u CPUs", count);
+		log_error("cannot create %u vCPUs: the host has no memory left", count);
 		return -ENOMEM;
 	}
 	int error = 0;
@@ -121,7 +121,7 @@ static int cpu_start(struct cpu *cpu, const struct cpulist *affinity)
 	error = pthread_setaffinity_np(cpu->thread, sizeof(affinity->bits),
 				       (const cpu_set_t *)affinity->bits);
 	if (error)
-		log_error("vCPU %u can run on none of the CPUs of --vcpu-affinity: %s", index,
+		log_error("cannot run vCPU %u on any CPU of --vcpu-affinity: %s", index,
 			  strerror(error));
 	return -error;
 }

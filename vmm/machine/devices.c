@@ -10,8 +10,8 @@
 #include "vmm/machine/machine.h"
 
 /*
- * Each kind, and the places that are its own. The guest finds devices in the order of their places.
- * A place never changes: new kinds get places of their own.
+ * Each kind, with its own places. The guest finds devices in the order of their places. A place never
+ * changes: new kinds get new places.
  */
 static const struct {
 	const struct device_kind *kind;
@@ -50,8 +50,9 @@ int devices_init(struct machine *machine)
 		const struct device_kind *kind = kinds[row].kind;
 		unsigned int count = kind->count(machine->config);
 		if (count > kinds[row].most) {
-			log_error("a guest cannot have %u devices of the kind %s: %u at most",
-				  count, kind->name, kinds[row].most);
+			log_error(
+				"a guest cannot have %u devices of the kind %s: at most %u are allowed",
+				count, kind->name, kinds[row].most);
 			return -E2BIG;
 		}
 		for (unsigned int i = 0; i < count; i++) {

@@ -65,7 +65,7 @@ static int stage_memory_init(struct machine *machine)
 
 	int spans = arch_ram_layout(size, bits, span);
 	if (spans < 0) {
-		log_error("%llu MiB of memory are more than a guest can address on this host (%u "
+		log_error("%llu MiB of memory is more than a guest can address on this host (%u "
 			  "bits): give it less with -m",
 			  (unsigned long long)size >> 20, bits);
 		return spans;
@@ -279,13 +279,13 @@ static const struct {
 	int (*init)(struct machine *machine);
 	void (*release)(struct machine *machine);
 } stages[] = {
-	{stage_loop_init, stage_loop_release}, /* first: from here on no signal kills us */
+	{stage_loop_init, stage_loop_release}, /* first: from here on no signal kills ebb */
 	{stage_kvm_init, stage_kvm_release},
 	{stage_memory_init, stage_memory_release},
 	{stage_platform_init, stage_platform_release},
 	{stage_cpus_init, stage_cpus_release},
 	{devices_init, devices_release},
-	{stage_boot_init, NULL}, /* what it loaded goes with the RAM */
+	{stage_boot_init, NULL}, /* what it loaded is released with the RAM */
 	/* Not before the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
 	{stage_console_init, stage_console_release},
 };
@@ -359,7 +359,7 @@ static int threads_start(struct machine *machine)
 
 static void threads_stop(struct machine *machine)
 {
-	/* A vCPU that waits for standard output to take more is not in KVM, and not kicked out. */
+	/* A vCPU that waits for standard output is not in KVM, so a kick does not end the wait. */
 	console_hangup(&machine->console);
 	/* One that writes a device's registers may wait for the request that its worker is at. */
 	uint64_t deadline = clock_ns() + STOP_NS;

@@ -45,7 +45,7 @@ static void doorbell_rang(void *ctx)
 {
 	struct mmio_doorbell *doorbell = ctx;
 	struct mmio_slot *slot = doorbell->slot;
-	/* However often it rang, one look at the queue answers it. */
+	/* One look at the queue answers any number of rings. */
 	if (wake_take(doorbell->source.fd))
 		virtio_core_work(&slot->mmio.core, doorbell - slot->doorbell);
 }
@@ -75,7 +75,7 @@ static int eventfd_open(int *fd)
 	*fd = wake_open();
 	if (*fd >= 0)
 		return 0;
-	log_error("cannot make an eventfd: %s", strerror(-*fd));
+	log_error("cannot create an eventfd: %s", strerror(-*fd));
 	return *fd;
 }
 
@@ -139,11 +139,11 @@ static int set_timer_up(struct mmio_slot *slot, unsigned int queue)
 	timer->fd = wake_timer_open();
 	int error = timer->fd < 0 ? timer->fd : loop_add(&slot->worker.loop, timer);
 	if (error)
-		log_error("cannot make a timer: %s", strerror(-error));
+		log_error("cannot create a timer: %s", strerror(-error));
 	return error;
 }
 
-/* An irqfd, where the kernel can. */
+/* Wires an irqfd, if the kernel can. */
 static int wire_interrupt(struct mmio_slot *slot)
 {
 	int error = arch_irqfd(slot->platform, slot->place.gsi, slot->interrupt);

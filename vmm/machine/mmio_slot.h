@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A slot of the machine that holds one virtio-mmio device: its address range on the bus, a doorbell
- * for each queue (an ioeventfd, so that a notification does not leave the kernel on the vCPU's side),
- * its interrupt (an irqfd), and its worker, on which the doorbells are answered.
+ * A place in the machine for one virtio-mmio device: its address range on the bus, a doorbell for each
+ * queue (an ioeventfd, so that a notification does not stop the vCPU outside the kernel), its interrupt
+ * (an irqfd), and its worker, which answers the doorbells.
  *
- * Thread: main, but for what slot->host offers the device.
+ * Thread: main, except the functions that slot->host offers the device.
  */
 #ifndef EBB_MACHINE_MMIO_SLOT_H
 #define EBB_MACHINE_MMIO_SLOT_H
@@ -20,7 +20,7 @@
 struct mmio_doorbell {
 	struct loop_source
 		source; /* on the worker's loop; an eventfd, -1 before the queue is there */
-	struct loop_source timer; /* likewise; a timerfd, -1 where the device is not paced */
+	struct loop_source timer; /* on the same loop; a timerfd, -1 if the device is not paced */
 	struct mmio_slot *slot;
 };
 
@@ -29,29 +29,32 @@ struct mmio_slot {
 	struct virtio_host host; /* for the device's init */
 	struct virtio_mmio mmio;
 	struct worker worker;
-	struct mmio_doorbell doorbell[VIRTIO_QUEUES_MAX]; /* of the queue with that number */
+	struct mmio_doorbell doorbell[VIRTIO_QUEUES_MAX]; /* by the queue's number */
 	const struct arch_platform *platform;
 	int interrupt; /* eventfd, or -1: the interrupt controller is ours */
 	bool attached;
 };
 
-/* The slot's place by its @index, and the host side for its device. Returns 0 or -errno. */
+/*
+ * Sets the slot's place, by its @index, and the host side for its device. Returns 0, or -errno after an
+ * error message.
+ */
 int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
 		   const struct arch_platform *platform);
 void mmio_slot_release(struct mmio_slot *slot);
 
-/* Puts @dev, which was made with &slot->host, in. Returns 0 or -errno having said why. */
+/* Plugs in @dev, which was made with &slot->host. Returns 0, or -errno after an error message. */
 int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct vm *vm,
 		     struct bus *mmio);
 
-/* Starts its worker. Returns 0 or -errno having said why. */
+/* Starts its worker. Returns 0, or -errno after an error message. */
 int mmio_slot_start(struct mmio_slot *slot);
-/* Has the worker end after the request that it is at; returns at once. */
+/* Tells the worker to end after the request in progress; returns at once. */
 void mmio_slot_ask_to_stop(struct mmio_slot *slot);
 /*
- * Ends it: the device does nothing more. Waits for the request that the worker is at until @deadline
- * (clock_ns()), and returns whether it has ended. Not needed before mmio_slot_release(), which may not follow
- * where this returns false.
+ * Ends the worker: the device does nothing more. Waits for the request in progress until @deadline (clock_ns()).
+ * Returns false if the worker has not ended: then mmio_slot_release() must not be called. Otherwise that ends the
+ * worker by itself, too.
  */
 bool mmio_slot_stop(struct mmio_slot *slot, uint64_t deadline);
 

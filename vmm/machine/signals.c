@@ -14,7 +14,7 @@
 
 static const int requests[] = {SIGHUP, SIGINT, SIGTERM};
 
-/* The others that end a process and are not faults of its own; real-time signals follow below. */
+/* Other signals that end a process, without its own faults; real-time signals are added below. */
 static const int fatal[] = {SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM,
 			    SIGPROF, SIGXCPU, SIGIO,   SIGPWR,	SIGSTKFLT};
 
@@ -53,7 +53,7 @@ static sigset_t signals_to_read(void)
 static void tell(int number)
 {
 	if (number == SIGXCPU)
-		log_error("the limit of CPU time (ulimit -t) is used up");
+		log_error("ebb reached its limit of CPU time (ulimit -t)");
 	else
 		log_error("ended by signal %d: %s", number, strsignal(number));
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Signals that would end ebb, read from a descriptor by the loop, so that an end by signal is as
- * orderly as any other: the terminal restored, the name and the socket gone.
+ * Signals that would end ebb. The loop reads them from a descriptor, so that an end by a signal is as
+ * orderly as any other: the terminal is restored, the name and the socket are removed.
  *
  * SIGHUP, SIGINT and SIGTERM are requests to end. Every other signal that ends a process by default
- * is told in words, and after all is torn down ebb dies of it, so that its parent sees which it was.
- * A signal that was ignored when ebb started stays ignored: nohup and a shell's background jobs
- * mean it. Faults (SIGSEGV and its like) are not read here.
+ * is logged, and once all is released ebb dies of it, so that its parent sees which it was. A signal
+ * that was ignored when ebb started stays ignored: nohup and a shell's background jobs rely on it. Faults
+ * (SIGSEGV and its like) are not read here.
  *
- * Thread: main, before any other is started: they inherit the mask.
+ * Thread: main, before any other thread starts: those inherit the mask.
  * Source: signal(7), signalfd(2); POSIX on asynchronous lists of the shell.
  */
 #ifndef EBB_MACHINE_SIGNALS_H
@@ -26,16 +26,17 @@ struct signals {
 };
 
 /*
- * First of all: blocks these signals, for this thread and all to come, so that none ends ebb with something
- * left behind; they wait for signals_init(). Returns 0 or -errno, having said what is wrong.
+ * Blocks these signals for this thread and those that it starts, so that none ends ebb with something left
+ * behind; they stay pending until signals_init(). Call it first of all. Returns 0, or -errno after an error
+ * message.
  */
 int signals_hold(void);
 
-/* Fill in @end, @continued and @ctx before. Returns likewise. */
+/* Fill in @end, @continued and @ctx before. Returns 0, or -errno after an error message. */
 int signals_init(struct signals *signals, struct loop *loop);
 void signals_release(struct signals *signals);
 
-/* Last of all: dies of signals->fatal, so that the parent sees it. 0 is none: returns. */
+/* Dies of signal @number (signals->fatal), so that the parent sees it; returns if it is 0. Call it last of all. */
 void signals_die(int number);
 
 #endif
