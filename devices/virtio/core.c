@@ -44,7 +44,7 @@ static bool running(const struct virtio_core *core)
 	return (core->status & VIRTIO_CONFIG_S_DRIVER_OK) && !(core->status & stopped);
 }
 
-/* The driver may set up queues: features are agreed upon, the device is not yet in use. */
+/* The driver may set up queues: features are negotiated, the device is not yet in use. */
 static bool setting_up(const struct virtio_core *core)
 {
 	const uint32_t over =
@@ -52,19 +52,19 @@ static bool setting_up(const struct virtio_core *core)
 	return (core->status & VIRTIO_CONFIG_S_FEATURES_OK) && !(core->status & over);
 }
 
-/* Queue @queue, or NULL where the device has none of that number. */
+/* Returns queue @queue, or NULL if the device has no such queue. */
 static struct virtq *queue_at(const struct virtio_core *core, uint32_t queue)
 {
 	return queue < core->dev->queues ? &core->dev->queue[queue] : NULL;
 }
 
-/* Has @queue served soon. */
+/* Asks the worker to serve @queue. */
 static void defer(const struct virtio_core *core, unsigned int queue)
 {
 	core->dev->host->defer(core->dev->host->ctx, queue);
 }
 
-/* Nothing is touched until the driver resets. With both locks held. */
+/* Leaves everything alone until the driver resets the device. With both locks held. */
 static void need_reset(struct virtio_core *core)
 {
 	core->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -108,15 +108,15 @@ static void activate(struct virtio_core *core)
 			  dev->ops->name, strerror(-error));
 		return;
 	}
-	/* What was put on the rings before counts as announced. */
+	/* Chains that are already on the rings count as announced. */
 	for (unsigned int i = 0; i < dev->queues; i++)
 		if (dev->queue[i].ready)
 			defer(core, i);
 }
 
 /*
- * Virtio 1.2 §2.1 and §3.1.1. Bits are only ever added: a reset alone clears them, and NEEDS_RESET
- * is not the driver's. With both locks held.
+ * Virtio 1.2 §2.1 and §3.1.1. Bits are only ever added: only a reset clears them, and the driver
+ * does not set NEEDS_RESET. With both locks held.
  */
 static void status_write(struct virtio_core *core, uint32_t value)
 {
@@ -129,7 +129,7 @@ static void status_write(struct virtio_core *core, uint32_t value)
 		return;
 	}
 	if (set & VIRTIO_CONFIG_S_FEATURES_OK) {
-		/* Refused by not setting it: the driver has to read it back. */
+		/* A bit that stays clear is the refusal: the driver has to read it back. */
 		if ((core->driver_features & ~dev->features_offered) ||
 		    !(core->driver_features & FEATURE(VIRTIO_F_VERSION_1)))
 			set &= ~VIRTIO_CONFIG_S_FEATURES_OK;
@@ -193,7 +193,7 @@ uint32_t virtio_core_queue_size_max(struct virtio_core *core, uint32_t queue)
 	return size;
 }
 
-/* The queue, if its size and addresses may change now. With `state` held. */
+/* Returns the queue if its size and addresses may change now, else NULL. With `state` held. */
 static struct virtq *queue_to_set(struct virtio_core *core, uint32_t queue)
 {
 	struct virtq *q = queue_at(core, queue);
@@ -266,7 +266,7 @@ void virtio_core_notify(struct virtio_core *core, uint32_t queue)
 
 /* --- the configuration space ----------------------------------------------------------------- */
 
-/* How many of the @len bytes from @offset on are in the configuration space. */
+/* Returns how many of the @len bytes from @offset on are in the configuration space. */
 static size_t config_overlap(const struct virtio_device *dev, uint64_t offset, size_t len)
 {
 	size_t size = dev->ops->config_size;
@@ -302,7 +302,7 @@ void virtio_core_config_write(struct virtio_core *core, uint64_t offset, const v
 
 /* --- the device's side ----------------------------------------------------------------------- */
 
-/* Before DRIVER_OK nobody listens: a driver looks at the configuration after that. */
+/* Before DRIVER_OK no driver listens: it reads the configuration after that. */
 void virtio_config_changed(struct virtio_device *dev)
 {
 	struct virtio_core *core = dev->core;
@@ -339,7 +339,7 @@ void virtio_core_work(struct virtio_core *core, unsigned int queue)
 	if (q && q->ready && running(core))
 		more = queue_work(core, queue);
 	device_unlock(core);
-	/* Not in a loop here: others that wait for the device, or for this worker, come first. */
+	/* No loop here: other threads that wait for the device, and this worker's other queues, go first. */
 	if (more)
 		defer(core, queue);
 }

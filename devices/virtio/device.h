@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a virtio device is, and what its host gives it: all that a device may know of the VMM around
- * it, so that it runs in a unit test with mapped memory and a fake driver.
+ * A virtio device, and what its host offers it. A device may know nothing else of the VMM around it, so
+ * that it runs in a unit test with mapped memory and a fake driver.
  * Source: virtio 1.2, §2 (facilities).
  */
 #ifndef EBB_VIRTIO_DEVICE_H
@@ -23,8 +23,8 @@ struct virtio_core;
 #define VIRTIO_INTERRUPT_CONFIG (-1)
 
 /*
- * The host's side. Owned by whoever made the device; outlives it. The functions are for any thread,
- * and are called with the core's locks held: they must not come back into it.
+ * The host's side. Owner: the creator of the device; outlives it. The functions are called on any thread
+ * with the core's locks held: they must not call the core.
  */
 struct virtio_host {
 	void *ctx;
@@ -34,15 +34,15 @@ struct virtio_host {
 	 */
 	const struct ram *ram;
 	/*
-	 * Raises an interrupt (an edge) of @source: a queue or VIRTIO_INTERRUPT_CONFIG. Hosts with
-	 * one line for the whole device raise that. Devices leave this to the core.
+	 * Raises an interrupt (an edge) for @source: a queue or VIRTIO_INTERRUPT_CONFIG. A host with
+	 * one line for the whole device raises that. Only the core calls this, not the device.
 	 */
 	void (*interrupt)(void *ctx, int source);
-	/* Has the device's worker call virtio_core_work() for @queue soon. */
+	/* Makes the device's worker call virtio_core_work() for @queue soon. */
 	void (*defer)(void *ctx, unsigned int queue);
 	/*
-	 * Has the worker do so at @ns of clock_ns(); the last call for a queue counts. For devices
-	 * whose ops say that they are paced.
+	 * Makes the worker do so at @ns of clock_ns(); the last call for a queue counts. Only for
+	 * devices whose ops have @paced set.
 	 */
 	void (*defer_until)(void *ctx, unsigned int queue, uint64_t ns);
 	/* As ram_discard(). A hook, so that a test can make it fail. */
@@ -51,39 +51,39 @@ struct virtio_host {
 };
 
 /*
- * The device's side, one constant table for each kind of device. The core calls the first three
- * functions with the device's lock held, so that no two run at once: work() on the device's worker,
- * the others on a vCPU's thread.
+ * The device's side: a constant table for each kind of device. The core calls the first three functions
+ * with the device's lock held, so that only one runs at a time: work() on the device's worker, the
+ * others on a vCPU's thread.
  */
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2 §5: 5 is the balloon */
 	const char *name;
-	bool paced; /* it calls host->defer_until() */
+	bool paced; /* the device calls host->defer_until() */
 	/*
-	 * The driver has set DRIVER_OK: dev->features is what was negotiated. Returns 0; or -errno
-	 * where the device cannot start (the core sets DEVICE_NEEDS_RESET, and calls work() only
-	 * after a reset and another start). NULL: there is nothing to do.
+	 * Starts the device: the driver has set DRIVER_OK, and dev->features has what was negotiated.
+	 * Returns 0, or -errno if the device cannot start (the core sets DEVICE_NEEDS_RESET, and calls
+	 * work() only after a reset and another start). NULL: there is nothing to do.
 	 */
 	int (*activate)(struct virtio_device *dev);
 	/*
-	 * Leaves nothing of the driver but what the device says it keeps; what the host asked for
-	 * stays. Also where activate() failed or was not called. The core resets the queues. NULL: there is
-	 * nothing to leave.
+	 * Forgets all that the driver set, except what the device documents that it keeps; what the
+	 * host asked for stays. Called also if activate() failed or was not called. The core resets
+	 * the queues. NULL: there is nothing to forget.
 	 */
 	void (*reset)(struct virtio_device *dev);
 	/*
-	 * Serves a ready queue that may have new chains: at most @queue's size of them, fewer where
-	 * each takes long, for a reset waits that long. The core then interrupts the driver, if it
-	 * wants that for what was pushed. Returns 0; -EAGAIN when there may be more (it is called
-	 * again); -EPROTO when the driver broke the rules (the core sets DEVICE_NEEDS_RESET).
+	 * Serves a ready queue that may have new chains: at most @queue's size of them, fewer if each
+	 * takes long, since a reset waits for it. The core then interrupts the driver, if the driver
+	 * wants that for what was pushed. Returns 0; -EAGAIN if there may be more (it is called
+	 * again); -EPROTO if the driver broke the rules (the core sets DEVICE_NEEDS_RESET).
 	 */
 	int (*work)(struct virtio_device *dev, unsigned int queue);
 	/*
-	 * The configuration space, little-endian, of so many bytes; the functions get @len bytes
-	 * from @offset on, all of them within it. On a vCPU's thread and with no lock held, so that
-	 * no vCPU waits for a chain in flight: beside all the others and each other. The device
-	 * guards what it keeps there, with a lock that it holds for moments. No config_write():
-	 * the driver has nothing to set.
+	 * The configuration space, little-endian, of config_size bytes; the functions get @len bytes
+	 * from @offset on, all of them within it. The core calls them on a vCPU's thread with no lock
+	 * held, so that no vCPU waits for a chain in flight: they run at the same time as all other
+	 * functions and as each other. The device guards its data with a lock that it holds only
+	 * briefly. config_write may be NULL: the driver has nothing to set.
 	 */
 	size_t config_size;
 	void (*config_read)(struct virtio_device *dev, size_t offset, void *data, size_t len);
@@ -101,16 +101,16 @@ struct virtio_device {
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 
 	/*
-	 * ConfigGeneration (§2.5). A device that changes its configuration space adds one before
-	 * it lets go of the lock that guards it: who sees the new contents sees the new number.
+	 * ConfigGeneration (§2.5). A device that changes its configuration space adds one before it
+	 * releases the lock that guards it: a reader of the new contents sees the new number.
 	 */
 	atomic_uint config_generation;
 	struct virtio_core *core; /* while the device is plugged in, else NULL */
 };
 
 /*
- * Tells the driver that the device changed its configuration space, where there is a driver to be
- * told. Any thread; it waits for no chain. None of the device's own locks may be held.
+ * Tells the driver, if there is one, that the device changed its configuration space. Any thread; waits
+ * for no chain. None of the device's own locks may be held.
  */
 void virtio_config_changed(struct virtio_device *dev);
 

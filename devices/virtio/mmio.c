@@ -10,9 +10,9 @@
 #define MAGIC	      0x74726976 /* "virt" */
 #define VERSION	      2
 #define VENDOR	      0x20626265 /* "ebb " */
-#define NO_SHM_REGION 0xffffffff /* length and base of a shared memory region that is not there */
+#define NO_SHM_REGION 0xffffffff /* length and base of a shared memory region that does not exist */
 
-/* What is write-only, legacy or not there reads as 0. */
+/* Registers that are write-only, legacy or undefined read as 0. */
 static uint32_t register_read(struct virtio_mmio *mmio, uint64_t offset)
 {
 	struct virtio_core *core = &mmio->core;
@@ -144,7 +144,7 @@ static struct virtio_mmio *mmio_of(struct virtio_core *core)
 	return (struct virtio_mmio *)((char *)core - offsetof(struct virtio_mmio, core));
 }
 
-/* All sources share one line: the status tells them apart, as far as it does. */
+/* All sources share one line: the status tells a queue from the configuration, not which queue. */
 static void mmio_interrupt(struct virtio_core *core, int source)
 {
 	const struct virtio_host *host = core->dev->host;

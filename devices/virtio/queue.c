@@ -14,7 +14,7 @@ struct walk {
 	unsigned int size;
 };
 
-/* [@gpa, @gpa + @len) as a host pointer, or NULL where it is misaligned or not all RAM. */
+/* Returns [@gpa, @gpa + @len) as a host pointer, or NULL if it is misaligned or not all RAM. */
 static void *ring_at(const struct ram *ram, uint64_t gpa, uint64_t len, unsigned int alignment)
 {
 	return gpa % alignment ? NULL : ram_at(ram, gpa, len);
@@ -58,7 +58,7 @@ void virtq_reset(struct virtq *q)
 	*q = (struct virtq){.size_max = q->size_max};
 }
 
-/* The driver's index; what it wrote before that is visible after this. */
+/* Returns the driver's index; what the driver wrote before it is visible after this. */
 static uint16_t avail_idx(const struct virtq *q)
 {
 	return le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE));
@@ -76,7 +76,7 @@ static struct vring_desc desc_copy(const struct vring_desc *desc)
 	return copy;
 }
 
-/* Copies the indirect table that @desc refers to, and goes on there. */
+/* Copies the indirect table that @desc refers to, and continues the walk there. */
 static int walk_indirect(const struct virtq *q, const struct vring_desc *desc,
 			 struct vring_desc *table, struct walk *walk)
 {
@@ -118,8 +118,8 @@ static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 	unsigned int index = chain->head;
 	uint64_t bytes = 0;
 
-	/* Each turn adds a buffer, of which there is a most, or enters a table, which happens once:
-	 * a chain that goes in circles ends too. */
+	/* Each turn adds a buffer, whose number is limited, or enters a table, which happens once:
+	 * a chain that goes in circles ends, too. */
 	for (;;) {
 		if (index >= walk.size)
 			return -EPROTO;
@@ -142,7 +142,7 @@ static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 
 int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 {
-	/* Chains that we hold, and those with the ones that wait; 16-bit, so that indices wrap. */
+	/* The chains that the device holds, and these with the waiting ones; 16-bit, so that indices wrap. */
 	uint16_t held = q->next_avail - q->next_used;
 	uint16_t outstanding = avail_idx(q) - q->next_used;
 	if (outstanding > q->size || outstanding < held)
@@ -173,7 +173,7 @@ ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 		if (n > len - copied)
 			n = len - copied;
 		if (n > 0) {
-			/* Up to the offset it was RAM, so this sum cannot wrap. */
+			/* Everything up to the offset was RAM, so this sum cannot wrap. */
 			if (ram_read(ram, buffer->gpa + cursor->offset, (uint8_t *)data + copied,
 				     n))
 				return -EFAULT;
@@ -193,9 +193,9 @@ void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len)
 	slot->len = htole32(len);
 	q->next_used++;
 	/*
-	 * Releases the element; and sequentially consistent, as is the load of the flags in
-	 * virtq_should_interrupt(), so that this cannot be seen after that: a driver that asks for
-	 * interrupts and then looks at the ring would get neither.
+	 * Releases the element. Sequentially consistent, as is the load of the flags in
+	 * virtq_should_interrupt(), so that the two keep their order: otherwise a driver that asks for
+	 * interrupts and then looks at the ring could see neither an element nor an interrupt.
 	 */
 	__atomic_store_n(&q->used->idx, htole16(q->next_used), __ATOMIC_SEQ_CST);
 }

@@ -2,11 +2,11 @@
 /*
  * The device's side of a split virtqueue (virtio 1.2 §2.7).
  *
- * Nothing in a ring is believed: what the driver wrote is copied once, then checked, and every walk
- * has a bound. Our own place in the rings is kept here and never read back from the guest, so that
- * a guest that scribbles over its rings, or reports them as free, harms only itself.
+ * Nothing in a ring is trusted: what the driver wrote is copied once, then checked, and every walk has a
+ * bound. The device's place in the rings is kept here and never read back from the guest, so that a guest
+ * that overwrites its rings, or reports them as free, harms only itself.
  *
- * Thread: no locks inside. The core's device lock covers all of it (core.h).
+ * Thread: any, one at a time: the core's device lock guards all of it (core.h).
  */
 #ifndef EBB_VIRTIO_QUEUE_H
 #define EBB_VIRTIO_QUEUE_H
@@ -19,10 +19,10 @@
 #include "vmm/mem/ram.h"
 
 #define VIRTIO_QUEUES_MAX     8
-#define VIRTIO_QUEUE_SIZE_MAX 256 /* also the longest chain, in or out of an indirect table */
+#define VIRTIO_QUEUE_SIZE_MAX 256 /* also the longest chain, with or without an indirect table */
 
 struct virtq {
-	uint16_t size_max; /* by the device, at init; 0: there is no such queue */
+	uint16_t size_max; /* set by the device at init; 0: there is no such queue */
 
 	/* As the driver wrote them; nothing is checked before virtq_start(). */
 	uint32_t size;
@@ -30,27 +30,29 @@ struct virtq {
 	uint64_t avail_gpa;
 	uint64_t used_gpa;
 
-	bool ready; /* only then does the rest mean anything */
+	bool ready; /* the rest is valid only if this is set */
 	bool indirect;
 	const struct ram *ram;
 	const struct vring_desc *desc;
 	const struct vring_avail *avail;
 	struct vring_used *used;
-	uint16_t next_avail; /* the next chain to take; counts on, as the ring's indices do */
-	uint16_t next_used;  /* the next used element to write */
-	uint16_t signalled;  /* next_used when an interrupt was last considered */
+	uint16_t
+		next_avail; /* the next chain to take; wraps at 16 bits, as the ring's indices do */
+	uint16_t next_used; /* the next used element to write */
+	uint16_t signalled; /* next_used when an interrupt was last considered */
 };
 
 /* A bounded copy of one descriptor chain. */
 struct virtq_chain {
 	uint16_t head;
 	unsigned int buffers;
-	unsigned int readable; /* so many come first; the device may write to the others */
-	/* Where they are is as the driver says: RAM or not, wrapping or not. 2^32 bytes at most. */
+	unsigned int
+		readable; /* the first of them are device-readable, the others device-writable */
+	/* As the driver says: each may be RAM or not, and may wrap. 2^32 bytes at most. */
 	struct gpa_range buffer[VIRTIO_QUEUE_SIZE_MAX];
 };
 
-/* How far the device-readable part of a chain has been read; all zero is its start. */
+/* A position in the device-readable part of a chain; all zeros is its start. */
 struct virtq_cursor {
 	unsigned int buffer;
 	uint32_t offset; /* bytes into it */
@@ -58,37 +60,36 @@ struct virtq_cursor {
 
 /*
  * Copies the next @len bytes of the device-readable part, as one stream: how the driver cut it into
- * buffers means nothing (§2.7.4). Returns how many there were, fewer than @len only at the end; or
- * -EFAULT where a buffer is not RAM.
+ * buffers has no meaning (§2.7.4). Returns how many there were, fewer than @len only at the end, or
+ * -EFAULT if a buffer is not RAM.
  */
 ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 		   struct virtq_cursor *cursor, void *data, size_t len);
 
 /*
  * Starts the queue with the rings that the driver has set. @indirect: VIRTIO_F_RING_INDIRECT_DESC
- * was negotiated. Returns 0, or -EINVAL where size, alignment or place of a ring is wrong.
+ * was negotiated. Returns 0, or -EINVAL if size, alignment or place of a ring is wrong.
  */
 int virtq_start(struct virtq *q, const struct ram *ram, bool indirect);
 
-/* Leaves the rings alone from now on. What the driver has set stays. */
+/* Stops using the rings. What the driver has set stays. */
 void virtq_stop(struct virtq *q);
 
-/* Stops, and forgets all but size_max. */
+/* Stops the queue and forgets all but size_max. */
 void virtq_reset(struct virtq *q);
 
-/* The four below are for a queue that is ready. */
+/* The four functions below need a queue that is ready. */
 
-/* Takes the next chain: 1 with @chain filled, 0 when there is none, -EPROTO when it is malformed.
- */
+/* Takes the next chain. Returns 1 with @chain filled in, 0 if there is none, or -EPROTO if it is malformed. */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain);
 
-/* Gives a chain back, once, saying how many bytes were written to its device-writable part. */
+/* Gives a chain back; call it once. @len: bytes written to its device-writable part. */
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len);
 
-/* Whether there is nothing more to pop. */
+/* Returns whether there is no chain to pop. */
 bool virtq_empty(const struct virtq *q);
 
-/* Whether the driver wants an interrupt for what was pushed since this was last asked. */
+/* Returns whether the driver wants an interrupt for what was pushed since the last call. */
 bool virtq_should_interrupt(struct virtq *q);
 
 #endif
