@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the disk offers and tells of itself; requests.c serves its requests. */
+/* The disk's features and configuration space; requests.c serves its requests. */
 #include "devices/virtio-blk/blk.h"
 
 #include <endian.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define FEATURE(bit) (1ULL << (bit))
-/* The host's page cache writes in pages: less than that is read first. */
+/* The host's page cache writes whole pages: for less it reads the page first. */
 #define PHYSICAL_BLOCK 4096U
 
 static void blk_reset(struct virtio_device *dev)
@@ -22,7 +22,7 @@ static void blk_config_read(struct virtio_device *dev, size_t offset, void *data
 	memcpy(data, (const uint8_t *)&blk_of(dev)->registers + offset, len);
 }
 
-/* Nothing of the configuration is the driver's to set: CONFIG_WCE is not offered. */
+/* The driver cannot set anything in the configuration: CONFIG_WCE is not offered. */
 static const struct virtio_device_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "blk",
@@ -47,7 +47,7 @@ static uint64_t features_of(const struct image *image)
 	return features;
 }
 
-/* How often @block fits @physical, as a power of two. */
+/* Returns how often @block fits into @physical, as a power of two. */
 static uint8_t exponent(unsigned int physical, unsigned int block)
 {
 	uint8_t exp = 0;
@@ -56,7 +56,7 @@ static uint8_t exponent(unsigned int physical, unsigned int block)
 	return exp;
 }
 
-/* Fields of a feature that is not offered say nothing. Counts are in sectors but where named. */
+/* Fields of features that are not offered have no meaning. Counts are in sectors unless said otherwise. */
 static void fill_registers(struct virtio_blk_config *registers, const struct image *image)
 {
 	uint32_t aligned = image->block_size > PHYSICAL_BLOCK ? image->block_size : PHYSICAL_BLOCK;

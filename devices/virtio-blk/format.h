@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Formats of images that a disk is not: a guest that was given one as a raw disk would find garbage, and
+ * Recognizes images that are not raw disks: a guest that got one as a raw disk would find garbage, and
  * destroy it by writing. Pure. Thread: any.
  */
 #ifndef EBB_VIRTIO_BLK_FORMAT_H
@@ -11,8 +11,9 @@
 #define FORMAT_SECTOR 512 /* bytes */
 
 /*
- * The name of the format whose mark is in a file's @first or @last FORMAT_SECTOR bytes, zeros where the file has
- * fewer; NULL if there is none. Sources: the headers that QEMU's drivers write (docs/interop, block/); for VHD
+ * Returns the name of the format whose mark is in a file's @first or @last FORMAT_SECTOR bytes (padded with
+ * zeros if the file has fewer), or NULL if there is none.
+ * Sources: the headers that QEMU's drivers write (docs/interop, block/); for VHD
  * Microsoft's specification of 2006, for VMDK VMware's of 2011.
  */
 const char *format_name(const uint8_t first[FORMAT_SECTOR], const uint8_t last[FORMAT_SECTOR]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Opening, measuring and locking a disk's file; io.c has what is done with it. */
+/* Opens, measures and locks a disk's file; io.c reads and writes it. */
 #include "devices/virtio-blk/image.h"
 
 #include <errno.h>
@@ -48,11 +48,12 @@ static int explain_open(const char *path, bool read_only, int error)
 {
 	bool forbidden = error == EACCES || error == EROFS || error == EPERM;
 	if (error == EBUSY)
-		log_error("the disk '%s' is in use on this host: unmount it, or whatever holds it",
-			  path);
+		log_error(
+			"the disk '%s' is in use on this host: unmount it, or end the program that holds it",
+			path);
 	else
 		log_error("cannot open the disk '%s': %s%s", path, strerror(error),
-			  forbidden && !read_only ? "; to read it only, write FILE,ro" : "");
+			  forbidden && !read_only ? "; for a read-only disk, write FILE,ro" : "");
 	return -error;
 }
 
@@ -61,7 +62,7 @@ static int open_file(struct image *image, const char *path)
 	struct stat st;
 	int flags = O_CLOEXEC | O_NONBLOCK | (image->read_only ? O_RDONLY : O_RDWR);
 
-	/* Looked at first: opening a pipe or a device of another kind can do things. */
+	/* Before opening: to open a pipe or another kind of device can have side effects. */
 	if (stat(path, &st) < 0)
 		return explain_open(path, image->read_only, errno);
 	if (is_disk(&st)) {
@@ -96,7 +97,7 @@ static int measure(struct image *image, const char *path)
 	return 0;
 }
 
-/* A part of the file; what it does not have is zeros. */
+/* Reads a part of the file; beyond its end are zeros. */
 static int read_sector(const struct image *image, const char *path, uint64_t offset,
 		       uint8_t sector[FORMAT_SECTOR])
 {
@@ -108,7 +109,7 @@ static int read_sector(const struct image *image, const char *path, uint64_t off
 	return -error;
 }
 
-/* Before the size is looked at: advice to make another format's file longer would not help. */
+/* Before the check of the size: the advice to extend another format's file would not help. */
 static int check_format(const struct image *image, const char *path)
 {
 	uint8_t first[FORMAT_SECTOR], last[FORMAT_SECTOR];
@@ -122,25 +123,28 @@ static int check_format(const struct image *image, const char *path)
 	const char *format = format_name(first, last);
 	if (!format)
 		return 0;
-	log_error("the disk '%s' is an image in the format %s, and ebb has raw disks only: convert "
-		  "it with qemu-img convert -O raw, or write FILE,format=raw if the guest is meant "
-		  "to see the file as it is",
-		  path, format);
+	log_error(
+		"the disk '%s' is an image in the format %s, but ebb supports only raw disks: convert "
+		"it with qemu-img convert -O raw, or write FILE,format=raw to show the guest "
+		"the file as it is",
+		path, format);
 	return -EINVAL;
 }
 
 static int check_size(const struct image *image, const char *path)
 {
 	if (image->size == 0) {
-		log_error("the disk '%s' is empty: give it a size first, as with truncate -s 1G",
-			  path);
+		log_error(
+			"the disk '%s' is empty: set its size first, for example with truncate -s 1G",
+			path);
 		return -EINVAL;
 	}
 	if (image->size % image->block_size) {
-		log_error("the disk '%s' has %llu bytes, which is no multiple of %u: extend it, as "
-			  "with truncate -s %%%u",
-			  path, (unsigned long long)image->size, image->block_size,
-			  image->block_size);
+		log_error(
+			"the disk '%s' has %llu bytes, which is not a multiple of %u: extend it, for "
+			"example with truncate -s %%%u",
+			path, (unsigned long long)image->size, image->block_size,
+			image->block_size);
 		return -EINVAL;
 	}
 	return 0;
@@ -160,7 +164,7 @@ static int lock(const struct image *image, const char *path)
 	return error;
 }
 
-/* A hole where the file ends changes nothing, but tells whether the file system has holes. */
+/* Punching a hole at the file's end changes nothing, but tells whether the file system has holes. */
 static bool discards(const struct image *image)
 {
 	if (image->read_only)

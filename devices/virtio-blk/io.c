@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What is done with a disk's file. Each call does a bounded piece: a reset of the device waits for it. */
+/* Reads and writes a disk's file. Each call does a bounded piece, since a reset of the device waits for it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -8,14 +8,14 @@
 
 #include "devices/virtio-blk/image.h"
 
-/* Bytes that one call makes zeros of: by the host's own means, and by writing them. */
+/* Bytes that one call zeroes: by the host's own means, and by writing zeros. */
 #define ZERO_RANGE_MAX (32U << 20)
 #define ZERO_PAGE      4096U
 #define ZERO_PAGES_MAX 256U
 
 static const uint8_t zeros[ZERO_PAGE];
 
-/* Whether the file was longer when it was opened: what the guest had written there is gone. */
+/* Returns whether the file was longer when it was opened: what the guest wrote there is lost. */
 static bool is_shorter(struct image *image)
 {
 	off_t end = image->calls->lseek(image->fd, 0, SEEK_END);
@@ -115,11 +115,11 @@ static ssize_t write_zeros(struct image *image, uint64_t offset, uint64_t len)
 	return image_write(image, iov, n, offset, false);
 }
 
-/* Where data begin from @offset on: at @end, if all up to there is a hole. Or -errno. */
+/* Returns where data begins from @offset on (@end, if all up to there is a hole), or -errno. */
 static int64_t find_data(struct image *image, uint64_t offset, uint64_t end)
 {
 	off_t found = image->calls->lseek(image->fd, (off_t)offset, SEEK_DATA);
-	if (found < 0 && errno == ENXIO) /* none are left, which is also said of a shorter file */
+	if (found < 0 && errno == ENXIO) /* no data is left, or the file became shorter */
 		return is_shorter(image) ? -EIO : (int64_t)end;
 	if (found < 0)
 		return -errno;
@@ -127,8 +127,8 @@ static int64_t find_data(struct image *image, uint64_t offset, uint64_t end)
 }
 
 /*
- * Returns how many bytes of [@offset, *@end) are a hole from its beginning on, which reads as zeros and takes no
- * space; or 0 with *@end set to where data end; or -errno. All is data where the host cannot tell.
+ * Returns how many bytes from the beginning of [@offset, *@end) are a hole, which reads as zeros and takes no
+ * space; or 0 with *@end set to where the data ends; or -errno. If the host cannot tell, all is data.
  */
 static ssize_t skip_hole(struct image *image, uint64_t offset, uint64_t *end)
 {
@@ -149,7 +149,7 @@ static ssize_t skip_hole(struct image *image, uint64_t offset, uint64_t *end)
 
 ssize_t image_zero(struct image *image, uint64_t offset, uint64_t len, bool unmap)
 {
-	/* Pieces end where blocks do, so that none of them is cut in two halves that keep it. */
+	/* Pieces end at block boundaries: a block that is cut in two could not be freed. */
 	uint64_t most = ZERO_RANGE_MAX - offset % ZERO_RANGE_MAX;
 	uint64_t end = offset + len;
 	int error = -EOPNOTSUPP;

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-/* QEMU's: the bytes of what is done, those of what nobody else may do, and what can be done. */
+/* QEMU's: the bytes of operations that are done, those of operations that are excluded, the operations. */
 #define DONE_BASE     100
 #define EXCLUDED_BASE 200
 #define READ	      (1U << 0) /* BLK_PERM_CONSISTENT_READ */
@@ -17,7 +17,7 @@ static struct flock byte_at(short type, off_t offset)
 	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1};
 }
 
-/* Locks those bytes from @base on whose bits are in @what. */
+/* Locks the bytes from @base on whose bits are in @what. */
 static int hold(int fd, off_t base, unsigned int what)
 {
 	for (unsigned int bit = 0; bit < BITS; bit++) {
@@ -28,7 +28,7 @@ static int hold(int fd, off_t base, unsigned int what)
 	return 0;
 }
 
-/* -EAGAIN if somebody else has locked one of them. */
+/* Returns -EAGAIN if another program has locked one of them. */
 static int look(int fd, off_t base, unsigned int what)
 {
 	for (unsigned int bit = 0; bit < BITS; bit++) {
@@ -48,7 +48,7 @@ int lock_image(int fd, bool read_only)
 	unsigned int done = read_only ? READ : READ | WRITE;
 	unsigned int excluded = WRITE | RESIZE;
 
-	/* First locked, then looked at: of two at the same time one is kept out, or both, never none. */
+	/* Locks first and tests then: of two programs at the same time at least one fails. */
 	int error = hold(fd, DONE_BASE, done);
 	if (!error)
 		error = hold(fd, EXCLUDED_BASE, excluded);

@@ -25,7 +25,7 @@ static enum blk_kind kind_of(uint32_t type, const struct blk_limits *limits)
 	}
 }
 
-/* Bytes in each part of the chain, and that all of them are RAM, which they then stay. */
+/* Counts the bytes in each part of the chain, and checks that all are RAM, which they then stay. */
 static int measure(const struct ram *ram, const struct virtq_chain *chain, uint64_t *readable,
 		   uint64_t *writable)
 {
@@ -39,7 +39,7 @@ static int measure(const struct ram *ram, const struct virtq_chain *chain, uint6
 	return 0;
 }
 
-/* The last byte that the device may write; there is one. */
+/* Returns the last byte that the device may write; there is one. */
 static uint64_t last_byte(const struct virtq_chain *chain)
 {
 	unsigned int i = chain->buffers - 1;
@@ -83,7 +83,7 @@ static uint8_t check_range(const struct blk_limits *limits, enum blk_kind kind,
 	return VIRTIO_BLK_S_OK;
 }
 
-/* All ranges are looked at before the first of them is done. */
+/* Checks all ranges before the first is executed. */
 static uint8_t check_ranges(const struct ram *ram, const struct virtq_chain *chain,
 			    const struct blk_limits *limits, struct blk_request *request,
 			    uint64_t len)

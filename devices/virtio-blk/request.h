@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A descriptor chain as a request to a disk: decided here whether it is one, whether it may be
- * carried out, and where its data lies. No file is touched. Source: virtio 1.2 §5.2.6.
+ * Parses a descriptor chain as a request to a disk: checks whether it is one and is allowed, and finds
+ * where its data lies. Touches no file. Source: virtio 1.2 §5.2.6.
  *
- * Pure, but for what is read of guest RAM, once. Thread: the caller's.
+ * Pure, except that it reads guest RAM, once. Thread: the caller's.
  */
 #ifndef EBB_VIRTIO_BLK_REQUEST_H
 #define EBB_VIRTIO_BLK_REQUEST_H
@@ -15,8 +15,8 @@
 #include "devices/virtio/queue.h"
 #include "vmm/mem/ram.h"
 
-#define BLK_SECTOR 512 /* bytes: what the protocol counts in, whatever the disk's block size */
-/* Buffers of data that a request may have, so that with header and status it fits half a ring. */
+#define BLK_SECTOR 512 /* bytes: the protocol's unit, independent of the disk's block size */
+/* Data buffers that a request may have: with header and status it fits into half a ring. */
 #define BLK_SEGMENTS_MAX 126
 /* Ranges that one discard or write-zeroes may name, and bytes that each may have. */
 #define BLK_RANGES_MAX	    32
@@ -31,43 +31,43 @@ struct blk_limits {
 	uint64_t size; /* bytes */
 	bool read_only;
 	bool discard; /* VIRTIO_BLK_F_DISCARD was negotiated */
-	bool zero;    /* VIRTIO_BLK_F_WRITE_ZEROES was */
+	bool zero;    /* VIRTIO_BLK_F_WRITE_ZEROES was negotiated */
 };
 
-/* Bytes of the disk. */
+/* A range of the disk, in bytes. */
 struct blk_range {
 	uint64_t offset;
 	uint64_t len;
-	bool unmap; /* write-zeroes: the space may go back to the host */
+	bool unmap; /* write-zeroes: the host may free the space */
 };
 
 struct blk_request {
 	enum blk_kind kind;
-	uint8_t status; /* VIRTIO_BLK_S_OK where it may be carried out, else the answer */
+	uint8_t status; /* VIRTIO_BLK_S_OK if it is allowed, otherwise the answer */
 	uint64_t status_gpa;
 	uint64_t writable;	  /* bytes that the device may write before the status */
 	uint64_t offset;	  /* READ, WRITE: where on the disk, in bytes */
 	uint64_t len;		  /* READ, WRITE, ID: bytes of data */
-	struct virtq_cursor data; /* where in the chain they begin */
+	struct virtq_cursor data; /* where in the chain the data begins */
 	unsigned int ranges;	  /* DISCARD, ZERO */
 	struct blk_range range[BLK_RANGES_MAX];
 };
 
 /*
- * Returns 0 with @request filled in, each range and each buffer checked; or -EPROTO where the chain is
- * no request: no whole header, no room for a status, a buffer that is not RAM.
+ * Returns 0 with @request filled in, each range and each buffer checked; or -EPROTO if the chain is
+ * not a request: no whole header, no room for a status, a buffer that is not RAM.
  */
 int blk_request_parse(const struct ram *ram, const struct virtq_chain *chain,
 		      const struct blk_limits *limits, struct blk_request *request);
 
 /*
- * Up to @len bytes of @chain's memory from @at on, which blk_request_parse() found to be RAM. @iov has
- * room for VIRTIO_QUEUE_SIZE_MAX. Returns how many of them were filled in, none of them empty.
+ * Fills @iov with up to @len bytes of @chain's memory from @at on, which blk_request_parse() found to be RAM.
+ * @iov has room for VIRTIO_QUEUE_SIZE_MAX elements. Returns how many were filled in, none of them empty.
  */
 unsigned int blk_iov(const struct ram *ram, const struct virtq_chain *chain,
 		     const struct virtq_cursor *at, uint64_t len, struct iovec *iov);
 
-/* Moves @at on by @len bytes, or to the chain's end. */
+/* Advances @at by @len bytes, or to the chain's end. */
 void blk_advance(const struct virtq_chain *chain, struct virtq_cursor *at, uint64_t len);
 
 #endif

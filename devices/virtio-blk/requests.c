@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Requests, one after the other, each in pieces: a turn ends after so many bytes, and the request in
- * progress waits for the next one, so that whoever waits for the device waits for a piece.
+ * Serves requests one after the other, each in pieces: a turn ends after a number of bytes, and the request
+ * in progress continues in the next turn, so that a thread that waits for the device waits for one piece.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,9 +10,9 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* Bytes that a turn moves, about: a millisecond's worth where the page cache has them. */
+/* Bytes that a turn moves, about: they take a millisecond if the page cache has them. */
 #define TURN_BYTES (1U << 20)
-/* What a request counts as besides its bytes, so that a turn has an end without any. */
+/* What each request counts in addition to its bytes, so that a turn ends without any bytes, too. */
 #define REQUEST_COST (TURN_BYTES / 64)
 
 void blk_work_reset(struct blk *blk)
@@ -28,8 +28,8 @@ static bool negotiated(const struct blk *blk, unsigned int bit)
 /* --- one piece ------------------------------------------------------------------------------- */
 
 /*
- * Each does a piece of blk->request and returns the bytes that it has brought it on by, 0 when there is
- * nothing more to do; or -errno, where the host failed.
+ * Each does a piece of blk->request. Returns the bytes of progress, 0 if there is nothing more to do, or
+ * -errno if the host failed.
  */
 
 static ssize_t step_data(struct blk *blk)
@@ -71,7 +71,7 @@ static ssize_t step_id(struct blk *blk)
 static ssize_t discard(struct blk *blk, uint64_t offset, uint64_t len)
 {
 	int error = image_discard(&blk->image, offset, len);
-	/* It is advice (§5.2.6.2), and was taken note of. */
+	/* A discard is only advice (§5.2.6.2); this one is counted. */
 	if (error == -EOPNOTSUPP) {
 		atomic_fetch_add(&blk->ignored, len);
 		return (ssize_t)len;
@@ -88,7 +88,7 @@ static ssize_t step_range(struct blk *blk)
 		blk->done = 0;
 	}
 	if (blk->range == request->ranges)
-		/* Written through, where the driver will not flush. */
+		/* Durable if the driver will not flush. */
 		return request->kind == BLK_ZERO && !negotiated(blk, VIRTIO_BLK_F_FLUSH)
 			       ? image_flush(&blk->image)
 			       : 0;
@@ -118,7 +118,7 @@ static ssize_t step(struct blk *blk)
 
 /* --- one request ----------------------------------------------------------------------------- */
 
-/* Worse than a request that failed: what is gone was acknowledged before. */
+/* Worse than a failed request: the lost data was acknowledged before. */
 static void say_loss(struct blk *blk)
 {
 	int lost = blk->image.lost;
@@ -126,8 +126,8 @@ static void say_loss(struct blk *blk)
 		return;
 	blk->loss_logged = true;
 	log_warn("the host may have lost what the guest wrote to the disk '%s': %s; from now on "
-		 "every flush fails: mend that, check the disk's file systems, and start the guest "
-		 "anew",
+		 "every flush fails: repair the host's storage, check the disk's file systems, and "
+		 "restart the guest",
 		 blk->file, lost == IMAGE_SHORTER ? "its file became shorter" : strerror(-lost));
 }
 
@@ -146,7 +146,7 @@ static void say_failure(struct blk *blk, ssize_t error)
 	if (blk->failure_logged)
 		return;
 	blk->failure_logged = true;
-	log_warn("the host cannot serve the disk '%s': %s; the guest is told of an I/O error (said "
+	log_warn("the host cannot serve the disk '%s': %s; the guest gets an I/O error (said "
 		 "once; see the count of failures)",
 		 blk->file, reason_of((int)-error));
 }
@@ -173,8 +173,8 @@ static void account(struct blk *blk, bool failed)
 }
 
 /*
- * Gives the chain back. The used length is what was written from the first writable byte on; the status,
- * which comes last, belongs to it only when all before it was.
+ * Gives the chain back. The used length counts what was written from the first writable byte on, and the
+ * status, which comes last, only if everything before it was written.
  */
 static void finish(struct blk *blk, struct virtq *q)
 {
@@ -187,7 +187,7 @@ static void finish(struct blk *blk, struct virtq *q)
 	blk->busy = false;
 }
 
-/* Takes the request in progress one piece further. Returns what that costs of a turn. */
+/* Does one piece of the request in progress. Returns what that costs of a turn. */
 static uint64_t go_on(struct blk *blk, struct virtq *q)
 {
 	struct blk_request *request = &blk->request;
@@ -209,7 +209,7 @@ static uint64_t go_on(struct blk *blk, struct virtq *q)
 	if (carried_out)
 		account(blk, moved < 0);
 	finish(blk, q);
-	/* The host's disk had to do something, and it takes as long as it takes. */
+	/* The host's disk had to work, for an unknown time. */
 	return request->kind == BLK_FLUSH ? TURN_BYTES : REQUEST_COST + (moved > 0 ? moved : 0);
 }
 

@@ -402,7 +402,7 @@ def ends(end):
     return make
 
 
-RAW = ["raw disks only", "qemu-img convert -O raw", "FILE,format=raw"]
+RAW = ["supports only raw disks", "qemu-img convert -O raw", "FILE,format=raw"]
 
 # what is there, what the line says of it
 DISKS = {
@@ -418,7 +418,7 @@ DISKS = {
     "a directory": (os.mkdir, ["neither a regular file nor a block device"]),
     "a pipe": (os.mkfifo, ["neither a regular file nor a block device"]),
     "empty": (a_file(0), ["is empty", "truncate -s"]),
-    "odd": (a_file(1000), ["1000 bytes", "no multiple of 512", "truncate -s %512"]),
+    "odd": (a_file(1000), ["1000 bytes", "not a multiple of 512", "truncate -s %512"]),
 }
 
 
