@@ -28,7 +28,7 @@ int bus_add(struct bus *bus, const struct bus_range *range)
 	return 0;
 }
 
-/* Who answers for all of [address, address + len); NULL when nobody does, or not for all of it. */
+/* Returns the range that contains all of [address, address + len), or NULL. */
 static const struct bus_range *bus_find(const struct bus *bus, uint64_t address, unsigned int len)
 {
 	for (unsigned int i = 0; i < bus->ranges && bus->range[i].base <= address; i++) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest address → handler, for MMIO and for port I/O alike.
+ * Maps guest addresses to handlers, both for MMIO and for port I/O.
  *
- * Filled while the machine is built and never changed while vCPUs run, so that vCPU threads look up
- * without a lock. A handler is called on the vCPU's thread and does its own locking.
+ * Thread: main fills a bus while the machine is built; it does not change while vCPUs run, so their
+ * threads use it without a lock. A handler is called on the vCPU's thread and does its own locking.
  */
 #ifndef EBB_BUS_H
 #define EBB_BUS_H
@@ -13,7 +13,7 @@
 
 #define BUS_RANGES_MAX 32
 
-/* A register's value as the guest has it, little-endian: in an answer of @len bytes, and from a write of @len. */
+/* Write a register's value into an answer of @len bytes, little-endian, and read it from a write of @len. */
 static inline void bus_put(void *data, unsigned int len, uint64_t value)
 {
 	for (unsigned int i = 0; i < len; i++)
@@ -42,10 +42,10 @@ struct bus {
 	unsigned int ranges;
 };
 
-/* Returns 0, -EEXIST where it overlaps another, -ENOSPC, or -EINVAL. */
+/* Adds a range. Returns 0, -EEXIST if it overlaps another, -ENOSPC, or -EINVAL. */
 int bus_add(struct bus *bus, const struct bus_range *range);
 
-/* What nobody answers reads as all ones, as on a real bus; writes to it are dropped. */
+/* Where no device answers, all bits read as ones, as on a real bus, and writes are dropped. */
 void bus_read(const struct bus *bus, uint64_t address, void *data, unsigned int len);
 void bus_write(const struct bus *bus, uint64_t address, const void *data, unsigned int len);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/rtc/goldfish.h"
 
-#define TIME_LOW  0x00 /* reading it keeps the other half for the next read */
+#define TIME_LOW  0x00 /* reading it saves the high half for the next read */
 #define TIME_HIGH 0x04
 
 uint32_t goldfish_read(struct goldfish *clock, uint64_t offset, uint64_t ns)

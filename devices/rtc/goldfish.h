@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The real-time clock of riscv64 machines, Android's "goldfish". It cannot be set, the time is the
- * host's; and its alarm never comes: the interrupt that its driver insists on is never raised. What is
- * written changes nothing.
+ * The real-time clock of riscv64 machines, Android's "goldfish". It always has the host's time and
+ * cannot be set. It has no alarm: the interrupt that its driver requires is never raised. Writes have no
+ * effect.
  *
  * Thread: any. Source: include/clocksource/timer-goldfish.h of Linux.
  */
@@ -16,10 +16,10 @@
 
 /* All zero to start with. */
 struct goldfish {
-	_Atomic uint32_t high; /* of the time, as it was when its low half was read */
+	_Atomic uint32_t high; /* half of the time that the low half was read of */
 };
 
-/* The register at @offset, @ns nanoseconds after 1970 began. */
+/* Returns the register at @offset. @ns: the time, since the beginning of 1970. */
 uint32_t goldfish_read(struct goldfish *clock, uint64_t offset, uint64_t ns);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The real-time clock of arm64 machines: what its registers read as at a given time. It cannot be set,
- * the time is the host's; and it has no alarm. What is written changes nothing.
+ * The real-time clock of arm64 machines: its registers at a given time. It always has the host's time and
+ * cannot be set. It has no alarm. Writes have no effect.
  *
  * Pure. Thread: any. Source: ARM PrimeCell Real Time Clock (PL031) Technical Reference Manual, chapter 3.
  */
@@ -12,7 +12,7 @@
 
 #define PL031_SIZE 0x1000 /* bytes of address space */
 
-/* The register at @offset, @seconds after 1970 began. */
+/* Returns the register at @offset. @seconds: the time, since the beginning of 1970. */
 uint32_t pl031_read(uint64_t offset, uint32_t seconds);
 
 #endif

@@ -10,11 +10,11 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* Fewer are not worth a turn of the worker's. */
+/* Fewer are not worth a turn of the worker. */
 #define LEAST 64
-/* Chains in a turn, so that a reset waits for no more. */
+/* Chains in one turn, which a reset waits for. */
 #define TURN 16
-/* A host that has just started may have no entropy itself. */
+/* A host that has just started may have no entropy itself yet. */
 #define RETRY_NS (100 * NS_PER_MS)
 
 static struct rng *rng_of(struct virtio_device *dev)
@@ -22,7 +22,7 @@ static struct rng *rng_of(struct virtio_device *dev)
 	return (struct rng *)((char *)dev - offsetof(struct rng, dev));
 }
 
-/* Returns how many bytes were written to the chain; or -EPROTO where it is not for that. */
+/* Returns how many bytes were written to the chain, or -EPROTO if they may not be. */
 static ssize_t fill(struct rng *rng, const struct virtq_chain *chain, const uint8_t *data,
 		    size_t len)
 {
@@ -59,7 +59,7 @@ static int serve(struct rng *rng, unsigned int queue, size_t len)
 	}
 	int popped = virtq_pop(q, &chain);
 	ssize_t given = popped > 0 ? fill(rng, &chain, data, (size_t)got) : popped;
-	/* What a guest got is nobody else's to find. */
+	/* Nothing else may find the bytes that a guest got. */
 	explicit_bzero(data, sizeof(data));
 	/* The driver may have taken back what was there a moment ago. */
 	if (popped == 0 || given < 0)

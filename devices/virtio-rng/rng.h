@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The virtio entropy device (virtio 1.2 §5.4): random bytes of the host's for a guest that has none yet.
- * README.md tells at what rate, and why.
+ * The virtio entropy device (virtio 1.2 §5.4): random bytes from the host for a guest that has none yet.
+ * README.md has the rate and its reason.
  *
- * Thread: init and release on main, with no other in the device; the counter is for any thread.
+ * Thread: init and release on main, with no other in the device; any thread may read the counter.
  */
 #ifndef EBB_VIRTIO_RNG_H
 #define EBB_VIRTIO_RNG_H
@@ -17,7 +17,7 @@
 
 #define RNG_BYTES_PER_S (1U << 20)
 #define RNG_BURST	(64U << 10)
-/* What one request gets at most: the driver has to expect fewer bytes than it asked for (§5.4.6.1). */
+/* Bytes that one request gets at most: the driver must accept fewer than it asked for (§5.4.6.1). */
 #define RNG_REQUEST_MAX 1024
 
 struct rng {
@@ -26,12 +26,12 @@ struct rng {
 	/* As getrandom(2). A hook, so that a test can make it fail. */
 	ssize_t (*random)(void *data, size_t len, unsigned int flags);
 
-	/* The worker's: */
+	/* Thread: the worker. */
 	struct pace pace;
 	bool failure_logged;
 };
 
-/* @host outlives the device. */
+/* Makes the device. @host outlives it. */
 void rng_init(struct rng *rng, const struct virtio_host *host);
 
 #endif
