@@ -28,7 +28,7 @@ void balloon_refused(struct balloon *balloon, int error)
 	if (!error || balloon->refusal_logged)
 		return;
 	balloon->refusal_logged = true;
-	log_warn("the host does not take back memory that the guest gives back: %s; it stays in "
+	log_warn("the host failed to take back memory that the guest gives back: %s; it stays in "
 		 "use (said once; see the count of failures)",
 		 strerror(-error));
 }

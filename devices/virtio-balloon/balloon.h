@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The virtio memory balloon (virtio 1.2 §5.5): memory that the host asks for (inflate and deflate),
- * what the guest gives back by itself (free page reporting) or at once when asked (reclaim), and what
- * it says of its memory (statistics). README.md beside this file tells the theory of operation.
+ * memory that the guest gives back by itself (free page reporting) or at once when asked (reclaim), and
+ * the statistics of its memory. README.md beside this file tells the theory of operation.
  *
- * Threads: init and release on the main thread, with no other in the device. What else is declared
- * here is for any thread while the balloon is plugged in, and waits for no discard.
+ * Threads: init and release on the main thread, with no other in the device. Any thread may
+ * call the other functions while the balloon is plugged in; they wait for no discard.
  */
 #ifndef EBB_VIRTIO_BALLOON_H
 #define EBB_VIRTIO_BALLOON_H
@@ -22,12 +22,12 @@
 #include "vmm/lib/log.h"
 
 struct balloon_config {
-	bool free_page_reporting; /* offer REPORTING, and what goes with it */
+	bool free_page_reporting; /* offer REPORTING, and the features that depend on it */
 	bool deflate_on_oom;	  /* offer DEFLATE_ON_OOM: the guest may take back what it needs */
-	uint64_t target;	  /* bytes to be in the balloon at first; as balloon_set_target() */
+	uint64_t target;	  /* initial target in bytes, as for balloon_set_target() */
 };
 
-/* Only ever grow; written by the worker, read by anyone. */
+/* They only grow; the worker writes them, any thread reads them. */
 struct balloon_counters {
 	struct {
 		atomic_ullong reports;	 /* chains served */
@@ -53,32 +53,32 @@ struct balloon_counters {
 };
 
 enum balloon_state {
-	BALLOON_NO_DRIVER, /* nobody in the guest serves it */
-	BALLOON_REACHED,   /* as much is in it as was asked for */
+	BALLOON_NO_DRIVER, /* no driver in the guest serves it */
+	BALLOON_REACHED,   /* the target is in it */
 	BALLOON_MOVING,	   /* not yet */
-	BALLOON_STUCK,	   /* nor has anything moved for BALLOON_STUCK_NS: the guest has no more */
+	BALLOON_STUCK, /* not, and nothing has moved for BALLOON_STUCK_NS: the guest has no more */
 };
 #define BALLOON_STUCK_NS 10000000000ULL
 
 /* What the guest is asked to give back at once. */
 struct balloon_reclaim_request {
 	uint64_t cache;	     /* bytes of clean page cache to give up at most */
-	uint32_t timeout_ms; /* in which to do it; 0: a second */
-	bool compact;	     /* move what is used together first */
+	uint32_t timeout_ms; /* time limit; 0: a second */
+	bool compact;	     /* compact memory first */
 };
 #define BALLOON_RECLAIM_ALL UINT64_MAX
-/* A guest that looks at its clock late, or has to finish what it is at, is waited for that long. */
+/* Extra time for a guest that checks its clock late, or finishes what it has begun. */
 #define BALLOON_RECLAIM_GRACE_MS 5000
 
 enum balloon_reclaim_state {
-	BALLOON_RECLAIM_NONE,	    /* nothing was asked for yet */
+	BALLOON_RECLAIM_NONE,	    /* no request yet */
 	BALLOON_RECLAIM_ASKED,	    /* not answered yet */
 	BALLOON_RECLAIM_DONE,	    /* the guest has done all of it */
-	BALLOON_RECLAIM_TIMEOUT,    /* what it could in its time */
-	BALLOON_RECLAIM_FAILED,	    /* it says that it cannot */
-	BALLOON_RECLAIM_UNANSWERED, /* it says nothing until the deadline */
-	BALLOON_RECLAIM_GONE,	    /* nobody is left to answer: the driver reset the device, or
-				       broke the rules */
+	BALLOON_RECLAIM_TIMEOUT,    /* the guest has done what it could in its time */
+	BALLOON_RECLAIM_FAILED,	    /* the guest says that it cannot */
+	BALLOON_RECLAIM_UNANSWERED, /* no answer before the deadline */
+	BALLOON_RECLAIM_GONE,	    /* no answer can come: the driver reset the device, or broke
+				       the rules */
 };
 
 /* As the guest says; never more than its RAM. */
@@ -101,24 +101,24 @@ struct balloon_reclaim {
 	struct balloon_reclaim_view view;
 	uint64_t asked; /* ns */
 	uint32_t id;
-	bool sent; /* it is with the driver, and the chain with it: also when nobody waits any more */
+	bool sent; /* the driver has it and the chain, even if its deadline is over */
 };
 
 /* The balloon at one moment. */
 struct balloon_view {
 	enum balloon_state state;
 	uint64_t target; /* bytes that the host wants in it */
-	uint64_t actual; /* bytes that are in it, as the driver says; never more than RAM */
+	uint64_t actual; /* bytes in it, as the driver says; never more than RAM */
 };
 
-/* A chain of page numbers that is worked off in bounded windows. */
+/* A chain of page numbers, which is served in bounded windows. */
 struct balloon_walk {
 	bool busy;
 	struct virtq_chain chain;
 	struct virtq_cursor cursor;
 };
 
-/* Owned by whoever made it; all but `counters` is the device's own business. */
+/* Owner: its creator, who may use the counters; all else is internal. */
 struct balloon {
 	struct virtio_device dev;
 	struct balloon_counters counters;
@@ -128,7 +128,7 @@ struct balloon {
 	void (*reclaimed)(void *ctx);
 	void *reclaimed_ctx;
 
-	/* Held for moments, with no lock of the core taken inside. */
+	/* Held only briefly; no lock of the core is taken inside. */
 	pthread_mutex_t lock;
 	/* Under it: */
 	struct virtio_balloon_config registers; /* the configuration space, little-endian */
@@ -137,7 +137,7 @@ struct balloon {
 	struct balloon_stats stats;
 	struct balloon_reclaim reclaim;
 
-	/* The worker's, and the core's with the worker kept out: */
+	/* Thread: the worker, or the core while it keeps the worker out. */
 	struct balloon_walk inflate, deflate;
 	struct virtq_chain stats_chain; /* the statistics buffer that the device holds */
 	bool stats_held;
@@ -147,64 +147,64 @@ struct balloon {
 	struct log_limit log_report, log_pages; /* what the guest did */
 	bool refusal_logged;			/* what the host did: said once */
 
-	atomic_bool stats_wanted; /* somebody asked for fresh statistics */
+	atomic_bool stats_wanted; /* fresh statistics were asked for */
 };
 
-/* @host outlives the balloon. Returns 0, or -errno having said what is wrong. */
+/* @host outlives the balloon. Returns 0, or -errno after an error message. */
 int balloon_init(struct balloon *balloon, const struct balloon_config *config,
 		 const struct virtio_host *host);
 void balloon_release(struct balloon *balloon);
 
-/* What the driver negotiates at most: whether free page reporting is offered. */
+/* Returns whether free page reporting is offered. */
 bool balloon_offers_reporting(const struct balloon *balloon);
-/* Likewise for DEFLATE_ON_OOM. */
+/* Returns whether DEFLATE_ON_OOM is offered. */
 bool balloon_offers_deflate_on_oom(const struct balloon *balloon);
 
 /*
- * Has @changed called when the driver says that another amount is in the balloon; NULL: nobody. It is
- * called on a vCPU's thread with no lock held, and may call all that is declared here. Set both of
- * these while no guest runs.
+ * Sets the hook that is called when the driver says that another amount is in the balloon; NULL: none. It
+ * is called on a vCPU's thread with no lock held, and may call everything declared here. Set both hooks
+ * while no guest runs.
  */
 void balloon_on_changed(struct balloon *balloon, void (*changed)(void *ctx), void *ctx);
 /*
- * Has @reclaimed called when what balloon_reclaim() asked for is over, other than by its deadline. It
- * is called on the worker or a vCPU's thread with the core's locks held: it may only wake somebody.
+ * Sets the hook that is called when a request of balloon_reclaim() ends, except by its deadline. It is
+ * called on the worker or a vCPU's thread with the core's locks held: it may only wake another thread.
  */
 void balloon_on_reclaimed(struct balloon *balloon, void (*reclaimed)(void *ctx), void *ctx);
 
 /*
- * Asks the guest to have @bytes in the balloon: rounded down to 4 KiB, all of RAM at most. Nothing
- * has moved when this returns. Returns what was set, in bytes.
+ * Asks the guest to have @bytes in the balloon: rounded down to 4 KiB, at most all of RAM. Returns what
+ * was set, in bytes, before anything moves.
  */
 uint64_t balloon_set_target(struct balloon *balloon, uint64_t bytes);
 
-/* The balloon at @now (ns, CLOCK_MONOTONIC). */
+/* Returns the balloon's state at @now (ns, CLOCK_MONOTONIC). */
 struct balloon_view balloon_view(struct balloon *balloon, uint64_t now);
 
-/* What balloon_view() decides by. Pages of 4 KiB; @idle: ns since something moved. Pure. */
+/* Pure. Decides the state for balloon_view(). Pages of 4 KiB; @idle: ns since something moved. */
 enum balloon_state balloon_state(bool driver, uint32_t target, uint32_t actual, uint64_t idle);
 
 /*
- * Asks the guest for fresh statistics. They come when it gets round to it, or never: ->updates
- * counts. Where none came after this was called, another call changes nothing.
+ * Asks the guest for fresh statistics. They come after some time, or never: ->updates counts them. While
+ * a request is open, another call has no effect.
  */
 void balloon_stats_request(struct balloon *balloon);
 
-/* The latest statistics, all of one buffer. Without any since the last reset, none is present. */
+/* Copies the latest statistics, all from one buffer. If none came since the last reset, none is present. */
 void balloon_stats_get(struct balloon *balloon, struct balloon_stats *stats);
 
 /*
- * Asks the guest to give back at once what it can, at @now (ns, CLOCK_MONOTONIC). Returns 0: how it
- * goes is told by balloon_reclaim_view(), to be asked when balloon_on_reclaimed() says so and at the
- * deadline; or -EOPNOTSUPP where it is not offered or not negotiated, -ENODEV without a driver, -EBUSY
- * while another request is open, or one that was given up is still with the driver.
+ * Asks the guest to give back at once what it can, at @now (ns, CLOCK_MONOTONIC). Returns 0; then call
+ * balloon_reclaim_view() for the result, after the hook of balloon_on_reclaimed() and at the deadline.
+ * Returns -EOPNOTSUPP if the feature is not offered or not negotiated, -ENODEV without a driver, -EBUSY
+ * while another request is open, or while the driver still has one whose deadline is over.
  */
 int balloon_reclaim(struct balloon *balloon, const struct balloon_reclaim_request *request,
 		    uint64_t now);
-/* The latest request at @now. */
+/* Returns the latest request as of @now. */
 struct balloon_reclaim_view balloon_reclaim_view(struct balloon *balloon, uint64_t now);
 
-/* Whether the driver negotiated it. */
+/* Returns whether the driver negotiated reclaim. */
 bool balloon_reclaims(const struct balloon *balloon);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the balloon have of each other. One file serves each kind of queue; each work
- * function is called with the device's lock held, on the worker, and returns as the device's work()
- * does: bounded, 0, -EAGAIN where there may be more, -EPROTO where the driver broke the rules.
+ * The functions that the balloon's files call of each other. One file serves each kind of queue. A work
+ * function is called on the worker with the device's lock held; it is bounded, and returns as the
+ * device's work(): 0, -EAGAIN if there may be more, -EPROTO if the driver broke the rules.
  */
 #ifndef EBB_VIRTIO_BALLOON_INTERNAL_H
 #define EBB_VIRTIO_BALLOON_INTERNAL_H
@@ -16,19 +16,19 @@ static inline struct balloon *balloon_of(struct virtio_device *dev)
 	return (struct balloon *)((char *)dev - offsetof(struct balloon, dev));
 }
 
-/* Has the queue for @role served soon, if there is one. Any thread. */
+/* Asks the worker to serve the queue for @role, if there is one. Any thread. */
 void balloon_wake(struct balloon *balloon, enum balloon_role role);
 
-/* Says once that the host refuses, with the -errno it gave; 0 is none. On the worker. */
+/* Logs once that the host failed with @error, a -errno; 0: no failure. On the worker. */
 void balloon_refused(struct balloon *balloon, int error);
 
 /* config.c: the configuration space and what is seen by it. Functions of virtio_device_ops. */
 void balloon_config_init(struct balloon *balloon, uint64_t target);
 void balloon_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len);
 void balloon_config_write(struct virtio_device *dev, size_t offset, const void *data, size_t len);
-/* A driver has the device in use, or none has. */
+/* Records whether a driver uses the device. */
 void balloon_config_driver(struct balloon *balloon, bool driver);
-/* Free pages hold something else than zeros, and the guest relies on it. On the worker. */
+/* Returns whether the guest relies on free pages with other contents than zeros. On the worker. */
 bool balloon_poisoned(struct balloon *balloon);
 
 /* inflate.c */

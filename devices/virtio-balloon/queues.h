@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which queue is which. The specification lists inflate, deflate, stats, free page hints, reporting
+ * Numbers the queues. The specification lists inflate, deflate, stats, free page hints, reporting
  * (virtio 1.2 §5.5.2), but drivers number only the queues whose feature was negotiated, without
- * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. Ours, for reclaim,
- * comes behind them. Pure.
+ * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. Ebb's own, for
+ * reclaim, is the last. Pure.
  */
 #ifndef EBB_VIRTIO_BALLOON_QUEUES_H
 #define EBB_VIRTIO_BALLOON_QUEUES_H
@@ -20,13 +20,13 @@ enum balloon_role {
 	BALLOON_RECLAIM,
 };
 
-/* What @queue is for, when @features were negotiated. */
+/* Returns the role of @queue if @features were negotiated. */
 enum balloon_role balloon_role(uint64_t features, unsigned int queue);
 
-/* The number of the queue for @role when @features were negotiated, or -1 where there is none. */
+/* Returns the number of the queue for @role if @features were negotiated, or -1 if there is none. */
 int balloon_queue(uint64_t features, enum balloon_role role);
 
-/* How many queues there are with @features. */
+/* Returns how many queues there are with @features. */
 unsigned int balloon_queues(uint64_t features);
 
 #endif
