@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# ebb-compile [ROUNDS] [-j N] [--hold SECONDS] [--break]: builds bzip2 and has it pack and unpack its author's
-# samples, byte by byte as they should come out; cleans up; ROUNDS times (1). CFLAGS (-O2) is the environment's.
-# Phases of each round: copy, build, check, clean. With --hold the last one stays for SECONDS as it is at three
-# places: built, cleaned, dropped (its caches as well). --break puts a fault into what is built, which must be found.
+# ebb-compile [ROUNDS] [-j N] [--hold SECONDS] [--break]: builds bzip2, lets it pack and unpack its author's samples,
+# compares the results byte by byte, and cleans up; ROUNDS times (1). CFLAGS (-O2) come from the environment.
+# Phases of each round: copy, build, check, clean. With --hold the last round pauses for SECONDS in three states:
+# built, cleaned, dropped (without caches, too). --break puts a fault into what is built, which must be found.
 set -euo pipefail
 # shellcheck source=guest/jobs/lib.sh
 . /usr/lib/ebb/lib
@@ -37,7 +37,7 @@ parse() {
 build_round() {
 	phase copy
 	cp -R "$source/." "$dir/"
-	# A checksum that is counted from another table: all works, and what comes out is wrong.
+	# A wrong entry in the table of the checksum: everything works, but the results are wrong.
 	[ -z "$broken" ] || sed -i '0,/0x04c11db7L/s//0x04c11db6L/' crctable.c
 	phase build
 	run make -j "$jobs" CC=gcc CFLAGS="${CFLAGS:--O2} -D_FILE_OFFSET_BITS=64" bzip2

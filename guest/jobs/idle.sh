@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# ebb-idle SECONDS: does nothing for so long.
+# ebb-idle SECONDS: does nothing for SECONDS.
 set -euo pipefail
 # shellcheck source=guest/jobs/lib.sh
 . /usr/lib/ebb/lib

@@ -2,14 +2,14 @@
 /*
  * noise SIZE SEED [BITS]: writes SIZE pseudo-random bytes to stdout, the same everywhere for the same SEED.
  *
- * Of each byte BITS bits are random (8), the others zero: with 8 no packer makes them fewer, with 2 a good one
- * needs a quarter.
+ * Of each byte BITS bits (8) are random, the others are zero: with 8 no packer makes the data smaller, with 2 a
+ * good one makes it a quarter.
  */
 #include "guest/workloads/workload.h"
 
 #define WORDS 8192
 
-/* The generator splitmix64: any state will do, zero too. */
+/* The generator splitmix64: any state is good, even zero. */
 static uint64_t next(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15;

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# ebb-pack [MIB] [--rounds N] [--with zstd|xz] [--hold SECONDS] [--break]: makes a tree of MIB (128), the same each time
-# and of which half can be packed, packs and unpacks it, compares the two, deletes all; N times (1). It wants room for
-# three times as much in /scratch. Phases of each round: make, pack, unpack, compare, clean.
-# With --hold the last round stays for SECONDS as it is at three places: unpacked, cleaned, dropped (its caches as
-# well). --break changes one byte of what was unpacked, which must be found.
+# ebb-pack [MIB] [--rounds N] [--with zstd|xz] [--hold SECONDS] [--break]: makes a tree of MIB (128), always the same,
+# of which half can be compressed; packs and unpacks it, compares the two, deletes everything; N times (1). It needs
+# three times as much room in /scratch. Phases of each round: make, pack, unpack, compare, clean.
+# With --hold the last round pauses for SECONDS in three states: unpacked, cleaned, dropped (without caches, too).
+# --break changes one byte of what was unpacked, which must be found.
 set -euo pipefail
 # shellcheck source=guest/jobs/lib.sh
 . /usr/lib/ebb/lib
