@@ -148,7 +148,7 @@ def test_stat_without_balloon(ebb, fake):
     assert "balloon: none\n" in done.out and "free page reporting: none\n" in done.out
     assert commands(guest) == ["x-ebb-stat"]
     assert ebb("stat", "--json").json()["balloon"] is None
-    assert "sent none" in ebb("stat", "-m").out
+    assert "sent no statistics" in ebb("stat", "-m").out
 
 
 def test_stat_json(ebb, fake):
@@ -165,7 +165,7 @@ def test_stat_memory(ebb, fake):
     fake()
     lines = ebb("stat", "-m").out.splitlines()
     assert lines[0] == "*** Memory statistics of guest ci ***"
-    assert "Memory that the guest uses for nothing (in bytes): 524288000" in lines
+    assert "Memory that the guest does not use (in bytes): 524288000" in lines
     assert "Page faults in the guest that read from a disk: 12" in lines
     assert len(lines) == 9
 

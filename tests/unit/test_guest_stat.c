@@ -64,21 +64,21 @@ END_TEST
 static const struct {
 	const char *answer, *says;
 } bad[] = {
-	{"1", "no object"},
-	{"[]", "no object"},
-	{"{\"memory\": []}", "memory is no object"},
+	{"1", "not an object"},
+	{"[]", "not an object"},
+	{"{\"memory\": []}", "memory is not an object"},
 	{"{\"memory\": {\"size\": -1}}", "memory/size is below 0"},
-	{"{\"memory\": {\"size\": 1.5}}", "memory/size is no whole number"},
+	{"{\"memory\": {\"size\": 1.5}}", "memory/size is not a whole number"},
 	{"{\"uptime\": -0.5}", "uptime is below 0"},
-	{"{\"uptime\": \"1\"}", "uptime is no number"},
-	{"{\"name\": \"a\\u0000b\"}", "name is no name"},
+	{"{\"uptime\": \"1\"}", "uptime is not a number"},
+	{"{\"name\": \"a\\u0000b\"}", "name is not a name"},
 	{"{\"balloon\": {\"deflate-on-oom\": 1}}", "balloon/deflate-on-oom is neither"},
-	{"{\"disks\": {}}", "disks is no list"},
-	{"{\"disks\": null}", "disks is no list"},
-	{"{\"disks\": [1]}", "disks/disk is no object"},
+	{"{\"disks\": {}}", "disks is not a list"},
+	{"{\"disks\": null}", "disks is not a list"},
+	{"{\"disks\": [1]}", "disks/disk is not an object"},
 	{"{\"disks\": [{}, {\"reads\": -1}]}", "disks/reads is below 0"},
-	{"{\"disks\": [{\"file\": \"a\\u0000b\"}]}", "disks/file is no name"},
-	{"{\"guest-stats\": {\"stats\": {\"stat-oom-kills\": 1.0}}}", "stat-oom-kills is no whole"},
+	{"{\"disks\": [{\"file\": \"a\\u0000b\"}]}", "disks/file is not a name"},
+	{"{\"guest-stats\": {\"stats\": {\"stat-oom-kills\": 1.0}}}", "stat-oom-kills is not a whole"},
 };
 
 START_TEST(test_bad)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Steps of clients (client.h) that a thread waits for: any number of them is started, and while one is waited for
+ * Steps of clients (client.h) that a thread waits for. It starts any number of them, and while it waits for one,
  * the loop serves all. Together they take as long as the slowest.
  *
- * Owner: the caller, who keeps a call at a fixed address until it is closed.
+ * Owner: the caller, which keeps a call at a fixed address until it is closed.
  * Thread: one, which runs the loop here and nowhere else.
  */
 #ifndef EBB_CONTROL_CALL_H
@@ -14,17 +14,17 @@
 #include "vmm/control/client.h"
 
 struct control_call {
-	struct control_client *client; /* NULL before control_call_open() and where that failed */
+	struct control_client *client; /* NULL before control_call_open() and if that failed */
 	bool pending;
 	bool ended;    /* the guest's ebb ended the connection, or it broke */
-	int err;       /* as a control_done gets them, once the step is done */
+	int err;       /* of the finished step, as for a control_done */
 	json_t *reply; /* the call's reference, until the next step */
 };
 
-/* Starts to open a client for the guest @name. Whether it could be started is known after control_call_wait(). */
+/* Starts to open a client for the guest @name. control_call_wait() returns any error, of the start, too. */
 void control_call_open(struct control_call *call, struct loop *loop, const char *name);
 
-/* Starts a command at a client that is open, likewise; @arguments become the call's. */
+/* Starts a command at an open client, likewise. Takes the reference @arguments. */
 void control_call_start(struct control_call *call, const char *command, json_t *arguments,
 			int milliseconds);
 

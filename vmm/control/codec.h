@@ -16,15 +16,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CODEC_MESSAGE_MAX ((size_t)64 << 10) /* bytes, of what a server takes */
-#define CODEC_NESTING_MAX 32		     /* objects and arrays in each other */
+#define CODEC_MESSAGE_MAX ((size_t)64 << 10) /* bytes that a server accepts */
+#define CODEC_NESTING_MAX 32		     /* objects and arrays nested in each other */
 
 enum codec_state {
 	CODEC_BETWEEN, /* tokens */
-	CODEC_ATOM,    /* a number, true, false, null, or what is none of them */
+	CODEC_ATOM,    /* a number, true, false, null, or an invalid word */
 	CODEC_STRING,
 	CODEC_ESCAPE,	/* after a backslash in a string */
-	CODEC_RECOVERY, /* after a byte that no JSON has */
+	CODEC_RECOVERY, /* after a byte that JSON never has */
 };
 
 struct codec {
@@ -41,25 +41,25 @@ struct codec {
 };
 
 enum codec_result {
-	CODEC_MORE,    /* all was taken, nothing is complete yet */
+	CODEC_MORE,    /* all bytes were taken, no message is complete yet */
 	CODEC_MESSAGE, /* one is complete */
-	CODEC_BAD,     /* no message; the next one is looked for */
-	CODEC_FATAL,   /* too long, too deep or no memory: the connection is to be ended */
+	CODEC_BAD,     /* not a message; the search for the next one goes on */
+	CODEC_FATAL,   /* too long, too deep or out of memory: end the connection */
 };
 
-/* All that a codec needs; @limit: the longest message, in bytes. */
+/* @limit: the longest message, in bytes. */
 void codec_init(struct codec *codec, size_t limit);
 void codec_release(struct codec *codec);
 
 /*
- * Takes @bytes until something is to be told; *@used says how many were taken: all with CODEC_MORE,
- * possibly none with CODEC_MESSAGE and CODEC_BAD, after which it is to be called again with the rest.
- * With CODEC_MESSAGE *@message is a new reference, of any JSON type; else NULL.
+ * Takes @bytes until there is a result, and sets *@used to how many it took: all with CODEC_MORE, possibly
+ * none with CODEC_MESSAGE and CODEC_BAD, after which the caller calls it again with the rest. With
+ * CODEC_MESSAGE *@message is a new reference, of any JSON type; otherwise NULL.
  */
 enum codec_result codec_feed(struct codec *codec, const char *bytes, size_t len, size_t *used,
 			     json_t **message);
 
-/* @message as a line of ASCII ended by CRLF, to be freed, its length in *@len; NULL: no memory. */
+/* Returns @message as a line of ASCII that ends in CRLF, which the caller frees, and sets *@len; NULL: out of memory. */
 char *codec_line(const json_t *message, size_t *len);
 
 #endif

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every figure of what x-ebb-stat answers: its place, its unit and its names. Constant; thread: any.
+ * All figures in the answer to x-ebb-stat: path, unit and names. Constant; thread: any.
  */
 #ifndef EBB_CONTROL_GUEST_FIGURES_H
 #define EBB_CONTROL_GUEST_FIGURES_H
 
 #include <stddef.h>
 
-/* Where the guest's own statistics are. */
+/* The path of the guest's own statistics. */
 #define FIGURE_STATS "guest-stats/stats"
 
 enum figure_kind {
-	FIGURE_GROUP, /* an object, or null where the guest was started without it */
+	FIGURE_GROUP, /* an object, or null if the guest was started without it */
 	FIGURE_LIST,  /* an array of objects, each with guest_disk_figures */
 	FIGURE_TEXT,
 	FIGURE_NAME, /* of a file: a longer text */
@@ -22,7 +22,7 @@ enum figure_kind {
 	FIGURE_FLAG,
 };
 
-/* Counters' metrics end in _total, which is how they are told from gauges. */
+/* A metric whose name ends in _total is a counter, any other a gauge. */
 struct figure {
 	const char *path;
 	enum figure_kind kind;
@@ -34,7 +34,7 @@ struct figure {
 extern const struct figure guest_figures[];
 extern const size_t guest_figures_count;
 
-/* Of each disk. Its metrics have a label for the disk's name. */
+/* The figures of each disk. Their metrics have a label with the disk's name. */
 extern const struct figure guest_disk_figures[];
 extern const size_t guest_disk_figures_count;
 

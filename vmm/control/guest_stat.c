@@ -23,7 +23,7 @@ static const char *last_part(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* The object that holds the last part of @path, or NULL. */
+/* Returns the object that holds the last part of @path, or NULL. */
 static json_t *holder(const json_t *object, const char *path)
 {
 	const char *slash;
@@ -55,38 +55,39 @@ const char *guest_stat_text(const json_t *stat, const char *path)
 
 /* --- checking -------------------------------------------------------------------------------- */
 
-/* What is wrong with @value as a figure of @kind, or NULL. */
+/* Returns what is wrong with @value as a figure of @kind, or NULL. */
 static const char *wrong_with(const json_t *value, enum figure_kind kind)
 {
 	switch (kind) {
 	case FIGURE_GROUP:
-		return json_is_object(value) || json_is_null(value) ? NULL : "is no object";
+		return json_is_object(value) || json_is_null(value) ? NULL : "is not an object";
 	case FIGURE_LIST:
-		return json_is_array(value) && json_array_size(value) <= DISKS_MAX ? NULL
-										   : "is no list";
+		return json_is_array(value) && json_array_size(value) <= DISKS_MAX
+			       ? NULL
+			       : "is not a list";
 	case FIGURE_TEXT:
 	case FIGURE_NAME:
 		if (!json_is_string(value))
-			return "is no string";
+			return "is not a string";
 		return json_string_length(value) > (kind == FIGURE_NAME ? NAME_MAX_BYTES
 									: STRING_MAX) ||
 				       json_string_length(value) != strlen(json_string_value(value))
-			       ? "is no name"
+			       ? "is not a name"
 			       : NULL;
 	case FIGURE_FLAG:
 		return json_is_boolean(value) ? NULL : "is neither true nor false";
 	case FIGURE_SECONDS:
 		if (!json_is_number(value) || !isfinite(json_number_value(value)))
-			return "is no number";
+			return "is not a number";
 		return json_number_value(value) < 0 ? "is below 0" : NULL;
 	default:
 		if (!json_is_integer(value))
-			return "is no whole number";
+			return "is not a whole number";
 		return json_integer_value(value) < 0 ? "is below 0" : NULL;
 	}
 }
 
-/* A new object with the figures of one disk, or NULL having said what is wrong. */
+/* Returns a new object with the figures of one disk, or NULL with @error set. */
 static json_t *check_disk(const json_t *disk, struct option_error *error)
 {
 	json_t *checked = json_object();
@@ -105,7 +106,7 @@ static json_t *check_disk(const json_t *disk, struct option_error *error)
 	return NULL;
 }
 
-/* A new list of them, or NULL likewise. */
+/* Returns a new list of such objects, or NULL with @error set. */
 static json_t *check_disks(const json_t *disks, struct option_error *error)
 {
 	json_t *checked = json_array();
@@ -120,7 +121,7 @@ static json_t *check_disks(const json_t *disks, struct option_error *error)
 	return checked;
 }
 
-/* A new reference to what is to be kept of @value, which is of @kind; or NULL having said what is wrong. */
+/* Returns a new reference to the known part of @value, which is of @kind; or NULL with @error set. */
 static json_t *checked(json_t *value, enum figure_kind kind, struct option_error *error)
 {
 	if (kind == FIGURE_LIST)
@@ -131,7 +132,7 @@ static json_t *checked(json_t *value, enum figure_kind kind, struct option_error
 json_t *guest_stat_check(const json_t *answer, struct option_error *error)
 {
 	if (!json_is_object(answer)) {
-		options_fail(error, "the answer is no object");
+		options_fail(error, "the answer is not an object");
 		return NULL;
 	}
 	json_t *stat = json_object();
@@ -237,7 +238,7 @@ void guest_stat_print_memory(const json_t *stat, FILE *out)
 			figure->kind == FIGURE_BYTES ? " (in bytes)" : "",
 			(long long)json_integer_value(value));
 	}
-	fputs(any ? "\n" : "The guest has sent none.\n\n", out);
+	fputs(any ? "\n" : "The guest has sent no statistics.\n\n", out);
 }
 
 /* --- for Prometheus -------------------------------------------------------------------------- */

@@ -105,18 +105,18 @@ static int make_directory(const char *path)
 	return 0;
 }
 
-/* For a guest that starts: where its name is kept is not where its user may look for it. */
+/* Warns, when a guest starts, that its name is not where its user may look for it. */
 static void say_fallback(const char *path)
 {
 	const char *ours = getenv("EBB_RUNTIME_DIR");
 	const char *session = getenv("XDG_RUNTIME_DIR");
 	if ((!ours || !*ours) && session && *session && !is_session_directory(session))
-		log_warn("XDG_RUNTIME_DIR is not a directory of this user with mode 0700: guests' "
-			 "names are kept in %s",
-			 path);
+		log_warn(
+			"XDG_RUNTIME_DIR is not a directory of this user with mode 0700; using %s for the guests' names instead",
+			path);
 }
 
-/* Of the open directory, so that nobody can put another one in its place after the check. */
+/* Checks the open directory, which cannot be replaced after the check as a path can. */
 static int check_directory(int fd, const char *path)
 {
 	struct stat st;
@@ -137,8 +137,8 @@ static int check_directory(int fd, const char *path)
 }
 
 /*
- * The directory's file descriptor, or -errno having said what is wrong. Who only looks does not
- * @make it: -ENOENT then says that there is none, and is no mistake.
+ * Returns the directory's file descriptor, or -errno after an error message. If @make is false it is not made, and
+ * -ENOENT, without a message, means that there is none.
  */
 static int open_directory(char *path, size_t size, bool make)
 {
@@ -154,9 +154,9 @@ static int open_directory(char *path, size_t size, bool make)
 		return err;
 	if (err) {
 		/* The path comes last: it may be longer than a line. */
-		log_error("cannot keep the guests' names: %s; set EBB_RUNTIME_DIR to another "
-			  "directory than %s",
-			  strerror(-err), path);
+		log_error(
+			"cannot use the directory of the guests' names: %s; set EBB_RUNTIME_DIR to a directory other than %s",
+			strerror(-err), path);
 		return err;
 	}
 	err = check_directory(fd, path);
@@ -170,10 +170,10 @@ static int open_directory(char *path, size_t size, bool make)
 }
 
 /*
- * To see whether a guest lives, its lock has to be tried, and to clear what it left, held. A guest
- * that claims the name meanwhile must not take the one who looks for a living guest: therefore
- * both hold the directory's lock, for a moment. The name's own lock is what keeps two guests apart,
- * so who waited in vain (for a stopped process) may go on.
+ * To see whether a guest lives, a command tries its lock, and to clear what it left, holds it. A guest that
+ * claims the name at that moment must not take the command for a living guest: so both hold the directory's
+ * lock for a moment. The name's own lock keeps two guests apart, so after waiting in vain (for a stopped
+ * process) it is safe to go on.
  */
 static void lock_directory(int directory)
 {
@@ -190,8 +190,8 @@ static void unlock_directory(int directory)
 /* --- names --------------------------------------------------------------------------------- */
 
 /*
- * The name's file, locked and still the one in the directory: a file descriptor or -errno. @create:
- * O_CREAT or 0.
+ * Opens and locks the name's file, and makes sure that it is still the one in the directory. @create is O_CREAT or
+ * 0. Returns a file descriptor or -errno.
  */
 static int lock_file(int directory, const char *file, int create)
 {
@@ -229,7 +229,7 @@ static pid_t read_pid(int directory, const char *file)
 static void say_busy(int directory, const char *file, const char *guest)
 {
 	pid_t pid = read_pid(directory, file);
-	/* Its owner may have come just now, and not have written it yet. */
+	/* Its owner may have locked it just now and not have written its PID yet. */
 	if (pid > 0)
 		log_error("the name \"%s\" is in use by process %d; choose another with --name",
 			  guest, pid);
@@ -280,7 +280,7 @@ out:
 		say_busy(name->directory, file.text, guest);
 		err = -EBUSY;
 	} else if (err) {
-		log_error("cannot keep the name \"%s\" in %s: %s", guest, path, strerror(-err));
+		log_error("cannot store the name \"%s\" in %s: %s", guest, path, strerror(-err));
 	}
 	if (err)
 		runtime_release(name);
@@ -348,15 +348,15 @@ int runtime_listen(struct runtime_name *name)
 	if (!err)
 		return fd;
 	/* The path comes last: it may be longer than a line. */
-	log_error("the control socket of \"%s\" cannot be made: %s; name with EBB_RUNTIME_DIR "
-		  "another directory than that of %s",
-		  name->guest, strerror(-err), name->path);
+	log_error(
+		"cannot make the control socket of \"%s\": %s; set EBB_RUNTIME_DIR to a directory other than that of %s",
+		name->guest, strerror(-err), name->path);
 	if (fd >= 0)
 		close(fd);
 	return err;
 }
 
-/* Whether @guest lives; what it left is cleared if it does not. The directory is locked. */
+/* Returns whether @guest lives, and clears what it left if not. The caller holds the directory's lock. */
 static bool look_after(int directory, const char *guest)
 {
 	struct file_name file = lock_name(guest);
@@ -371,7 +371,7 @@ static bool look_after(int directory, const char *guest)
 	return false;
 }
 
-/* Returns the socket, or -errno: -EAGAIN where the guest accepts nobody just now. */
+/* Returns the socket, or -errno: -EAGAIN if the guest's backlog is full just now. */
 static int connect_in(int directory, const char *guest)
 {
 	struct sockaddr_un address;
@@ -388,7 +388,7 @@ static int connect_in(int directory, const char *guest)
 	return err;
 }
 
-/* Of a guest whose socket refuses: -ECONNREFUSED where it lives, -ENOENT where it does not. */
+/* For a guest whose socket refuses: returns -ECONNREFUSED if it lives, -ENOENT if not. */
 static int why_refused(int directory, const char *guest)
 {
 	/* This says nothing yet of the guest; see lock_directory(). */
@@ -418,7 +418,7 @@ int runtime_connect(const char *guest)
 
 /* --- the list ------------------------------------------------------------------------------ */
 
-/* The guest whose file this is, into @guest; false: not a guest's. */
+/* Sets @guest to the guest whose file this is. Returns false if it is not a guest's. */
 static bool guest_of(const char *file, char guest[VM_NAME_MAX + 1])
 {
 	const size_t suffix = sizeof(".lock") - 1;
@@ -439,7 +439,7 @@ static int by_name(const void *a, const void *b)
 		      ((const struct runtime_guest *)b)->name);
 }
 
-/* Everyone who has a file, some twice: looking changes the directory, so it is read first. */
+/* Reads the names of all files, some twice: checking them changes the directory, so it is read first. */
 static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
 {
 	size_t count = 0;
@@ -464,7 +464,7 @@ static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
 	return errno ? -errno : (ssize_t)count;
 }
 
-/* Of @count names, sorted, those that live, once each. */
+/* Keeps of @count sorted names those of living guests, once each. */
 static size_t keep_living(int directory, struct runtime_guest *guests, size_t count)
 {
 	size_t living = 0;
@@ -497,7 +497,7 @@ ssize_t runtime_list(struct runtime_guest **guests)
 		count = keep_living(directory, *guests, count);
 	}
 	if (count < 0)
-		log_error("the list of guests cannot be read: %s; see %s", strerror(-count), path);
+		log_error("cannot read the list of guests: %s; see %s", strerror(-count), path);
 	if (count <= 0) {
 		free(*guests);
 		*guests = NULL;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The directory in which a user's live guests are known by name: $EBB_RUNTIME_DIR, else
- * $XDG_RUNTIME_DIR/ebb where that variable names a directory of this user with mode 0700, else /run/ebb
- * for root and /tmp/ebb-UID for others; mode 0700 and ours, or refused. A guest holds the directory itself, not its
- * path: one that was removed (as at a logout) or replaced hides its guests, and they touch nothing in what replaced it. Holding a guest's name is holding a lock on NAME.lock there, which the kernel lets go
- * of however ebb ends; beside it is the socket NAME.sock. What a dead guest left is taken over or
- * cleared by whoever meets it, and only under that lock.
+ * $XDG_RUNTIME_DIR/ebb if that variable names a directory of this user with mode 0700, else /run/ebb
+ * for root and /tmp/ebb-UID for others. It must belong to this user and have mode 0700. A guest holds the directory
+ * itself, not its path: if the directory is removed (as at a logout) or replaced, its guests are hidden, and they touch
+ * nothing in the new one. To hold a guest's name is to hold a lock on NAME.lock there, which the kernel releases
+ * however ebb ends; beside it is the socket NAME.sock. Files that a dead guest left are taken over by the next guest of
+ * that name, or removed by any command that finds them, and only under that lock.
  *
  * Thread: main. runtime_connect() does not wait; the others wait up to 2 seconds for a process that
  * holds the directory's lock.
@@ -21,39 +22,38 @@
 struct runtime_name {
 	char path[PATH_MAX]; /* of the lock file */
 	char guest[VM_NAME_MAX + 1];
-	int directory; /* -1, as is fd, when the name is not held */
+	int directory; /* -1 if the name is not held; so is fd */
 	int fd;
 };
 
-/* Returns 0, or -errno having said what is wrong (-EBUSY: a live guest has that name). */
+/* Returns 0, or -errno after an error message (-EBUSY: a live guest has that name). */
 int runtime_claim(struct runtime_name *name, const char *guest);
 
 /*
- * Makes the socket of a name that is held: a listening one, non-blocking, which is the caller's.
- * Nobody but its user can ever connect. Returns it, or -errno having said what is wrong.
+ * Makes the socket of a name that is held: listening and non-blocking. Only its user can ever connect.
+ * Returns the socket, which the caller owns, or -errno after an error message.
  */
 int runtime_listen(struct runtime_name *name);
 
-/* Removes the socket and gives the name back. What is not held is left alone. */
+/* Removes the socket and releases the name, if it is held. */
 void runtime_release(struct runtime_name *name);
 
 /*
- * Connects to the guest called @guest, without waiting. Returns a non-blocking socket, the caller's, or
- * -errno. These say nothing: -EAGAIN, try again in a moment: it accepts nobody just now, or somebody
- * else looks after the directory; -ENOENT, no such guest lives (what it left is cleared);
- * -ECONNREFUSED, it lives but does not listen, yet or any more; -EINVAL, no guest can have that name.
- * Any other error has been said.
+ * Connects to the guest called @guest, without waiting. Returns a non-blocking socket, which the caller owns, or
+ * -errno. These come without an error message: -EAGAIN, try again in a moment: its backlog is full or another process
+ * holds the directory's lock; -ENOENT, no such guest lives (what it left is removed); -ECONNREFUSED, it lives but does
+ * not listen, yet or any more; -EINVAL, no guest can have that name. Any other error has had its message.
  */
 int runtime_connect(const char *guest);
 
 struct runtime_guest {
 	char name[VM_NAME_MAX + 1];
-	pid_t pid; /* 0: it has not said so yet */
+	pid_t pid; /* 0: not written yet */
 };
 
 /*
- * The live guests, sorted by name, to be freed; what dead ones left is cleared. No directory is no
- * guest, and none is made. Returns how many, or -errno having said what is wrong.
+ * Lists the live guests in *@guests, sorted by name, which the caller frees, and removes what dead ones left. If there
+ * is no directory, there is no guest, and none is made. Returns how many, or -errno after an error message.
  */
 ssize_t runtime_list(struct runtime_guest **guests);
 

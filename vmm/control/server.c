@@ -79,7 +79,7 @@ static void flush(struct client *client)
 		client->start += len;
 		client->pending -= len;
 	}
-	/* All is sent, or nobody is there to read it. */
+	/* All is sent, or the reader is gone. */
 	free(client->output);
 	client->output = NULL;
 	client->start = client->pending = client->size = 0;
@@ -120,7 +120,7 @@ static void send_bytes(struct client *client, const char *bytes, size_t len)
 	flush(client);
 }
 
-/* @message becomes its own; NULL, when there was no memory for it, ends the connection. */
+/* Takes the reference @message; if that is NULL (out of memory), ends the connection. */
 static void send_message(struct client *client, json_t *message)
 {
 	size_t len;
@@ -172,7 +172,7 @@ static enum interest interest_in(const struct client *client)
 	return client->deferred ? NOTHING : TO_READ;
 }
 
-/* Has the loop wait for the right thing. Returns 0 or -errno. */
+/* Makes the loop wait for what this client needs. Returns 0 or -errno. */
 static int wait_for(struct client *client)
 {
 	struct loop *loop = client->server->loop;
@@ -190,7 +190,7 @@ static int wait_for(struct client *client)
 	return err;
 }
 
-/* After clients may have changed: closes those that are gone, and has the loop wait for the others. */
+/* After a change of clients: closes those that are gone, and updates what the loop waits for at the others. */
 static void settle(struct control_server *server)
 {
 	for (int i = 0; i < CLIENTS_MAX && !server->serving; i++) {
@@ -204,7 +204,7 @@ static void settle(struct control_server *server)
 	}
 }
 
-/* The answer, unless that comes later. */
+/* Returns the answer, or NULL if it comes later. */
 static void answer(struct client *client, const json_t *message)
 {
 	json_t *reply = dispatch_answer(&client->server->dispatch, &client->negotiated, message);
@@ -256,7 +256,7 @@ static void read_client(struct client *client)
 		if (len < 0 && errno == EINTR)
 			continue;
 		if (len <= 0) {
-			/* Else they would be done again. */
+			/* Otherwise they would be parsed again. */
 			client->gone = true;
 			return;
 		}
@@ -306,7 +306,7 @@ static bool is_welcome(const struct control_server *server, int fd)
 	       (peer.uid == server->uid || peer.uid == 0);
 }
 
-/* A program that is told why does better than one that waits in the backlog for who knows what. */
+/* A client that is told why is better off than one that waits in the backlog without knowing why. */
 static void refuse(int fd)
 {
 	size_t len;
@@ -330,9 +330,9 @@ static void on_listener(void *ctx)
 			return;
 		/* It stays ready: without a rest the loop would do nothing else. */
 		if (!server->said)
-			log_warn("the control socket takes no more clients: %s; it tries again "
-				 "every second (said once)",
-				 strerror(errno));
+			log_warn(
+				"the control socket takes no more clients: %s; ebb tries again every second (this is reported once)",
+				strerror(errno));
 		server->said = true;
 		loop_remove(server->loop, &server->listener);
 		start_timer(&server->retry);
@@ -462,7 +462,7 @@ int control_server_init(struct control_server **out, struct loop *loop, int list
 		err = loop_add(loop, &server->listener);
 out:
 	if (err) {
-		log_error("the control socket cannot be served: %s", strerror(-err));
+		log_error("cannot serve the control socket: %s", strerror(-err));
 		control_server_release(server);
 		*out = NULL;
 	}

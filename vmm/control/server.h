@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket's server: QMP, QEMU's machine protocol (docs/interop/qmp-spec.rst): greeting,
- * negotiation, commands with arguments and id, answers, events. What the commands do is its
- * owner's business (vmm/monitor/monitor.c); this knows connections and messages only.
+ * negotiation, commands with arguments and id, answers, events. What the commands do is up to its
+ * owner (vmm/monitor/monitor.c); this file knows only connections and messages.
  *
- * A client is not believed either: a message has at most 64 KiB and 32 levels, there are at most 16
- * clients, and at most 1 MiB waits to be sent to each; who goes beyond is cut off, who does not
- * read answers is not read either, and nobody else notices. One turn of the loop is one message.
+ * Clients are not trusted: a message has at most 64 KiB and 32 levels, there are at most 16 clients, and at
+ * most 1 MiB waits to be sent to each. A client beyond these limits is cut off; while a client does not read its
+ * answers, its commands are not read; other clients do not notice. One turn of the loop handles one message.
  *
  * Thread: the one that runs the loop, for everything here. Nothing blocks.
  */
@@ -19,13 +19,13 @@
 
 #include "vmm/lib/loop.h"
 
-/* Why a command failed. The class is QMP's: GenericError unless there is one that programs know. */
+/* Why a command failed. The class is QMP's: GenericError unless programs know a more specific one. */
 struct control_error {
 	const char *class; /* a literal; NULL: "GenericError" */
 	char text[256];	   /* one sentence for a person */
 };
 
-/* Fills in *@error with a GenericError; returns NULL, so that a command can return it. */
+/* Sets *@error to a GenericError. Returns NULL, for a command to return. */
 __attribute__((format(printf, 2, 3))) json_t *control_fail(struct control_error *error,
 							   const char *format, ...);
 
@@ -36,9 +36,9 @@ control_fail_as(struct control_error *error, const char *class, const char *form
 struct control_command {
 	const char *name;
 	/*
-	 * @arguments is an object (empty when the client sent none) that stays the server's.
-	 * Returns what "return" is to hold, which becomes the server's, or NULL with *@error filled in (left
-	 * empty: there was no memory), or NULL after control_server_defer().
+	 * @arguments is an object (empty if the client sent none), which the server keeps. Returns the value of
+	 * "return", whose reference the server takes; or NULL with *@error set (empty: out of memory); or NULL after
+	 * control_server_defer().
 	 */
 	json_t *(*run)(void *ctx, const json_t *arguments, struct control_error *error);
 };
@@ -46,37 +46,36 @@ struct control_command {
 struct control_server;
 
 /*
- * Serves clients of @listener, a listening socket that becomes the server's: root's processes and those
- * of the user who calls this. @commands, ended by a name of NULL, stay their owner's and are called
- * with @ctx; qmp_capabilities, query-version and query-commands are the server's own. Returns 0 or
- * -errno, having said what is wrong, and having closed @listener.
+ * Serves clients of the listening socket @listener, which the server takes over: processes of root and of the
+ * calling user. @commands ends with a name of NULL and must outlive the server; they are called with @ctx.
+ * qmp_capabilities, query-version and query-commands are the server's own. Returns 0, or -errno after an error
+ * message, with @listener closed.
  */
 int control_server_init(struct control_server **server, struct loop *loop, int listener,
 			const struct control_command *commands, void *ctx);
 
 /*
- * From a command's run(): it is answered later. Until then its client is not read, so that answers keep
- * their order, and all others are served. Returns what to call the command by, which is never 0.
+ * Called from a command's run(), to answer it later. Until then nothing is read from its client, so that answers keep
+ * their order; the others are served. Returns an id for the command, which is never 0.
  */
 uint64_t control_server_defer(struct control_server *server);
 
 /*
- * The answer to a command that was deferred: @result, which becomes the server's, or NULL for @error
- * (NULL: there was no memory).
- * Not from a command's run(). Whether its client is still there need not be known.
+ * Answers a command that was deferred with @result, whose reference the server takes, or, if that is NULL, with @error
+ * (NULL: out of memory). Do not call it from a command's run(). The client may be gone already.
  */
 void control_server_answer(struct control_server *server, uint64_t command, json_t *result,
 			   const struct control_error *error);
 
 /*
- * Tells each client what it can still be told without waiting, and closes: usually after the loop has
- * ended, never from a command's run(). NULL is allowed.
+ * Sends each client what can be sent without waiting, and closes. Usually called after the loop has ended, never
+ * from a command's run(). NULL is allowed.
  */
 void control_server_release(struct control_server *server);
 
 /*
- * Sends an event to every client past negotiation, at once: one from a command's run() precedes the
- * command's answer. @data becomes the server's; NULL: none. Events that QEMU's documentation calls
+ * Sends an event at once to every client past negotiation: one sent from a command's run() precedes the
+ * command's answer. The server takes the reference @data (NULL: none). Events that QEMU's documentation calls
  * rate-limited (BALLOON_CHANGE) go out once a second at most, the latest one last.
  */
 void control_server_event(struct control_server *server, const char *event, json_t *data);
