@@ -35,7 +35,7 @@ int console_ensure_stdio(void)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
 			return -errno;
 	}
-	/* A refused write is an error of write(2), which says what is wrong; a signal would not. */
+	/* A failed write must return an error, which tells the reason, and not raise a signal. */
 	return signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ? -errno
 											  : 0;
 }
@@ -58,7 +58,7 @@ static int input_continue(struct console *console)
 	return err;
 }
 
-/* To the UART what it takes; it calls console_resume() when it takes the rest. */
+/* Gives the UART what it takes; it calls console_resume() when it can take more. */
 static void input_push(struct console *console)
 {
 	size_t taken = serial_receive(console->serial, console->held + console->held_first,
@@ -74,9 +74,9 @@ static void input_hold(struct console *console, const uint8_t *data, size_t len)
 	if (len > CONSOLE_HELD - console->held_count) {
 		len = CONSOLE_HELD - console->held_count;
 		if (!console->loss_told)
-			log_warn("the guest does not take what is typed: what goes beyond %d bytes "
-				 "is lost (said once)",
-				 CONSOLE_HELD);
+			log_warn(
+				"the guest does not read its console: input beyond %d bytes is lost (this is reported once)",
+				CONSOLE_HELD);
 		console->loss_told = true;
 	}
 	memcpy(console->held + console->held_count, data, len);
@@ -101,7 +101,7 @@ static size_t input_escapes(struct console *console, uint8_t *data, size_t len)
 			console->quit(console->quit_ctx);
 		else if (key == 'h')
 			log_info("Ctrl-A x ends ebb, Ctrl-A Ctrl-A sends one Ctrl-A, "
-				 "Ctrl-A h says this");
+				 "Ctrl-A h shows this help");
 	}
 	return left;
 }
@@ -145,7 +145,7 @@ static void input_ready(void *ctx)
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (len < 0 && errno != EIO)
-		log_warn("standard input: %s; the guest gets no more of it", strerror(errno));
+		log_warn("standard input: %s; the guest gets no more input", strerror(errno));
 	if (len <= 0) {
 		input_pause(console);
 		console->ended = true;
@@ -220,7 +220,7 @@ static void output_wait(struct console *console)
 	poll(fds, 2, -1);
 }
 
-/* A reader that has left is no news to our caller. */
+/* Warns once; says nothing if the reader has left, since the user knows that. */
 static void output_failed(struct console *console, int error)
 {
 	bool told = atomic_exchange(&console->silent, true);
@@ -280,7 +280,7 @@ int console_init(struct console *console, struct loop *loop, struct serial *seri
 	if (!err)
 		err = input_init(console);
 	if (err) {
-		log_error("cannot set the console up: %s", strerror(-err));
+		log_error("cannot set up the console: %s", strerror(-err));
 		console_release(console);
 	}
 	return err;

@@ -80,8 +80,7 @@ static void crashed(int signal, siginfo_t *info, void *context)
 		signal == SIGBUS && info->si_code > 0 ? memory_at(info->si_addr) : NULL;
 	if (memory) {
 		bool broken = info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO;
-		say(broken ? "ebb: the host's memory has an error in a page of the guest's: the "
-			     "host's kernel log tells where\n"
+		say(broken ? "ebb: the host's memory has an error in a page of the guest; see the host's kernel log\n"
 			   : memory->why);
 		_exit(FATAL_GUEST_FAILED);
 	}

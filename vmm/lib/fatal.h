@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is done last when the process dies of a fault: SIGSEGV and its like, and SIGBUS.
+ * The last steps when the process dies of a fault: SIGSEGV and its like, and SIGBUS.
  *
- * What was registered is undone, the reason is said, and then the signal does what it did before, so
- * that a parent sees it. A SIGBUS in memory of the guest is no fault of
- * ours: the host has lost or refused a page of it. Nothing can go on then. To read zeros instead, as
- * a fresh page would give, could bring these zeros to the guest's disk; so the process ends there
- * and then, on whichever thread and with whichever locks, with the status of a failed guest.
+ * The handler undoes what was registered, prints the reason, and lets the signal do what it did before, so that a
+ * parent sees it. A SIGBUS in memory of the guest is not a fault of ebb: the
+ * host has lost or refused a page of it. The guest cannot continue then: zeros in place of the page could reach
+ * the guest's disk. So the process ends at once, on whatever thread and with whatever locks held, with the status of a
+ * failed guest.
  *
  * Thread: main, before others are started and after they have ended. Source: signal-safety(7),
  * sigaction(2).
@@ -16,14 +16,14 @@
 
 #include <stddef.h>
 
-/* The status of ebb that a guest's failure has; see vmm/cmd/cmd.h. */
+/* The exit status of ebb when the guest fails; see vmm/cmd/cmd.h. */
 #define FATAL_GUEST_FAILED 1
 
-/* Takes the signals; each call wants its own fatal_give_back(). */
+/* Installs the handlers; each call needs its own fatal_give_back(). */
 void fatal_take(void);
 void fatal_give_back(void);
 
-/* Something to undo. Owned by the caller, in place until it is removed; both calls do nothing twice. */
+/* Something to undo. The caller owns it and keeps it in place until it is removed. Both calls may be repeated. */
 struct fatal_undo {
 	void (*undo)(void *ctx); /* in a signal handler: only what signal-safety(7) allows */
 	void *ctx;

@@ -250,7 +250,7 @@ static int read_inside(struct reader *reader, json_t *value, char closing,
 {
 	int err = 0;
 	if (++reader->depth > JSON_READ_DEPTH)
-		return fail(reader, "there are too many levels");
+		return fail(reader, "nested too deeply");
 	skip_space(reader);
 	while (!err && !take(reader, closing)) {
 		bool first = json_object_size(value) == 0 && json_array_size(value) == 0;
@@ -292,7 +292,7 @@ static int read_word(struct reader *reader, json_t **value)
 	else if (len == 4 && memcmp(begin, "null", 4) == 0)
 		*value = json_null();
 	else if (len)
-		return fail(reader, "a word is neither true, false nor null");
+		return fail(reader, "a word is not true, false or null");
 	else
 		return unexpected(reader);
 	return 0;

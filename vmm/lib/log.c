@@ -17,8 +17,8 @@
 #define PATIENCE_MS    1000
 
 /*
- * Writable state of file scope, which nothing else may have: standard error is the process's, like
- * the lines that wait for it, and whatever has something to say is given no handle for it.
+ * Writable state of file scope, an exception: standard error belongs to the process, and so do the lines that
+ * wait for it; callers are not given a handle for it.
  */
 static struct {
 	pthread_mutex_t
@@ -28,7 +28,7 @@ static struct {
 	struct loop *loop; /* NULL: none any more */
 	struct loop_source source;
 	bool in_loop;
-	bool deaf; /* nobody has read in time: not waited for again */
+	bool deaf; /* standard error was not read in time: do not wait again */
 	char held[LOG_HELD];
 	size_t used;
 	unsigned long lost;
@@ -52,9 +52,10 @@ static bool hold_lost(void)
 	char line[128];
 	if (!out.lost)
 		return true;
-	int length = snprintf(line, sizeof(line),
-			      "ebb: warning: %lu messages were lost: nobody read standard error\n",
-			      out.lost);
+	int length = snprintf(
+		line, sizeof(line),
+		"ebb: warning: %lu messages were lost, because standard error was not read\n",
+		out.lost);
 	if (!hold(line, length))
 		return false;
 	out.lost = 0;

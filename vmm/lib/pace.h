@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How much of something may be had per second: a bucket that fills at a rate, up to a brim, and is spent
- * from. Pure: the time is the caller's, ns of clock_ns().
+ * Limits how much may be spent per second: a bucket that fills at a rate, up to a limit. Pure: the caller passes the
+ * time, in ns of clock_ns().
  *
  * Thread: none of its own; its owner's lock covers it.
  */
@@ -12,12 +12,12 @@
 
 struct pace {
 	uint64_t rate;	/* per second, 1 to 2^32 */
-	uint64_t burst; /* the brim, 1 to 2^32 */
+	uint64_t burst; /* the most that the bucket holds, 1 to 2^32 */
 	uint64_t left;	/* at the time `at` */
 	uint64_t at;
 };
 
-/* Full at @now. */
+/* Returns a bucket that is full at @now. */
 struct pace pace_start(uint64_t rate, uint64_t burst, uint64_t now);
 
 /* Returns what may be spent at @now. */
@@ -26,7 +26,7 @@ uint64_t pace_left(struct pace *pace, uint64_t now);
 /* Spends @amount of what pace_left() returned. */
 void pace_spend(struct pace *pace, uint64_t amount);
 
-/* Returns when @amount (up to the brim) may be spent, no earlier than the last time that it was told. */
+/* Returns the time at which @amount (up to the burst) may be spent; not before the last time that was passed in. */
 uint64_t pace_when(const struct pace *pace, uint64_t amount);
 
 #endif

@@ -7,7 +7,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* The deepest that a vCPU's or a worker's thread goes is a chain's snapshot and the C library. */
+/* The deepest stack of a vCPU's or worker's thread is a chain's snapshot plus the C library. */
 #define STACK_SIZE (256 * 1024)
 
 int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *ctx)
@@ -33,7 +33,7 @@ int worker_init(struct worker *worker)
 	worker->started = false;
 	int error = loop_init(&worker->loop);
 	if (error)
-		log_error("cannot make a worker's loop: %s", strerror(-error));
+		log_error("cannot set up a worker's loop: %s", strerror(-error));
 	return error;
 }
 

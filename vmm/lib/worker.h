@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread with a loop of its own, for what may take its time: a device's worker, where memory is
- * discarded. It sleeps until one of its sources is ready.
+ * A thread with a loop of its own, for work that may take long, such as a device's worker, which discards
+ * memory. It sleeps until one of its sources is ready.
  *
  * Thread: main; sources are called on the worker's thread.
  */
@@ -20,21 +20,21 @@ struct worker {
 	bool started;
 };
 
-/* @name is the thread's, as ps shows it (at most 15 bytes). Return 0 or -errno having said why. */
+/* @name is the thread's name for ps (at most 15 bytes). Return 0, or -errno after an error message. */
 int worker_init(struct worker *worker);
 int worker_start(struct worker *worker, const char *name);
 
 /*
- * Ends the thread once it has served the source that it is at, for which this waits until @deadline
- * (clock_ns()). Returns whether it has ended, or was never started; else the worker, and all that its sources
- * use, has to stay as it is until the process ends.
+ * Ends the thread once it has served its current source, and waits until @deadline (clock_ns()) for that. Returns true if
+ * it has ended or was never started. Otherwise the worker and all that its sources use must stay as they are
+ * until the process ends.
  */
 bool worker_stop(struct worker *worker, uint64_t deadline);
 
 /* Waits for the source that is being served, however long, then ends the thread. */
 void worker_release(struct worker *worker);
 
-/* pthread_create() for all of ebb: a small stack, a name, and no signals but vCPU kicks. */
+/* Starts any thread of ebb: with a small stack, a name, and all signals blocked except vCPU kicks. */
 int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *ctx);
 
 #endif
