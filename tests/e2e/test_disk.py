@@ -352,6 +352,26 @@ def test_a_file_cut_short(ebb, image):
     assert len(lost) == 1 and str(path) in lost[0]
 
 
+@pytest.mark.parametrize("guest", ["waits", "resets"])
+def test_the_storage_hangs(ebb, image, tmp_path, monkeypatch, guest):
+    """A write that the host does not finish keeps ebb from ending for ten seconds, and no longer; nor does a vCPU that
+    waits to reset the disk. (tests/hang/hang.c: the host hangs as long as a file is there.)"""
+    hangs = tmp_path / "hangs"
+    monkeypatch.setattr(lib, "EBB", os.path.join(lib.BUILD, "tests", "hang"))
+    monkeypatch.setitem(ebb.env, "EBB_HANG", str(hangs))
+    unbind = "echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind; " if guest == "resets" else ""
+    started = ebb.start(
+        "echo ready; read line; dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync & sleep 1; echo written; "
+        f"{unbind}sleep 1000", "-d", image("a.img", 16))
+    started.wait_for("^ready$", LIMIT)
+    hangs.touch()
+    started.send("\n")
+    started.wait_for("^written$", LIMIT)
+    started.process.terminate()
+    ebb.ended(started, 0)
+    assert "ends without waiting for it" in started.stderr()
+
+
 def test_unbind_and_rebind(ebb, image):
     """The driver goes and comes in the middle of reading and writing; the data stay."""
     path, scratch = image("a.img", 8, random=True), image("b.img", 32)

@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
@@ -12,6 +13,8 @@
 
 int __real_fstat(int fd, struct stat *st);
 int __wrap_fstat(int fd, struct stat *st);
+ssize_t __real_pwritev(int fd, const struct iovec *iov, int n, off_t offset);
+ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t offset);
 int __real_ram_usage(const struct ram *ram, struct ram_usage *usage);
 int __wrap_ram_usage(const struct ram *ram, struct ram_usage *usage);
 
@@ -26,6 +29,12 @@ int __wrap_fstat(int fd, struct stat *st)
 {
 	hang();
 	return __real_fstat(fd, st);
+}
+
+ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t offset)
+{
+	hang();
+	return __real_pwritev(fd, iov, n, offset);
 }
 
 int __wrap_ram_usage(const struct ram *ram, struct ram_usage *usage)

@@ -78,7 +78,8 @@ static const struct {
 	{"{\"disks\": [1]}", "disks/disk is not an object"},
 	{"{\"disks\": [{}, {\"reads\": -1}]}", "disks/reads is below 0"},
 	{"{\"disks\": [{\"file\": \"a\\u0000b\"}]}", "disks/file is not a name"},
-	{"{\"guest-stats\": {\"stats\": {\"stat-oom-kills\": 1.0}}}", "stat-oom-kills is not a whole"},
+	{"{\"guest-stats\": {\"stats\": {\"stat-oom-kills\": 1.0}}}",
+	 "stat-oom-kills is not a whole"},
 };
 
 START_TEST(test_bad)
