@@ -25,6 +25,14 @@ REPORTING = "--free-page-reporting"
 BALLOON = "--balloon"
 
 
+def wait_until(condition, otherwise):
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        if time.monotonic() > end:
+            raise lib.GuestError(otherwise)
+        time.sleep(0.02)
+
+
 class FullPipe:
     """A pipe that takes no more, until it is read. Its other users' descriptors stay blocking."""
 
@@ -90,27 +98,32 @@ class Payload(lib.Guest):
         said = [text for _, text in self.lines if re.match(r"(ok|FAIL) ", text)]
         assert said == [f"ok {name}" for name in names], self.console() + self.stderr()
 
-    def vcpu_file(self, name, index=0):
-        """A file of /proc about the vCPU's thread."""
+    def vcpu_task(self, index=0):
+        """The folder in /proc of the vCPU's thread, or None: it gets its name when it may already run."""
         for task in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{task}/comm", encoding="ascii") as comm:
-                if comm.read().strip() != f"vcpu{index}":
-                    continue
-            with open(f"/proc/{self.pid}/task/{task}/{name}", encoding="ascii") as file:
-                return file.read()
-        raise lib.GuestError(f"there is no thread vcpu{index}")
+                if comm.read().strip() == f"vcpu{index}":
+                    return f"/proc/{self.pid}/task/{task}"
+        return None
+
+    def vcpu_file(self, name, index=0):
+        """A file of /proc about the vCPU's thread."""
+        wait_until(lambda: self.vcpu_task(index), f"there is no thread vcpu{index}")
+        with open(f"{self.vcpu_task(index)}/{name}", encoding="ascii") as file:
+            return file.read()
 
     def vcpu_writes(self, index=0):
         """How many times the vCPU's thread has called write(2) or its like."""
         return int(re.search(r"^syscw: (\d+)$", self.vcpu_file("io", index), re.M).group(1))
 
     def waits_for_output(self):
-        """Waits until a thread waits for standard output to take more (poll(2), which is 7 on x86_64)."""
-        end = time.monotonic() + TIMEOUT
-        while time.monotonic() < end:
-            for task in os.listdir(f"/proc/{self.pid}/task"):
-                with open(f"/proc/{self.pid}/task/{task}/syscall", encoding="ascii") as file:
-                    if file.read().split()[0] == "7":
-                        return
-            time.sleep(0.02)
-        raise lib.GuestError("no thread waits for standard output")
+        """Waits until a thread waits for standard output to take more."""
+        wait_until(self.any_polls, "no thread waits for standard output")
+
+    def any_polls(self):
+        """Whether a thread is in poll(2), which is 7 on x86_64."""
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/syscall", encoding="ascii") as file:
+                if file.read().split()[0] == "7":
+                    return True
+        return False
