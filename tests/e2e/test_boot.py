@@ -158,7 +158,7 @@ def kernel_up_to_the_hole(tmp_path):
 
 @pytest.mark.arch("x86_64")
 def test_initrd_above_4_gib(ebb, kernel_up_to_the_hole):
-    lines = ebb.job("dmesg | grep RAMDISK; cat /proc/sys/kernel/bootloader_type", "-m", "4G", kernel=kernel_up_to_the_hole)
+    lines = ebb.job("dmesg | grep RAMDISK; cat /proc/sys/kernel/bootloader_type", memory="4G", kernel=kernel_up_to_the_hole)
     assert any(re.search(r"RAMDISK: \[mem 0x1000[0-9a-f]{5}-", line) for line in lines), lines
     assert lines[-1] == "255", "not by the entry that takes 64 bits of its address"
 
