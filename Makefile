@@ -51,8 +51,8 @@ EBB_LDFLAGS += --sysroot=$(SYSROOT) -L$(SYSROOT)/usr/lib/$(GNU)
 PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(GNU)/pkgconfig pkg-config
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 # Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
-# user mode does not have: a whole machine, which is slower.
-UNIT_WHOLE := backing blk provision discard ram usage
+# user mode does not have, or since it adds a line of its own when a process dies: a whole machine, which is slower.
+UNIT_WHOLE := backing blk provision discard fatal ram signals usage
 EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --append hugepages=64 --env $(CHECK_ENV)
 endif
 

@@ -50,7 +50,7 @@ WORDS = [
     ([*KERNEL, "--debug=1"], ["--debug", "no value"]),
     ([*KERNEL, "--console", "vga"], ['"vga"', "serial"]),
     ([*KERNEL, "-d", ""], ["disk", "empty"]),
-    ([*KERNEL, "-d", "x.img,rw"], ['"x.img,rw"', "there are ro, format=raw"]),
+    ([*KERNEL, "-d", "x.img,rw"], ['"x.img,rw"', "the keys are ro, format=raw"]),
     ([*KERNEL, "-d", "/a,b.img"], ['"/a,b.img"', "a comma in a name is written twice"]),
     ([*KERNEL, "-d", "x.img,format=qcow2"], ['"qcow2"', "only raw", "qemu-img convert"]),
     ([*KERNEL, "-i", "a", "-i", "b"], ["--initrd is given twice", "give it once"]),

@@ -65,7 +65,7 @@ static int check_kvm(const struct vm *vm, const struct vm_needs *arch)
 {
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
-		log_error("/dev/kvm does not have version %d of KVM's API (it has %d): "
+		log_error("/dev/kvm does not have API version %d (it has %d): "
 			  "use a newer kernel",
 			  KVM_API_VERSION, version);
 		return -ENOTSUP;
