@@ -73,7 +73,7 @@ static void forget_name(void *name)
 
 int cmd_run(int argc, char **argv)
 {
-	struct vm_config config = {0};
+	struct vm_config config;
 	struct runtime_name name;
 	char error[512];
 	char own[VM_NAME_MAX];

@@ -2,6 +2,9 @@
 /* Joins the parts. This file does not know their options. */
 #include "vmm/config/config.h"
 
+#include <stddef.h>
+#include <string.h>
+
 #include "vmm/config/part.h"
 
 /* In the order of the usage text. A part comes after those that its check reads: the balloon after memory. */
@@ -35,7 +38,8 @@ enum config_outcome config_parse(struct vm_config *config, int argc, char **argv
 {
 	struct option_error says = {error, error_size};
 
-	*config = (struct vm_config){0};
+	/* Up to the disks' names, of which there may be none. */
+	memset(config, 0, offsetof(struct vm_config, disks.disk));
 	/* A word without an option is the kernel. */
 	enum option_outcome outcome =
 		options_parse_set(&set, argc, argv, config_boot.apply, config, &says);

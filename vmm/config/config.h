@@ -20,11 +20,11 @@ struct option_set;
 /* About 40 KiB. Its pointers point into argv. */
 struct vm_config {
 	struct vm_boot boot;
-	struct vm_disks disks;
 	struct vm_machine machine;
 	struct vm_memory memory;
 	struct vm_balloon balloon;
 	struct vm_rng rng;
+	struct vm_disks disks; /* last: most of it is never touched, and costs no memory */
 };
 
 enum config_outcome {

@@ -63,7 +63,9 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	if (disks->count == VM_DISKS_MAX)
 		return options_fail(error, "the disk \"%s\" is one too many; a guest can have %d",
 				    value, VM_DISKS_MAX);
-	return option_keys_parse(&disk_keys, value, apply_key, &disks->disk[disks->count++], error);
+	struct vm_disk *disk = &disks->disk[disks->count++];
+	*disk = (struct vm_disk){0};
+	return option_keys_parse(&disk_keys, value, apply_key, disk, error);
 }
 
 const struct option_group config_disks = {

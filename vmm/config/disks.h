@@ -15,8 +15,8 @@ struct vm_disk {
 };
 
 struct vm_disks {
-	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
 	unsigned int count;
+	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
 };
 
 #endif
