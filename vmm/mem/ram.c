@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "vmm/mem/backing.h"
@@ -16,6 +17,9 @@
 #define HUGE_PAGE (2ULL << 20)
 /* Never accessible: an access beyond a region's end faults. */
 #define GUARD HUGE_PAGE
+/* From 1 TiB on, 64 TiB: with 47 bits of addresses, programs lie at 85 TiB or above. */
+#define PLACE_LOWEST (1ULL << 40)
+#define PLACES	     ((64ULL << 40) / HUGE_PAGE)
 /* No architecture has longer physical addresses, and no sum of a few of these can wrap. */
 #define GPA_END (1ULL << 56)
 
@@ -39,6 +43,19 @@ static bool spans_valid(const struct gpa_range *span, unsigned int spans, size_t
 	return true;
 }
 
+/*
+ * Returns an address to ask for: random, so that a guest cannot guess where its RAM is, and below
+ * the program and its libraries, so that RAM is what /proc/self/smaps begins with (see usage.h).
+ * The kernel chooses another if it is taken or beyond what the processor can address.
+ */
+static void *random_place(void)
+{
+	uint64_t random;
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		return NULL;
+	return (void *)(uintptr_t)(PLACE_LOWEST + random % PLACES * HUGE_PAGE);
+}
+
 /* Maps the regions one after the other in one range, with guards before, between and behind. */
 static int regions_map(struct ram *ram, const struct gpa_range *span, unsigned int spans)
 {
@@ -49,8 +66,8 @@ static int regions_map(struct ram *ram, const struct gpa_range *span, unsigned i
 		total += span[i].len;
 	/* Each region needs a guard, up to @align to align it, and its offset in a page. */
 	ram->map_size = total + spans * (GUARD + 2 * align) + GUARD;
-	ram->map = mmap(NULL, ram->map_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			-1, 0);
+	ram->map = mmap(random_place(), ram->map_size, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ram->map == MAP_FAILED) {
 		int error = errno;
 		ram->map = NULL;

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Some twenty mappings a read; the C library's own buffer (st_blksize of procfs) is smaller. */
-#define BUFFER 16384
+/* The kernel renders whole mappings, 700 bytes each, until a read is filled: a guard and RAM. */
+#define BUFFER 2048
 
 #define FIELD(name) offsetof(struct ram_usage, name)
 #define NONE	    SIZE_MAX
@@ -59,8 +59,7 @@ static uint64_t ram_bytes(const struct ram *ram, uint64_t from, uint64_t to)
 
 int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 {
-	uint64_t end = (uintptr_t)ram->map + ram->map_size;
-	uint64_t covered = 0;
+	uint64_t size = ram_size(ram), covered = 0;
 	char line[256];
 	bool whole = true, inside = false;
 
@@ -73,7 +72,7 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 		if (!start)
 			continue;
 		if (sscanf(line, "%16llx-%16llx ", &from, &to) == 2) {
-			if (from >= end)
+			if (covered == size)
 				break; /* spare the kernel what follows */
 			uint64_t bytes = ram_bytes(ram, from, to);
 			inside = bytes > 0;
@@ -82,7 +81,7 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 			count_line(line, usage);
 		}
 	}
-	if (covered == ram_size(ram))
+	if (covered == size)
 		return 0;
 	*usage = (struct ram_usage){0};
 	return -ENODATA;

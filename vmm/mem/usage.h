@@ -5,7 +5,8 @@
  *
  * The kernel walks the page tables of resident memory, which takes some ten milliseconds for each
  * GiB in small pages, much less for huge ones, and does not stop the guest: call it on request, not
- * periodically.
+ * periodically. Each mapping below guest RAM costs as much as 64 MiB of huge pages in it, however
+ * small it is: ram_init() therefore maps RAM below all others.
  *
  * Source: Documentation/filesystems/proc.rst, fs/proc/task_mmu.c.
  * Thread: any that may block: a worker.
