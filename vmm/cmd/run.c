@@ -3,6 +3,7 @@
  * ebb run: starts a guest, is its console, ends with it. This is the only place that knows both machine and
  * monitor. It claims a name, makes the machine and the monitor on it, enters the sandbox, and tears down in reverse.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -41,6 +42,8 @@ static int run(const struct vm_config *config, struct runtime_name *name, int *f
 	struct monitor *monitor = malloc(sizeof(*monitor));
 	int status = EXIT_NOT_STARTED;
 
+	/* Threads allocate seldom; a heap of its own would cost each two mappings and 20 KiB. */
+	mallopt(M_ARENA_MAX, 1);
 	if (!machine || !monitor) {
 		log_error("out of memory");
 		goto out;
