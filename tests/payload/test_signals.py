@@ -69,6 +69,31 @@ def test_not_ignored(box, number):
     assert started.stderr() == "" and box.left() == []
 
 
+def ended_while_taking(box, tmp_path, *options):
+    """ebb whose SIGTERM waits already when it starts. Returns its status and the MiB that it had at most."""
+    path = tmp_path / "said"
+    argv = [EBB, "run", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "1G", REPORTING, *options]
+    pid = os.fork()
+    if not pid:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        os.execve(EBB, argv, os.environ | {"EBB_RUNTIME_DIR": str(box.runtime)})
+    _, status, usage = os.wait4(pid, 0)
+    assert box.left() == []
+    return os.waitstatus_to_exitcode(status), usage.ru_maxrss // 1024, path.read_text(encoding="utf-8")
+
+
+def test_while_memory_is_taken(box, tmp_path):
+    """A large guest's takes minutes: nobody has to wait for it to end."""
+    status, mib, said = ended_while_taking(box, tmp_path, "--mem-prealloc")
+    assert said == "ebb: a signal came while guest RAM was taken\n"
+    assert status == 2 and mib < 256
+    status, _, said = ended_while_taking(box, tmp_path)
+    assert said == "" and status == 0, "the control: without, the guest starts and ends at once"
+
+
 @pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGUSR1, signal.SIGALRM, signal.SIGXCPU, signal.SIGRTMAX])
 def test_ends_by_a_signal_in_order(box, number):
     """The terminal is as it was, why is said, nothing is left, and the parent sees the signal."""

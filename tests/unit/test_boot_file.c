@@ -100,14 +100,36 @@ START_TEST(a_pipe_without_end_is_bounded)
 }
 END_TEST
 
+/* Has @number wait, blocked. */
+static void send(int number)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(number);
+}
+
+/* A large initrd, whose storage may be slow; a small file is read whole, and then ebb ends as it does later. */
+START_TEST(a_signal_ends_a_long_read)
+{
+	static const size_t sizes[] = {1 << 20, 40 << 20};
+	struct boot_file file = {"file", "initrd", memfd_create("file", MFD_CLOEXEC), 0};
+	char *to = malloc(sizes[_i]);
+
+	ck_assert(to && file.fd >= 0 && ftruncate(file.fd, sizes[_i]) == 0);
+	ck_assert_int_eq(boot_file_read(&file, 0, to, sizes[_i]), 0);
+	send(SIGTERM);
+	ck_assert_int_eq(boot_file_read(&file, 0, to, sizes[_i]), _i ? -EINTR : 0);
+	boot_file_close(&file);
+	free(to);
+}
+END_TEST
+
 START_TEST(a_signal_ends_the_wait)
 {
 	struct boot_file file;
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, _i);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	raise(_i);
+	send(_i);
 	ck_assert_int_eq(take(&file, SIZE), -EINTR); /* nobody writes */
 	ck_assert_ptr_nonnull(strstr(said, "a signal came"));
 	boot_file_close(&file);
@@ -208,6 +230,7 @@ Suite *boot_file_suite(void)
 	tcase_add_test(tcase, a_pipe_without_end_is_bounded);
 	tcase_add_loop_test(tcase, a_signal_ends_the_wait, SIGINT, SIGINT + 1);
 	tcase_add_loop_test(tcase, a_signal_ends_the_wait, SIGTERM, SIGTERM + 1);
+	tcase_add_loop_test(tcase, a_signal_ends_a_long_read, 0, 2);
 	tcase_add_loop_test(tcase, other_kinds_of_file_are_refused, 0, 3);
 	tcase_add_test(tcase, the_usual_ways_are_told);
 	tcase_add_loop_test(tcase, magic_numbers, 0, 8);

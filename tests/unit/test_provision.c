@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/mempolicy.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -135,6 +136,36 @@ START_TEST(prealloc_of_more_than_there_is)
 }
 END_TEST
 
+/* Has @number wait, blocked. */
+static void send(int number)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, number);
+	ck_assert_int_eq(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+	ck_assert_int_eq(raise(number), 0);
+}
+
+START_TEST(prealloc_ends_at_a_signal)
+{
+	const struct ram_config config = {.prealloc = true, .numa_node = -1};
+
+	send(SIGTERM);
+	const char *said = memory_init_says(&config, span, 2, -EINTR);
+	ck_assert_msg(strstr(said, "a signal came while guest RAM was taken"), "%s", said);
+}
+END_TEST
+
+START_TEST(prealloc_goes_on_at_the_others)
+{
+	const struct ram_config config = {.prealloc = true, .numa_node = -1};
+
+	send(SIGCONT);
+	make(&config, __func__);
+	ck_assert_uint_eq(held(), SIZE);
+}
+END_TEST
+
 static const int no_nodes[] = {-2, 1023, 1024, 1 << 30};
 
 START_TEST(a_node_that_is_not_there)
@@ -206,6 +237,8 @@ Suite *provision_suite(void)
 	tcase_add_loop_test(tcase, memory_is_of_the_node, 0, 3);
 	tcase_add_test(tcase, locking_needs_a_limit);
 	tcase_add_test(tcase, prealloc_of_more_than_there_is);
+	tcase_add_test(tcase, prealloc_ends_at_a_signal);
+	tcase_add_test(tcase, prealloc_goes_on_at_the_others);
 	tcase_add_loop_test(tcase, a_node_that_is_not_there, 0, 4);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,8 +11,10 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 
 #define CHUNK	   65536
+#define PIECE	   (16ULL << 20) /* read between two looks at the signals */
 #define POLL_MS	   100
 #define SILENT_MAX (BOOT_FILE_SILENCE_S * 1000 / POLL_MS)
 
@@ -23,14 +24,10 @@ static int cannot(const struct boot_file *source, const char *verb, int error)
 	return -error;
 }
 
-/* While a machine is built the signals that end ebb are blocked, to be served later. */
-static bool signal_waits(void)
+static int interrupted(const struct boot_file *source)
 {
-	sigset_t set;
-	if (sigpending(&set) != 0)
-		return false;
-	sigdelset(&set, SIGCONT);
-	return !sigisemptyset(&set);
+	log_error("a signal came while the %s '%s' was read", source->what, source->path);
+	return -EINTR;
 }
 
 /* Waits until the pipe has something to say. Returns 0 or -errno having said why. */
@@ -39,11 +36,8 @@ static int pipe_wait(const struct boot_file *source)
 	struct pollfd pipe = {.fd = source->fd, .events = POLLIN};
 	for (unsigned int silent = 0; silent < SILENT_MAX; silent++) {
 		int ready = poll(&pipe, 1, POLL_MS);
-		if (signal_waits()) {
-			log_error("a signal came while the %s '%s' was read", source->what,
-				  source->path);
-			return -EINTR;
-		}
+		if (signal_waits())
+			return interrupted(source);
 		if (ready > 0)
 			return 0;
 		if (ready < 0 && errno != EINTR)
@@ -130,11 +124,13 @@ void boot_file_close(struct boot_file *source)
 	source->fd = -1;
 }
 
-/* Reads @size bytes at @offset, all of them, straight to where they belong. */
 int boot_file_read(const struct boot_file *source, uint64_t offset, void *to, uint64_t size)
 {
 	for (uint64_t done = 0; done < size;) {
-		ssize_t n = pread(source->fd, (char *)to + done, size - done, offset + done);
+		if (done && signal_waits())
+			return interrupted(source);
+		uint64_t piece = size - done < PIECE ? size - done : PIECE;
+		ssize_t n = pread(source->fd, (char *)to + done, piece, offset + done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {

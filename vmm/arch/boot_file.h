@@ -28,7 +28,7 @@ struct boot_file {
 int boot_file_open(struct boot_file *source, const char *path, const char *what, uint64_t limit);
 void boot_file_close(struct boot_file *source);
 
-/* Reads all @size bytes at @offset. */
+/* Reads all @size bytes at @offset, from storage that may be slow; it fails if a signal comes. */
 int boot_file_read(const struct boot_file *source, uint64_t offset, void *to, uint64_t size);
 
 #endif

@@ -11,11 +11,15 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 
 /* Linux 5.14; older headers lack it, older kernels return EINVAL. */
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+
+/* What is taken between two looks at the signals: 30 ms where a GiB takes a second. */
+#define PIECE (32ULL << 20)
 
 #define MIB(bytes) ((unsigned long long)(bytes) >> 20)
 
@@ -72,21 +76,34 @@ int provision_lock(const struct ram *ram)
 }
 
 /* For kernels without MADV_POPULATE_WRITE. RAM is all zero: writing zeros changes nothing. */
-static void touch(const struct ram *ram, const struct ram_region *region)
+static void touch(uint8_t *hva, uint64_t size, size_t page_size)
 {
-	for (uint64_t at = 0; at < region->size; at += ram->page_size)
-		*(volatile uint8_t *)(region->hva + at) = 0;
+	for (uint64_t at = 0; at < size; at += page_size)
+		*(volatile uint8_t *)(hva + at) = 0;
+}
+
+/* Returns 0 or -errno: -EINTR if ebb is asked to end. */
+static int piece_take(uint8_t *hva, uint64_t size, size_t page_size)
+{
+	do {
+		if (signal_waits())
+			return -EINTR;
+		if (madvise(hva, size, MADV_POPULATE_WRITE) == 0)
+			return 0;
+	} while (errno == EAGAIN || errno == EINTR);
+	if (errno != EINVAL)
+		return -errno;
+	touch(hva, size, page_size);
+	return 0;
 }
 
 static int region_take(const struct ram *ram, const struct ram_region *region)
 {
-	int error;
-	do
-		error = madvise(region->hva, region->size, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
-	while (error == EAGAIN || error == EINTR);
-	if (error == EINVAL) {
-		touch(ram, region);
-		error = 0;
+	uint64_t piece = ram->page_size > PIECE ? ram->page_size : PIECE;
+	int error = 0;
+	for (uint64_t at = 0; at < region->size && !error; at += piece) {
+		uint64_t left = region->size - at;
+		error = piece_take(region->hva + at, left < piece ? left : piece, ram->page_size);
 	}
 	return error;
 }
@@ -113,17 +130,17 @@ int provision_all(const struct ram *ram)
 	/* Huge pages are reserved by now. */
 	if (ram->backing != RAM_HUGETLBFS && host_is_too_small(size))
 		return -ENOMEM;
-	for (unsigned int i = 0; i < ram->regions; i++) {
-		int error = region_take(ram, &ram->region[i]);
-		if (error) {
-			/* EFAULT: no page was left, where touching it would raise SIGBUS. */
-			log_error("cannot take %llu MiB of guest RAM at the start: %s; give the "
-				  "guest less, or leave out --mem-prealloc",
-				  MIB(size),
-				  error == EFAULT ? "the host or ebb's cgroup has no memory left"
-						  : strerror(error));
-			return -error;
-		}
-	}
-	return 0;
+	int error = 0;
+	for (unsigned int i = 0; i < ram->regions && !error; i++)
+		error = region_take(ram, &ram->region[i]);
+	if (error == -EINTR)
+		log_error("a signal came while guest RAM was taken");
+	else if (error)
+		/* EFAULT: no page was left, where touching it would raise SIGBUS. */
+		log_error("cannot take %llu MiB of guest RAM at the start: %s; give the guest "
+			  "less, or leave out --mem-prealloc",
+			  MIB(size),
+			  error == -EFAULT ? "the host or ebb's cgroup has no memory left"
+					   : strerror(-error));
+	return error;
 }

@@ -20,7 +20,7 @@ int provision_node(const struct ram *ram, int node);
 /* Keeps each page in memory once it is touched. Touches none. */
 int provision_lock(const struct ram *ram);
 
-/* Touches all of it now. */
+/* Touches all of it now. Returns -EINTR, after an error message, if a signal asks ebb to end. */
 int provision_all(const struct ram *ram);
 
 #endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tells whether ebb was asked to end while the machine is built: the signals that ask for it are
+ * blocked until the loop reads them (machine/signals.h). What takes long on the main thread before
+ * that looks here from time to time.
+ *
+ * Thread: main. Source: sigpending(2).
+ */
+#ifndef EBB_LIB_SIGNAL_WAITS_H
+#define EBB_LIB_SIGNAL_WAITS_H
+
+#include <signal.h>
+#include <stdbool.h>
+
+/* SIGCONT is blocked, too, but asks for no end. */
+static inline bool signal_waits(void)
+{
+	sigset_t set;
+	if (sigpending(&set) != 0)
+		return false;
+	sigdelset(&set, SIGCONT);
+	return !sigisemptyset(&set);
+}
+
+#endif
