@@ -318,7 +318,7 @@ $(BUILD)/tests/liar: tests/liar/liar.c $(call obj,vmm,$(EBB_SRC))
 $(BUILD)/tests/hang: tests/hang/hang.c $(call obj,vmm,$(EBB_SRC))
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=pwritev,--wrap=ram_usage -o $@ $^ $(LDLIBS)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=pwritev,--wrap=ram_usage,--wrap=ram_discard,--wrap=balloon_on_reclaimed -o $@ $^ $(LDLIBS)
 
 e2e: all $(BUILD)/tests/liar $(BUILD)/tests/hang ## Linux guests, on hardware KVM or on the emulated host
 	@tests/e2e/run

@@ -72,6 +72,25 @@ def test_the_end_does_not_wait(guest, how):
     asking.wait(30)
 
 
+def test_the_end_does_not_wait_for_a_discard(run, tmp_path):
+    """The balloon's worker hangs: what it may use stays until ebb has ended."""
+    hangs = tmp_path / "hangs"
+    payload = run("report", REPORTING, memory="256M", ebb=HANG, env=os.environ | {"EBB_HANG": str(hangs)})
+    for step in ("clean", "dirty"):
+        payload.paused(step)
+        if step == "dirty":
+            hangs.touch()
+        payload.proceed()
+    end = time.monotonic() + 30
+    while not os.path.exists(f"{hangs}.hung"):
+        assert time.monotonic() < end, "nothing was discarded"
+        time.sleep(0.01)
+    payload.process.terminate()
+    assert payload.wait(30) == 0, payload.stderr()
+    said = payload.stderr()
+    assert "did not finish the last request of balloon 0" in said and said.count("\n") == 0, said
+
+
 def threads(pid):
     names = []
     for task in os.listdir(f"/proc/{pid}/task"):

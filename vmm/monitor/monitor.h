@@ -32,8 +32,8 @@ struct monitor {
  */
 int monitor_init(struct monitor *monitor, struct machine *machine, struct runtime_name *name);
 /*
- * Returns false if a measurement hangs: then the monitor and the machine must stay until the
- * process ends.
+ * Returns false if a measurement or a thread of the machine hangs: then the monitor and the machine
+ * must stay until the process ends.
  */
 bool monitor_release(struct monitor *monitor);
 
