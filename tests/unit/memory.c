@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/memory.h"
+#include "tests/unit/said.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -94,21 +95,14 @@ bool memory_is(const uint8_t *at, size_t len, uint8_t value)
 const char *memory_init_says(const struct ram_config *config, const struct gpa_range *span,
 			     unsigned int spans, int expected)
 {
-	static char said[1024];
 	struct ram refused;
-	int saved = dup(STDERR_FILENO);
-	int file = memfd_create("stderr", 0);
 
-	dup2(file, STDERR_FILENO);
+	said_begin();
 	int error = ram_init(&refused, config, span, spans);
-	dup2(saved, STDERR_FILENO);
-	ssize_t length = pread(file, said, sizeof(said) - 1, 0);
-	said[length < 0 ? 0 : length] = '\0';
-	close(file);
-	close(saved);
+	const char *said = said_end();
 	ck_assert_msg(error == expected, "%d: %s", error, said);
 	/* One line, and what it left is safe to release. */
-	char *end = strchr(said, '\n');
+	const char *end = strchr(said, '\n');
 	ck_assert_msg(expected == 0 || (end && end[1] == '\0'), "%s", said);
 	ram_release(&refused);
 	return said;

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/said.h"
 #include "vmm/lib/fatal.h"
 #include "vmm/mem/ram.h"
 
@@ -31,8 +32,9 @@ static void undo(void *ctx)
 }
 
 /* 0: main, 1: another thread, 2: after the RAM has gone, a fault elsewhere; 3: sent by somebody */
-static void child(int way)
+static void child(void *ctx)
 {
+	const int way = *(const int *)ctx;
 	static char said[] = "undone\n";
 	struct fatal_undo last = {undo, said, NULL};
 	struct ram_config config = RAM_CONFIG_DEFAULT;
@@ -61,32 +63,17 @@ static void child(int way)
 	_exit(0);
 }
 
-static int run_child(int way, char said[512])
+static int run_child(int way, char said[SAID_MAX])
 {
-	int fds[2], status;
-	ck_assert_int_eq(pipe(fds), 0);
 	/* Without the sanitizer's handlers, which would end it in their own way. */
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
-	pid_t pid = fork();
-	if (pid == 0) {
-		dup2(fds[1], STDERR_FILENO);
-		child(way);
-	}
-	close(fds[1]);
-	size_t len = 0;
-	ssize_t more;
-	while ((more = read(fds[0], said + len, 511 - len)) > 0)
-		len += more;
-	said[len] = '\0';
-	close(fds[0]);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status;
+	return said_by_child(child, &way, said);
 }
 
 START_TEST(a_page_that_the_host_refuses)
 {
-	char said[512];
+	char said[SAID_MAX];
 	int status = run_child(_i, said);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == FATAL_GUEST_FAILED, "%x: %s",
 		      status, said);
@@ -97,7 +84,7 @@ END_TEST
 
 START_TEST(a_fault_elsewhere)
 {
-	char said[512];
+	char said[SAID_MAX];
 	int status = run_child(2, said);
 	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "%x: %s", status, said);
 	unsigned long at;
@@ -108,7 +95,7 @@ END_TEST
 
 START_TEST(a_signal_that_was_sent)
 {
-	char said[512];
+	char said[SAID_MAX];
 	int status = run_child(3, said);
 	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS, "%x: %s", status, said);
 	ck_assert_str_eq(said, "undone\nebb: died of signal 07\n");

@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "tests/unit/memory.h"
+#include "tests/unit/said.h"
 #include "vmm/arch/fdt/boot.h"
 #include "vmm/arch/fdt/layout.h"
 
@@ -23,7 +24,7 @@ static struct ram ram;
 static char folder[] = "/tmp/ebb-fdt-XXXXXX";
 static char kernel[64], initrd[64], dtb[64];
 static uint8_t image[IMAGE];
-static char said[1024];
+static const char *said;
 
 static void write_file(const char *path, const void *data, size_t size)
 {
@@ -95,15 +96,9 @@ static unsigned int one_cell(void *ctx, unsigned int gsi, bool edge, uint32_t *c
 static int load(const struct arch_boot *boot, struct arch_entry *entry)
 {
 	const struct fdt_arch arch = {NULL, no_nodes, one_cell};
-	int saved = dup(STDERR_FILENO);
-	int file = memfd_create("stderr", 0);
-	dup2(file, STDERR_FILENO);
+	said_begin();
 	int error = fdt_boot_load(boot, CPUS, FDT_ARM64, &arch, entry);
-	dup2(saved, STDERR_FILENO);
-	ssize_t length = pread(file, said, sizeof(said) - 1, 0);
-	said[length < 0 ? 0 : length] = '\0';
-	close(file);
-	close(saved);
+	said = said_end();
 	return error;
 }
 

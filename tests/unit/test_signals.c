@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/unit/said.h"
 #include "vmm/machine/signals.h"
 
 static struct loop loop;
@@ -28,15 +29,24 @@ static void on_continued(void *ctx)
 	loop_stop(&loop);
 }
 
-/* The child: 10 + the calls of end(), once the loop was stopped by a signal that came from itself. */
-static void child(int number, int also)
+/* Signals that the child sends itself, and one that it ignores; 0: none. */
+struct order {
+	int number, also, ignored;
+};
+
+/* Its status: 10 + the calls of end() + 5 times those of continued(). */
+static void child(void *ctx)
 {
+	const struct order *order = ctx;
+	/* As a parent gives them, also where the tests' own has ignored some. */
+	for (int i = 1; i <= SIGRTMAX; i++)
+		signal(i, i == order->ignored ? SIG_IGN : SIG_DFL);
 	struct signals signals = {.end = on_end, .continued = on_continued};
 	if (signals_hold() != 0 || loop_init(&loop) != 0 || signals_init(&signals, &loop) != 0)
 		_exit(1);
-	kill(getpid(), number);
-	if (also)
-		kill(getpid(), also);
+	kill(getpid(), order->number);
+	if (order->also)
+		kill(getpid(), order->also);
 	if (loop_run(&loop) != 0)
 		_exit(2);
 	loop_release(&loop);
@@ -46,34 +56,17 @@ static void child(int number, int also)
 }
 
 /* Returns the child's status, and what it said in @said. */
-static int run_child(int number, int also, int ignored, char said[512])
+static int run_child(int number, int also, int ignored, char said[SAID_MAX])
 {
-	int fds[2], status;
-	ck_assert_int_eq(pipe(fds), 0);
-	pid_t pid = fork();
-	if (pid == 0) {
-		/* As a parent gives them, also where the tests' own has ignored some. */
-		for (int i = 1; i <= SIGRTMAX; i++)
-			signal(i, i == ignored ? SIG_IGN : SIG_DFL);
-		dup2(fds[1], STDERR_FILENO);
-		child(number, also);
-	}
-	close(fds[1]);
-	size_t len = 0;
-	ssize_t more;
-	while ((more = read(fds[0], said + len, 511 - len)) > 0)
-		len += more;
-	said[len] = '\0';
-	close(fds[0]);
-	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-	return status;
+	struct order order = {number, also, ignored};
+	return said_by_child(child, &order, said);
 }
 
 static const int requests[] = {SIGHUP, SIGINT, SIGTERM};
 
 START_TEST(a_request_ends_the_machine_without_a_word)
 {
-	char said[512];
+	char said[SAID_MAX];
 	int status = run_child(requests[_i], 0, 0, said);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 11, "status %x", status);
 	ck_assert_str_eq(said, "");
@@ -83,7 +76,7 @@ END_TEST
 /* nohup, and what a shell starts in the background: the other one shows that the loop runs. */
 START_TEST(what_was_ignored_stays_ignored)
 {
-	char said[512];
+	char said[SAID_MAX];
 	int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGUSR1};
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
 		int status = run_child(ignored[i], SIGCONT, ignored[i], said);
@@ -96,7 +89,7 @@ END_TEST
 
 START_TEST(others_are_told_and_seen_by_the_parent)
 {
-	char said[512], name[32];
+	char said[SAID_MAX], name[32];
 	int others[] = {SIGQUIT, SIGUSR1, SIGUSR2,   SIGALRM,  SIGVTALRM,   SIGPROF,
 			SIGIO,	 SIGPWR,  SIGSTKFLT, SIGRTMAX, SIGRTMIN + 1};
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
