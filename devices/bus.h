@@ -42,7 +42,10 @@ struct bus {
 	unsigned int ranges;
 };
 
-/* Adds a range. Returns 0, -EEXIST if it overlaps another, -ENOSPC, or -EINVAL. */
+/*
+ * Adds a range. Returns 0; or, after an error message, -EEXIST if it overlaps another, -ENOSPC, or
+ * -EINVAL.
+ */
 int bus_add(struct bus *bus, const struct bus_range *range);
 
 /* Where no device answers, all bits read as ones, as on a real bus, and writes are dropped. */

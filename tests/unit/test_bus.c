@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "devices/bus.h"
+#include "tests/unit/said.h"
 
 /* What a handler last saw. */
 struct seen {
@@ -31,9 +32,22 @@ static void on_write(void *ctx, uint64_t offset, const void *data, unsigned int 
 	memcpy(&seen->value, data, len);
 }
 
+/* Says a line if it fails, and nothing else. */
+static int add_range(struct bus *bus, const struct bus_range *range)
+{
+	said_begin();
+	int error = bus_add(bus, range);
+	const char *said = said_end();
+	if (error)
+		ck_assert_ptr_eq(strchr(said, '\n'), said + strlen(said) - 1);
+	else
+		ck_assert_str_eq(said, "");
+	return error;
+}
+
 static int add(struct bus *bus, uint64_t base, uint64_t size, struct seen *seen)
 {
-	return bus_add(bus, &(struct bus_range){base, size, seen, on_read, on_write});
+	return add_range(bus, &(struct bus_range){base, size, seen, on_read, on_write});
 }
 
 static uint32_t read32(const struct bus *bus, uint64_t address)
@@ -122,9 +136,9 @@ START_TEST(test_refused)
 	struct bus bus = {0};
 	struct seen seen = {0};
 	ck_assert_int_eq(add(&bus, 0x1000, 0, &seen), -EINVAL);
-	ck_assert_int_eq(bus_add(&bus, &(struct bus_range){0x1000, 1, &seen, NULL, on_write}),
+	ck_assert_int_eq(add_range(&bus, &(struct bus_range){0x1000, 1, &seen, NULL, on_write}),
 			 -EINVAL);
-	ck_assert_int_eq(bus_add(&bus, &(struct bus_range){0x1000, 1, &seen, on_read, NULL}),
+	ck_assert_int_eq(add_range(&bus, &(struct bus_range){0x1000, 1, &seen, on_read, NULL}),
 			 -EINVAL);
 
 	ck_assert_int_eq(add(&bus, 0x1000, 0x100, &seen), 0);

@@ -120,6 +120,14 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 	return eventfd_open(&slot->interrupt);
 }
 
+static int watch(struct mmio_slot *slot, struct loop_source *source)
+{
+	int error = loop_add(&slot->worker.loop, source);
+	if (error)
+		log_error("a device's worker cannot wait for its queues: %s", strerror(-error));
+	return error;
+}
+
 /* A driver notifies a queue by writing its number (virtio 1.2 §4.2.2). */
 static int hang_doorbell(struct mmio_slot *slot, unsigned int queue, struct vm *vm)
 {
@@ -129,7 +137,7 @@ static int hang_doorbell(struct mmio_slot *slot, unsigned int queue, struct vm *
 	if (!error)
 		error = vm_ioeventfd(vm, slot->place.base + VIRTIO_MMIO_QUEUE_NOTIFY, 4, queue,
 				     source->fd);
-	return error ? error : loop_add(&slot->worker.loop, source);
+	return error ? error : watch(slot, source);
 }
 
 static int set_timer_up(struct mmio_slot *slot, unsigned int queue)
@@ -137,10 +145,10 @@ static int set_timer_up(struct mmio_slot *slot, unsigned int queue)
 	struct loop_source *timer = &slot->doorbell[queue].timer;
 
 	timer->fd = wake_timer_open();
-	int error = timer->fd < 0 ? timer->fd : loop_add(&slot->worker.loop, timer);
-	if (error)
-		log_error("cannot create a timer: %s", strerror(-error));
-	return error;
+	if (timer->fd >= 0)
+		return watch(slot, timer);
+	log_error("cannot create a timer: %s", strerror(-timer->fd));
+	return timer->fd;
 }
 
 /* Wires an irqfd, if the kernel can. */
