@@ -213,3 +213,19 @@ def test_distribution_kernel(ebb, distro_kernel):
     started.wait_for("^0-1$", LIMIT)
     started.send("echo b >/proc/sysrq-trigger\n")
     ebb.ended(started, 0)
+
+
+# Each virtio device, by the parent that it was found by.
+FOUND = "cd /sys/bus/virtio/devices; for d in *; do readlink $d | sed s,.*devices/,,; done; grep -c virtio_mmi[o] /proc/cmdline; reboot -f"
+
+
+@pytest.mark.arch("x86_64")
+def test_each_device_is_named_once(ebb, tmp_path):
+    """By ACPI, in their order, although this kernel would find them on the command line, too."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    started = ebb.start(FOUND, "--balloon", "-d", f"{disk},ro", "--rng")
+    ebb.ended(started, 0)
+    lines = [text for _, text in started.lines]
+    found = lines[lines.index("ebb-guest: init") + 1 :][:4]
+    assert found == ["platform/LNRO0005:00/virtio0", "platform/LNRO0005:01/virtio1", "platform/LNRO0005:02/virtio2", "0"]

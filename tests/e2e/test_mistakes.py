@@ -452,6 +452,12 @@ def test_command_line_too_long(ebb, kernel):
     ebb.mistake(argv, "command line is too long", "2048")
 
 
+@pytest.mark.kvm
+def test_device_that_only_acpi_can_name(ebb):
+    argv = [*RUN, *KERNEL, "-m", "128M", "--rng", "-p", "acpi=off"]
+    ebb.mistake(argv, "acpi=off", "interrupt line", "--rng")
+
+
 # --- the name ----------------------------------------------------------------------------------
 
 

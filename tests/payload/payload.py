@@ -68,9 +68,10 @@ class Payload(lib.Guest):
 
     def __init__(self, name, *options, test=None, memory="64M", params="", ebb=EBB, wrapper=(), **popen):
         argv = [*wrapper, ebb, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
+        params = f"acpi=off {params}".rstrip()  # a payload finds its device on the command line
         if test:
             params += f" test={test}"
-        super().__init__(argv + ["-p", params.strip(), *options], **popen)
+        super().__init__(argv + ["-p", params, *options], **popen)
         self.heard = 0  # lines of the console
 
     def expect(self, pattern):

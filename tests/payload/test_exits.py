@@ -8,7 +8,7 @@ from payload import BALLOON, REPORTING
 def test_command_line(run):
     payload = run("exits", REPORTING, test="hello", params="one=1")
     payload.expect(
-        "^command line: console=ttyS0 panic=-1 virtio_mmio.device=4096@0xd0000000:5 one=1 test=hello$"
+        "^command line: console=ttyS0 panic=-1 virtio_mmio.device=4096@0xd0000000:5 acpi=off one=1 test=hello$"
     )
     payload.passed("hello")
 

@@ -137,15 +137,39 @@ START_TEST(fadt_has_its_offsets)
 }
 END_TEST
 
-START_TEST(few_devices_are_the_command_lines)
+START_TEST(tables_name_as_many_devices_as_there_are)
 {
-	size_t dsdt[3];
-	for (unsigned int i = 0; i < 3; i++) {
-		ck_assert_uint_ne(build(1, (const unsigned int[]){0, 9, 10}[i]), 0);
-		dsdt[i] = get(table_at(get(find("FACP") + 40, 4), "DSDT") + 4, 4);
+	size_t last = 0;
+	for (unsigned int devices = 0; devices <= DEVICES; devices++) {
+		ck_assert_uint_ne(build(1, devices), 0);
+		size_t size = get(table_at(get(find("FACP") + 40, 4), "DSDT") + 4, 4);
+		ck_assert_uint_gt(size, last);
+		last = size;
 	}
-	ck_assert_uint_eq(dsdt[1], dsdt[0]);
-	ck_assert_uint_gt(dsdt[2], dsdt[0]);
+}
+END_TEST
+
+START_TEST(acpi_is_off_where_linux_takes_it_so)
+{
+	static const struct {
+		const char *params;
+		bool off;
+	} cases[] = {
+		{"", false},
+		{"acpi=off", true},
+		{"quiet  acpi=off root=/dev/vda", true},
+		{"\tacpi=off\n", true},
+		{"acpi=off acpi=force", false},
+		{"acpi=force acpi=off", true},
+		{"acpi=offline", false},
+		{"noacpi=off", false},
+		{"init=/bin/sh -- acpi=off", false},
+		{"acpi=off -- acpi=force", true},
+		{"--", false},
+	};
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		ck_assert_msg(acpi_off(cases[i].params) == cases[i].off, "of '%s'",
+			      cases[i].params);
 }
 END_TEST
 
@@ -179,7 +203,7 @@ START_TEST(aml_is_what_iasl_reads)
 	ck_assert_ptr_nonnull(strstr(text, "Name (\\_S5, Package (0x04)"));
 	ck_assert_ptr_nonnull(strstr(text, "{ 0x05, Zero, Zero, Zero }"));
 
-	/* All devices, in their order, as the tenth has no line that a kernel knows by itself. */
+	/* All devices, the tenth and its line among them. */
 	ck_assert_ptr_nonnull(strstr(text, "Device (VR00)"));
 	const char *tenth = strstr(text, "Device (VR09)");
 	ck_assert_ptr_nonnull(tenth);
@@ -206,7 +230,8 @@ Suite *acpi_suite(void)
 	tcase_add_test(tcase, too_many_devices_are_told);
 	tcase_add_test(tcase, madt_names_every_cpu);
 	tcase_add_test(tcase, fadt_has_its_offsets);
-	tcase_add_test(tcase, few_devices_are_the_command_lines);
+	tcase_add_test(tcase, tables_name_as_many_devices_as_there_are);
+	tcase_add_test(tcase, acpi_is_off_where_linux_takes_it_so);
 	tcase_add_test(tcase, aml_is_what_iasl_reads);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -203,8 +203,7 @@ static uint64_t build_dsdt(struct builder *b, const struct acpi_machine *machine
 	struct aml aml = {.out = b->out + b->size, .capacity = DSDT_SIZE_MAX};
 	size_t scope = aml_scope(&aml, "\\_SB_");
 	write_pvpanic(&aml);
-	bool names = acpi_names(machine->device, machine->devices);
-	for (unsigned int i = 0; i < machine->devices && names; i++)
+	for (unsigned int i = 0; i < machine->devices; i++)
 		write_virtio(&aml, &machine->device[i]);
 	aml_close(&aml, scope);
 	aml_package(&aml, "\\_S5_", s5, sizeof(s5));
@@ -264,12 +263,27 @@ static uint64_t build_madt(struct builder *b, unsigned int cpus)
 	return end(b, start);
 }
 
-bool acpi_names(const struct arch_device *device, unsigned int devices)
+static bool is_word(const char *at, size_t len, const char *word)
 {
-	for (unsigned int i = 0; i < devices; i++)
-		if (device[i].gsi >= GSI_ISA_END)
-			return true;
-	return false;
+	return len == strlen(word) && memcmp(at, word, len) == 0;
+}
+
+bool acpi_off(const char *params)
+{
+	bool off = false;
+	size_t len;
+
+	for (; *params; params += len) {
+		params += strspn(params, " \t\n");
+		len = strcspn(params, " \t\n");
+		if (is_word(params, len, "--"))
+			break; /* what follows is for init */
+		if (is_word(params, len, "acpi=off"))
+			off = true;
+		else if (is_word(params, len, "acpi=force"))
+			off = false;
+	}
+	return off;
 }
 
 size_t acpi_build(uint8_t *out, uint64_t gpa, const struct acpi_machine *machine)

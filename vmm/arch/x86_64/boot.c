@@ -146,7 +146,22 @@ out:
 	return error;
 }
 
-/* The console that ebb gives, a reboot after a panic, the devices; then the user's state. */
+/* Returns 0, or -EINVAL after an error message if a kernel without ACPI cannot use one of the devices. */
+static int check_lines(const struct arch_boot *boot)
+{
+	for (unsigned int i = 0; i < boot->devices; i++) {
+		if (boot->device[i].gsi < GSI_ISA_END)
+			continue;
+		log_error(
+			"with acpi=off a guest has no interrupt line beyond %u, and one of its devices "
+			"needs line %u: leave out acpi=off, or devices such as --rng",
+			GSI_ISA_END - 1, boot->device[i].gsi);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The console that ebb gives, a reboot after a panic, the devices if ACPI names none; then the user's own. */
 static int write_command_line(const struct arch_boot *boot, const struct image *image)
 {
 	char line[LAYOUT_COMMAND_MAX];
@@ -156,8 +171,10 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 		limit = sizeof(line) - 1;
 
 	size_t used = snprintf(line, sizeof(line), "%s", boot->nodefaults ? "" : ARCH_PARAMS);
-	bool named = acpi_names(boot->device, boot->devices);
-	for (unsigned int i = 0; i < boot->devices && !named; i++)
+	bool names = acpi_off(boot->params);
+	if (names && check_lines(boot) < 0)
+		return -EINVAL;
+	for (unsigned int i = 0; i < boot->devices && names; i++)
 		used += snprintf(line + used, sizeof(line) - used,
 				 "%svirtio_mmio.device=%llu@%#llx:%u", used ? " " : "",
 				 (unsigned long long)boot->device[i].size,
@@ -178,10 +195,11 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 static int write_acpi(const struct arch_boot *boot, unsigned int cpus)
 {
 	uint8_t tables[ACPI_SIZE_MAX];
-	const struct acpi_machine machine = {cpus, boot->device, boot->devices};
+	const struct acpi_machine machine = {cpus, boot->device,
+					     acpi_off(boot->params) ? 0 : boot->devices};
 	size_t size = acpi_build(tables, LAYOUT_ACPI, &machine);
 	if (size == 0) {
-		log_error("the ACPI tables have no room for %u devices", boot->devices);
+		log_error("the ACPI tables have no room for %u devices", machine.devices);
 		return -ENOSPC;
 	}
 	return ram_write(boot->ram, LAYOUT_ACPI, tables, size);
