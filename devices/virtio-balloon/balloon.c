@@ -84,7 +84,7 @@ static const struct virtio_device_ops balloon_ops = {
 
 static uint64_t features_of(const struct balloon_config *config, const struct ram *ram)
 {
-	uint64_t features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST) |
+	uint64_t features = VIRTIO_FEATURES | FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST) |
 			    FEATURE(VIRTIO_BALLOON_F_STATS_VQ);
 
 	/* A guest that relies on what its free pages hold reports only where it can say so. */

@@ -34,7 +34,7 @@ static const struct virtio_device_ops blk_ops = {
 
 static uint64_t features_of(const struct image *image)
 {
-	uint64_t features = FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
+	uint64_t features = VIRTIO_FEATURES | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
 			    FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
 			    FEATURE(VIRTIO_BLK_F_TOPOLOGY) | FEATURE(VIRTIO_BLK_F_FLUSH);
 

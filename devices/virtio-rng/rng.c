@@ -103,7 +103,7 @@ void rng_init(struct rng *rng, const struct virtio_host *host)
 			{
 				.ops = &rng_ops,
 				.host = host,
-				.features_offered = 1ULL << VIRTIO_F_VERSION_1,
+				.features_offered = VIRTIO_FEATURES,
 				.queues = 1,
 			},
 		.random = getrandom,

@@ -238,9 +238,12 @@ bool virtio_core_queue_ready(struct virtio_core *core, uint32_t queue)
 static void queue_start(struct virtio_core *core, uint32_t queue)
 {
 	struct virtq *q = queue_to_set(core, queue);
-	bool indirect = core->dev->features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
+	uint64_t features = core->dev->features;
+	unsigned int flags =
+		(features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC) ? VIRTQ_INDIRECT : 0) |
+		(features & FEATURE(VIRTIO_RING_F_EVENT_IDX) ? VIRTQ_EVENT_IDX : 0);
 
-	if (q && virtq_start(q, core->dev->host->ram, indirect))
+	if (q && virtq_start(q, core->dev->host->ram, flags))
 		fail(core, "bad size or address", queue);
 }
 
@@ -327,7 +330,8 @@ static bool queue_work(struct virtio_core *core, unsigned int queue)
 	if (error && error != -EAGAIN)
 		fail(core, "bad request or ring", queue);
 	state_unlock(core);
-	return error == -EAGAIN;
+	/* A device that is not done looks again anyway, unasked. */
+	return error == -EAGAIN || (!error && virtq_rearm(&dev->queue[queue]));
 }
 
 void virtio_core_work(struct virtio_core *core, unsigned int queue)

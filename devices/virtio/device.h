@@ -7,6 +7,8 @@
 #ifndef EBB_VIRTIO_DEVICE_H
 #define EBB_VIRTIO_DEVICE_H
 
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +23,9 @@ struct virtio_core;
 
 /* The source of an interrupt is a queue, by its number, or this: the configuration space. */
 #define VIRTIO_INTERRUPT_CONFIG (-1)
+
+/* Features that the core serves for every device: virtio 1.2 §6, and event indices (§2.7.7, §2.7.10). */
+#define VIRTIO_FEATURES ((1ULL << VIRTIO_F_VERSION_1) | (1ULL << VIRTIO_RING_F_EVENT_IDX))
 
 /*
  * The host's side. Owner: the creator of the device; outlives it. The functions are called on any thread

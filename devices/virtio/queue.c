@@ -20,13 +20,13 @@ static void *ring_at(const struct ram *ram, uint64_t gpa, uint64_t len, unsigned
 	return gpa % alignment ? NULL : ram_at(ram, gpa, len);
 }
 
-int virtq_start(struct virtq *q, const struct ram *ram, bool indirect)
+int virtq_start(struct virtq *q, const struct ram *ram, unsigned int flags)
 {
 	uint64_t size = q->size;
 	if (size == 0 || size > q->size_max || (size & (size - 1)) != 0)
 		return -EINVAL;
 
-	/* Sizes and alignments of virtio 1.2 §2.7; the 6 has room for an event index. */
+	/* Sizes and alignments of virtio 1.2 §2.7; the 6 has room for the event index at the end. */
 	void *desc = ring_at(ram, q->desc_gpa, 16 * size, 16);
 	void *avail = ring_at(ram, q->avail_gpa, 6 + 2 * size, 2);
 	void *used = ring_at(ram, q->used_gpa, 6 + 8 * size, 4);
@@ -34,13 +34,15 @@ int virtq_start(struct virtq *q, const struct ram *ram, bool indirect)
 		return -EINVAL;
 
 	q->ram = ram;
-	q->indirect = indirect;
+	q->indirect = flags & VIRTQ_INDIRECT;
+	q->event_idx = flags & VIRTQ_EVENT_IDX;
 	q->desc = desc;
 	q->avail = avail;
 	q->used = used;
 	q->next_avail = 0;
 	q->next_used = 0;
 	q->signalled = 0;
+	q->seen = 0;
 	q->ready = true;
 	return 0;
 }
@@ -144,7 +146,8 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 {
 	/* The chains that the device holds, and these with the waiting ones; 16-bit, so that indices wrap. */
 	uint16_t held = q->next_avail - q->next_used;
-	uint16_t outstanding = avail_idx(q) - q->next_used;
+	q->seen = avail_idx(q);
+	uint16_t outstanding = q->seen - q->next_used;
 	if (outstanding > q->size || outstanding < held)
 		return -EPROTO;
 	if (outstanding == held)
@@ -205,11 +208,46 @@ bool virtq_empty(const struct virtq *q)
 	return avail_idx(q) == q->next_avail;
 }
 
+/*
+ * The event indices (§2.7.7.1, §2.7.10.1): each is the last field of the other side's ring. Sequentially
+ * consistent, as the note in virtq_push() tells.
+ */
+static uint16_t used_event(const struct virtq *q)
+{
+	return le16toh(__atomic_load_n(&q->avail->ring[q->size], __ATOMIC_SEQ_CST));
+}
+
+static void set_avail_event(struct virtq *q, uint16_t idx)
+{
+	__virtio16 *event = (__virtio16 *)&q->used->ring[q->size];
+	__atomic_store_n(event, htole16(idx), __ATOMIC_SEQ_CST);
+}
+
 bool virtq_should_interrupt(struct virtq *q)
 {
-	if (q->signalled == q->next_used)
+	uint16_t old = q->signalled;
+	if (old == q->next_used)
 		return false;
 	q->signalled = q->next_used;
+	/* The driver may write any index there: at worst it misses its own interrupts. */
+	if (q->event_idx)
+		return vring_need_event(used_event(q), q->next_used, old);
 	uint16_t flags = le16toh(__atomic_load_n(&q->avail->flags, __ATOMIC_SEQ_CST));
 	return !(flags & VRING_AVAIL_F_NO_INTERRUPT);
+}
+
+bool virtq_rearm(struct virtq *q)
+{
+	uint16_t idx = avail_idx(q);
+	bool more = idx != q->seen;
+
+	if (!q->event_idx)
+		return false;
+	q->seen = idx;
+	/* The device will be back anyway: until then it need not be notified. */
+	if (more)
+		return true;
+	set_avail_event(q, idx);
+	/* The driver adds a chain and reads the event, this side does it the other way round: one of them sees. */
+	return le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_SEQ_CST)) != idx;
 }

@@ -32,6 +32,7 @@ struct virtq {
 
 	bool ready; /* the rest is valid only if this is set */
 	bool indirect;
+	bool event_idx;
 	const struct ram *ram;
 	const struct vring_desc *desc;
 	const struct vring_avail *avail;
@@ -40,6 +41,7 @@ struct virtq {
 		next_avail; /* the next chain to take; wraps at 16 bits, as the ring's indices do */
 	uint16_t next_used; /* the next used element to write */
 	uint16_t signalled; /* next_used when an interrupt was last considered */
+	uint16_t seen;	    /* the driver's index when the device last looked for chains */
 };
 
 /* A bounded copy of one descriptor chain. */
@@ -66,11 +68,15 @@ struct virtq_cursor {
 ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 		   struct virtq_cursor *cursor, void *data, size_t len);
 
+/* What was negotiated that changes how rings are used. */
+#define VIRTQ_INDIRECT	(1U << 0) /* VIRTIO_F_INDIRECT_DESC */
+#define VIRTQ_EVENT_IDX (1U << 1) /* VIRTIO_F_EVENT_IDX */
+
 /*
- * Starts the queue with the rings that the driver has set. @indirect: VIRTIO_F_RING_INDIRECT_DESC
- * was negotiated. Returns 0, or -EINVAL if size, alignment or place of a ring is wrong.
+ * Starts the queue with the rings that the driver has set. @flags: VIRTQ_*. Returns 0, or -EINVAL if size,
+ * alignment or place of a ring is wrong.
  */
-int virtq_start(struct virtq *q, const struct ram *ram, bool indirect);
+int virtq_start(struct virtq *q, const struct ram *ram, unsigned int flags);
 
 /* Stops using the rings. What the driver has set stays. */
 void virtq_stop(struct virtq *q);
@@ -78,7 +84,7 @@ void virtq_stop(struct virtq *q);
 /* Stops the queue and forgets all but size_max. */
 void virtq_reset(struct virtq *q);
 
-/* The four functions below need a queue that is ready. */
+/* The functions below need a queue that is ready. */
 
 /* Takes the next chain. Returns 1 with @chain filled in, 0 if there is none, or -EPROTO if it is malformed. */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain);
@@ -91,5 +97,12 @@ bool virtq_empty(const struct virtq *q);
 
 /* Returns whether the driver wants an interrupt for what was pushed since the last call. */
 bool virtq_should_interrupt(struct virtq *q);
+
+/*
+ * Asks the driver to notify the device of chains that it adds from now on. Returns whether it has added some,
+ * perhaps without a notification, since the device last looked: then the queue has to be served again. With
+ * VIRTIO_F_EVENT_IDX the driver notifies the device once after each call, and without it always.
+ */
+bool virtq_rearm(struct virtq *q);
 
 #endif

@@ -115,7 +115,8 @@ static void test_registers(void)
 static void test_offer(void)
 {
 	struct device dev;
-	uint64_t expected = FEATURE_VERSION_1 | FEATURE_MUST_TELL_HOST | FEATURE_STATS;
+	uint64_t expected =
+		FEATURE_VERSION_1 | FEATURE_EVENT_IDX | FEATURE_MUST_TELL_HOST | FEATURE_STATS;
 	bool reporting = parameter_is("reporting", "1");
 	if (reporting)
 		expected |= FEATURE_REPORTING | FEATURE_PAGE_POISON | FEATURE_RECLAIM;

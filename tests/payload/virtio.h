@@ -45,6 +45,7 @@
 #define FEATURE_PAGE_POISON    (1ULL << 4)
 #define FEATURE_REPORTING      (1ULL << 5)
 #define FEATURE_INIT_REPORTED  (1ULL << 6)
+#define FEATURE_EVENT_IDX      (1ULL << 29)
 #define FEATURE_VERSION_1      (1ULL << 32)
 #define FEATURE_RECLAIM	       (1ULL << 58) /* ebb's own */
 

@@ -49,13 +49,13 @@ static const struct {
 	uint64_t features;
 	unsigned int queues;
 } offers[] = {
-	{{0}, V1 | TELL | STATS, 3},
+	{{0}, VIRTIO_FEATURES | TELL | STATS, 3},
 	{{.free_page_reporting = true},
-	 V1 | TELL | STATS | POISON | REPORTING | ZEROES | RECLAIM,
+	 VIRTIO_FEATURES | TELL | STATS | POISON | REPORTING | ZEROES | RECLAIM,
 	 5},
-	{{.deflate_on_oom = true}, V1 | TELL | STATS | OOM, 3},
+	{{.deflate_on_oom = true}, VIRTIO_FEATURES | TELL | STATS | OOM, 3},
 	{{.free_page_reporting = true, .deflate_on_oom = true},
-	 V1 | TELL | STATS | OOM | POISON | REPORTING | ZEROES | RECLAIM,
+	 VIRTIO_FEATURES | TELL | STATS | OOM | POISON | REPORTING | ZEROES | RECLAIM,
 	 5},
 };
 
@@ -85,7 +85,7 @@ START_TEST(zeros_are_offered_where_they_can_be_had)
 	guest.ram.discard = DISCARD_FREE;
 	ck_assert_int_eq(balloon_init(&lazy, &config, &guest.host), 0);
 	ck_assert_uint_eq(lazy.dev.features_offered,
-			  V1 | TELL | STATS | POISON | REPORTING | RECLAIM);
+			  VIRTIO_FEATURES | TELL | STATS | POISON | REPORTING | RECLAIM);
 	balloon_release(&lazy);
 	balloon_unplug();
 }

@@ -28,7 +28,7 @@ static void start(unsigned int size, bool indirect)
 		.avail_gpa = RINGS_GPA + 16 * KIB,
 		.used_gpa = RINGS_GPA + 32 * KIB,
 	};
-	ck_assert_int_eq(virtq_start(&q, &driver.ram, indirect), 0);
+	ck_assert_int_eq(virtq_start(&q, &driver.ram, indirect ? VIRTQ_INDIRECT : 0), 0);
 	ring = &driver.queue[0];
 }
 
@@ -88,7 +88,7 @@ START_TEST(set_up_is_checked)
 		.avail_gpa = starts[_i].avail,
 		.used_gpa = starts[_i].used,
 	};
-	ck_assert_msg(virtq_start(&new, &driver.ram, false) == starts[_i].error, "%s",
+	ck_assert_msg(virtq_start(&new, &driver.ram, 0) == starts[_i].error, "%s",
 		      starts[_i].name);
 	ck_assert_msg(new.ready == (starts[_i].error == 0), "%s", starts[_i].name);
 }
@@ -98,7 +98,7 @@ START_TEST(a_queue_that_is_not_there_cannot_start)
 {
 	struct virtq none = {
 		.size = 1, .desc_gpa = 0x1000, .avail_gpa = 0x2000, .used_gpa = 0x3000};
-	ck_assert_int_eq(virtq_start(&none, &driver.ram, false), -EINVAL);
+	ck_assert_int_eq(virtq_start(&none, &driver.ram, 0), -EINVAL);
 }
 END_TEST
 

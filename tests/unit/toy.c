@@ -38,6 +38,8 @@ static int toy_work(struct virtio_device *dev, unsigned int queue)
 		return popped;
 	if (popped)
 		virtq_push(q, &chain, 7);
+	else if (toy.idle)
+		toy.idle(queue);
 	return popped || toy.busy ? -EAGAIN : 0;
 }
 

@@ -13,7 +13,8 @@
 
 #define V1	(1ULL << VIRTIO_F_VERSION_1)
 #define IND	(1ULL << VIRTIO_RING_F_INDIRECT_DESC)
-#define OFFERED (V1 | IND | 1ULL << 3)
+#define EVENT	(1ULL << VIRTIO_RING_F_EVENT_IDX)
+#define OFFERED (V1 | IND | EVENT | 1ULL << 3)
 #define SIZE	16
 
 #define ACK	    VIRTIO_CONFIG_S_ACKNOWLEDGE
@@ -31,7 +32,9 @@ struct toy {
 	uint64_t features_at_activate;
 	pthread_mutex_t lock; /* guards config */
 	uint8_t config[8];
-	bool busy;    /* always says that there may be more */
+	bool busy; /* always says that there may be more */
+	/* Called by work() when it has found nothing, or NULL. */
+	void (*idle)(unsigned int queue);
 	bool blocks;  /* the next work() stops until told to go on */
 	sem_t within; /* it has stopped */
 	sem_t go_on;
