@@ -189,18 +189,30 @@ ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 	return copied;
 }
 
-void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len)
+void virtq_push_all(struct virtq *q, const struct virtq_done *done, unsigned int n)
 {
-	struct vring_used_elem *slot = &q->used->ring[q->next_used % q->size];
-	slot->id = htole32(chain->head);
-	slot->len = htole32(len);
-	q->next_used++;
+	for (unsigned int i = 0; i < n; i++) {
+		struct vring_used_elem *slot = &q->used->ring[q->next_used % q->size];
+		slot->id = htole32(done[i].head);
+		slot->len = htole32(done[i].len);
+		q->next_used++;
+	}
 	/*
-	 * Releases the element. Sequentially consistent, as is the load of the flags in
+	 * Releases the elements. Sequentially consistent, as is the load of the flags in
 	 * virtq_should_interrupt(), so that the two keep their order: otherwise a driver that asks for
 	 * interrupts and then looks at the ring could see neither an element nor an interrupt.
 	 */
 	__atomic_store_n(&q->used->idx, htole16(q->next_used), __ATOMIC_SEQ_CST);
+}
+
+void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len)
+{
+	virtq_push_all(q, &(const struct virtq_done){chain->head, len}, 1);
+}
+
+void virtq_unpop(struct virtq *q, unsigned int n)
+{
+	q->next_avail -= n;
 }
 
 bool virtq_empty(const struct virtq *q)

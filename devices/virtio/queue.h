@@ -92,6 +92,18 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain);
 /* Gives a chain back; call it once. @len: bytes written to its device-writable part. */
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len);
 
+/* A chain to give back, by virtq_chain.head. */
+struct virtq_done {
+	uint16_t head;
+	uint32_t len; /* as for virtq_push() */
+};
+
+/* Gives @n chains, at most the queue's size, back at once: the driver sees all of them or none. */
+void virtq_push_all(struct virtq *q, const struct virtq_done *done, unsigned int n);
+
+/* Undoes the last @n virtq_pop() that returned 1, of which none was given back: the chains wait again. */
+void virtq_unpop(struct virtq *q, unsigned int n);
+
 /* Returns whether there is no chain to pop. */
 bool virtq_empty(const struct virtq *q);
 

@@ -193,6 +193,32 @@ START_TEST(test_writable)
 }
 END_TEST
 
+static void on_edge(void *ctx)
+{
+	atomic_fetch_add((atomic_uint *)ctx, 1);
+}
+
+/* What was not read does not call again; what comes on top of it does. */
+START_TEST(test_edges)
+{
+	struct loop loop;
+	atomic_uint calls = 0;
+	struct loop_source source = {eventfd(1, EFD_NONBLOCK), on_edge, &calls};
+
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(loop_add_edge(&loop, &source), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(loop_turn(&loop, 0), 0);
+	ck_assert_uint_eq(calls, 1);
+	ck_assert_int_eq(eventfd_write(source.fd, 1), 0);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(loop_turn(&loop, 0), 0);
+	ck_assert_uint_eq(calls, 2);
+	close(source.fd);
+	loop_release(&loop);
+}
+END_TEST
+
 START_TEST(test_file_is_refused)
 {
 	struct loop loop;
@@ -216,6 +242,7 @@ Suite *loop_suite(void)
 	tcase_add_test(tcase, test_stopped_before_it_runs);
 	tcase_add_test(tcase, test_hangup_is_ready);
 	tcase_add_test(tcase, test_writable);
+	tcase_add_test(tcase, test_edges);
 	tcase_add_test(tcase, test_file_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;

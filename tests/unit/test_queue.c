@@ -500,6 +500,53 @@ START_TEST(the_well_formed_twin_is_taken)
 }
 END_TEST
 
+/* --- several chains as one -------------------------------------------------------------------- */
+
+START_TEST(chains_can_wait_again)
+{
+	const struct gpa_range buffer = {0, 1};
+	uint16_t head[3];
+
+	for (unsigned int i = 0; i < 3; i++)
+		head[i] = fake_queue_add(ring, &buffer, 1, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		ck_assert_int_eq(virtq_pop(&q, &chain), 1);
+	virtq_unpop(&q, 2);
+	ck_assert(!virtq_empty(&q));
+	ck_assert_int_eq(virtq_pop(&q, &chain), 1);
+	ck_assert_uint_eq(chain.head, head[1]);
+	virtq_unpop(&q, 2);
+	ck_assert_int_eq(virtq_pop(&q, &chain), 1);
+	ck_assert_uint_eq(chain.head, head[0]);
+}
+END_TEST
+
+START_TEST(chains_come_back_together)
+{
+	const struct gpa_range buffer = {0, 1};
+	struct vring_used_elem element;
+
+	/* Across the end of the ring and of its index. */
+	q.next_avail = q.next_used = 0xffff - 1;
+	ring->avail->idx = ring->used->idx = ring->used_seen = 0xffff - 1;
+	for (unsigned int i = 0; i < 3; i++)
+		fake_queue_add(ring, &buffer, 1, 0);
+	struct virtq_done done[3];
+	for (unsigned int i = 0; i < 3; i++) {
+		ck_assert_int_eq(virtq_pop(&q, &chain), 1);
+		done[i] = (struct virtq_done){chain.head, 10 + i};
+	}
+	virtq_push_all(&q, done, 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		ck_assert(fake_queue_used(ring, &element));
+		ck_assert_uint_eq(element.id, done[i].head);
+		ck_assert_uint_eq(element.len, 10 + i);
+	}
+	ck_assert(!fake_queue_used(ring, &element));
+	ck_assert(virtq_should_interrupt(&q));
+}
+END_TEST
+
 /* --- interrupts ------------------------------------------------------------------------------ */
 
 START_TEST(interrupts_are_as_the_driver_wants)
@@ -541,6 +588,8 @@ Suite *queue_suite(void)
 	tcase_add_loop_test(tcase, malformed_is_refused, 0,
 			    sizeof(malformed) / sizeof(malformed[0]));
 	tcase_add_test(tcase, the_well_formed_twin_is_taken);
+	tcase_add_test(tcase, chains_can_wait_again);
+	tcase_add_test(tcase, chains_come_back_together);
 	tcase_add_test(tcase, interrupts_are_as_the_driver_wants);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -43,6 +43,12 @@ int loop_add(struct loop *loop, struct loop_source *source)
 	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
 }
 
+int loop_add_edge(struct loop *loop, struct loop_source *source)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = source};
+	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+}
+
 void loop_remove(struct loop *loop, struct loop_source *source)
 {
 	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);

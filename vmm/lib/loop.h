@@ -30,6 +30,11 @@ int loop_init(struct loop *loop);
 void loop_release(struct loop *loop);
 
 int loop_add(struct loop *loop, struct loop_source *source);
+/*
+ * Adds a source that is called once each time it becomes readable or writable, not as long as it is so: for a callback
+ * that may leave something to read.
+ */
+int loop_add_edge(struct loop *loop, struct loop_source *source);
 void loop_remove(struct loop *loop, struct loop_source *source);
 
 /* Makes a source in the loop wait until it is readable, the default, or writable. */

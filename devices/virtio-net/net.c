@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The device's features, configuration space and link; transmit.c and receive.c serve its queues. */
+#include "devices/virtio-net/net.h"
+
+#include <endian.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <string.h>
+
+#include "devices/virtio/core.h"
+
+#define FEATURE(bit) (1ULL << (bit))
+
+static struct net *net_of(struct virtio_device *dev)
+{
+	return (struct net *)((char *)dev - offsetof(struct net, dev));
+}
+
+/* --- the link -------------------------------------------------------------------------------- */
+
+bool net_is_up(const struct net *net)
+{
+	return atomic_load(&net->carrier) && atomic_load(&net->link);
+}
+
+static void set(struct net *net, atomic_bool *what, bool value)
+{
+	if (atomic_exchange(what, value) == value)
+		return;
+	atomic_fetch_add(&net->dev.config_generation, 1);
+	virtio_config_changed(&net->dev);
+}
+
+void net_set_carrier(struct net *net, bool on)
+{
+	set(net, &net->carrier, on);
+}
+
+void net_set_link(struct net *net, bool up)
+{
+	set(net, &net->link, up);
+}
+
+void net_lost(struct net *net)
+{
+	net->rx.len = 0;
+	net_set_carrier(net, false);
+	if (net->config.lost)
+		net->config.lost(net->config.ctx);
+}
+
+void net_ready(struct net *net)
+{
+	struct net_backend *backend = net->config.backend;
+
+	if (backend->fd >= 0 && backend->ops->flush)
+		backend->ops->flush(backend);
+	virtio_core_work(net->dev.core, NET_RECEIVE);
+	virtio_core_work(net->dev.core, NET_TRANSMIT);
+}
+
+/* --- the device ------------------------------------------------------------------------------ */
+
+static int net_activate(struct virtio_device *dev)
+{
+	struct net_backend *backend = net_of(dev)->config.backend;
+
+	if (backend->ops->offload)
+		backend->ops->offload(backend, dev->features);
+	return 0;
+}
+
+/* A frame that is half sent stays the backend's: the next one must follow it. */
+static void net_reset(struct virtio_device *dev)
+{
+	struct net *net = net_of(dev);
+
+	net->tx.busy = false;
+	net->rx.len = 0;
+}
+
+static int net_work(struct virtio_device *dev, unsigned int queue)
+{
+	struct net *net = net_of(dev);
+	struct virtq *q = &dev->queue[queue];
+
+	return queue == NET_RECEIVE ? net_receive(net, q) : net_transmit(net, q);
+}
+
+static void net_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len)
+{
+	const struct net *net = net_of(dev);
+	struct virtio_net_config registers = {
+		.status = htole16(net_is_up(net) ? VIRTIO_NET_S_LINK_UP : 0),
+		.mtu = htole16(net->config.mtu),
+	};
+
+	memcpy(registers.mac, net->config.mac, sizeof(registers.mac));
+	memcpy(data, (const uint8_t *)&registers + offset, len);
+}
+
+static const struct virtio_device_ops net_ops = {
+	.id = VIRTIO_ID_NET,
+	.name = "net",
+	.activate = net_activate,
+	.reset = net_reset,
+	.work = net_work,
+	/* Nothing behind the MTU has a meaning without features that are not offered. */
+	.config_size = offsetof(struct virtio_net_config, mtu) + sizeof(uint16_t),
+	.config_read = net_config_read,
+};
+
+void net_init(struct net *net, const struct net_config *config, const struct virtio_host *host)
+{
+	*net = (struct net){
+		.config = *config,
+		.dev =
+			{
+				.ops = &net_ops,
+				.host = host,
+				.features_offered =
+					FEATURE(VIRTIO_F_VERSION_1) |
+					FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
+					FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) |
+					FEATURE(VIRTIO_NET_F_MRG_RXBUF) | config->backend->features,
+				.queues = NET_QUEUES,
+			},
+	};
+	if (config->mtu)
+		net->dev.features_offered |= FEATURE(VIRTIO_NET_F_MTU);
+	for (unsigned int i = 0; i < NET_QUEUES; i++)
+		net->dev.queue[i].size_max = NET_QUEUE_SIZE;
+	atomic_init(&net->link, true);
+	atomic_init(&net->carrier, config->backend->fd >= 0);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtio network device (virtio 1.2 §5.1): frames between a guest's driver and a backend on the host.
+ * README.md beside this file tells the theory of operation.
+ *
+ * Threads: init on the main thread, with no other in the device. Any thread may read the counters, and set and read
+ * the link; the rest is the worker's.
+ */
+#ifndef EBB_VIRTIO_NET_H
+#define EBB_VIRTIO_NET_H
+
+#include <linux/virtio_net.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "devices/virtio-net/backend.h"
+#include "devices/virtio/device.h"
+
+enum net_queue { NET_RECEIVE, NET_TRANSMIT, NET_QUEUES };
+
+#define NET_QUEUE_SIZE 256
+/* Linux's least for IPv6's is 1280, for IPv4's 68 (ETH_MIN_MTU), which the specification names, too. */
+#define NET_MTU_MIN 68
+#define NET_MTU_MAX 65535
+
+struct net_config {
+	uint8_t mac[6];
+	uint16_t mtu; /* 0: the driver's own */
+	struct net_backend *backend;
+	/*
+	 * The backend has failed: nothing is sent or received, and the link is down, until net_set_carrier(). Called on
+	 * the worker, once for each failure, with the device's lock held. May be NULL.
+	 */
+	void (*lost)(void *ctx);
+	void *ctx;
+};
+
+/* Of one direction. They only grow; the worker writes them, any thread reads them. */
+struct net_counters {
+	atomic_ullong frames;
+	atomic_ullong bytes;   /* of these frames */
+	atomic_ullong dropped; /* frames: the link was down, the other side did not take them */
+	atomic_ullong refused; /* frames with a wrong header or length */
+};
+
+/* Owner: its creator, who may use the counters; all else is internal. */
+struct net {
+	struct virtio_device dev;
+	struct net_counters counters[NET_QUEUES];
+	struct net_config config;
+	atomic_bool carrier; /* the backend works */
+	atomic_bool link;    /* as net_set_link() */
+
+	/* Thread: the worker, or the core while it keeps the worker out. */
+	struct {
+		bool busy; /* the backend did not take the chain's frame yet */
+		struct virtq_chain chain;
+	} tx;
+	struct {
+		size_t len; /* of a frame for which the driver has no room yet; 0: there is none */
+		const uint8_t *frame;
+		struct virtio_net_hdr_v1 header;
+	} rx;
+};
+
+/* @host and the backend outlive the device. The link is up, and the carrier if the backend has a descriptor. */
+void net_init(struct net *net, const struct net_config *config, const struct virtio_host *host);
+
+/* The backend's descriptor became readable or writable. Thread: the worker. */
+void net_ready(struct net *net);
+
+/* Tells whether the backend works, as it does again after lost(). Any thread. */
+void net_set_carrier(struct net *net, bool on);
+/* Plugs the cable in or out. Any thread. */
+void net_set_link(struct net *net, bool up);
+/* Returns what the driver sees: both of them. */
+bool net_is_up(const struct net *net);
+
+/* Between net.c, transmit.c and receive.c: virtio_device_ops.work of each queue; what to do when a backend fails. */
+int net_transmit(struct net *net, struct virtq *q);
+int net_receive(struct net *net, struct virtq *q);
+void net_lost(struct net *net);
+
+static inline void net_count(struct net_counters *counters, size_t len)
+{
+	atomic_fetch_add(&counters->frames, 1);
+	atomic_fetch_add(&counters->bytes, len);
+}
+
+#endif

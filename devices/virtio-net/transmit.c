@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Frames from the guest. */
+#include <errno.h>
+
+#include "devices/virtio-net/header.h"
+#include "devices/virtio-net/net.h"
+
+/* Frames of a turn, which a reset waits for. */
+#define TURN 64
+
+/*
+ * Finds the frame behind the header: @iov[1] and up are what lies in guest RAM. Returns how many there are with
+ * iov[0], or -EPROTO if a buffer is not RAM.
+ */
+static int frame_find(const struct ram *ram, const struct virtq_chain *chain,
+		      struct virtq_cursor cursor, struct iovec iov[1 + VIRTIO_QUEUE_SIZE_MAX],
+		      size_t *len)
+{
+	unsigned int n = 1;
+
+	*len = 0;
+	for (unsigned int i = cursor.buffer; i < chain->buffers; i++) {
+		uint64_t skip = i == cursor.buffer ? cursor.offset : 0;
+		uint64_t bytes = chain->buffer[i].len - skip;
+		if (bytes == 0)
+			continue;
+		void *at = ram_at(ram, chain->buffer[i].gpa + skip, bytes);
+		if (!at)
+			return -EPROTO;
+		iov[n++] = (struct iovec){at, bytes};
+		*len += bytes;
+	}
+	return (int)n;
+}
+
+/* Sends the frame of net->tx.chain. Returns 0, with the frame counted; -EAGAIN to try again; or -EPROTO. */
+static int send_frame(struct net *net)
+{
+	struct net_backend *backend = net->config.backend;
+	const struct virtq_chain *chain = &net->tx.chain;
+	const struct ram *ram = net->dev.host->ram;
+	struct net_counters *counters = &net->counters[NET_TRANSMIT];
+	const struct net_offloads offloads = net_offloads_of_host(net->dev.features);
+	struct iovec iov[1 + VIRTIO_QUEUE_SIZE_MAX];
+	struct virtio_net_hdr_v1 header;
+	struct virtq_cursor cursor = {0};
+	size_t len;
+
+	if (chain->readable != chain->buffers ||
+	    virtq_read(ram, chain, &cursor, &header, sizeof(header)) != sizeof(header))
+		return -EPROTO;
+	int n = frame_find(ram, chain, cursor, iov, &len);
+	if (n < 0)
+		return n;
+	if (len < NET_FRAME_MIN || len > NET_FRAME_MAX ||
+	    !net_header_fits(&header, len, &offloads, false)) {
+		atomic_fetch_add(&counters->refused, 1);
+		return 0;
+	}
+	int error = -ENETDOWN;
+	if (net_is_up(net) && backend->fd >= 0)
+		error = backend->ops->send(backend, &header, iov, (unsigned int)n, len);
+	if (error == -EAGAIN)
+		return error;
+	if (error == -EPIPE)
+		net_lost(net);
+	if (error)
+		atomic_fetch_add(&counters->dropped, 1);
+	else
+		net_count(counters, len);
+	return 0;
+}
+
+int net_transmit(struct net *net, struct virtq *q)
+{
+	for (unsigned int i = 0; i < TURN; i++) {
+		if (!net->tx.busy) {
+			int popped = virtq_pop(q, &net->tx.chain);
+			if (popped <= 0)
+				return popped;
+			net->tx.busy = true;
+		}
+		int error = send_frame(net);
+		/* net_ready() calls again: this is no work that waits for its turn. */
+		if (error == -EAGAIN)
+			return 0;
+		if (error)
+			return error;
+		virtq_push(q, &net->tx.chain, 0);
+		net->tx.busy = false;
+	}
+	return -EAGAIN;
+}
