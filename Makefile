@@ -14,16 +14,17 @@ EBB_CFLAGS := -std=gnu11 -D_GNU_SOURCE -I. -pthread -fstack-protector-strong $(W
 EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
 PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
-LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) $(FDT_LIBS)
+# What only few guests need is linked into ebb: to load it as a library would make each start slower.
+LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs ext2fs com_err libseccomp) -Wl,-Bdynamic $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
-PACKAGES_BUILD := gcc libc6-dev libcap-ng-dev libjansson-dev make pkg-config python3
+PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansson-dev libseccomp-dev make pkg-config python3
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_DEMO  := gnuplot-nox python3
-PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler git libasan8 libfdt-dev libubsan1 perl \
-		  man-db mandoc pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat zlib1g-dev zsh
+PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
+		  man-db mandoc pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
 
 PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-user-static
 PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc qemu-user-static
@@ -31,8 +32,8 @@ PACKAGES_CROSS := pkg-config $(PACKAGES_CROSS_$(FOREIGN))
 # The architectures that `make check` tests beside this machine's own.
 CROSS_ARCHS := $(filter-out $(NATIVE),arm64 riscv64)
 # These are not installed, but unpacked for the other architecture into the cache: see scripts/debian-unpack.
-PACKAGES_SYSROOT := check libatomic1 libc6-dev libcap-ng-dev libfdt-dev libjansson-dev libsubunit-dev linux-libc-dev \
-		    usr-is-merged zlib1g-dev
+PACKAGES_SYSROOT := check comerr-dev libatomic1 libc6-dev libcap-ng-dev libext2fs-dev libfdt-dev libjansson-dev libseccomp-dev \
+		    libsubunit-dev linux-libc-dev usr-is-merged zlib1g-dev
 
 # Check's own limit of 4 s for a test is no limit on a busy machine but an accident.
 CHECK_ENV := CK_DEFAULT_TIMEOUT=120
@@ -52,7 +53,7 @@ PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 # Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
 # user mode does not have, or since it adds a line of its own when a process dies: a whole machine, which is slower.
-UNIT_WHOLE := backing blk provision discard fatal ram signals usage
+UNIT_WHOLE := backing blk confine provision discard fatal ram signals usage
 EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --append hugepages=64 --env $(CHECK_ENV)
 endif
 

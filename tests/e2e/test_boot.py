@@ -3,7 +3,9 @@
 
 import re
 import shlex
+import shutil
 import struct
+import subprocess
 import time
 
 import pytest
@@ -201,6 +203,32 @@ def test_kernel_has_no_complaint(ebb):
     # An emulated host is slow, and its processor an odd one; there is no PCI bus, as -p pci=off would tell the guest.
     known = r"hrtimer: interrupt took|Long readout|TSC .*unstable|clocksource:|Spectre|PCI: (Fatal: No config space|System does not)"
     assert [line for line in lines if not re.search(known, line)] == []
+
+
+def test_from_a_disk(ebb, tmp_path):
+    """Without a kernel of its own ebb boots what the disk's boot loader would; -p comes after the disk's parameters."""
+    root = tmp_path / "root"
+    (root / "boot/grub").mkdir(parents=True)
+    shutil.copy(lib.BZIMAGE, root / "boot/vmlinuz-6.12")
+    shutil.copy(lib.INITRAMFS, root / "boot/initrd.img-6.12")
+    (root / "boot/grub/grub.cfg").write_text(
+        "menuentry 'Debian' {\n\tlinux /boot/vmlinuz-6.12 console=ttyS0 ebb.disk=$root ebb.test=1\n"
+        "\tinitrd /boot/initrd.img-6.12\n}\n"
+    )
+    image = tmp_path / "disk.raw"
+    subprocess.run(["truncate", "-s", "64M", image], check=True)
+    subprocess.run(["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", root, image], check=True)
+    user_data = tmp_path / "user-data"
+    user_data.write_text("#cloud-config\n")
+    job = "cat /proc/cmdline; cat /sys/block/vdb/ro; dd if=/dev/vdb bs=1 skip=32808 count=6 2>/dev/null; echo"
+    argv = [lib.EBB, "run", "-m256M", "-d", f"{image},ro", "--user-data", user_data, "-p", f'quiet ebb.test=2 ebb.cmd="{job}"']
+    started = lib.Guest(argv, env=ebb.env)
+    ebb.guests.append(started)
+    ebb.ended(started, 0)
+    lines = [text for _, text in started.lines]
+    assert any(re.search(r"console=ttyS0 ebb.test=1 quiet ebb.test=2", line) for line in lines), started.console()
+    # The label of an ISO 9660 file system, on a disk that cannot be written.
+    assert "cidata" in lines and lines[lines.index("cidata") - 1] == "1", started.console()
 
 
 def test_distribution_kernel(ebb, distro_kernel):

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
+#include "vmm/cmd/run_boot.h"
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/fatal.h"
@@ -36,10 +37,11 @@ static int status_of(enum machine_end end)
  * Runs the guest from start to end under @name, which is held. Returns the exit status; sets *@fatal to the signal
  * to die of instead, or to 0.
  */
-static int run(const struct vm_config *config, struct runtime_name *name, int *fatal)
+static int run(struct vm_config *config, struct runtime_name *name, int *fatal)
 {
 	struct machine *machine = malloc(sizeof(*machine));
 	struct monitor *monitor = malloc(sizeof(*monitor));
+	struct run_boot boot = RUN_BOOT_NONE;
 	int status = EXIT_NOT_STARTED;
 
 	/* Threads allocate seldom; a heap of its own would cost each two mappings and 20 KiB. */
@@ -48,8 +50,10 @@ static int run(const struct vm_config *config, struct runtime_name *name, int *f
 		log_error("out of memory");
 		goto out;
 	}
-	if (machine_init(machine, config) != 0)
+	if (run_boot_init(&boot, config) != 0 || machine_init(machine, config) != 0)
 		goto out;
+	/* The machine has opened or copied them. */
+	run_boot_release(&boot);
 	/* The sandbox comes last: no thread runs yet, and nothing more is opened. */
 	if (monitor_init(monitor, machine, name) == 0 && sandbox_enter() == 0) {
 		enum machine_end end = machine_run(machine);
@@ -63,6 +67,7 @@ static int run(const struct vm_config *config, struct runtime_name *name, int *f
 	if (!machine_release(machine))
 		return status;
 out:
+	run_boot_release(&boot);
 	free(monitor);
 	free(machine);
 	return status;

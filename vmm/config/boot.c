@@ -9,7 +9,8 @@ enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB };
 static const struct option options[] = {
 	/* Two kernels have a message of their own: one may be a word without its option. */
 	{KERNEL | OPTION_AGAIN, 'k', "kernel", "FILE",
-	 "the guest's kernel: vmlinux, bzImage or Image", false},
+	 "the guest's kernel: vmlinux, bzImage or Image; by\ndefault, the one that the first disk would boot",
+	 false},
 	{INITRD, 'i', "initrd", "FILE", "the guest's initial RAM disk", false},
 	{PARAMS | OPTION_AGAIN, 'p', "params", "STRING",
 	 "add STRING to the parameters of the guest's\nkernel; may be given again", false},
@@ -68,7 +69,14 @@ static int check(void *ctx, struct option_error *error)
 	const struct vm_config *config = ctx;
 	if (config->boot.kernel)
 		return 0;
-	return options_fail(error, "no kernel given; name a vmlinux or a bzImage with -k FILE");
+	if (config->disks.count == 0)
+		return options_fail(
+			error,
+			"no kernel given; name a vmlinux or a bzImage with -k FILE, or a disk that has one with -d FILE");
+	if (config->boot.initrd)
+		return options_fail(
+			error, "an initrd is given, but no kernel; name the kernel with -k FILE");
+	return 0;
 }
 
 const struct option_group config_boot = {

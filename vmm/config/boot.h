@@ -8,7 +8,7 @@
 #define VM_PARAMS_SIZE 4096 /* more than the kernel of any architecture accepts */
 
 struct vm_boot {
-	const char *kernel;	     /* these point into argv */
+	const char *kernel;	     /* these point into argv; NULL: the first disk's */
 	const char *initrd;	     /* or NULL */
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
 	bool nodefaults;	     /* do not add ebb's own parameters */

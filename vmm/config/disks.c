@@ -5,11 +5,14 @@
 #include "vmm/config/part.h"
 #include "vmm/lib/option_keys.h"
 
-enum { DISK };
+enum { DISK, USER_DATA };
 
 static const struct option options[] = {
 	{DISK | OPTION_AGAIN, 'd', "disk", "FILE[,ro][,format=raw]",
 	 "add a raw image or a block device as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; give up to 8 of them",
+	 false},
+	{USER_DATA, 0, "user-data", "FILE",
+	 "add a disk that configures a cloud image at its\nfirst start: FILE is cloud-init's user-data",
 	 false},
 };
 
@@ -59,7 +62,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 {
 	struct vm_disks *disks = &((struct vm_config *)ctx)->disks;
 
-	(void)id; /* there is only one option */
+	if (id == USER_DATA)
+		return config_file(&disks->user_data, "user-data", value, error);
 	if (disks->count == VM_DISKS_MAX)
 		return options_fail(error, "the disk \"%s\" is one too many; a guest can have %d",
 				    value, VM_DISKS_MAX);
@@ -68,8 +72,20 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	return option_keys_parse(&disk_keys, value, apply_key, disk, error);
 }
 
+static int check(void *ctx, struct option_error *error)
+{
+	const struct vm_disks *disks = &((const struct vm_config *)ctx)->disks;
+
+	if (!disks->user_data || disks->count < VM_DISKS_MAX)
+		return 0;
+	return options_fail(error,
+			    "there are %d disks, and that of --user-data would be one too many",
+			    VM_DISKS_MAX);
+}
+
 const struct option_group config_disks = {
 	.option = options,
 	.options = sizeof(options) / sizeof(options[0]),
 	.apply = apply,
+	.check = check,
 };

@@ -15,6 +15,7 @@ struct vm_disk {
 };
 
 struct vm_disks {
+	const char *user_data; /* of the disk that ebb makes, the last one; or NULL */
 	unsigned int count;
 	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
 };

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the reader of an image can still do, and that it could before. */
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/bootdisk/confine.h"
+
+#define FILE_MAX (1ULL << 30)
+
+/* An attack returns what its system call returns. */
+static long open_file(void)
+{
+	return syscall(SYS_openat, AT_FDCWD, "/etc/passwd", O_RDONLY);
+}
+
+static long make_socket(void)
+{
+	return syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
+}
+
+static long make_process(void)
+{
+	return syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+static long signal_parent(void)
+{
+	return syscall(SYS_kill, getppid(), 0);
+}
+
+static long map_code(void)
+{
+	return syscall(SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		       0);
+}
+
+static long map_image(void)
+{
+	return syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_SHARED, 0, 0);
+}
+
+static long (*const attacks[])(void) = {
+	open_file, make_socket, make_process, signal_parent, map_code,
+};
+
+/* Returns how a process ends that attacks, confined or not. */
+static int ended(long (*attack)(void), bool confined)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (confined && confine_self(10, FILE_MAX) != 0)
+			_exit(2);
+		long done = attack();
+		/* Not _exit(): AddressSanitizer's makes other calls first. */
+		syscall(SYS_exit_group, done >= 0 || done < -4095 ? 0 : 1);
+	}
+	ck_assert(pid > 0 && waitpid(pid, &status, 0) == pid);
+	return status;
+}
+
+START_TEST(test_attack)
+{
+	int status = ended(attacks[_i], false);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+		      "it succeeds if nothing is given up: %#x", status);
+	status = ended(attacks[_i], true);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "%#x", status);
+}
+END_TEST
+
+START_TEST(test_map_of_a_file)
+{
+	int status = ended(map_image, true);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "%#x", status);
+}
+END_TEST
+
+static int image, copy;
+
+/* What it is for goes on. */
+static long work(void)
+{
+	char byte;
+	/* Not malloc(): AddressSanitizer's makes more calls than libc's. */
+	int *memory =
+		mmap(NULL, 8 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -1;
+	*memory = 1;
+	munmap(memory, 8 << 20);
+	return syscall(SYS_pread64, image, &byte, 1, 0) == 1 && write(copy, &byte, 1) == 1 ? 0 : -1;
+}
+
+START_TEST(test_work)
+{
+	image = open("/proc/self/exe", O_RDONLY);
+	copy = memfd_create("copy", 0);
+	ck_assert(image >= 0 && copy >= 0);
+	int status = ended(work, true);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%#x", status);
+}
+END_TEST
+
+static _Noreturn void for_ever(void)
+{
+	for (;;)
+		__asm__ volatile("");
+}
+
+START_TEST(test_time)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (confine_self(1, FILE_MAX) == 0)
+			for_ever();
+		_exit(2);
+	}
+	ck_assert(pid > 0 && waitpid(pid, &status, 0) == pid);
+	ck_assert_msg(WIFSIGNALED(status), "%#x", status);
+}
+END_TEST
+
+Suite *confine_suite(void);
+Suite *confine_suite(void)
+{
+	Suite *suite = suite_create("confine");
+	TCase *tcase = tcase_create("confine");
+	tcase_add_loop_test(tcase, test_attack, 0, sizeof(attacks) / sizeof(attacks[0]));
+	tcase_add_test(tcase, test_map_of_a_file);
+	tcase_add_test(tcase, test_work);
+	tcase_add_test(tcase, test_time);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/bootdisk/bootdisk.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/bootdisk/reader.h"
+#include "vmm/lib/log.h"
+
+#define POLL_MS	 100
+#define FIRST_FD 3 /* of the child's descriptors; the standard ones are closed */
+#define CANNOT	 "cannot boot from the disk '%s': "
+#define NAME_ONE "; name a kernel with -k FILE"
+
+static int open_image(const char *file, uint64_t *size)
+{
+	struct stat st;
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0 || fstat(fd, &st) != 0) {
+		int error = errno;
+		log_error("cannot open the disk '%s': %s", file, strerror(error));
+		if (fd >= 0)
+			close(fd);
+		return -error;
+	}
+	off_t end = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? lseek(fd, 0, SEEK_END) : -1;
+	if (end < 0) {
+		log_error(
+			"the disk '%s' is neither a regular file nor a block device: name a raw image or a device",
+			file);
+		close(fd);
+		return -EINVAL;
+	}
+	*size = (uint64_t)end;
+	return fd;
+}
+
+/* Leaves the child nothing but @fds, from FIRST_FD on. */
+static _Noreturn void child(const struct reader_fds *fds, uint64_t size)
+{
+	int from[] = {fds->image, fds->kernel, fds->initrd, fds->reply};
+	const struct reader_fds own = {FIRST_FD, FIRST_FD + 1, FIRST_FD + 2, FIRST_FD + 3};
+
+	/* First out of each other's way. */
+	for (int i = 0; i < 4; i++)
+		if ((from[i] = fcntl(from[i], F_DUPFD, FIRST_FD + 4)) < 0)
+			_exit(1);
+	for (int i = 0; i < 4; i++)
+		if (dup2(from[i], FIRST_FD + i) < 0)
+			_exit(1);
+	if (close_range(0, FIRST_FD - 1, 0) != 0 || close_range(FIRST_FD + 4, ~0U, 0) != 0)
+		_exit(1);
+	reader_main(&own, size);
+}
+
+/* While a machine is built the signals that end ebb are blocked, to be served later. */
+static bool signal_waits(void)
+{
+	sigset_t set;
+	if (sigpending(&set) != 0)
+		return false;
+	sigdelset(&set, SIGCONT);
+	sigdelset(&set, SIGCHLD);
+	return !sigisemptyset(&set);
+}
+
+/* Waits until the child has replied or ended. Returns 0 or -errno. */
+static int wait_reply(int fd)
+{
+	struct pollfd reply = {.fd = fd, .events = POLLIN};
+	for (unsigned int i = 0; i < BOOTDISK_WAIT_S * 1000 / POLL_MS; i++) {
+		int ready = poll(&reply, 1, POLL_MS);
+		if (signal_waits())
+			return -EINTR;
+		if (ready > 0)
+			return 0;
+	}
+	return -ETIMEDOUT;
+}
+
+/* The child is not trusted with what is printed, or passed to a kernel, either. */
+static void make_plain(char *text, size_t size)
+{
+	text[size - 1] = '\0';
+	for (; *text; text++)
+		if (!isprint((unsigned char)*text))
+			*text = '?';
+}
+
+static int take_reply(struct bootdisk *boot, const char *file, int fd, struct reader_reply *reply)
+{
+	int error = wait_reply(fd);
+	if (error == -EINTR) {
+		log_error("a signal came while the disk '%s' was read", file);
+		return error;
+	}
+	/* A pipe passes a reply of less than PIPE_BUF in one piece. */
+	_Static_assert(sizeof(*reply) <= PIPE_BUF, "the reply is written at once");
+	if (error || read(fd, reply, sizeof(*reply)) != (ssize_t)sizeof(*reply)) {
+		log_error(CANNOT "the process that reads it %s" NAME_ONE, file,
+			  error ? "took too long" : "failed");
+		return error ? error : -EIO;
+	}
+	make_plain(reply->reason, sizeof(reply->reason));
+	make_plain(reply->params, sizeof(reply->params));
+	if (reply->reason[0]) {
+		log_error(CANNOT "%s" NAME_ONE, file, reply->reason);
+		return -ENOENT;
+	}
+	snprintf(boot->kernel_file, sizeof(boot->kernel_file), "/proc/self/fd/%d", boot->kernel);
+	if (reply->has_initrd)
+		snprintf(boot->initrd_file, sizeof(boot->initrd_file), "/proc/self/fd/%d",
+			 boot->initrd);
+	memcpy(boot->params, reply->params, sizeof(boot->params));
+	return 0;
+}
+
+static int read_in_child(struct bootdisk *boot, const char *file, int image, uint64_t size)
+{
+	struct reader_reply reply;
+	int pipes[2];
+
+	if (pipe2(pipes, O_CLOEXEC) != 0) {
+		int error = errno;
+		log_error(CANNOT "%s", file, strerror(error));
+		return -error;
+	}
+	const struct reader_fds fds = {image, boot->kernel, boot->initrd, pipes[1]};
+	pid_t pid = fork();
+	if (pid == 0)
+		child(&fds, size);
+	int error = pid < 0 ? -errno : 0;
+	close(pipes[1]);
+	if (error)
+		log_error(CANNOT "%s", file, strerror(-error));
+	else
+		error = take_reply(boot, file, pipes[0], &reply);
+	close(pipes[0]);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return error;
+}
+
+int bootdisk_find(struct bootdisk *boot, const char *file)
+{
+	uint64_t size = 0;
+
+	*boot = (struct bootdisk)BOOTDISK_NONE;
+	int image = open_image(file, &size);
+	if (image < 0)
+		return image;
+	int error = 0;
+	boot->kernel = memfd_create("kernel", MFD_CLOEXEC);
+	boot->initrd = memfd_create("initrd", MFD_CLOEXEC);
+	if (boot->kernel < 0 || boot->initrd < 0) {
+		error = -errno;
+		log_error(CANNOT "%s", file, strerror(-error));
+	}
+	if (!error)
+		error = read_in_child(boot, file, image, size);
+	close(image);
+	return error;
+}
+
+void bootdisk_release(struct bootdisk *boot)
+{
+	if (boot->kernel >= 0)
+		close(boot->kernel);
+	if (boot->initrd >= 0)
+		close(boot->initrd);
+	boot->kernel = boot->initrd = -1;
+}

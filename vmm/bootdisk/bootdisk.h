@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Boots a disk image as a distribution made it: takes the kernel, the initrd and the kernel's parameters that its boot
+ * loader would start by default out of it. A child process reads the image (reader.h); ebb only sees copies.
+ *
+ * Thread: main, before the process has others.
+ */
+#ifndef EBB_BOOTDISK_BOOTDISK_H
+#define EBB_BOOTDISK_BOOTDISK_H
+
+#include <stdbool.h>
+
+#define BOOTDISK_PATH_SIZE 32
+#define BOOTDISK_WAIT_S	   60 /* how long the child may take */
+
+struct bootdisk {
+	int kernel, initrd;		      /* copies in memory, or -1 */
+	char kernel_file[BOOTDISK_PATH_SIZE]; /* names under which they can be opened */
+	char initrd_file[BOOTDISK_PATH_SIZE]; /* "" if there is none */
+	char params[2048];
+};
+
+#define BOOTDISK_NONE                                                                              \
+	{                                                                                          \
+		.kernel = -1, .initrd = -1,                                                        \
+	}
+
+/*
+ * Finds what to boot in the raw image or block device @file. Returns 0, or -errno having said why. Call
+ * bootdisk_release() in both cases, once the copies have been read.
+ */
+int bootdisk_find(struct bootdisk *boot, const char *file);
+void bootdisk_release(struct bootdisk *boot);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads files out of an ext2, ext3 or ext4 in a part of an image, by libext2fs: nothing is mounted, nothing is written, and
+ * only the descriptor is used. A journal is not replayed.
+ *
+ * Thread: any; one at a time for each file system.
+ */
+#ifndef EBB_BOOTDISK_EXT_H
+#define EBB_BOOTDISK_EXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/bootdisk/partitions.h"
+
+struct ext;
+
+/* Returns NULL if there is no such file system that libext2fs can read. @fd must stay open. */
+struct ext *ext_open(int fd, const struct partition *part);
+void ext_close(struct ext *ext);
+
+/*
+ * Read the regular file @path, through symbolic links within the file system. ext_read() returns its bytes, up to @size of
+ * them, or -errno; ext_copy() writes all of it to @to: 0 or -errno, -EFBIG if it has more than *@left bytes, of which it
+ * takes off what it wrote.
+ */
+long ext_read(struct ext *ext, const char *path, char *buffer, size_t size);
+int ext_copy(struct ext *ext, const char *path, int to, uint64_t *left);
+
+/* Calls @found(@ctx, name) for each name in the folder @path. Returns 0 or -errno. */
+int ext_list(struct ext *ext, const char *path, void (*found)(void *ctx, const char *name),
+	     void *ctx);
+
+#endif

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/bootdisk/reader.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/bootdisk/confine.h"
+#include "vmm/bootdisk/entries.h"
+#include "vmm/bootdisk/ext.h"
+#include "vmm/bootdisk/partitions.h"
+
+#define CONFIG_MAX (256 * 1024) /* bytes of a boot loader's configuration */
+#define NAME_MAX_  256
+
+/* Of a root with /boot in it, and of a /boot of its own. */
+static const char *const entry_folders[] = {"/boot/loader/entries", "/loader/entries"};
+static const char *const grub_files[] = {
+	"/boot/grub/grub.cfg",
+	"/grub/grub.cfg",
+	"/boot/grub2/grub.cfg",
+	"/grub2/grub.cfg",
+};
+
+struct search {
+	const struct reader_fds *fds;
+	struct ext *ext;
+	char text[CONFIG_MAX];
+	char newest[NAME_MAX_];
+	struct boot_entry entry;
+	unsigned int file_systems;
+	bool configured; /* a configuration was there, but could not be understood */
+};
+
+/* The newest by its name, as boot loaders sort them. "rescue" is what is started when nothing else does. */
+static void consider(void *ctx, const char *name)
+{
+	struct search *search = ctx;
+	size_t len = strlen(name);
+
+	if (len < 5 || len >= NAME_MAX_ || strcmp(name + len - 5, ".conf") != 0 ||
+	    strstr(name, "rescue"))
+		return;
+	if (!search->newest[0] || strverscmp(name, search->newest) > 0)
+		memcpy(search->newest, name, len + 1);
+}
+
+/* Reads the configuration at @path. Returns true if it names a kernel. */
+static bool understand(struct search *search, const char *path,
+		       bool (*from)(const char *, size_t, struct boot_entry *))
+{
+	long len = ext_read(search->ext, path, search->text, sizeof(search->text));
+	if (len < 0)
+		return false;
+	search->configured = true;
+	return from(search->text, (size_t)len, &search->entry);
+}
+
+static bool find_entry(struct search *search)
+{
+	char path[512];
+
+	for (unsigned int i = 0; i < sizeof(entry_folders) / sizeof(entry_folders[0]); i++) {
+		search->newest[0] = '\0';
+		if (ext_list(search->ext, entry_folders[i], consider, search) != 0 ||
+		    !search->newest[0])
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", entry_folders[i], search->newest);
+		if (understand(search, path, entry_from_bls))
+			return true;
+	}
+	for (unsigned int i = 0; i < sizeof(grub_files) / sizeof(grub_files[0]); i++)
+		if (understand(search, grub_files[i], entry_from_grub))
+			return true;
+	return false;
+}
+
+static void fail(struct reader_reply *reply, const char *file, int error)
+{
+	snprintf(reply->reason, sizeof(reply->reason), "its boot loader starts '%.160s', which %s",
+		 file,
+		 error == -ENOENT  ? "is not there"
+		 : error == -EFBIG ? "is too large"
+				   : "cannot be read");
+}
+
+static void copy_files(struct search *search, struct reader_reply *reply)
+{
+	const struct boot_entry *entry = &search->entry;
+	uint64_t left = READER_KERNEL_MAX;
+
+	int error = ext_copy(search->ext, entry->kernel, search->fds->kernel, &left);
+	if (error) {
+		fail(reply, entry->kernel, error);
+		return;
+	}
+	left = READER_INITRD_MAX;
+	for (const char *file = entry->initrds; *file; file += strlen(file) + 1) {
+		/* Where one begins in the midst of another's last word the kernel would not find it. */
+		static const char padding[3];
+		size_t odd = (READER_INITRD_MAX - left) % 4;
+		if (odd && write(search->fds->initrd, padding, 4 - odd) == (ssize_t)(4 - odd))
+			left -= 4 - odd;
+		error = ext_copy(search->ext, file, search->fds->initrd, &left);
+		if (error) {
+			fail(reply, file, error);
+			return;
+		}
+		reply->has_initrd = 1;
+	}
+	snprintf(reply->params, sizeof(reply->params), "%s", entry->params);
+}
+
+/* Returns true if this part of the image decides: it has a kernel, or fails to have the one it names. */
+static bool search_part(struct search *search, const struct partition *part,
+			struct reader_reply *reply)
+{
+	search->ext = ext_open(search->fds->image, part);
+	if (!search->ext)
+		return false;
+	search->file_systems++;
+	bool found = find_entry(search);
+	if (found)
+		copy_files(search, reply);
+	ext_close(search->ext);
+	return found;
+}
+
+void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_reply *reply)
+{
+	struct partition part[PARTITIONS_MAX];
+	struct search *search = calloc(1, sizeof(*search));
+
+	memset(reply, 0, sizeof(*reply));
+	if (!search) {
+		snprintf(reply->reason, sizeof(reply->reason), "memory is short");
+		return;
+	}
+	search->fds = fds;
+	unsigned int parts = partitions_find(fds->image, size, part);
+	unsigned int i = 0;
+	while (i < parts && !search_part(search, &part[i], reply))
+		i++;
+	if (i == parts)
+		snprintf(
+			reply->reason, sizeof(reply->reason), "%s",
+			search->configured ? "its boot loader's configuration names no kernel"
+			: search->file_systems
+				? "it has no boot loader's configuration (/boot/grub/grub.cfg, /boot/loader/entries)"
+				: "it has no ext2, ext3 or ext4 file system");
+	free(search);
+}
+
+_Noreturn void reader_main(const struct reader_fds *fds, uint64_t size)
+{
+	struct reader_reply reply;
+
+	if (confine_self(READER_CPU_S, READER_INITRD_MAX) == 0) {
+		reader_find(fds, size, &reply);
+	} else {
+		memset(&reply, 0, sizeof(reply));
+		snprintf(reply.reason, sizeof(reply.reason),
+			 "this host does not let ebb confine the process that would read it");
+	}
+	ssize_t n = write(fds->reply, &reply, sizeof(reply));
+	_exit(n == (ssize_t)sizeof(reply) ? 0 : 1);
+}
