@@ -127,9 +127,14 @@ def test_no_permission_for_devices(ebb):
     ebb.mistake(namespace(script, *RUN, *KERNEL), "no permission", "/dev/kvm")
 
 
-def test_kvm_is_something_else(ebb):
-    script = "mount -t tmpfs none /dev 2>/dev/null; touch /dev/kvm"
-    ebb.mistake(namespace(script, *RUN, *KERNEL), "/dev/kvm", "API version")
+@pytest.mark.parametrize("other", ["touch /dev/kvm", "cp -a /mnt/null /dev/kvm"], ids=["file", "null"])
+def test_kvm_is_something_else(ebb, other):
+    """As in a container that has /dev/null in its place, which opens as KVM does."""
+    script = "mount -t tmpfs none /mnt; cp -a /dev/null /mnt/null; mount -t tmpfs none /dev; " + other
+    ebb.mistake(namespace(script, *RUN, *KERNEL), "/dev/kvm is not KVM's device", "10, 232")
+    doctor = subprocess.run(namespace(script, lib.EBB, "doctor"), stdout=subprocess.PIPE, text=True, check=False)
+    assert doctor.returncode == 1
+    assert "FAIL  /dev/kvm           is not KVM's device" in doctor.stdout and "KVM's API" not in doctor.stdout
 
 
 SHIM = """

@@ -317,6 +317,7 @@ START_TEST(test_kvm)
 		{ENOENT, "no KVM: No such file", "modprobe"},
 		{ENODEV, "no KVM", "firmware"},
 		{EACCES, "no permission", "usermod -aG kvm"},
+		{ENOTTY, "another file is in its place", "umount /dev/kvm"},
 		{EMFILE, "Too many open files", NULL},
 	};
 	struct findings findings;

@@ -49,6 +49,11 @@ static void look_at_opening(struct findings *findings, const struct doctor_host 
 			    "usermod -aG kvm USER (as root; then log in again)",
 			    "you have no permission to open it");
 		break;
+	case ENOTTY:
+		finding_add(findings, FINDING_FAIL, "/dev/kvm", "no guest can run",
+			    "umount /dev/kvm || { rm /dev/kvm; mknod -m 660 /dev/kvm c 10 232; }",
+			    "is not KVM's device: another file is in its place");
+		break;
 	default:
 		finding_add(findings, FINDING_FAIL, "/dev/kvm", "no guest can run", NULL,
 			    "cannot be opened: %s", strerror(error));

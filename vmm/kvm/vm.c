@@ -64,6 +64,13 @@ static int open_kvm(const struct vm_needs *arch)
 static int check_kvm(const struct vm *vm, const struct vm_needs *arch)
 {
 	int version = ioctl(vm->kvm, KVM_GET_API_VERSION, 0);
+	if (version < 0) {
+		int error = errno;
+		log_error("/dev/kvm is not KVM's device (%s): put back the character device 10, "
+			  "232; 'ebb doctor' says how",
+			  strerror(error));
+		return -error;
+	}
 	if (version != KVM_API_VERSION) {
 		log_error("/dev/kvm does not have API version %d (it has %d): "
 			  "use a newer kernel",
@@ -99,6 +106,10 @@ void vm_probe(struct vm_probe *probe, const struct vm_needs *arch)
 	if (vm.kvm < 0)
 		return;
 	probe->version = ioctl(vm.kvm, KVM_GET_API_VERSION, 0);
+	if (probe->version < 0) {
+		*probe = (struct vm_probe){.error = errno};
+		goto out;
+	}
 	probe->version_wanted = KVM_API_VERSION;
 	probe->cpus_max = count_cpus(&vm);
 	const struct vm_need *need;
@@ -107,6 +118,7 @@ void vm_probe(struct vm_probe *probe, const struct vm_needs *arch)
 		probe->need[i].there = vm_capability(&vm, need->capability) != 0;
 		probe->needs++;
 	}
+out:
 	close(vm.kvm);
 }
 

@@ -44,7 +44,8 @@ void vm_release(struct vm *vm);
 /* What KVM supports on this host. */
 #define VM_NEEDS_MAX 16
 struct vm_probe {
-	int error;		     /* 0, or the errno of opening /dev/kvm; then the rest is 0 */
+	/* 0, or the errno of opening /dev/kvm (ENOTTY: it is not KVM's); then the rest is 0 */
+	int error;
 	int version, version_wanted; /* of KVM's API */
 	unsigned int cpus_max;	     /* in one guest */
 	unsigned int needs;	     /* number of capabilities that ebb needs to start a guest */
