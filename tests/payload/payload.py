@@ -100,7 +100,7 @@ class Payload(lib.Guest):
         assert said == [f"ok {name}" for name in names], self.console() + self.stderr()
 
     def vcpu_task(self, index=0):
-        """The folder in /proc of the vCPU's thread, or None: it gets its name when it may already run."""
+        """The folder in /proc of the vCPU's thread; None before the guest runs."""
         for task in os.listdir(f"/proc/{self.pid}/task"):
             with open(f"/proc/{self.pid}/task/{task}/comm", encoding="ascii") as comm:
                 if comm.read().strip() == f"vcpu{index}":

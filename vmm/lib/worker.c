@@ -2,6 +2,7 @@
 #include "vmm/lib/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "vmm/lib/clock.h"
@@ -10,21 +11,30 @@
 /* The deepest stack of a vCPU's or worker's thread is a chain's snapshot plus the C library. */
 #define STACK_SIZE (256 * 1024)
 
-int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *ctx)
+static void *thread_main(void *ctx)
 {
+	const struct worker_thread *thread = ctx;
+	pthread_setname_np(pthread_self(), thread->name);
+	return thread->run(thread->ctx);
+}
+
+int worker_thread_start(struct worker_thread *thread, const char *name, void *(*run)(void *ctx),
+			void *ctx)
+{
+	*thread = (struct worker_thread){.run = run, .ctx = ctx};
+	snprintf(thread->name, sizeof(thread->name), "%s", name);
 	pthread_attr_t attributes;
 	int error = pthread_attr_init(&attributes);
 	if (!error) {
 		error = pthread_attr_setstacksize(&attributes, STACK_SIZE);
 		if (!error)
-			error = pthread_create(thread, &attributes, run, ctx);
+			error = pthread_create(&thread->id, &attributes, thread_main, thread);
 		pthread_attr_destroy(&attributes);
 	}
 	if (error) {
 		log_error("cannot start the thread %s: %s", name, strerror(error));
 		return -error;
 	}
-	pthread_setname_np(*thread, name);
 	return 0;
 }
 
@@ -48,7 +58,7 @@ static void *worker_main(void *ctx)
 
 int worker_start(struct worker *worker, const char *name)
 {
-	int error = worker_thread(&worker->thread, name, worker_main, worker);
+	int error = worker_thread_start(&worker->thread, name, worker_main, worker);
 	worker->started = error == 0;
 	return error;
 }
@@ -59,7 +69,7 @@ bool worker_stop(struct worker *worker, uint64_t deadline)
 		return true;
 	loop_stop(&worker->loop);
 	const struct timespec limit = clock_timespec(deadline);
-	if (pthread_clockjoin_np(worker->thread, NULL, CLOCK_MONOTONIC, &limit) != 0)
+	if (pthread_clockjoin_np(worker->thread.id, NULL, CLOCK_MONOTONIC, &limit) != 0)
 		return false;
 	worker->started = false;
 	return true;
@@ -69,7 +79,7 @@ void worker_release(struct worker *worker)
 {
 	if (worker->started) {
 		loop_stop(&worker->loop);
-		pthread_join(worker->thread, NULL);
+		pthread_join(worker->thread.id, NULL);
 	}
 	worker->started = false;
 	loop_release(&worker->loop);

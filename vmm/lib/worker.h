@@ -14,13 +14,21 @@
 
 #include "vmm/lib/loop.h"
 
+/* Any thread of ebb. It must not move while the thread runs. */
+struct worker_thread {
+	pthread_t id;
+	char name[16]; /* for ps */
+	void *(*run)(void *ctx);
+	void *ctx;
+};
+
 struct worker {
 	struct loop loop; /* sources may be added before and after the start */
-	pthread_t thread;
+	struct worker_thread thread;
 	bool started;
 };
 
-/* @name is the thread's name for ps (at most 15 bytes). Return 0, or -errno after an error message. */
+/* @name is the thread's name (at most 15 bytes). Return 0, or -errno after an error message. */
 int worker_init(struct worker *worker);
 int worker_start(struct worker *worker, const char *name);
 
@@ -34,7 +42,11 @@ bool worker_stop(struct worker *worker, uint64_t deadline);
 /* Waits for the source that is being served, however long, then ends the thread. */
 void worker_release(struct worker *worker);
 
-/* Starts any thread of ebb: with a small stack, a name, and all signals blocked except vCPU kicks. */
-int worker_thread(pthread_t *thread, const char *name, void *(*run)(void *), void *ctx);
+/*
+ * Calls run(ctx) on a thread with a small stack, the caller's blocked signals, and @name, which it has
+ * before run() is called. The caller joins it. Returns 0, or -errno after an error message.
+ */
+int worker_thread_start(struct worker_thread *thread, const char *name, void *(*run)(void *ctx),
+			void *ctx);
 
 #endif

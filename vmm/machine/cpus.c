@@ -70,7 +70,7 @@ static void kick_all(struct cpus *cpus)
 {
 	for (unsigned int i = 0; i < cpus->count; i++)
 		if (cpus->cpu[i].started)
-			vcpu_kick(&cpus->cpu[i].vcpu, cpus->cpu[i].thread);
+			vcpu_kick(&cpus->cpu[i].vcpu, cpus->cpu[i].thread.id);
 }
 
 int cpus_init(struct cpus *cpus, const struct cpus_host *host, const struct vm *vm,
@@ -111,14 +111,14 @@ static int cpu_start(struct cpu *cpu, const struct cpulist *affinity)
 	unsigned int index = cpu->vcpu.index;
 	char name[16];
 	snprintf(name, sizeof(name), "vcpu%u", index);
-	int error = worker_thread(&cpu->thread, name, cpu_main, cpu);
+	int error = worker_thread_start(&cpu->thread, name, cpu_main, cpu);
 	if (error)
 		return error;
 	cpu->started = true;
 	if (affinity->count == 0)
 		return 0;
 	/* The kernel's mask is a string of words with the lowest CPUs first, as the list's is. */
-	error = pthread_setaffinity_np(cpu->thread, sizeof(affinity->bits),
+	error = pthread_setaffinity_np(cpu->thread.id, sizeof(affinity->bits),
 				       (const cpu_set_t *)affinity->bits);
 	if (error)
 		log_error("cannot run vCPU %u on any CPU of --vcpu-affinity: %s", index,
@@ -145,8 +145,8 @@ bool cpus_stop(struct cpus *cpus, uint64_t deadline)
 	pthread_cond_broadcast(&cpus->changed);
 	pthread_mutex_unlock(&cpus->lock);
 	for (unsigned int i = 0; i < cpus->count; i++)
-		if (cpus->cpu[i].started &&
-		    pthread_clockjoin_np(cpus->cpu[i].thread, NULL, CLOCK_MONOTONIC, &limit) != 0)
+		if (cpus->cpu[i].started && pthread_clockjoin_np(cpus->cpu[i].thread.id, NULL,
+								 CLOCK_MONOTONIC, &limit) != 0)
 			all = false;
 	return all;
 }

@@ -14,13 +14,14 @@
 #include "devices/bus.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/lib/cpulist.h"
+#include "vmm/lib/worker.h"
 
 struct cpus;
 
 struct cpu {
 	struct cpus *cpus;
 	struct vcpu vcpu;
-	pthread_t thread;
+	struct worker_thread thread;
 	bool started;
 	atomic_int tid;	   /* Linux's number of the thread; 0 before it runs */
 	enum vcpu_end end; /* once the thread has ended */

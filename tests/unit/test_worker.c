@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "vmm/lib/worker.h"
+
+#define THREADS 100
+
+/* Keeps the name that the thread has when it begins. */
+static void *begin(void *ctx)
+{
+	pthread_getname_np(pthread_self(), ctx, 16);
+	return NULL;
+}
+
+START_TEST(has_its_name_from_the_start)
+{
+	struct worker_thread thread[THREADS];
+	char name[THREADS][16];
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(
+			worker_thread_start(&thread[i], "a longer name than 15", begin, name[i]),
+			0);
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(thread[i].id, NULL);
+		ck_assert_str_eq(name[i], "a longer name t");
+	}
+}
+END_TEST
+
+Suite *worker_suite(void);
+Suite *worker_suite(void)
+{
+	Suite *suite = suite_create("worker");
+	TCase *tcase = tcase_create("worker");
+	tcase_add_test(tcase, has_its_name_from_the_start);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
