@@ -52,7 +52,7 @@ def make_root(args):
 
 def ebb(initramfs, params=PARAMS):
     return ["/ebb", "run", "-k", "/kernel", "-i", initramfs, "-m", "256M", "-c", "1",
-            "--balloon", "--free-page-reporting", "-p", params]
+            "--free-page-reporting=on", "-p", params]
 
 
 def qemu(machine):

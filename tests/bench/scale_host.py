@@ -39,7 +39,7 @@ def argv_of(vmm, state, number):
     name = f"g{number:03}"
     if vmm == "ebb":
         return ["/ebb", "run", "-k", "/kernel", "-i", "/initramfs", "-m", f"{GUEST_MIB}M", "-c", "1", "--name", name,
-                "--balloon", *(["--free-page-reporting"] if state == "on" else []), "-p", COMMAND]
+                f"--free-page-reporting={state}", "-p", COMMAND]
     # As in boot_host.py, and a control socket, which ebb has.
     return ["/qemu", "-M", boot_host.MICROVM, "-enable-kvm", "-cpu", "host", "-m", str(GUEST_MIB), "-smp", "1",
             "-nographic", "-nodefaults", "-no-user-config", "-no-reboot", "-L", "/firmware", "-serial", "stdio",

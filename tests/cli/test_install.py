@@ -110,7 +110,7 @@ def test_pages_have_each_option(ebb, page):
         listed = re.findall(r"^       (?:-\S, )?(--[\w-]+)", text.split("EXIT STATUS")[0], re.MULTILINE)
         assert sorted(listed) == sorted(set(options) - {"--help"}), command
     # What is told of an option is what the help tells, in any lines.
-    assert "with SIZE in it at the start; the guest keeps at least 16M" in page("ebb-run")
+    assert "put SIZE into the guest's memory balloon at the start; the guest keeps at least 16M" in page("ebb-run")
 
 
 def test_documents_name_no_other_option(ebb, page):
@@ -159,7 +159,8 @@ def test_bash_values(complete):
     assert complete("run", "--discard", "=") == ["dontneed", "free"]
     assert complete("run", "--discard", "=", "f") == ["free"]
     assert complete("run", "--mem", "") == complete("run", "--balloon", "=") == [""]
-    for words in (("--kernel", ""), ("-i", "x"), ("-d", ""), ("",), ("--debug", "")):
+    assert complete("run", "--free-page-reporting", "=") == ["on", "off"]
+    for words in (("--kernel", ""), ("-i", "x"), ("-d", ""), ("",), ("--debug", ""), ("--free-page-reporting", "")):
         assert complete("run", *words) == ["compopt -o default", ""], words
 
 

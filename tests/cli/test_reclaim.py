@@ -68,7 +68,7 @@ def test_more_than_before(ebb, fake):
 
 @pytest.mark.parametrize("error_class, desc, status", [
     ("GuestUnsupported", "the guest's kernel cannot give back memory on request", 1),
-    ("GuestUnsupported", "the guest was started without --free-page-reporting", 1),
+    ("GuestUnsupported", "free page reporting is off for this guest", 1),
     ("DeviceNotActive", "the guest runs no balloon driver", 1),
     ("GuestBusy", "the guest has not finished an earlier request", 1),
     ("GuestPaused", "the guest is paused", 1),

@@ -31,7 +31,7 @@ def send_to(box, name, mib):
 def test_inflate_and_deflate(ebb):
     """What the guest once used and gives up goes to the host, with no reporting; twice, and as much each time."""
     job = "echo ready; while read line; do hold 256M --hold 0; done"
-    started = ebb.start(job, "--balloon", "--name", "b", memory="512M")
+    started = ebb.start(job, "--free-page-reporting=off", "--name", "b", memory="512M")
     started.wait_for("^ready$", LIMIT)
     at, kept = 0, []
     for _ in range(2):
@@ -56,7 +56,7 @@ def test_inflate_and_deflate(ebb):
 
 
 def test_from_the_start(ebb):
-    started = ebb.start(IDLE, "--balloon=96M", "--name", "b", memory="256M")
+    started = ebb.start(IDLE, "--balloon=96M", "--free-page-reporting=off", "--name", "b", memory="256M")
     started.wait_for("^ready$", LIMIT)
     wait_until(lambda: balloon(ebb, "b")["actual"] == 96 * MIB, "the balloon of the command line is full")
     found = stat(ebb, "b")["guest-stats"]["stats"]
@@ -79,7 +79,7 @@ def test_stuck_is_said(module_ebb):
     """More than the guest can give: it goes as far as it can, and that is told from one that is on its way."""
     # Whoever wants a page then may have somebody killed for it: somebody that is not missed.
     victims = "for i in $(seq 30); do (echo 1000 >/proc/self/oom_score_adj; sleep 100000) & done; sleep 1; "
-    started = module_ebb.start(victims + IDLE, "--balloon", "--name", "stuck", memory="256M")
+    started = module_ebb.start(victims + IDLE, "--free-page-reporting=off", "--name", "stuck", memory="256M")
     started.wait_for("^ready$", LIMIT)
     # It has some 225 MiB for itself, of which its programs use a few.
     run(module_ebb, "balloon", "-n", "stuck", "--target", "236M", "--wait=60", status=3)
@@ -94,7 +94,7 @@ def test_stuck_is_said(module_ebb):
 def test_deflate_on_oom(module_ebb, option):
     """Only where it was asked for does the guest take back what it needs, rather than kill."""
     job = "echo ready; read line; hold 160M --hold 0; echo ended=$?; sleep 100000"
-    started = module_ebb.start(job, "--balloon=128M", option, "--name", "oom", memory="256M")
+    started = module_ebb.start(job, "--balloon=128M", "--free-page-reporting=off", option, "--name", "oom", memory="256M")
     started.wait_for("^ready$", LIMIT)
     wait_until(lambda: balloon(module_ebb, "oom")["actual"] == 128 * MIB, "the balloon is full")
     started.send("\n")
@@ -111,7 +111,7 @@ def test_deflate_on_oom(module_ebb, option):
 
 
 def test_no_driver(ebb):
-    started = ebb.start(f"echo virtio0 >{DRIVER}/unbind; {IDLE}", "--balloon", "--name", "b")
+    started = ebb.start(f"echo virtio0 >{DRIVER}/unbind; {IDLE}", "--name", "b")
     started.wait_for("^ready$", LIMIT)
     assert balloon(ebb, "b")["state"] == "no-driver"
 
@@ -136,7 +136,7 @@ def test_a_full_balloon_fills_again(ebb):
         f"cd {DRIVER}; echo ready; while read line; do "
         "echo virtio0 >unbind; echo unbound; read line; echo virtio0 >bind; echo bound; done"
     )
-    started = ebb.start(job, "--balloon=32M", "--name", "b")
+    started = ebb.start(job, "--balloon=32M", "--free-page-reporting=off", "--name", "b")
     started.wait_for("^ready$", LIMIT)
     at = 0
     for _ in range(5):
@@ -177,7 +177,7 @@ def test_a_guest_that_fills_what_it_frees(ebb, param):
 
 def test_statistics_stop_with_the_driver(ebb):
     """What a guest no longer says is not shown as if it did."""
-    started = ebb.start(f"echo ready; read line; echo virtio0 >{DRIVER}/unbind; {IDLE}", "--balloon", "--name", "b")
+    started = ebb.start(f"echo ready; read line; echo virtio0 >{DRIVER}/unbind; {IDLE}", "--name", "b")
     started.wait_for("^ready$", LIMIT)
     assert stat(ebb, "b")["guest-stats"]["stats"]
     at = len(started.lines)

@@ -54,7 +54,7 @@ def in_the_time_of(control, others, wanted):
 
 
 def test_reporting_does_not_tick(ebb):
-    off = ebb.start(TICKS, "--balloon", memory="64M")
+    off = ebb.start(TICKS, "--free-page-reporting=off", memory="64M")
     ours = ebb.start(TICKS, "--free-page-reporting", memory="64M")
     stock = ebb.start(TICKS, "--free-page-reporting", memory="64M", kernel=lib.STOCK_VMLINUX)
     for started in (off, ours, stock):

@@ -55,7 +55,7 @@ def test_reported_memory_reads_as_zero(ebb, kernel):
 def test_balloon(ebb, kernel):
     """Its driver gives each of its pages as many times 4 KiB, all of which go to the host."""
     started = ebb.start(
-        "hold 192M --hold 0; echo ready; sleep 100000", "--balloon", "--name", "b", memory="512M",
+        "hold 192M --hold 0; echo ready; sleep 100000", "--free-page-reporting=off", "--name", "b", memory="512M",
     )
     started.wait_for("^ready$", LIMIT)
     used = started.stable_rss(LIMIT)

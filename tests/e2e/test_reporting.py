@@ -62,7 +62,7 @@ class Reported(Round):
     """The whole of it, with reporting."""
 
     def __init__(self, box, pages):
-        super().__init__(box, pages, "--free-page-reporting", "--debug")
+        super().__init__(box, pages, "--debug")  # nobody has to ask for it
         self.take()
         self.free()
         _, self.seconds = self.guest.wait_for_rss(lambda rss: rss < self.taken - TAKE * 0.8, RETURNING)
@@ -99,7 +99,8 @@ def test_counters_agree(reported):
 
 
 @pytest.mark.parametrize(
-    "options", [[], pytest.param(["--balloon"], marks=pytest.mark.cross)], ids=["nothing", "--balloon"]
+    "options", [["--no-balloon"], pytest.param(["--free-page-reporting=off"], marks=pytest.mark.cross)],
+    ids=["no balloon", "off"],
 )
 def test_without_reporting_it_does_not(ebb, reported, options):
     """The control: the same guest without reporting keeps everything, for longer than it took to come back."""

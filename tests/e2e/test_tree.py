@@ -131,6 +131,7 @@ def test_flat_image(ebb, tmp_path, options):
     assert started.stderr() == ""
     assert (b"arm,armv8-pmuv3\0" in dtb.read_bytes()) == ("--pmu" in options)
     assert b"one two\0" in dtb.read_bytes() and b"console=" not in dtb.read_bytes()
+    assert b"virtio,mmio" not in dtb.read_bytes()
 
 
 @pytest.mark.arch("arm64")

@@ -159,9 +159,8 @@ class Ebb(Machine):
         return os.path.join(self.folder, f"{self.spec.name}.sock")
 
     def argv(self):
-        options = ["--name", self.spec.name, "-c", str(self.spec.cpus), "--balloon"]
-        if self.variant != "none":
-            options.append("--free-page-reporting")
+        state = "off" if self.variant == "none" else "on"
+        options = ["--name", self.spec.name, "-c", str(self.spec.cpus), f"--free-page-reporting={state}"]
         if self.variant == "free":
             options += ["--discard", "free"]
         for path, read_only in self.disks():

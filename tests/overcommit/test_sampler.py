@@ -61,10 +61,10 @@ def test_a_command_that_echoes_its_words_has_not_ended(machine):
 
 
 @pytest.mark.parametrize("variant, has, has_not", [
-    ("none", ["--balloon", guests.lib.STOCK_VMLINUX], ["--free-page-reporting", "--discard"]),
-    ("stock", ["--free-page-reporting", guests.lib.STOCK_VMLINUX], ["--discard"]),
-    ("patched", ["--free-page-reporting", guests.lib.VMLINUX], ["--discard"]),
-    ("free", ["--free-page-reporting", guests.lib.VMLINUX, "--discard", "free"], []),
+    ("none", ["--free-page-reporting=off", guests.lib.STOCK_VMLINUX], ["--no-balloon", "--discard"]),
+    ("stock", ["--free-page-reporting=on", guests.lib.STOCK_VMLINUX], ["--discard"]),
+    ("patched", ["--free-page-reporting=on", guests.lib.VMLINUX], ["--discard"]),
+    ("free", ["--free-page-reporting=on", guests.lib.VMLINUX, "--discard", "free"], []),
     ("qemu", ["virtio-balloon-device,id=balloon0,free-page-reporting=on", guests.lib.STOCK_VMLINUX], []),
 ])
 def test_variants(tmp_path, variant, has, has_not):

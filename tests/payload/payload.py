@@ -22,7 +22,9 @@ PAYLOADS = os.path.join(lib.BUILD, "tests", "payload")
 TIMEOUT = float(os.environ.get("EBB_TIMEOUT", "60"))
 
 REPORTING = "--free-page-reporting"
-BALLOON = "--balloon"
+DEFAULT = "--balloon"
+BALLOON = "--free-page-reporting=off"
+NO_BALLOON = "--no-balloon"
 
 
 def wait_until(condition, otherwise):
@@ -64,11 +66,13 @@ class FullPipe:
 
 
 class Payload(lib.Guest):
-    """One run of one payload."""
+    """One run of one payload, without a balloon where the options name none."""
 
     def __init__(self, name, *options, test=None, memory="64M", params="", ebb=EBB, wrapper=(), **popen):
         argv = [*wrapper, ebb, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
         params = f"acpi=off {params}".rstrip()  # a payload finds its device on the command line
+        if not {BALLOON, DEFAULT, REPORTING, "--nodefaults"} & set(options):
+            argv.append(NO_BALLOON)
         if test:
             params += f" test={test}"
         super().__init__(argv + ["-p", params, *options], **popen)

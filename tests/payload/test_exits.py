@@ -2,7 +2,7 @@
 """What leaves the guest: ports and MMIO (exits.c)."""
 
 import pytest
-from payload import BALLOON, REPORTING
+from payload import BALLOON, DEFAULT, REPORTING
 
 
 def test_command_line(run):
@@ -28,9 +28,29 @@ def test_virtio_registers(run):
     run("exits", REPORTING, test="registers").passed("registers")
 
 
-@pytest.mark.parametrize("option, reporting", [(BALLOON, 0), (REPORTING, 1)])
+@pytest.mark.parametrize("option, reporting", [(DEFAULT, 1), (BALLOON, 0), (REPORTING, 1)])
 def test_offer(run, option, reporting):
-    run("exits", option, test="offer", params=f"reporting={reporting}").passed("offer")
+    payload = run("exits", option, test="offer", params=f"reporting={reporting}")
+    payload.passed("offer")
+    assert not payload.stderr()
+
+
+@pytest.mark.parametrize("option, reporting", [(DEFAULT, 0), (REPORTING, 1)])
+def test_locked_memory_is_reported_only_if_asked_for(run, option, reporting):
+    payload = run("exits", option, "--mem-lock", test="offer", memory="16M", params=f"reporting={reporting}")
+    payload.wait()
+    if "RLIMIT_MEMLOCK" in payload.stderr():
+        pytest.skip("this user may not lock 16 MiB: raise 'ulimit -l'")
+    payload.passed("offer")
+    off = "ebb: warning: free page reporting is off: locked memory is not given back"
+    assert payload.stderr() == ("" if reporting else off)
+
+
+def test_no_defaults(run):
+    """Nothing is added: no parameter, no device."""
+    payload = run("exits", "--nodefaults", test="hello")
+    payload.expect("^command line: (?!.*(console=|panic=|virtio_mmio)).*test=hello$")
+    payload.passed("hello")
 
 
 def test_no_device(run):

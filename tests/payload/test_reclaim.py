@@ -155,7 +155,7 @@ def test_without_reporting(run):
     """A guest that was not offered it."""
     payload = run("report", BALLOON, "--name", "reclaim-never", memory="256M")
     payload.paused("clean")
-    assert "without --free-page-reporting" in Asker("reclaim-never").done(status=1)
+    assert "free page reporting is off" in Asker("reclaim-never").done(status=1)
 
 
 def test_offered_without_a_promise(run):

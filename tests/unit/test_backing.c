@@ -216,6 +216,39 @@ START_TEST(huge_pages_are_reserved_and_given_back)
 }
 END_TEST
 
+/* Sets how many pages the pool may get beyond those that it has. Returns false if we may not. */
+static bool overcommit(const char *pages)
+{
+	int fd =
+		open("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_overcommit_hugepages", O_WRONLY);
+	ssize_t n = write(fd, pages, strlen(pages));
+	close(fd);
+	return n == (ssize_t)strlen(pages);
+}
+
+/* By default they are given back only where others can have pages without taking these. */
+START_TEST(huge_pages_are_kept_without_one_to_spare)
+{
+	if (!huge_setup(__func__, NULL))
+		return;
+	uint64_t left = available() * H;
+	ck_assert_uint_gt(left, 0);
+	ck_assert_ptr_null(ram_why_keep(&ram));
+
+	/* All that are left are promised to somebody. */
+	void *rest = mmap(NULL, left, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	ck_assert_ptr_ne(rest, MAP_FAILED);
+	ck_assert_ptr_nonnull(strstr(ram_why_keep(&ram), "no huge page to spare"));
+	if (overcommit("1")) {
+		ck_assert_ptr_null(ram_why_keep(&ram));
+		ck_assert(overcommit("0"));
+	}
+	munmap(rest, left);
+	ck_assert_ptr_null(ram_why_keep(&ram));
+}
+END_TEST
+
 START_TEST(huge_pages_can_be_mapped_by_others)
 {
 	if (huge_setup(__func__, NULL))
@@ -398,6 +431,7 @@ Suite *backing_suite(void)
 	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_test(tcase, huge_pages_are_reserved_and_given_back);
+	tcase_add_test(tcase, huge_pages_are_kept_without_one_to_spare);
 	tcase_add_test(tcase, huge_pages_can_be_mapped_by_others);
 	tcase_add_test(tcase, a_page_that_was_never_touched_goes_too);
 	tcase_add_test(tcase, a_mounted_hugetlbfs);

@@ -56,14 +56,6 @@ static const struct {
 	  .machine.name = "a.b c",
 	  .machine.cpus = 1,
 	  .memory.size = 256 * MIB}},
-	{{"K", "--balloon"},
-	 {.boot.kernel = "K", .balloon.wanted = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
-	{{"K", "--free-page-reporting"},
-	 {.boot.kernel = "K",
-	  .balloon.wanted = true,
-	  .balloon.free_page_reporting = true,
-	  .machine.cpus = 1,
-	  .memory.size = 256 * MIB}},
 	{{"K", "--nodefaults", "--pmu"},
 	 {.boot.kernel = "K",
 	  .boot.nodefaults = true,
@@ -94,18 +86,59 @@ static const struct {
 	 {.boot.kernel = "K", .machine.debug = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 };
 
+#define DEFAULT VM_REPORTING_DEFAULT
+#define ON	VM_REPORTING_ON
+#define OFF	VM_REPORTING_OFF
+
+/* A guest has a balloon and reports, unless it is told not to, or to have nothing that was not asked for. */
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	struct vm_balloon want;
+} balloons[] = {
+	{{"K"}, {.wanted = true}},
+	{{"K", "--balloon"}, {.wanted = true}},
+	{{"--balloon", "K"}, {.wanted = true}},
+	{{"K", "--balloon=0"}, {.wanted = true}},
+	{{"K", "--balloon=64"}, {.wanted = true, .size = 64 * MIB}},
+	{{"K", "--balloon=64M"}, {.wanted = true, .size = 64 * MIB}},
+	{{"K", "--balloon=240M"}, {.wanted = true, .size = 240 * MIB}},
+	{{"K", "--balloon=1008M", "-m1G"}, {.wanted = true, .size = 1008 * MIB}},
+	{{"K", "--deflate-on-oom"}, {.wanted = true, .deflate_on_oom = true}},
+	{{"K", "--free-page-reporting"}, {.wanted = true, .reporting = ON}},
+	{{"--free-page-reporting", "K"}, {.wanted = true, .reporting = ON}},
+	{{"K", "--free-page-reporting=on"}, {.wanted = true, .reporting = ON}},
+	{{"K", "--free-page-reporting=off"}, {.wanted = true, .reporting = OFF}},
+	{{"K", "--free-page-reporting=off", "--balloon=64M"},
+	 {.wanted = true, .size = 64 * MIB, .reporting = OFF}},
+	{{"K", "--no-balloon"}, {.unwanted = true}},
+	{{"K", "--no-balloon", "--free-page-reporting=off"}, {.unwanted = true, .reporting = OFF}},
+	{{"K", "--nodefaults"}, {.reporting = OFF}},
+	{{"K", "--nodefaults", "--no-balloon"}, {.unwanted = true, .reporting = OFF}},
+	{{"K", "--nodefaults", "--free-page-reporting=off"}, {.reporting = OFF}},
+	{{"K", "--nodefaults", "--balloon"}, {.wanted = true, .reporting = OFF}},
+	{{"K", "--deflate-on-oom", "--nodefaults"},
+	 {.wanted = true, .deflate_on_oom = true, .reporting = OFF}},
+	{{"K", "--free-page-reporting", "--nodefaults"}, {.wanted = true, .reporting = ON}},
+};
+
+START_TEST(test_balloons)
+{
+	struct vm_config config;
+	const struct vm_balloon *got = &config.balloon, *want = &balloons[_i].want;
+	ck_assert_msg(parse(&config, balloons[_i].words) == CONFIG_RUN, "%s", error);
+	ck_assert_int_eq(got->wanted, want->wanted);
+	ck_assert_int_eq(got->unwanted, want->unwanted);
+	ck_assert_uint_eq(got->size, want->size);
+	ck_assert_int_eq(got->deflate_on_oom, want->deflate_on_oom);
+	ck_assert_int_eq(got->reporting, want->reporting);
+}
+END_TEST
+
 /* What guests are seldom given, each with a kernel and 256 MiB. */
 static const struct {
 	const char *words[WORDS_MAX + 1];
 	struct vm_config want;
 } memory[] = {
-	{{"K", "--balloon=64M"}, {.balloon.wanted = true, .balloon.size = 64 * MIB}},
-	{{"K", "--balloon=64"}, {.balloon.wanted = true, .balloon.size = 64 * MIB}},
-	{{"K", "--balloon=0"}, {.balloon.wanted = true}},
-	{{"--balloon", "K"}, {.balloon.wanted = true}},
-	{{"K", "--balloon=240M"}, {.balloon.wanted = true, .balloon.size = 240 * MIB}},
-	{{"K", "--balloon=1008M", "-m1G"}, {.balloon.wanted = true, .balloon.size = 1008 * MIB}},
-	{{"K", "--deflate-on-oom"}, {.balloon.wanted = true, .balloon.deflate_on_oom = true}},
 	{{"K", "--mem-backing", "anon"}, {.memory.backing = RAM_ANON}},
 	{{"K", "--mem-backing=memfd"}, {.memory.backing = RAM_MEMFD}},
 	{{"K", "--mem-backing=hugetlbfs"}, {.memory.backing = RAM_HUGETLBFS}},
@@ -127,10 +160,7 @@ START_TEST(test_memory)
 	const struct vm_config *want = &memory[_i].want;
 	ck_assert_msg(parse(&config, memory[_i].words) == CONFIG_RUN, "%s", error);
 	ck_assert_str_eq(config.boot.kernel, "K");
-	ck_assert_int_eq(config.balloon.wanted, want->balloon.wanted);
-	ck_assert_uint_eq(config.balloon.size, want->balloon.size);
-	ck_assert_int_eq(config.balloon.deflate_on_oom, want->balloon.deflate_on_oom);
-	ck_assert_int_eq(config.balloon.free_page_reporting, false);
+	ck_assert_int_eq(config.balloon.reporting, DEFAULT);
 	ck_assert_int_eq(config.memory.backing, want->memory.backing);
 	ck_assert_pstr_eq(config.memory.hugetlbfs, want->memory.hugetlbfs);
 	ck_assert_int_eq(config.memory.prealloc, want->memory.prealloc);
@@ -161,8 +191,7 @@ START_TEST(test_good)
 	same(config.machine.name, want->machine.name);
 	ck_assert_uint_eq(config.memory.size, want->memory.size);
 	ck_assert_uint_eq(config.machine.cpus, want->machine.cpus);
-	ck_assert_int_eq(config.balloon.wanted, want->balloon.wanted);
-	ck_assert_int_eq(config.balloon.free_page_reporting, want->balloon.free_page_reporting);
+	ck_assert_int_eq(config.balloon.wanted, !want->boot.nodefaults);
 	ck_assert_int_eq(config.machine.debug, want->machine.debug);
 	ck_assert_int_eq(config.boot.nodefaults, want->boot.nodefaults);
 	ck_assert_int_eq(config.machine.pmu, want->machine.pmu);
@@ -259,6 +288,13 @@ static const struct {
 	{{"K", "-i", "a", "-i", "b"}, {"--initrd is given twice"}},
 	{{"K", "--name=a", "--name=a"}, {"--name is given twice"}},
 	{{"K", "--balloon=64M", "--balloon"}, {"--balloon is given twice"}},
+	{{"K", "--free-page-reporting", "--free-page-reporting=off"}, {"is given twice"}},
+	{{"K", "--free-page-reporting=no"}, {"on or off", "\"no\""}},
+	{{"K", "--free-page-reporting="}, {"on or off", "\"\""}},
+	{{"K", "--no-balloon", "--balloon"}, {"--no-balloon cannot be combined"}},
+	{{"K", "--balloon=64M", "--no-balloon"}, {"--no-balloon cannot be combined"}},
+	{{"K", "--deflate-on-oom", "--no-balloon"}, {"--no-balloon cannot be combined"}},
+	{{"K", "--no-balloon", "--free-page-reporting"}, {"--no-balloon cannot be combined"}},
 	{{"K", "--discard", "free", "--discard=dontneed"}, {"--discard is given twice"}},
 	{{"K", "--mem-backing=memfd", "--mem-backing=anon"}, {"--mem-backing is given twice"}},
 	{{"K", "--deflate-on-oom=1"}, {"takes no value"}},
@@ -414,11 +450,13 @@ END_TEST
 START_TEST(test_usage)
 {
 	static const char *const says[] = {
-		"Usage: ebb run",	 "-k, --kernel FILE", "-i, --initrd FILE",
-		"-p, --params STRING",	 "-m, --mem SIZE",    "-c, --cpus N",
-		"    --name NAME",	 "--balloon[=SIZE] ", "--console KIND",
-		"-d, --disk FILE[,ro]",	 "--debug",	      "-h, --help",
-		"--free-page-reporting",
+		"Usage: ebb run",    "-k, --kernel FILE",
+		"-i, --initrd FILE", "-p, --params STRING",
+		"-m, --mem SIZE",    "-c, --cpus N",
+		"    --name NAME",   "--balloon[=SIZE] ",
+		"--console KIND",    "-d, --disk FILE[,ro]",
+		"--debug",	     "-h, --help",
+		"--no-balloon",	     "--free-page-reporting[=on|off]",
 	};
 	char *text = NULL;
 	size_t size;
@@ -439,6 +477,7 @@ Suite *config_suite(void)
 	Suite *suite = suite_create("config");
 	TCase *tcase = tcase_create("config");
 	tcase_add_loop_test(tcase, test_good, 0, COUNT(good));
+	tcase_add_loop_test(tcase, test_balloons, 0, COUNT(balloons));
 	tcase_add_loop_test(tcase, test_memory, 0, COUNT(memory));
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	tcase_add_loop_test(tcase, test_disks, 0, COUNT(disks));

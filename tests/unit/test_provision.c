@@ -93,6 +93,22 @@ START_TEST(locked_stays)
 }
 END_TEST
 
+/* What speaks against giving memory back, by default: that it is locked. Not that it is all there already. */
+START_TEST(why_it_is_kept)
+{
+	struct ram_config config = {.prealloc = true, .numa_node = -1};
+	struct ram kept;
+
+	ck_assert_int_eq(ram_init(&kept, &config, span, 2), 0);
+	ck_assert_ptr_null(ram_why_keep(&kept));
+	ram_release(&kept);
+	config.lock = true;
+	ck_assert_int_eq(ram_init(&kept, &config, span, 2), 0);
+	ck_assert_ptr_nonnull(strstr(ram_why_keep(&kept), "locked memory"));
+	ram_release(&kept);
+}
+END_TEST
+
 START_TEST(locked_and_preallocated)
 {
 	const struct ram_config config = {.prealloc = true, .lock = true, .numa_node = -1};
@@ -233,6 +249,7 @@ Suite *provision_suite(void)
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_loop_test(tcase, preallocated_is_there_and_can_go, 0, 3);
 	tcase_add_loop_test(tcase, locked_stays, 0, 3);
+	tcase_add_test(tcase, why_it_is_kept);
 	tcase_add_test(tcase, locked_and_preallocated);
 	tcase_add_loop_test(tcase, memory_is_of_the_node, 0, 3);
 	tcase_add_test(tcase, locking_needs_a_limit);

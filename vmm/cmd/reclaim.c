@@ -35,7 +35,7 @@ static const struct option options[] = {
 
 static const struct option_table table = {
 	"ebb reclaim", NULL,
-	"Makes a guest give back at once the memory that it does not use. This needs\n--free-page-reporting and a guest kernel with ebb's patches.",
+	"Makes a guest give back at once the memory that it does not use. This needs\nfree page reporting and a guest kernel with ebb's patches.",
 	options, sizeof(options) / sizeof(options[0])};
 
 struct request {

@@ -11,7 +11,7 @@ struct vm_boot {
 	const char *kernel;	     /* these point into argv; NULL: the first disk's */
 	const char *initrd;	     /* or NULL */
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
-	bool nodefaults;	     /* do not add ebb's own parameters */
+	bool nodefaults;	     /* add nothing that was not asked for */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */
 };
 

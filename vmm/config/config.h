@@ -35,9 +35,10 @@ enum config_outcome {
 
 /*
  * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -m -c --name
- * --balloon --console --vcpu-affinity --debug. An option with a value may be given once, except -d,
+ * --balloon --console --vcpu-affinity --nodefaults --debug. An option with a value may be given once, except -d,
  * which adds a disk each time, and -p, whose values are joined with a space. The defaults are 1 CPU and, as in
- * kvmtool, 64 MiB of memory for each CPU and for three more. A balloon leaves the guest VM_MEMORY_MIN bytes.
+ * kvmtool, 64 MiB of memory for each CPU and for three more; and a balloon that takes back what the guest reports,
+ * unless --nodefaults is given. A balloon leaves the guest VM_MEMORY_MIN bytes.
  * @error is set with CONFIG_ERROR only.
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,

@@ -13,11 +13,21 @@ static unsigned int balloon_count(const struct vm_config *config)
 	return config->balloon.wanted ? 1 : 0;
 }
 
+static bool wants_reporting(const struct vm_config *config, const struct ram *ram)
+{
+	if (config->balloon.reporting != VM_REPORTING_DEFAULT)
+		return config->balloon.reporting == VM_REPORTING_ON;
+	const char *why = ram_why_keep(ram);
+	if (why)
+		log_warn("free page reporting is off: %s", why);
+	return !why;
+}
+
 static int balloon_device_init(struct device *device, const struct vm_config *config)
 {
 	struct balloon *balloon = &((struct balloon_device *)device)->balloon;
 	const struct balloon_config wanted = {
-		.free_page_reporting = config->balloon.free_page_reporting,
+		.free_page_reporting = wants_reporting(config, device->slot.host.ram),
 		.deflate_on_oom = config->balloon.deflate_on_oom,
 		.target = config->balloon.size,
 	};

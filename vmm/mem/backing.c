@@ -22,6 +22,8 @@
 #define MIB(bytes) ((unsigned long long)(bytes) >> 20)
 /* Guests report free memory in blocks of this and more, whatever their page size. */
 #define REPORTED_BLOCK (2ULL << 20)
+/* The most that lies in one report: Linux's 32 blocks, of 4 MiB each. */
+#define REPORTED_MOST (128ULL << 20)
 
 /* --- the host's settings and limits ---------------------------------------------------------- */
 
@@ -213,6 +215,26 @@ int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
 		madvise(hva, span->len, hugepage_advice());
 	madvise(hva, span->len, MADV_DONTDUMP);
 	return 0;
+}
+
+/* Pages that the pool has or may get, beyond those that are promised to guests. */
+static bool hugepages_to_spare(size_t page_size)
+{
+	return hugepages(page_size, "free_hugepages") > hugepages(page_size, "resv_hugepages") ||
+	       hugepages(page_size, "nr_overcommit_hugepages") >
+		       hugepages(page_size, "surplus_hugepages");
+}
+
+const char *backing_why_keep(const struct ram *ram)
+{
+	if (ram->backing != RAM_HUGETLBFS)
+		return NULL;
+	if (ram->page_size > REPORTED_MOST)
+		return "the host's huge pages are larger than what guests report";
+	if (!hugepages_to_spare(ram->page_size))
+		return "the host has no huge page to spare, and others could take those that the guest "
+		       "gives back; raise vm.nr_hugepages, or ask for it with --free-page-reporting";
+	return NULL;
 }
 
 static void explain(uint64_t size, const char *why)

@@ -24,6 +24,9 @@ int backing_open(struct ram *ram, const struct ram_config *config, const struct 
 /* Maps @span->len bytes of RAM at @hva. Returns 0, or -errno without a message. */
 int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva);
 
+/* As ram_why_keep(), once @ram is mapped. */
+const char *backing_why_keep(const struct ram *ram);
+
 /*
  * Logs why reserving @total bytes of address space failed with @error; or, for backing_explain(),
  * why mapping RAM into them failed after @mapped bytes.

@@ -174,6 +174,13 @@ const char *ram_why_refused(const struct ram *ram)
 	return "ebb: the host has no page for the guest's memory: see the host's kernel log\n";
 }
 
+const char *ram_why_keep(const struct ram *ram)
+{
+	if (ram_discard_inhibits(ram) > 0)
+		return "locked memory is not given back";
+	return backing_why_keep(ram);
+}
+
 void ram_release(struct ram *ram)
 {
 	if (!ram->page_size)

@@ -129,6 +129,12 @@ int ram_shares(const struct ram *ram, struct ram_share share[RAM_REGIONS_MAX]);
 /* A line, with its end, that says why the host may refuse a page of it. */
 const char *ram_why_refused(const struct ram *ram);
 
+/*
+ * Returns why this memory is given back only if the user asks for it, to end a message with; or NULL if
+ * nothing speaks against it. Reads the host's figures: main thread, after ram_init().
+ */
+const char *ram_why_keep(const struct ram *ram);
+
 /* Bytes of RAM in all regions. */
 uint64_t ram_size(const struct ram *ram);
 

@@ -187,7 +187,7 @@ static json_t *refuse(const struct monitor *monitor, int error, struct control_e
 				       "the guest has not finished an earlier request");
 	if (!balloon_offers_reporting(machine_balloon(monitor->machine)))
 		return control_fail_as(why, "GuestUnsupported",
-				       "the guest was started without --free-page-reporting");
+				       "free page reporting is off for this guest");
 	return control_fail_as(
 		why, "GuestUnsupported",
 		"the guest's kernel cannot give back memory on request: its balloon driver "
