@@ -229,7 +229,7 @@ $(NATIVE_BUILD)/ebb:
 	@+$(MAKE) --no-print-directory CROSS= $@
 endif
 
-$(NATIVE_BUILD)/manual/%.1: docs/man/%.1.in scripts/manual $(NATIVE_BUILD)/ebb
+$(NATIVE_BUILD)/manual/%.1: docs/man/%.1.in docs/man/kvmtool scripts/manual $(NATIVE_BUILD)/ebb
 	@mkdir -p $(@D)
 	@echo '  MAN   $@'
 	@scripts/manual $(NATIVE_BUILD)/ebb $< > $@

@@ -19,6 +19,7 @@ BASH = "usr/share/bash-completion/completions/ebb"
 ZSH = "usr/share/zsh/site-functions/_ebb"
 PAGES = {"ebb": "usr/share/man/man1/ebb.1", "ebb-run": "usr/share/man/man1/ebb-run.1"}
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"]
+RUN_SECTIONS = [*SECTIONS[:-1], "FOR USERS OF KVMTOOL", *SECTIONS[-1:]]
 # What the help calls values of which a shell can offer nothing.
 FREE = {"NAME", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU"}
 
@@ -99,7 +100,7 @@ def test_page_is_well_formed(installed, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_page_has_sections(page, name):
     # The overview's options are those of its commands.
-    sections = [{"OPTIONS": "COMMANDS"}.get(one, one) for one in SECTIONS] if name == "ebb" else SECTIONS
+    sections = [{"OPTIONS": "COMMANDS"}.get(one, one) for one in SECTIONS] if name == "ebb" else RUN_SECTIONS
     assert [line for line in page(name).splitlines() if re.fullmatch(r"[A-Z ]*[A-Z]", line)] == sections
     assert "@" not in page(name)
 
@@ -116,6 +117,14 @@ def test_pages_have_each_option(ebb, page):
 def test_documents_name_no_other_option(ebb, page):
     known = {option for options in helps(ebb).values() for option in options}
     texts = {name: page(name) for name in PAGES}
+    # What kvmtool has is told apart: those that we have, too, and the others, each with what to do instead.
+    rest, kvmtool, last = re.split(r"^FOR USERS OF KVMTOOL$|^SEE ALSO$", texts["ebb-run"], flags=re.MULTILINE)
+    texts["ebb-run"] = rest + last
+    same, others = kvmtool.split("The others, and what to do instead:")
+    theirs = set(re.findall(r"^       (--[\w*-]+)(?:\n +| +)\S", others, re.MULTILINE))
+    assert {"--balloon", "--nodefaults", "--mem"} <= set(re.findall(r"--[\w-]+", same)) <= set(helps(ebb)["run"])
+    assert {"--9p", "--vnc", "--firmware", "--disable-*"} <= theirs and not theirs & known
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w*-]*", others)) <= known | theirs
     for name in ("README.md", "docs/limits.md"):
         with open(os.path.join(TREE, name), encoding="utf-8") as file:
             texts[name] = file.read()
