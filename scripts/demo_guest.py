@@ -1,13 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""usage: demo_guest.py [RUN[=KERNEL]]…
+"""usage: demo_guest.py --debian KERNEL MODULES RUN…
 
-The demo's measuring half: runs where KVM is, prints what it sees, draws nothing. RUN is off, stock or patched; all
-of them when none is named. KERNEL is a file to start instead of the run's own kernel.
+The demo's measuring half: runs where KVM is, prints what it sees, draws nothing. RUN is off, stock or patched. The
+first two have Debian's own KERNEL, with an archive of the MODULES that it needs: tests/host/run --print-kernel.
 
 Each line on standard output is one JSON list, written at once:
 
     ["start", RUN]                      a guest starts
+    ["kernel", RUN, RELEASE]            and has this kernel, it says
     ["before", RUN, BYTES]              it has come to rest: what the host holds for it now; its clock starts here
     ["sample", RUN, SECONDS, BYTES]     RssAnon of the VMM
     ["mark", RUN, SECONDS, NAME]        NAME is "take", "taken", "freed"
@@ -16,10 +17,13 @@ Each line on standard output is one JSON list, written at once:
 What goes wrong is one line on standard error and status 1.
 """
 
+import argparse
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True  # the tree may be read-only here, and is somebody's checkout anyway
@@ -35,10 +39,10 @@ HOLD = 2.0
 WATCH = 13.0  # after the free
 LIMIT = 120.0  # for anything that a guest is waited for
 
-RUNS = {  # the kernel, and how ebb is started
-    "off": (guest.STOCK_VMLINUX, ["--free-page-reporting=off"]),
-    "stock": (guest.STOCK_VMLINUX, []),
-    "patched": (guest.VMLINUX, []),
+RUNS = {  # whether the kernel is Debian's, and how ebb is started
+    "off": (True, ["--free-page-reporting=off"]),
+    "stock": (True, []),
+    "patched": (False, []),
 }
 
 
@@ -87,7 +91,9 @@ class Run:
 
     def go(self):
         say("start", self.name)
-        self.seen = self.vm.wait_for(r"^ready$", LIMIT)[0] + 1
+        at, kernel = self.vm.wait_for(r"^kernel (.*)$", LIMIT)
+        say("kernel", self.name, kernel[1])
+        self.seen = self.vm.wait_for(r"^ready$", LIMIT, at)[0] + 1
         before = self.vm.stable_rss(timeout=LIMIT)
         self.zero = time.monotonic()
         say("before", self.name, before)
@@ -107,11 +113,23 @@ class Run:
         say("end", self.name, round(self.now(), 3))
 
 
-def run(name, other_kernel):
-    command = f"echo ready; read go; hold {TAKE_MIB}M --wait; read end"
-    kernel, options = RUNS[name]
-    argv = guest.ebb(command, *options, kernel=other_kernel or kernel, initrd=plain_initramfs(), memory=MEMORY)
-    with guest.Guest(argv) as vm:
+def with_modules(modules, folder):
+    """An initramfs in the folder that loads these modules before its init: a kernel takes archives behind each other."""
+    path = os.path.join(folder, "initramfs")
+    with open(path, "wb") as out:
+        for part in (plain_initramfs(), modules):
+            with open(part, "rb") as file:
+                shutil.copyfileobj(file, out)
+    return path
+
+
+def run(name, debian_kernel, debian_initramfs):
+    command = f"echo kernel $(uname -r); echo ready; read go; hold {TAKE_MIB}M --wait; read end"
+    debian, options = RUNS[name]
+    machine = {"kernel": guest.KERNEL, "initrd": plain_initramfs()}
+    if debian:
+        machine = {"kernel": debian_kernel, "initrd": debian_initramfs, "params": "quiet rdinit=/modules/init"}
+    with guest.Guest(guest.ebb(command, *options, **machine, memory=MEMORY)) as vm:
         Run(name, vm).go()
         vm.process.terminate()
         vm.wait(LIMIT)
@@ -124,10 +142,16 @@ def stop(number, _frame):
 def main():
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    parser = argparse.ArgumentParser(usage=__doc__.split("\n", maxsplit=1)[0].removeprefix("usage: "))
+    parser.add_argument("--debian", nargs=2, required=True)
+    parser.add_argument("runs", nargs="+", choices=RUNS)
+    args = parser.parse_args()
     try:
-        for word in sys.argv[1:] or RUNS:
-            name, _, kernel = word.partition("=")
-            run(name, kernel)
+        with tempfile.TemporaryDirectory() as folder:
+            kernel, modules = args.debian
+            initramfs = with_modules(modules, folder)
+            for name in args.runs:
+                run(name, kernel, initramfs)
     except guest.GuestError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
