@@ -46,9 +46,10 @@ def test_locked_memory_is_reported_only_if_asked_for(run, option, reporting):
     assert payload.stderr() == ("" if reporting else off)
 
 
-def test_no_defaults(run):
-    """Nothing is added: no parameter, no device."""
-    payload = run("exits", "--nodefaults", test="hello")
+@pytest.mark.parametrize("options", [[], [REPORTING]], ids=["no device", "a device"])
+def test_no_defaults(run, options):
+    """Nothing is added to the parameters, not even where a device is that was asked for."""
+    payload = run("exits", "--nodefaults", *options, test="hello")
     payload.expect("^command line: (?!.*(console=|panic=|virtio_mmio)).*test=hello$")
     payload.passed("hello")
 

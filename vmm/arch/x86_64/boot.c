@@ -171,7 +171,7 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 		limit = sizeof(line) - 1;
 
 	size_t used = snprintf(line, sizeof(line), "%s", boot->nodefaults ? "" : ARCH_PARAMS);
-	bool names = acpi_off(boot->params);
+	bool names = !boot->nodefaults && acpi_off(boot->params);
 	if (names && check_lines(boot) < 0)
 		return -EINVAL;
 	for (unsigned int i = 0; i < boot->devices && names; i++)
