@@ -53,12 +53,13 @@ static int deliver(struct net *net, struct virtq *q)
 	struct virtio_net_hdr_v1 *header = &net->rx.header;
 	unsigned int most = negotiated(net, VIRTIO_NET_F_MRG_RXBUF) ? MERGE_MAX : 1;
 	struct virtq_done done[MERGE_MAX];
-	struct virtq_chain first, other;
+	struct virtq_chain chains[2]; /* the first, and the last of the others */
 	unsigned int n = 0;
 	size_t at = 0;
 
-	while (at < net->rx.len) {
-		struct virtq_chain *chain = n == 0 ? &first : &other;
+	/* A frame is never empty. */
+	do {
+		struct virtq_chain *chain = &chains[n > 0];
 		size_t before = n == 0 ? sizeof(*header) : 0;
 		if (n == most || n == q->size) {
 			virtq_unpop(q, n);
@@ -77,9 +78,9 @@ static int deliver(struct net *net, struct virtq *q)
 			return -EPROTO;
 		done[n - 1] = (struct virtq_done){chain->head, (uint32_t)(before + written)};
 		at += written;
-	}
+	} while (at < net->rx.len);
 	header->num_buffers = htole16(n);
-	if (chain_write(ram, &first, 0, header, sizeof(*header)) != sizeof(*header))
+	if (chain_write(ram, &chains[0], 0, header, sizeof(*header)) != sizeof(*header))
 		return -EPROTO;
 	virtq_push_all(q, done, n);
 	return DELIVERED;

@@ -88,8 +88,7 @@ START_TEST(set_up_is_checked)
 		.avail_gpa = starts[_i].avail,
 		.used_gpa = starts[_i].used,
 	};
-	ck_assert_msg(virtq_start(&new, &driver.ram, 0) == starts[_i].error, "%s",
-		      starts[_i].name);
+	ck_assert_msg(virtq_start(&new, &driver.ram, 0) == starts[_i].error, "%s", starts[_i].name);
 	ck_assert_msg(new.ready == (starts[_i].error == 0), "%s", starts[_i].name);
 }
 END_TEST
