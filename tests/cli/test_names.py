@@ -17,6 +17,15 @@ def test_refused_at_the_start(ebb, name, why):
     ebb("run", "-k", "/dev/null", "--name", name).failed(2, why)
 
 
+@pytest.mark.parametrize("words", [["run", "--name", LATIN, "-k", "/dev/null"], ["run", "-m", LATIN], ["run", "--" + LATIN],
+                                   ["stat", "-n", LATIN], ["stat", LATIN], [LATIN], ["help", LATIN], ["run", "--colour\x1b[2J" + LATIN]],
+                         ids=lambda words: " ".join(words).replace(LATIN, "X"))
+def test_repeated_in_a_message(ebb, words):
+    """Whatever a message repeats is made safe for a terminal."""
+    done = ebb(*words)
+    assert done.status == 2 and SHOWN in done.err and done.err.count("\n") == 1
+
+
 @pytest.fixture
 def three(fake):
     """In the middle one of an older ebb: it took such a name, and no answer of its own could be made with it."""

@@ -47,7 +47,7 @@ def test_value_given_twice(ebb, words):
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "help")])
 def test_word_too_many(ebb, command):
-    ebb(command, "\x1b[2Jx\n").failed(2, '"?[2Jx?" is not an option', f"ebb {command} takes only options")
+    ebb(command, "\x1b[2Jx\n").failed(2, '"\\x1b[2Jx\\x0a" is not an option', f"ebb {command} takes only options")
 
 
 def test_unknown_command(ebb):
@@ -55,7 +55,7 @@ def test_unknown_command(ebb):
     ebb("help", "zzz").failed(2, "no command 'zzz'", "ebb help")
     ebb("help", "run", "stat").failed(2, "two commands")
     ebb("x" * 5000).failed(2, "no command")
-    ebb("a\x1b\nb").failed(2, "'a??b'")
+    ebb("a\x1b\nb").failed(2, "'a\\x1b\\x0ab'")
 
 
 def test_version(ebb):

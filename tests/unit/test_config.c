@@ -312,7 +312,7 @@ static const struct {
 	{{"K", "--numa-node=0x"}, {"\"0x\"", "NUMA node"}},
 	{{"K", "--vcpu-affinity", "3-1"}, {"\"3-1\"", "list of CPUs", "1-3,5"}},
 	{{"K", "--vcpu-affinity="}, {"\"\"", "list of CPUs"}},
-	{{"K", "--vcpu-affinity", "1\n"}, {"\"1?\"", "list of CPUs"}},
+	{{"K", "--vcpu-affinity", "1\n"}, {"\"1\\x0a\"", "list of CPUs"}},
 	{{"K", "--vcpu-affinity", "4096"}, {"\"4096\"", "4095 or less"}},
 	{{"K", "-hx"}, {"--help takes no value"}},
 	{{"K", "--console", "virtio"}, {"unknown console \"virtio\"", "serial"}},
@@ -321,7 +321,7 @@ static const struct {
 	{{"K", "--name", "a/b"}, {"\"a/b\"", "slash"}},
 	{{"K", "--name", "."}, {"\".\"", "directory"}},
 	{{"K", "--name", ".."}, {"\"..\"", "directory"}},
-	{{"K", "--name", "a\nb"}, {"\"a?b\"", "control character"}},
+	{{"K", "--name", "a\nb"}, {"\"a\\x0ab\"", "control character"}},
 	{{"K", "--name", NAME_64 "n"}, {"too long", "64"}},
 };
 

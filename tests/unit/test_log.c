@@ -47,6 +47,15 @@ START_TEST(test_kinds)
 }
 END_TEST
 
+/* As a file may be called. */
+START_TEST(test_any_bytes)
+{
+	capture();
+	log_error("'%s'", "caf\xe9\n\x1b[2J \xc3\xa9");
+	ck_assert_str_eq(captured(), "ebb: 'caf\\xe9\\x0a\\x1b[2J \xc3\xa9'\n");
+}
+END_TEST
+
 START_TEST(test_limit)
 {
 	struct log_limit limit = {0};
@@ -275,6 +284,7 @@ Suite *log_suite(void)
 	TCase *tcase = tcase_create("log");
 	tcase_add_test(tcase, test_kinds);
 	tcase_add_test(tcase, test_limit);
+	tcase_add_test(tcase, test_any_bytes);
 	tcase_add_test(tcase, test_long_line);
 	tcase_add_loop_test(tcase, test_kept_until_it_is_read, 0, 2);
 	tcase_add_loop_test(tcase, test_lost_lines_are_counted, 0, 2);

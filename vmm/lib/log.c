@@ -12,6 +12,7 @@
 
 #include "vmm/lib/loop.h"
 #include "vmm/lib/outlet.h"
+#include "vmm/lib/text.h"
 
 #define LINE_MAX_BYTES 1024
 #define PATIENCE_MS    1000
@@ -171,18 +172,14 @@ static void write_line(const char *line, size_t length)
 
 static void log_line(const char *prefix, const char *format, va_list args, const char *suffix)
 {
-	char line[LINE_MAX_BYTES];
-	/* The last byte is kept for the newline, however long the rest comes out. */
-	size_t room = sizeof(line) - 1;
-	int used = snprintf(line, room, "ebb: %s", prefix);
-	int more = vsnprintf(line + used, room - used, format, args);
-	size_t length = used + (more < 0 ? 0 : more);
-	if (length > room - 1)
-		length = room - 1;
-	more = snprintf(line + length, room - length, "%s", suffix);
-	length += more;
-	if (length > room - 1)
-		length = room - 1;
+	char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
+	size_t length = snprintf(text, sizeof(text), "ebb: %s", prefix);
+	vsnprintf(text + length, sizeof(text) - length, format, args);
+	length = strlen(text);
+	snprintf(text + length, sizeof(text) - length, "%s", suffix);
+	/* It may repeat a file's name, which holds anything. The last byte is kept for the newline. */
+	text_escape(line, sizeof(line) - 1, text, false);
+	length = strlen(line);
 	line[length++] = '\n';
 	write_line(line, length);
 }

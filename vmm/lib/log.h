@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines for the person who started ebb, on standard error, each "ebb: …" and one line long.
+ * Lines for the person who started ebb, on standard error, each "ebb: …" and one line long: text that a
+ * terminal would obey, or that is not UTF-8, is escaped (text.h).
  *
  * Thread: any. Lines of several threads do not mix.
  * A message that a guest can cause more than once goes through a struct log_limit, so that no guest can

@@ -7,22 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/lib/text.h"
+
 #define MIB		(UINT64_C(1) << 20)
 #define NAME_MAX_LENGTH 32 /* of an option */
 #define HELP_COLUMN	30
 #define SECONDS_MAX	86400
+#define ERROR_MAX	1024 /* bytes of a message */
 
 int options_fail(struct option_error *error, const char *format, ...)
 {
+	char text[ERROR_MAX];
 	va_list args;
 	va_start(args, format);
-	vsnprintf(error->text, error->size, format, args);
+	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-
-	/* It must stay one line, even if a word that it repeats holds a newline. */
-	for (size_t i = 0; i < error->size && error->text[i]; i++)
-		if (iscntrl((unsigned char)error->text[i]))
-			error->text[i] = '?';
+	/* It repeats words of the command line, which may hold anything. */
+	text_escape(error->text, error->size, text, false);
 	return -EINVAL;
 }
 

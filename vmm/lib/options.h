@@ -100,7 +100,7 @@ enum option_outcome options_parse_set(const struct option_set *set, int argc, ch
 /* Returns the option at index @i, or NULL beyond the last. */
 const struct option *options_at(const struct option_set *set, size_t i);
 
-/* Sets @error, with a '?' for each control character. Always returns -EINVAL. */
+/* Sets @error, made safe for a terminal by text_escape(). Always returns -EINVAL. */
 __attribute__((format(printf, 2, 3))) int options_fail(struct option_error *error,
 						       const char *format, ...);
 
