@@ -179,6 +179,16 @@ def test_stat_asks_for_fresh_statistics(ebb, fake):
     assert commands(guest) == ["x-ebb-stat"]
 
 
+def test_stat_cannot_do_both(ebb, fake):
+    guest = fake()
+    for words in (["--refresh", "--no-refresh"], ["--no-refresh", "--refresh"]):
+        ebb("stat", *words).failed(2, "--refresh and --no-refresh cannot be combined")
+    assert commands(guest) == []
+    done = ebb("stat", "-a", "-n", guest.name, "--json")
+    done.failed(2, "-n and -a cannot be combined")
+    assert done.out == "" and commands(guest) == []
+
+
 def test_stat_old(ebb, fake):
     guests = [fake(name) for name in "abcdefgh"]
     for guest in guests:

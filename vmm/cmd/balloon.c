@@ -206,12 +206,13 @@ static int wait_for(struct guests *guests, struct state *state, unsigned int wai
 							      : "was not ready in time");
 }
 
-static int balloon(const struct request *request, struct guests *guests)
+static int balloon(void *ctx, struct guests *guests, int status)
 {
+	const struct request *request = ctx;
 	struct guest *guest = guests->guest[0];
 	struct state state;
 	uint64_t target;
-	int status = read_state(guests, &state);
+	status = read_state(guests, &state);
 	if (status != EXIT_DONE)
 		return status;
 	if (request->action >= 0) {
@@ -233,13 +234,6 @@ static int balloon(const struct request *request, struct guests *guests)
 int cmd_balloon(int argc, char **argv)
 {
 	struct request request = {.action = -1};
-	struct guests guests;
 	int status = cmd_parse(&table, argc, argv, apply, &request);
-	if (status >= 0)
-		return status;
-	status = guests_open(&guests, &request.choice);
-	if (status == EXIT_DONE)
-		status = balloon(&request, &guests);
-	guests_close(&guests);
-	return status;
+	return status >= 0 ? status : guests_run(&request.choice, balloon, &request);
 }

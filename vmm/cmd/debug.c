@@ -101,8 +101,9 @@ static int run(struct guests *guests, int status, const char *command, json_t *a
 }
 
 /* Requests to the guest come first, then the registers, which are read without it. */
-static int debug(const struct request *request, struct guests *guests, int status)
+static int debug(void *ctx, struct guests *guests, int status)
 {
+	const struct request *request = ctx;
 	if (request->key)
 		status = run(guests, status, "x-ebb-sysrq", json_pack("{s:s}", "key", request->key),
 			     NULL);
@@ -119,7 +120,6 @@ static int debug(const struct request *request, struct guests *guests, int statu
 int cmd_debug(int argc, char **argv)
 {
 	struct request request = {0};
-	struct guests guests;
 	int status = cmd_parse(&table, argc, argv, apply, &request);
 	if (status >= 0)
 		return status;
@@ -127,8 +127,5 @@ int cmd_debug(int argc, char **argv)
 		log_error("nothing to do; write -d, -s KEY or -m, see \"ebb debug --help\"");
 		return EXIT_USAGE;
 	}
-	status = guests_open(&guests, &request.choice);
-	status = debug(&request, &guests, status);
-	guests_close(&guests);
-	return status;
+	return guests_run(&request.choice, debug, &request);
 }

@@ -187,6 +187,17 @@ void guests_close(struct guests *guests)
 	*guests = (struct guests){.count = 0};
 }
 
+int guests_run(const struct guest_choice *choice,
+	       int (*act)(void *ctx, struct guests *guests, int status), void *ctx)
+{
+	struct guests guests;
+	int status = guests_open(&guests, choice);
+	if (status == EXIT_DONE || (choice->all && status == EXIT_FAILED))
+		status = act(ctx, &guests, status);
+	guests_close(&guests);
+	return status;
+}
+
 /* --- asking ---------------------------------------------------------------------------------- */
 
 static void say_failure(const struct guest *guest, const char *command)

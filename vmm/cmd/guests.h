@@ -69,6 +69,14 @@ int guests_open(struct guests *guests, const struct guest_choice *choice);
 void guests_close(struct guests *guests);
 
 /*
+ * What is done once the words of the command line are known: opens the guests, calls @act with the
+ * status of that, and closes them. Does not call @act after a mistake, or if the one guest
+ * could not be opened. Returns the status of @act, or of opening.
+ */
+int guests_run(const struct guest_choice *choice,
+	       int (*act)(void *ctx, struct guests *guests, int status), void *ctx);
+
+/*
  * Sends a command to each guest whose `asked` is set. Takes the reference @arguments (NULL: none). If a guest does
  * not answer within @milliseconds, refuses or ends, guests_ask() prints an error message, and guests_ask_quietly() does
  * not.

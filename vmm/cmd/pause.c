@@ -5,18 +5,17 @@
 
 static const struct option options[] = {OPTION_NAME_LINE, OPTION_ALL_LINE, OPTION_HELP_LINE};
 
-static int run_at_each(const struct option_table *table, const char *command, int argc, char **argv)
+static int send(void *ctx, struct guests *guests, int status)
+{
+	guests_ask(guests, ctx, NULL, CONTROL_ANSWER_MS);
+	return guests_finish(guests, status, NULL, NULL);
+}
+
+static int run_at_each(const struct option_table *table, char *command, int argc, char **argv)
 {
 	struct guest_choice choice = {0};
-	struct guests guests;
 	int status = cmd_parse(table, argc, argv, guest_choice_only, &choice);
-	if (status >= 0)
-		return status;
-	status = guests_open(&guests, &choice);
-	guests_ask(&guests, command, NULL, CONTROL_ANSWER_MS);
-	status = guests_finish(&guests, status, NULL, NULL);
-	guests_close(&guests);
-	return status;
+	return status >= 0 ? status : guests_run(&choice, send, command);
 }
 
 int cmd_pause(int argc, char **argv)

@@ -167,8 +167,9 @@ static int finish(void *ctx, struct guest *guest)
 	return answer.late ? EXIT_LATE : EXIT_DONE;
 }
 
-static int reclaim(const struct request *request, struct guests *guests, int status)
+static int reclaim(void *ctx, struct guests *guests, int status)
 {
+	const struct request *request = ctx;
 	struct showing showing = {.json = request->json, .rows = json_array()};
 	guests_ask(guests, COMMAND, arguments(request), (int)request->timeout_ms + PATIENCE_MS);
 	status = guests_finish(guests, status, finish, &showing);
@@ -183,13 +184,6 @@ static int reclaim(const struct request *request, struct guests *guests, int sta
 int cmd_reclaim(int argc, char **argv)
 {
 	struct request request = {.timeout_ms = TIMEOUT_MS};
-	struct guests guests;
 	int status = cmd_parse(&table, argc, argv, apply, &request);
-	if (status >= 0)
-		return status;
-	status = guests_open(&guests, &request.choice);
-	if (status == EXIT_DONE || request.choice.all)
-		status = reclaim(&request, &guests, status);
-	guests_close(&guests);
-	return status;
+	return status >= 0 ? status : guests_run(&request.choice, reclaim, &request);
 }

@@ -45,8 +45,10 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 {
 	struct request *request = ctx;
 	if (id == OPTION_REFRESH || id == OPTION_NO_REFRESH) {
-		request->insist = id == OPTION_REFRESH;
-		request->keep = !request->insist;
+		request->insist |= id == OPTION_REFRESH;
+		request->keep |= id == OPTION_NO_REFRESH;
+		if (request->insist && request->keep)
+			return options_fail(error, "--refresh and --no-refresh cannot be combined");
 	} else if (id <= OPTION_PROMETHEUS) {
 		if (request->format >= 0 && request->format != id)
 			return options_fail(error, "only one of -m, --json and --prometheus "
@@ -171,8 +173,9 @@ static int has_stat(void *ctx, struct guest *guest)
 	return guest->stat ? EXIT_DONE : EXIT_FAILED;
 }
 
-static int stat_guests(const struct request *request, struct guests *guests, int status)
+static int stat_guests(void *ctx, struct guests *guests, int status)
 {
+	const struct request *request = ctx;
 	guests_ask(guests, "x-ebb-stat", NULL, CONTROL_ANSWER_MS);
 	status = guests_finish(guests, status, take_stat, NULL);
 	int late = request->keep ? EXIT_DONE : refresh(guests);
@@ -187,13 +190,6 @@ static int stat_guests(const struct request *request, struct guests *guests, int
 int cmd_stat(int argc, char **argv)
 {
 	struct request request = {.format = -1};
-	struct guests guests;
 	int status = cmd_parse(&table, argc, argv, apply, &request);
-	if (status >= 0)
-		return status;
-	status = guests_open(&guests, &request.choice);
-	if (status == EXIT_DONE || request.choice.all)
-		status = stat_guests(&request, &guests, status);
-	guests_close(&guests);
-	return status;
+	return status >= 0 ? status : guests_run(&request.choice, stat_guests, &request);
 }

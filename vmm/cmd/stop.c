@@ -100,18 +100,18 @@ static int finish(void *ctx, struct guest *guest)
 	return EXIT_DONE;
 }
 
+static int stop(void *ctx, struct guests *guests, int status)
+{
+	const struct request *request = ctx;
+	if (!request->force)
+		press(guests, request->timeout_ms);
+	pull_plug(guests);
+	return guests_finish(guests, status, finish, ctx);
+}
+
 int cmd_stop(int argc, char **argv)
 {
 	struct request request = {.timeout_ms = TIMEOUT_MS};
-	struct guests guests;
 	int status = cmd_parse(&table, argc, argv, apply, &request);
-	if (status >= 0)
-		return status;
-	status = guests_open(&guests, &request.choice);
-	if (!request.force)
-		press(&guests, request.timeout_ms);
-	pull_plug(&guests);
-	status = guests_finish(&guests, status, finish, &request);
-	guests_close(&guests);
-	return status;
+	return status >= 0 ? status : guests_run(&request.choice, stop, &request);
 }
