@@ -108,7 +108,7 @@ check: ## install what is missing, build all, run every test
 	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK $(CROSS_ARCHS:%=CROSS_%))
 	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check
 
-check-all: ## make check, and then what takes hours: every soak, kernels with larger pages, KASAN, all scenarios
+check-all: ## make check, and then what takes hours: every soak, kernels with larger pages, Debian's own, KASAN, all scenarios
 	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK $(CROSS_ARCHS:%=CROSS_%))
 	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check all
 
@@ -120,6 +120,7 @@ cross-check: ## with CROSS=NAME: what `make check` does for another architecture
 	$(call need,BUILD GUEST HOST CHECK)
 	@+$(MAKE) --no-print-directory all
 	@guest/build initramfs patched $(if $(filter arm64,$(ARCH)),64k 16k)
+	@guest/distribution kernel $(ARCH)
 	@+$(MAKE) --no-print-directory unit
 	@+$(MAKE) --no-print-directory unit-whole
 	@tests/host/selftest --arch $(ARCH)
@@ -328,6 +329,7 @@ $(BUILD)/tests/hang: tests/hang/hang.c $(call obj,vmm,$(EBB_SRC))
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=pwritev,--wrap=ram_usage,--wrap=ram_discard,--wrap=balloon_on_reclaimed -o $@ $^ $(LDLIBS)
 
 e2e: all $(BUILD)/tests/liar $(BUILD)/tests/hang ## Linux guests, on hardware KVM or on the emulated host
+	@guest/distribution kernel $(ARCH)
 	@tests/e2e/run
 
 soak: ## everything that moves a guest's memory at once, on every kernel (SOAK_MINUTES, 20)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's own kernels, as they are: each finds its devices without a word on the command line, gives memory back, ends.
+
+EBB_KERNELS names them: "SUITE FLAVOUR INITRD WAY, …", the first two as guest/distribution has them; tests/kernels/run has the
+whole matrix. INITRD is the tool that made it of that kernel's modules: initramfs-tools or dracut, which start a Debian from
+its disk, or ours, which is the guests' initramfs with the modules before it. Each kernel has two guests: one that reports
+and powers off, and the control, which does not report, and reboots with the parameter reboot=WAY.
+"""
+
+import os
+import re
+
+import pytest
+from conftest import LIMIT, lib
+
+pytestmark = [pytest.mark.linux, pytest.mark.cross]
+
+MIB = lib.MIB
+TAKE = 128
+GATE = {"x86_64": "bookworm cloud ours k", "arm64": "bookworm generic ours cold", "riscv64": "trixie generic ours cold"}
+KERNELS = [tuple(row.split()) for row in os.environ.get("EBB_KERNELS", GATE[lib.ARCH]).split(",")]
+
+CLOCK = {"x86_64": "rtc_cmos", "arm64": "rtc-pl031", "riscv64": "goldfish_rtc"}[lib.ARCH]
+FOUND_BY = "LNRO0005:" if lib.ARCH == "x86_64" else ".virtio_mmio"
+
+# A line for each driver: its name, and where its devices are. Then the clock's, and the job of memory.
+JOB = ("coldplug; cd /sys/bus/virtio/drivers; "
+       "for d in virtio_*; do for v in $d/virtio[0-9]*; do [ -e $v ] && echo found $d $(readlink $v); done; done; "
+       "echo clock $(cat /sys/class/rtc/rtc0/name); echo kernel $(uname -r); "
+       f"hold {TAKE}M --wait; read end")
+
+
+def made(*words):
+    """What guest/distribution has made."""
+    path = os.path.join(lib.BUILD, "guest", "kernels", "-".join(words).removeprefix("kernel-"))
+    if not os.path.isdir(path):
+        pytest.fail(f"there is no {path}: guest/distribution {' '.join(words)} makes it")
+    return path
+
+
+def machine(row, tmp_path):
+    """This kernel's disks, and what is for lib.ebb()."""
+    suite, flavour, tool, _ = row
+    disk, initrd = tmp_path / "disk", tmp_path / "initrd"
+    disk.write_bytes(bytes(MIB))
+    if tool != "ours":
+        path = made("system", lib.ARCH, suite, flavour)
+        return [f"{path}/root.img,ro", disk], {"kernel": f"{path}/kernel", "initrd": f"{path}/{tool}.img",
+                                               "params": "quiet root=/dev/vda ro init=/sbin/ebb-init"}
+    path = made("kernel", lib.ARCH, suite, flavour)
+    with open(initrd, "wb") as out:
+        for part in (f"{path}/modules.cpio", lib.INITRAMFS):
+            with open(part, "rb") as file:
+                out.write(file.read())
+    return [disk], {"kernel": f"{path}/kernel", "initrd": str(initrd), "params": "quiet"}
+
+
+class Run:
+    """A guest up to where it has freed its memory."""
+
+    def __init__(self, ebb, row, tmp_path, end, *more):
+        disks, keys = machine(row, tmp_path)
+        keys["params"] += " ebb.exit=" + end
+        self.drivers = ["virtio_balloon", *["virtio_blk"] * len(disks), "virtio_rng"]
+        options = ["--rng", *more, *(word for disk in disks for word in ("-d", disk))]
+        self.guest = ebb.start(JOB, *options, memory="512M", **keys)
+        self.guest.wait_for("^hold: taken", 3 * LIMIT)
+        self.taken = self.guest.rss()
+        assert self.taken >= TAKE * MIB
+        self.guest.send("\n")
+        self.guest.wait_for("^hold: done", LIMIT)
+
+    def back(self):
+        """MiB that the host has again, once that is most of what was freed."""
+        return (self.taken - self.guest.rss()) // MIB
+
+    def said(self, word):
+        return [text.split()[1:] for _, text in self.guest.lines if text.startswith(word + " ")]
+
+    def end(self, ebb):
+        self.guest.send("\n")
+        ebb.ended(self.guest, 0)
+        assert self.guest.stderr() == ""
+
+
+def ids(row):
+    return "-".join(row)
+
+
+@pytest.mark.parametrize("row", KERNELS, ids=ids)
+def test_kernel(ebb, tmp_path, row, tell):
+    run = Run(ebb, row, tmp_path, "poweroff", "--free-page-reporting")
+    found = run.said("found")
+    assert [driver for driver, _ in found] == run.drivers, "each device has its driver, once"
+    assert all(FOUND_BY in place for _, place in found), found
+    (clock,), (kernel,) = run.said("clock"), run.said("kernel")
+    assert clock[0].startswith(CLOCK)
+    run.guest.wait_for_rss(lambda rss: rss < run.taken - 0.75 * TAKE * MIB, LIMIT)
+    back = run.back()
+    run.end(ebb)
+    tell(f"{kernel[0]:32} {row[2]:16} {' '.join(driver.removeprefix('virtio_') for driver, _ in found)} {clock[0]}; "
+         f"{back} of {TAKE} MiB back; powered off")
+
+
+@pytest.mark.parametrize("row", KERNELS, ids=ids)
+def test_without_reporting(ebb, tmp_path, row, tell):
+    """The control, for as long as the other takes at most: five of the kernel's passes of two seconds."""
+    run = Run(ebb, row, tmp_path, f"reboot reboot={row[3]}", "--balloon")
+    with pytest.raises(lib.GuestError, match="stays there"):
+        run.guest.wait_for_rss(lambda rss: rss < run.taken - 0.75 * TAKE * MIB, 10)
+    back = run.back()
+    run.end(ebb)
+    tell(f"{run.said('kernel')[0][0]:32} {row[2]:16} control: {back} of {TAKE} MiB back without reporting; reboot={row[3]}")
+
+
+@pytest.fixture
+def tell(request):
+    """Writes a line of the table."""
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    return lambda line: reporter.write_line(f"\nkernel: {lib.ARCH:8} {line}")
