@@ -23,7 +23,8 @@ class Box:
         self.guests = []
 
     def start(self, *wrapper, kind=lib.Guest, **popen):
-        argv = [*DEFAULT, *wrapper, EBB, "run", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "64M", REPORTING]
+        argv = [*DEFAULT, *wrapper, EBB, "run", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "64M", "-p", "acpi=off",
+                REPORTING]
         started = kind(argv, env=os.environ | {"EBB_RUNTIME_DIR": str(self.runtime)}, **popen)
         self.guests.append(started)
         return started
