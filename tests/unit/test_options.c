@@ -209,11 +209,12 @@ END_TEST
 
 /* --- a value with parts --- */
 
-enum { MODE, RO };
+enum { MODE, RO, PORT };
 
-static const struct option_key keys[] = {{MODE, "mode", "user"}, {RO, "ro", NULL}};
-static const struct option_keys with_file = {"share", "DIR", keys, 2};
-static const struct option_keys keys_only = {"network", NULL, keys, 2};
+static const struct option_key keys[] = {
+	{MODE, "mode", "user", false}, {RO, "ro", NULL, false}, {PORT, "port", "N", true}};
+static const struct option_keys with_file = {"share", "DIR", keys, 3};
+static const struct option_keys keys_only = {"network", NULL, keys, 3};
 
 static const struct {
 	const struct option_keys *keys;
@@ -229,9 +230,11 @@ static const struct {
 	{&with_file, "a,mode=", "-1=a 0=", ""},
 	{&keys_only, "mode=user,ro", "0=user 1=(null)", ""},
 	{&keys_only, "ro", "1=(null)", ""},
-	{&keys_only, "", "", "unknown key \"\" of the network; the keys are mode=user, ro;"},
+	{&keys_only, "", "",
+	 "unknown key \"\" of the network; the keys are mode=user, ro, port=N;"},
 	{&keys_only, "user", "",
-	 "unknown key \"user\" of the network; the keys are mode=user, ro;"},
+	 "unknown key \"user\" of the network; the keys are mode=user, ro, port=N;"},
+	{&with_file, "a,port=1,ro,port=2", "-1=a 2=1 1=(null) 2=2", ""},
 	{&keys_only, "mdoe=user", "", "unknown key \"mdoe\" of the network; did you mean mode?"},
 	{&with_file, "a,", "-1=a", "unknown key \"\" of the share"},
 	{&with_file, "a,,", "-1=a,", ""},

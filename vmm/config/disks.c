@@ -19,8 +19,8 @@ static const struct option options[] = {
 enum { READ_ONLY, FORMAT };
 
 static const struct option_key keys[] = {
-	{READ_ONLY, "ro", NULL},
-	{FORMAT, "format", "raw"},
+	{READ_ONLY, "ro", NULL, false},
+	{FORMAT, "format", "raw", false},
 };
 
 static const struct option_keys disk_keys = {"disk", "FILE", keys, sizeof(keys) / sizeof(keys[0])};

@@ -41,7 +41,7 @@ static void list_keys(const struct option_keys *keys, char *list, size_t size)
 static int fail_unknown(const struct option_keys *keys, const char *text, const char *name,
 			size_t len, struct option_error *error)
 {
-	char list[160];
+	char list[256];
 	int nearest = options_nearest(name, len, key_name, keys, keys->keys);
 
 	list_keys(keys, list, sizeof(list));
@@ -109,7 +109,7 @@ int option_keys_parse(const struct option_keys *keys, const char *text, option_a
 			const struct option_key *key = parse_key(keys, text, part, &value, error);
 			if (!key)
 				return -EINVAL;
-			if (seen & 1U << key->id)
+			if ((seen & 1U << key->id) && !key->again)
 				return options_fail(error,
 						    "\"%s\" of the %s is given twice; give it once",
 						    key->name, keys->what);

@@ -19,6 +19,7 @@ struct option_key {
 	int id; /* 0 and up; less than 32 */
 	const char *name;
 	const char *value; /* what the value is called, or NULL for a key without one */
+	bool again;	   /* may be given several times */
 };
 
 struct option_keys {
