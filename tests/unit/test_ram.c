@@ -138,6 +138,8 @@ START_TEST(it_costs_nothing_until_touched_and_is_not_dumped)
 
 	ck_assert_uint_eq(memory_smaps(at, size, "Rss"), 0);
 	ck_assert(memory_flag(at, size, "nr"));
+	/* A child process must not hold pages that the guest gives back. */
+	ck_assert(memory_flag(at, size, "dc"));
 	ck_assert(memory_flag(at, size, "dd"));
 	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
 		ck_assert(memory_flag(at, size, "hg"));

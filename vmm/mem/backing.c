@@ -214,6 +214,8 @@ int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
 	if (ram->backing != RAM_HUGETLBFS)
 		madvise(hva, span->len, hugepage_advice());
 	madvise(hva, span->len, MADV_DONTDUMP);
+	/* A child would hold pages that the guest gives back. */
+	madvise(hva, span->len, MADV_DONTFORK);
 	return 0;
 }
 
