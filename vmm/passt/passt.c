@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ebb's side: the keeper's life, and its messages. */
+#include "vmm/passt/passt.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/lib/log.h"
+
+/* The keeper gives passt thirty seconds. */
+#define START_MS 35000
+/* It only has to notice that ebb's end is closed. */
+#define STOP_MS 1000
+
+/* Returns the descriptor that came with @message, or -1. */
+static int socket_of(struct msghdr *message)
+{
+	int fd = -1;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+		    c->cmsg_len == CMSG_LEN(sizeof(fd)))
+			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+int passt_take(struct passt *passt, char *why)
+{
+	struct passt_message note;
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {&note, sizeof(note)};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = control.space,
+				 .msg_controllen = sizeof(control.space)};
+
+	if (passt->control < 0)
+		return -EPIPE;
+	ssize_t got = recvmsg(passt->control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (got < 0 && errno == EAGAIN)
+		return -EAGAIN;
+	if (got != sizeof(note))
+		return -EPIPE;
+	if (note.error) {
+		note.why[sizeof(note.why) - 1] = '\0';
+		strcpy(why, note.why);
+		return -ENOMSG;
+	}
+	passt->serial = note.serial;
+	int fd = socket_of(&message);
+	return fd < 0 ? -EPIPE : fd;
+}
+
+void passt_give_up(struct passt *passt)
+{
+	if (passt->control >= 0)
+		send(passt->control, &passt->serial, sizeof(passt->serial),
+		     MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Waits for the first message. */
+static int first_socket(struct passt *passt)
+{
+	char why[PASST_WHY_SIZE];
+	struct pollfd control = {.fd = passt->control, .events = POLLIN};
+	int fd = -EAGAIN;
+
+	if (poll(&control, 1, START_MS) > 0)
+		fd = passt_take(passt, why);
+	if (fd == -ENOMSG)
+		log_error("cannot start passt for the guest's network: %s", why);
+	else if (fd < 0)
+		log_error("cannot start passt for the guest's network: it does not answer");
+	return fd;
+}
+
+int passt_start(struct passt *passt, const struct passt_config *config)
+{
+	int pair[2];
+
+	*passt = (struct passt){.control = -1};
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		log_error("cannot create a socket for passt: %s", strerror(errno));
+		return -errno;
+	}
+	passt->keeper = fork();
+	if (passt->keeper == 0)
+		passt_keep(config, pair[1]);
+	int error = errno;
+	close(pair[1]);
+	passt->control = pair[0];
+	if (passt->keeper < 0) {
+		passt->keeper = 0;
+		passt_stop(passt);
+		log_error("cannot start a process for passt: %s", strerror(error));
+		return -error;
+	}
+	int fd = first_socket(passt);
+	if (fd < 0)
+		passt_stop(passt);
+	return fd;
+}
+
+/* Waits for the keeper's end, and does not wait for one that was stopped. */
+static void reap(pid_t keeper)
+{
+	int fd = (int)syscall(SYS_pidfd_open, keeper, 0);
+	struct pollfd ended = {.fd = fd, .events = POLLIN};
+
+	if (fd < 0 || poll(&ended, 1, STOP_MS) <= 0)
+		kill(keeper, SIGKILL);
+	while (waitpid(keeper, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (fd >= 0)
+		close(fd);
+}
+
+void passt_stop(struct passt *passt)
+{
+	if (passt->keeper > 0 || passt->control > 0)
+		close(passt->control);
+	if (passt->keeper > 0)
+		reap(passt->keeper);
+	*passt = (struct passt){.control = -1};
+}
