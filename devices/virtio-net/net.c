@@ -119,8 +119,7 @@ void net_init(struct net *net, const struct net_config *config, const struct vir
 				.ops = &net_ops,
 				.host = host,
 				.features_offered =
-					FEATURE(VIRTIO_F_VERSION_1) |
-					FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
+					VIRTIO_FEATURES | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
 					FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) |
 					FEATURE(VIRTIO_NET_F_MRG_RXBUF) | config->backend->features,
 				.queues = NET_QUEUES,

@@ -53,11 +53,10 @@ static int deliver(struct net *net, struct virtq *q)
 	struct virtio_net_hdr_v1 *header = &net->rx.header;
 	unsigned int most = negotiated(net, VIRTIO_NET_F_MRG_RXBUF) ? MERGE_MAX : 1;
 	struct virtq_done done[MERGE_MAX];
-	struct virtq_chain chains[2]; /* the first, and the last of the others */
+	struct virtq_chain chains[2]; /* the first, and the one at hand */
 	unsigned int n = 0;
 	size_t at = 0;
 
-	/* A frame is never empty. */
 	do {
 		struct virtq_chain *chain = &chains[n > 0];
 		size_t before = n == 0 ? sizeof(*header) : 0;

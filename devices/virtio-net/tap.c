@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio-net/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/lib/log.h"
+
+#define FEATURE(bit) (1ULL << (bit))
+#define OFFLOADS                                                                                   \
+	(FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |                            \
+	 FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_ECN) |                        \
+	 FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) |                     \
+	 FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN))
+#define KIND (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+
+static struct tap *tap_of(struct net_backend *backend)
+{
+	return (struct tap *)((char *)backend - offsetof(struct tap, backend));
+}
+
+static int tap_send(struct net_backend *backend, const struct virtio_net_hdr_v1 *header,
+		    struct iovec *iov, unsigned int n, size_t len)
+{
+	struct virtio_net_hdr_v1 copy = *header;
+
+	(void)len;
+	copy.num_buffers = 0;
+	iov[0] = (struct iovec){&copy, sizeof(copy)};
+	if (writev(backend->fd, iov, (int)n) >= 0)
+		return 0;
+	/* The interface was removed. What else there is, such as one that is down, costs this frame. */
+	return errno == EBADFD ? -EPIPE : -errno;
+}
+
+static ssize_t tap_receive(struct net_backend *backend, struct virtio_net_hdr_v1 *header,
+			   const uint8_t **frame)
+{
+	struct tap *tap = tap_of(backend);
+	const struct iovec iov[] = {{&tap->header, sizeof(tap->header)},
+				    {tap->in, sizeof(tap->in)}};
+	ssize_t got = readv(backend->fd, iov, 2);
+
+	if (got < 0)
+		return errno == EAGAIN ? -EAGAIN : -EPIPE;
+	*header = tap->header;
+	*frame = tap->in;
+	return got < (ssize_t)sizeof(tap->header) ? 0 : got - (ssize_t)sizeof(tap->header);
+}
+
+static void tap_offload(struct net_backend *backend, uint64_t features)
+{
+	static const struct {
+		unsigned int feature, flag;
+	} flags[] = {
+		{VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4},
+		{VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6},
+		{VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN},
+	};
+	unsigned long offloads = 0;
+
+	/* The others depend on it. */
+	if (features & FEATURE(VIRTIO_NET_F_GUEST_CSUM)) {
+		offloads = TUN_F_CSUM;
+		for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+			if (features & FEATURE(flags[i].feature))
+				offloads |= flags[i].flag;
+	}
+	/* If it fails, frames come that the driver did not ask for; these are dropped. */
+	ioctl(backend->fd, TUNSETOFFLOAD, offloads);
+}
+
+static const struct net_backend_ops tap_ops = {
+	.send = tap_send,
+	.receive = tap_receive,
+	.offload = tap_offload,
+};
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static int open_by_name(struct tap *tap, const char *name)
+{
+	struct ifreq request = {.ifr_flags = KIND};
+
+	tap->backend.fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (tap->backend.fd < 0) {
+		int error = errno;
+		log_error("cannot open /dev/net/tun: %s%s", strerror(error),
+			  error == ENOENT ? "; load the kernel's module tun" : "");
+		return -error;
+	}
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (ioctl(tap->backend.fd, TUNSETIFF, &request) < 0) {
+		int error = errno;
+		const char *help = "";
+		if (error == EPERM)
+			help = ": it must be there and belong to you; as root, 'ip tuntap add "
+			       "NAME mode tap user USER'";
+		else if (error == EBUSY)
+			help = ": another program has it";
+		else if (error == EINVAL)
+			help = ": an interface of another kind has this name";
+		log_error("cannot open the tap interface %s: %s%s", *name ? name : "(of any name)",
+			  strerror(error), help);
+		return -error;
+	}
+	memcpy(tap->name, request.ifr_name, sizeof(tap->name));
+	return 0;
+}
+
+static int take_descriptor(struct tap *tap, int fd)
+{
+	struct ifreq request = {0};
+	int flags;
+
+	if (ioctl(fd, TUNGETIFF, &request) < 0 || (request.ifr_flags & KIND) != KIND) {
+		log_error("the descriptor %d is not a tap with IFF_NO_PI and IFF_VNET_HDR", fd);
+		return -EINVAL;
+	}
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+		log_error("cannot use the descriptor %d: %s", fd, strerror(errno));
+		return -errno;
+	}
+	tap->backend.fd = fd;
+	memcpy(tap->name, request.ifr_name, sizeof(tap->name));
+	return 0;
+}
+
+/* An interface that is down takes no frame. Another program may set it up, too. */
+static void set_up(const struct tap *tap)
+{
+	struct ifreq request = {0};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(request.ifr_name, tap->name, sizeof(request.ifr_name));
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0 || request.ifr_flags & IFF_UP)
+		goto out;
+	request.ifr_flags |= IFF_UP;
+	if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+		log_warn("the interface %s is down: as root, 'ip link set %s up'", tap->name,
+			 tap->name);
+out:
+	if (fd >= 0)
+		close(fd);
+}
+
+int tap_open(struct tap *tap, const char *name, int fd)
+{
+	int size = sizeof(struct virtio_net_hdr_v1);
+
+	tap->backend = (struct net_backend){.ops = &tap_ops, .fd = -1, .features = OFFLOADS};
+	int error = fd < 0 ? open_by_name(tap, name) : take_descriptor(tap, fd);
+	if (error)
+		return error;
+	if (ioctl(tap->backend.fd, TUNSETVNETHDRSZ, &size) < 0 ||
+	    ioctl(tap->backend.fd, TUNSETOFFLOAD, 0) < 0) {
+		log_error("cannot set the tap interface %s up: %s", tap->name, strerror(errno));
+		return -errno;
+	}
+	set_up(tap);
+	return 0;
+}
+
+void tap_release(struct tap *tap)
+{
+	if (tap->backend.ops && tap->backend.fd >= 0)
+		close(tap->backend.fd);
+	tap->backend.fd = -1;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tap interface of the host: frames with their header, which the kernel checks and understands (checksums,
+ * segmentation).
+ *
+ * Thread: the worker, but for open and release: main.
+ * Source: the kernel's Documentation/networking/tuntap.rst and drivers/net/tun.c.
+ */
+#ifndef EBB_VIRTIO_NET_TAP_H
+#define EBB_VIRTIO_NET_TAP_H
+
+#include <net/if.h>
+
+#include "devices/virtio-net/backend.h"
+
+struct tap {
+	struct net_backend backend;
+	char name[IFNAMSIZ];
+	/* One frame. */
+	struct virtio_net_hdr_v1 header;
+	uint8_t in[NET_FRAME_MAX];
+};
+
+/*
+ * Opens the interface @name, which is made if it is not there; "": the host chooses its name. Or, if @fd is not -1,
+ * takes that descriptor of one over. Returns 0, or -errno after an error message.
+ */
+int tap_open(struct tap *tap, const char *name, int fd);
+/* Accepts what is all zeros. */
+void tap_release(struct tap *tap);
+
+#endif
