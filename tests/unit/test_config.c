@@ -252,7 +252,7 @@ static const struct {
 	{{"K", "--kenrel=x"}, {"did you mean --kernel?"}},
 	{{"-kernel", "K"}, {"unknown option -kernel", "did you mean --kernel?"}},
 	{{"-mem=1G", "K"}, {"unknown option -mem;", "did you mean --mem?"}},
-	{{"K", "--network", "x"}, {"unknown option --network", "ebb run --help"}},
+	{{"K", "--netwrk", "x"}, {"unknown option --netwrk", "did you mean --network?"}},
 	{{"K", "-d", ""}, {"disk's file name is empty", "name the file"}},
 	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
 	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
@@ -471,6 +471,139 @@ START_TEST(test_usage)
 }
 END_TEST
 
+/* --- networks --- */
+
+#define USER(...)                                                                                  \
+	{                                                                                          \
+		.mode = NETWORK_USER, .fd = -1, __VA_ARGS__                                        \
+	}
+#define TAP(...)                                                                                   \
+	{                                                                                          \
+		.mode = NETWORK_TAP, .fd = -1, __VA_ARGS__                                         \
+	}
+
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	struct vm_networks want;
+} networks[] = {
+	{{"K"}, {.count = 0}},
+	{{"K", "-n", "none"}, {.none = true}},
+	{{"K", "-n", "mode=none"}, {.none = true}},
+	{{"K", "-n", "user"}, {.count = 1, .network = {USER()}}},
+	{{"K", "--network=mode=user"}, {.count = 1, .network = {USER()}}},
+	{{"K", "-n", "mtu=1500,mode=user"}, {.count = 1, .network = {USER(.mtu = 1500)}}},
+	{{"K", "-n", "user,mtu=68"}, {.count = 1, .network = {USER(.mtu = 68)}}},
+	{{"K", "-n", "user,mtu=65520"}, {.count = 1, .network = {USER(.mtu = 65520)}}},
+	{{"K", "-n", "user", "-n", "tap", "-n", "user"},
+	 {.count = 3, .network = {USER(), TAP(), USER()}}},
+	{{"K", "-n", "mode=tap,tapif=tap0,guest_mac=02:00:0a:FF:0e:01"},
+	 {.count = 1,
+	  .network = {TAP(.tapif = "tap0", .mac_given = true, .mac = {2, 0, 10, 255, 14, 1})}}},
+	{{"K", "-n", "tap,fd=17"}, {.count = 1, .network = {{.mode = NETWORK_TAP, .fd = 17}}}},
+	{{"K", "-n", "mode=fd,fd=3"}, {.count = 1, .network = {{.mode = NETWORK_TAP, .fd = 3}}}},
+	{{"K", "-n", "user,hostfwd=tcp:127.0.0.1:2222-:22"},
+	 {.count = 1,
+	  .network = {USER(.forwards = 1, .forward = {{false, "127.0.0.1", 2222, 22}})}}},
+	{{"K", "-n", "user,hostfwd=udp::53-:5353,hostfwd=::65535-:1"},
+	 {.count = 1,
+	  .network = {USER(.forwards = 2,
+			   .forward = {{true, "", 53, 5353}, {false, "", 65535, 1}})}}},
+};
+
+START_TEST(test_networks)
+{
+	struct vm_config config;
+	const struct vm_networks *want = &networks[_i].want;
+	ck_assert_msg(parse(&config, networks[_i].words) == CONFIG_RUN, "%s", error);
+	ck_assert_uint_eq(config.networks.count, want->count);
+	ck_assert_int_eq(config.networks.none, want->none);
+	for (unsigned int i = 0; i < want->count; i++) {
+		const struct vm_network *is = &config.networks.network[i], *w = &want->network[i];
+		ck_assert_int_eq(is->mode, w->mode);
+		ck_assert_int_eq(is->fd, w->fd);
+		ck_assert_uint_eq(is->mtu, w->mtu);
+		ck_assert_str_eq(is->tapif, w->tapif);
+		ck_assert_int_eq(is->mac_given, w->mac_given);
+		ck_assert_mem_eq(is->mac, w->mac, 6);
+		ck_assert_uint_eq(is->forwards, w->forwards);
+		for (unsigned int f = 0; f < w->forwards; f++) {
+			ck_assert_int_eq(is->forward[f].udp, w->forward[f].udp);
+			ck_assert_str_eq(is->forward[f].host, w->forward[f].host);
+			ck_assert_uint_eq(is->forward[f].host_port, w->forward[f].host_port);
+			ck_assert_uint_eq(is->forward[f].guest_port, w->forward[f].guest_port);
+		}
+	}
+}
+END_TEST
+
+static const struct {
+	const char *value, *says;
+} bad_networks[] = {
+	{"", "unknown network \"\""},
+	{"foo", "unknown network \"foo\"; write user, tap or none"},
+	{"mtu=1500", "has no mode"},
+	{"user,mode=tap", "two modes"},
+	{"none,mtu=70", "none has no keys"},
+	{"user,mtu=67", "mtu \"67\""},
+	{"user,mtu=65521", "mtu \"65521\""},
+	{"user,mtu=1k", "mtu \"1k\""},
+	{"user,guest_mac=1:2:3:4:5:6", "not an Ethernet address"},
+	{"user,guest_mac=02:00:00:00:00:00:00", "not an Ethernet address"},
+	{"user,guest_mac=02:00:00:00:00:0g", "not an Ethernet address"},
+	{"user,guest_mac=02-00-00-00-00-00", "not an Ethernet address"},
+	{"user,guest_mac=01:00:00:00:00:00", "address of a group"},
+	{"user,tapif=tap0", "tapif and fd are for the network tap"},
+	{"user,fd=3", "tapif and fd are for the network tap"},
+	{"tap,fd=2", "fd \"2\""},
+	{"tap,fd=-1", "fd \"-1\""},
+	{"tap,fd=3,tapif=x", "cannot be combined"},
+	{"tap,tapif=", "not the name of an interface"},
+	{"tap,tapif=sixteen-letters-", "not the name of an interface"},
+	{"tap,tapif=a/b", "not the name of an interface"},
+	{"tap,hostfwd=tcp::1-:1", "hostfwd is for the network user"},
+	{"user,hostfwd=", "hostfwd \"\" is not"},
+	{"user,hostfwd=tcp", "hostfwd \"tcp\" is not"},
+	{"user,hostfwd=tcp:", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:127.0.0.1", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:127.0.0.1:22", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:127.0.0.1:2222-22", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:127.0.0.1:2222-10.0.2.15:22", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:127.0.0.1:2222-:22x", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:127.0.0.1:0-:22", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:127.0.0.1:65536-:22", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:localhost:2222-:22", "is not PROTOCOL"},
+	{"user,hostfwd=tcp:1.2.3.4.5.6.7.8.9:2222-:22", "is not PROTOCOL"},
+	{"user,hostfwd=sctp::2222-:22", "is not PROTOCOL"},
+};
+
+START_TEST(test_bad_networks)
+{
+	struct vm_config config;
+	const char *const words[] = {"K", "-n", bad_networks[_i].value, NULL};
+	ck_assert_int_eq(parse(&config, words), CONFIG_ERROR);
+	ck_assert_msg(strstr(error, bad_networks[_i].says), "%s", error);
+}
+END_TEST
+
+START_TEST(test_many_networks)
+{
+	struct vm_config config;
+	const char *const none[] = {"K", "-n", "user", "-n", "none", NULL};
+	const char *const five[] = {"K", "-nuser", "-nuser", "-ntap", "-nuser", "-nuser", NULL};
+	const char *const nine[] = {"K",
+				    "-nuser,hostfwd=::1-:1,hostfwd=::1-:1,hostfwd=::1-:1,"
+				    "hostfwd=::1-:1,hostfwd=::1-:1,hostfwd=::1-:1,"
+				    "hostfwd=::1-:1,hostfwd=::1-:1,hostfwd=::9-:9",
+				    NULL};
+	ck_assert_int_eq(parse(&config, none), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(error, "cannot be combined"));
+	ck_assert_int_eq(parse(&config, five), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(error, "\"user\" is one too many; a guest can have 4"));
+	ck_assert_int_eq(parse(&config, nine), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(error, "\"::9-:9\" is one too many; a network can have 8"));
+}
+END_TEST
+
 Suite *config_suite(void);
 Suite *config_suite(void)
 {
@@ -482,6 +615,9 @@ Suite *config_suite(void)
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	tcase_add_loop_test(tcase, test_disks, 0, COUNT(disks));
 	tcase_add_test(tcase, test_many_disks);
+	tcase_add_loop_test(tcase, test_networks, 0, COUNT(networks));
+	tcase_add_loop_test(tcase, test_bad_networks, 0, COUNT(bad_networks));
+	tcase_add_test(tcase, test_many_networks);
 	tcase_add_test(tcase, test_long_file);
 	tcase_add_test(tcase, test_long_params);
 	tcase_add_test(tcase, test_longest_name);

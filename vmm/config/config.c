@@ -9,8 +9,8 @@
 
 /* In the order of the usage text. A part comes after those that its check reads: the balloon after memory. */
 static const struct option_group *const parts[] = {
-	&config_boot,	 &config_disks, &config_machine, &config_memory,
-	&config_balloon, &config_rng,	&config_console,
+	&config_boot,	&config_disks,	 &config_network, &config_machine,
+	&config_memory, &config_balloon, &config_rng,	  &config_console,
 };
 
 static const struct option options[] = {OPTION_HELP_LINE};

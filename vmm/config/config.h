@@ -13,6 +13,7 @@
 #include "vmm/config/disks.h"
 #include "vmm/config/machine.h"
 #include "vmm/config/memory.h"
+#include "vmm/config/network.h"
 #include "vmm/config/rng.h"
 
 struct option_set;
@@ -24,6 +25,7 @@ struct vm_config {
 	struct vm_memory memory;
 	struct vm_balloon balloon;
 	struct vm_rng rng;
+	struct vm_networks networks;
 	struct vm_disks disks; /* last: most of it is never touched, and costs no memory */
 };
 
@@ -34,9 +36,9 @@ enum config_outcome {
 };
 
 /*
- * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -m -c --name
- * --balloon --console --vcpu-affinity --nodefaults --debug. An option with a value may be given once, except -d,
- * which adds a disk each time, and -p, whose values are joined with a space. The defaults are 1 CPU and, as in
+ * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -n -m -c --name
+ * --balloon --console --vcpu-affinity --nodefaults --debug. An option with a value may be given once, except -d
+ * and -n, which add a disk or a network each time, and -p, whose values are joined with a space. The defaults are 1 CPU and, as in
  * kvmtool, 64 MiB of memory for each CPU and for three more; and a balloon that takes back what the guest reports,
  * unless --nodefaults is given. A balloon leaves the guest VM_MEMORY_MIN bytes.
  * @error is set with CONFIG_ERROR only.

@@ -6,6 +6,7 @@
 #include "vmm/machine/device.h"
 #include "vmm/machine/device_balloon.h"
 #include "vmm/machine/device_blk.h"
+#include "vmm/machine/device_net.h"
 #include "vmm/machine/device_rng.h"
 #include "vmm/machine/machine.h"
 
@@ -21,6 +22,7 @@ static const struct {
 	{&device_balloon, 0, 1},
 	{&device_blk, 1, VM_DISKS_MAX},
 	{&device_rng, 1 + VM_DISKS_MAX, 1},
+	{&device_net, 2 + VM_DISKS_MAX, VM_NETWORKS_MAX},
 };
 
 static int plug(struct machine *machine, const struct device_kind *kind, unsigned int number,

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's networks. The option is in network.c. */
+#ifndef EBB_CONFIG_NETWORK_H
+#define EBB_CONFIG_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VM_NETWORKS_MAX 4
+#define VM_FORWARDS_MAX 8
+
+enum vm_network_mode {
+	NETWORK_USER, /* by passt, without privileges */
+	NETWORK_TAP,  /* an interface of the host, by name or as a descriptor */
+};
+
+/* From a port of the host to one of the guest. */
+struct vm_forward {
+	bool udp;
+	char host[16]; /* the host's IPv4 address to listen on, or "": on all */
+	uint16_t host_port, guest_port;
+};
+
+struct vm_network {
+	enum vm_network_mode mode;
+	bool mac_given;
+	uint8_t mac[6];
+	uint16_t mtu;	/* 0: not given */
+	char tapif[16]; /* or "": the host chooses a name */
+	int fd;		/* of a tap that is open, or -1 */
+	unsigned int forwards;
+	struct vm_forward forward[VM_FORWARDS_MAX];
+};
+
+struct vm_networks {
+	bool none; /* "-n none" is given */
+	unsigned int count;
+	struct vm_network network[VM_NETWORKS_MAX]; /* in the order of the guest's interfaces */
+};
+
+#endif

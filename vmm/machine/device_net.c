@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/device_net.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* passt's own, and its longest: the guest's frames are then few. */
+#define USER_MTU 65520
+
+static unsigned int networks_count(const struct vm_config *config)
+{
+	return config->networks.count;
+}
+
+/* The same for a guest's name each time, and another for each guest on one network. Returns it in @mac. */
+static void make_mac(uint8_t mac[6], const char *name, unsigned int number)
+{
+	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 0x100000001b3;
+	hash = (hash ^ number) * 0x100000001b3;
+	for (unsigned int i = 1; i < 6; i++)
+		mac[i] = (uint8_t)(hash >> (8 * i));
+	mac[0] = 0x02; /* administered locally */
+}
+
+static void frames_ready(void *ctx)
+{
+	struct network *network = ctx;
+	net_ready(&network->net);
+}
+
+/* --- user: passt ----------------------------------------------------------------------------- */
+
+/* Uses the socket @fd to passt from now on. Returns 0 or -errno. */
+static int attach(struct network *network, int fd)
+{
+	stream_attach(&network->stream, fd);
+	network->frames.fd = fd;
+	return loop_add_edge(&network->device.slot.worker.loop, &network->frames);
+}
+
+/* On the worker. */
+static void passt_lost(void *ctx)
+{
+	struct network *network = ctx;
+
+	log_guest(&network->log, "passt has ended: %s is down until it runs again", network->id);
+	stream_detach(&network->stream);
+	passt_give_up(&network->passt);
+}
+
+/* On the worker: the keeper has something to tell. */
+static void news_ready(void *ctx)
+{
+	struct network *network = ctx;
+	char why[PASST_WHY_SIZE];
+	int fd = passt_take(&network->passt, why);
+
+	if (fd == -EAGAIN)
+		return;
+	if (fd == -ENOMSG) {
+		log_guest(&network->log, "cannot start passt for %s: %s; it is tried again",
+			  network->id, why);
+		return;
+	}
+	if (fd < 0) {
+		loop_remove(&network->device.slot.worker.loop, &network->news);
+		log_guest(&network->log,
+			  "passt cannot be started again for %s: its keeper has ended; restart "
+			  "the guest if its network goes down",
+			  network->id);
+		return;
+	}
+	if (attach(network, fd))
+		return;
+	net_set_carrier(&network->net, true);
+	net_ready(&network->net);
+}
+
+static int user_init(struct network *network, const struct vm_network *wanted)
+{
+	struct passt_config config = {.mtu = wanted->mtu ? wanted->mtu : USER_MTU,
+				      .forwards = wanted->forwards};
+
+	for (unsigned int i = 0; i < wanted->forwards; i++) {
+		const struct vm_forward *forward = &wanted->forward[i];
+		config.forward[i].udp = forward->udp;
+		snprintf(config.forward[i].ports, sizeof(config.forward[i].ports), "%s%s%u:%u",
+			 forward->host, forward->host[0] ? "/" : "", forward->host_port,
+			 forward->guest_port);
+	}
+	stream_init(&network->stream);
+	int fd = passt_start(&network->passt, &config);
+	if (fd < 0)
+		return fd;
+	int error = attach(network, fd);
+	network->news = (struct loop_source){network->passt.control, news_ready, network};
+	if (!error)
+		error = loop_add(&network->device.slot.worker.loop, &network->news);
+	if (error)
+		log_error("cannot wait for passt: %s", strerror(-error));
+	return error;
+}
+
+/* --- tap ------------------------------------------------------------------------------------- */
+
+/* On the worker. */
+static void tap_lost(void *ctx)
+{
+	struct network *network = ctx;
+
+	loop_remove(&network->device.slot.worker.loop, &network->frames);
+	log_guest(&network->log, "the interface %s of the host was removed: %s is down",
+		  network->tap.name, network->id);
+	tap_release(&network->tap);
+}
+
+static int tap_init(struct network *network, const struct vm_network *wanted)
+{
+	int error = tap_open(&network->tap, wanted->tapif, wanted->fd);
+	if (error)
+		return error;
+	network->frames.fd = network->tap.backend.fd;
+	error = loop_add_edge(&network->device.slot.worker.loop, &network->frames);
+	if (error)
+		log_error("cannot wait for the tap interface: %s", strerror(-error));
+	return error;
+}
+
+/* --------------------------------------------------------------------------------------------- */
+
+static int network_init(struct device *device, const struct vm_config *config)
+{
+	struct network *network = (struct network *)device;
+	const struct vm_network *wanted = &config->networks.network[device->number];
+	bool user = wanted->mode == NETWORK_USER;
+
+	snprintf(network->id, sizeof(network->id), "net%u", device->number);
+	device->virtio = &network->net.dev;
+	network->mode = wanted->mode;
+	network->passt.control = -1;
+	network->frames = (struct loop_source){-1, frames_ready, network};
+	int error = user ? user_init(network, wanted) : tap_init(network, wanted);
+	if (error)
+		return error;
+	struct net_config net = {
+		.mtu = wanted->mtu ? wanted->mtu
+		       : user	   ? USER_MTU
+				   : 0,
+		.backend = user ? &network->stream.backend : &network->tap.backend,
+		.lost = user ? passt_lost : tap_lost,
+		.ctx = network,
+	};
+	if (wanted->mac_given)
+		memcpy(net.mac, wanted->mac, sizeof(net.mac));
+	else
+		make_mac(net.mac, config->machine.name ? config->machine.name : "", device->number);
+	net_init(&network->net, &net, &device->slot.host);
+	return 0;
+}
+
+static void network_release(struct device *device)
+{
+	struct network *network = (struct network *)device;
+
+	if (network->mode == NETWORK_TAP) {
+		tap_release(&network->tap);
+		return;
+	}
+	stream_release(&network->stream);
+	passt_stop(&network->passt);
+}
+
+static void network_summary(const struct device *device)
+{
+	const struct network *network = (const struct network *)device;
+	const struct net_counters *in = &network->net.counters[NET_RECEIVE];
+	const struct net_counters *out = &network->net.counters[NET_TRANSMIT];
+
+	log_info("%s: %llu frames received, %llu dropped; %llu sent, %llu dropped, %llu refused",
+		 network->id, in->frames, in->dropped, out->frames, out->dropped, out->refused);
+}
+
+const struct device_kind device_net = {
+	.name = "network",
+	.size = sizeof(struct network),
+	.count = networks_count,
+	.init = network_init,
+	.release = network_release,
+	.summary = network_summary,
+};
+
+struct network *machine_network(const struct machine *machine, unsigned int number)
+{
+	return (struct network *)machine_find(machine, &device_net, number);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine's networks, in the order of the guest's interfaces. Thread: main. */
+#ifndef EBB_MACHINE_DEVICE_NET_H
+#define EBB_MACHINE_DEVICE_NET_H
+
+#include "devices/virtio-net/net.h"
+#include "devices/virtio-net/stream.h"
+#include "devices/virtio-net/tap.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/loop.h"
+#include "vmm/machine/device.h"
+#include "vmm/passt/passt.h"
+
+struct network {
+	struct device device;
+	char id[16]; /* net0 and up: for clients */
+	enum vm_network_mode mode;
+	struct net net;
+	struct log_limit log;
+	/* On the worker's loop: the backend's descriptor; for passt, that of its keeper. */
+	struct loop_source frames, news;
+	struct passt passt;
+	union {
+		struct stream stream;
+		struct tap tap;
+	};
+};
+
+extern const struct device_kind device_net;
+
+/* Returns the machine's network @number, from 0 on, or NULL after the last. */
+struct network *machine_network(const struct machine *machine, unsigned int number);
+
+#endif
