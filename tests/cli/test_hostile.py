@@ -14,7 +14,7 @@ reader = pytest.mark.parametrize("words", READERS, ids=" ".join)
 # Every figure, as ("memory", "size").
 PATHS = [(key,) for key in STAT] + [(key, inner) for key, value in STAT.items() if isinstance(value, dict) for inner in value]
 PATHS += [("guest-stats", "stats", key) for key in STAT["guest-stats"]["stats"]]
-PATHS += [("disks", 0, key) for key in STAT["disks"][0]]
+PATHS += [(kind, 0, key) for kind in ("disks", "networks") for key in STAT[kind][0]]
 WRONG = [[], {}, "x" * 1000, "nul\x00", 1e300, 2.5, -1, True, None]
 
 

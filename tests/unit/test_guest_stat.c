@@ -76,6 +76,8 @@ static const struct {
 	{"{\"disks\": {}}", "disks is not a list"},
 	{"{\"disks\": null}", "disks is not a list"},
 	{"{\"disks\": [1]}", "disks/disk is not an object"},
+	{"{\"networks\": {}}", "networks is not a list"},
+	{"{\"networks\": [{\"sent\": -1}]}", "networks/sent is below 0"},
 	{"{\"disks\": [{}, {\"reads\": -1}]}", "disks/reads is below 0"},
 	{"{\"disks\": [{\"file\": \"a\\u0000b\"}]}", "disks/file is not a name"},
 	{"{\"guest-stats\": {\"stats\": {\"stat-oom-kills\": 1.0}}}",

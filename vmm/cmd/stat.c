@@ -32,8 +32,9 @@ static const struct option options[] = {
 };
 
 static const struct option_table table = {
-	"ebb stat", NULL, "Shows a guest's memory, balloon, disks, and its own statistics.",
-	options, sizeof(options) / sizeof(options[0])};
+	"ebb stat", NULL,
+	"Shows a guest's memory, balloon, disks, networks,\nand its own statistics.", options,
+	sizeof(options) / sizeof(options[0])};
 
 struct request {
 	struct guest_choice choice;

@@ -132,10 +132,11 @@ const struct figure guest_figures[] = {
 	 "guest_unzeroed_pages_total",
 	 "Pages that the guest did not zero because the host had done so."},
 	{"disks", FIGURE_LIST, "disk", NULL, NULL},
+	{"networks", FIGURE_LIST, "network", NULL, NULL},
 };
 const size_t guest_figures_count = sizeof(guest_figures) / sizeof(guest_figures[0]);
 
-const struct figure guest_disk_figures[] = {
+static const struct figure disk_figures[] = {
 	{"disk", FIGURE_TEXT, NULL, NULL, NULL},
 	{"file", FIGURE_NAME, "file", "disk_file", "1 for the file that a disk is kept in."},
 	{"size", FIGURE_BYTES, "size", "disk_size_bytes", "Size of a disk."},
@@ -162,4 +163,34 @@ const struct figure guest_disk_figures[] = {
 	{"refused", FIGURE_COUNT, "refused", "disk_refused_total",
 	 "Requests to a disk that a guest may not make."},
 };
-const size_t guest_disk_figures_count = sizeof(guest_disk_figures) / sizeof(guest_disk_figures[0]);
+
+static const struct figure network_figures[] = {
+	{"network", FIGURE_TEXT, NULL, NULL, NULL},
+	{"mode", FIGURE_TEXT, "by", "network_mode", "1 for what connects a guest to a network."},
+	{"mac", FIGURE_TEXT, "address", "network_mac", "1 for a guest's Ethernet address."},
+	{"up", FIGURE_FLAG, "link is up", "network_up", "1 if a network's link is up."},
+	{"received", FIGURE_COUNT, "frames received", "network_received_frames_total",
+	 "Frames that a guest received."},
+	{"received-bytes", FIGURE_BYTES, "received", "network_received_bytes_total",
+	 "Data that a guest received from a network."},
+	{"received-dropped", FIGURE_COUNT, "not received", "network_received_dropped_total",
+	 "Frames for a guest that were dropped."},
+	{"sent", FIGURE_COUNT, "frames sent", "network_sent_frames_total",
+	 "Frames that a guest sent."},
+	{"sent-bytes", FIGURE_BYTES, "sent", "network_sent_bytes_total",
+	 "Data that a guest sent to a network."},
+	{"sent-dropped", FIGURE_COUNT, "not sent", "network_sent_dropped_total",
+	 "Frames of a guest that were dropped."},
+	{"refused", FIGURE_COUNT, "refused", "network_refused_total",
+	 "Frames with a wrong header or length, from a guest or for it."},
+};
+
+#define LIST(path, name, list)                                                                     \
+	{                                                                                          \
+		path, name, list, sizeof(list) / sizeof((list)[0])                                 \
+	}
+const struct figure_list guest_lists[] = {
+	LIST("disks", "disk", disk_figures),
+	LIST("networks", "network", network_figures),
+};
+const size_t guest_lists_count = sizeof(guest_lists) / sizeof(guest_lists[0]);

@@ -12,7 +12,7 @@
 
 enum figure_kind {
 	FIGURE_GROUP, /* an object, or null if the guest was started without it */
-	FIGURE_LIST,  /* an array of objects, each with guest_disk_figures */
+	FIGURE_LIST,  /* an array of objects, each with the figures of its guest_lists */
 	FIGURE_TEXT,
 	FIGURE_NAME, /* of a file: a longer text */
 	FIGURE_COUNT,
@@ -34,8 +34,15 @@ struct figure {
 extern const struct figure guest_figures[];
 extern const size_t guest_figures_count;
 
-/* The figures of each disk. Their metrics have a label with the disk's name. */
-extern const struct figure guest_disk_figures[];
-extern const size_t guest_disk_figures_count;
+/* The objects of a FIGURE_LIST. Their metrics have a label with the object's name. */
+struct figure_list {
+	const char *path; /* of the list */
+	const char *name; /* the first figure, and the label: the object's name */
+	const struct figure *figure;
+	size_t figures;
+};
+
+extern const struct figure_list guest_lists[];
+extern const size_t guest_lists_count;
 
 #endif

@@ -12,7 +12,7 @@
 #define STRING_MAX     128  /* bytes of a string that a figure may be */
 #define NAME_MAX_BYTES 4096 /* likewise, of a file's name */
 
-#define DISKS_MAX      64 /* more than any guest has */
+#define LIST_MAX       64 /* more than any guest has of a kind */
 #define is_of_guest(f) (strncmp((f)->path, FIGURE_STATS "/", sizeof(FIGURE_STATS)) == 0)
 
 /* --- paths ----------------------------------------------------------------------------------- */
@@ -62,9 +62,8 @@ static const char *wrong_with(const json_t *value, enum figure_kind kind)
 	case FIGURE_GROUP:
 		return json_is_object(value) || json_is_null(value) ? NULL : "is not an object";
 	case FIGURE_LIST:
-		return json_is_array(value) && json_array_size(value) <= DISKS_MAX
-			       ? NULL
-			       : "is not a list";
+		return json_is_array(value) && json_array_size(value) <= LIST_MAX ? NULL
+										  : "is not a list";
 	case FIGURE_TEXT:
 	case FIGURE_NAME:
 		if (!json_is_string(value))
@@ -87,45 +86,56 @@ static const char *wrong_with(const json_t *value, enum figure_kind kind)
 	}
 }
 
-/* Returns a new object with the figures of one disk, or NULL with @error set. */
-static json_t *check_disk(const json_t *disk, struct option_error *error)
+static const struct figure_list *list_of(const char *path)
+{
+	for (size_t i = 0; i < guest_lists_count; i++)
+		if (strcmp(guest_lists[i].path, path) == 0)
+			return &guest_lists[i];
+	return NULL;
+}
+
+/* Returns a new object with the figures of one object of @list, or NULL with @error set. */
+static json_t *check_object(const struct figure_list *list, const json_t *object,
+			    struct option_error *error)
 {
 	json_t *checked = json_object();
-	const char *wrong = wrong_with(disk, FIGURE_GROUP), *path = "disk";
-	for (size_t i = 0; i < guest_disk_figures_count && !wrong; i++) {
-		json_t *value = json_object_get(disk, guest_disk_figures[i].path);
-		path = guest_disk_figures[i].path;
-		wrong = value ? wrong_with(value, guest_disk_figures[i].kind) : NULL;
+	const char *wrong = wrong_with(object, FIGURE_GROUP), *path = list->name;
+	for (size_t i = 0; i < list->figures && !wrong; i++) {
+		json_t *value = json_object_get(object, list->figure[i].path);
+		path = list->figure[i].path;
+		wrong = value ? wrong_with(value, list->figure[i].kind) : NULL;
 		if (value)
 			json_object_set(checked, path, value);
 	}
 	if (!wrong)
 		return checked;
-	options_fail(error, "disks/%s %s", path, wrong);
+	options_fail(error, "%s/%s %s", list->path, path, wrong);
 	json_decref(checked);
 	return NULL;
 }
 
 /* Returns a new list of such objects, or NULL with @error set. */
-static json_t *check_disks(const json_t *disks, struct option_error *error)
+static json_t *check_list(const struct figure_list *list, const json_t *objects,
+			  struct option_error *error)
 {
 	json_t *checked = json_array();
-	for (size_t i = 0; i < json_array_size(disks); i++) {
-		json_t *disk = check_disk(json_array_get(disks, i), error);
-		if (!disk) {
+	for (size_t i = 0; i < json_array_size(objects); i++) {
+		json_t *object = check_object(list, json_array_get(objects, i), error);
+		if (!object) {
 			json_decref(checked);
 			return NULL;
 		}
-		json_array_append_new(checked, disk);
+		json_array_append_new(checked, object);
 	}
 	return checked;
 }
 
-/* Returns a new reference to the known part of @value, which is of @kind; or NULL with @error set. */
-static json_t *checked(json_t *value, enum figure_kind kind, struct option_error *error)
+/* Returns a new reference to the known part of @value, which is right for @figure; or NULL with @error set. */
+static json_t *checked(json_t *value, const struct figure *figure, struct option_error *error)
 {
+	enum figure_kind kind = figure->kind;
 	if (kind == FIGURE_LIST)
-		return check_disks(value, error);
+		return check_list(list_of(figure->path), value, error);
 	return kind == FIGURE_GROUP && json_is_object(value) ? json_object() : json_incref(value);
 }
 
@@ -146,7 +156,7 @@ json_t *guest_stat_check(const json_t *answer, struct option_error *error)
 			continue;
 		if (wrong)
 			options_fail(error, "%s %s", figure->path, wrong);
-		value = wrong ? NULL : checked(value, figure->kind, error);
+		value = wrong ? NULL : checked(value, figure, error);
 		if (!value) {
 			json_decref(stat);
 			return NULL;
@@ -185,16 +195,18 @@ static const char *for_people(const json_t *value, enum figure_kind kind, char *
 	}
 }
 
-static void print_disks(const json_t *disks, const char *label, FILE *out)
+static void print_list(const struct figure_list *list, const json_t *objects, const char *label,
+		       FILE *out)
 {
 	char text[TEXT_MAX];
-	for (size_t i = 0; i < json_array_size(disks); i++) {
-		const json_t *disk = json_array_get(disks, i);
+	for (size_t i = 0; i < json_array_size(objects); i++) {
+		const json_t *object = json_array_get(objects, i);
 		fprintf(out, "\n%s %s\n", label,
-			text_escape(text, sizeof(text), guest_stat_text(disk, "disk"), false));
-		for (size_t f = 0; f < guest_disk_figures_count; f++) {
-			const struct figure *figure = &guest_disk_figures[f];
-			const json_t *value = json_object_get(disk, figure->path);
+			text_escape(text, sizeof(text), guest_stat_text(object, list->name),
+				    false));
+		for (size_t f = 0; f < list->figures; f++) {
+			const struct figure *figure = &list->figure[f];
+			const json_t *value = json_object_get(object, figure->path);
 			if (value && figure->label)
 				fprintf(out, "  %-28s  %s\n", figure->label,
 					for_people(value, figure->kind, text));
@@ -212,7 +224,7 @@ void guest_stat_print(const json_t *stat, FILE *out)
 		if (!value || !figure->label)
 			continue;
 		if (figure->kind == FIGURE_LIST)
-			print_disks(value, figure->label, out);
+			print_list(list_of(figure->path), value, figure->label, out);
 		else if (figure->kind != FIGURE_GROUP)
 			fprintf(out, "%*s%-*s  %s\n", inner ? 2 : 0, "", inner ? 28 : 30,
 				figure->label, for_people(value, figure->kind, text));
@@ -263,15 +275,15 @@ static void print_head(const char *metric, const char *help, FILE *out)
 		counter ? "counter" : "gauge");
 }
 
-/* @disk: its name, or NULL for a figure of the guest's own. */
-static void print_sample(const struct figure *figure, const char *guest, const char *disk,
-			 const json_t *value, FILE *out)
+/* @label and @name: of an object of a list, or NULL for a figure of the guest's own. */
+static void print_sample(const struct figure *figure, const char *guest, const char *label,
+			 const char *name, const json_t *value, FILE *out)
 {
 	fprintf(out, "ebb_%s{", figure->metric);
 	print_label("guest", guest, out);
-	if (disk) {
+	if (label) {
 		fputc(',', out);
-		print_label("disk", disk, out);
+		print_label(label, name, out);
 	}
 	bool text = figure->kind == FIGURE_TEXT || figure->kind == FIGURE_NAME;
 	if (text) {
@@ -299,26 +311,27 @@ static void print_metric(const struct figure *figure, const json_t *guests, FILE
 		if (!headed)
 			print_head(figure->metric, figure->help, out);
 		headed = true;
-		print_sample(figure, guest_stat_text(guest, "name"), NULL, value, out);
+		print_sample(figure, guest_stat_text(guest, "name"), NULL, NULL, value, out);
 	}
 }
 
-static void print_disk_metric(const struct figure *figure, const json_t *guests, FILE *out)
+static void print_list_metric(const struct figure_list *list, const struct figure *figure,
+			      const json_t *guests, FILE *out)
 {
 	bool headed = false;
 	for (size_t i = 0; i < json_array_size(guests); i++) {
 		const json_t *guest = json_array_get(guests, i);
-		const json_t *disks = at(json_object_get(guest, "stat"), "disks");
-		for (size_t d = 0; d < json_array_size(disks); d++) {
-			const json_t *disk = json_array_get(disks, d);
-			const json_t *value = json_object_get(disk, figure->path);
+		const json_t *objects = at(json_object_get(guest, "stat"), list->path);
+		for (size_t o = 0; o < json_array_size(objects); o++) {
+			const json_t *object = json_array_get(objects, o);
+			const json_t *value = json_object_get(object, figure->path);
 			if (!value)
 				continue;
 			if (!headed)
 				print_head(figure->metric, figure->help, out);
 			headed = true;
-			print_sample(figure, guest_stat_text(guest, "name"),
-				     guest_stat_text(disk, "disk"), value, out);
+			print_sample(figure, guest_stat_text(guest, "name"), list->name,
+				     guest_stat_text(object, list->name), value, out);
 		}
 	}
 }
@@ -335,7 +348,9 @@ void guest_stat_print_metrics(const json_t *guests, FILE *out)
 	for (size_t f = 0; f < guest_figures_count; f++)
 		if (guest_figures[f].metric)
 			print_metric(&guest_figures[f], guests, out);
-	for (size_t f = 0; f < guest_disk_figures_count; f++)
-		if (guest_disk_figures[f].metric)
-			print_disk_metric(&guest_disk_figures[f], guests, out);
+	for (size_t l = 0; l < guest_lists_count; l++)
+		for (size_t f = 0; f < guest_lists[l].figures; f++)
+			if (guest_lists[l].figure[f].metric)
+				print_list_metric(&guest_lists[l], &guest_lists[l].figure[f],
+						  guests, out);
 }
