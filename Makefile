@@ -69,7 +69,7 @@ endif
 LIB_SRC := $(filter-out vmm/main.c vmm/arch/%,$(sort $(shell find vmm devices -name '*.c'))) \
 	   $(wildcard vmm/arch/*.c vmm/arch/$(ARCH)/*.c) $(FDT_SRC)
 # What is pure in other architectures is tested on this one too.
-UNIT_ARCH_SRC := $(filter-out $(LIB_SRC),$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
+UNIT_ARCH_SRC := $(filter-out $(LIB_SRC) vmm/arch/fdt/machine.c,$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
 UNIT_LIBS := -lfdt -lz
 # Allocations that a test can let fail: tests/unit/failing.c.
 UNIT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup

@@ -8,7 +8,9 @@
 #include "vmm/arch/arch.h"
 #include "vmm/lib/log.h"
 
-#define TEXT_MAX 4096
+#define TEXT_MAX    4096
+#define INSTRUCTION 4
+#define COLUMNS	    4
 
 void postmortem_exit(const struct vcpu *vcpu, enum vcpu_end end)
 {
@@ -43,4 +45,36 @@ void postmortem_registers(const struct vcpu *vcpu)
 	char *rest = text;
 	for (char *line; (line = strsep(&rest, "\n")) && *line;)
 		log_error("%s", line);
+}
+
+void postmortem_print(const struct vcpu *vcpu, FILE *out, const struct register_name *reg,
+		      size_t count)
+{
+	unsigned int printed = 0;
+	size_t width = 0;
+
+	for (size_t i = 0; i < count; i++)
+		width = strlen(reg[i].name) > width ? strlen(reg[i].name) : width;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t value;
+		if (vcpu_get_reg(vcpu, reg[i].id, &value) != 0)
+			continue;
+		fprintf(out, "%s%-*s %016llx",
+			!printed	    ? ""
+			: printed % COLUMNS ? " "
+					    : "\n",
+			(int)width, reg[i].name, (unsigned long long)value);
+		printed++;
+	}
+	fputs(printed ? "\n" : "", out);
+}
+
+void postmortem_instruction(const struct vcpu *vcpu, uint64_t pc, const struct ram *ram)
+{
+	uint64_t at;
+	uint8_t bytes[INSTRUCTION];
+
+	if (vcpu_get_reg(vcpu, pc, &at) == 0 && ram_read(ram, at, bytes, sizeof(bytes)) == 0)
+		log_error("instruction at %#llx: %02x %02x %02x %02x", (unsigned long long)at,
+			  bytes[0], bytes[1], bytes[2], bytes[3]);
 }

@@ -48,6 +48,30 @@ void vcpu_release(struct vcpu *vcpu)
 	vcpu->fd = -1;
 }
 
+int vcpu_ioctl(const struct vcpu *vcpu, unsigned long request, const void *argument,
+	       const char *what)
+{
+	if (ioctl(vcpu->fd, request, argument) < 0) {
+		int error = errno;
+		log_error("cannot access vCPU %u's %s: %s", vcpu->index, what, strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+int vcpu_get_reg(const struct vcpu *vcpu, uint64_t id, uint64_t *value)
+{
+	const struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)value};
+	*value = 0;
+	return ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
+}
+
+int vcpu_set_reg(const struct vcpu *vcpu, uint64_t id, uint64_t value, const char *what)
+{
+	const struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)&value};
+	return vcpu_ioctl(vcpu, KVM_SET_ONE_REG, &reg, what);
+}
+
 /* One exit can carry several accesses of a string instruction (KVM bounds them to the shared page). */
 static void port_access(struct kvm_run *run, const struct bus *pio)
 {

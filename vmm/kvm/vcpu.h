@@ -58,6 +58,20 @@ int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index);
 void vcpu_release(struct vcpu *vcpu);
 
 /*
+ * Calls KVM's ioctl @request on the vCPU. Returns 0, or -errno after an error message with @what, such
+ * as "registers". Its thread does not run.
+ */
+int vcpu_ioctl(const struct vcpu *vcpu, unsigned long request, const void *argument,
+	       const char *what);
+
+/*
+ * A register by the number that KVM_GET_ONE_REG takes. Getting returns 0, or -errno with *@value 0 and without
+ * a message: an older KVM may not know it. Setting is as vcpu_ioctl().
+ */
+int vcpu_get_reg(const struct vcpu *vcpu, uint64_t id, uint64_t *value);
+int vcpu_set_reg(const struct vcpu *vcpu, uint64_t id, uint64_t value, const char *what);
+
+/*
  * Runs the guest until one of the reasons above. Its port and memory accesses go to the buses. Sets *@error
  * to the errno for VCPU_ERROR. The thread must not block vcpu_kick_signal().
  */

@@ -232,6 +232,18 @@ int vm_irqfd(const struct vm *vm, unsigned int gsi, int fd)
 	return 0;
 }
 
+int vm_irqchip_attr(int device, unsigned long request, uint32_t group, uint64_t attribute,
+		    const void *value, const char *what)
+{
+	struct kvm_device_attr attr = {.group = group, .attr = attribute, .addr = (uintptr_t)value};
+	if (ioctl(device, request, &attr) < 0) {
+		int error = errno;
+		log_error("cannot set the interrupt controller's %s: %s", what, strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
 int vm_irq_line(const struct vm *vm, uint32_t irq, int level)
 {
 	struct kvm_irq_level line = {.irq = irq, .level = level};

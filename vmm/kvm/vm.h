@@ -76,6 +76,13 @@ int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, uint64_t value, 
  */
 int vm_irqfd(const struct vm *vm, unsigned int gsi, int fd);
 
+/*
+ * Gets or sets an attribute of the interrupt controller @device, which KVM_CREATE_DEVICE made, by the ioctl
+ * @request. Returns 0, or -errno after an error message with @what, such as "distributor".
+ */
+int vm_irqchip_attr(int device, unsigned long request, uint32_t group, uint64_t attribute,
+		    const void *value, const char *what);
+
 /* Sets the level of interrupt line @irq, numbered as the architecture does for KVM_IRQ_LINE. */
 int vm_irq_line(const struct vm *vm, uint32_t irq, int level);
 

@@ -57,11 +57,6 @@ unsigned long arch_vm_type(const struct vm *vm, uint64_t memory)
 	return KVM_VM_TYPE_ARM_IPA_SIZE(bits < limit ? bits : limit);
 }
 
-int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
-{
-	return fdt_ram_layout(size, gpa_bits, span);
-}
-
 static void clock_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	(void)ctx;
@@ -97,11 +92,6 @@ void arch_platform_release(struct arch_platform *platform)
 	platform->state = NULL;
 }
 
-void arch_power_button(struct arch_platform *platform)
-{
-	fdt_power_button(platform);
-}
-
 /* --- the interrupt controller ----------------------------------------------------------------- */
 
 static int gic_create(const struct vm *vm, uint32_t type)
@@ -112,13 +102,7 @@ static int gic_create(const struct vm *vm, uint32_t type)
 
 static int gic_set(int gic, uint32_t group, uint64_t attribute, const void *value, const char *what)
 {
-	struct kvm_device_attr attr = {.group = group, .attr = attribute, .addr = (uintptr_t)value};
-	if (ioctl(gic, KVM_SET_DEVICE_ATTR, &attr) < 0) {
-		int error = errno;
-		log_error("cannot set the interrupt controller's %s: %s", what, strerror(error));
-		return -error;
-	}
-	return 0;
+	return vm_irqchip_attr(gic, KVM_SET_DEVICE_ATTR, group, attribute, value, what);
 }
 
 static int gic_place(const struct arch_state *state)

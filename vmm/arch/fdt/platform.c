@@ -24,10 +24,3 @@ unsigned int fdt_gpa_bits_needed(uint64_t memory)
 		bits++;
 	return bits;
 }
-
-/* An edge: the key is down and up again. */
-void fdt_power_button(struct arch_platform *platform)
-{
-	platform->interrupt(platform->ctx, 1);
-	platform->interrupt(platform->ctx, 0);
-}

@@ -18,7 +18,4 @@ int fdt_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
 /* Returns how many bits of guest-physical address a machine with @memory bytes needs. */
 unsigned int fdt_gpa_bits_needed(uint64_t memory);
 
-/* As arch_power_button(). */
-void fdt_power_button(struct arch_platform *platform);
-
 #endif

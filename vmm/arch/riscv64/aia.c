@@ -7,7 +7,6 @@
 
 #include "vmm/arch/fdt/layout.h"
 #include "vmm/arch/riscv64/state.h"
-#include "vmm/lib/log.h"
 
 /* Linux 6.5; older headers lack them. */
 #ifndef KVM_DEV_RISCV_AIA_GRP_CONFIG
@@ -23,28 +22,16 @@
 #define KVM_DEV_RISCV_AIA_CTRL_INIT	   0
 #endif
 
-static int aia_ioctl(int aia, unsigned long request, uint32_t group, uint64_t attribute,
-		     const void *value, const char *what)
-{
-	struct kvm_device_attr attr = {.group = group, .attr = attribute, .addr = (uintptr_t)value};
-	if (ioctl(aia, request, &attr) < 0) {
-		int error = errno;
-		log_error("cannot set the interrupt controller's %s: %s", what, strerror(error));
-		return -error;
-	}
-	return 0;
-}
-
 static int aia_config(int aia, uint64_t attribute, uint32_t value, const char *what)
 {
-	return aia_ioctl(aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CONFIG, attribute, &value,
-			 what);
+	return vm_irqchip_attr(aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CONFIG, attribute,
+			       &value, what);
 }
 
 static int aia_place(int aia, uint64_t attribute, uint64_t gpa, const char *what)
 {
-	return aia_ioctl(aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_ADDR, attribute, &gpa,
-			 what);
+	return vm_irqchip_attr(aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_ADDR, attribute,
+			       &gpa, what);
 }
 
 static uint32_t bits_for(unsigned int cpus)
@@ -65,8 +52,8 @@ int riscv64_aia_init(struct arch_state *state, const struct vm *vm)
 	    ioctl(vm->fd, KVM_CREATE_DEVICE, &device) < 0)
 		return 0;
 	state->aia = (int)device.fd;
-	int error = aia_ioctl(state->aia, KVM_GET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CONFIG,
-			      KVM_DEV_RISCV_AIA_CONFIG_IDS, &state->ids, "identities");
+	int error = vm_irqchip_attr(state->aia, KVM_GET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CONFIG,
+				    KVM_DEV_RISCV_AIA_CONFIG_IDS, &state->ids, "identities");
 	if (!error)
 		error = aia_config(state->aia, KVM_DEV_RISCV_AIA_CONFIG_SRCS, FDT_GSI_END - 1,
 				   "lines");
@@ -83,7 +70,7 @@ int riscv64_aia_start(const struct arch_state *state)
 		error = aia_place(state->aia, KVM_DEV_RISCV_AIA_ADDR_IMSIC(i),
 				  RISCV64_IMSIC + 0x1000ULL * i, "place for a processor");
 	if (!error)
-		error = aia_ioctl(state->aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CTRL,
-				  KVM_DEV_RISCV_AIA_CTRL_INIT, NULL, "start");
+		error = vm_irqchip_attr(state->aia, KVM_SET_DEVICE_ATTR, KVM_DEV_RISCV_AIA_GRP_CTRL,
+					KVM_DEV_RISCV_AIA_CTRL_INIT, NULL, "start");
 	return error;
 }

@@ -48,11 +48,6 @@ unsigned int arch_gpa_bits(const struct vm *vm)
 	return bits ? bits : GPA_BITS_MIN;
 }
 
-int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
-{
-	return fdt_ram_layout(size, gpa_bits, span);
-}
-
 /* --- our own interrupt controller --------------------------------------------------------------- */
 
 static void bus_plic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -121,11 +116,6 @@ void arch_platform_release(struct arch_platform *platform)
 	plic_release(&platform->state->plic);
 	free(platform->state);
 	platform->state = NULL;
-}
-
-void arch_power_button(struct arch_platform *platform)
-{
-	fdt_power_button(platform);
 }
 
 int arch_irqchip_init(struct arch_platform *platform)

@@ -45,32 +45,12 @@
 #define SEED_WAIT    0x40000000UL
 #define SEED_ENTROPY 0x80000000UL /* 16 bits of it, below */
 
-#define INSTRUCTION 4
-
-static int get_reg(const struct vcpu *vcpu, uint64_t id, uint64_t *value)
-{
-	const struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)value};
-	*value = 0;
-	return ioctl(vcpu->fd, KVM_GET_ONE_REG, &reg) < 0 ? -errno : 0;
-}
-
-static int set_reg(const struct vcpu *vcpu, uint64_t id, uint64_t value)
-{
-	const struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)&value};
-	if (ioctl(vcpu->fd, KVM_SET_ONE_REG, &reg) < 0) {
-		int error = errno;
-		log_error("cannot set vCPU %u's registers: %s", vcpu->index, strerror(error));
-		return -error;
-	}
-	return 0;
-}
-
 static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
 {
 	uint64_t value;
-	int error =
-		get_reg(vcpu, REG_U64 | KVM_REG_RISCV_TIMER | KVM_REG_RISCV_TIMER_REG(frequency),
-			&cpu->timebase);
+	int error = vcpu_get_reg(vcpu,
+				 REG_U64 | KVM_REG_RISCV_TIMER | KVM_REG_RISCV_TIMER_REG(frequency),
+				 &cpu->timebase);
 	if (error) {
 		log_error("cannot read the frequency of the vCPUs' timer from KVM: %s",
 			  strerror(-error));
@@ -78,11 +58,11 @@ static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
 	}
 	/* What an older KVM does not know of, the guest does not have. */
 	for (unsigned int i = 0; i < riscv64_extensions; i++)
-		cpu->has[i] = get_reg(vcpu, EXT_REG(i), &value) == 0 && value == 1;
-	if (get_reg(vcpu, CONFIG_REG(CONFIG_SATP), &cpu->satp) != 0)
+		cpu->has[i] = vcpu_get_reg(vcpu, EXT_REG(i), &value) == 0 && value == 1;
+	if (vcpu_get_reg(vcpu, CONFIG_REG(CONFIG_SATP), &cpu->satp) != 0)
 		cpu->satp = SV39;
-	get_reg(vcpu, CONFIG_REG(CONFIG_CBOM), &cpu->cbom);
-	get_reg(vcpu, CONFIG_REG(CONFIG_CBOZ), &cpu->cboz);
+	vcpu_get_reg(vcpu, CONFIG_REG(CONFIG_CBOM), &cpu->cbom);
+	vcpu_get_reg(vcpu, CONFIG_REG(CONFIG_CBOZ), &cpu->cboz);
 	return 0;
 }
 
@@ -98,11 +78,11 @@ int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 
 int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 {
-	int error = set_reg(vcpu, CORE_REG(PC), entry->pc);
+	int error = vcpu_set_reg(vcpu, CORE_REG(PC), entry->pc, "program counter");
 	if (!error)
-		error = set_reg(vcpu, CORE_REG(A0), vcpu->index);
+		error = vcpu_set_reg(vcpu, CORE_REG(A0), vcpu->index, "registers");
 	if (!error)
-		error = set_reg(vcpu, CORE_REG(A1), entry->argument);
+		error = vcpu_set_reg(vcpu, CORE_REG(A1), entry->argument, "registers");
 	return error;
 }
 
@@ -157,40 +137,28 @@ int arch_vcpu_nmi(const struct vcpu *vcpu)
 
 void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 {
-	static const char *const core[] = {
+	static const char *const names[] = {
 		"pc", "ra", "sp", "gp", "tp",  "t0",  "t1", "t2", "s0", "s1", "a0",
 		"a1", "a2", "a3", "a4", "a5",  "a6",  "a7", "s2", "s3", "s4", "s5",
 		"s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6",
 	};
-	static const struct {
-		const char *name;
-		uint64_t id;
-	} csr[] = {
+	static const struct register_name csr[] = {
 		{"sstatus", CSR_REG(sstatus)}, {"scause", CSR_REG(scause)}, {"sepc", CSR_REG(sepc)},
 		{"stval", CSR_REG(stval)},     {"stvec", CSR_REG(stvec)},   {"sie", CSR_REG(sie)},
 		{"sip", CSR_REG(sip)},	       {"satp", CSR_REG(satp)},
 	};
-	uint64_t value;
+	struct register_name core[sizeof(names) / sizeof(names[0])];
+	const size_t cores = sizeof(core) / sizeof(core[0]);
 
-	for (unsigned int i = 0; i < sizeof(core) / sizeof(core[0]); i++)
-		if (get_reg(vcpu, CORE_REG(i), &value) == 0)
-			fprintf(out, "%-3s %016llx%c", core[i], (unsigned long long)value,
-				i % 4 == 3 ? '\n' : ' ');
-	for (unsigned int i = 0; i < sizeof(csr) / sizeof(csr[0]); i++)
-		if (get_reg(vcpu, csr[i].id, &value) == 0)
-			fprintf(out, "%-7s %016llx%c", csr[i].name, (unsigned long long)value,
-				i % 4 == 3 ? '\n' : ' ');
+	for (size_t i = 0; i < cores; i++)
+		core[i] = (struct register_name){names[i], CORE_REG(i)};
+	postmortem_print(vcpu, out, core, cores);
+	postmortem_print(vcpu, out, csr, sizeof(csr) / sizeof(csr[0]));
 }
 
 void arch_vcpu_postmortem(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram)
 {
-	uint64_t pc;
-	uint8_t bytes[INSTRUCTION];
-
 	postmortem_exit(vcpu, end);
-	/* KVM does not translate addresses here: only before the guest's MMU is on can it be read. */
-	if (get_reg(vcpu, CORE_REG(PC), &pc) == 0 && ram_read(ram, pc, bytes, sizeof(bytes)) == 0)
-		log_error("instruction at %#llx: %02x %02x %02x %02x", (unsigned long long)pc,
-			  bytes[0], bytes[1], bytes[2], bytes[3]);
+	postmortem_instruction(vcpu, CORE_REG(PC), ram);
 	postmortem_registers(vcpu);
 }

@@ -30,17 +30,6 @@
 #define MSR_IA32_MISC_ENABLE	0x1a0
 #define MISC_ENABLE_FAST_STRING 0x1
 
-static int set(const struct vcpu *vcpu, unsigned long request, const void *argument,
-	       const char *what)
-{
-	if (ioctl(vcpu->fd, request, argument) < 0) {
-		int error = errno;
-		log_error("cannot access vCPU %u's %s: %s", vcpu->index, what, strerror(error));
-		return -error;
-	}
-	return 0;
-}
-
 /* The descriptors that both boot protocols ask for, as the Linux boot protocol numbers them. */
 static struct kvm_segment segment(uint16_t selector, uint8_t type, bool long_mode)
 {
@@ -60,7 +49,7 @@ static struct kvm_segment segment(uint16_t selector, uint8_t type, bool long_mod
 static int set_segments(const struct vcpu *vcpu, const struct arch_entry *entry)
 {
 	struct kvm_sregs sregs = {0};
-	int error = set(vcpu, KVM_GET_SREGS, &sregs, "system registers");
+	int error = vcpu_ioctl(vcpu, KVM_GET_SREGS, &sregs, "system registers");
 	if (error)
 		return error;
 
@@ -80,7 +69,7 @@ static int set_segments(const struct vcpu *vcpu, const struct arch_entry *entry)
 		sregs.cr0 |= CR0_PG;
 		sregs.efer = EFER_LME | EFER_LMA;
 	}
-	return set(vcpu, KVM_SET_SREGS, &sregs, "system registers");
+	return vcpu_ioctl(vcpu, KVM_SET_SREGS, &sregs, "system registers");
 }
 
 static int set_registers(const struct vcpu *vcpu, const struct arch_entry *entry)
@@ -94,7 +83,7 @@ static int set_registers(const struct vcpu *vcpu, const struct arch_entry *entry
 		regs.rbx = entry->argument;
 	else
 		regs.rsi = entry->argument;
-	return set(vcpu, KVM_SET_REGS, &regs, "registers");
+	return vcpu_ioctl(vcpu, KVM_SET_REGS, &regs, "registers");
 }
 
 static int set_msrs(const struct vcpu *vcpu)
@@ -120,7 +109,7 @@ int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 	cpuid_fit(&table, vcpu->index, platform->cpus,
 		  vm_capability(vm, KVM_CAP_TSC_DEADLINE_TIMER) != 0);
 
-	error = set(vcpu, KVM_SET_CPUID2, &table.head, "CPUID");
+	error = vcpu_ioctl(vcpu, KVM_SET_CPUID2, &table.head, "CPUID");
 	return error ? error : set_msrs(vcpu);
 }
 
