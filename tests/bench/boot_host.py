@@ -146,7 +146,8 @@ def trace_write(name, text):
         file.write(text)
 
 
-EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "kvm/kvm_entry", "kvm/kvm_exit")
+EVENTS = ("raw_syscalls/sys_enter", "raw_syscalls/sys_exit", "kvm/kvm_entry", "kvm/kvm_exit", "kvm/kvm_page_fault",
+          "kvm/kvm_mmio")
 
 
 def traced(argv):
@@ -177,6 +178,7 @@ class Seen:
         self.started, self.name = started, name
         self.steps = []  # until the guest's first instruction: [when, in the call, call and arguments]
         self.exits = {}  # reason: [count, ms outside the guest]
+        self.ticks = []  # where the guest was when an interrupt came: its timer's, nearly always
         self.first, self.in_guest, self.entry = None, 0.0, None
         self.call, self.exit = {}, None  # what each thread is in; since when the guest is not running, and why
 
@@ -191,7 +193,13 @@ class Seen:
         elif event == "kvm_exit":
             if self.entry is not None:
                 self.in_guest += when - self.entry
-            self.entry, self.exit = None, (re.search(r"reason (\S+)", rest)[1], when)
+            reason = re.search(r"reason (\S+)", rest)[1]
+            if reason == "interrupt":
+                self.ticks.append(int(re.search(r"rip (0x[0-9a-f]+)", rest)[1], 16))
+            self.entry, self.exit = None, (reason, when)
+        elif event in ("kvm_page_fault", "kvm_mmio"):
+            if self.exit:  # what an exit by a page that is not there is about: memory, or a device
+                self.exit = (f"{self.exit[0].split()[0]} ({'memory' if event == 'kvm_page_fault' else 'device'})", self.exit[1])
         elif event == "kvm_entry":
             if self.first is None:
                 self.first = when
@@ -212,7 +220,7 @@ def breakdown(argv):
         if match:
             seen.event(match[1].strip(), match[2], 1e3 * (float(match[3]) - started), match[4], match[5])
     return {"to_init": 1e3 * seconds, "to_first_entry": seen.first, "in_guest": seen.in_guest, "exits": seen.exits,
-            "steps": seen.steps}
+            "steps": seen.steps, "ticks": seen.ticks}
 
 
 def kernel_log(argv):
