@@ -9,7 +9,7 @@
 # host may want up to 128.
 # shellcheck disable=SC2317  # `again` calls these functions
 thp=/sys/kernel/mm/transparent_hugepage
-now=/sys/module/page_reporting/parameters/report_now
+now=/sys/kernel/mm/page_reporting/report_now
 marks=/tmp/soak names='' within=${3:+ timeout=$3}
 mkdir -p $marks
 

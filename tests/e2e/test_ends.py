@@ -13,7 +13,7 @@ import termios
 import time
 
 import pytest
-from conftest import LIMIT, lib, shrink_pipe
+from conftest import BROKEN_AT_POWEROFF, LIMIT, lib, shrink_pipe
 
 pytestmark = pytest.mark.linux
 
@@ -44,6 +44,40 @@ def test_reboot(ebb, way):
     ebb.ended(started, 0)
     assert "ebb-guest: init" in started.console()
     assert started.stderr() == ""
+
+
+CHURN = "hold 16M --rounds 1000000 --hold 0 --rest 0.003 >/dev/null & "
+
+
+def goes(ms):
+    """Powers off while programs run. The kernel names each device that goes, some after the balloon, for so long."""
+    return (
+        "echo ebb-guest: exit=0; echo Y >/sys/module/kernel/parameters/initcall_debug; "
+        f"echo {ms} >/proc/sys/kernel/printk_delay; echo 8 >/proc/sys/kernel/printk; poweroff -f; sleep 1000"
+    )
+
+
+def test_reports_meet_the_end(ebb):
+    """Memory is reported each few milliseconds while the driver goes and comes, and while the guest powers off."""
+    job = (
+        "for p in min max; do echo 1 >/sys/module/page_reporting/parameters/delay_${p}_ms; done; "
+        "d=/sys/bus/virtio/drivers/virtio_balloon; v=$(basename $d/virtio*); " + CHURN + "sleep 1; "
+        "for i in 0 1 2 3 4 5 6 7 8 9; do echo $v >$d/unbind; echo $v >$d/bind; sleep 0.1; done; "
+        "echo rebound $i; grep page_report_pass /proc/vmstat; " + goes(100)
+    )
+    started = ebb.start(job, "-c", 2, "--free-page-reporting")
+    ebb.ended(started, 0)
+    assert "rebound 9" in started.console()
+    assert int(re.search(r"page_report_pass (\d+)", started.console())[1]) >= 10
+    assert re.search(r"virtio\d+: shutdown", started.console())
+
+
+def test_stock_warns_at_the_end(ebb):
+    """The control, of the test and of what the tests look for: two seconds and more, as a stock kernel reports so often."""
+    started = ebb.start(CHURN + "sleep 3; " + goes(600), "-c", 2, "--free-page-reporting", kernel=lib.STOCK_VMLINUX)
+    started.wait_for(BROKEN_AT_POWEROFF, LIMIT)
+    started.kill()
+    ebb.guests.remove(started)  # its kernel complains, as it should
 
 
 @pytest.fixture(scope="module")

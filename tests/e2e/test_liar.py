@@ -15,13 +15,11 @@ pytestmark = [pytest.mark.linux, pytest.mark.root]
 
 LIAR = os.path.join(lib.BUILD, "tests", "liar")
 
-PARAMETERS = "/sys/module/page_reporting/parameters"
-
 # Dirty memory is freed and reported; then as much is taken again: more than half of what there is, both times.
 JOB = (
-    "hold 144M --thp >/dev/null; echo now >{p}/report_now; memcheck 144M --rounds 1; "
+    "hold 144M --thp >/dev/null; echo now >/sys/kernel/mm/page_reporting/report_now; memcheck 144M --rounds 1; "
     "grep page_report_ /proc/vmstat"
-).format(p=PARAMETERS)
+)
 
 
 def run(ebb, monkeypatch, lie, *options, params="", job=JOB):
@@ -63,9 +61,43 @@ def test_the_truth_is_believed(ebb, monkeypatch):
     assert started.counts["page_report_zeroed"] > 4096
 
 
+# The device's name, and its driver's folder in $d; free memory in MiB.
+DRIVER = (
+    "d=/sys/bus/virtio/drivers/virtio_balloon; v=$(basename $d/virtio*); "
+    "free() { awk '/^MemFree/ { print $1, int($2 / 1024) }' /proc/meminfo; }; "
+)
+
+# A report that is never answered keeps its pages, and nothing else stands still. Then who asks by hand gives up in time,
+# or can be killed; the driver goes and comes; and what the report kept comes back with the reset.
+MUTE = DRIVER + (
+    "now() { echo $* >/sys/kernel/mm/page_reporting/report_now; }; "
+    "hold 64M --thp >/dev/null; sleep 1; memcheck 64M --rounds 1; grep page_report_ /proc/vmstat; "
+    "now timeout=100; now; now what; free; "
+    "echo $v >$d/unbind; free; echo unbound; now; "
+    "echo $v >$d/bind; hold 64M --thp >/dev/null; sleep 1; "
+    "(now timeout=60000) & sleep 0.2; kill -9 $!; wait $!; echo killed $?; "
+    "echo $v >$d/unbind; echo unbound; echo $v >$d/bind; hold 64M --thp >/dev/null; sleep 1; echo over"
+)
+
+
 def test_no_answer(ebb, monkeypatch):
-    """A report that is never answered keeps its pages, and nothing else stands still."""
-    job = "hold 64M --thp >/dev/null; sleep 1; memcheck 64M --rounds 1; grep page_report_ /proc/vmstat"
-    started = run(ebb, monkeypatch, "mute", job=job)
-    assert "memcheck: ok" in started.console()
+    started = run(ebb, monkeypatch, "mute", job=MUTE)
+    said = started.console()
+    assert "memcheck: ok" in said
     assert started.counts["page_report_block"] == 0
+    errors = re.findall(r"write error: (.*)", said)
+    assert errors == ["Timer expired", "Device or resource busy", "Invalid argument", "No such device"]
+    away, back = (int(mib) for mib in re.findall(r"MemFree: (\d+)", said))
+    assert back - away >= 32
+    assert "killed 137" in said
+    assert said.count("unbound") == 2 and "over" in said
+
+
+def test_stock_waits_for_ever(ebb, monkeypatch):
+    """The control: without guest/patches the driver does not go before it is answered."""
+    monkeypatch.setattr(lib, "EBB", LIAR)
+    ebb.env = ebb.env | {"EBB_LIE": "mute"}
+    job = DRIVER + "hold 64M --thp >/dev/null; sleep 3; (echo $v >$d/unbind; echo unbound) & sleep 5; echo waited"
+    started = ebb.start(job, "--free-page-reporting", memory="256M", kernel=lib.STOCK_VMLINUX)
+    started.wait_for("^waited$", LIMIT)
+    assert "unbound" not in started.console()
