@@ -4,6 +4,7 @@
 import functools
 import hashlib
 import http.server
+import json
 import os
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import threading
 
 import pytest
 from conftest import LIMIT, lib, wait_until
-from test_monitor import answers, qmp, stat
+from test_monitor import stat
 
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root]
 
@@ -85,14 +86,39 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def asked(port):
-    """The line that a server in the guest says to one that comes by the host's port, or None."""
+def answered(port):
+    """Whether a server in the guest says the same to one that comes by the host's port.
+
+    The client speaks first: Debian 12's passt does not answer the guest's SYN-ACK before.
+    """
     try:
         with socket.create_connection(("127.0.0.1", port), 5) as connection:
             connection.settimeout(20)
-            return connection.makefile("rb").readline() or None
+            connection.sendall(b"hello\n")
+            return connection.makefile("rb").readline() == b"hello\n"
+    except OSError:
+        return False
+
+
+def download(address):
+    """The sha256 of what a server at the address says, or None."""
+    try:
+        with socket.create_connection(address, 5) as connection:
+            connection.settimeout(LIMIT)
+            return hashlib.sha256(connection.makefile("rb").read()).hexdigest()
     except OSError:
         return None
+
+
+def set_link(box, name, network, up):
+    """The answer to QMP's set_link."""
+    messages = [{"execute": "qmp_capabilities"}, {"execute": "set_link", "arguments": {"name": network, "up": up}}]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        client.connect(f"{box.runtime}/{name}.sock")
+        client.sendall("".join(json.dumps(message) + "\n" for message in messages).encode())
+        lines = client.makefile("r")
+        return [json.loads(lines.readline()) for _ in range(3)][2]  # after the greeting and the first answer
 
 
 @pytest.mark.arch("x86_64")
@@ -100,13 +126,15 @@ def test_user(ebb, route, served):
     """An address by DHCP, a file from the host, a port of the guest; and all of it again after passt was killed."""
     port, digest = served
     forwarded = free_port()
-    fetch = f"wget -q -O - http://{GATEWAY}:{port}/file | sha256sum"
+    # passt resets a connection now and then on a host as slow as this; and after it was killed, a connection has no
+    # other end that would say so.
+    fetch = f"until timeout 40 busybox wget -q -O /tmp/f http://{GATEWAY}:{port}/file; do sleep 1; done; sha256sum </tmp/f"
     started = ebb.start(
         f"udhcpc -q -n -i eth0 >/dev/null 2>&1; ip -4 -o addr show dev eth0; cat /sys/class/net/eth0/mtu; {fetch}; "
-        "echo hello from the guest >/tmp/hello; nc -ll -p 80 -e busybox cat /tmp/hello & "
-        f"echo serving; read line; while :; do {fetch}; done & "
-        "read line; until [ $(cat /sys/class/net/eth0/carrier_down_count) = 1 ]; do sleep 0.1; done; echo gone; "
-        "read line; kill %2; ping -c 3 -W 20 10.9.0.2 >/dev/null && echo pinged; read line",
+        "nc -ll -p 80 -e busybox cat & "
+        f"echo serving; read line; n=$(cat /sys/class/net/eth0/carrier_down_count); while :; do {fetch}; done & "
+        "read line; until [ $(cat /sys/class/net/eth0/carrier_down_count) -gt $n ]; do sleep 0.1; done; echo gone; "
+        "read line",
         "-n", f"user,hostfwd=tcp:127.0.0.1:{forwarded}-:80", "--name", "net",
     )
     at, match = started.wait_for(r"inet ([\d.]+)/24", LIMIT)
@@ -114,7 +142,7 @@ def test_user(ebb, route, served):
     at, _ = started.wait_for("^65520$", LIMIT, at)
     at, _ = started.wait_for(f"^{digest}  -$", LIMIT, at)
     at, _ = started.wait_for("^serving$", LIMIT, at)
-    wait_until(lambda: asked(forwarded) == b"hello from the guest\n", "the guest's server answers")
+    wait_until(lambda: answered(forwarded), "the guest's server answers")
 
     # Under traffic.
     started.send("\n")
@@ -124,11 +152,9 @@ def test_user(ebb, route, served):
     started.send("\n")
     at, _ = started.wait_for("^gone$", LIMIT, at)
     at, _ = started.wait_for(f"^{digest}  -$", LIMIT, at + 1)
-    wait_until(lambda: asked(forwarded) == b"hello from the guest\n", "the guest's server answers again")
+    wait_until(lambda: answered(forwarded), "the guest's server answers again")
     assert passts() != [first] and len(passts()) == 1
     assert started.stderr().count("passt has ended: net0 is down until it runs again") == 1
-    started.send("\n")
-    started.wait_for("^pinged$", LIMIT, at)
     started.send("\n")
     ebb.ended(started, 0)
     wait_until(lambda: not passts() and not keepers(), "passt ends with its guest")
@@ -173,14 +199,10 @@ def test_tap(ebb, served):
     at, _ = started.wait_for(f"^{digest}  -$", LIMIT, at)
     at, _ = started.wait_for("^02:00:00:00:00:07$", LIMIT, at)
     at, _ = started.wait_for("^serving$", LIMIT, at)
-    with socket.create_connection((TAP_GUEST, 80), LIMIT) as connection:
-        connection.settimeout(LIMIT)
-        assert hashlib.sha256(connection.makefile("rb").read()).hexdigest() == digest
+    wait_until(lambda: download((TAP_GUEST, 80)) == digest, "the file comes back")
 
-    link = {"execute": "set_link", "arguments": {"name": "net0", "up": False}}
-    other = {"execute": "set_link", "arguments": {"name": "net1", "up": False}}
-    done, refused = answers(qmp(ebb, "net", link, other))
-    assert done == {"return": {}} and refused["error"]["class"] == "DeviceNotFound"
+    assert set_link(ebb, "net", "net1", False)["error"]["class"] == "DeviceNotFound"
+    assert set_link(ebb, "net", "net0", False) == {"return": {}}
     (figures,) = stat(ebb, "net")["networks"]
     assert figures["mode"] == "tap" and not figures["up"] and figures["mac"] == "02:00:00:00:00:07"
     # The file went each way, in frames that are longer than a packet on a wire.
@@ -188,11 +210,9 @@ def test_tap(ebb, served):
     assert figures["sent-bytes"] > 3000 * figures["sent"] / 2 and figures["refused"] == 0
     started.send("\n")
     at, _ = started.wait_for("^carrier 0$", LIMIT, at)
-    with pytest.raises(OSError), socket.create_connection((TAP_GUEST, 80), 2):
-        pass
+    assert download((TAP_GUEST, 80)) is None
     assert stat(ebb, "net")["networks"][0]["received-dropped"] > 0
-    link["arguments"]["up"] = True
-    assert answers(qmp(ebb, "net", link)) == [{"return": {}}]
+    assert set_link(ebb, "net", "net0", True) == {"return": {}}
     started.send("\n")
     at, _ = started.wait_for("^carrier 1$", LIMIT, at)
     ip("link", "del", "ebb0")
