@@ -191,3 +191,64 @@ def test_two_guests_take_turns(ebb):
         with each:
             assert each.wait(LIMIT) == 0
     assert not ebb.left()
+
+
+class Counted:
+    """A guest whose script prints its kernel's counters when it says "stat"."""
+
+    SCRIPT = (
+        "stat() { echo vmstat: $(grep -E 'compact_migrate_|page_report_|pgmigrate_success' /proc/vmstat | tr ' ' =); }; "
+        # A process that starts and ends puts memory in motion: the shell looks by itself.
+        "count() { while read k v; do [ $k = $1 ] && break; done </proc/vmstat; }; "
+        # No pass for a while: all is done.
+        "still() { v=; a=-; until [ $a. = $v. ]; do a=$v; read -t 3 x; count page_report_pass; done; }; "
+        "stir() { hold $1 --thp --hold 0 >/dev/null; }; "
+        "pieces() { cachefill 144M /tmp/$1 --files 36864 --delete-every 2 >/dev/null; }; "
+        # What is freed comes from per-CPU lists soon.
+        "echo 1000 >/proc/sys/vm/percpu_pagelist_high_fraction; cd /sys/module/page_reporting/parameters; "
+    )
+
+    def __init__(self, box, script, *options, memory="1G"):
+        self.guest = box.start(self.SCRIPT + script, *options, memory=memory)
+        self.at = 0
+
+    def stat(self):
+        self.at, match = self.guest.wait_for("^vmstat: (.*)$", LIMIT, self.at)
+        self.at += 1
+        return {name: int(number) for name, number in (pair.split("=") for pair in match[1].split())}
+
+    def turn(self):
+        """What was counted from one "stat" to the next."""
+        before, after = self.stat(), self.stat()
+        return {name: after[name] - before[name] for name in after}
+
+
+def test_compaction_knows_when_to_stop(ebb):
+    """Blocks are not made whole where that is of no use, nor when memory stirs, nor by looking at memory for ever."""
+    counted = Counted(
+        ebb,
+        "until_moved() { count pgmigrate_success; n=$((v + $1)); while [ $v -lt $n ]; do count pgmigrate_success; done; }; "
+        # Short of memory: the high watermark is beyond what is free, so nothing could be reported.
+        "low=/proc/sys/vm/min_free_kbytes; was=$(cat $low); echo 0 >compact_ms; pieces a; still; "
+        "echo $(($(grep MemFree /proc/meminfo | tr -dc 0-9) * 67 / 100)) >$low; "
+        "echo 100 >compact_ms; stat; stir 160M; still; stat; "
+        # The control: not short any more. Little time at once.
+        "echo $was >$low; echo 20 >compact_ms; stat; stir 300M; until_moved 8000; stat; "
+        # Time enough, but for a churn that begins in the midst of it; and after it the rest.
+        "echo 5000 >delay_min_ms; echo 20000 >compact_ms; pieces b; stat; until_moved 300; "
+        "churn 128M --cycles 6 --pause 300; stat; stat; until_moved 1000; stat",
+        "--free-page-reporting",
+    )
+    short = counted.turn()
+    print("short of memory:", short)
+    wanted = counted.turn()
+    print("wanted:", wanted)
+    stirred = counted.turn()
+    print("stirred:", stirred)
+    resumed = counted.turn()
+    print("resumed:", resumed)
+    assert short["page_report_pass"] > 0
+    assert short["pgmigrate_success"] <= wanted["pgmigrate_success"] / 20
+    assert wanted["pgmigrate_success"] <= wanted["compact_migrate_scanned"] <= 4 * GUEST / 4096
+    assert stirred["pgmigrate_success"] <= wanted["pgmigrate_success"] / 2
+    assert resumed["pgmigrate_success"] >= 1000
