@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A device that lies about what it zeroed: the guest believes what the feature promises, and nothing beyond.
+"""A device that lies about what it zeroed: the guest believes what the feature promises, and nothing beyond. One that
+answers late, or never: the guest waits for what it lent, and not for ever.
 
 The liar keeps what was reported (--mem-lock holds discards back), so a page that the guest takes for zero is not. With
 check_zero the guest's kernel looks.
@@ -22,10 +23,10 @@ JOB = (
 )
 
 
-def run(ebb, monkeypatch, lie, *options, params="", job=JOB):
+def run(ebb, monkeypatch, lie, *options, params="", job=JOB, memory="256M"):
     monkeypatch.setattr(lib, "EBB", LIAR)
     ebb.env = ebb.env | {"EBB_LIE": lie}
-    started = ebb.start(job, "--free-page-reporting", *options, memory="256M", params="loglevel=5 " + params)
+    started = ebb.start(job, "--free-page-reporting", *options, memory=memory, params="loglevel=5 " + params)
     ebb.ended(started, 0, LIMIT)
     started.counts = {key: int(value) for key, value in re.findall(r"(page_report_\w+) (\d+)", started.console())}
     return started
@@ -101,3 +102,27 @@ def test_stock_waits_for_ever(ebb, monkeypatch):
     started = ebb.start(job, "--free-page-reporting", memory="256M", kernel=lib.STOCK_VMLINUX)
     started.wait_for("^waited$", LIMIT)
     assert "unbound" not in started.console()
+
+
+# All but what the guest has never free is taken, as soon as half of it is on its way to the host.
+BURST = (
+    "read -r _ total _ </proc/meminfo; for round in 1 2 3; do echo now >/sys/kernel/mm/page_reporting/report_now & usleep 200000; "
+    "hold $((total / 1024 - 12))M --no-thp --hold 0 >/dev/null; echo status $?; done; "
+    "grep -E '^(oom_kill|page_report_(wait|block)) ' /proc/vmstat"
+)
+
+
+def test_a_slow_device_is_waited_for(ebb, monkeypatch):
+    """In a small guest what is with a slow device is half of its memory, and somebody wants it: nobody is killed for it."""
+    started = run(ebb, monkeypatch, "slow", job=BURST, memory="96M")
+    console = started.console()
+    assert console.count("status 0") == 3 and "oom_kill 0" in console, console
+    assert started.counts["page_report_wait"] > 0, console
+
+
+def test_a_mute_device_is_waited_for_once(ebb, monkeypatch):
+    """The control: without what does not come back the same guest is short of memory, and says so before long."""
+    started = run(ebb, monkeypatch, "mute", job=BURST, memory="96M")
+    console = started.console()
+    assert "status 0" not in console and console.count("status ") == 3, console
+    assert started.counts["page_report_wait"] > 0 == started.counts["page_report_block"], console

@@ -6,10 +6,12 @@
  * EBB_LIE=all    all of each report reads as zero
  *         more   more than that was reported
  *         most   all but one byte of it
+ *         slow   reports are answered late, after 6 seconds
  *         mute   reports are never answered
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/virtio/queue.h"
 
@@ -27,6 +29,8 @@ void __wrap_virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_
 			total += chain->buffer[i].len;
 		if (!strcmp(lie, "mute"))
 			return;
+		if (!strcmp(lie, "slow"))
+			sleep(6);
 		if (!strcmp(lie, "all"))
 			len = total;
 		if (!strcmp(lie, "more"))
