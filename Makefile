@@ -15,10 +15,11 @@ EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
 PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
 # What only few guests need is linked into ebb: to load it as a library would make each start slower.
-LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs ext2fs com_err libseccomp) -Wl,-Bdynamic $(FDT_LIBS)
+LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) \
+	 -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs ext2fs com_err libseccomp liburing) -Wl,-Bdynamic $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
-PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansson-dev libseccomp-dev make pkg-config python3
+PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansson-dev libseccomp-dev liburing-dev make pkg-config python3
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
@@ -33,7 +34,7 @@ PACKAGES_CROSS := pkg-config $(PACKAGES_CROSS_$(FOREIGN))
 CROSS_ARCHS := $(filter-out $(NATIVE),arm64 riscv64)
 # These are not installed, but unpacked for the other architecture into the cache: see scripts/debian-unpack.
 PACKAGES_SYSROOT := check comerr-dev libatomic1 libc6-dev libcap-ng-dev libext2fs-dev libfdt-dev libjansson-dev libseccomp-dev \
-		    libsubunit-dev linux-libc-dev usr-is-merged zlib1g-dev
+		    libsubunit-dev liburing-dev linux-libc-dev usr-is-merged zlib1g-dev
 
 # Check's own limit of 4 s for a test is no limit on a busy machine but an accident.
 CHECK_ENV := CK_DEFAULT_TIMEOUT=120
@@ -53,7 +54,7 @@ PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 # Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
 # user mode does not have, or since it adds a line of its own when a process dies: a whole machine, which is slower.
-UNIT_WHOLE := backing blk confine provision discard fatal passt ram signals usage
+UNIT_WHOLE := backing blk blk_flight blk_threads confine discard fatal passt provision ram signals usage
 EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --append hugepages=64 --env $(CHECK_ENV)
 endif
 
@@ -71,8 +72,9 @@ LIB_SRC := $(filter-out vmm/main.c vmm/arch/%,$(sort $(shell find vmm devices -n
 # What is pure in other architectures is tested on this one too.
 UNIT_ARCH_SRC := $(filter-out $(LIB_SRC) vmm/arch/fdt/machine.c,$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
 UNIT_LIBS := -lfdt -lz
-# Allocations that a test can let fail: tests/unit/failing.c.
-UNIT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup
+# Allocations that a test can let fail: tests/unit/failing.c. And an io_uring that is none: tests/unit/fake_ring.c.
+UNIT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup \
+	     $(foreach call,open close set_bell quiet add submit take wait,-Wl,--wrap=ring_$(call))
 EBB_SRC := vmm/main.c $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
@@ -292,7 +294,7 @@ unit-whole: $(BUILD)/unit/run ## with CROSS=NAME: the unit tests that need a ker
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
-TSAN_SUITES := mmio_threads event_idx blk blk_threads net net_threads balloon inflate reporting stats reclaim reclaim_threads \
+TSAN_SUITES := mmio_threads event_idx blk blk_flight blk_threads net net_threads balloon inflate reporting stats reclaim reclaim_threads \
 	       rebind loop log outlet signals serial console terminal discard client client_hostile server control_memory plic worker
 TSAN := -fsanitize=thread -O1
 $(BUILD)/tsan/%.o: %.c $(BUILD)/unit/suites.h
@@ -326,7 +328,7 @@ $(BUILD)/tests/liar: tests/liar/liar.c $(call obj,vmm,$(EBB_SRC))
 $(BUILD)/tests/hang: tests/hang/hang.c $(call obj,vmm,$(EBB_SRC))
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=pwritev,--wrap=ram_usage,--wrap=ram_discard,--wrap=balloon_on_reclaimed -o $@ $^ $(LDLIBS)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=pwritev,--wrap=ram_usage,--wrap=ring_take,--wrap=ram_discard,--wrap=balloon_on_reclaimed -o $@ $^ $(LDLIBS)
 
 e2e: all $(BUILD)/tests/liar $(BUILD)/tests/hang ## Linux guests, on hardware KVM or on the emulated host
 	@guest/distribution kernel $(ARCH)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The disk's features and configuration space; requests.c serves its requests. */
-#include "devices/virtio-blk/blk.h"
+#include "devices/virtio-blk/internal.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -8,13 +8,35 @@
 #include <linux/virtio_ids.h>
 #include <string.h>
 
+#include "devices/virtio-blk/ring.h"
+#include "vmm/lib/log.h"
+
 #define FEATURE(bit) (1ULL << (bit))
 /* The host's page cache writes whole pages: for less it reads the page first. */
 #define PHYSICAL_BLOCK 4096U
 
+static int blk_activate(struct virtio_device *dev)
+{
+	const struct virtio_host *host = dev->host;
+	struct blk *blk = blk_of(dev);
+	int error = 0;
+
+	for (unsigned int i = 0; i < dev->queues && !error; i++)
+		if (blk->queue[i].ring)
+			error = ring_set_bell(blk->queue[i].ring, host->doorbell(host->ctx, i));
+	return error;
+}
+
+static bool blk_drain(struct virtio_device *dev, unsigned int queue, uint64_t deadline)
+{
+	struct blk_queue *bq = &blk_of(dev)->queue[queue];
+	return !bq->ring || blk_flight_drain(bq, deadline);
+}
+
 static void blk_reset(struct virtio_device *dev)
 {
-	blk_work_reset(blk_of(dev));
+	for (unsigned int i = 0; i < dev->queues; i++)
+		blk_work_reset(&blk_of(dev)->queue[i]);
 }
 
 static void blk_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len)
@@ -26,6 +48,8 @@ static void blk_config_read(struct virtio_device *dev, size_t offset, void *data
 static const struct virtio_device_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "blk",
+	.activate = blk_activate,
+	.drain = blk_drain,
 	.reset = blk_reset,
 	.work = blk_work,
 	.config_size = sizeof(struct virtio_blk_config),
@@ -77,6 +101,16 @@ static void fill_registers(struct virtio_blk_config *registers, const struct ima
 	};
 }
 
+static int init_queue(struct blk *blk, unsigned int number, const struct blk_config *config)
+{
+	struct blk_queue *bq = &blk->queue[number];
+
+	blk->dev.queue[number].size_max = VIRTIO_QUEUE_SIZE_MAX;
+	bq->blk = blk;
+	bq->virtq = &blk->dev.queue[number];
+	return config->one_by_one ? 0 : blk_flight_init(bq);
+}
+
 int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host)
 {
 	*blk = (struct blk){.file = config->file};
@@ -91,7 +125,15 @@ int blk_init(struct blk *blk, const struct blk_config *config, const struct virt
 		.features_offered = features_of(&blk->image),
 		.queues = 1,
 	};
-	blk->dev.queue[0].size_max = VIRTIO_QUEUE_SIZE_MAX;
+	for (unsigned int i = 0; i < blk->dev.queues && !error; i++)
+		error = init_queue(blk, i, config);
+	/* Old or locked down (kernel.io_uring_disabled, a container's filter): a disk works without it. */
+	if (error && config->explain)
+		log_warn(
+			"disks do one request at a time: the host's kernel refuses io_uring (%s); to allow "
+			"it, see sysctl kernel.io_uring_disabled and the container's filter of system "
+			"calls; write FILE,aio=sync to do without it",
+			strerror(-error));
 	fill_registers(&blk->registers, &blk->image);
 	memcpy(blk->id, config->id, strnlen(config->id, sizeof(blk->id)));
 	return 0;
@@ -99,5 +141,7 @@ int blk_init(struct blk *blk, const struct blk_config *config, const struct virt
 
 void blk_release(struct blk *blk)
 {
+	for (unsigned int i = 0; i < blk->dev.queues; i++)
+		blk_flight_release(&blk->queue[i]);
 	image_close(&blk->image);
 }

@@ -18,11 +18,16 @@
 #include "devices/virtio-blk/request.h"
 #include "devices/virtio/device.h"
 
+/* Requests that the host does at once, of each queue. */
+#define BLK_DEPTH 64
+
 struct blk_config {
 	const char *file;
 	bool read_only;
-	bool raw;	/* take the file as it is, even if it has the mark of another format */
-	const char *id; /* the disk's name for the driver: at most 20 bytes */
+	bool raw;	 /* take the file as it is, even if it has the mark of another format */
+	bool one_by_one; /* do each request by itself: use no io_uring */
+	bool explain;	 /* warn if the host refuses io_uring */
+	const char *id;	 /* the disk's name for the driver: at most 20 bytes */
 };
 
 /* Counters of one kind of request. They only grow; the worker writes them, any thread reads them. */
@@ -32,6 +37,32 @@ struct blk_counters {
 	atomic_ullong failed;	  /* the host could not do it */
 	atomic_ullong refused;	  /* not on the disk, or not to be written */
 	atomic_ullong ns;	  /* spent on those that succeeded or failed */
+};
+
+#define BLK_QUEUES_MAX 1
+
+struct ring;
+struct blk_slot;
+
+/* The requests of a queue. Thread: its worker, or the core while it keeps the worker out. */
+struct blk_queue {
+	struct blk *blk;
+	struct virtq *virtq;
+
+	/* The request that the worker does by itself, piece by piece. */
+	bool busy;
+	struct virtq_chain chain;
+	struct blk_request request;
+	uint64_t done;	    /* bytes of it, or of its range */
+	unsigned int range; /* of a discard or write-zeroes */
+	uint64_t started;   /* ns */
+
+	/* Those that the host does beside each other: flight.c. */
+	struct ring *ring; /* or NULL: there are none */
+	struct blk_slot *slot;
+	unsigned int flying;
+	uint8_t free[BLK_DEPTH]; /* the slots that are free, the next to use last */
+	bool measured;		 /* the file has its length, as was seen in this turn */
 };
 
 /* Owner: its creator, who may use the counters; all else is internal. */
@@ -46,24 +77,17 @@ struct blk {
 	struct virtio_blk_config registers; /* the configuration space, little-endian; constant */
 	char id[VIRTIO_BLK_ID_BYTES];	    /* padded with zeros */
 
-	/* The request in progress. Thread: the worker, or the core while it keeps the worker out. */
-	bool busy;
-	struct virtq_chain chain;
-	struct blk_request request;
-	uint64_t done;	    /* bytes of it, or of its range */
-	unsigned int range; /* of a discard or write-zeroes */
-	uint64_t started;   /* ns */
-	bool failure_logged, loss_logged;
+	atomic_bool failure_logged, loss_logged;
+	struct blk_queue queue[BLK_QUEUES_MAX];
 };
 
-/* @config->file and @host outlive the disk. Returns 0, or -errno after an error message. */
+/*
+ * @config->file and @host outlive the disk. Returns 0, or -errno after an error message. If the host refuses
+ * io_uring, requests are done one by one.
+ */
 int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host);
-/* Accepts a disk that is all zeros, or whose init failed. */
+/* No request may fly (virtio_core_stop()). Accepts a disk that is all zeros, or whose init failed. */
 void blk_release(struct blk *blk);
-
-/* Between blk.c and requests.c: virtio_device_ops.work; and drops the request in progress, for a reset. */
-int blk_work(struct virtio_device *dev, unsigned int queue);
-void blk_work_reset(struct blk *blk);
 
 static inline struct blk *blk_of(struct virtio_device *dev)
 {

@@ -10,6 +10,7 @@
 #define EBB_VIRTIO_BLK_IMAGE_H
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,9 +31,9 @@ struct image {
 	uint64_t size;		 /* bytes, a multiple of block_size */
 	unsigned int block_size; /* bytes: 512, or a block device's own */
 	bool read_only;
-	bool device;   /* a block device */
-	bool discards; /* the host can free space in it, as far as is known */
-	int lost;      /* 0, or the -errno why written data may be lost; see image_flush() */
+	bool device;	 /* a block device */
+	bool discards;	 /* the host can free space in it, as far as is known */
+	atomic_int lost; /* 0, or the -errno why written data may be lost; see image_flush() */
 };
 
 #define IMAGE_READ_ONLY (1U << 0)
@@ -50,6 +51,15 @@ void image_close(struct image *image);
 ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset);
 ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset,
 		    bool durable);
+
+/* For who reads, writes and flushes the file without these functions, as flight.c does. */
+
+/* Returns whether the file was longer when it was opened: what the guest wrote there is lost. */
+bool image_is_shorter(struct image *image);
+/* A read or a write moved nothing. Returns -EIO. */
+int image_ended(struct image *image);
+/* fdatasync() ended with @result, 0 or -errno. Returns what image_flush() would. */
+int image_flushed(struct image *image, int result);
 
 /* The value of image->lost if the file became shorter. */
 #define IMAGE_SHORTER (-ENODATA)

@@ -15,8 +15,7 @@
 
 static const uint8_t zeros[ZERO_PAGE];
 
-/* Returns whether the file was longer when it was opened: what the guest wrote there is lost. */
-static bool is_shorter(struct image *image)
+bool image_is_shorter(struct image *image)
 {
 	off_t end = image->calls->lseek(image->fd, 0, SEEK_END);
 	if (end < 0 || (uint64_t)end >= image->size)
@@ -24,6 +23,12 @@ static bool is_shorter(struct image *image)
 	if (!image->lost)
 		image->lost = IMAGE_SHORTER;
 	return true;
+}
+
+int image_ended(struct image *image)
+{
+	image_is_shorter(image);
+	return -EIO;
 }
 
 ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset)
@@ -34,9 +39,7 @@ ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n,
 	while (done < 0 && errno == EINTR);
 	if (done < 0)
 		return -errno;
-	if (done == 0)
-		is_shorter(image);
-	return done == 0 ? -EIO : done;
+	return done == 0 ? image_ended(image) : done;
 }
 
 ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset,
@@ -44,14 +47,14 @@ ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n
 {
 	ssize_t done;
 	/* The write might give the file its length again, and hide what was lost. */
-	is_shorter(image);
+	image_is_shorter(image);
 	do
 		done = image->calls->pwritev(image->fd, iov, (int)n, (off_t)offset);
 	while (done < 0 && errno == EINTR);
-	if (done == 0)
-		return -EIO;
 	if (done < 0)
 		return -errno;
+	if (done == 0)
+		return image_ended(image);
 	int error = durable ? image_flush(image) : 0;
 	return error ? error : done;
 }
@@ -64,10 +67,15 @@ int image_flush(struct image *image)
 	do
 		failed = image->calls->fdatasync(image->fd);
 	while (failed && errno == EINTR);
-	if (failed)
-		image->lost = -errno;
-	else
-		is_shorter(image);
+	return image_flushed(image, failed ? -errno : 0);
+}
+
+int image_flushed(struct image *image, int result)
+{
+	if (!image->lost)
+		image->lost = result;
+	if (!image->lost)
+		image_is_shorter(image);
 	return image->lost;
 }
 
@@ -120,7 +128,7 @@ static int64_t find_data(struct image *image, uint64_t offset, uint64_t end)
 {
 	off_t found = image->calls->lseek(image->fd, (off_t)offset, SEEK_DATA);
 	if (found < 0 && errno == ENXIO) /* no data is left, or the file became shorter */
-		return is_shorter(image) ? -EIO : (int64_t)end;
+		return image_is_shorter(image) ? -EIO : (int64_t)end;
 	if (found < 0)
 		return -errno;
 	return (uint64_t)found < end ? found : (int64_t)end;

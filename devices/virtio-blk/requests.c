@@ -6,23 +6,14 @@
 #include <errno.h>
 #include <string.h>
 
-#include "devices/virtio-blk/blk.h"
+#include "devices/virtio-blk/internal.h"
+#include "devices/virtio-blk/ring.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* Bytes that a turn moves, about: they take a millisecond if the page cache has them. */
-#define TURN_BYTES (1U << 20)
-/* What each request counts in addition to its bytes, so that a turn ends without any bytes, too. */
-#define REQUEST_COST (TURN_BYTES / 64)
-
-void blk_work_reset(struct blk *blk)
+void blk_work_reset(struct blk_queue *bq)
 {
-	blk->busy = false;
-}
-
-static bool negotiated(const struct blk *blk, unsigned int bit)
-{
-	return (blk->dev.features >> bit) & 1;
+	bq->busy = false;
 }
 
 /* --- one piece ------------------------------------------------------------------------------- */
@@ -32,37 +23,39 @@ static bool negotiated(const struct blk *blk, unsigned int bit)
  * -errno if the host failed.
  */
 
-static ssize_t step_data(struct blk *blk)
+static ssize_t step_data(struct blk_queue *bq)
 {
-	struct blk_request *request = &blk->request;
-	uint64_t left = request->len - blk->done;
+	struct blk *blk = bq->blk;
+	struct blk_request *request = &bq->request;
+	uint64_t left = request->len - bq->done;
 	struct iovec iov[VIRTIO_QUEUE_SIZE_MAX];
 
 	if (left == 0)
 		return 0;
-	unsigned int n = blk_iov(blk->dev.host->ram, &blk->chain, &request->data,
+	unsigned int n = blk_iov(blk->dev.host->ram, &bq->chain, &request->data,
 				 left < TURN_BYTES ? left : TURN_BYTES, iov);
 	ssize_t moved;
 	/* Without FLUSH a driver relies on what was acknowledged (§5.2.6.2). */
 	if (request->kind == BLK_WRITE)
-		moved = image_write(&blk->image, iov, n, request->offset + blk->done,
-				    !negotiated(blk, VIRTIO_BLK_F_FLUSH));
+		moved = image_write(&blk->image, iov, n, request->offset + bq->done,
+				    !blk_negotiated(blk, VIRTIO_BLK_F_FLUSH));
 	else
-		moved = image_read(&blk->image, iov, n, request->offset + blk->done);
+		moved = image_read(&blk->image, iov, n, request->offset + bq->done);
 	if (moved > 0)
-		blk_advance(&blk->chain, &request->data, moved);
+		blk_advance(&bq->chain, &request->data, moved);
 	return moved;
 }
 
-static ssize_t step_id(struct blk *blk)
+static ssize_t step_id(struct blk_queue *bq)
 {
+	const struct blk *blk = bq->blk;
 	struct iovec iov[VIRTIO_QUEUE_SIZE_MAX];
-	unsigned int n = blk_iov(blk->dev.host->ram, &blk->chain, &blk->request.data,
-				 blk->request.len - blk->done, iov);
+	unsigned int n = blk_iov(blk->dev.host->ram, &bq->chain, &bq->request.data,
+				 bq->request.len - bq->done, iov);
 	ssize_t moved = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		memcpy(iov[i].iov_base, blk->id + blk->done + moved, iov[i].iov_len);
+		memcpy(iov[i].iov_base, blk->id + bq->done + moved, iov[i].iov_len);
 		moved += iov[i].iov_len;
 	}
 	return moved;
@@ -79,40 +72,41 @@ static ssize_t discard(struct blk *blk, uint64_t offset, uint64_t len)
 	return error ? error : (ssize_t)len;
 }
 
-static ssize_t step_range(struct blk *blk)
+static ssize_t step_range(struct blk_queue *bq)
 {
-	const struct blk_request *request = &blk->request;
+	struct blk *blk = bq->blk;
+	const struct blk_request *request = &bq->request;
 
-	while (blk->range < request->ranges && blk->done == request->range[blk->range].len) {
-		blk->range++;
-		blk->done = 0;
+	while (bq->range < request->ranges && bq->done == request->range[bq->range].len) {
+		bq->range++;
+		bq->done = 0;
 	}
-	if (blk->range == request->ranges)
+	if (bq->range == request->ranges)
 		/* Durable if the driver will not flush. */
-		return request->kind == BLK_ZERO && !negotiated(blk, VIRTIO_BLK_F_FLUSH)
+		return request->kind == BLK_ZERO && !blk_negotiated(blk, VIRTIO_BLK_F_FLUSH)
 			       ? image_flush(&blk->image)
 			       : 0;
-	const struct blk_range *range = &request->range[blk->range];
-	uint64_t offset = range->offset + blk->done;
-	uint64_t left = range->len - blk->done;
+	const struct blk_range *range = &request->range[bq->range];
+	uint64_t offset = range->offset + bq->done;
+	uint64_t left = range->len - bq->done;
 	return request->kind == BLK_ZERO ? image_zero(&blk->image, offset, left, range->unmap)
 					 : discard(blk, offset, left);
 }
 
-static ssize_t step(struct blk *blk)
+static ssize_t step(struct blk_queue *bq)
 {
-	if (blk->request.status != VIRTIO_BLK_S_OK)
+	if (bq->request.status != VIRTIO_BLK_S_OK)
 		return 0;
-	switch (blk->request.kind) {
+	switch (bq->request.kind) {
 	case BLK_READ:
 	case BLK_WRITE:
-		return step_data(blk);
+		return step_data(bq);
 	case BLK_ID:
-		return step_id(blk);
+		return step_id(bq);
 	case BLK_FLUSH:
-		return image_flush(&blk->image);
+		return image_flush(&bq->blk->image);
 	default:
-		return step_range(blk);
+		return step_range(bq);
 	}
 }
 
@@ -122,9 +116,8 @@ static ssize_t step(struct blk *blk)
 static void say_loss(struct blk *blk)
 {
 	int lost = blk->image.lost;
-	if (blk->loss_logged)
+	if (atomic_exchange(&blk->loss_logged, true))
 		return;
-	blk->loss_logged = true;
 	log_warn("the host may have lost what the guest wrote to the disk '%s': %s; from now on "
 		 "every flush fails: repair the host's storage, check the disk's file systems, and "
 		 "restart the guest",
@@ -143,96 +136,153 @@ static void say_failure(struct blk *blk, ssize_t error)
 		say_loss(blk);
 		return;
 	}
-	if (blk->failure_logged)
+	if (atomic_exchange(&blk->failure_logged, true))
 		return;
-	blk->failure_logged = true;
 	log_warn("the host cannot serve the disk '%s': %s; the guest gets an I/O error (said "
 		 "once; see the count of failures)",
 		 blk->file, reason_of((int)-error));
 }
 
-static void begin(struct blk *blk)
+void blk_moved(struct blk *blk, enum blk_kind kind, uint64_t bytes)
 {
-	blk->busy = true;
-	blk->done = 0;
-	blk->range = 0;
-	blk->started = clock_ns();
-	if (blk->request.kind == BLK_UNKNOWN)
-		atomic_fetch_add(&blk->unknown, 1);
-	else if (blk->request.kind < BLK_COUNTED && blk->request.status != VIRTIO_BLK_S_OK)
-		atomic_fetch_add(&blk->counters[blk->request.kind].refused, 1);
+	if (kind < BLK_COUNTED)
+		atomic_fetch_add(&blk->counters[kind].bytes, bytes);
 }
 
-static void account(struct blk *blk, bool failed)
+void blk_account(struct blk *blk, enum blk_kind kind, uint64_t started, ssize_t failed)
 {
-	struct blk_counters *counters = &blk->counters[blk->request.kind];
-	if (blk->request.kind >= BLK_COUNTED)
+	if (failed)
+		say_failure(blk, failed);
+	if (kind >= BLK_COUNTED)
 		return;
-	atomic_fetch_add(&counters->ns, clock_ns() - blk->started);
+	struct blk_counters *counters = &blk->counters[kind];
+	atomic_fetch_add(&counters->ns, clock_ns() - started);
 	atomic_fetch_add(failed ? &counters->failed : &counters->operations, 1);
 }
 
-/*
- * Gives the chain back. The used length counts what was written from the first writable byte on, and the
- * status, which comes last, only if everything before it was written.
- */
-static void finish(struct blk *blk, struct virtq *q)
+void blk_answer(struct blk_queue *bq, const struct blk_answer *answer, uint8_t status)
 {
-	const struct blk_request *request = &blk->request;
-	bool written = request->kind == BLK_READ || request->kind == BLK_ID;
-	uint64_t len = written ? blk->done : 0;
+	bool written = answer->kind == BLK_READ || answer->kind == BLK_ID;
+	uint64_t len = written ? answer->done : 0;
 
-	ram_write(blk->dev.host->ram, request->status_gpa, &request->status, 1);
-	virtq_push(q, &blk->chain, (uint32_t)(len == request->writable ? len + 1 : len));
-	blk->busy = false;
+	ram_write(bq->blk->dev.host->ram, answer->status_gpa, &status, 1);
+	virtq_push_head(bq->virtq, answer->head,
+			(uint32_t)(len == answer->writable ? len + 1 : len));
+}
+
+static void begin(struct blk_queue *bq)
+{
+	struct blk *blk = bq->blk;
+	const struct blk_request *request = &bq->request;
+
+	bq->busy = true;
+	bq->done = 0;
+	bq->range = 0;
+	bq->started = clock_ns();
+	if (request->kind == BLK_UNKNOWN)
+		atomic_fetch_add(&blk->unknown, 1);
+	else if (request->kind < BLK_COUNTED && request->status != VIRTIO_BLK_S_OK)
+		atomic_fetch_add(&blk->counters[request->kind].refused, 1);
+}
+
+static void finish(struct blk_queue *bq)
+{
+	const struct blk_request *request = &bq->request;
+	const struct blk_answer answer = {
+		.head = bq->chain.head,
+		.kind = request->kind,
+		.status_gpa = request->status_gpa,
+		.writable = request->writable,
+		.done = bq->done,
+	};
+	blk_answer(bq, &answer, request->status);
+	bq->busy = false;
 }
 
 /* Does one piece of the request in progress. Returns what that costs of a turn. */
-static uint64_t go_on(struct blk *blk, struct virtq *q)
+static uint64_t go_on(struct blk_queue *bq)
 {
-	struct blk_request *request = &blk->request;
+	struct blk_request *request = &bq->request;
 	bool carried_out = request->status == VIRTIO_BLK_S_OK;
-	ssize_t moved = step(blk);
+	ssize_t moved = step(bq);
 
 	if (moved > 0) {
-		blk->done += moved;
-		if (request->kind < BLK_COUNTED)
-			atomic_fetch_add(&blk->counters[request->kind].bytes, moved);
+		bq->done += moved;
+		blk_moved(bq->blk, request->kind, moved);
 		bool data = request->kind <= BLK_WRITE || request->kind == BLK_ID;
-		if (!data || blk->done < request->len)
+		if (!data || bq->done < request->len)
 			return data ? REQUEST_COST + moved : TURN_BYTES;
 	}
-	if (moved < 0) {
-		say_failure(blk, moved);
-		request->status = VIRTIO_BLK_S_IOERR;
-	}
 	if (carried_out)
-		account(blk, moved < 0);
-	finish(blk, q);
+		blk_account(bq->blk, request->kind, bq->started, moved < 0 ? moved : 0);
+	if (moved < 0)
+		request->status = VIRTIO_BLK_S_IOERR;
+	finish(bq);
 	/* The host's disk had to work, for an unknown time. */
 	return request->kind == BLK_FLUSH ? TURN_BYTES : REQUEST_COST + (moved > 0 ? moved : 0);
 }
 
-int blk_work(struct virtio_device *dev, unsigned int queue)
+/* --- a turn ---------------------------------------------------------------------------------- */
+
+/* Begins the next request. Returns 1, 0 if there is none to begin, or -EPROTO. */
+static int next(struct blk_queue *bq)
 {
-	struct blk *blk = blk_of(dev);
-	struct virtq *q = &dev->queue[queue];
+	struct blk *blk = bq->blk;
 	const struct blk_limits limits = {
 		.size = blk->image.size,
 		.read_only = blk->image.read_only,
-		.discard = negotiated(blk, VIRTIO_BLK_F_DISCARD),
-		.zero = negotiated(blk, VIRTIO_BLK_F_WRITE_ZEROES),
+		.discard = blk_negotiated(blk, VIRTIO_BLK_F_DISCARD),
+		.zero = blk_negotiated(blk, VIRTIO_BLK_F_WRITE_ZEROES),
 	};
 
-	for (uint64_t cost = 0; cost < TURN_BYTES; cost += go_on(blk, q)) {
-		if (blk->busy)
-			continue;
-		int popped = virtq_pop(q, &blk->chain);
-		if (popped <= 0)
-			return popped;
-		if (blk_request_parse(dev->host->ram, &blk->chain, &limits, &blk->request))
-			return -EPROTO;
-		begin(blk);
+	if (!blk_flight_room(bq))
+		return 0;
+	int popped = virtq_pop(bq->virtq, &bq->chain);
+	if (popped <= 0)
+		return popped;
+	if (blk_request_parse(blk->dev.host->ram, &bq->chain, &limits, &bq->request))
+		return -EPROTO;
+	begin(bq);
+	return 1;
+}
+
+/* Returns as work() does, 0 also if the host has as many requests as it may. */
+static int serve(struct blk_queue *bq)
+{
+	uint64_t cost = 0;
+
+	while (cost < TURN_BYTES) {
+		int begun = bq->busy ? 1 : next(bq);
+		if (begun <= 0)
+			return begun;
+		if (blk_flight_start(bq)) {
+			bq->busy = false;
+			cost += REQUEST_COST;
+		} else {
+			cost += go_on(bq);
+		}
 	}
 	return -EAGAIN;
+}
+
+int blk_work(struct virtio_device *dev, unsigned int queue)
+{
+	struct blk_queue *bq = &blk_of(dev)->queue[queue];
+
+	if (!bq->ring)
+		return serve(bq);
+	/* What ends meanwhile is found at the end of the turn, unannounced. */
+	ring_quiet(bq->ring, true);
+	bq->measured = false;
+	blk_flight_land(bq);
+	int result = serve(bq);
+	bool all = blk_flight_submit(bq);
+	bool full = !blk_flight_room(bq);
+	blk_flight_land(bq);
+	ring_quiet(bq->ring, false);
+	blk_flight_land(bq);
+	/* With room again, there may be chains that nobody has looked at. */
+	if (result == 0 && (!all || (full && blk_flight_room(bq))))
+		result = -EAGAIN;
+	return result;
 }

@@ -80,6 +80,24 @@ static void fail(struct virtio_core *core, const char *what, unsigned int queue)
 		  core->dev->ops->name, what, queue);
 }
 
+/*
+ * Waits for what is in flight of @queue outside the device. With `device` held, and not `state`: a thread that looks
+ * at the status need not wait.
+ */
+static bool drain(struct virtio_core *core, unsigned int queue, uint64_t deadline)
+{
+	struct virtio_device *dev = core->dev;
+	return !dev->ops->drain || dev->ops->drain(dev, queue, deadline);
+}
+
+static bool drain_all(struct virtio_core *core, uint64_t deadline)
+{
+	bool all = true;
+	for (unsigned int i = 0; i < core->dev->queues; i++)
+		all = drain(core, i, deadline) && all;
+	return all;
+}
+
 /* With both locks held, so no chain is in flight. */
 static void reset(struct virtio_core *core)
 {
@@ -155,6 +173,9 @@ void virtio_core_set_status(struct virtio_core *core, uint32_t value)
 {
 	/* What starts or stops the device waits for the chain in flight. */
 	device_lock(core);
+	/* No limit: with less the driver would use memory that the host still writes to. */
+	if (value == 0)
+		drain_all(core, UINT64_MAX);
 	state_lock(core);
 	status_write(core, value);
 	state_unlock(core);
@@ -250,6 +271,8 @@ static void queue_start(struct virtio_core *core, uint32_t queue)
 void virtio_core_set_queue_ready(struct virtio_core *core, uint32_t queue, bool ready)
 {
 	device_lock(core);
+	if (!ready && queue_at(core, queue))
+		drain(core, queue, UINT64_MAX);
 	state_lock(core);
 	if (ready)
 		queue_start(core, queue);
@@ -346,6 +369,16 @@ void virtio_core_work(struct virtio_core *core, unsigned int queue)
 	/* No loop here: other threads that wait for the device, and this worker's other queues, go first. */
 	if (more)
 		defer(core, queue);
+}
+
+bool virtio_core_stop(struct virtio_core *core, uint64_t deadline)
+{
+	/* Held still: a vCPU waits for the host. */
+	if (pthread_mutex_trylock(&core->device))
+		return false;
+	bool all = drain_all(core, deadline);
+	device_unlock(core);
+	return all;
 }
 
 void virtio_core_init(struct virtio_core *core, struct virtio_device *dev,

@@ -106,4 +106,10 @@ void virtio_core_config_write(struct virtio_core *core, uint64_t offset, const v
 /* Serves @queue for one turn, if the device runs and the queue is ready. Thread: the device's worker. */
 void virtio_core_work(struct virtio_core *core, unsigned int queue);
 
+/*
+ * After the worker has ended: waits until @deadline (clock_ns()) for what the host still does for the device. Returns
+ * false if that is not over: then guest RAM and the device must stay as they are. Thread: main.
+ */
+bool virtio_core_stop(struct virtio_core *core, uint64_t deadline);
+
 #endif

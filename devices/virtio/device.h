@@ -46,6 +46,11 @@ struct virtio_host {
 	/* Makes the device's worker call virtio_core_work() for @queue soon. */
 	void (*defer)(void *ctx, unsigned int queue);
 	/*
+	 * Returns the eventfd that has the same effect when it is rung, for those that cannot call defer():
+	 * the host's kernel, another process. It is there from activate() on.
+	 */
+	int (*doorbell)(void *ctx, unsigned int queue);
+	/*
 	 * Makes the worker do so at @ns of clock_ns(); the last call for a queue counts. Only for
 	 * devices whose ops have @paced set.
 	 */
@@ -56,7 +61,7 @@ struct virtio_host {
 };
 
 /*
- * The device's side: a constant table for each kind of device. The core calls the first three functions
+ * The device's side: a constant table for each kind of device. The core calls the first four functions
  * with the device's lock held, so that only one runs at a time: work() on the device's worker, the
  * others on a vCPU's thread.
  */
@@ -70,6 +75,13 @@ struct virtio_device_ops {
 	 * work() only after a reset and another start). NULL: there is nothing to do.
 	 */
 	int (*activate)(struct virtio_device *dev);
+	/*
+	 * Waits until nothing outside the device, such as the host's kernel, still works on chains of
+	 * @queue, and forgets these: after this guest RAM is left alone. Returns false if that is not so by
+	 * @deadline (clock_ns()). Called before a reset, before a queue is stopped, and at the end, with
+	 * the device's lock held. NULL: work() does all by itself.
+	 */
+	bool (*drain)(struct virtio_device *dev, unsigned int queue, uint64_t deadline);
 	/*
 	 * Forgets all that the driver set, except what the device documents that it keeps; what the
 	 * host asked for stays. Called also if activate() failed or was not called. The core resets

@@ -207,7 +207,12 @@ void virtq_push_all(struct virtq *q, const struct virtq_done *done, unsigned int
 
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len)
 {
-	virtq_push_all(q, &(const struct virtq_done){chain->head, len}, 1);
+	virtq_push_head(q, chain->head, len);
+}
+
+void virtq_push_head(struct virtq *q, uint16_t head, uint32_t len)
+{
+	virtq_push_all(q, &(const struct virtq_done){head, len}, 1);
 }
 
 void virtq_unpop(struct virtq *q, unsigned int n)

@@ -89,8 +89,9 @@ void virtq_reset(struct virtq *q);
 /* Takes the next chain. Returns 1 with @chain filled in, 0 if there is none, or -EPROTO if it is malformed. */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain);
 
-/* Gives a chain back; call it once. @len: bytes written to its device-writable part. */
+/* Give a chain back, by its head alone if that is what is left of it. @len: bytes written to its device-writable part. */
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len);
+void virtq_push_head(struct virtq *q, uint16_t head, uint32_t len);
 
 /* A chain to give back, by virtq_chain.head. */
 struct virtq_done {

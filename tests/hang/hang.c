@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "devices/virtio-balloon/balloon.h"
+#include "devices/virtio-blk/ring.h"
 #include "vmm/lib/clock.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/usage.h"
@@ -22,6 +23,8 @@ int __real_fstat(int fd, struct stat *st);
 int __wrap_fstat(int fd, struct stat *st);
 ssize_t __real_pwritev(int fd, const struct iovec *iov, int n, off_t offset);
 ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t offset);
+bool __real_ring_take(struct ring *ring, unsigned int *tag, int *result);
+bool __wrap_ring_take(struct ring *ring, unsigned int *tag, int *result);
 int __real_ram_usage(const struct ram *ram, struct ram_usage *usage);
 int __wrap_ram_usage(const struct ram *ram, struct ram_usage *usage);
 size_t __real_ram_discard(const struct ram *ram, const struct gpa_range *range, size_t n,
@@ -42,14 +45,19 @@ static void tell(const char *file)
 		close(fd);
 }
 
-static void hang(void)
+static bool hangs(void)
 {
 	const char *file = getenv("EBB_HANG");
-	if (!file || access(file, F_OK) != 0)
+	return file && access(file, F_OK) == 0;
+}
+
+static void hang(void)
+{
+	if (!hangs())
 		return;
 	atomic_fetch_add(&hung, 1);
-	tell(file);
-	for (int i = 0; access(file, F_OK) == 0 && i < 6000; i++)
+	tell(getenv("EBB_HANG"));
+	for (int i = 0; hangs() && i < 6000; i++)
 		clock_sleep_ms(10);
 	atomic_fetch_sub(&hung, 1);
 }
@@ -64,6 +72,12 @@ ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t offset)
 {
 	hang();
 	return __real_pwritev(fd, iov, n, offset);
+}
+
+/* Of an io_uring nothing comes back. */
+bool __wrap_ring_take(struct ring *ring, unsigned int *tag, int *result)
+{
+	return !hangs() && __real_ring_take(ring, tag, result);
 }
 
 int __wrap_ram_usage(const struct ram *ram, struct ram_usage *usage)

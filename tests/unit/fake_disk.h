@@ -32,8 +32,15 @@ extern struct fake_driver disk_guest;
 extern struct blk disk;
 extern char disk_path[64];
 
+/* How it moves data: one request after the other, by an io_uring that is none (fake_ring.h), by one that is. */
+enum disk_engine { DISK_SYNC, DISK_FAKE, DISK_URING };
+
 /* Fixtures: a file of DISK_SIZE in which each byte tells its sector, and a driver that has all features. */
 void disk_setup(void);
+void disk_setup_fake(void);
+void disk_setup_uring(void);
+/* Returns whether the third can be. If not, it says so. */
+bool disk_has_uring(void);
 void disk_teardown(void);
 /* Makes the disk again, of a file that is as it was. */
 void disk_replug(bool read_only);
@@ -58,6 +65,9 @@ struct disk_answer disk_request(uint32_t type, uint64_t sector, const struct gpa
 struct disk_answer disk_read(uint64_t sector, uint32_t len);
 struct disk_answer disk_write(uint64_t sector, uint32_t len);
 struct disk_answer disk_range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags);
+
+/* Has the worker work until no request flies. */
+void disk_settle(void);
 
 /* Any chain, whatever it is. */
 struct disk_answer disk_chain(const struct gpa_range *buffer, unsigned int n,

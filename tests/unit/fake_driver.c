@@ -6,6 +6,9 @@
 #include <linux/virtio_mmio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include "vmm/lib/wake.h"
 
 static void host_interrupt(void *ctx, int source)
 {
@@ -18,6 +21,14 @@ static void host_defer(void *ctx, unsigned int queue)
 {
 	struct fake_driver *driver = ctx;
 	atomic_fetch_or(&driver->deferred, 1u << queue);
+}
+
+static int host_doorbell(void *ctx, unsigned int queue)
+{
+	struct fake_driver *driver = ctx;
+	if (driver->doorbell[queue] < 0)
+		driver->doorbell[queue] = wake_open();
+	return driver->doorbell[queue];
 }
 
 static void host_defer_until(void *ctx, unsigned int queue, uint64_t ns)
@@ -43,6 +54,8 @@ void fake_driver_init(struct fake_driver *driver)
 	memset(driver, 0, sizeof(*driver));
 	ck_assert_int_eq(ram_init(&driver->ram, &(struct ram_config)RAM_CONFIG_DEFAULT, span, 2),
 			 0);
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		driver->doorbell[i] = -1;
 	/* khugepaged may fill a hole again: right, but a test looks for the hole. */
 	for (unsigned int i = 0; i < driver->ram.regions; i++)
 		madvise(driver->ram.region[i].hva, driver->ram.region[i].size, MADV_NOHUGEPAGE);
@@ -51,6 +64,7 @@ void fake_driver_init(struct fake_driver *driver)
 		.ram = &driver->ram,
 		.interrupt = host_interrupt,
 		.defer = host_defer,
+		.doorbell = host_doorbell,
 		.defer_until = host_defer_until,
 		.discard = host_discard,
 	};
@@ -65,6 +79,9 @@ void fake_driver_release(struct fake_driver *driver)
 {
 	if (driver->mmio.core.dev)
 		virtio_mmio_release(&driver->mmio);
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		if (driver->doorbell[i] >= 0)
+			close(driver->doorbell[i]);
 	ram_release(&driver->ram);
 }
 
@@ -196,6 +213,9 @@ bool fake_driver_turn(struct fake_driver *driver)
 {
 	unsigned int deferred = atomic_exchange(&driver->deferred, 0);
 
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		if (driver->doorbell[i] >= 0 && wake_take(driver->doorbell[i]))
+			deferred |= 1u << i;
 	for (unsigned int i = 0; deferred >> i; i++)
 		if (deferred >> i & 1)
 			virtio_core_work(&driver->mmio.core, i);

@@ -41,9 +41,10 @@ struct fake_driver {
 	struct virtio_host host;
 	struct virtio_mmio mmio;
 	atomic_uint interrupts;
-	atomic_int interrupted_by; /* the source of the last of them */
-	atomic_uint deferred;	   /* bit n: queue n */
-	uint64_t deferred_until;   /* ns; by a paced device */
+	atomic_int interrupted_by;	 /* the source of the last of them */
+	atomic_uint deferred;		 /* bit n: queue n */
+	int doorbell[VIRTIO_QUEUES_MAX]; /* eventfds, or -1: nobody has asked for it */
+	uint64_t deferred_until;	 /* ns; by a paced device */
 	unsigned int discards;
 	struct fake_queue queue[VIRTIO_QUEUES_MAX];
 };

@@ -17,9 +17,14 @@
 
 static bool file_is_untouched(void)
 {
-	for (uint64_t sector = 0; sector < SECTORS; sector++)
-		if (!disk_file_is(sector * 512, 512, disk_byte(sector)))
+	static uint8_t content[DISK_SIZE], sector[BLK_SECTOR];
+	if (pread(disk.image.fd, content, DISK_SIZE, 0) != (ssize_t)DISK_SIZE)
+		return false;
+	for (uint64_t i = 0; i < SECTORS; i++) {
+		memset(sector, disk_byte(i), sizeof(sector));
+		if (memcmp(content + i * BLK_SECTOR, sector, sizeof(sector)) != 0)
 			return false;
+	}
 	return true;
 }
 
@@ -362,12 +367,22 @@ static off_t bad_lseek(int fd, off_t offset, int whence)
 static const struct image_calls bad_calls = {bad_preadv, bad_pwritev, bad_fallocate, bad_fdatasync,
 					     bad_lseek};
 
-static void host_setup(void)
+static void host_setup(void (*setup)(void))
 {
-	disk_setup();
+	setup();
 	memset(&host, 0, sizeof(host));
 	host.fallocate = EOPNOTSUPP;
 	disk.image.calls = &bad_calls;
+}
+
+static void host_setup_sync(void)
+{
+	host_setup(disk_setup);
+}
+
+static void host_setup_fake(void)
+{
+	host_setup(disk_setup_fake);
 }
 
 START_TEST(errors_are_told)
@@ -578,12 +593,10 @@ START_TEST(a_shorter_file_is_lost)
 }
 END_TEST
 
-Suite *blk_hostile_suite(void);
-Suite *blk_hostile_suite(void)
+static void add_guests(Suite *suite, const char *name, void (*setup)(void))
 {
-	Suite *suite = suite_create("blk, hostile");
-	TCase *guests = tcase_create("guests");
-	tcase_add_checked_fixture(guests, disk_setup, disk_teardown);
+	TCase *guests = tcase_create(name);
+	tcase_add_checked_fixture(guests, setup, disk_teardown);
 	tcase_add_loop_test(guests, no_request, 0, COUNT(malformed));
 	tcase_add_test(guests, nothing_is_half_written);
 	tcase_add_test(guests, writable_before_readable);
@@ -596,8 +609,12 @@ Suite *blk_hostile_suite(void)
 	tcase_add_test(guests, a_reset_does_not_wait_for_all);
 	tcase_add_test(guests, a_turn_of_nothing_ends);
 	suite_add_tcase(suite, guests);
-	TCase *hosts = tcase_create("hosts");
-	tcase_add_checked_fixture(hosts, host_setup, disk_teardown);
+}
+
+static void add_hosts(Suite *suite, const char *name, void (*setup)(void))
+{
+	TCase *hosts = tcase_create(name);
+	tcase_add_checked_fixture(hosts, setup, disk_teardown);
 	tcase_add_test(hosts, errors_are_told);
 	tcase_add_test(hosts, said_once);
 	tcase_add_test(hosts, half_read);
@@ -610,5 +627,17 @@ Suite *blk_hostile_suite(void)
 	tcase_add_test(hosts, a_failed_write_is_over);
 	tcase_add_test(hosts, no_page_for_the_data);
 	suite_add_tcase(suite, hosts);
+}
+
+Suite *blk_hostile_suite(void);
+Suite *blk_hostile_suite(void)
+{
+	Suite *suite = suite_create("blk, hostile");
+	add_guests(suite, "guests", disk_setup);
+	add_guests(suite, "guests, fake ring", disk_setup_fake);
+	if (disk_has_uring())
+		add_guests(suite, "guests, io_uring", disk_setup_uring);
+	add_hosts(suite, "hosts", host_setup_sync);
+	add_hosts(suite, "hosts, fake ring", host_setup_fake);
 	return suite;
 }

@@ -118,13 +118,21 @@ START_TEST(resets_while_it_reads)
 }
 END_TEST
 
+static void add_tests(Suite *suite, const char *name, void (*setup)(void))
+{
+	TCase *tcase = tcase_create(name);
+	tcase_add_checked_fixture(tcase, setup, disk_teardown);
+	tcase_add_test(tcase, resets_while_it_reads);
+	suite_add_tcase(suite, tcase);
+}
+
 Suite *blk_threads_suite(void);
 Suite *blk_threads_suite(void)
 {
 	Suite *suite = suite_create("blk, threads");
-	TCase *tcase = tcase_create("threads");
-	tcase_add_checked_fixture(tcase, disk_setup, disk_teardown);
-	tcase_add_test(tcase, resets_while_it_reads);
-	suite_add_tcase(suite, tcase);
+	add_tests(suite, "one by one", disk_setup);
+	add_tests(suite, "fake ring", disk_setup_fake);
+	if (disk_has_uring())
+		add_tests(suite, "io_uring", disk_setup_uring);
 	return suite;
 }

@@ -256,7 +256,8 @@ static const struct {
 	{{"K", "-d", ""}, {"disk's file name is empty", "name the file"}},
 	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
 	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
-	{{"K", "--disk=a.img,rw"}, {"\"rw\" of the disk", "ro, format=raw", "\"a.img,rw\""}},
+	{{"K", "--disk=a.img,rw"},
+	 {"\"rw\" of the disk", "ro, format=raw, aio=sync|io_uring", "\"a.img,rw\""}},
 	{{"K", "--disk", "a,b.img"}, {"\"b.img\"", "written twice", "\"a,b.img\""}},
 	{{"K", "--disk", "a.img,"}, {"unknown key \"\"", "ro, format=raw"}},
 	{{"K", "--disk", "a.img,ro,ro"}, {"\"ro\" of the disk", "given twice"}},
@@ -265,6 +266,8 @@ static const struct {
 	{{"K", "--disk", "a.img,fromat=raw"}, {"\"fromat\"", "did you mean format?"}},
 	{{"K", "--disk", "a.img,format=qcow2"}, {"\"qcow2\"", "only raw", "qemu-img convert"}},
 	{{"K", "--disk", "a.img,format=raw,format=raw"}, {"given twice"}},
+	{{"K", "--disk", "a.img,aio=native"}, {"\"native\"", "sync or io_uring"}},
+	{{"K", "--disk", "a.img,aio"}, {"needs a value"}},
 	{{"K", "--dsk=a"}, {"did you mean --disk?"}},
 	{{"K", "--x"}, {"unknown option --x", "ebb run --help"}},
 	{{"K", "-x"}, {"unknown option -x", "ebb run --help"}},
@@ -340,20 +343,24 @@ static const struct {
 	const char *words[WORDS_MAX + 1];
 	struct {
 		const char *file;
-		bool read_only, raw;
+		bool read_only, raw, sync;
 	} want[4]; /* up to one without a name */
 } disks[] = {
-	{{"K"}, {{NULL, false, false}}},
-	{{"K", "-d", "a.img"}, {{"a.img", false, false}}},
-	{{"-da.img,ro", "K"}, {{"a.img", true, false}}},
+	{{"K"}, {{NULL, false, false, false}}},
+	{{"K", "-d", "a.img"}, {{"a.img", false, false, false}}},
+	{{"-da.img,ro", "K"}, {{"a.img", true, false, false}}},
 	{{"K", "--disk=/dev/sdb", "--disk", "x,ro", "-dy"},
-	 {{"/dev/sdb", false, false}, {"x", true, false}, {"y", false, false}}},
-	{{"K", "-d", "a", "-d", "a"}, {{"a", false, false}, {"a", false, false}}},
-	{{"K", "-d", "a,format=raw"}, {{"a", false, true}}},
-	{{"K", "-d", "a,format=raw,ro"}, {{"a", true, true}}},
-	{{"K", "-d", "/tmp/a,,b/d.img"}, {{"/tmp/a,b/d.img", false, false}}},
-	{{"K", "-d", "a,,ro,,,ro"}, {{"a,ro,", true, false}}},
-	{{"K", "-d", ",,"}, {{",", false, false}}},
+	 {{"/dev/sdb", false, false, false},
+	  {"x", true, false, false},
+	  {"y", false, false, false}}},
+	{{"K", "-d", "a", "-d", "a"}, {{"a", false, false, false}, {"a", false, false, false}}},
+	{{"K", "-d", "a,format=raw"}, {{"a", false, true, false}}},
+	{{"K", "-d", "a,format=raw,ro"}, {{"a", true, true, false}}},
+	{{"K", "-d", "a,aio=sync"}, {{"a", false, false, true}}},
+	{{"K", "-d", "a,aio=io_uring"}, {{"a", false, false, false}}},
+	{{"K", "-d", "/tmp/a,,b/d.img"}, {{"/tmp/a,b/d.img", false, false, false}}},
+	{{"K", "-d", "a,,ro,,,ro"}, {{"a,ro,", true, false, false}}},
+	{{"K", "-d", ",,"}, {{",", false, false, false}}},
 };
 
 START_TEST(test_disks)
@@ -365,6 +372,7 @@ START_TEST(test_disks)
 		ck_assert_str_eq(config.disks.disk[i].file, disks[_i].want[i].file);
 		ck_assert_int_eq(config.disks.disk[i].read_only, disks[_i].want[i].read_only);
 		ck_assert_int_eq(config.disks.disk[i].raw, disks[_i].want[i].raw);
+		ck_assert_int_eq(config.disks.disk[i].sync, disks[_i].want[i].sync);
 	}
 	ck_assert_uint_eq(config.disks.count, i);
 }

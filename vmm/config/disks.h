@@ -11,7 +11,8 @@
 struct vm_disk {
 	char file[PATH_MAX];
 	bool read_only;
-	bool raw; /* "format=raw": use it as raw even if it looks like another format */
+	bool raw;  /* "format=raw": use it as raw even if it looks like another format */
+	bool sync; /* "aio=sync": one request at a time */
 };
 
 struct vm_disks {

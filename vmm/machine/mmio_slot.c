@@ -28,6 +28,12 @@ static void slot_defer(void *ctx, unsigned int queue)
 	wake_ring(slot->doorbell[queue].source.fd);
 }
 
+static int slot_doorbell(void *ctx, unsigned int queue)
+{
+	const struct mmio_slot *slot = ctx;
+	return slot->doorbell[queue].source.fd;
+}
+
 static void slot_defer_until(void *ctx, unsigned int queue, uint64_t ns)
 {
 	struct mmio_slot *slot = ctx;
@@ -94,6 +100,7 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 				.ram = ram,
 				.interrupt = slot_interrupt,
 				.defer = slot_defer,
+				.doorbell = slot_doorbell,
 				.defer_until = slot_defer_until,
 				.discard = slot_discard,
 			},
@@ -191,7 +198,8 @@ void mmio_slot_ask_to_stop(struct mmio_slot *slot)
 
 bool mmio_slot_stop(struct mmio_slot *slot, uint64_t deadline)
 {
-	return worker_stop(&slot->worker, deadline);
+	return worker_stop(&slot->worker, deadline) &&
+	       (!slot->attached || virtio_core_stop(&slot->mmio.core, deadline));
 }
 
 static void close_if_open(int *fd)

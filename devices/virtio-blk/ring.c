@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "devices/virtio-blk/ring.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+
+#define WAIT_NS 100000000
+/* No completion is lost, and a wait has a limit without a request for it: Linux 5.11. */
+#define NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
+
+struct ring {
+	struct io_uring uring;
+	bool has_bell;
+};
+
+int ring_open(struct ring **ring, unsigned int depth)
+{
+	struct ring *new = calloc(1, sizeof(*new));
+	if (!new)
+		return -ENOMEM;
+	int error = io_uring_queue_init(depth, &new->uring, 0);
+	if (!error && (new->uring.features &NEEDED) != NEEDED) {
+		io_uring_queue_exit(&new->uring);
+		error = -ENOSYS;
+	}
+	if (error) {
+		free(new);
+		return error;
+	}
+	*ring = new;
+	return 0;
+}
+
+void ring_close(struct ring *ring)
+{
+	if (!ring)
+		return;
+	io_uring_queue_exit(&ring->uring);
+	free(ring);
+}
+
+int ring_set_bell(struct ring *ring, int fd)
+{
+	if (ring->has_bell)
+		return 0;
+	int error = io_uring_register_eventfd(&ring->uring, fd);
+	ring->has_bell = error == 0;
+	return error;
+}
+
+void ring_quiet(struct ring *ring, bool quiet)
+{
+	/* Fails on kernels before 5.8 only, where a needless ring is all that follows. */
+	io_uring_cq_eventfd_toggle(&ring->uring, !quiet);
+}
+
+void ring_add(struct ring *ring, const struct ring_job *job)
+{
+	/* There is one: not more than the ring's depth are out, and each turn submits what it has added. */
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
+
+	switch (job->kind) {
+	case RING_READ:
+		io_uring_prep_readv(sqe, job->fd, job->iov, job->n, job->offset);
+		break;
+	case RING_WRITE:
+		io_uring_prep_writev(sqe, job->fd, job->iov, job->n, job->offset);
+		break;
+	case RING_FLUSH:
+		io_uring_prep_fsync(sqe, job->fd, IORING_FSYNC_DATASYNC);
+		break;
+	}
+	io_uring_sqe_set_data64(sqe, job->tag);
+}
+
+int ring_submit(struct ring *ring)
+{
+	int submitted = io_uring_submit(&ring->uring);
+	if (submitted < 0)
+		return submitted;
+	return io_uring_sq_ready(&ring->uring) ? -EAGAIN : 0;
+}
+
+bool ring_take(struct ring *ring, unsigned int *tag, int *result)
+{
+	struct io_uring_cqe *cqe;
+	if (io_uring_peek_cqe(&ring->uring, &cqe))
+		return false;
+	*tag = (unsigned int)io_uring_cqe_get_data64(cqe);
+	*result = cqe->res;
+	io_uring_cqe_seen(&ring->uring, cqe);
+	return true;
+}
+
+void ring_wait(struct ring *ring)
+{
+	struct __kernel_timespec limit = {.tv_nsec = WAIT_NS};
+	struct io_uring_cqe *cqe;
+	io_uring_wait_cqe_timeout(&ring->uring, &cqe, &limit);
+}
