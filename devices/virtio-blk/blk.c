@@ -116,7 +116,8 @@ int blk_init(struct blk *blk, const struct blk_config *config, const struct virt
 	*blk = (struct blk){.file = config->file};
 	int error = image_open(&blk->image, config->file,
 			       (config->read_only ? IMAGE_READ_ONLY : 0) |
-				       (config->raw ? IMAGE_RAW : 0));
+				       (config->raw ? IMAGE_RAW : 0) |
+				       (config->direct ? IMAGE_DIRECT : 0));
 	if (error)
 		return error;
 	blk->dev = (struct virtio_device){

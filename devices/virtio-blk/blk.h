@@ -25,6 +25,7 @@ struct blk_config {
 	const char *file;
 	bool read_only;
 	bool raw;	 /* take the file as it is, even if it has the mark of another format */
+	bool direct;	 /* bypass the host's page cache, if its file system can */
 	bool one_by_one; /* do each request by itself: use no io_uring */
 	bool explain;	 /* warn if the host refuses io_uring */
 	const char *id;	 /* the disk's name for the driver: at most 20 bytes */

@@ -113,6 +113,9 @@ bool blk_flight_start(struct blk_queue *bq)
 	slot->n = slot->flush ? 0
 			      : blk_iov(blk->dev.host->ram, &bq->chain, &request->data,
 					request->len, slot->iov);
+	/* For the worker: the slot was not taken yet. */
+	if (!image_fits(&blk->image, slot->iov, slot->n))
+		return false;
 	if (request->kind == BLK_WRITE)
 		measure(bq);
 	bq->flying++;

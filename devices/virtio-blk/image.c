@@ -14,7 +14,8 @@
 #include "devices/virtio-blk/lock.h"
 #include "vmm/lib/log.h"
 
-#define SECTOR 512
+#define SECTOR	  512
+#define BLOCK_MAX 4096U /* the largest block that cache=none is for */
 
 static ssize_t host_preadv(int fd, const struct iovec *iov, int n, off_t offset)
 {
@@ -173,6 +174,40 @@ static bool discards(const struct image *image)
 					  image->size, SECTOR) == 0;
 }
 
+/*
+ * Tries a block: file systems say no when O_DIRECT is set (tmpfs), or when it is used for blocks that are smaller than
+ * those of the disk below.
+ */
+static int try_direct(const struct image *image)
+{
+	uint8_t memory[3 * BLOCK_MAX], *block = memory;
+	unsigned int size = image->block_size;
+
+	if (size > BLOCK_MAX)
+		return -EINVAL;
+	/* Aligned to the block, and to no more. */
+	block += BLOCK_MAX - (uintptr_t)memory % BLOCK_MAX + size % BLOCK_MAX;
+	int flags = fcntl(image->fd, F_GETFL);
+	if (flags < 0 || fcntl(image->fd, F_SETFL, flags | O_DIRECT) < 0)
+		return -errno;
+	if (pread(image->fd, block, size, image->size >= 2 * size ? size : 0) >= 0)
+		return 0;
+	int error = -errno;
+	fcntl(image->fd, F_SETFL, flags);
+	return error;
+}
+
+static void set_direct(struct image *image, const char *path)
+{
+	int error = try_direct(image);
+	image->direct = error == 0;
+	if (error)
+		log_warn(
+			"the disk '%s' goes through the host's page cache in spite of cache=none: its file "
+			"system cannot do without, or not in blocks of %u bytes (%s)",
+			path, image->block_size, strerror(-error));
+}
+
 int image_open(struct image *image, const char *path, unsigned int flags)
 {
 	*image = (struct image){
@@ -190,6 +225,8 @@ int image_open(struct image *image, const char *path, unsigned int flags)
 		image_close(image);
 	else
 		image->discards = discards(image);
+	if (!error && flags & IMAGE_DIRECT)
+		set_direct(image, path);
 	return error;
 }
 

@@ -32,12 +32,15 @@ struct image {
 	unsigned int block_size; /* bytes: 512, or a block device's own */
 	bool read_only;
 	bool device;	 /* a block device */
+	bool direct;	 /* past the page cache (O_DIRECT): memory in blocks, see image_fits() */
 	bool discards;	 /* the host can free space in it, as far as is known */
 	atomic_int lost; /* 0, or the -errno why written data may be lost; see image_flush() */
 };
 
 #define IMAGE_READ_ONLY (1U << 0)
 #define IMAGE_RAW	(1U << 1) /* even if it has the mark of another format */
+#define IMAGE_DIRECT                                                                               \
+	(1U << 2) /* past the page cache; if the host cannot, a warning, and through it */
 
 /* @flags: IMAGE_*. Returns 0, or -errno after an error message. */
 int image_open(struct image *image, const char *path, unsigned int flags);
@@ -45,7 +48,13 @@ int image_open(struct image *image, const char *path, unsigned int flags);
 void image_close(struct image *image);
 
 /*
- * Move the contents of @n buffers, or a part of them. @durable: the data is on the disk before this returns.
+ * Returns whether the host can move these buffers as they are: past the page cache each has to begin at a multiple of
+ * the block size, and to be one long.
+ */
+bool image_fits(const struct image *image, const struct iovec *iov, unsigned int n);
+
+/*
+ * Move the contents of @n buffers, or a part of them; buffers that do not fit by a copy. @durable: the data is on the disk before this returns.
  * Return the number of bytes moved, at least one, or -errno: -EIO also if the file became shorter.
  */
 ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset);

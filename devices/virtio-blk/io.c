@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -13,7 +14,11 @@
 #define ZERO_PAGE      4096U
 #define ZERO_PAGES_MAX 256U
 
-static const uint8_t zeros[ZERO_PAGE];
+/* What is copied at once of buffers that do not fit. */
+#define COPY_BYTES  16384U
+#define BLOCK_ALIGN 4096
+
+static const uint8_t zeros[ZERO_PAGE] __attribute__((aligned(ZERO_PAGE)));
 
 bool image_is_shorter(struct image *image)
 {
@@ -25,6 +30,48 @@ bool image_is_shorter(struct image *image)
 	return true;
 }
 
+bool image_fits(const struct image *image, const struct iovec *iov, unsigned int n)
+{
+	uintptr_t mask = image->direct ? image->block_size - 1 : 0;
+	for (unsigned int i = 0; i < n; i++)
+		if (((uintptr_t)iov[i].iov_base | iov[i].iov_len) & mask)
+			return false;
+	return true;
+}
+
+/* Copies between the buffers and @copy, their first @len bytes. */
+static void copy_bytes(const struct iovec *iov, uint8_t *copy, size_t len, bool to_buffers)
+{
+	for (size_t done = 0; done < len; iov++) {
+		size_t step = iov->iov_len < len - done ? iov->iov_len : len - done;
+		if (to_buffers)
+			memcpy(iov->iov_base, copy + done, step);
+		else
+			memcpy(copy + done, iov->iov_base, step);
+		done += step;
+	}
+}
+
+/* Moves the first of them by a copy that fits: what a request asks for is whole blocks. */
+static ssize_t move_copied(struct image *image, const struct iovec *iov, unsigned int n,
+			   uint64_t offset, bool write)
+{
+	uint8_t copy[COPY_BYTES] __attribute__((aligned(BLOCK_ALIGN)));
+	struct iovec one = {copy, 0};
+
+	for (unsigned int i = 0; i < n && one.iov_len < COPY_BYTES; i++)
+		one.iov_len += iov[i].iov_len < COPY_BYTES - one.iov_len ? iov[i].iov_len
+									 : COPY_BYTES - one.iov_len;
+	if (write) {
+		copy_bytes(iov, copy, one.iov_len, false);
+		return image_write(image, &one, 1, offset, false);
+	}
+	ssize_t done = image_read(image, &one, 1, offset);
+	if (done > 0)
+		copy_bytes(iov, copy, done, true);
+	return done;
+}
+
 int image_ended(struct image *image)
 {
 	image_is_shorter(image);
@@ -34,6 +81,8 @@ int image_ended(struct image *image)
 ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset)
 {
 	ssize_t done;
+	if (!image_fits(image, iov, n))
+		return move_copied(image, iov, n, offset, false);
 	do
 		done = image->calls->preadv(image->fd, iov, (int)n, (off_t)offset);
 	while (done < 0 && errno == EINTR);
@@ -46,6 +95,11 @@ ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n
 		    bool durable)
 {
 	ssize_t done;
+	if (!image_fits(image, iov, n)) {
+		done = move_copied(image, iov, n, offset, true);
+		int error = done > 0 && durable ? image_flush(image) : 0;
+		return error ? error : done;
+	}
 	/* The write might give the file its length again, and hide what was lost. */
 	image_is_shorter(image);
 	do

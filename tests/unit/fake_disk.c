@@ -3,6 +3,7 @@
 
 #include <check.h>
 #include <endian.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct fake_driver disk_guest;
 struct blk disk;
 char disk_path[64];
 static enum disk_engine engine;
+static bool direct;
 
 uint8_t disk_byte(uint64_t sector)
 {
@@ -39,6 +41,7 @@ static void plug(bool read_only)
 	const struct blk_config config = {.file = disk_path,
 					  .read_only = read_only,
 					  .one_by_one = engine == DISK_SYNC,
+					  .direct = direct,
 					  .id = "disk0"};
 	fake_ring.on = engine == DISK_FAKE;
 	fake_driver_init(&disk_guest);
@@ -67,6 +70,25 @@ static void setup(enum disk_engine with)
 void disk_setup(void)
 {
 	setup(DISK_SYNC);
+}
+
+static void setup_direct(enum disk_engine with)
+{
+	direct = true;
+	setup(with);
+	direct = false;
+	if (!disk.image.direct)
+		printf("disks: O_DIRECT is not tested: the file system of /tmp cannot do it\n");
+}
+
+void disk_setup_direct(void)
+{
+	setup_direct(DISK_SYNC);
+}
+
+void disk_setup_direct_uring(void)
+{
+	setup_direct(DISK_URING);
 }
 
 void disk_setup_fake(void)
@@ -119,7 +141,10 @@ bool disk_file_is(uint64_t offset, uint64_t len, uint8_t value)
 {
 	uint8_t *bytes = malloc(len);
 	ck_assert_ptr_nonnull(bytes);
-	ck_assert_int_eq(pread(disk.image.fd, bytes, len, offset), len);
+	/* By a descriptor of its own: the disk's may be for whole blocks of memory. */
+	int fd = open(disk_path, O_RDONLY);
+	ck_assert_int_eq(pread(fd, bytes, len, offset), len);
+	close(fd);
 	bool is = true;
 	for (uint64_t i = 0; i < len; i++)
 		is = is && bytes[i] == value;

@@ -39,6 +39,9 @@ enum disk_engine { DISK_SYNC, DISK_FAKE, DISK_URING };
 void disk_setup(void);
 void disk_setup_fake(void);
 void disk_setup_uring(void);
+/* With cache=none, if /tmp is on a file system that can do it. */
+void disk_setup_direct(void);
+void disk_setup_direct_uring(void);
 /* Returns whether the third can be. If not, it says so. */
 bool disk_has_uring(void);
 void disk_teardown(void);

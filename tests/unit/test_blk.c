@@ -331,7 +331,7 @@ static void add_tests(Suite *suite, const char *name, void (*setup)(void))
 	tcase_add_test(tcase, many_ranges);
 	tcase_add_test(tcase, read_only);
 	/* The kernel calls fdatasync() of itself. */
-	if (setup != disk_setup_uring)
+	if (setup != disk_setup_uring && setup != disk_setup_direct_uring)
 		tcase_add_test(tcase, written_through_without_flush);
 	tcase_add_test(tcase, not_negotiated);
 	suite_add_tcase(suite, tcase);
@@ -343,7 +343,10 @@ Suite *blk_suite(void)
 	Suite *suite = suite_create("blk");
 	add_tests(suite, "one by one", disk_setup);
 	add_tests(suite, "fake ring", disk_setup_fake);
+	add_tests(suite, "cache=none", disk_setup_direct);
 	if (disk_has_uring())
 		add_tests(suite, "io_uring", disk_setup_uring);
+	if (disk_has_uring())
+		add_tests(suite, "io_uring, cache=none", disk_setup_direct_uring);
 	return suite;
 }

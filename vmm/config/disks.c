@@ -8,19 +8,20 @@
 enum { DISK, USER_DATA };
 
 static const struct option options[] = {
-	{DISK | OPTION_AGAIN, 'd', "disk", "FILE[,ro][,format=raw][,aio=sync]",
-	 "add a raw image or a block device as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 8 of them",
+	{DISK | OPTION_AGAIN, 'd', "disk", "FILE[,ro][,format=raw][,cache=none][,aio=sync]",
+	 "add a raw image or a block device as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 8 of them",
 	 false},
 	{USER_DATA, 0, "user-data", "FILE",
 	 "add a disk that configures a cloud image at its\nfirst start: FILE is cloud-init's user-data",
 	 false},
 };
 
-enum { READ_ONLY, FORMAT, AIO };
+enum { READ_ONLY, FORMAT, CACHE, AIO };
 
 static const struct option_key keys[] = {
 	{READ_ONLY, "ro", NULL, false},
 	{FORMAT, "format", "raw", false},
+	{CACHE, "cache", "none|writeback", false},
 	{AIO, "aio", "sync|io_uring", false},
 };
 
@@ -45,6 +46,15 @@ static int set_format(struct vm_disk *disk, const char *format, struct option_er
 	return 0;
 }
 
+static int set_cache(struct vm_disk *disk, const char *cache, struct option_error *error)
+{
+	disk->direct = strcmp(cache, "none") == 0;
+	if (!disk->direct && strcmp(cache, "writeback") != 0)
+		return options_fail(
+			error, "unknown cache \"%s\" of a disk; write none or writeback", cache);
+	return 0;
+}
+
 static int set_aio(struct vm_disk *disk, const char *aio, struct option_error *error)
 {
 	disk->sync = strcmp(aio, "sync") == 0;
@@ -63,6 +73,8 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 		return 0;
 	case FORMAT:
 		return set_format(disk, value, error);
+	case CACHE:
+		return set_cache(disk, value, error);
 	case AIO:
 		return set_aio(disk, value, error);
 	default:

@@ -11,8 +11,9 @@
 struct vm_disk {
 	char file[PATH_MAX];
 	bool read_only;
-	bool raw;  /* "format=raw": use it as raw even if it looks like another format */
-	bool sync; /* "aio=sync": one request at a time */
+	bool raw;    /* "format=raw": use it as raw even if it looks like another format */
+	bool sync;   /* "aio=sync": one request at a time */
+	bool direct; /* "cache=none": past the host's page cache */
 };
 
 struct vm_disks {

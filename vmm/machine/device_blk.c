@@ -18,6 +18,7 @@ static int disk_init(struct device *device, const struct vm_config *config)
 	const struct blk_config blk = {.file = wanted->file,
 				       .read_only = wanted->read_only,
 				       .raw = wanted->raw,
+				       .direct = wanted->direct,
 				       .one_by_one = wanted->sync,
 				       .explain = device->number == 0,
 				       .id = disk->id};

@@ -44,7 +44,8 @@ static json_t *block_object(const struct monitor *monitor, const struct disk *di
 	json_t *image = json_pack("{s:o, s:s, s:o, s:o, s:b}", "filename", json_text(blk->file),
 				  "format", "raw", "virtual-size", json_count(blk->image.size),
 				  "actual-size", allocated(monitor, disk), "dirty-flag", 0);
-	json_t *cache = json_pack("{s:b, s:b, s:b}", "writeback", 1, "direct", 0, "no-flush", 0);
+	json_t *cache = json_pack("{s:b, s:b, s:b}", "writeback", 1, "direct", blk->image.direct,
+				  "no-flush", 0);
 	json_t *inserted = json_pack(
 		"{s:o, s:s, s:b, s:b, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o, s:o}",
 		"file", json_text(blk->file), "drv", "raw", "ro", blk->image.read_only, "encrypted",
