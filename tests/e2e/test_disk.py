@@ -264,7 +264,8 @@ def test_shared_with_qemu(ebb, image, ours, theirs):
 
 
 @pytest.mark.emulated
-def test_block_device(ebb):
+@pytest.mark.parametrize("cache", ["", ",cache=none"])
+def test_block_device(ebb, cache):
     """One whose blocks are of 4 KiB. While the host has it for itself, as when it is mounted, no guest may write to it."""
     device = "/dev/zram0"
     write("/sys/block/zram0/disksize", "32M")
@@ -274,7 +275,7 @@ def test_block_device(ebb):
         os.close(holder)
         subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", device], check=True, timeout=LIMIT)
         said = job(ebb, "blockdev --getsize64 /dev/vda; cat /sys/block/vda/queue/logical_block_size; mkdir /mnt; "
-                   "mount -t ext4 /dev/vda /mnt && echo a-word-of-its-own >/mnt/file; fstrim /mnt && echo trimmed; umount /mnt", device)
+                   "mount -t ext4 /dev/vda /mnt && echo a-word-of-its-own >/mnt/file; fstrim /mnt && echo trimmed; umount /mnt", f"{device}{cache}")
         assert said == [str(32 * MIB), "4096", "trimmed"]
         assert sound(device)
         with open(device, "rb") as file:
