@@ -108,8 +108,7 @@ static int init_queue(struct blk *blk, unsigned int number, const struct blk_con
 	blk->dev.queue[number].size_max = VIRTIO_QUEUE_SIZE_MAX;
 	bq->blk = blk;
 	bq->virtq = &blk->dev.queue[number];
-	/* Requests to zram (Linux 6.1) were seen not to come back from an io_uring; until that is understood, files only. */
-	return config->one_by_one || blk->image.device ? 0 : blk_flight_init(bq);
+	return config->one_by_one ? 0 : blk_flight_init(bq);
 }
 
 int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host)

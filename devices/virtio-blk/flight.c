@@ -20,6 +20,7 @@ struct blk_slot {
 	uint64_t left;	    /* bytes */
 	bool flush;	    /* a flush, or a write whose data is moved and not yet durable */
 	bool durable;	    /* a write that is followed by a flush */
+	bool patient;	    /* the host could not do it at once */
 	unsigned int first; /* of iov, up to n: what is left */
 	unsigned int n;
 	struct iovec iov[BLK_SEGMENTS_MAX];
@@ -64,6 +65,7 @@ static void add(struct blk_queue *bq, struct blk_slot *slot)
 		.n = slot->n - slot->first,
 		.offset = slot->offset,
 		.tag = (unsigned int)(slot - bq->slot),
+		.patient = slot->patient,
 	};
 	ring_add(bq->ring, &job);
 }
@@ -109,6 +111,7 @@ bool blk_flight_start(struct blk_queue *bq)
 	slot->durable = request->kind == BLK_WRITE && !blk_negotiated(blk, VIRTIO_BLK_F_FLUSH);
 	slot->offset = request->offset;
 	slot->left = slot->flush ? 0 : request->len;
+	slot->patient = false;
 	slot->first = 0;
 	slot->n = slot->flush ? 0
 			      : blk_iov(blk->dev.host->ram, &bq->chain, &request->data,
@@ -155,8 +158,10 @@ static void advance(struct blk_slot *slot, uint64_t bytes)
 /* Takes the host's answer. Returns 0 if the request is done, 1 if there is more to do, or -errno. */
 static int went(struct blk *blk, struct blk_slot *slot, int result)
 {
-	if (result == -EINTR || result == -EAGAIN)
+	if (result == -EINTR || (result == -EAGAIN && !slot->patient)) {
+		slot->patient |= result == -EAGAIN;
 		return 1;
+	}
 	if (slot->flush)
 		return image_flushed(&blk->image, result);
 	if (result < 0)

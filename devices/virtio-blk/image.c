@@ -58,6 +58,15 @@ static int explain_open(const char *path, bool read_only, int error)
 	return -error;
 }
 
+/* From an io_uring Linux answers EAGAIN for a file opened with O_NONBLOCK, again and again, where it would have to wait. */
+static int set_waiting(const struct image *image, const char *path)
+{
+	int flags = fcntl(image->fd, F_GETFL);
+	if (flags < 0 || fcntl(image->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return explain_open(path, image->read_only, errno);
+	return 0;
+}
+
 static int open_file(struct image *image, const char *path)
 {
 	struct stat st;
@@ -81,7 +90,7 @@ static int open_file(struct image *image, const char *path)
 	}
 	image->device = S_ISBLK(st.st_mode);
 	image->size = st.st_size;
-	return 0;
+	return set_waiting(image, path);
 }
 
 static int measure(struct image *image, const char *path)

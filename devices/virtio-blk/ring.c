@@ -71,6 +71,8 @@ void ring_add(struct ring *ring, const struct ring_job *job)
 		io_uring_prep_fsync(sqe, job->fd, IORING_FSYNC_DATASYNC);
 		break;
 	}
+	if (job->patient)
+		sqe->flags |= IOSQE_ASYNC;
 	io_uring_sqe_set_data64(sqe, job->tag);
 }
 

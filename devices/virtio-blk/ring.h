@@ -24,6 +24,7 @@ struct ring_job {
 	unsigned int n;
 	uint64_t offset;
 	unsigned int tag; /* the caller's name for it */
+	bool patient;	  /* done by a thread that may wait: it came back with -EAGAIN before */
 };
 
 /* @depth: jobs at once, at most. Returns 0, or -errno if the host has no io_uring for us. */

@@ -107,6 +107,7 @@ void __wrap_ring_add(struct ring *ring, const struct ring_job *job)
 	fake->done[fake->out].tag = job->tag;
 	fake->done[fake->out].result = carry_out(job);
 	fake->out++;
+	fake_ring.patient += job->patient;
 	if (fake->out > fake_ring.most_out)
 		fake_ring.most_out = fake->out;
 }

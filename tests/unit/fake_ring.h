@@ -14,6 +14,7 @@ struct fake_ring {
 	bool holds;	       /* what was done does not come back yet */
 	bool backwards;	       /* what was done last comes back first */
 	unsigned int most_out; /* jobs that were out at once */
+	unsigned int patient;  /* jobs for a thread that may wait */
 };
 
 extern struct fake_ring fake_ring;

@@ -239,6 +239,29 @@ static ssize_t too_much(int fd, const struct iovec *iov, int n, off_t offset)
 	return done + 1;
 }
 
+static unsigned int tries;
+
+static ssize_t never_now(int fd, const struct iovec *iov, int n, off_t offset)
+{
+	(void)fd, (void)iov, (void)n, (void)offset;
+	tries++;
+	errno = EAGAIN;
+	return -1;
+}
+
+/* Asked once more, so that it may wait; not for ever. */
+START_TEST(a_host_that_never_can)
+{
+	struct image_calls hook = *disk.image.calls;
+	hook.pwritev = never_now;
+	disk.image.calls = &hook;
+	ANSWERED(disk_write(0, 512), VIRTIO_BLK_S_IOERR);
+	DISK_COUNTED(BLK_WRITE, failed, 1);
+	ck_assert_uint_eq(tries, 2);
+	ck_assert_uint_eq(fake_ring.patient, 1);
+}
+END_TEST
+
 START_TEST(more_than_was_asked_for)
 {
 	struct image_calls hook = *disk.image.calls;
@@ -369,6 +392,7 @@ Suite *blk_flight_suite(void)
 	tcase_add_test(tcase, others_go_on);
 	tcase_add_test(tcase, a_flush_covers_what_was_answered);
 	tcase_add_test(tcase, durable_before_it_is_answered);
+	tcase_add_test(tcase, a_host_that_never_can);
 	tcase_add_test(tcase, more_than_was_asked_for);
 	tcase_add_test(tcase, a_reset_waits);
 	tcase_add_test(tcase, a_stop_of_the_queue_waits);

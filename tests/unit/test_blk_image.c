@@ -42,6 +42,8 @@ START_TEST(test_file)
 		ck_assert(!image.device);
 		ck_assert_int_eq(image.read_only, read_only);
 		ck_assert(!(read_only && image.discards));
+		/* Or an io_uring does not wait for the file either. */
+		ck_assert(!(fcntl(image.fd, F_GETFL) & O_NONBLOCK));
 		struct stat st;
 		fstat(image.fd, &st);
 		ck_assert_uint_eq(st.st_size, SIZE);
