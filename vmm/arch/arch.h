@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an architecture implements, and all that the rest of ebb knows of it. Each has a folder beside
- * this file; the Makefile compiles the one of the machine that it builds for. fdt/ is shared by the
- * architectures whose guests find their devices by a device tree.
+ * The interface that each architecture implements; the rest of ebb knows nothing else of it. Each
+ * has a folder beside this file; the Makefile compiles the one for the machine that it builds for.
+ * fdt/ is shared by the architectures whose guests find their devices in a device tree.
  *
  * The machine is built in this order: arch_vm_type(), arch_ram_layout(), arch_platform_init(),
  * arch_irqchip_init(), arch_vcpu_init() for each vCPU, arch_irqchip_start(), the devices and their
@@ -23,80 +23,80 @@
 #include "vmm/kvm/vm.h"
 #include "vmm/mem/ram.h"
 
-/* Where things are on this architecture. */
+/* The addresses, interrupt lines and limits of this architecture's machine. */
 struct arch_map {
-	const char *name;     /* the architecture's, as uname and QEMU spell it */
+	const char *name;     /* as uname and QEMU spell it */
 	uint64_t virtio_base; /* the first virtio-mmio device; the others follow */
-	/* Interrupt lines for virtio devices: from virtio_gsi to before virtio_gsi_end, without those whose
-	 * bit is set in reserved_gsis. */
+	/* Interrupt lines for virtio devices: those from virtio_gsi on and below virtio_gsi_end,
+	 * except those whose bit is set in reserved_gsis. */
 	unsigned int virtio_gsi, virtio_gsi_end;
 	uint32_t reserved_gsis;
 	uint64_t serial_base;
-	bool serial_is_port; /* on the port bus; otherwise on the memory bus */
+	bool serial_is_port; /* true: on the port bus; false: on the memory bus */
 	unsigned int serial_gsi;
 	unsigned int power_gsi; /* the line of arch_platform.interrupt() */
-	unsigned int cpus_max;	/* vCPUs that the description for the guest has room for */
+	unsigned int cpus_max;	/* the most vCPUs that can be described to the guest */
 };
 extern const struct arch_map arch_map;
 
-/* What this architecture needs of KVM, besides what all architectures need. */
+/* KVM capabilities that this architecture needs, besides those that all architectures need. */
 extern const struct vm_needs arch_needs;
 
-/* Returns the type for vm_create() of a machine with @memory bytes. @vm is opened, not yet created. */
+/* Returns the type of a machine with @memory bytes, for vm_create(). @vm is not created yet. */
 unsigned long arch_vm_type(const struct vm *vm, uint64_t memory);
 
 /*
  * Sets where @size bytes of RAM lie. Returns the number of spans (≤ RAM_REGIONS_MAX), or -E2BIG if
- * they would end beyond what the guest's processor can address with @gpa_bits bits.
+ * they would end beyond the addresses that the guest's processor can form with @gpa_bits bits.
  */
 int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span);
 
-/* Returns how many bits a guest-physical address has with this host's KVM. */
+/* Returns the number of bits in a guest-physical address with this host's KVM. */
 unsigned int arch_gpa_bits(const struct vm *vm);
 
 /* Pure. Returns the interrupt line of virtio device @index, or -ENOSPC if no line is left. Any thread. */
 int arch_virtio_gsi(unsigned int index);
 
-/* A virtio-mmio device, as it is described to the guest. */
+/* A virtio-mmio device, as described to the guest. */
 struct arch_device {
 	uint64_t base;
 	uint64_t size;
 	unsigned int gsi;
 };
 
-/* Kernel parameters that ebb adds to the user's own: the console, and a reboot after a panic. */
+/* Kernel parameters that ebb adds to the user's: the console, and a reboot after a panic. */
 #define ARCH_PARAMS "console=ttyS0 panic=-1"
 
-/* What to boot. */
+/* The kernel to boot, and the machine to describe to it. */
 struct arch_boot {
 	const struct ram *ram;
 	const char *kernel;
 	const char *initrd;   /* or NULL */
-	const char *params;   /* the user's own */
-	bool nodefaults;      /* add nothing to params; accept a flat image as kernel */
+	const char *params;   /* the user's kernel parameters */
+	bool nodefaults;      /* add nothing to params; accept a flat image as the kernel */
 	const char *dump_dtb; /* the file to write the guest's device tree to, or NULL */
 	const struct arch_device *device;
 	unsigned int devices;
 };
 
-/* How the boot vCPU starts. @mode is the architecture's own. */
+/* How the boot vCPU starts. The meaning of @mode depends on the architecture. */
 struct arch_entry {
 	uint64_t pc;
 	uint64_t argument; /* gpa of the data that the boot protocol passes */
 	unsigned int mode;
 };
 
-/* What the guest asks for or reports through the platform. */
+/* The guest's requests to and reports through the platform. */
 enum arch_power {
 	ARCH_POWEROFF,
 	ARCH_RESET,
-	ARCH_PANIC, /* the guest's kernel reports its panic */
+	ARCH_PANIC, /* the guest's kernel reports a panic */
 };
 
-struct arch_state; /* an architecture's own state of a machine */
+struct arch_state; /* the architecture's own part of a machine's state */
 
 /*
- * The machine's interrupt controller, timers and own small devices: power, reset, panic. Owner: the
+ * The machine's interrupt controller, timers and small devices: power, reset, panic. Owner: the
  * machine, which fills in all but @state before arch_platform_init().
  */
 struct arch_platform {
@@ -106,25 +106,28 @@ struct arch_platform {
 	void (*interrupt)(void *ctx, int level);
 	const struct vm *vm;
 	unsigned int cpus;
-	const char *irqchip; /* the kind that the user asked for, or NULL */
+	const char *irqchip; /* the kind that the user chose, or NULL */
 	bool pmu;	     /* the user asked for performance counters */
 
 	struct arch_state *state;
 };
 
 /*
- * Puts the platform's own devices on the buses. @platform outlives them and is not moved. Returns 0,
- * or -errno after an error message.
+ * Puts the platform's devices on the buses. @platform must outlive them and must not move. Returns
+ * 0, or -errno after an error message.
  */
 int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct bus *mmio);
-/* Call it also if init failed, or was not called. */
+/* Call it even if arch_platform_init() failed or was not called. */
 void arch_platform_release(struct arch_platform *platform);
 
-/* Creates interrupt controller and timers, before the first vCPU. Returns 0, or -errno after an error message. */
+/*
+ * Creates the interrupt controller and timers, before any vCPU. Returns 0, or -errno after an error
+ * message.
+ */
 int arch_irqchip_init(struct arch_platform *platform);
 /*
- * Starts them, once all vCPUs are created: from then on interrupts can be wired and raised. Returns 0, or
- * -errno after an error message.
+ * Starts both once all vCPUs are created: from then on interrupts can be wired and raised. Returns
+ * 0, or -errno after an error message.
  */
 int arch_irqchip_start(struct arch_platform *platform);
 
@@ -132,24 +135,24 @@ int arch_irqchip_start(struct arch_platform *platform);
 void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int level);
 
 /*
- * Makes a write to the eventfd @fd raise an edge on @gsi, within the kernel. Returns 0, -errno after an
- * error message, or -EOPNOTSUPP without one if the kernel cannot: then use arch_irq_line().
+ * Makes the kernel raise an edge on @gsi at each write to the eventfd @fd. Returns 0, -errno after
+ * an error message, or -EOPNOTSUPP without one if the kernel cannot: then use arch_irq_line().
  */
 int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd);
 
-/* Presses the power button: a guest that listens to it shuts down. Any thread. */
+/* Presses the power button: a guest that handles it shuts down. Any thread. */
 void arch_power_button(struct arch_platform *platform);
 
 /*
- * Loads kernel and initrd into RAM and writes the description of the machine there. Returns 0, or -errno
+ * Loads the kernel and initrd into RAM, with the description of the machine. Returns 0, or -errno
  * after an error message.
  */
 int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
 		   struct arch_entry *entry);
 
 /*
- * Sets a vCPU's features and its first state. @vcpu is not moved afterwards. Returns 0, or -errno after an
- * error message.
+ * Sets a vCPU's features and its initial state. @vcpu must not move afterwards. Returns 0, or
+ * -errno after an error message.
  */
 int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu);
 
@@ -161,22 +164,22 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry);
 
 /*
  * Handles an exit that only this architecture has. Returns VCPU_GOES_ON, or how the vCPU ends:
- * VCPU_UNKNOWN_EXIT if ebb does not expect the exit. The vCPU's own thread.
+ * VCPU_UNKNOWN_EXIT if ebb does not expect the exit. On the vCPU's thread.
  */
 enum vcpu_end arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *host);
 
 /*
  * Logs, in several lines, the state of a vCPU that failed: the reason that KVM gives, the bytes of the
- * instruction, the registers, and what the user can do. Main thread, vCPU stopped.
+ * instruction, the registers, and advice for the user. Main thread, vCPU stopped.
  */
 void arch_vcpu_postmortem(const struct vcpu *vcpu, enum vcpu_end end, const struct ram *ram);
 
-/* Writes a vCPU's registers as text for a person. Main thread, vCPU stopped or paused. */
+/* Writes a vCPU's registers as readable text. Main thread, vCPU stopped or paused. */
 void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out);
 
 /*
- * Sends a non-maskable interrupt to a paused vCPU. Returns 0, -EOPNOTSUPP on an architecture without
- * them, or -errno.
+ * Sends a non-maskable interrupt to a paused vCPU. Returns 0, -EOPNOTSUPP if the architecture has
+ * no such interrupt, or -errno.
  */
 int arch_vcpu_nmi(const struct vcpu *vcpu);
 

@@ -14,7 +14,7 @@
 #include "vmm/lib/signal_waits.h"
 
 #define CHUNK	   65536
-#define PIECE	   (16ULL << 20) /* read between two looks at the signals */
+#define PIECE	   (16ULL << 20) /* bytes read between two checks for signals */
 #define POLL_MS	   100
 #define SILENT_MAX (BOOT_FILE_SILENCE_S * 1000 / POLL_MS)
 
@@ -30,7 +30,7 @@ static int interrupted(const struct boot_file *source)
 	return -EINTR;
 }
 
-/* Waits until the pipe has something to say. Returns 0 or -errno having said why. */
+/* Waits until the pipe is readable or closed. Returns 0, or -errno after an error message. */
 static int pipe_wait(const struct boot_file *source)
 {
 	struct pollfd pipe = {.fd = source->fd, .events = POLLIN};
@@ -60,7 +60,7 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
-/* Copies all that comes through source->fd to @copy; source->size counts it. */
+/* Copies all data from source->fd to @copy; source->size counts the bytes. */
 static int pipe_copy(struct boot_file *source, int copy, uint64_t limit)
 {
 	char data[CHUNK];
@@ -103,7 +103,7 @@ int boot_file_open(struct boot_file *source, const char *path, const char *what,
 	*source = (struct boot_file){path, what, -1, 0};
 	struct stat status;
 
-	/* Not to wait for a pipe's writer here, without a limit. Regular files do not mind. */
+	/* Do not wait here for a pipe's writer, without a limit. Regular files ignore the flag. */
 	source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (source->fd < 0 || fstat(source->fd, &status) < 0)
 		return cannot(source, "open", errno);

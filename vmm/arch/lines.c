@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which device has which interrupt line: the same rule on every architecture, by its arch_map. */
+/* Assigns interrupt lines to devices, by the same rule on every architecture, from its arch_map. */
 #include <errno.h>
 
 #include "vmm/arch/arch.h"

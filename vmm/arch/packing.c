@@ -9,7 +9,7 @@
 
 #define TEXT_MAX 256
 
-/* Offsets in a kernel for EFI that unpacks itself. */
+/* Offsets in an EFI kernel that unpacks itself (zboot). */
 #define ZBOOT_MAGIC    4
 #define ZBOOT_PAYLOAD  8 /* its offset and size, four bytes each */
 #define ZBOOT_KIND     24
@@ -27,12 +27,12 @@ static const struct packing {
 	{"zstd", "zstd", "\x28\xb5\x2f\xfd", 4},
 	{"bzip2", "bzip2", "BZh", 3},
 	{"lz4", "lz4", "\x04\x22\x4d\x18", 4},
-	{"lz4", "lz4", "\x02\x21\x4c\x18", 4}, /* as kernels are packed */
+	{"lz4", "lz4", "\x02\x21\x4c\x18", 4}, /* the legacy format, which kernel builds use */
 	{"lzo", "lzop", "\x89LZO", 4},
 	{"lzma", "xz", "\x5d\x00\x00", 3},
 };
 
-/* EFI's names for them, which the file has in it, are the commands of most. */
+/* A zboot file names its compression; for most kinds the name is that of the command. */
 static const char *command_for(const char *kind)
 {
 	for (size_t i = 0; i < sizeof(packings) / sizeof(packings[0]); i++)

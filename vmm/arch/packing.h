@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Recognizes compressed kernels, as distributions and kernel builds make them, by their first bytes, and
- * names the command that unpacks them.
+ * names the command to unpack them.
  *
  * Sources: the magic numbers of scripts/extract-vmlinux and lib/decompress.c; of EFI's
  * drivers/firmware/efi/libstub/zboot-header.S.
@@ -16,13 +16,13 @@
 #include "vmm/arch/boot_file.h"
 
 /*
- * Pure. Writes into @text the end of a message that begins with the file's name: "is compressed with xz:
- * unpack it first: xz -dc FILE >vmlinux". @head: the file's first @size bytes. Returns false if they have
- * no known compression.
+ * Pure. Writes into @text the end of a message that begins with the file's name: "is compressed
+ * with xz: unpack it first: xz -dc FILE >vmlinux". @head: the file's first @size bytes. Returns
+ * false if they show no known compression.
  */
 bool packing_advice(char *text, size_t text_size, const uint8_t *head, size_t size);
 
-/* Logs that message if @source is compressed. Returns whether it is. */
+/* Logs that message if @source is compressed. Returns true if it is. */
 bool packing_told(const struct boot_file *source, const uint8_t *head, size_t size);
 
 #endif

@@ -20,7 +20,7 @@ int platform_state_new(struct arch_platform *platform, size_t size)
 static void pvpanic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	(void)ctx;
-	bus_put(data, len, offset == 0 ? PVPANIC_PANICKED : 0); /* the events it takes */
+	bus_put(data, len, offset == 0 ? PVPANIC_PANICKED : 0); /* the events that it supports */
 }
 
 static void pvpanic_write(void *ctx, uint64_t offset, const void *data, unsigned int len)

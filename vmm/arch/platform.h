@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the architectures' platforms have in common. Thread: main, while the machine is built. */
+/* Functions that the architectures' platforms share. Thread: main, while the machine is built. */
 #ifndef EBB_ARCH_PLATFORM_H
 #define EBB_ARCH_PLATFORM_H
 
@@ -9,8 +9,8 @@
 int platform_state_new(struct arch_platform *platform, size_t size);
 
 /*
- * Puts the device by which a Linux guest says that it panicked (drivers/misc/pvpanic) at @base of @bus,
- * @size bytes of which the first is its register. Returns 0 or -errno.
+ * Puts the device through which a Linux guest reports a panic (drivers/misc/pvpanic) on @bus at
+ * @base: @size bytes, the first of which is its register. Returns 0 or -errno.
  */
 int platform_pvpanic(struct arch_platform *platform, struct bus *bus, uint64_t base, uint64_t size);
 

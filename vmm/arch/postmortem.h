@@ -10,26 +10,26 @@
 #include "vmm/kvm/vcpu.h"
 #include "vmm/mem/ram.h"
 
-/* Logs why @vcpu ended, for the reasons that all architectures have. */
+/* Logs why @vcpu ended, if all architectures share the reason. */
 void postmortem_exit(const struct vcpu *vcpu, enum vcpu_end end);
 
 /* Logs arch_vcpu_registers(). */
 void postmortem_registers(const struct vcpu *vcpu);
 
-/* --- for architectures whose registers KVM has by number: see vcpu_get_reg() ------------------- */
+/* --- for architectures whose registers KVM numbers: see vcpu_get_reg() ------------------------ */
 
 struct register_name {
 	const char *name;
 	uint64_t id;
 };
 
-/* Prints these registers, four a line; leaves out those that KVM does not know. */
+/* Prints these registers, four to a line; leaves out those that KVM does not know. */
 void postmortem_print(const struct vcpu *vcpu, FILE *out, const struct register_name *reg,
 		      size_t count);
 
 /*
- * Logs the instruction that the register @pc points to, of four bytes. KVM does not translate addresses
- * here: it can be read only before the guest's MMU is on.
+ * Logs the four-byte instruction that @pc points to. KVM does not translate addresses here: the
+ * instruction can be read only while the guest's MMU is off.
  */
 void postmortem_instruction(const struct vcpu *vcpu, uint64_t pc, const struct ram *ram);
 

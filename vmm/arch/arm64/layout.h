@@ -7,10 +7,10 @@
 
 #define ARM64_GICD	0x08000000 /* the distributor */
 #define ARM64_GICD_SIZE 0x00010000
-#define ARM64_GICC	0x08010000 /* GICv2: the processors' interface */
+#define ARM64_GICC	0x08010000 /* GICv2: the CPU interface */
 #define ARM64_GICC_SIZE 0x00002000
-#define ARM64_GICR	0x0a000000 /* GICv3: redistributors, one after the other */
-#define ARM64_GICR_SIZE 0x00020000 /* of each */
+#define ARM64_GICR	0x0a000000 /* GICv3: the redistributors, one after another */
+#define ARM64_GICR_SIZE 0x00020000 /* of each redistributor */
 
 #define ARM64_PPI     16 /* the first of a processor's private interrupts */
 #define ARM64_PPI_PMU 7

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An arm64 machine as a whole: how large, its interrupt controller, its kernel. */
+/* An arm64 machine as a whole: its address size, its interrupt controller, its kernel. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* KVM's own, where it cannot be asked for another. */
+/* KVM's default, which a KVM without KVM_CAP_ARM_VM_IPA_SIZE always uses. */
 #define IPA_BITS_DEFAULT 40
 
 #define GICV2_CPUS_MAX 8
@@ -47,7 +47,7 @@ unsigned int arch_gpa_bits(const struct vm *vm)
 	return bits ? bits : IPA_BITS_DEFAULT;
 }
 
-/* As few bits as do: fewer levels of page tables are walked. Too much memory is refused later. */
+/* Use as few bits as possible: fewer levels of page tables. Too much memory is refused later. */
 unsigned long arch_vm_type(const struct vm *vm, uint64_t memory)
 {
 	unsigned int limit = vm_capability(vm, KVM_CAP_ARM_VM_IPA_SIZE);
@@ -127,7 +127,7 @@ int arch_irqchip_init(struct arch_platform *platform)
 	struct arch_state *state = platform->state;
 
 	const char *kind = platform->irqchip;
-	int version = kind ? kind[strlen(kind) - 1] - '0' : 0; /* config knows gicv2 and gicv3 */
+	int version = kind ? kind[strlen(kind) - 1] - '0' : 0; /* config takes gicv2 and gicv3 */
 	if (version != 2) {
 		state->gic_version = 3;
 		state->gic = gic_create(platform->vm, KVM_DEV_TYPE_ARM_VGIC_V3);
@@ -156,7 +156,7 @@ int arch_irqchip_init(struct arch_platform *platform)
 	return gic_place(state);
 }
 
-/* Not before the interrupt controller is there: their interrupt is a processor's own. */
+/* Call it after the interrupt controller exists: the counters' interrupt is a private one (PPI). */
 static int pmu_start(const struct arch_state *state)
 {
 	const int irq = ARM64_PPI + ARM64_PPI_PMU;
@@ -194,7 +194,7 @@ void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int l
 		    KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | (ARM64_SPI + gsi), level);
 }
 
-/* KVM routes number n of irqfds to the n-th shared interrupt, unless told otherwise. */
+/* By default KVM routes an irqfd's number n to the n-th shared interrupt. */
 int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd)
 {
 	return vm_irqfd(platform->vm, gsi, fd);

@@ -15,7 +15,7 @@
 #include "vmm/arch/fdt/tree.h"
 
 struct arch_state {
-	int gic; /* KVM's device */
+	int gic; /* file descriptor of KVM's device */
 	unsigned int gic_version;
 	unsigned int cpus;
 	bool pmu;			/* vCPUs have performance counters */

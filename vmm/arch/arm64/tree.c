@@ -42,7 +42,7 @@ static void write_gic(struct fdt_tree *tree, const struct arch_state *state)
 	fdt_end(tree);
 }
 
-/* A GICv2 is told which processors: all of the eight that it can have. */
+/* For a GICv2 the flags name the target CPUs: all of the eight that it can have. */
 static uint32_t ppi_flags(const struct arch_state *state)
 {
 	return IRQ_LEVEL_HIGH | (state->gic_version == 2 ? 0xff00 : 0);
@@ -50,7 +50,7 @@ static uint32_t ppi_flags(const struct arch_state *state)
 
 static void write_timer(struct fdt_tree *tree, const struct arch_state *state)
 {
-	/* Secure, non-secure, virtual, hypervisor: processors' own interrupts 13, 14, 11, 10. */
+	/* The private interrupts of the secure, non-secure, virtual and hypervisor timers. */
 	static const uint32_t ppi[] = {13, 14, 11, 10};
 	uint32_t flags = ppi_flags(state);
 	uint32_t cell[12];
@@ -87,7 +87,7 @@ static void write_psci(struct fdt_tree *tree)
 	fdt_end(tree);
 }
 
-/* A PrimeCell is found only where the clock that its registers need is named, whatever that is. */
+/* Linux finds a PrimeCell only if its node names the clock of its registers; any clock does. */
 static void write_clock(struct fdt_tree *tree)
 {
 	static const char compatible[] = "arm,pl031\0arm,primecell";

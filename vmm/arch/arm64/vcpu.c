@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A vCPU's features, first state and registers. The boot vCPU starts as Documentation/arch/arm64/
- * booting.rst wants it (x0: the device tree); the others wait for the guest's PSCI CPU_ON.
+ * A vCPU's features, initial state and registers. The boot vCPU starts as Documentation/arch/arm64/
+ * booting.rst requires (x0: the device tree); the others wait for the guest's PSCI CPU_ON.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -79,7 +79,7 @@ int arch_vcpu_nmi(const struct vcpu *vcpu)
 	return -EOPNOTSUPP;
 }
 
-/* --- what a person is told -------------------------------------------------------------------- */
+/* --- output for the user ---------------------------------------------------------------------- */
 
 void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 {
@@ -93,7 +93,7 @@ void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 		{"vbar", VBAR_EL1},	    {"sctlr", SCTLR_EL1}, {"ttbr1", TTBR1_EL1},
 		{"mpidr", MPIDR_EL1},
 	};
-	/* A core register's number counts halves of them. */
+	/* The numbers of core registers count 32-bit halves. */
 	const uint64_t step = CORE_REG(regs.regs[1]) - CORE_REG(regs.regs[0]);
 	struct register_name general[GENERAL];
 	char name[GENERAL][8];

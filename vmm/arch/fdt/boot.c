@@ -14,7 +14,7 @@
 #include "vmm/lib/log.h"
 
 #define PARAMS_MAX                                                                                 \
-	2048 /* COMMAND_LINE_SIZE of arm64, of which the last is the end; riscv64 has half */
+	2048 /* COMMAND_LINE_SIZE of arm64, including the terminating zero; riscv64 has half */
 
 #define MIB_UP(bytes) (((unsigned long long)(bytes) + 0xfffff) >> 20)
 
@@ -27,7 +27,7 @@ struct loader {
 	struct fdt_places places;
 };
 
-/* A file without any header that is known, and not packed, which would hide its size. */
+/* A file without a known header, and not compressed: that would hide the kernel's size. */
 static bool is_flat(const struct loader *loader, ssize_t size)
 {
 	const uint8_t *head = loader->head;
@@ -51,7 +51,7 @@ static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 	const char *wrong = fdt_image_parse(&loader->image, kind, loader->head, size);
 	if (!wrong)
 		return 0;
-	/* It is what is asked for, not what is guessed: else every text would be run. */
+	/* Run a flat image only if the user asked for it: otherwise any text file would be run. */
 	if (loader->boot->nodefaults && kind == FDT_ARM64 && is_flat(loader, size)) {
 		loader->image = fdt_image_flat(loader->kernel.size);
 		return 0;
@@ -92,7 +92,7 @@ static int place(struct loader *loader, uint64_t tree)
 	return error;
 }
 
-/* What is in the file beyond what the header names as the kernel's memory is none of it. */
+/* Ignores data in the file beyond the size that the header gives for the kernel's memory. */
 static int load(const struct loader *loader)
 {
 	const struct gpa_range *kernel = &loader->places.kernel;
@@ -112,7 +112,7 @@ static int load(const struct loader *loader)
 	return to ? boot_file_read(&loader->initrd, 0, to, initrd->len) : -EFAULT;
 }
 
-/* The console that ebb gives, a reboot after a panic; then the user's state. */
+/* Writes ebb's parameters (the console, a reboot after a panic), then the user's. */
 static int write_params(char *line, const struct arch_boot *boot)
 {
 	const char *user = boot->params;
@@ -128,7 +128,7 @@ static int write_params(char *line, const struct arch_boot *boot)
 static int dump(const char *path, const void *tree, size_t size)
 {
 	int error = 0;
-	/* Not to wait for a pipe's reader. */
+	/* O_NONBLOCK: do not wait for a pipe's reader. */
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0600);
 	errno = fd < 0 ? errno : 0;
 	if (fd < 0 || write(fd, tree, size) != (ssize_t)size) {

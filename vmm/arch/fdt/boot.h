@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loads a kernel that gets a device tree: reads and places its Image, and the tree and the initrd behind
- * it.
+ * Loads a kernel that gets a device tree: reads and places its Image, with the tree and the initrd
+ * behind it.
  *
  * Thread: main, while the machine is built.
  */
@@ -13,7 +13,7 @@
 #include "vmm/arch/fdt/tree.h"
 
 /*
- * Sets *@entry to where the kernel starts, with the gpa of its tree. Returns 0, or -errno after an error
+ * Sets *@entry to the kernel's entry, with the gpa of its tree. Returns 0, or -errno after an error
  * message.
  */
 int fdt_boot_load(const struct arch_boot *boot, unsigned int cpus, enum fdt_kind kind,

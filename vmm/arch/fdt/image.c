@@ -20,11 +20,11 @@
 #define FLAT_TEXT_OFFSET 0x80000
 #define FLAT_EXTRA	 0x200000
 
-#define ALIGN 0x200000ULL /* of the kernel: a block of both architectures' page tables */
-/* Of the tree and the initrd: the largest page of a guest, which it gives back whole. */
+#define ALIGN 0x200000ULL /* of the kernel: a block in both architectures' page tables */
+/* Of the tree and the initrd: the largest page size of a guest, which frees only whole pages. */
 #define PAGE_ALIGN 0x10000ULL
 
-/* No kernel is that large: what is bounded by it cannot wrap. */
+/* Larger than any kernel; sums of sizes below it cannot wrap. */
 #define SIZE_LIMIT (1ULL << 40)
 
 static uint64_t get64(const uint8_t *at)
@@ -109,9 +109,9 @@ int fdt_image_place(struct fdt_places *places, const struct fdt_image *image, co
 	if (at > end || image->size > end - at)
 		return -ENOMEM;
 	places->kernel = (struct gpa_range){at, image->size};
-	/* riscv64 keeps the rest of its last block from others. */
+	/* A riscv64 kernel keeps the rest of its last block to itself. */
 	at = align_up(at + image->size, ALIGN);
-	/* All close to the kernel: arm64 wants the initrd within the same 32 GiB, and few huge pages are touched. */
+	/* Close by: arm64 needs the initrd in the kernel's 32 GiB; fewer huge pages are touched. */
 	if (!put(&places->tree, &at, end, tree))
 		return -ENOMEM;
 	return initrd == 0 || put(&places->initrd, &at, end, initrd) ? 0 : -ENOMEM;

@@ -3,7 +3,7 @@
  * The guest-physical addresses and interrupt lines that the architectures with a device tree share.
  *
  *   0      … 2 GiB   devices; an architecture's own are in its folder
- *   2 GiB  …         RAM, in one piece: only the processor limits where it ends
+ *   2 GiB  …         RAM, in one piece: only the processor's address size limits it
  */
 #ifndef EBB_ARCH_FDT_LAYOUT_H
 #define EBB_ARCH_FDT_LAYOUT_H
@@ -19,6 +19,6 @@
 #define FDT_GSI_POWER  2
 #define FDT_GSI_CLOCK  3  /* never raised: none of our clocks has an alarm */
 #define FDT_GSI_VIRTIO 4  /* and up */
-#define FDT_GSI_END    32 /* of the lines that every machine has */
+#define FDT_GSI_END    32 /* one more than the last line that every machine has */
 
 #endif

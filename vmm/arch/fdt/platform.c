@@ -5,7 +5,7 @@
 
 #include "vmm/arch/fdt/layout.h"
 
-/* Page tables are walked from 32 bits on. */
+/* KVM takes no smaller address size on arm64. */
 #define GPA_BITS_MIN 32
 
 int fdt_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)

@@ -7,7 +7,7 @@
 #include "vmm/lib/log.h"
 
 #define GZIP_ONLY (16 + MAX_WBITS) /* zlib.h, inflateInit2() */
-#define CHUNK	  (1U << 30)	   /* what zlib counts in has 32 bits */
+#define CHUNK	  (1U << 30)	   /* zlib's counters have 32 bits */
 
 int reader_open(struct reader *reader, const struct boot_file *source)
 {
@@ -55,7 +55,7 @@ static int bad(const struct reader *reader, const char *what)
 	return -EINVAL;
 }
 
-/* More packed data, when all of the last was used. */
+/* Reads more packed data once all of the last has been used. */
 static int refill(struct reader *reader)
 {
 	uint64_t left = reader->source->size - reader->at;
@@ -90,7 +90,7 @@ ssize_t reader_read(struct reader *reader, void *to, uint64_t size)
 		int result = inflate(&reader->stream, Z_NO_FLUSH);
 		done += room - reader->stream.avail_out;
 		reader->ended = result == Z_STREAM_END;
-		/* Z_BUF_ERROR: all that was packed so far is out, and more is to be read. */
+		/* Z_BUF_ERROR: all packed data read so far is unpacked, and more must be read. */
 		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
 			return bad(reader, "is damaged");
 	}

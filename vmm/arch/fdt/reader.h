@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a kernel from beginning to end, and unpacks a file that is compressed with gzip. It unpacks no more
- * than it is asked for, however much the file contains.
+ * Reads a kernel from beginning to end, and unpacks a file that is compressed with gzip. Unpacks no
+ * more than the caller asks for, however much the file contains.
  *
  * Thread: main. The functions return 0 or more, or -errno after an error message.
  */
@@ -24,11 +24,11 @@ struct reader {
 	uint8_t packed[16384];
 };
 
-/* @source outlives the reader. Call reader_close() in both cases. */
+/* @source must outlive the reader. Call reader_close() in either case. */
 int reader_open(struct reader *reader, const struct boot_file *source);
 void reader_close(struct reader *reader);
 
-/* Reads the next @size bytes, or as many as are left. Returns how many. */
+/* Reads the next @size bytes, or as many as are left. Returns their number. */
 ssize_t reader_read(struct reader *reader, void *to, uint64_t size);
 
 #endif

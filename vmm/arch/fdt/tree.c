@@ -11,11 +11,11 @@
 
 #define NAME_MAX_SIZE 64
 #define UART_CLOCK                                                                                 \
-	1843200	      /* Hz; nothing depends on it but what the guest takes for its baud rate */
+	1843200	      /* Hz; nothing depends on it except the baud rate that the guest reports */
 #define KEY_POWER 116 /* include/uapi/linux/input-event-codes.h */
 #define CELLS_MAX 64
 
-/* Whether to go on. */
+/* Returns true until a call has failed. */
 static bool fine(const struct fdt_tree *tree)
 {
 	return tree->error == 0;
@@ -98,7 +98,7 @@ static void write_interrupt(struct fdt_tree *tree, const struct fdt_arch *arch, 
 {
 	uint32_t cell[FDT_IRQ_CELLS_MAX];
 	unsigned int cells = arch->irq(arch->ctx, gsi, edge, cell);
-	/* For each: inherited from the root it would be riscv processors' controllers', too. */
+	/* Set it per node: riscv's per-CPU controllers would inherit it from the root, too. */
 	fdt_u32(tree, "interrupt-parent", FDT_PHANDLE_IRQ);
 	fdt_cells(tree, "interrupts", cell, cells);
 }
@@ -122,7 +122,7 @@ static void write_chosen(struct fdt_tree *tree, const struct fdt_machine *machin
 	snprintf(path, sizeof(path), "/serial@%x", FDT_SERIAL);
 	fdt_node(tree, "chosen");
 	fdt_text(tree, "bootargs", machine->params);
-	fdt_text(tree, "stdout-path", path); /* which is also earlycon's, when no other is named */
+	fdt_text(tree, "stdout-path", path); /* earlycon's default, too */
 	if (machine->initrd.len) {
 		fdt_u64(tree, "linux,initrd-start", machine->initrd.gpa);
 		fdt_u64(tree, "linux,initrd-end", machine->initrd.gpa + machine->initrd.len);
@@ -148,7 +148,7 @@ static void write_serial(struct fdt_tree *tree, const struct fdt_arch *arch)
 	fdt_end(tree);
 }
 
-/* A key that is an interrupt and nothing else: pressed and let go at once. */
+/* A key that consists of an interrupt alone: an edge presses and releases it. */
 static void write_power_button(struct fdt_tree *tree, const struct fdt_arch *arch)
 {
 	fdt_node(tree, "gpio-keys");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The device tree, which describes the machine to the guest. Here is what all architectures share; each
- * writes its processors, its interrupt controller and its firmware itself, with the functions below.
+ * The device tree, which describes the machine to the guest. This file writes the nodes that all
+ * architectures share; each architecture writes its processors, its interrupt controller and its
+ * firmware with the functions below.
  *
  * Pure. Sources: the Devicetree Specification 0.4; Documentation/devicetree/bindings of Linux for
  * chosen, virtio/mmio, serial/8250, input/gpio-keys, misc/pvpanic-mmio.
@@ -15,7 +16,7 @@
 
 #include "vmm/arch/arch.h"
 
-/* Bytes that are enough for the tree of @cpus processors; each takes less than 2 KiB. */
+/* Bytes that suffice for the tree of @cpus processors; each takes less than 2 KiB. */
 #define FDT_TREE_SIZE(cpus) (((cpus) + 32) * 2048UL)
 
 #define FDT_PHANDLE_IRQ	   1 /* the controller of the devices' interrupts */
@@ -25,13 +26,13 @@
 
 #define FDT_IRQ_CELLS_MAX 3
 
-/* A tree that is being written. After the first failure, which is kept in @error, all calls do nothing. */
+/* A tree that is being written. The first failure is kept in @error; later calls do nothing. */
 struct fdt_tree {
 	void *data;
 	int error; /* 0, or libfdt's error */
 };
 
-/* What an architecture adds. */
+/* The part that an architecture adds. */
 struct fdt_arch {
 	void *ctx;
 	/* Writes /cpus, its interrupt controller (FDT_PHANDLE_IRQ), its timer and firmware. */
@@ -53,12 +54,12 @@ struct fdt_machine {
 };
 
 /*
- * Writes the tree into @data, FDT_TREE_SIZE(machine->cpus) bytes. Returns its size, -ENOSPC if that is
- * too small, or -EINVAL if the architecture's nodes are invalid.
+ * Writes the tree into @data, FDT_TREE_SIZE(machine->cpus) bytes. Returns its size, -ENOSPC if
+ * @data is too small, or -EINVAL if the architecture's nodes are invalid.
  */
 int fdt_tree_build(void *data, const struct fdt_machine *machine, const struct fdt_arch *arch);
 
-/* For the architecture's own nodes: begin a node, write its properties, its children, end it. */
+/* For the architecture's nodes: begin a node, write its properties, then its children, end it. */
 void fdt_node(struct fdt_tree *tree, const char *name);
 /* The node's name is @name@@address. */
 void fdt_node_at(struct fdt_tree *tree, const char *name, uint64_t address);
