@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* KVM's own interrupt controller: an APLIC that turns lines into messages to IMSICs, one a vCPU. */
+/* KVM's interrupt controller: an APLIC that turns lines into messages to one IMSIC per vCPU. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <string.h>
@@ -47,7 +47,7 @@ int riscv64_aia_init(struct arch_state *state, const struct vm *vm)
 	struct kvm_create_device device = {.type = KVM_DEV_TYPE_RISCV_AIA};
 
 	state->aia = -1;
-	/* Also what kernels say that have never heard of it: there is a PLIC for them. */
+	/* Older kernels without an AIA fail here, too: their guests get a PLIC. */
 	if (vm_capability(vm, KVM_CAP_IRQCHIP) == 0 ||
 	    ioctl(vm->fd, KVM_CREATE_DEVICE, &device) < 0)
 		return 0;

@@ -7,6 +7,6 @@
 
 #define RISCV64_PLIC  0x0c000000
 #define RISCV64_APLIC 0x0d000000
-#define RISCV64_IMSIC 0x28000000 /* one page for each processor; aligned to the size of all */
+#define RISCV64_IMSIC 0x28000000 /* a page per processor; aligned to their total size */
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A riscv64 machine as a whole: how large, its interrupt controller, its kernel. */
+/* A riscv64 machine as a whole: its address size, its interrupt controller, its kernel. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* Sv39x4: what every processor with the hypervisor extension gives a guest at least. */
+/* Sv39x4: the least that a processor with the hypervisor extension gives a guest. */
 #define GPA_BITS_MIN 41
 
 const struct arch_map arch_map = {
@@ -48,7 +48,7 @@ unsigned int arch_gpa_bits(const struct vm *vm)
 	return bits ? bits : GPA_BITS_MIN;
 }
 
-/* --- our own interrupt controller --------------------------------------------------------------- */
+/* --- ebb's own interrupt controller ----------------------------------------------------------- */
 
 static void bus_plic_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
@@ -97,7 +97,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 		platform->state = NULL;
 		return error;
 	}
-	/* Where KVM has a controller the guest is not told of this one. */
+	/* The guest's device tree does not name this controller if KVM has one. */
 	const struct bus_range plic = {RISCV64_PLIC, PLIC_SIZE(state->cpus), &state->plic,
 				       bus_plic_read, bus_plic_write};
 	const struct bus_range clock = {FDT_CLOCK, GOLDFISH_SIZE, state, clock_read, clock_write};
@@ -138,8 +138,8 @@ void arch_irq_line(const struct arch_platform *platform, unsigned int gsi, int l
 }
 
 /*
- * Not even to KVM's own controller: its kvm_arch_set_irq_inatomic() (arch/riscv/kvm/vm.c, seen in Linux 6.12) raises
- * the line and nobody lowers it, so that a second edge is none.
+ * Unsupported even with KVM's own controller: its kvm_arch_set_irq_inatomic() (arch/riscv/kvm/vm.c,
+ * seen in Linux 6.12) raises the line but does not lower it, so a second write makes no edge.
  */
 int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd)
 {

@@ -35,7 +35,7 @@ void plic_release(struct plic *plic)
 	plic->context = NULL;
 }
 
-/* The source that a context is to serve first: the highest priority, then the lowest number; 0: none. */
+/* Returns the source for a context to serve: highest priority, then lowest number; 0: none. */
 static unsigned int first(const struct plic *plic, const struct plic_context *context,
 			  uint32_t above)
 {
@@ -50,7 +50,7 @@ static unsigned int first(const struct plic *plic, const struct plic_context *co
 	return best;
 }
 
-/* After each change, with the lock held. */
+/* Call it after each change, with the lock held. */
 static void update(struct plic *plic)
 {
 	for (unsigned int i = 0; i < plic->contexts; i++) {
@@ -80,7 +80,7 @@ void plic_line(struct plic *plic, unsigned int source, bool level)
 	pthread_mutex_unlock(&plic->lock);
 }
 
-/* Whether a threshold is no hurdle is for the interrupt; who asks gets what there is. */
+/* Ignores the threshold, which only masks the interrupt: a claim returns any pending source. */
 static uint32_t claim(struct plic *plic, const struct plic_context *context)
 {
 	unsigned int source = first(plic, context, 0);
@@ -102,7 +102,10 @@ static void complete(struct plic *plic, const struct plic_context *context, uint
 	plic->pending |= plic->high & bit;
 }
 
-/* The context whose registers begin at @base, @each bytes for each; *@offset is from there on. */
+/*
+ * Returns the context that *@offset is in, where contexts begin at @base and have @each bytes of
+ * registers each. Makes *@offset relative to the context.
+ */
 static struct plic_context *context_at(struct plic *plic, uint64_t *offset, uint64_t base,
 				       uint64_t each)
 {

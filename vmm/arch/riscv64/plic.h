@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A PLIC, the interrupt controller of machines whose host has none in its kernel, with one context for
- * each processor's supervisor mode. A line that rises requests one interrupt, and another when that is
- * completed if the line is still high: this serves both edges and levels.
+ * A PLIC, the interrupt controller of machines whose host kernel has none, with one context for
+ * each processor's supervisor mode. A line that rises requests one interrupt, and another when that
+ * is completed if the line is still high: this serves both edges and levels.
  *
  * Does not use KVM. Source: RISC-V Platform-Level Interrupt Controller Specification 1.0.0.
- * Threads: plic_read() and plic_write() on vCPUs', plic_line() on any; one lock inside.
+ * Threads: plic_read() and plic_write() on vCPU threads, plic_line() on any; one lock inside.
  */
 #ifndef EBB_ARCH_RISCV64_PLIC_H
 #define EBB_ARCH_RISCV64_PLIC_H
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PLIC_SOURCES	    32 /* the bits of one word; 0 is no source */
+#define PLIC_SOURCES	    32 /* the bits of one word; number 0 is not a source */
 #define PLIC_CONTEXT	    0x200000
 #define PLIC_SIZE(contexts) (PLIC_CONTEXT + 0x1000ULL * (contexts)) /* bytes of address space */
 
@@ -26,15 +26,15 @@ struct plic_context {
 
 struct plic {
 	void *ctx;
-	/* Sets a context's interrupt to @level. Called with the lock held, so that levels keep their order. */
+	/* Sets a context's interrupt to @level. The lock, which is held, keeps levels in order. */
 	void (*interrupt)(void *ctx, unsigned int context, bool level);
 
 	pthread_mutex_t lock;
 	uint32_t priority[PLIC_SOURCES];
-	/* A bit for each source. */
-	uint32_t high;	  /* its line is high */
-	uint32_t pending; /* it requests an interrupt */
-	uint32_t claimed; /* its interrupt is being served: no other before that is completed */
+	/* Bitmaps of the sources. */
+	uint32_t high;	  /* the line is high */
+	uint32_t pending; /* requests an interrupt */
+	uint32_t claimed; /* being served: requests no other interrupt until completed */
 	struct plic_context *context;
 	unsigned int contexts;
 };
@@ -44,7 +44,7 @@ int plic_init(struct plic *plic, unsigned int contexts,
 	      void (*interrupt)(void *ctx, unsigned int context, bool level), void *ctx);
 void plic_release(struct plic *plic);
 
-/* An access of the guest's; only words answer. */
+/* An access by the guest; only accesses of whole words have an effect. */
 void plic_read(struct plic *plic, uint64_t offset, void *data, unsigned int len);
 void plic_write(struct plic *plic, uint64_t offset, const void *data, unsigned int len);
 

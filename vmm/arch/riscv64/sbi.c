@@ -14,7 +14,7 @@ static void put(const struct bus *mmio, uint8_t character)
 	bus_write(mmio, FDT_SERIAL + UART_DATA, &character, 1);
 }
 
-/* The next character that came, or NO_CHARACTER. */
+/* Returns the next character that has arrived, or NO_CHARACTER. */
 static int get(const struct bus *mmio)
 {
 	uint8_t line = 0, data = 0;
@@ -25,7 +25,7 @@ static int get(const struct bus *mmio)
 	return data;
 }
 
-/* Length, and the address in two halves, of which the upper one is for processors of 32 bits. */
+/* Arguments: the length, and both halves of the address; only 32-bit processors use the upper. */
 static struct sbi_answer through_memory(const struct sbi_call *call, const struct bus *mmio,
 					const struct ram *ram)
 {

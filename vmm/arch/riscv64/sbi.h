@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's calls of its firmware that KVM passes on: the serial port for a kernel that has no driver
- * for it yet, a character at a time (SBI 0.1) or through memory (the debug console, DBCN, of SBI 2.0). Every
- * other call is answered as not supported.
+ * The guest's firmware calls that KVM passes on: the serial port for a kernel that has no driver
+ * for it yet, a character at a time (SBI 0.1) or through memory (the debug console, DBCN, of SBI
+ * 2.0). Every other call is answered as not supported.
  *
- * Does not use KVM. Source: RISC-V Supervisor Binary Interface Specification 2.0, chapters 3, 5 and 12.
- * Threads: vCPUs'.
+ * Does not use KVM. Source: RISC-V Supervisor Binary Interface Specification 2.0, chapters 3, 5
+ * and 12.
+ * Threads: any vCPU's.
  */
 #ifndef EBB_ARCH_RISCV64_SBI_H
 #define EBB_ARCH_RISCV64_SBI_H
@@ -27,7 +28,7 @@
 #define SBI_NOT_SUPPORTED (-2)
 #define SBI_INVALID_PARAM (-3)
 
-/* Bytes that one call writes or reads at most. The answer says how many they were. */
+/* The most bytes that one call writes or reads. The answer has the actual number. */
 #define SBI_DEBUG_MAX 256
 
 #define SBI_ARGUMENTS 6
@@ -38,7 +39,7 @@ struct sbi_call {
 };
 
 struct sbi_answer {
-	int64_t error; /* 0 or one of the above; in SBI 0.1 the whole answer: 0, a character, or -1 for none */
+	int64_t error; /* 0 or one of the above; SBI 0.1: 0, a character, or -1 for none */
 	int64_t value;
 };
 

@@ -7,11 +7,11 @@
 
 #define IRQ_EDGE	    1 /* rising */
 #define IRQ_LEVEL_HIGH	    4
-#define SUPERVISOR_EXTERNAL 9 /* a processor's interrupt, as scause numbers them */
+#define SUPERVISOR_EXTERNAL 9 /* a processor's interrupt, numbered as in scause */
 
 #define ISA_MAX 1024
 
-/* By KVM's numbers (enum KVM_RISCV_ISA_EXT_ID), which are its interface; a guest is told no others. */
+/* Indexed by enum KVM_RISCV_ISA_EXT_ID, a stable interface; guests see no other extensions. */
 static const char *const names[] = {
 	"a",	    "c",       "d",	    "f",	   "h",	     "i",	 "m",
 	"svpbmt",   "sstc",    "svinval",   "zihintpause", "zicbom", "zicboz",	 "zbb",
@@ -28,7 +28,7 @@ static const char *const names[] = {
 const unsigned int riscv64_extensions = sizeof(names) / sizeof(names[0]);
 _Static_assert(sizeof(names) / sizeof(names[0]) <= RISCV64_EXTENSIONS_MAX, "more room");
 
-/* In the order that the specification has them in; the hypervisor extension is not for our guests. */
+/* In the specification's order, without the hypervisor extension, which guests do not get. */
 static const char letters[] = "imafdcv";
 
 static bool has(const struct riscv64_cpu *cpu, const char *name, size_t len)
@@ -51,7 +51,7 @@ size_t riscv64_isa(const struct riscv64_cpu *cpu, char *out, size_t size)
 	return used;
 }
 
-/* The same as names one after the other, each with its end: what newer kernels read. */
+/* Writes the same names as a list of strings, each with its final zero, for newer kernels. */
 static void write_extensions(struct fdt_tree *tree, const struct riscv64_cpu *cpu)
 {
 	char list[ISA_MAX];
@@ -108,7 +108,7 @@ static void write_cpus(struct fdt_tree *tree, const struct arch_state *state)
 	fdt_end(tree);
 }
 
-/* That it interrupts each processor. */
+/* Writes that the controller interrupts each processor. */
 static void write_targets(struct fdt_tree *tree, unsigned int cpus)
 {
 	uint32_t cell[2 * RISCV64_CPUS_MAX];

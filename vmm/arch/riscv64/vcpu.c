@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A vCPU's first state and registers. The boot vCPU starts as Documentation/arch/riscv/boot.rst wants
- * it (a0: its number, a1: the device tree); the others wait for the guest's SBI HSM call. Timers, HSM,
- * reset and remote fences are KVM's own SBI; what it forwards is answered by sbi.c. So is the
- * entropy source's register, here.
+ * A vCPU's initial state and registers. The boot vCPU starts as Documentation/arch/riscv/boot.rst
+ * requires (a0: its number, a1: the device tree); the others wait for the guest's SBI HSM call. KVM
+ * handles the SBI's timers, HSM, reset and remote fences; sbi.c answers the calls that KVM
+ * forwards. KVM also forwards reads of the entropy source's register, which are answered here.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -29,21 +29,21 @@
 #define CONFIG_CBOZ	  5
 #define CONFIG_SATP	  6
 
-/* Core registers by their place in user_regs_struct. */
+/* Core registers, numbered by their place in user_regs_struct. */
 #define PC 0
 #define A0 10
 #define A1 11
 
 #define SV39 8
 
-/* SBI extensions by KVM's numbers; one that is on is KVM's own, or is forwarded. Older headers lack them. */
+/* SBI extensions by KVM's numbers: KVM handles or forwards enabled ones. Old headers lack them. */
 #define SBI_REG(number) (REG_U64 | 0x08000000 | (number))
 #define SBI_DBCN	9
 
 /* RISC-V cryptography extensions 1.0.1, section 4.1. */
 #define CSR_SEED     0x015
 #define SEED_WAIT    0x40000000UL
-#define SEED_ENTROPY 0x80000000UL /* 16 bits of it, below */
+#define SEED_ENTROPY 0x80000000UL /* the low 16 bits are entropy */
 
 static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
 {
@@ -56,7 +56,7 @@ static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
 			  strerror(-error));
 		return error;
 	}
-	/* What an older KVM does not know of, the guest does not have. */
+	/* The guest does not get extensions that an older KVM does not know. */
 	for (unsigned int i = 0; i < riscv64_extensions; i++)
 		cpu->has[i] = vcpu_get_reg(vcpu, EXT_REG(i), &value) == 0 && value == 1;
 	if (vcpu_get_reg(vcpu, CONFIG_REG(CONFIG_SATP), &cpu->satp) != 0)
@@ -68,7 +68,7 @@ static int ask_cpu(const struct vcpu *vcpu, struct riscv64_cpu *cpu)
 
 int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 {
-	/* Where KVM does not forward it, guests are told that there is none. */
+	/* Ignore failure: without forwarding, KVM tells guests that there is no debug console. */
 	const uint64_t on = 1;
 	const struct kvm_one_reg debug_console = {.id = SBI_REG(SBI_DBCN), .addr = (uintptr_t)&on};
 	ioctl(vcpu->fd, KVM_SET_ONE_REG, &debug_console);
@@ -86,7 +86,7 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 	return error;
 }
 
-/* What reading the entropy source (Zkr) gives: so much entropy and that it is some, or that one has to wait. */
+/* Returns the result of reading the entropy source (Zkr): entropy, or a request to wait. */
 static unsigned long seed(void)
 {
 	uint16_t entropy;
@@ -117,7 +117,7 @@ enum vcpu_end arch_vcpu_exit(const struct vcpu *vcpu, const struct vcpu_host *ho
 		call_firmware(run, host);
 		return VCPU_GOES_ON;
 	case KVM_EXIT_RISCV_CSR:
-		/* The one that KVM forwards. */
+		/* The only register that KVM forwards. */
 		if (run->riscv_csr.csr_num != CSR_SEED)
 			return VCPU_UNKNOWN_EXIT;
 		run->riscv_csr.ret_value = seed();
@@ -133,7 +133,7 @@ int arch_vcpu_nmi(const struct vcpu *vcpu)
 	return -EOPNOTSUPP;
 }
 
-/* --- what a person is told -------------------------------------------------------------------- */
+/* --- output for the user ---------------------------------------------------------------------- */
 
 void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 {
