@@ -75,11 +75,11 @@ struct fadt {
 
 #define FADT_REVISION	    6
 #define FADT_MINOR	    4
-#define FADT_NO_VGA	    (1 << 2) /* boot_flags; that no 8042 is named there says there is none */
+#define FADT_NO_VGA	    (1 << 2) /* boot_flags; without their 8042 bit the machine has none */
 #define FADT_NO_MSI	    (1 << 3)
 #define FADT_NO_ASPM	    (1 << 4)
 #define FADT_WBINVD	    (1 << 0) /* flags */
-#define FADT_NO_SLEEP_KEY   (1 << 5) /* bit 4 would be: no power button among PM1's events */
+#define FADT_NO_SLEEP_KEY   (1 << 5) /* bit 4 is unset: PM1's events include a power button */
 #define FADT_RESET_REGISTER (1 << 10)
 #define FADT_C_LATENCY_NONE 0xffff
 
@@ -115,7 +115,7 @@ struct madt_nmi {
 #define MADT_ALL_CPUS	0xff
 
 #define STATUS_WORKS  0x0f /* _STA: there, decoding, shown, working */
-#define DSDT_SIZE_MAX 3072 /* of its AML; the rest of ACPI_SIZE_MAX is for the others */
+#define DSDT_SIZE_MAX 3072 /* of its AML; the other tables have the rest of ACPI_SIZE_MAX */
 
 struct builder {
 	uint8_t *out;
@@ -142,21 +142,21 @@ static struct table header(const char *signature, uint8_t revision)
 	return head;
 }
 
-/* Appends, without any gap: each of our pieces is packed. */
+/* Appends without a gap: all structs here are packed. */
 static void put(struct builder *b, const void *data, size_t len)
 {
 	memcpy(b->out + b->size, data, len);
 	b->size += len;
 }
 
-/* Starts a table on a boundary that kernels like; returns its offset. */
+/* Starts a table on a 16-byte boundary, as kernels prefer; returns its offset. */
 static size_t begin(struct builder *b)
 {
 	b->size = (b->size + 15) & ~(size_t)15;
 	return b->size;
 }
 
-/* Ends the table at @start: its length and checksum. Returns its guest address. */
+/* Ends the table at @start: sets its length and checksum. Returns its guest address. */
 static uint64_t end(struct builder *b, size_t start)
 {
 	struct table *table = (struct table *)(b->out + start);
@@ -277,7 +277,7 @@ bool acpi_off(const char *params)
 		params += strspn(params, " \t\n");
 		len = strcspn(params, " \t\n");
 		if (is_word(params, len, "--"))
-			break; /* what follows is for init */
+			break; /* the rest is for init */
 		if (is_word(params, len, "acpi=off"))
 			off = true;
 		else if (is_word(params, len, "acpi=force"))

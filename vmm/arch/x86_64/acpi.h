@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ACPI tables: enough for a guest to find its CPUs, interrupt controllers and virtio devices, to power off,
- * to reset and to report its panic.
+ * The ACPI tables: enough for a guest to find its CPUs, interrupt controllers and virtio devices,
+ * to power off, to reset and to report a panic.
  *
- * A guest learns of each virtio device once. The tables name them: a kernel with ACPI, as distributions ship it,
- * needs no parameter. For a kernel without ACPI the user says acpi=off, Linux's own word; then the tables name
- * none, and virtio_mmio.device= on the command line does.
+ * A guest must find each virtio device once only. The tables name them: a kernel with ACPI, as
+ * distributions ship it, needs no parameter. For a kernel without ACPI the user gives acpi=off, as
+ * for Linux itself; then virtio_mmio.device= on the command line names the devices instead.
  * Source: ACPI 6.4 §5.2 (tables); Linux's drivers/virtio/virtio_mmio.c (LNRO0005) and
  * Documentation/admin-guide/kernel-parameters.txt (acpi=).
  */
@@ -18,12 +18,12 @@
 
 #include "vmm/arch/arch.h"
 
-#define ACPI_SIZE_MAX 8192 /* of all tables, for as many CPUs and devices as arch_map allows */
+#define ACPI_SIZE_MAX 8192 /* of all tables, with the most CPUs and devices that arch_map allows */
 
 struct acpi_machine {
 	unsigned int cpus;
 	const struct arch_device *
-		device; /* those that the tables name, in the order that the guest is to find them in */
+		device; /* the devices that the tables name, in the order for guests to find them */
 	unsigned int devices;
 };
 

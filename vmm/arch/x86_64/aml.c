@@ -13,7 +13,7 @@ enum {
 	BUFFER = 0x11,
 	PACKAGE = 0x12,
 	EXTENDED = 0x5b,
-	DEVICE = 0x82, /* after EXTENDED */
+	DEVICE = 0x82, /* follows EXTENDED */
 
 	IO = 0x47,
 	IO_DECODE_16 = 0x01,
@@ -25,11 +25,11 @@ enum {
 	END_TAG = 0x79,
 };
 
-/* A length is written in three bytes, however short: so it can be filled in when it is known. */
+/* Even a short length takes three bytes, so that it can be filled in once it is known. */
 #define LENGTH	       3
 #define LENGTH_OF_3    0x80
 #define LENGTH_MAX     0xfffff
-#define RESOURCES_MAX  0xff /* bytes, for the size of their buffer to be one byte */
+#define RESOURCES_MAX  0xff /* bytes, so that the size of their buffer fits one byte */
 #define RESOURCES_SIZE 2    /* of that size, with its prefix */
 
 static void put(struct aml *aml, const void *data, size_t size)
@@ -121,7 +121,7 @@ void aml_resources_close(struct aml *aml, size_t open)
 
 static void put_integer(struct aml *aml, uint32_t value)
 {
-	/* These two are operations of their own. */
+	/* 0 and 1 have opcodes of their own, ZeroOp and OneOp. */
 	if (value <= 1) {
 		put_byte(aml, value);
 		return;
@@ -162,7 +162,7 @@ void aml_io(struct aml *aml, uint16_t port, uint8_t ports)
 {
 	put_byte(aml, IO);
 	put_byte(aml, IO_DECODE_16);
-	put_number(aml, port, 2); /* the lowest, and the highest, that it can begin at */
+	put_number(aml, port, 2); /* the lowest, then the highest, first port */
 	put_number(aml, port, 2);
 	put_byte(aml, 1); /* in steps of one */
 	put_byte(aml, ports);
@@ -182,6 +182,6 @@ void aml_interrupt(struct aml *aml, uint32_t gsi)
 	put_byte(aml, INTERRUPT);
 	put_number(aml, 6, 2); /* bytes that follow */
 	put_byte(aml, INTERRUPT_CONSUMER | INTERRUPT_EDGE);
-	put_byte(aml, 1); /* of them */
+	put_byte(aml, 1); /* number of interrupts */
 	put_number(aml, gsi, 4);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes ACPI's machine language, the part that describes devices: scopes, devices, constants, resources.
+ * Writes the part of ACPI's machine language that describes devices: scopes, devices, constants,
+ * resources.
  *
- * Pure. Leaves out what has no room, and sets @full. Source: ACPI 6.4 §20.2 (AML), §6.4 (resources).
+ * Pure. Leaves out data that has no room, and sets @full. Source: ACPI 6.4 §20.2 (AML), §6.4
+ * (resources).
  */
 #ifndef EBB_ARCH_X86_64_AML_H
 #define EBB_ARCH_X86_64_AML_H
@@ -15,19 +17,19 @@ struct aml {
 	uint8_t *out; /* @capacity bytes, of which @size are written */
 	size_t capacity;
 	size_t size;
-	bool full; /* something had no room: what was written is useless */
+	bool full; /* some data had no room: the output is useless */
 };
 
 /*
- * Open a scope or a device, which aml_close() ends with what they return. A name has four characters, with a
- * backslash before them at the root.
+ * Open a scope or a device; their result is for aml_close(), which ends it. A name has four
+ * characters, after a backslash at the root.
  */
 size_t aml_scope(struct aml *aml, const char *name);
 size_t aml_device(struct aml *aml, const char *name);
-/* Opens Name (@name, ResourceTemplate () { … }), which the resources below go into. */
+/* Opens Name (@name, ResourceTemplate () { … }), for the resources below. */
 size_t aml_resources(struct aml *aml, const char *name);
 void aml_resources_close(struct aml *aml, size_t open);
-/* @open: what opening it returned. */
+/* @open: the result of the function that opened it. */
 void aml_close(struct aml *aml, size_t open);
 
 /* Name (@name, @text) and Name (@name, @value). */
@@ -38,7 +40,7 @@ void aml_package(struct aml *aml, const char *name, const uint8_t *value, uint8_
 
 void aml_io(struct aml *aml, uint16_t port, uint8_t ports);
 void aml_memory(struct aml *aml, uint32_t gpa, uint32_t size);
-/* An edge-triggered interrupt that is not shared. */
+/* An edge-triggered, unshared interrupt. */
 void aml_interrupt(struct aml *aml, uint32_t gsi);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Loading a kernel: look at the file, place it, place the initrd right behind it, write the command
- * line, the ACPI tables and what the boot protocol hands over.
+ * line, the ACPI tables and the boot protocol's data.
  */
 #include "vmm/arch/x86_64/boot.h"
 
@@ -47,7 +47,7 @@ static int identify(const struct boot_file *kernel, struct image *image, uint32_
 	return error;
 }
 
-/* A bzImage has a place that it prefers; where that is not RAM, it can be moved down. */
+/* A bzImage prefers one place; if that is not RAM, a relocatable kernel is moved down. */
 static void place_bzimage(struct image *image, const struct ram *ram)
 {
 	struct image_segment *segment = &image->segment[0];
@@ -60,7 +60,7 @@ static void place_bzimage(struct image *image, const struct ram *ram)
 	image->entry += segment->gpa;
 }
 
-/* Loads all segments; *@end is where the kernel ends. */
+/* Loads all segments; sets *@end to the kernel's end. */
 static int load_segments(const struct boot_file *kernel, const struct image *image,
 			 const struct ram *ram, uint64_t *end)
 {
@@ -100,7 +100,7 @@ static int load_segments(const struct boot_file *kernel, const struct image *ima
 	return 0;
 }
 
-/* Says why the initrd does not fit, and what helps: more memory only where it does. */
+/* Logs why the initrd does not fit; advises more memory only if that helps. */
 static void tell_initrd(const struct boot_file *source, const struct image *image,
 			const struct ram *ram, uint64_t from)
 {
@@ -146,7 +146,7 @@ out:
 	return error;
 }
 
-/* Returns 0, or -EINVAL after an error message if a kernel without ACPI cannot use one of the devices. */
+/* Returns 0, or -EINVAL after an error message if a kernel without ACPI cannot use a device. */
 static int check_lines(const struct arch_boot *boot)
 {
 	for (unsigned int i = 0; i < boot->devices; i++) {
@@ -161,7 +161,7 @@ static int check_lines(const struct arch_boot *boot)
 	return 0;
 }
 
-/* The console that ebb gives, a reboot after a panic, the devices if ACPI names none; then the user's own. */
+/* Writes ARCH_PARAMS, the devices unless ACPI names them, then the user's parameters. */
 static int write_command_line(const struct arch_boot *boot, const struct image *image)
 {
 	char line[LAYOUT_COMMAND_MAX];
@@ -205,7 +205,7 @@ static int write_acpi(const struct arch_boot *boot, unsigned int cpus)
 	return ram_write(boot->ram, LAYOUT_ACPI, tables, size);
 }
 
-/* What the entry is handed, and the tables that it needs. */
+/* Writes the data for the kernel's entry, and the tables that it needs. */
 static int write_handover(const struct boot_layout *layout, const struct image *image,
 			  uint32_t pvh_entry, struct arch_entry *entry)
 {
@@ -213,7 +213,7 @@ static int write_handover(const struct boot_layout *layout, const struct image *
 	if (error)
 		return error;
 
-	/* Linux's PVH entry takes 32 bits of the initrd's address, the 64-bit one all of it. */
+	/* Linux's PVH entry uses 32 bits of the initrd's address, the 64-bit entry all of them. */
 	if (pvh_entry && layout->initrd.gpa < LAYOUT_HOLE_END) {
 		struct pvh_page page;
 		boot_fill_pvh(&page, layout);

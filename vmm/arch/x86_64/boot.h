@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two entries into a Linux kernel for x86_64, and the data that each gets.
+ * The two entry points of a Linux kernel for x86_64, and the data that each gets.
  *
  * BOOT_MODE_PVH: 32-bit protected mode at the address in the ELF note, ebx → struct pvh_start_info
  *   (Xen's docs/misc/pvh.pandoc; the guest's side is arch/x86/platform/pvh).
@@ -24,12 +24,12 @@ enum boot_mode {
 #define BOOT_CS	      0x10
 #define BOOT_DS	      0x18
 #define BOOT_TSS      0x20
-#define BOOT_GDT_SIZE 0x30 /* the 64-bit TSS descriptor takes two places */
+#define BOOT_GDT_SIZE 0x30 /* the 64-bit TSS descriptor takes two entries */
 
-/* The limit of Linux's command line, for kernels without a bzImage's header, which tells it. */
+/* The limit of Linux's command line, for kernels without a bzImage header, which states it. */
 #define BOOT_COMMAND_LINE_DEFAULT 2047
 
-/* The PVH start info, version 1, and what it points at; little-endian. */
+/* The PVH start info, version 1, and the data that it points to; little-endian. */
 struct pvh_start_info {
 	uint32_t magic;
 	uint32_t version;
@@ -53,7 +53,7 @@ struct pvh_module {
 struct pvh_memory {
 	uint64_t gpa;
 	uint64_t size;
-	uint32_t type; /* as e820 */
+	uint32_t type; /* as in e820 */
 	uint32_t reserved;
 };
 
@@ -66,7 +66,7 @@ struct pvh_page {
 	struct pvh_memory memory[RAM_REGIONS_MAX + 2];
 };
 
-/* What the boot data describes. */
+/* The contents of the boot data. */
 struct boot_layout {
 	const struct ram *ram;
 	struct gpa_range initrd; /* len 0: none */
@@ -79,14 +79,14 @@ struct boot_layout {
 /* Pure. Writes the e820 map of @ram. Returns the number of entries (≤ RAM_REGIONS_MAX + 2). */
 unsigned int boot_memory_map(const struct ram *ram, struct boot_e820_entry *entry);
 
-/* Pure. Fill in the start info's page, and the zero page. */
+/* Pure. Fill in the start info's page and the zero page. */
 void boot_fill_pvh(struct pvh_page *page, const struct boot_layout *layout);
 void boot_fill_params(struct boot_params *params, const struct setup_header *header,
 		      const struct boot_layout *layout);
 
 /*
- * Writes the GDT, the page tables (4 GiB mapped one to one) and the firmware's reset vector. Returns 0 or
- * -errno.
+ * Writes the GDT, the page tables (4 GiB mapped one to one) and the firmware's reset vector.
+ * Returns 0 or -errno.
  */
 int boot_write_tables(const struct ram *ram);
 

@@ -20,11 +20,11 @@
 
 #define FEATURE_TSC_DEADLINE (1u << 24) /* LEAF_FEATURES ecx */
 #define FEATURE_HYPERVISOR   (1u << 31)
-#define FEATURE_HTT	     (1u << 28) /* LEAF_FEATURES edx: ebx's count of ids means something */
-#define FEATURE_CMP_LEGACY   (1u << 1)	/* LEAF_FEATURES_EXTENDED ecx: the same, as AMD says it */
+#define FEATURE_HTT	     (1u << 28) /* LEAF_FEATURES edx: ebx's count of ids is valid */
+#define FEATURE_CMP_LEGACY   (1u << 1)	/* LEAF_FEATURES_EXTENDED ecx: AMD's form of the same */
 
 #define VENDOR_AMD   0x68747541 /* LEAF_VENDOR ebx: "Auth"enticAMD */
-#define VENDOR_HYGON 0x6f677948 /* "Hygo"nGenuine, an AMD in this */
+#define VENDOR_HYGON 0x6f677948 /* "Hygo"nGenuine, treated as AMD */
 
 #define LEVEL_THREAD 1
 #define LEVEL_CORE   2
@@ -44,7 +44,7 @@ int cpuid_supported(const struct vm *vm, struct cpuid_table *table)
 	return 0;
 }
 
-/* Bits that hold the ids 0 … @cpus - 1. */
+/* Returns the number of bits that the ids 0 … @cpus - 1 need. */
 static unsigned int id_bits(unsigned int cpus)
 {
 	unsigned int bits = 0;
@@ -53,7 +53,7 @@ static unsigned int id_bits(unsigned int cpus)
 	return bits;
 }
 
-/* Of the caches, those closest to a core are its own; the third level is everybody's. */
+/* Each core has caches of levels 1 and 2 to itself; all cores share the third level. */
 static void fit_cache(struct kvm_cpuid_entry2 *entry, unsigned int cpus)
 {
 	unsigned int level = (entry->eax >> 5) & 7;
@@ -78,7 +78,7 @@ static void fit_entry(struct kvm_cpuid_entry2 *entry, unsigned int index, unsign
 		if ((entry->eax & 0x1f) == 0)
 			break; /* no more caches */
 		fit_cache(entry, cpus);
-		/* Six bits: ids of cores in the package, less one, rounded up to a power of 2. */
+		/* Six bits: the package's core ids, rounded up to a power of 2, minus 1. */
 		entry->eax &= ~(0x3fu << 26);
 		entry->eax |= (((1u << id_bits(cpus)) - 1) & 0x3f) << 26;
 		break;
@@ -88,7 +88,7 @@ static void fit_entry(struct kvm_cpuid_entry2 *entry, unsigned int index, unsign
 			entry->ecx |= FEATURE_CMP_LEGACY;
 		break;
 	case LEAF_ADDRESS_SIZES:
-		/* At Intel this register is reserved. */
+		/* Intel reserves this register. */
 		if (amd)
 			entry->ecx = (entry->ecx & ~0xf0ffu) | id_bits(cpus) << 12 | (cpus - 1);
 		break;
@@ -140,7 +140,7 @@ void cpuid_fit(struct cpuid_table *table, unsigned int index, unsigned int cpus,
 
 	for (unsigned int i = 0; i < table->head.nent; i++) {
 		struct kvm_cpuid_entry2 entry = table->entry[i];
-		/* These two are written anew: KVM gives the host's, or nothing but their first part. */
+		/* Rewrite these two: KVM gives the host's topology, or only their first subleaf. */
 		if (entry.function == LEAF_TOPOLOGY || entry.function == LEAF_TOPOLOGY_V2) {
 			topology |= entry.function == LEAF_TOPOLOGY;
 			topology_v2 |= entry.function == LEAF_TOPOLOGY_V2;

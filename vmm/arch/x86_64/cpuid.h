@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The results of the guest's CPUID instruction: the features that KVM supports, with this guest's
- * topology: one package of @cpus cores with one thread each, whose APIC id is the index.
+ * topology of one package with @cpus cores of one thread each, whose APIC id is the vCPU's index.
  * Sources: Intel SDM vol. 2 "CPUID", AMD APM vol. 3 appendix E, Documentation/virt/kvm/x86/cpuid.rst.
  */
 #ifndef EBB_ARCH_X86_64_CPUID_H
@@ -19,7 +19,7 @@ struct cpuid_table {
 	struct kvm_cpuid_entry2 entry[CPUID_ENTRIES_MAX];
 };
 
-/* Reads what KVM supports. Returns 0, or -errno after an error message. */
+/* Reads the features that KVM supports. Returns 0, or -errno after an error message. */
 int cpuid_supported(const struct vm *vm, struct cpuid_table *table);
 
 /* Pure. Adapts @table to vCPU @index of @cpus. */

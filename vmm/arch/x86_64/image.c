@@ -12,7 +12,7 @@
 #define BZIMAGE_ENTRY_64   0x200
 #define BZIMAGE_HEADER_END 0x202 /* plus the byte at 0x201 */
 
-#define OTHER_MAGIC_OFFSET 0x38 /* arm64's and riscv's Image */
+#define OTHER_MAGIC_OFFSET 0x38 /* in an Image of arm64 or riscv64 */
 #define ARM64_MAGIC	   0x644d5241
 #define RISCV_MAGIC	   0x05435352
 
@@ -113,7 +113,7 @@ static const char *parse_elf(struct image *image, const uint8_t *head, size_t he
 static const char *parse_bzimage(struct image *image, const uint8_t *head, size_t head_size,
 				 uint64_t file_size)
 {
-	/* The header's end is told by a jump over it, so that later versions can be longer. */
+	/* A jump over the header gives its end, so that later versions can be longer. */
 	if (head_size < BZIMAGE_HEADER + sizeof(image->header))
 		return "is truncated: it ends within its setup header";
 	size_t end = BZIMAGE_HEADER_END + head[BZIMAGE_HEADER_END - 1];
@@ -128,7 +128,7 @@ static const char *parse_bzimage(struct image *image, const uint8_t *head, size_
 	if (!(header->xloadflags & XLF_KERNEL_64))
 		return machine_name(EM_386);
 
-	/* 0 stands for 4, says the protocol. */
+	/* By the protocol 0 stands for 4. */
 	uint64_t setup = ((header->setup_sects ? header->setup_sects : 4) + 1) * BZIMAGE_SECTOR;
 	uint64_t payload = (uint64_t)header->syssize * 16;
 	if (setup >= file_size || payload > file_size - setup + 15)

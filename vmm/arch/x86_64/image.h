@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recognizes a kernel file by its content, and finds which parts are loaded where. Pure: reads only the
- * first bytes of the file.
+ * Recognizes a kernel file by its content, and finds the parts to load and their places. Pure: uses
+ * only the first bytes of the file.
  * Sources: System V ABI (ELF), Documentation/arch/x86/boot.rst (bzImage), Documentation/arch/arm64/
  * booting.rst and riscv/boot-image-header.rst (to recognize other architectures).
  */
@@ -16,7 +16,7 @@
 #define IMAGE_HEAD_SIZE	   4096 /* bytes of the file that are parsed */
 #define IMAGE_SEGMENTS_MAX 16
 
-/* A part of the file to load; the memory beyond file_size is zero. */
+/* A part of the file to load; memory beyond file_size is zero. */
 struct image_segment {
 	uint64_t offset;
 	uint64_t file_size;
@@ -26,7 +26,7 @@ struct image_segment {
 
 struct image {
 	bool is_bzimage;
-	uint64_t entry; /* ELF: the 64-bit entry; a bzImage's is relative to where it is loaded */
+	uint64_t entry; /* ELF: the 64-bit entry; bzImage: the same, relative to the load address */
 	uint64_t note_offset, note_size; /* ELF: where a PVH note may be; size 0: there is none */
 	struct image_segment segment[IMAGE_SEGMENTS_MAX];
 	unsigned int segments;

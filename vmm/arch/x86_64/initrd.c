@@ -10,7 +10,7 @@ static bool takes_any_place(const struct image *image)
 	return !image->is_bzimage || image->header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G;
 }
 
-/* The end of what the kernel takes below the hole. */
+/* Returns the end of the memory below the hole from which the kernel takes an initrd. */
 static uint64_t low_end(const struct image *image)
 {
 	uint64_t end = image->header.initrd_addr_max + 1ULL;

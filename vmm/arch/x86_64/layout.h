@@ -21,7 +21,7 @@
 #define LAYOUT_ACPI	    0x000e0000 /* 16-byte aligned, where kernels look for the RSDP */
 #define LAYOUT_ACPI_END	    0x000ffff0
 #define LAYOUT_RESET_VECTOR                                                                        \
-	0x000ffff0 /* f000:fff0, where a guest jumps to have its firmware reset the machine */
+	0x000ffff0 /* f000:fff0, where a guest jumps to make the firmware reset the machine */
 #define LAYOUT_HIGH	  0x00100000 /* RAM from 1 MiB */
 #define LAYOUT_HOLE	  0xc0000000ULL
 #define LAYOUT_HOLE_END	  0x100000000ULL
@@ -44,8 +44,8 @@
 #define GSI_VIRTIO  5 /* and up, except the two below */
 #define GSI_CLOCK   8
 #define GSI_SCI	    9
-#define GSI_ISA_END 16 /* only ACPI can tell a kernel of the lines from here on */
-#define GSI_END	    24 /* of the I/O APIC's lines */
+#define GSI_ISA_END 16 /* from here on only ACPI can describe lines to a kernel */
+#define GSI_END	    24 /* end of the I/O APIC's lines */
 
 #define I8042_RESET   0xfe
 #define RESET_CPU     0x04

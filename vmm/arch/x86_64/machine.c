@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The PC as a whole: where its memory lies, its interrupt controllers, its timer. */
+/* The PC as a whole: its memory layout, its interrupt controllers, its timer. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <string.h>
@@ -20,7 +20,7 @@ const struct arch_map arch_map = {
 	.serial_is_port = true,
 	.serial_gsi = GSI_SERIAL,
 	.power_gsi = GSI_SCI,
-	/* APIC ids 0 … 254 have 8 bits and are not the broadcast's, in every kernel. */
+	/* Every kernel takes APIC ids of 8 bits, 0 … 254; 255 is the broadcast's. */
 	.cpus_max = 254,
 };
 
@@ -66,7 +66,7 @@ int arch_irqchip_init(struct arch_platform *platform)
 {
 	const struct vm *vm = platform->vm;
 	uint64_t identity = LAYOUT_KVM_IDENTITY;
-	/* The speaker's port shares a register with the timer's gate, which some kernels calibrate by. */
+	/* The speaker's port also has the timer's gate, which some kernels use to calibrate. */
 	struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
 
 	int error = vm_setup(vm, KVM_SET_IDENTITY_MAP_ADDR, (unsigned long)&identity,

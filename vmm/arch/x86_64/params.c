@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a kernel is handed at its entry: memory map, start info or zero page, descriptors, page tables. */
+/* The data for a kernel's entry: memory map, start info or zero page, descriptors, page tables. */
 #include <errno.h>
 #include <string.h>
 
 #include "vmm/arch/x86_64/boot.h"
 #include "vmm/arch/x86_64/layout.h"
 
-#define LOADER_UNDEFINED 0xff /* type_of_loader of one that has no number of its own */
+#define LOADER_UNDEFINED 0xff /* type_of_loader of a loader without an assigned number */
 
 #define PAGE_PRESENT_WRITABLE 0x3
 #define PAGE_HUGE	      0x80
@@ -74,7 +74,7 @@ void boot_fill_params(struct boot_params *params, const struct setup_header *hea
 	params->e820_entries = boot_memory_map(layout->ram, params->e820_table);
 }
 
-/* A kernel that resets by the firmware (Linux's reboot=bios) comes here in real mode. */
+/* A kernel that resets through the firmware (Linux's reboot=bios) jumps here in real mode. */
 static const uint8_t reset_code[] = {
 	0xb0, I8042_RESET,	 /* mov al, 0xfe */
 	0xe6, PORT_I8042_STATUS, /* out 0x64, al */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The PC's own small devices, as ports: ACPI's power registers, the clock, the keyboard controller's reset
- * line, the chipset's reset register, and the one by which a Linux guest says that it panicked (drivers/misc/pvpanic).
+ * The PC's small devices on the port bus: ACPI's power registers, the clock, the keyboard
+ * controller's reset line, the chipset's reset register, and the device through which a Linux guest
+ * reports a panic (drivers/misc/pvpanic).
  * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
  */
 #include <pthread.h>
@@ -25,9 +26,9 @@
 
 struct arch_state {
 	pthread_mutex_t lock;
-	uint32_t events; /* that happened and were not yet seen, under the lock */
+	uint32_t events; /* happened, not yet seen by the guest; under the lock */
 	struct cmos cmos;
-	uint32_t events_enabled; /* that are to interrupt, as the guest wrote it; likewise */
+	uint32_t events_enabled; /* raise an interrupt, as set by the guest; under the lock */
 };
 
 static void i8042_read(void *ctx, uint64_t offset, void *data, unsigned int len)
@@ -45,8 +46,8 @@ static void i8042_write(void *ctx, uint64_t offset, const void *data, unsigned i
 }
 
 /*
- * A kernel first writes what kind of reset it wants, then that it wants it. What it wrote need not be
- * remembered: all kinds are the same here.
+ * A kernel first writes the kind of reset, then triggers it. The register need not keep the kind:
+ * all kinds are the same here.
  */
 static void reset_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
@@ -62,14 +63,14 @@ static void reset_write(void *ctx, uint64_t offset, const void *data, unsigned i
 		platform->power(platform->ctx, ARCH_RESET);
 }
 
-/* With the lock held, after each change of either register. */
+/* Call it with the lock held, after each change of either register. */
 static void pm1_interrupt(const struct arch_platform *platform)
 {
 	const struct arch_state *state = platform->state;
 	platform->interrupt(platform->ctx, (state->events & state->events_enabled) != 0);
 }
 
-/* Two registers: events that happened, and which of them are to interrupt. */
+/* Two registers: events that happened, and events that raise an interrupt. */
 static void pm1_event_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
 	struct arch_state *state = ((const struct arch_platform *)ctx)->state;
@@ -87,7 +88,7 @@ static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsign
 	if (offset == PM1_ENABLE_OFFSET)
 		state->events_enabled = bus_get(data, len) & PM1_ENABLE_MASK;
 	else if (offset == 0)
-		state->events &= ~bus_get(data, len); /* what is written as 1 has been seen */
+		state->events &= ~bus_get(data, len); /* writing a 1 marks an event as seen */
 	pm1_interrupt(platform);
 	pthread_mutex_unlock(&state->lock);
 }

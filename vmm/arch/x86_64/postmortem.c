@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What a person is told when a vCPU ends badly: reason, instruction, registers, and what to do. */
+/* The user's report of a vCPU's failure: the reason, the instruction, the registers, and advice. */
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #define INSTRUCTION_MAX 15
 #define LINE		256
 
-/* KVM's own copy of the instruction follows the flags and its size (struct kvm_run, emulation_failure). */
+/* KVM's copy of the instruction follows the flags and its size (kvm_run.emulation_failure). */
 static size_t emulated_instruction(const struct kvm_run *run, uint8_t *bytes)
 {
 	if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || run->internal.ndata < 3 ||
@@ -25,7 +25,7 @@ static size_t emulated_instruction(const struct kvm_run *run, uint8_t *bytes)
 	return size;
 }
 
-/* What lies at the instruction pointer, as far as it is in one page of RAM. */
+/* Reads the bytes at the instruction pointer, up to the end of their page of RAM. */
 static size_t instruction_at(const struct vcpu *vcpu, const struct ram *ram, uint64_t address,
 			     uint8_t *bytes)
 {
@@ -81,7 +81,7 @@ void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 		print_registers(out, &regs, &sregs);
 }
 
-/* A KVM on a processor that has no virtualisation must interpret what guest kernels run. */
+/* On a processor without virtualisation, KVM must interpret the code of guest kernels. */
 static bool host_virtualizes(void)
 {
 	FILE *file = fopen("/proc/cpuinfo", "re");

@@ -6,7 +6,7 @@
 bool shutdown_after_interrupts(const struct kvm_pic_state pic[2],
 			       const struct kvm_ioapic_state *ioapic)
 {
-	/* Not by their masks: boot code that has no handlers yet masks all lines first. */
+	/* Ignore their masks: boot code masks all lines before it has handlers. */
 	if (pic[0].irq_base || pic[1].irq_base)
 		return true;
 	for (unsigned int i = 0; i < KVM_IOAPIC_NUM_PINS; i++)

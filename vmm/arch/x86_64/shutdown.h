@@ -3,11 +3,11 @@
  * Tells whether a triple fault is a reset or a crash. Kernels reset a PC by a triple fault on purpose
  * (Linux's reboot=t, and its last resort), and every broken kernel ends in one.
  *
- * A kernel programs the interrupt controllers only once it can handle interrupts, thus exceptions too.
- * From then on it would report its own faults, so a triple fault counts as a reset, as it does for QEMU
- * and kvmtool. Before that it is a crash. The controllers are what is checked because their state
- * survives a shutdown, while AMD's processors leave the vCPU's state undefined in one; and because a
- * kernel gets that far without a console or a driver for any device of ebb's.
+ * A kernel programs the interrupt controllers only once it can handle interrupts, and thus
+ * exceptions. From then on it would report its own faults, so a triple fault counts as a reset, as
+ * in QEMU and kvmtool. Before that it is a crash. Check the controllers because their state
+ * survives a shutdown, while AMD's processors leave the vCPU's state undefined in one; and because
+ * a kernel gets that far without a console or a driver for any of ebb's devices.
  */
 #ifndef EBB_ARCH_X86_64_SHUTDOWN_H
 #define EBB_ARCH_X86_64_SHUTDOWN_H

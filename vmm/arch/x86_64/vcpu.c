@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A vCPU's first state. The boot vCPU starts as its entry wants it; the others stay as KVM makes
- * them, waiting for the guest's INIT and SIPI.
+ * A vCPU's initial state. The boot vCPU starts as its entry requires; the others stay as KVM
+ * creates them, waiting for the guest's INIT and SIPI.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -30,7 +30,7 @@
 #define MSR_IA32_MISC_ENABLE	0x1a0
 #define MISC_ENABLE_FAST_STRING 0x1
 
-/* The descriptors that both boot protocols ask for, as the Linux boot protocol numbers them. */
+/* The descriptors that both boot protocols require, numbered as in the Linux boot protocol. */
 static struct kvm_segment segment(uint16_t selector, uint8_t type, bool long_mode)
 {
 	return (struct kvm_segment){
@@ -78,7 +78,7 @@ static int set_registers(const struct vcpu *vcpu, const struct arch_entry *entry
 		.rip = entry->pc,
 		.rflags = RFLAGS_RESERVED,
 	};
-	/* PVH hands its start info over in ebx, Linux's 64-bit protocol its zero page in rsi. */
+	/* PVH passes its start info in ebx, Linux's 64-bit protocol its zero page in rsi. */
 	if (entry->mode == BOOT_MODE_PVH)
 		regs.rbx = entry->argument;
 	else
@@ -95,7 +95,7 @@ static int set_msrs(const struct vcpu *vcpu)
 		.head.nmsrs = 1,
 		.entry = {{.index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING}},
 	};
-	/* Returns how many it took; that a KVM does not know this one harms nobody. */
+	/* Returns the number that KVM set; 0, from a KVM without this MSR, does no harm. */
 	return ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 0 ? -errno : 0;
 }
 
