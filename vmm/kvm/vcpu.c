@@ -72,7 +72,7 @@ int vcpu_set_reg(const struct vcpu *vcpu, uint64_t id, uint64_t value, const cha
 	return vcpu_ioctl(vcpu, KVM_SET_ONE_REG, &reg, what);
 }
 
-/* One exit can carry several accesses of a string instruction (KVM bounds them to the shared page). */
+/* One exit can carry several accesses of a string instruction, all of them in the shared page. */
 static void port_access(struct kvm_run *run, const struct bus *pio)
 {
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
@@ -109,7 +109,7 @@ static int run_guest(struct vcpu *vcpu, const struct vcpu_host *host)
 {
 	atomic_store(&vcpu->inside, true);
 	int error = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
-	/* Written before the kick is read; a pause kicks before it reads this. So one sees the other. */
+	/* Write, then read the kick; a pause kicks, then reads this: so one sees the other. */
 	atomic_store(&vcpu->inside, false);
 	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
 		host->left(host->left_ctx);
@@ -173,14 +173,14 @@ static void kicked(int signal)
 
 int vcpu_kick_signal(void)
 {
-	/* No SA_RESTART: the point is that system calls are interrupted. */
+	/* No SA_RESTART: the signal must interrupt system calls. */
 	struct sigaction action = {.sa_handler = kicked};
 	return sigaction(SIGRTMIN, &action, NULL) < 0 ? -errno : 0;
 }
 
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread)
 {
-	/* A thread that is just about to enter KVM_RUN would lose the signal alone. */
+	/* The signal alone would be lost on a thread that is about to enter KVM_RUN. */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(thread, SIGRTMIN);
 }
@@ -192,6 +192,6 @@ void vcpu_unkick(struct vcpu *vcpu)
 
 void vcpu_was_paused(const struct vcpu *vcpu)
 {
-	/* KVM refuses this for a guest without kvm-clock, which cannot be told in any other way. */
+	/* KVM refuses this for a guest without kvm-clock; nothing else can tell that guest. */
 	ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }

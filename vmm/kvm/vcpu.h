@@ -25,12 +25,12 @@ struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	size_t run_size;
-	atomic_bool inside; /* in KVM_RUN: the guest's code runs only there */
+	atomic_bool inside; /* true in KVM_RUN: the guest's code runs only there */
 };
 
 /* Why vcpu_run() returned. */
 enum vcpu_end {
-	VCPU_KICKED,	   /* vcpu_kick(), a stop, long in a device: it can be run again */
+	VCPU_KICKED,	   /* vcpu_kick(), a stop, long in a device: can be run again */
 	VCPU_GOES_ON,	   /* from other_exit(), never from vcpu_run(): the exit was handled */
 	VCPU_TRIPLE_FAULT, /* the guest's CPU shut down */
 	VCPU_RESET,	   /* the guest asked KVM to reset or power off (KVM_EXIT_SYSTEM_EVENT) */
@@ -42,49 +42,50 @@ enum vcpu_end {
 	VCPU_ERROR,	     /* KVM_RUN itself failed, with *error */
 };
 
-/* What a vCPU's exits lead to. */
+/* The handlers of a vCPU's exits. */
 struct vcpu_host {
 	const struct bus *pio, *mmio;
 	const struct ram *ram;
 	/* Handles an exit that only this architecture has: VCPU_GOES_ON, or how the vCPU ends. */
 	enum vcpu_end (*other_exit)(const struct vcpu *vcpu, const struct vcpu_host *host);
-	/* The vCPU left KVM_RUN after a kick, and may stay in a device for long. On the vCPU's thread. */
+	/* The vCPU left KVM_RUN after a kick and may be in a device for long. The vCPU's thread. */
 	void (*left)(void *ctx);
 	void *left_ctx;
 };
 
-/* @vm outlives the vCPU. Returns 0, or -errno after an error message. */
+/* @vm must outlive the vCPU. Returns 0, or -errno after an error message. */
 int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index);
 void vcpu_release(struct vcpu *vcpu);
 
 /*
- * Calls KVM's ioctl @request on the vCPU. Returns 0, or -errno after an error message with @what, such
- * as "registers". Its thread does not run.
+ * Calls KVM's ioctl @request on the vCPU, whose thread must not be running. Returns 0, or -errno
+ * after an error message with @what, such as "registers".
  */
 int vcpu_ioctl(const struct vcpu *vcpu, unsigned long request, const void *argument,
 	       const char *what);
 
 /*
- * A register by the number that KVM_GET_ONE_REG takes. Getting returns 0, or -errno with *@value 0 and without
- * a message: an older KVM may not know it. Setting is as vcpu_ioctl().
+ * Get or set the register that KVM_GET_ONE_REG numbers @id. Getting returns 0, or -errno with
+ * *@value 0 and without a message: an older KVM may not know the register. Setting returns as
+ * vcpu_ioctl().
  */
 int vcpu_get_reg(const struct vcpu *vcpu, uint64_t id, uint64_t *value);
 int vcpu_set_reg(const struct vcpu *vcpu, uint64_t id, uint64_t value, const char *what);
 
 /*
- * Runs the guest until one of the reasons above. Its port and memory accesses go to the buses. Sets *@error
- * to the errno for VCPU_ERROR. The thread must not block vcpu_kick_signal().
+ * Runs the guest until one of the ends above. Its port and memory accesses go to the buses. Sets
+ * *@error to the errno for VCPU_ERROR. The thread must not block the signal of vcpu_kick_signal().
  */
 enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 
 /*
- * Makes vcpu_run() on @thread return VCPU_KICKED: at once, as soon as it is called, or as soon as the device
- * that it is in returns. Once vcpu->inside is false after that, the guest's code does not run before
- * vcpu_unkick(). If it is still true, left() will be called.
+ * Makes vcpu_run() on @thread return VCPU_KICKED: at once, as soon as it is called, or as soon as a
+ * device access ends. If vcpu->inside is false after the kick, the guest's code does not run until
+ * vcpu_unkick(); if it is still true, left() will be called.
  */
 void vcpu_kick(struct vcpu *vcpu, unsigned long thread);
 
-/* Forgets an earlier kick. Called by the vCPU's thread before vcpu_run(), when it has noticed the kick. */
+/* Cancels a kick. The vCPU's thread calls it after it noticed the kick, before vcpu_run(). */
 void vcpu_unkick(struct vcpu *vcpu);
 
 /*
@@ -93,7 +94,7 @@ void vcpu_unkick(struct vcpu *vcpu);
  */
 void vcpu_was_paused(const struct vcpu *vcpu);
 
-/* Prepares the process for kicks, by a signal that only interrupts. Call it once, before any thread starts. */
+/* Prepares for kicks by a signal that only interrupts. Call it once, before any thread starts. */
 int vcpu_kick_signal(void);
 
 #endif

@@ -21,7 +21,7 @@ static const struct vm_need needed[] = {
 };
 #define NEEDED (sizeof(needed) / sizeof(needed[0]))
 
-/* Returns need @index, the architecture's after the general ones, or NULL behind the last. */
+/* Returns need @index, the architecture's after the general ones, or NULL after the last. */
 static const struct vm_need *need_at(const struct vm_needs *arch, size_t index)
 {
 	if (index < NEEDED)
@@ -88,7 +88,7 @@ static int check_kvm(const struct vm *vm, const struct vm_needs *arch)
 	return 0;
 }
 
-/* Where KVM_CAP_MAX_VCPUS is unknown, the recommended number is the limit, and 4 its default. */
+/* Without KVM_CAP_MAX_VCPUS the recommended number is the limit; its default is 4. */
 static unsigned int count_cpus(const struct vm *vm)
 {
 	int cpus = vm_capability(vm, KVM_CAP_MAX_VCPUS);
@@ -148,7 +148,7 @@ int vm_init(struct vm *vm, const struct vm_needs *arch)
 
 int vm_create(struct vm *vm, unsigned long type)
 {
-	/* KVM fails with EINTR if a signal arrives while it creates the machine. */
+	/* KVM returns EINTR if a signal arrives while it creates the machine. */
 	do
 		vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, type);
 	while (vm->fd < 0 && errno == EINTR);

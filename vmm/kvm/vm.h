@@ -18,11 +18,11 @@ struct vm {
 	int kvm; /* /dev/kvm */
 	int fd;
 	size_t run_size;       /* bytes of a vCPU's shared page(s) */
-	unsigned int cpus_max; /* vCPUs that KVM allows */
+	unsigned int cpus_max; /* the most vCPUs that KVM allows */
 	unsigned int memslots; /* memory slots in use */
 };
 
-/* What an architecture needs of KVM, besides what all architectures need. */
+/* KVM capabilities that an architecture needs, besides those that all architectures need. */
 #define VM_ARCH_NEEDS_MAX 4
 struct vm_needs {
 	const char *no_kvm; /* the advice if there is no KVM: "load …" */
@@ -33,18 +33,18 @@ struct vm_needs {
 };
 
 /*
- * Opens /dev/kvm and checks that it can do what ebb needs. Returns 0, or -errno after an
- * error message. Call vm_release() in both cases.
+ * Opens /dev/kvm and checks that it has all that ebb needs. Returns 0, or -errno after an
+ * error message. Call vm_release() in either case.
  */
 int vm_init(struct vm *vm, const struct vm_needs *arch);
 /* Creates the machine. @type: arch_vm_type(). Returns 0, or -errno after an error message. */
 int vm_create(struct vm *vm, unsigned long type);
 void vm_release(struct vm *vm);
 
-/* What KVM supports on this host. */
+/* The KVM of this host, and the capabilities that it supports. */
 #define VM_NEEDS_MAX 16
 struct vm_probe {
-	/* 0, or the errno of opening /dev/kvm (ENOTTY: it is not KVM's); then the rest is 0 */
+	/* 0, or the errno of opening /dev/kvm (ENOTTY: not a KVM device); then the rest is 0 */
 	int error;
 	int version, version_wanted; /* of KVM's API */
 	unsigned int cpus_max;	     /* in one guest */
@@ -55,35 +55,40 @@ struct vm_probe {
 	} need[VM_NEEDS_MAX];
 };
 
-/* Checks what KVM supports, without creating a machine and without a message. */
+/* Checks KVM's capabilities without creating a machine and without a message. */
 void vm_probe(struct vm_probe *probe, const struct vm_needs *arch);
 
-/* Returns what KVM_CHECK_EXTENSION says of @capability, 0 if KVM does not know it. */
+/* Returns the result of KVM_CHECK_EXTENSION for @capability, 0 if KVM does not know it. */
 int vm_capability(const struct vm *vm, int capability);
 
-/* Gives all of @ram to the guest. @ram outlives the machine. Returns 0, or -errno after an error message. */
+/*
+ * Gives all of @ram to the guest. @ram must outlive the machine. Returns 0, or -errno after an
+ * error message.
+ */
 int vm_map_ram(struct vm *vm, const struct ram *ram);
 
 /*
- * Makes a guest's write of @value, @len bytes long, to @gpa add 1 to the eventfd @fd, without leaving the
- * kernel. Writes of other values leave it. Returns 0, or -errno after an error message.
+ * Makes KVM add 1 to the eventfd @fd when the guest writes @value, @len bytes long, to @gpa,
+ * without leaving the kernel. Writes of other values leave it. Returns 0, or -errno after an error
+ * message.
  */
 int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, uint64_t value, int fd);
 
 /*
- * Makes a write to the eventfd @fd raise an edge on interrupt @gsi. Returns 0, or -errno after an error
- * message.
+ * Makes KVM raise an edge on interrupt @gsi at each write to the eventfd @fd. Returns 0, or -errno
+ * after an error message.
  */
 int vm_irqfd(const struct vm *vm, unsigned int gsi, int fd);
 
 /*
- * Gets or sets an attribute of the interrupt controller @device, which KVM_CREATE_DEVICE made, by the ioctl
- * @request. Returns 0, or -errno after an error message with @what, such as "distributor".
+ * Gets or sets, with the ioctl @request, an attribute of the interrupt controller @device, which
+ * KVM_CREATE_DEVICE created. Returns 0, or -errno after an error message with @what, such as
+ * "distributor".
  */
 int vm_irqchip_attr(int device, unsigned long request, uint32_t group, uint64_t attribute,
 		    const void *value, const char *what);
 
-/* Sets the level of interrupt line @irq, numbered as the architecture does for KVM_IRQ_LINE. */
+/* Sets the level of interrupt line @irq, numbered as KVM_IRQ_LINE does for the architecture. */
 int vm_irq_line(const struct vm *vm, uint32_t irq, int level);
 
 #endif
