@@ -17,7 +17,7 @@
 /* A vCPU leaves the guest in microseconds, unless the host holds it up in a page fault. */
 #define PAUSE_LIMIT_NS NS_PER_S
 
-/* Waits while the guest is paused. Returns whether this thread may run it. */
+/* Waits while the guest is paused. Returns true if this thread may run the guest. */
 static bool cpu_enter(struct cpu *cpu)
 {
 	struct cpus *cpus = cpu->cpus;
@@ -26,7 +26,7 @@ static bool cpu_enter(struct cpu *cpu)
 	while (cpus->paused && !cpus->stopping)
 		pthread_cond_wait(&cpus->changed, &cpus->lock);
 	bool go = !cpus->stopping;
-	/* Under the lock, so that no kick comes in between. */
+	/* Still under the lock, so that no kick comes in between. */
 	if (go)
 		vcpu_unkick(&cpu->vcpu);
 	pthread_mutex_unlock(&cpus->lock);
@@ -55,8 +55,8 @@ static void *cpu_main(void *ctx)
 	while (cpu->end == VCPU_KICKED && cpu_enter(cpu)) {
 		cpu->end = vcpu_run(&cpu->vcpu, &vcpu_host, &cpu->error);
 		/*
-		 * SIGSTOP, a frozen cgroup and the host's suspend interrupt KVM_RUN, too, and are over
-		 * before it returns. The guest's clock went on all the time.
+		 * SIGSTOP, a frozen cgroup and a suspended host interrupt KVM_RUN, too, and end
+		 * before it returns. The guest's clock kept running meanwhile.
 		 */
 		vcpu_was_paused(&cpu->vcpu);
 	}
@@ -65,7 +65,7 @@ static void *cpu_main(void *ctx)
 	return NULL;
 }
 
-/* With the lock held, so that each thread is kicked, or sees the reason before it enters. */
+/* Call it with the lock held: each thread is kicked, or sees the reason before it enters. */
 static void kick_all(struct cpus *cpus)
 {
 	for (unsigned int i = 0; i < cpus->count; i++)
@@ -117,7 +117,7 @@ static int cpu_start(struct cpu *cpu, const struct cpulist *affinity)
 	cpu->started = true;
 	if (affinity->count == 0)
 		return 0;
-	/* The kernel's mask is a string of words with the lowest CPUs first, as the list's is. */
+	/* The kernel's mask has the list's format: words, with the lowest CPUs first. */
 	error = pthread_setaffinity_np(cpu->thread.id, sizeof(affinity->bits),
 				       (const cpu_set_t *)affinity->bits);
 	if (error)

@@ -2,7 +2,7 @@
 /*
  * The vCPUs and their threads, which are started, paused, resumed and stopped together.
  *
- * Thread: main for all functions; the two callbacks come on a vCPU's thread.
+ * Thread: main for all functions; both callbacks run on a vCPU's thread.
  */
 #ifndef EBB_MACHINE_CPUS_H
 #define EBB_MACHINE_CPUS_H
@@ -23,8 +23,8 @@ struct cpu {
 	struct vcpu vcpu;
 	struct worker_thread thread;
 	bool started;
-	atomic_int tid;	   /* Linux's number of the thread; 0 before it runs */
-	enum vcpu_end end; /* once the thread has ended */
+	atomic_int tid;	   /* Linux's id of the thread; 0 before it runs */
+	enum vcpu_end end; /* valid once the thread has ended */
 	int error;	   /* errno, for VCPU_ERROR */
 };
 
@@ -32,7 +32,7 @@ struct cpu {
 struct cpus_host {
 	void *ctx;
 	struct vcpu_host vcpu; /* except left() */
-	/* A vCPU failed, or the guest asked for an end: @cpu->end tells which. */
+	/* A vCPU failed, or the guest asked ebb to end: see @cpu->end. */
 	void (*ended)(void *ctx, const struct cpu *cpu);
 };
 
@@ -49,8 +49,8 @@ struct cpus {
 };
 
 /*
- * Creates @count vCPUs of @vm; the architecture sets their registers. Returns 0, or -errno after an error
- * message.
+ * Creates @count vCPUs of @vm; the architecture sets their registers. Returns 0, or -errno after an
+ * error message.
  */
 int cpus_init(struct cpus *cpus, const struct cpus_host *host, const struct vm *vm,
 	      unsigned int count);
@@ -58,21 +58,23 @@ void cpus_release(struct cpus *cpus);
 
 /*
  * Starts the threads, on the host's CPUs in @affinity (an empty list: any). Returns 0, or -errno after an
- * error message: some may run then, and cpus_stop() ends them.
+ * error message: some threads may be running then, and cpus_stop() ends them.
  */
 int cpus_start(struct cpus *cpus, const struct cpulist *affinity);
 
 /*
- * Ends and joins all threads; call console_hangup() before, so that none waits for the console. Returns false if
- * one has not ended at @deadline (clock_ns()) because it waits for a device that the host does not serve: then
- * everything that it uses must stay until the process ends.
+ * Ends and joins all threads; call console_hangup() first, so that no thread waits for the console.
+ * Returns false if a thread has not ended by @deadline (clock_ns()) because it waits for a device
+ * that the host does not serve: then everything that the thread uses must stay until the process
+ * ends.
  */
 bool cpus_stop(struct cpus *cpus, uint64_t deadline);
 
 /*
- * Pauses all vCPUs: after it none runs the guest's code. Returns false if the host holds one up within KVM for
- * longer than a second; it stops when it comes out. A vCPU in a device (which may wait for a slow reader of the
- * console, or a slow disk) has left the guest: it is not waited for, and stops before it returns to the guest.
+ * Pauses all vCPUs: afterwards no vCPU runs the guest's code. Returns false if the host holds a
+ * vCPU up within KVM for longer than a second; that vCPU stops when it leaves KVM. Does not wait
+ * for a vCPU in a device (which may wait for a slow reader of the console, or a slow disk): it has
+ * left the guest, and stops before it returns there.
  */
 bool cpus_pause(struct cpus *cpus);
 void cpus_resume(struct cpus *cpus);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The devices of a machine. To add one: a folder under devices/, a device_NAME.c here that makes it
- * from the options, a row in devices.c.
+ * The devices of a machine. To add one, add a folder under devices/, a device_NAME.c here that
+ * creates the device from the options, and a row in devices.c.
  *
- * A device's address and its interrupt line follow from its kind and its number alone: not from the
- * other devices, nor from the order of the options.
+ * A device's address and interrupt line depend only on its kind and its number, not on the other
+ * devices or on the order of the options.
  *
  * Thread: main.
  */
@@ -24,14 +24,14 @@ struct machine;
 struct device_kind {
 	const char *name; /* in messages */
 	size_t size;	  /* bytes of the struct that begins with a struct device */
-	/* Returns how many of them @config asks for. */
+	/* Returns the number of these devices that @config asks for. */
 	unsigned int (*count)(const struct vm_config *config);
 	/*
-	 * Makes the device @device->number of its kind, with &@device->slot.host for its host side,
+	 * Creates device @device->number of its kind, with &@device->slot.host for its host side,
 	 * and sets @device->virtio. Returns 0, or -errno after an error message.
 	 */
 	int (*init)(struct device *device, const struct vm_config *config);
-	/* Called after its worker has ended, or after init() failed. */
+	/* Called after the device's worker has ended, or after init() failed. */
 	void (*release)(struct device *device);
 	/* Logs the device's counters at the end of a run with --debug; may be NULL. */
 	void (*summary)(const struct device *device);
@@ -53,21 +53,22 @@ struct device_list {
 };
 
 /*
- * Makes the devices that the machine's config asks for and plugs them in. Returns 0, or -errno
- * after an error message. Call devices_release() in both cases.
+ * Creates the devices that the machine's config asks for and plugs them in. Returns 0, or -errno
+ * after an error message. Call devices_release() in either case.
  */
 int devices_init(struct machine *machine);
 void devices_release(struct machine *machine);
 
-/* Starts their workers. Returns 0, or -errno after an error message. */
+/* Starts the devices' workers. Returns 0, or -errno after an error message. */
 int devices_start(struct device_list *list);
 /*
- * Ends the workers: no device does anything more. Waits for the requests that they are at until @deadline
- * (clock_ns()). Returns false after a warning if one hangs: then nothing that it uses may be released.
+ * Ends the workers, and with them all work of the devices. Waits for requests in progress until
+ * @deadline (clock_ns()). Returns false, after a warning, if a worker hangs: then nothing that it
+ * uses may be released.
  */
 bool devices_stop(struct device_list *list, uint64_t deadline);
 
-/* Returns the device @number, from 0 on, of a kind, or NULL if the machine does not have it. */
+/* Returns device @number of a kind, counted from 0, or NULL if the machine does not have it. */
 struct device *machine_find(const struct machine *machine, const struct device_kind *kind,
 			    unsigned int number);
 

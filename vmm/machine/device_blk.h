@@ -8,13 +8,13 @@
 
 struct disk {
 	struct device device;
-	char id[16]; /* disk0 and up: for the guest and for clients */
+	char id[16]; /* disk0, disk1, …: for the guest and for clients */
 	struct blk blk;
 };
 
 extern const struct device_kind device_blk;
 
-/* Returns the machine's disk @number, from 0 on, or NULL after the last. */
+/* Returns the machine's disk @number, counted from 0, or NULL after the last. */
 struct disk *machine_disk(const struct machine *machine, unsigned int number);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* passt's own, and its longest: the guest's frames are then few. */
+/* passt's default and its maximum: the guest sends fewer frames. */
 #define USER_MTU 65520
 
 static unsigned int networks_count(const struct vm_config *config)
@@ -13,7 +13,7 @@ static unsigned int networks_count(const struct vm_config *config)
 	return config->networks.count;
 }
 
-/* The same for a guest's name each time, and another for each guest on one network. Returns it in @mac. */
+/* Sets @mac from the guest's name: always the same, and different for each guest on a network. */
 static void make_mac(uint8_t mac[6], const char *name, unsigned int number)
 {
 	uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
@@ -34,7 +34,7 @@ static void frames_ready(void *ctx)
 
 /* --- user: passt ----------------------------------------------------------------------------- */
 
-/* Uses the socket @fd to passt from now on. Returns 0 or -errno. */
+/* Switches to the socket @fd to passt. Returns 0 or -errno. */
 static int attach(struct network *network, int fd)
 {
 	stream_attach(&network->stream, fd);
@@ -52,7 +52,7 @@ static void passt_lost(void *ctx)
 	passt_give_up(&network->passt);
 }
 
-/* On the worker: the keeper has something to tell. */
+/* On the worker: a message from the keeper is waiting. */
 static void news_ready(void *ctx)
 {
 	struct network *network = ctx;

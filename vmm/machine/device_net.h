@@ -13,11 +13,11 @@
 
 struct network {
 	struct device device;
-	char id[16]; /* net0 and up: for clients */
+	char id[16]; /* net0, net1, …: for clients */
 	enum vm_network_mode mode;
 	struct net net;
 	struct log_limit log;
-	/* On the worker's loop: the backend's descriptor; for passt, that of its keeper. */
+	/* On the worker's loop: the backend's descriptor; for passt, also its keeper's. */
 	struct loop_source frames, news;
 	struct passt passt;
 	union {
@@ -28,7 +28,7 @@ struct network {
 
 extern const struct device_kind device_net;
 
-/* Returns the machine's network @number, from 0 on, or NULL after the last. */
+/* Returns the machine's network @number, counted from 0, or NULL after the last. */
 struct network *machine_network(const struct machine *machine, unsigned int number);
 
 #endif

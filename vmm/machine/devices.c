@@ -11,8 +11,8 @@
 #include "vmm/machine/machine.h"
 
 /*
- * Each kind, with its own places. The guest finds devices in the order of their places. A place never
- * changes: new kinds get new places.
+ * Each kind, with its places. The guest finds devices in the order of their places. Places never
+ * change: new kinds get new places.
  */
 static const struct {
 	const struct device_kind *kind;

@@ -9,7 +9,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* A flush of a slow disk takes seconds; a storage that hangs takes for ever. */
+/* A flush of a slow disk takes seconds; one of hung storage never ends. */
 #define STOP_NS (10 * NS_PER_S)
 
 void machine_stop(struct machine *machine, enum machine_end end)
@@ -274,7 +274,7 @@ static void stage_cpus_release(struct machine *machine)
 	cpus_release(&machine->cpus);
 }
 
-/* Each init logs its own error; a release is called even if its init failed half-way. */
+/* Each init logs its own errors; release is called even if init failed half-way. */
 static const struct {
 	int (*init)(struct machine *machine);
 	void (*release)(struct machine *machine);
@@ -285,8 +285,8 @@ static const struct {
 	{stage_platform_init, stage_platform_release},
 	{stage_cpus_init, stage_cpus_release},
 	{devices_init, devices_release},
-	{stage_boot_init, NULL}, /* what it loaded is released with the RAM */
-	/* Not before the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
+	{stage_boot_init, NULL}, /* its data is released with the RAM */
+	/* After the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
 	{stage_console_init, stage_console_release},
 };
 
@@ -350,7 +350,7 @@ static void summarize(const struct device_list *list)
 			list->device[i]->kind->summary(list->device[i]);
 }
 
-/* Starts all threads but this one. Called after the sandbox was entered. */
+/* Starts all other threads. Called after the sandbox was entered. */
 static int threads_start(struct machine *machine)
 {
 	int error = devices_start(&machine->devices);
@@ -361,7 +361,7 @@ static void threads_stop(struct machine *machine)
 {
 	/* A vCPU that waits for standard output is not in KVM, so a kick does not end the wait. */
 	console_hangup(&machine->console);
-	/* One that writes a device's registers may wait for the request that its worker is at. */
+	/* A vCPU that writes a device's registers may wait for its worker's current request. */
 	uint64_t deadline = clock_ns() + STOP_NS;
 	bool ended = cpus_stop(&machine->cpus, deadline);
 	machine->hangs = !devices_stop(&machine->devices, deadline) || !ended;

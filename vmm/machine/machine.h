@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine: owns everything that a guest consists of, builds it in one visible order (the table
- * in machine.c), runs it, tears it down in reverse. A process can have several. The monitor uses
- * the machine, which does not know the monitor.
+ * The machine: owns all parts of a guest, builds them in the order of the table in machine.c, runs
+ * the guest, and tears everything down in reverse order. A process can have several machines. The
+ * monitor uses the machine, which does not know the monitor.
  *
- * Thread: main for all functions, unless said otherwise; it runs machine->loop. Each vCPU has a
+ * Thread: main for all functions, unless stated otherwise; it runs machine->loop. Each vCPU has a
  * thread of its own, each virtio device a worker.
  */
 #ifndef EBB_MACHINE_H
@@ -25,7 +25,7 @@
 #include "vmm/mem/ram.h"
 #include "vmm/machine/signals.h"
 
-/* Why the machine stopped. The first reason counts. */
+/* Why the machine stopped. The first reason is kept. */
 enum machine_end {
 	MACHINE_RUNS,
 	MACHINE_POWEROFF,    /* the guest powered off */
@@ -33,7 +33,7 @@ enum machine_end {
 	MACHINE_STOPPED,     /* by a signal, the terminal's end or the escape key */
 	MACHINE_QUIT,	     /* by a client of the control socket */
 	MACHINE_RESTART,     /* a client asked for a reset: the guest restarts when ebb does */
-	MACHINE_PANIC,	     /* the guest's kernel reported its panic */
+	MACHINE_PANIC,	     /* the guest's kernel reported a panic */
 	MACHINE_CRASHED,     /* a vCPU or the main loop failed */
 	MACHINE_NOT_STARTED, /* its threads could not be started as configured */
 };
@@ -59,23 +59,23 @@ struct machine {
 };
 
 /*
- * @config outlives the machine. Returns 0, or -errno after an error message, with nothing left
+ * @config must outlive the machine. Returns 0, or -errno after an error message, with nothing left
  * behind.
  */
 int machine_init(struct machine *machine, const struct vm_config *config);
 /*
- * Returns false if a device's worker hangs in the host, in a read of a disk for example: then only
- * the terminal was restored, and all else must stay until the process ends.
+ * Returns false if a device's worker hangs in the host, for example in a read from a disk: then
+ * only the terminal has been restored, and all else must stay until the process ends.
  */
 bool machine_release(struct machine *machine);
 
-/* Stops the machine with the reason @end; if it has a reason already, that stays. Thread: any. */
+/* Stops the machine for the reason @end, unless it already has a reason. Thread: any. */
 void machine_stop(struct machine *machine, enum machine_end end);
 
 /*
  * Starts the threads and runs the loop until the guest ends. Returns the reason (never
- * MACHINE_RUNS), after an error message if it is a failure. No vCPU runs then, and no worker but
- * one that hangs.
+ * MACHINE_RUNS), after an error message if it is a failure. Then no vCPU runs, and only a worker
+ * that hangs may still run.
  */
 enum machine_end machine_run(struct machine *machine);
 

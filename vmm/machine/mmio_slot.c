@@ -9,7 +9,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 
-/* One line for all queues and the configuration: the device's registers say which it was. */
+/* All queues and the configuration share one line: the device's registers tell which it was. */
 static void slot_interrupt(void *ctx, int source)
 {
 	struct mmio_slot *slot = ctx;
@@ -51,7 +51,7 @@ static void doorbell_rang(void *ctx)
 {
 	struct mmio_doorbell *doorbell = ctx;
 	struct mmio_slot *slot = doorbell->slot;
-	/* One look at the queue answers any number of rings. */
+	/* One check of the queue answers any number of rings. */
 	if (wake_take(doorbell->source.fd))
 		virtio_core_work(&slot->mmio.core, doorbell - slot->doorbell);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A place in the machine for one virtio-mmio device: its address range on the bus, a doorbell for each
- * queue (an ioeventfd, so that a notification does not stop the vCPU outside the kernel), its interrupt
- * (an irqfd), and its worker, which answers the doorbells.
+ * A place in the machine for one virtio-mmio device: its address range on the bus, a doorbell for
+ * each queue (an ioeventfd, so that a notification does not make the vCPU leave the kernel), its
+ * interrupt (an irqfd), and its worker, which answers the doorbells.
  *
  * Thread: main, except the functions that slot->host offers the device.
  */
@@ -19,8 +19,8 @@
 /* Rung by KVM, by the core and by the device itself. */
 struct mmio_doorbell {
 	struct loop_source
-		source; /* on the worker's loop; an eventfd, -1 before the queue is there */
-	struct loop_source timer; /* on the same loop; a timerfd, -1 if the device is not paced */
+		source; /* on the worker's loop; an eventfd, or -1 until the queue exists */
+	struct loop_source timer; /* on the same loop; a timerfd, or -1 for an unpaced device */
 	struct mmio_slot *slot;
 };
 
@@ -29,32 +29,32 @@ struct mmio_slot {
 	struct virtio_host host; /* for the device's init */
 	struct virtio_mmio mmio;
 	struct worker worker;
-	struct mmio_doorbell doorbell[VIRTIO_QUEUES_MAX]; /* by the queue's number */
+	struct mmio_doorbell doorbell[VIRTIO_QUEUES_MAX]; /* indexed by the queue's number */
 	const struct arch_platform *platform;
-	int interrupt; /* eventfd, or -1: the interrupt controller is ours */
+	int interrupt; /* eventfd, or -1 if arch_irqfd() is not supported */
 	bool attached;
 };
 
 /*
- * Sets the slot's place, by its @index, and the host side for its device. Returns 0, or -errno after an
- * error message.
+ * Sets the slot's place, from its @index, and the host side for its device. Returns 0, or -errno
+ * after an error message.
  */
 int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
 		   const struct arch_platform *platform);
 void mmio_slot_release(struct mmio_slot *slot);
 
-/* Plugs in @dev, which was made with &slot->host. Returns 0, or -errno after an error message. */
+/* Plugs in @dev, created with &slot->host. Returns 0, or -errno after an error message. */
 int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct vm *vm,
 		     struct bus *mmio);
 
-/* Starts its worker. Returns 0, or -errno after an error message. */
+/* Starts the device's worker. Returns 0, or -errno after an error message. */
 int mmio_slot_start(struct mmio_slot *slot);
 /* Tells the worker to end after the request in progress; returns at once. */
 void mmio_slot_ask_to_stop(struct mmio_slot *slot);
 /*
- * Ends the worker: the device does nothing more. Waits for the request in progress until @deadline (clock_ns()).
- * Returns false if the worker has not ended: then mmio_slot_release() must not be called. Otherwise that ends the
- * worker by itself, too.
+ * Ends the worker, and with it all work of the device. Waits for the request in progress until
+ * @deadline (clock_ns()). Returns false if the worker has not ended: then mmio_slot_release() must
+ * not be called. Otherwise mmio_slot_release() alone also ends the worker.
  */
 bool mmio_slot_stop(struct mmio_slot *slot, uint64_t deadline);
 

@@ -14,7 +14,7 @@
 
 static const int requests[] = {SIGHUP, SIGINT, SIGTERM};
 
-/* Other signals that end a process, without its own faults; real-time signals are added below. */
+/* Other signals that end a process, except its own faults; real-time signals are added below. */
 static const int fatal[] = {SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM,
 			    SIGPROF, SIGXCPU, SIGIO,   SIGPWR,	SIGSTKFLT};
 
@@ -43,7 +43,7 @@ static sigset_t signals_to_read(void)
 		add_unless_ignored(&set, requests[i]);
 	for (size_t i = 0; i < COUNT(fatal); i++)
 		add_unless_ignored(&set, fatal[i]);
-	/* The first of them kicks vCPUs. */
+	/* The first real-time signal kicks vCPUs. */
 	for (int number = SIGRTMIN + 1; number <= SIGRTMAX; number++)
 		add_unless_ignored(&set, number);
 	add_unless_ignored(&set, SIGCONT);

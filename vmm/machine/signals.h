@@ -4,12 +4,12 @@
  * orderly as any other: the terminal is restored, the name and the socket are removed.
  *
  * SIGHUP, SIGINT and SIGTERM are requests to end. Every other signal that ends a process by default
- * is logged, and once all is released ebb dies of it, so that its parent sees which it was. A signal
- * that was ignored when ebb started stays ignored: nohup and a shell's background jobs rely on it. Faults
- * (SIGSEGV and its like) are not read here.
+ * is logged; once all is released, the signal ends ebb, so that its parent sees which one it was. A
+ * signal that was ignored when ebb started stays ignored: nohup and a shell's background jobs rely
+ * on it. Faults (SIGSEGV and the like) are not read here.
  *
  * Thread: main, before any other thread starts: those inherit the mask.
- * Source: signal(7), signalfd(2); POSIX on asynchronous lists of the shell.
+ * Source: signal(7), signalfd(2); POSIX on the shell's asynchronous lists.
  */
 #ifndef EBB_MACHINE_SIGNALS_H
 #define EBB_MACHINE_SIGNALS_H
@@ -18,7 +18,7 @@
 
 struct signals {
 	struct loop_source source;
-	int fatal; /* the signal to die of, or 0 */
+	int fatal; /* the signal that must end ebb, or 0 */
 	/* On the loop's thread. */
 	void (*end)(void *ctx);
 	void (*continued)(void *ctx); /* SIGCONT */
@@ -26,17 +26,20 @@ struct signals {
 };
 
 /*
- * Blocks these signals for this thread and those that it starts, so that none ends ebb with something left
- * behind; they stay pending until signals_init(). Call it first of all. Returns 0, or -errno after an error
- * message.
+ * Blocks these signals for this thread and the threads that it starts, so that no signal ends ebb
+ * before it has cleaned up; they stay pending until signals_init(). Call it first of all. Returns
+ * 0, or -errno after an error message.
  */
 int signals_hold(void);
 
-/* Fill in @end, @continued and @ctx before. Returns 0, or -errno after an error message. */
+/* Fill in @end, @continued and @ctx first. Returns 0, or -errno after an error message. */
 int signals_init(struct signals *signals, struct loop *loop);
 void signals_release(struct signals *signals);
 
-/* Dies of signal @number (signals->fatal), so that the parent sees it; returns if it is 0. Call it last of all. */
+/*
+ * Ends the process by signal @number (signals->fatal), so that the parent sees it; returns if
+ * @number is 0. Call it last of all.
+ */
 void signals_die(int number);
 
 #endif
