@@ -20,9 +20,9 @@
 #endif
 
 #define MIB(bytes) ((unsigned long long)(bytes) >> 20)
-/* Guests report free memory in blocks of this and more, whatever their page size. */
+/* Guests report free memory in blocks of this size or more, whatever their page size. */
 #define REPORTED_BLOCK (2ULL << 20)
-/* The most that lies in one report: Linux's 32 blocks, of 4 MiB each. */
+/* The most memory in one report: Linux's 32 blocks of 4 MiB each. */
 #define REPORTED_MOST (128ULL << 20)
 
 /* --- the host's settings and limits ---------------------------------------------------------- */
@@ -73,7 +73,7 @@ static unsigned long long hugepages(size_t page_size, const char *name)
 
 /*
  * Refuse huge pages that are larger than a reported block (512 MiB on a host with pages of 64 KiB):
- * after nearly all of one was discarded, the host fills the whole page again a moment later.
+ * after nearly all of such a page was discarded, the host soon fills the whole page again.
  */
 static int hugepage_advice(void)
 {
@@ -86,7 +86,7 @@ static int hugepage_advice(void)
 
 static int memfd_open(unsigned int flags)
 {
-	/* Ask for memory that cannot be executed: a host can insist on it (vm.memfd_noexec). */
+	/* Ask for memory that cannot be executed: a host can require it (vm.memfd_noexec). */
 	int fd = memfd_create("ebb-guest-ram", MFD_CLOEXEC | MFD_NOEXEC_SEAL | flags);
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("ebb-guest-ram", MFD_CLOEXEC | flags);
@@ -100,7 +100,7 @@ static int memfd_open(unsigned int flags)
 	return fd;
 }
 
-/* A file without a name in the hugetlbfs that is mounted at @path. */
+/* Opens a file without a name in the hugetlbfs mounted at @path. */
 static int hugetlbfs_open(const char *path)
 {
 	struct statfs fs;
@@ -129,7 +129,7 @@ static int hugetlbfs_open(const char *path)
 	return fd;
 }
 
-/* For hugetlbfs alone: spans_valid() has checked the others' smaller pages. */
+/* For hugetlbfs only: spans_valid() has checked the smaller pages of other backings. */
 static int whole_pages(const struct ram *ram, const struct gpa_range *span, unsigned int spans)
 {
 	uint64_t total = 0, mask = ram->page_size - 1;
@@ -214,12 +214,12 @@ int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
 	if (ram->backing != RAM_HUGETLBFS)
 		madvise(hva, span->len, hugepage_advice());
 	madvise(hva, span->len, MADV_DONTDUMP);
-	/* A child would hold pages that the guest gives back. */
+	/* A child process would keep pages that the guest gives back. */
 	madvise(hva, span->len, MADV_DONTFORK);
 	return 0;
 }
 
-/* Pages that the pool has or may get, beyond those that are promised to guests. */
+/* Returns true if the pool has or may get pages beyond those promised to guests. */
 static bool hugepages_to_spare(size_t page_size)
 {
 	return hugepages(page_size, "free_hugepages") > hugepages(page_size, "resv_hugepages") ||

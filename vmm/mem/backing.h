@@ -3,7 +3,7 @@
  * The backing of guest RAM: opens it, maps it, and explains why the host refused. For ram.c alone.
  *
  * In a file that holds guest RAM, each byte's offset is its gpa; between regions the file has
- * holes. No other process can open the file: it has no name, and goes with its last mapping.
+ * holes. No other process can open the file: it has no name, and is freed with its last mapping.
  *
  * Source: memfd_create(2), open(2) for O_TMPFILE, Documentation/admin-guide/mm/hugetlbpage.rst.
  * Thread: main, before any other starts.
@@ -15,8 +15,8 @@
 
 /*
  * Sets ram->file (stays -1 for anonymous memory) and ram->page_size. Each @span must be whole pages
- * of that size, and they must ascend. Returns 0, or -errno after an error message. The caller
- * closes the file in both cases.
+ * of that size, and spans must ascend. Returns 0, or -errno after an error message. The caller
+ * closes the file in either case.
  */
 int backing_open(struct ram *ram, const struct ram_config *config, const struct gpa_range *span,
 		 unsigned int spans);

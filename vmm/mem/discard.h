@@ -22,7 +22,7 @@ struct discard_step {
 	struct gpa_range range;
 	void *hva;
 	bool done; /* set by discard_run(): the host has it or, with DISCARD_FREE, may take it */
-	bool zero; /* done, and certain to read as zero from now on */
+	bool zero; /* done, and sure to read as zero from now on */
 };
 
 struct discard_result {
@@ -61,10 +61,10 @@ size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t 
 void ram_discard_inhibit(const struct ram *ram);
 void ram_discard_allow(const struct ram *ram);
 
-/* Returns what discard_step.zero of a step that is done will be. */
+/* Returns the value that discard_step.zero has in a step that is done. */
 bool ram_discard_zeroes(const struct ram *ram);
 
-/* Returns by how many callers discards are inhibited now. */
+/* Returns the number of callers that inhibit discards now. */
 unsigned int ram_discard_inhibits(const struct ram *ram);
 
 #endif

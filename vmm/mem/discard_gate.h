@@ -12,23 +12,23 @@
 
 struct discard_gate;
 
-/* Returns an open gate, or NULL if memory is short. */
+/* Returns an open gate, or NULL if no memory is left. */
 struct discard_gate *discard_gate_new(void);
 /* @gate may be NULL. No thread may be inside, or enter later. */
 void discard_gate_free(struct discard_gate *gate);
 
-/* Never waits. Returns true: inside, discard_gate_leave() must follow. Returns false: closed. */
+/* Never waits. Returns true if inside: discard_gate_leave() must follow; or false if closed. */
 bool discard_gate_enter(struct discard_gate *gate);
 void discard_gate_leave(struct discard_gate *gate);
 
 /*
- * discard_gate_close() waits until no thread is inside; none enters then until discard_gate_open()
- * has been called as often. A thread that is inside must not close the gate.
+ * discard_gate_close() waits until no thread is inside; then no thread enters until
+ * discard_gate_open() has been called as often. A thread that is inside must not close the gate.
  */
 void discard_gate_close(struct discard_gate *gate);
 void discard_gate_open(struct discard_gate *gate);
 
-/* Returns how often it is closed now. */
+/* Returns the number of closes that have not been undone. */
 unsigned int discard_gate_closes(struct discard_gate *gate);
 
 #endif

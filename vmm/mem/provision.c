@@ -18,7 +18,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* What is taken between two looks at the signals: 30 ms where a GiB takes a second. */
+/* The piece taken between two checks for signals: 30 ms if a GiB takes a second. */
 #define PIECE (32ULL << 20)
 
 #define MIB(bytes) ((unsigned long long)(bytes) >> 20)

@@ -45,8 +45,8 @@ static bool spans_valid(const struct gpa_range *span, unsigned int spans, size_t
 
 /*
  * Returns an address to ask for: random, so that a guest cannot guess where its RAM is, and below
- * the program and its libraries, so that RAM is what /proc/self/smaps begins with (see usage.h).
- * The kernel chooses another if it is taken or beyond what the processor can address.
+ * the program and its libraries, so that /proc/self/smaps begins with RAM (see usage.h). The kernel
+ * chooses another if the address is taken or beyond the processor's reach.
  */
 static void *random_place(void)
 {
@@ -56,7 +56,7 @@ static void *random_place(void)
 	return (void *)(uintptr_t)(PLACE_LOWEST + random % PLACES * HUGE_PAGE);
 }
 
-/* Maps the regions one after the other in one range, with guards before, between and behind. */
+/* Maps the regions one after another in one range, with guards before, between and after them. */
 static int regions_map(struct ram *ram, const struct gpa_range *span, unsigned int spans)
 {
 	uint64_t align = ram->page_size > HUGE_PAGE ? ram->page_size : HUGE_PAGE;
@@ -112,7 +112,7 @@ static int commit(const struct ram *ram, const struct ram_config *config)
 	int error = config->numa_node == -1 ? 0 : provision_node(ram, config->numa_node);
 	if (!error && config->lock) {
 		error = provision_lock(ram);
-		/* For good: locked memory must stay, and the host could not discard most of it. */
+		/* Permanent: locked memory must stay, and the host could not discard most of it. */
 		ram_discard_inhibit(ram);
 	}
 	if (!error && config->prealloc)

@@ -40,7 +40,7 @@ struct ram_region {
 enum ram_backing {
 	RAM_ANON,      /* private anonymous memory, in which the host may use huge pages */
 	RAM_MEMFD,     /* an unnamed file in memory, mapped shared */
-	RAM_HUGETLBFS, /* huge pages out of the host's pool (vm.nr_hugepages), mapped shared */
+	RAM_HUGETLBFS, /* huge pages from the host's pool (vm.nr_hugepages), mapped shared */
 };
 
 enum discard_kind {
@@ -48,17 +48,17 @@ enum discard_kind {
 	DISCARD_FREE,	  /* freed when the host wants memory (MADV_FREE); RAM_ANON only */
 };
 
-/* RAM_CONFIG_DEFAULT is all zero, but for numa_node. */
+/* RAM_CONFIG_DEFAULT is all zero except numa_node. */
 struct ram_config {
 	enum ram_backing backing;
 	const char *path; /* a directory in a hugetlbfs; NULL: huge pages of the default size */
-	/* Take all of it at the start. What the guest reports is discarded all the same. */
+	/* Allocate all of it at the start. Memory that the guest reports is still discarded. */
 	bool prealloc;
-	/* Never swap out a touched page; discards are inhibited, so that it stays. */
+	/* Never swap out a touched page; inhibits discards, so that the page stays. */
 	bool lock;
 	/*
-	 * The node to prefer, or -1: that of the CPU that touches a page first, again after each
-	 * discard.
+	 * The node to prefer, or -1: the node of the CPU that touches a page first, chosen again
+	 * after each discard.
 	 */
 	int numa_node;
 	enum discard_kind discard;
@@ -76,14 +76,14 @@ struct ram {
 	size_t map_size;
 	enum ram_backing backing;
 	enum discard_kind discard;
-	int file;			   /* whose offsets are gpas, or -1 */
-	struct reservations *reservations; /* NULL but for RAM_HUGETLBFS: see reservation.h */
-	struct discard_gate *gate;	   /* passed by every discard: see discard_gate.h */
+	int file;			   /* file whose offsets are gpas, or -1 */
+	struct reservations *reservations; /* NULL except for RAM_HUGETLBFS: see reservation.h */
+	struct discard_gate *gate;	   /* every discard passes it: see discard_gate.h */
 	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */
 };
 
 /*
- * Makes RAM for the @spans of @span, which ascend, do not touch, and are multiples of the host's
+ * Creates RAM for the @spans of @span, which ascend, do not touch, and are multiples of the host's
  * page size and of the backing's.
  *
  * Huge pages of RAM_HUGETLBFS are reserved: there are enough of them as long as none is discarded.
@@ -113,29 +113,30 @@ struct ram_share {
 	uint64_t gpa;
 	uint64_t size;
 	const uint8_t
-		*hva; /* in this process: such processes are told of addresses in these terms */
-	int fd;	      /* of struct ram: not to be closed, and valid until ram_release() */
+		*hva; /* in this process: other processes are given addresses in this form, too */
+	int fd;	      /* of struct ram: do not close it; valid until ram_release() */
 	uint64_t offset;
 };
 
 /*
- * What a process needs that serves a device of the guest's in our place (vhost-user's memory table).
- * It has read and write access to all of RAM from then on, and finds there what the guest finds:
- * discarded memory reads as zero for it, too. Returns the number of regions, in @share; or -EOPNOTSUPP
- * where RAM is private to this process (RAM_ANON).
+ * Fills in @share for another process that serves one of the guest's devices (vhost-user's memory
+ * table). That process has read and write access to all of RAM from then on, and sees the same
+ * contents as the guest: discarded memory reads as zero there, too. Returns the number of regions,
+ * or -EOPNOTSUPP if RAM is private to this process (RAM_ANON).
  */
 int ram_shares(const struct ram *ram, struct ram_share share[RAM_REGIONS_MAX]);
 
-/* A line, with its end, that says why the host may refuse a page of it. */
+/* Returns a line, with its newline, that says why the host may refuse a page of this memory. */
 const char *ram_why_refused(const struct ram *ram);
 
 /*
- * Returns why this memory is given back only if the user asks for it, to end a message with; or NULL if
- * nothing speaks against it. Reads the host's figures: main thread, after ram_init().
+ * Returns the end of a message that says why this memory is given back only if the user asks for
+ * it; or NULL if it can always be given back. Reads the host's figures: main thread, after
+ * ram_init().
  */
 const char *ram_why_keep(const struct ram *ram);
 
-/* Bytes of RAM in all regions. */
+/* Returns the bytes of RAM in all regions. */
 uint64_t ram_size(const struct ram *ram);
 
 #endif

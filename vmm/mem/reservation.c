@@ -36,7 +36,7 @@ void reservations_use(struct reservations *reservations, int file, uint64_t offs
 	uint64_t first = offset / reservations->page_size;
 	uint64_t end = first + len / reservations->page_size;
 
-	/* One at a time: a page in between may have none left, and would come from the pool. */
+	/* One at a time: a page in between may lack a reservation; the pool would provide it. */
 	for (uint64_t page = first; page < end && page < reservations->pages; page++) {
 		if (atomic_load(&reservations->used[page]))
 			continue;

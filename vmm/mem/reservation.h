@@ -3,7 +3,7 @@
  * Reservations of huge pages. The host reserves each huge page of guest RAM until it is touched,
  * and keeps the reservation when a hole is punched before that: no other process can have the page
  * though the guest reported it. Allocating the page and then punching it out uses the reservation
- * up. That clears the page in vain, so it is done once a page; which pages, is kept here.
+ * up. That clears the page in vain, so do it once per page; this file records for which pages.
  *
  * Source: fs/hugetlbfs/inode.c, remove_inode_hugepages(), which drops reservations only of pages
  * that it finds; hugetlbfs_fallocate().
@@ -18,7 +18,7 @@
 
 struct reservations;
 
-/* For pages of @page_size below file offset @end, in bytes. Returns NULL if memory is short. */
+/* For pages of @page_size below file offset @end, in bytes. Returns NULL if no memory is left. */
 struct reservations *reservations_new(size_t page_size, uint64_t end);
 void reservations_free(struct reservations *reservations);
 

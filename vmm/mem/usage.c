@@ -46,7 +46,7 @@ static void count_line(const char *line, struct ram_usage *usage)
 	}
 }
 
-/* Returns the bytes of [@from, @to) if it is guest RAM, else 0: no mapping is RAM in part. */
+/* Returns the bytes of [@from, @to) if it is guest RAM, else 0: no mapping is partly RAM. */
 static uint64_t ram_bytes(const struct ram *ram, uint64_t from, uint64_t to)
 {
 	for (unsigned int i = 0; i < ram->regions; i++) {
@@ -73,7 +73,7 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 			continue;
 		if (sscanf(line, "%16llx-%16llx ", &from, &to) == 2) {
 			if (covered == size)
-				break; /* spare the kernel what follows */
+				break; /* spare the kernel the rest */
 			uint64_t bytes = ram_bytes(ram, from, to);
 			inside = bytes > 0;
 			covered += bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What guest RAM costs the host now, in the host's own accounting: /proc/self/smaps, summed over
- * the mappings that hold guest RAM. usage_parse() is pure.
+ * The cost of guest RAM to the host now, in the host's own accounting: /proc/self/smaps, summed
+ * over the mappings that hold guest RAM. usage_parse() is pure.
  *
  * The kernel walks the page tables of resident memory, which takes some ten milliseconds for each
  * GiB in small pages, much less for huge ones, and does not stop the guest: call it on request, not
