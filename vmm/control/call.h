@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Steps of clients (client.h) that a thread waits for. It starts any number of them, and while it waits for one,
- * the loop serves all. Together they take as long as the slowest.
+ * Steps of clients (client.h) that a thread waits for. It starts any number of them, and while it
+ * waits for one, the loop serves all. Together they take as long as the slowest.
  *
  * Owner: the caller, which keeps a call at a fixed address until it is closed.
  * Thread: one, which runs the loop here and nowhere else.
@@ -21,7 +21,10 @@ struct control_call {
 	json_t *reply; /* the call's reference, until the next step */
 };
 
-/* Starts to open a client for the guest @name. control_call_wait() returns any error, of the start, too. */
+/*
+ * Starts to open a client for the guest @name. control_call_wait() returns any error, also of the
+ * start.
+ */
 void control_call_open(struct control_call *call, struct loop *loop, const char *name);
 
 /* Starts a command at an open client, likewise. Takes the reference @arguments. */
@@ -31,7 +34,10 @@ void control_call_start(struct control_call *call, const char *command, json_t *
 /* Serves the loop until the step is done. Returns call->err. */
 int control_call_wait(struct control_call *call, struct loop *loop);
 
-/* Serves the loop until the guest's ebb ended, or clock_ms() is @deadline. Returns whether it ended. */
+/*
+ * Serves the loop until the guest's ebb ended, or clock_ms() is @deadline. Returns whether it
+ * ended.
+ */
 bool control_call_wait_end(struct control_call *call, struct loop *loop, int64_t deadline);
 
 void control_call_close(struct control_call *call);

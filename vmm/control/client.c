@@ -19,7 +19,7 @@
 #define RETRY_MS    10 /* after a guest's backlog was full */
 #define MESSAGE_MAX ((size_t)4 << 20)
 #define READ_MAX    4096
-/* Messages that answer nothing, during one step: events, answers to commands that were given up. */
+/* Messages during one step that do not answer it: events, answers to commands that timed out. */
 #define STRAY_MAX 100000
 
 enum phase {
@@ -28,7 +28,7 @@ enum phase {
 	NEGOTIATING,
 	READY,
 	ASKED,
-	ENDED, /* @err says why */
+	ENDED, /* @err holds the reason */
 };
 
 struct control_client {
@@ -40,10 +40,10 @@ struct control_client {
 	int err;
 	char name[VM_NAME_MAX + 1];
 	struct codec codec;
-	uint64_t deadline; /* ns: of the step that is under way */
+	uint64_t deadline; /* ns: of the step in progress */
 	control_done *done;
 	void *ctx;
-	char *output; /* what could not be sent yet: @pending bytes from @start */
+	char *output; /* not sent yet: @pending bytes from @start */
 	size_t start;
 	size_t pending;
 	json_int_t id; /* of the last command */
@@ -60,7 +60,7 @@ static void drop_output(struct control_client *client)
 	client->start = client->pending = 0;
 }
 
-/* A connection that fails here may have said something before: reading finds that, and the end. */
+/* If sending fails, the peer may have sent an error before: reading finds it, and then the end. */
 static void flush(struct control_client *client)
 {
 	ssize_t sent = 0;
@@ -78,7 +78,7 @@ static void flush(struct control_client *client)
 		else
 			client->start += sent, client->pending -= sent;
 	}
-	/* Where the loop cannot wait for it, the deadline ends the step. */
+	/* If the loop cannot wait for that, the deadline ends the step. */
 	loop_wait_for(client->loop, &client->source, client->pending > 0);
 	if (!client->pending)
 		drop_output(client);
@@ -114,7 +114,7 @@ static void hang_up(struct control_client *client)
 	drop_output(client);
 }
 
-/* The callback may close the client: whoever calls this uses it no more. */
+/* The callback may close the client: the caller must not use it afterwards. */
 static void finish(struct control_client *client, enum phase next, int err, json_t *reply)
 {
 	control_done *done = client->done;
@@ -125,7 +125,7 @@ static void finish(struct control_client *client, enum phase next, int err, json
 	done(ctx, err, reply);
 }
 
-/* The connection is of no use any more. The same holds as after finish(). */
+/* Closes the connection after an error. As after finish(), the client must not be used. */
 static void end(struct control_client *client, int err, json_t *reply)
 {
 	hang_up(client);
@@ -141,7 +141,7 @@ static void end(struct control_client *client, int err, json_t *reply)
 
 /* --- input --------------------------------------------------------------------------------- */
 
-/* Whether @message answers the last command: an error may be of one that could not be read. */
+/* Whether @message answers the last command; an error without id answers an unreadable one. */
 static bool is_answer(const struct control_client *client, const json_t *message)
 {
 	const json_t *id = json_object_get(message, "id");
@@ -152,7 +152,7 @@ static bool is_answer(const struct control_client *client, const json_t *message
 	return json_object_get(message, "error") && (!id || json_integer_value(id) == client->id);
 }
 
-/* Returns what a control_done gets of @message, an answer or an error in place of the greeting. */
+/* Returns the error and *@reply for a control_done, from an answer or an error as greeting. */
 static int read_answer(struct control_client *client, const json_t *message, json_t **reply)
 {
 	const json_t *error = json_object_get(message, "error");
@@ -207,16 +207,16 @@ static void take_message(struct control_client *client, const json_t *message)
 		end(client, -EPROTO, NULL);
 	else if (event && client->owner.event)
 		client->owner.event(client->owner.ctx, event, json_object_get(message, "data"));
-	/* Else it is the answer to a command that was given up. */
+	/* Otherwise it is the late answer to a command that timed out. */
 }
 
-/* A guest's ebb that ends with something unread resets the connection. */
+/* If a guest's ebb ends with input unread, the kernel resets the connection. */
 static int end_error(ssize_t len)
 {
 	return len == 0 || errno == ECONNRESET ? -EPIPE : -errno;
 }
 
-/* One message at most: what follows stays in the socket, and the loop comes back for it. */
+/* Reads at most one message: the rest stays in the socket, and the loop returns to it. */
 static void read_message(struct control_client *client)
 {
 	char bytes[READ_MAX];
@@ -230,7 +230,7 @@ static void read_message(struct control_client *client)
 		return;
 	}
 	enum codec_result result = codec_feed(&client->codec, bytes, len, &used, &message);
-	/* Of what was seen, so this takes all of it at once. */
+	/* These bytes were peeked at, so one call takes all of them. */
 	if (used && recv(client->source.fd, bytes, used, MSG_DONTWAIT) != (ssize_t)used)
 		end(client, -EIO, NULL);
 	else if (result == CODEC_MESSAGE)
@@ -286,7 +286,7 @@ static void on_timer(void *ctx)
 	else if (client->phase == ASKED && !client->pending)
 		finish(client, READY, -ETIMEDOUT, NULL);
 	else if (client->done)
-		/* Half a command would be in the way of the next one. */
+		/* A command that was sent in part would corrupt the next one. */
 		end(client, -ETIMEDOUT, NULL);
 }
 
@@ -306,7 +306,7 @@ int control_client_open(struct control_client **out, struct loop *loop, const ch
 	client->ctx = ctx;
 	client->source = (struct loop_source){-1, on_connection, client};
 	codec_init(&client->codec, MESSAGE_MAX);
-	/* Cut off, a name that is too long is still one. */
+	/* A name that is too long would be another valid name when cut off. */
 	snprintf(client->name, sizeof(client->name), "%s", name);
 	if (strlen(name) > VM_NAME_MAX)
 		client->name[0] = '\0';
@@ -317,7 +317,7 @@ int control_client_open(struct control_client **out, struct loop *loop, const ch
 		return err;
 	}
 	client->deadline = clock_ns() + OPEN_MS * NS_PER_MS;
-	/* At once, but from the loop. */
+	/* Connect at once, but from the loop. */
 	wake_timer_at(client->timer.fd, 1);
 	*out = client;
 	return 0;

@@ -9,14 +9,14 @@
 
 #include "vmm/lib/json.h"
 
-/* What one byte led to, inside. */
+/* The result of one byte. */
 enum step {
 	STEP_ON,       /* taken */
-	STEP_AGAIN,    /* not taken: for the state that has come */
+	STEP_AGAIN,    /* not taken: it belongs to the new state */
 	STEP_COMPLETE, /* taken, and a value is complete */
 	STEP_COMPLETE_BEFORE,
-	STEP_STRAY,	 /* taken, and there is no message that it could be in */
-	STEP_UNEXPECTED, /* the same, of a character that other places in JSON have */
+	STEP_STRAY,	 /* taken, and cannot be part of any message */
+	STEP_UNEXPECTED, /* taken, and cannot be part of a message at this place */
 	STEP_TOO_DEEP,
 	STEP_NO_MEMORY,
 };
@@ -61,7 +61,7 @@ static bool is_structural(unsigned char byte)
 	return byte && strchr("{}[]:,", byte);
 }
 
-/* In no JSON text; in a string this is true of tabs and ends of lines too. */
+/* Never occurs in JSON text; for tabs and ends of lines this is true only within a string. */
 static bool is_stray(unsigned char byte)
 {
 	return byte < 0x20 || byte >= 0xfe;
@@ -108,7 +108,7 @@ static enum step between(struct codec *codec, unsigned char byte)
 	return take(codec, byte);
 }
 
-/* What it is, if anything, json_read() will say. */
+/* json_read() will check whether the atom is valid. */
 static enum step in_atom(struct codec *codec, unsigned char byte)
 {
 	if (!is_space(byte) && !is_stray(byte) && !is_structural(byte) && byte != '"' &&
@@ -132,7 +132,7 @@ static enum step in_string(struct codec *codec, unsigned char byte)
 			return STEP_NO_MEMORY;
 		return codec->depth ? STEP_ON : STEP_COMPLETE;
 	}
-	/* Between single quotes it stands for itself. */
+	/* Between single quotes a double quote stands for itself. */
 	if (byte == '"' && !append(codec, '\\'))
 		return STEP_NO_MEMORY;
 	return take(codec, byte);
@@ -143,7 +143,7 @@ static enum step in_escape(struct codec *codec, unsigned char byte)
 	if (is_stray(byte))
 		return STEP_STRAY;
 	codec->state = CODEC_STRING;
-	/* \' is QEMU's own escape; which of the others exist, json_read() knows. */
+	/* \' is QEMU's own escape; json_read() checks all others. */
 	if (byte != '\'' && !append(codec, '\\'))
 		return STEP_NO_MEMORY;
 	return take(codec, byte);
@@ -175,7 +175,7 @@ static enum step step(struct codec *codec, unsigned char byte)
 	return recovery(codec, byte);
 }
 
-/* The buffer stays: the next message is likely as long. */
+/* Keeps the buffer: the next message is likely as long. */
 static void forget(struct codec *codec, enum codec_state next)
 {
 	codec->state = next;
@@ -193,8 +193,8 @@ static enum codec_result no_memory(struct codec *codec)
 }
 
 /*
- * As QEMU does, json_read() refuses keys that are repeated. It refuses a string with a NUL in it, which
- * QEMU would take, because those who read it here see it end there.
+ * As QEMU does, json_read() refuses repeated keys. It also refuses a string with a NUL in it, which
+ * QEMU accepts, because code here would see the string end at the NUL.
  */
 static enum codec_result parse(struct codec *codec, json_t **message)
 {
@@ -249,7 +249,7 @@ enum codec_result codec_feed(struct codec *codec, const char *bytes, size_t len,
 		if (what == STEP_COMPLETE_BEFORE)
 			return parse(codec, message);
 		++*used;
-		/* Space between messages is in none of them. */
+		/* Space between messages does not count. */
 		if (codec->len || codec->state == CODEC_RECOVERY)
 			codec->seen++;
 		if (codec->seen > codec->limit)
@@ -269,7 +269,7 @@ char *codec_line(const json_t *message, size_t *len)
 	char *line = size ? malloc(size + 2) : NULL;
 	if (!line)
 		return NULL;
-	/* It allocates too, and what it has not written is whatever was in memory before. */
+	/* This call allocates, too; if that fails, part of @line is uninitialized memory. */
 	if (json_dumpb(message, line, size, flags) != size) {
 		free(line);
 		return NULL;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Bytes ↔ QMP messages. A connection is a stream of JSON values, which may follow each other with
- * or without space between them: this finds where each ends, and has json_read() read it. It goes by
- * QEMU's qobject/json-lexer.c: strings may be 'single-quoted', and a byte that no JSON has (a
- * control character but \t, \r and \n, or 0xFE, 0xFF) is an error that forces the parser into a
- * known-good state (docs/interop/qmp-spec.rst): what was begun is forgotten, and what follows is
- * skipped up to a structural character or the end of the line.
+ * or without space between them: this finds the end of each, and reads it by json_read(). It
+ * follows QEMU's qobject/json-lexer.c: strings may be 'single-quoted', and a byte that never occurs
+ * in JSON (a control character except \t, \r and \n, or 0xFE, 0xFF) is an error that forces the
+ * parser into a known-good state (docs/interop/qmp-spec.rst): the incomplete message is dropped,
+ * and input is skipped up to a structural character or the end of the line.
  *
  * Pure: no input or output. Thread: its owner's.
  */
@@ -52,14 +52,17 @@ void codec_init(struct codec *codec, size_t limit);
 void codec_release(struct codec *codec);
 
 /*
- * Takes @bytes until there is a result, and sets *@used to how many it took: all with CODEC_MORE, possibly
- * none with CODEC_MESSAGE and CODEC_BAD, after which the caller calls it again with the rest. With
- * CODEC_MESSAGE *@message is a new reference, of any JSON type; otherwise NULL.
+ * Takes @bytes until there is a result, and sets *@used to the number taken: all with CODEC_MORE,
+ * possibly none with CODEC_MESSAGE and CODEC_BAD, after which the caller calls it again with the
+ * rest. With CODEC_MESSAGE *@message is a new reference, of any JSON type; otherwise NULL.
  */
 enum codec_result codec_feed(struct codec *codec, const char *bytes, size_t len, size_t *used,
 			     json_t **message);
 
-/* Returns @message as a line of ASCII that ends in CRLF, which the caller frees, and sets *@len; NULL: out of memory. */
+/*
+ * Returns @message as a line of ASCII that ends in CRLF, which the caller frees, and sets *@len;
+ * NULL: out of memory.
+ */
 char *codec_line(const json_t *message, size_t *len);
 
 #endif

@@ -102,12 +102,12 @@ static json_t *query_commands(const struct dispatch *dispatch)
 		err = add_name(list, command->name);
 	if (!err)
 		return list;
-	/* Half a list would pass for the whole. */
+	/* A client would take an incomplete list for the whole. */
 	json_decref(list);
 	return NULL;
 }
 
-/* QEMU offers out-of-band execution; here nothing blocks, and there is nothing to be overtaken. */
+/* Offers no out-of-band execution, unlike QEMU: nothing here blocks, so no command needs it. */
 static json_t *qmp_capabilities(bool *negotiated, const json_t *arguments,
 				struct control_error *error)
 {
@@ -135,7 +135,7 @@ static json_t *qmp_capabilities(bool *negotiated, const json_t *arguments,
 
 /* --- any command --------------------------------------------------------------------------- */
 
-/* The command's name, or NULL with what is wrong with @request. */
+/* Returns the command's name, or NULL with @error set if @request is not a valid command. */
 static const char *check(const json_t *request, struct control_error *error)
 {
 	const char *key, *name = NULL;
@@ -195,7 +195,7 @@ json_t *dispatch_reply(json_t *id, json_t *result, const struct control_error *e
 	if (!error || !*error->text)
 		error = &no_memory;
 	json_t *reply = result ? json_pack("{s:o}", "return", result) : error_value(error);
-	/* Without its id nobody would know it for an answer. */
+	/* Without its id the client could not match the answer to its command. */
 	if (id && json_object_set(reply, "id", id) < 0) {
 		json_decref(reply);
 		return NULL;

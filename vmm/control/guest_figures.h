@@ -14,7 +14,7 @@ enum figure_kind {
 	FIGURE_GROUP, /* an object, or null if the guest was started without it */
 	FIGURE_LIST,  /* an array of objects, each with the figures of its guest_lists */
 	FIGURE_TEXT,
-	FIGURE_NAME, /* of a file: a longer text */
+	FIGURE_NAME, /* a file's name: a longer text */
 	FIGURE_COUNT,
 	FIGURE_BYTES,
 	FIGURE_SECONDS,

@@ -55,7 +55,7 @@ const char *guest_stat_text(const json_t *stat, const char *path)
 
 /* --- checking -------------------------------------------------------------------------------- */
 
-/* Returns what is wrong with @value as a figure of @kind, or NULL. */
+/* Returns the error in @value as a figure of @kind, or NULL. */
 static const char *wrong_with(const json_t *value, enum figure_kind kind)
 {
 	switch (kind) {
@@ -130,7 +130,7 @@ static json_t *check_list(const struct figure_list *list, const json_t *objects,
 	return checked;
 }
 
-/* Returns a new reference to the known part of @value, which is right for @figure; or NULL with @error set. */
+/* Returns a new reference to the known part of @value, which fits @figure; or NULL with @error. */
 static json_t *checked(json_t *value, const struct figure *figure, struct option_error *error)
 {
 	enum figure_kind kind = figure->kind;
@@ -275,7 +275,7 @@ static void print_head(const char *metric, const char *help, FILE *out)
 		counter ? "counter" : "gauge");
 }
 
-/* @label and @name: of an object of a list, or NULL for a figure of the guest's own. */
+/* @label and @name: of an object of a list, or NULL for a figure of the guest itself. */
 static void print_sample(const struct figure *figure, const char *guest, const char *label,
 			 const char *name, const json_t *value, FILE *out)
 {
@@ -299,7 +299,7 @@ static void print_sample(const struct figure *figure, const char *guest, const c
 		fprintf(out, "%lld\n", (long long)json_integer_value(value));
 }
 
-/* A metric's lines must not be mixed with another's: HELP and TYPE once, then every guest. */
+/* The format wants all lines of a metric together: HELP and TYPE once, then every guest. */
 static void print_metric(const struct figure *figure, const json_t *guests, FILE *out)
 {
 	bool headed = false;

@@ -17,18 +17,18 @@
 
 #include "vmm/lib/log.h"
 
-/* Each try is lost only to a guest that ended just then. */
+/* A try fails only if a guest of that name ended at that moment. */
 #define CLAIM_TRIES 1000
-/* Milliseconds to wait for those who look after a name just now. */
+/* Milliseconds to wait for a process that holds the directory's lock. */
 #define PEACE_TRIES 2000
 #define BACKLOG	    16
 
-/* A file of the directory. */
+/* The name of a file in the directory. */
 struct file_name {
 	char text[VM_NAME_MAX + sizeof(".lock")];
 };
 
-/* Without snprintf(): a signal handler releases a name, too. */
+/* Does not use snprintf(): a signal handler releases a name, too. */
 static struct file_name file_name(const char *guest, const char suffix[sizeof(".lock")])
 {
 	struct file_name name;
@@ -51,8 +51,8 @@ static struct file_name socket_name(const char *guest)
 /* --- the directory ------------------------------------------------------------------------- */
 
 /*
- * Whether it is what the XDG Base Directory Specification says of $XDG_RUNTIME_DIR: an absolute path, owned
- * by the user, mode 0700. Root that was given a user's variable must not make directories there: the
+ * Whether @path is as the XDG Base Directory Specification requires of $XDG_RUNTIME_DIR: absolute,
+ * owned by the user, mode 0700. Root with a user's variable must not make directories there: the
  * user could never use them.
  */
 static bool is_session_directory(const char *path)
@@ -78,14 +78,14 @@ static int directory_path(char *path, size_t size)
 	return (size_t)len < size ? 0 : -ENAMETOOLONG;
 }
 
-/* Where a directory is made, only root and this user may decide what is there. */
+/* Another user who owned the parent could replace a directory that is made there. */
 static bool may_make_in(const char *parent)
 {
 	struct stat st;
 	return stat(parent, &st) == 0 && (st.st_uid == geteuid() || st.st_uid == 0);
 }
 
-/* Parents too; what exists already is left as it is. */
+/* Makes the directory and its parents; does not change those that exist. */
 static int make_directory(const char *path)
 {
 	char part[PATH_MAX], parent[PATH_MAX];
@@ -105,7 +105,7 @@ static int make_directory(const char *path)
 	return 0;
 }
 
-/* Warns, when a guest starts, that its name is not where its user may look for it. */
+/* Warns, when a guest starts, that its name is not in the directory that its user may expect. */
 static void say_fallback(const char *path)
 {
 	const char *ours = getenv("EBB_RUNTIME_DIR");
@@ -137,8 +137,8 @@ static int check_directory(int fd, const char *path)
 }
 
 /*
- * Returns the directory's file descriptor, or -errno after an error message. If @make is false it is not made, and
- * -ENOENT, without a message, means that there is none.
+ * Returns the directory's file descriptor, or -errno after an error message. If @make is false it
+ * does not make the directory, and returns -ENOENT, without a message, if there is none.
  */
 static int open_directory(char *path, size_t size, bool make)
 {
@@ -170,10 +170,10 @@ static int open_directory(char *path, size_t size, bool make)
 }
 
 /*
- * To see whether a guest lives, a command tries its lock, and to clear what it left, holds it. A guest that
- * claims the name at that moment must not take the command for a living guest: so both hold the directory's
- * lock for a moment. The name's own lock keeps two guests apart, so after waiting in vain (for a stopped
- * process) it is safe to go on.
+ * A command tries a guest's lock to see whether the guest lives, and holds it while it removes the
+ * files of a dead one. A guest that claims the name at that moment must not take the command for a
+ * living guest: so both hold the directory's lock for a moment. The name's own lock keeps two
+ * guests apart, so it is safe to go on if the wait times out (because a stopped process holds it).
  */
 static void lock_directory(int directory)
 {
@@ -190,8 +190,8 @@ static void unlock_directory(int directory)
 /* --- names --------------------------------------------------------------------------------- */
 
 /*
- * Opens and locks the name's file, and makes sure that it is still the one in the directory. @create is O_CREAT or
- * 0. Returns a file descriptor or -errno.
+ * Opens and locks the name's file, and makes sure that it is still the one in the directory.
+ * @create is O_CREAT or 0. Returns a file descriptor or -errno.
  */
 static int lock_file(int directory, const char *file, int create)
 {
@@ -206,7 +206,7 @@ static int lock_file(int directory, const char *file, int create)
 			close(fd);
 			return err;
 		}
-		/* Between open and lock its owner may have ended and removed it. */
+		/* The file's owner may have ended and removed it between open and lock. */
 		if (fstat(fd, &locked) == 0 &&
 		    fstatat(directory, file, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    locked.st_ino == named.st_ino && locked.st_dev == named.st_dev)
@@ -229,7 +229,7 @@ static pid_t read_pid(int directory, const char *file)
 static void say_busy(int directory, const char *file, const char *guest)
 {
 	pid_t pid = read_pid(directory, file);
-	/* Its owner may have locked it just now and not have written its PID yet. */
+	/* The owner may have locked the file just now and not have written its PID yet. */
 	if (pid > 0)
 		log_error("the name \"%s\" is in use by process %d; choose another with --name",
 			  guest, pid);
@@ -238,8 +238,8 @@ static void say_busy(int directory, const char *file, const char *guest)
 }
 
 /*
- * The sticky bit keeps a file in the runtime directory from those that clean up what is old, says the XDG
- * Base Directory Specification; a lock file that is removed is a lock that another guest can take.
+ * By the XDG Base Directory Specification, the sticky bit protects a file in the runtime directory
+ * from clean-up of old files. If the lock file were removed, another guest could take the name.
  */
 static int write_pid(int fd)
 {
@@ -287,7 +287,7 @@ out:
 	return err;
 }
 
-/* Under the name's lock: a rival either still waits for it or will have files of its own. */
+/* Called with the name's lock: a rival still waits for it, or will make files of its own. */
 static void remove_files(int directory, const char *guest)
 {
 	unlinkat(directory, socket_name(guest).text, 0);
@@ -308,7 +308,7 @@ void runtime_release(struct runtime_name *name)
 
 /* --- sockets ------------------------------------------------------------------------------- */
 
-/* Where @guest's socket is, to bind() and connect(): a path that is too long is gone around. */
+/* The address of @guest's socket for bind() and connect(); avoids a path that is too long. */
 static int socket_address(struct sockaddr_un *address, int directory, const char *guest)
 {
 	char path[PATH_MAX];
@@ -322,7 +322,7 @@ static int socket_address(struct sockaddr_un *address, int directory, const char
 	return (size_t)len < size ? 0 : -ENAMETOOLONG;
 }
 
-/* The file that bind() makes has the socket's own mode, less the umask: it is never open to others. */
+/* bind() makes the file with the socket's mode less the umask: it is never open to other users. */
 static int bind_private(int fd, int directory, const char *guest)
 {
 	struct sockaddr_un address;
@@ -335,7 +335,7 @@ static int bind_private(int fd, int directory, const char *guest)
 	if (fchmod(fd, 0600) < 0 ||
 	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
-	/* Whatever the umask took away; nobody can connect before listen(). */
+	/* Restore the bits that the umask removed; no client can connect before listen(). */
 	if (fchmodat(directory, file.text, 0600, 0) < 0 || listen(fd, BACKLOG) < 0)
 		return -errno;
 	return 0;
@@ -356,14 +356,14 @@ int runtime_listen(struct runtime_name *name)
 	return err;
 }
 
-/* Returns whether @guest lives, and clears what it left if not. The caller holds the directory's lock. */
+/* Returns whether @guest lives; if not, removes its files. Called with the directory's lock. */
 static bool look_after(int directory, const char *guest)
 {
 	struct file_name file = lock_name(guest);
-	/* A socket without a lock is cleared under a lock too. */
+	/* A socket without a lock file is removed under a lock, too. */
 	bool left = faccessat(directory, socket_name(guest).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 	int fd = lock_file(directory, file.text, left ? O_CREAT : 0);
-	/* An error of ours, such as too many open files, says nothing of the guest. */
+	/* After an error of our own, such as too many open files, assume that the guest lives. */
 	if (fd < 0)
 		return fd != -ENOENT;
 	remove_files(directory, guest);
@@ -371,7 +371,7 @@ static bool look_after(int directory, const char *guest)
 	return false;
 }
 
-/* Returns the socket, or -errno: -EAGAIN if the guest's backlog is full just now. */
+/* Returns the socket, or -errno: -EAGAIN if the guest's backlog is full. */
 static int connect_in(int directory, const char *guest)
 {
 	struct sockaddr_un address;
@@ -388,10 +388,10 @@ static int connect_in(int directory, const char *guest)
 	return err;
 }
 
-/* For a guest whose socket refuses: returns -ECONNREFUSED if it lives, -ENOENT if not. */
+/* If a guest's socket refuses: returns -ECONNREFUSED if the guest lives, -ENOENT if not. */
 static int why_refused(int directory, const char *guest)
 {
-	/* This says nothing yet of the guest; see lock_directory(). */
+	/* While another process holds the lock, this is unknown; see lock_directory(). */
 	if (flock(directory, LOCK_EX | LOCK_NB) < 0)
 		return -EAGAIN;
 	bool lives = look_after(directory, guest);
@@ -418,7 +418,7 @@ int runtime_connect(const char *guest)
 
 /* --- the list ------------------------------------------------------------------------------ */
 
-/* Sets @guest to the guest whose file this is. Returns false if it is not a guest's. */
+/* Sets @guest to the name of the guest that @file belongs to. Returns false if there is none. */
 static bool guest_of(const char *file, char guest[VM_NAME_MAX + 1])
 {
 	const size_t suffix = sizeof(".lock") - 1;
@@ -439,7 +439,7 @@ static int by_name(const void *a, const void *b)
 		      ((const struct runtime_guest *)b)->name);
 }
 
-/* Reads the names of all files, some twice: checking them changes the directory, so it is read first. */
+/* Reads the names of all files, some twice. Checks none: that would change the directory. */
 static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
 {
 	size_t count = 0;
@@ -464,11 +464,11 @@ static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
 	return errno ? -errno : (ssize_t)count;
 }
 
-/* Keeps of @count sorted names those of living guests, once each. */
+/* Reduces @count sorted names to those of living guests, once each. */
 static size_t keep_living(int directory, struct runtime_guest *guests, size_t count)
 {
 	size_t living = 0;
-	/* Once for all: however many they are, this takes a moment. */
+	/* Lock once for all names: even if there are many, this takes only a moment. */
 	lock_directory(directory);
 	for (size_t i = 0; i < count; i++) {
 		struct runtime_guest guest = guests[i];

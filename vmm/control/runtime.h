@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The directory in which a user's live guests are known by name: $EBB_RUNTIME_DIR, else
- * $XDG_RUNTIME_DIR/ebb if that variable names a directory of this user with mode 0700, else /run/ebb
- * for root and /tmp/ebb-UID for others. It must belong to this user and have mode 0700. A guest holds the directory
- * itself, not its path: if the directory is removed (as at a logout) or replaced, its guests are hidden, and they touch
- * nothing in the new one. To hold a guest's name is to hold a lock on NAME.lock there, which the kernel releases
- * however ebb ends; beside it is the socket NAME.sock. Files that a dead guest left are taken over by the next guest of
- * that name, or removed by any command that finds them, and only under that lock.
+ * $XDG_RUNTIME_DIR/ebb if that variable names a directory of this user with mode 0700, else
+ * /run/ebb for root and /tmp/ebb-UID for others. It must belong to this user and have mode 0700. A
+ * guest holds the directory itself, not its path: if the directory is removed (as at a logout) or
+ * replaced, its guests are hidden, and they touch nothing in the new one. A guest holds its name by
+ * a lock on NAME.lock there, which the kernel releases however ebb ends; beside it is the socket
+ * NAME.sock. The files of a dead guest are taken over by the next guest of that name, or removed by
+ * any command that finds them, and only under that lock.
  *
  * Thread: main. runtime_connect() does not wait; the others wait up to 2 seconds for a process that
  * holds the directory's lock.
@@ -30,8 +31,8 @@ struct runtime_name {
 int runtime_claim(struct runtime_name *name, const char *guest);
 
 /*
- * Makes the socket of a name that is held: listening and non-blocking. Only its user can ever connect.
- * Returns the socket, which the caller owns, or -errno after an error message.
+ * Makes the socket of a name that is held: listening and non-blocking. Only its user can ever
+ * connect. Returns the socket, which the caller owns, or -errno after an error message.
  */
 int runtime_listen(struct runtime_name *name);
 
@@ -39,10 +40,11 @@ int runtime_listen(struct runtime_name *name);
 void runtime_release(struct runtime_name *name);
 
 /*
- * Connects to the guest called @guest, without waiting. Returns a non-blocking socket, which the caller owns, or
- * -errno. These come without an error message: -EAGAIN, try again in a moment: its backlog is full or another process
- * holds the directory's lock; -ENOENT, no such guest lives (what it left is removed); -ECONNREFUSED, it lives but does
- * not listen, yet or any more; -EINVAL, no guest can have that name. Any other error has had its message.
+ * Connects to the guest called @guest, without waiting. Returns a non-blocking socket, which the
+ * caller owns, or -errno. Without an error message it returns -EAGAIN (try again in a moment: the
+ * guest's backlog is full or another process holds the directory's lock), -ENOENT (no such guest
+ * lives; a dead one's files are removed), -ECONNREFUSED (it lives but does not listen, yet or any
+ * more) and -EINVAL (no guest can have that name). It prints a message for any other error.
  */
 int runtime_connect(const char *guest);
 
@@ -52,8 +54,9 @@ struct runtime_guest {
 };
 
 /*
- * Lists the live guests in *@guests, sorted by name, which the caller frees, and removes what dead ones left. If there
- * is no directory, there is no guest, and none is made. Returns how many, or -errno after an error message.
+ * Lists the live guests in *@guests, sorted by name, which the caller frees, and removes the files
+ * of dead ones. Does not make the directory; without it there is no guest. Returns the number of
+ * guests, or -errno after an error message.
  */
 ssize_t runtime_list(struct runtime_guest **guests);
 

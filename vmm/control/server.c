@@ -16,16 +16,16 @@
 #include "vmm/lib/wake.h"
 
 #define CLIENTS_MAX 16
-/* What a client may leave unread; a longer answer ends its connection too. */
+/* Bytes of output that a client may leave unread; a longer answer ends its connection, too. */
 #define OUTPUT_MAX ((size_t)1 << 20)
-/* What is read of one client before the others have their turn. */
+/* Bytes that are read from one client before the others have their turn. */
 #define READ_MAX 4096
 
-/* What the loop waits for at a client. */
+/* The events of a client that the loop waits for. */
 enum interest {
 	TO_READ,
-	TO_WRITE, /* with output that it does not read, nothing more of it is read */
-	NOTHING,  /* a command of its own is still being carried out */
+	TO_WRITE, /* until it has read its output, no input from it is read */
+	NOTHING,  /* one of its commands is still being carried out */
 };
 
 /* A slot is free when its file descriptor is -1. */
@@ -33,31 +33,31 @@ struct client {
 	struct control_server *server;
 	struct loop_source source;
 	struct codec codec;
-	char *output; /* what could not be sent yet: @pending bytes from @start */
+	char *output; /* not sent yet: @pending bytes from @start */
 	size_t start;
 	size_t pending;
 	size_t size;
 	enum interest interest;
 	uint64_t deferred;   /* the command that is answered later, or 0 */
-	json_t *deferred_id; /* that the client gave it, or NULL */
+	json_t *deferred_id; /* the client's id for that command, or NULL */
 	bool negotiated;
-	bool deaf;   /* it reads no more; what it sent is still done */
-	bool ending; /* it is closed when its output is gone */
-	bool gone;   /* it is closed as soon as nobody uses it */
+	bool deaf;   /* it reads no more; its commands are still carried out */
+	bool ending; /* close it when its output is sent */
+	bool gone;   /* close it as soon as no function uses it */
 };
 
 struct control_server {
 	struct loop *loop;
 	struct dispatch dispatch;
 	struct loop_source listener;
-	struct loop_source retry; /* timer: after the listener had to be left alone */
-	struct loop_source rate;  /* timer: while it runs, events that are limited are held back */
-	bool resting;		  /* it runs */
-	json_t *held;		  /* the last that was held back */
-	struct client *serving;	  /* while one is none may be closed */
-	uint64_t deferrals;	  /* commands that were deferred so far */
+	struct loop_source retry; /* timer: adds the listener to the loop again */
+	struct loop_source rate;  /* timer: while it runs, rate-limited events are held back */
+	bool resting;		  /* @rate runs */
+	json_t *held;		  /* the last event held back */
+	struct client *serving;	  /* while this is set, no client may be closed */
+	uint64_t deferrals;	  /* number of commands deferred so far */
 	uid_t uid;
-	bool said; /* that clients have to wait */
+	bool said; /* the warning that clients have to wait was printed */
 	struct client clients[CLIENTS_MAX];
 };
 
@@ -79,7 +79,7 @@ static void flush(struct client *client)
 		client->start += len;
 		client->pending -= len;
 	}
-	/* All is sent, or the reader is gone. */
+	/* All is sent, or the client reads no more. */
 	free(client->output);
 	client->output = NULL;
 	client->start = client->pending = client->size = 0;
@@ -172,7 +172,7 @@ static enum interest interest_in(const struct client *client)
 	return client->deferred ? NOTHING : TO_READ;
 }
 
-/* Makes the loop wait for what this client needs. Returns 0 or -errno. */
+/* Makes the loop wait for the events that this client needs. Returns 0 or -errno. */
 static int wait_for(struct client *client)
 {
 	struct loop *loop = client->server->loop;
@@ -190,7 +190,7 @@ static int wait_for(struct client *client)
 	return err;
 }
 
-/* After a change of clients: closes those that are gone, and updates what the loop waits for at the others. */
+/* Called after clients changed: closes those that are gone, and updates the others' interest. */
 static void settle(struct control_server *server)
 {
 	for (int i = 0; i < CLIENTS_MAX && !server->serving; i++) {
@@ -204,7 +204,7 @@ static void settle(struct control_server *server)
 	}
 }
 
-/* Returns the answer, or NULL if it comes later. */
+/* Sends the answer, unless the command was deferred. */
 static void answer(struct client *client, const json_t *message)
 {
 	json_t *reply = dispatch_answer(&client->server->dispatch, &client->negotiated, message);
@@ -236,8 +236,8 @@ static void take(struct client *client, const char *bytes, size_t len, size_t *u
 }
 
 /*
- * One message at most: then the others have their turn. What was not taken stays in the socket, so
- * that the loop comes back for it.
+ * Reads at most one message, so that the others have their turn. The rest stays in the socket, and
+ * the loop returns to it.
  */
 static void read_client(struct client *client)
 {
@@ -256,7 +256,7 @@ static void read_client(struct client *client)
 		if (len < 0 && errno == EINTR)
 			continue;
 		if (len <= 0) {
-			/* Otherwise they would be parsed again. */
+			/* Otherwise the same bytes would be parsed again. */
 			client->gone = true;
 			return;
 		}
@@ -297,7 +297,7 @@ static void start_timer(struct loop_source *timer)
 	wake_timer_at(timer->fd, clock_ns() + NS_PER_S);
 }
 
-/* The directory lets nobody else in; this is the second lock on the door. */
+/* The directory already keeps other users out; this is a second check. */
 static bool is_welcome(const struct control_server *server, int fd)
 {
 	struct ucred peer;
@@ -306,7 +306,7 @@ static bool is_welcome(const struct control_server *server, int fd)
 	       (peer.uid == server->uid || peer.uid == 0);
 }
 
-/* A client that is told why is better off than one that waits in the backlog without knowing why. */
+/* Tells the client the reason, instead of leaving it to wait in the backlog. */
 static void refuse(int fd)
 {
 	size_t len;
@@ -328,7 +328,7 @@ static void on_listener(void *ctx)
 	if (fd < 0) {
 		if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
 			return;
-		/* It stays ready: without a rest the loop would do nothing else. */
+		/* The listener stays ready: without a pause the loop would only serve it. */
 		if (!server->said)
 			log_warn(
 				"the control socket takes no more clients: %s; ebb tries again every second (this is reported once)",
@@ -378,7 +378,7 @@ static void on_rate(void *ctx)
 void control_server_event(struct control_server *server, const char *event, json_t *data)
 {
 	json_t *message = dispatch_event(event, data);
-	/* The one of ebb's events that QEMU limits (monitor/monitor.c). */
+	/* The only event of ebb whose rate QEMU limits (monitor/monitor.c). */
 	if (strcmp(event, "BALLOON_CHANGE") == 0) {
 		if (server->resting) {
 			json_decref(server->held);

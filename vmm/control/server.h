@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket's server: QMP, QEMU's machine protocol (docs/interop/qmp-spec.rst): greeting,
- * negotiation, commands with arguments and id, answers, events. What the commands do is up to its
+ * negotiation, commands with arguments and id, answers, events. The commands belong to its
  * owner (vmm/monitor/monitor.c); this file knows only connections and messages.
  *
- * Clients are not trusted: a message has at most 64 KiB and 32 levels, there are at most 16 clients, and at
- * most 1 MiB waits to be sent to each. A client beyond these limits is cut off; while a client does not read its
- * answers, its commands are not read; other clients do not notice. One turn of the loop handles one message.
+ * Clients are not trusted: a message has at most 64 KiB and 32 levels, there are at most 16
+ * clients, and at most 1 MiB waits to be sent to each. A client beyond these limits is cut off;
+ * while a client does not read its answers, its commands are not read; other clients are not
+ * affected. One turn of the loop handles one message.
  *
  * Thread: the one that runs the loop, for everything here. Nothing blocks.
  */
@@ -19,7 +20,7 @@
 
 #include "vmm/lib/loop.h"
 
-/* Why a command failed. The class is QMP's: GenericError unless programs know a more specific one. */
+/* A command's error. The class is QMP's: GenericError unless programs know a more specific one. */
 struct control_error {
 	const char *class; /* a literal; NULL: "GenericError" */
 	char text[256];	   /* one sentence for a person */
@@ -36,9 +37,9 @@ control_fail_as(struct control_error *error, const char *class, const char *form
 struct control_command {
 	const char *name;
 	/*
-	 * @arguments is an object (empty if the client sent none), which the server keeps. Returns the value of
-	 * "return", whose reference the server takes; or NULL with *@error set (empty: out of memory); or NULL after
-	 * control_server_defer().
+	 * @arguments is an object (empty if the client sent none), which the server keeps. Returns
+	 * the value of "return", whose reference the server takes; or NULL with *@error set (empty:
+	 * out of memory); or NULL after control_server_defer().
 	 */
 	json_t *(*run)(void *ctx, const json_t *arguments, struct control_error *error);
 };
@@ -46,37 +47,40 @@ struct control_command {
 struct control_server;
 
 /*
- * Serves clients of the listening socket @listener, which the server takes over: processes of root and of the
- * calling user. @commands ends with a name of NULL and must outlive the server; they are called with @ctx.
- * qmp_capabilities, query-version and query-commands are the server's own. Returns 0, or -errno after an error
- * message, with @listener closed.
+ * Serves clients of the listening socket @listener, which the server takes over: processes of root
+ * and of the calling user. @commands ends with a name of NULL and must outlive the server; they are
+ * called with @ctx. qmp_capabilities, query-version and query-commands are the server's own.
+ * Returns 0, or -errno after an error message, with @listener closed.
  */
 int control_server_init(struct control_server **server, struct loop *loop, int listener,
 			const struct control_command *commands, void *ctx);
 
 /*
- * Called from a command's run(), to answer it later. Until then nothing is read from its client, so that answers keep
- * their order; the others are served. Returns an id for the command, which is never 0.
+ * Called from a command's run(), to answer it later. Until then nothing is read from its client, so
+ * that answers keep their order; the others are served. Returns an id for the command, which is
+ * never 0.
  */
 uint64_t control_server_defer(struct control_server *server);
 
 /*
- * Answers a command that was deferred with @result, whose reference the server takes, or, if that is NULL, with @error
- * (NULL: out of memory). Do not call it from a command's run(). The client may be gone already.
+ * Answers a command that was deferred with @result, whose reference the server takes, or, if that
+ * is NULL, with @error (NULL: out of memory). Do not call it from a command's run(). The client may
+ * be gone already.
  */
 void control_server_answer(struct control_server *server, uint64_t command, json_t *result,
 			   const struct control_error *error);
 
 /*
- * Sends each client what can be sent without waiting, and closes. Usually called after the loop has ended, never
- * from a command's run(). NULL is allowed.
+ * Sends each client as much as its socket takes at once, and closes. Usually called after the loop
+ * has ended, never from a command's run(). NULL is allowed.
  */
 void control_server_release(struct control_server *server);
 
 /*
- * Sends an event at once to every client past negotiation: one sent from a command's run() precedes the
- * command's answer. The server takes the reference @data (NULL: none). Events that QEMU's documentation calls
- * rate-limited (BALLOON_CHANGE) go out once a second at most, the latest one last.
+ * Sends an event at once to every client past negotiation: one sent from a command's run() precedes
+ * the command's answer. The server takes the reference @data (NULL: none). Events that QEMU's
+ * documentation calls rate-limited (BALLOON_CHANGE) go out once a second at most, the latest one
+ * last.
  */
 void control_server_event(struct control_server *server, const char *event, json_t *data);
 
