@@ -2,12 +2,13 @@
 /*
  * Theory of operation
  *
- * Input: everything about it happens on the loop's thread. What is read goes into held[], from
- * there into the UART as far as that takes it. A pipe or a file is not read again before held[] is
- * empty, a terminal not while it is full and the guest listens; console_resume() only raises an eventfd, so that no state is shared with vCPU threads.
+ * Input: handled on the loop's thread alone. Bytes go into held[], and from there into the UART as
+ * far as it takes them. A pipe or a file is not read again before held[] is empty, a terminal not
+ * while held[] is full and the guest takes input; console_resume() only rings an eventfd, so that
+ * no state is shared with vCPU threads.
  *
- * Output: written by the vCPU's thread itself, one system call a byte where nothing is in the way
- * (vmm/lib/outlet.h). Only when there is no room do we wait, for that or for console_hangup().
+ * Output: written by the vCPU's thread itself, usually with one system call for each byte
+ * (vmm/lib/outlet.h). Only if there is no room does it wait, for room or for console_hangup().
  */
 #include "vmm/console/console.h"
 
@@ -31,11 +32,11 @@
 int console_ensure_stdio(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		/* open() takes the lowest free number, and the ones below are taken by now. */
+		/* open() returns the lowest free number; all lower ones are open by now. */
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
 			return -errno;
 	}
-	/* A failed write must return an error, which tells the reason, and not raise a signal. */
+	/* A failed write must return an error, which gives the reason, not raise a signal. */
 	return signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ? -errno
 											  : 0;
 }
@@ -58,7 +59,7 @@ static int input_continue(struct console *console)
 	return err;
 }
 
-/* Gives the UART what it takes; it calls console_resume() when it can take more. */
+/* Gives the UART as much as it takes; it calls console_resume() when it can take more. */
 static void input_push(struct console *console)
 {
 	size_t taken = serial_receive(console->serial, console->held + console->held_first,
@@ -111,7 +112,7 @@ static bool input_is_full(const struct console *console)
 	return CONSOLE_HELD - console->held_count < READ_MAX;
 }
 
-/* A terminal's paste is held up, until the guest has taken some of it or patience is at its end. */
+/* Holds up a paste until the guest has taken some of it, or CONSOLE_PATIENCE_MS is over. */
 static void input_hold_up(struct console *console)
 {
 	input_pause(console);
@@ -197,7 +198,7 @@ static int input_init(struct console *console)
 
 	int err = input_continue(console);
 	if (err == -EPERM) {
-		/* A file or /dev/null: always ready, which epoll cannot say itself. */
+		/* A file or /dev/null is always ready, but epoll does not support it. */
 		console->input.fd = eventfd(1, EFD_CLOEXEC);
 		err = console->input.fd < 0 ? -errno : input_continue(console);
 	}
@@ -210,7 +211,7 @@ static int input_init(struct console *console)
 
 /* --- output ---------------------------------------------------------------------------------- */
 
-/* Until standard output takes more, or console_hangup(). */
+/* Waits until standard output takes more, or for console_hangup(). */
 static void output_wait(struct console *console)
 {
 	struct pollfd fds[] = {
@@ -220,7 +221,7 @@ static void output_wait(struct console *console)
 	poll(fds, 2, -1);
 }
 
-/* Warns once; says nothing if the reader has left, since the user knows that. */
+/* Warns once, but not if the reader has left, since the user knows that. */
 static void output_failed(struct console *console, int error)
 {
 	bool told = atomic_exchange(&console->silent, true);

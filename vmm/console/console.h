@@ -4,8 +4,8 @@
  *
  * A terminal is made raw (its output processing stays, so that our own lines look right) and is
  * restored on every way out, a crash included. Ctrl-A x ends ebb, Ctrl-A Ctrl-A sends one Ctrl-A,
- * Ctrl-A h lists the keys; they work only if standard input is a terminal. Standard input may also be a pipe,
- * a file, /dev/null, or closed; at its end the guest keeps running.
+ * Ctrl-A h lists the keys; they work only if standard input is a terminal. Standard input may also
+ * be a pipe, a file, /dev/null, or closed; at its end the guest keeps running.
  */
 #ifndef EBB_CONSOLE_H
 #define EBB_CONSOLE_H
@@ -20,9 +20,10 @@
 #include "vmm/lib/outlet.h"
 
 /*
- * Bytes of input that wait for the guest. When this is full, ebb stops reading the terminal, which holds up a
- * long paste, as long as the guest takes some of it in each CONSOLE_PATIENCE_MS. If it does not, ebb reads and
- * drops further input, as a real serial line does, so that the escape keys still work.
+ * Bytes of input that wait for the guest. When this is full, ebb stops reading the terminal, which
+ * holds up a long paste, as long as the guest takes some of it in each CONSOLE_PATIENCE_MS. If it
+ * does not, ebb reads and drops further input, as a real serial line does, so that the escape keys
+ * still work.
  */
 #define CONSOLE_HELD	    16384
 #define CONSOLE_PATIENCE_MS 1000
@@ -49,27 +50,31 @@ struct console {
 
 	/* Any thread. */
 	struct outlet output;
-	atomic_bool asked; /* the guest may have asked the terminal something: see terminal.h */
+	atomic_bool asked; /* the guest may have sent the terminal a query: see terminal.h */
 	int hangup;	   /* eventfd, never read: console_hangup() */
 	atomic_bool silent;
 };
 
 /*
- * Called first in main(). Opens standard input, output and error on /dev/null if they are closed, so that no
- * file that ebb opens takes the place of one of them. From then on a reader that leaves, or a file that may not
- * grow (ulimit -f), is an error of write(2), not a signal. Returns 0 or -errno.
+ * Called first in main(). Opens standard input, output and error on /dev/null if they are closed,
+ * so that no file that ebb opens takes the place of one of them. From then on a reader that leaves,
+ * or a file that may not grow (ulimit -f), is an error of write(2), not a signal. Returns 0 or
+ * -errno.
  */
 int console_ensure_stdio(void);
 
 /*
- * Starts to read standard input, on @loop, into @serial. Main thread. Returns 0, or -errno after an error
- * message.
+ * Starts to read standard input, on @loop, into @serial. Main thread. Returns 0, or -errno after an
+ * error message.
  */
 int console_init(struct console *console, struct loop *loop, struct serial *serial,
 		 void (*quit)(void *ctx), void *quit_ctx);
 void console_release(struct console *console);
 
-/* Called after SIGCONT: the shell may have changed the terminal, or given it to ebb. The loop's thread. */
+/*
+ * Called after SIGCONT: the shell may have changed the terminal, or given it to ebb. The loop's
+ * thread.
+ */
 void console_continued(struct console *console);
 
 /*

@@ -16,13 +16,13 @@
 #define ANSWERS_MS 1000
 
 /*
- * Writable state of file scope: a terminal belongs to the process, not to a machine in it, and exit()
- * and signal handlers are given nothing else to find it by.
+ * Writable state of file scope: a terminal belongs to the process, not to a machine in it, and
+ * neither exit() nor signal handlers take an argument that could point to it.
  */
 static struct {
-	volatile sig_atomic_t raw; /* fd and cooked are good, and put_back() is registered */
+	volatile sig_atomic_t raw; /* fd and cooked are valid, and put_back() is registered */
 	int fd;
-	struct termios cooked; /* as it was found */
+	struct termios cooked; /* the settings to restore */
 	bool at_exit;
 	struct fatal_undo undo;
 } terminal;
@@ -30,8 +30,7 @@ static struct {
 bool terminal_is_ours(int fd)
 {
 	pid_t foreground = tcgetpgrp(fd);
-	/* Where job control does not reach us (init's console, a serial line), nobody is before us.
-	 */
+	/* Without job control (init's console, a serial line) no other process has the terminal. */
 	return foreground < 0 ? errno == ENOTTY && isatty(fd) : foreground == getpgrp();
 }
 
@@ -61,7 +60,7 @@ int terminal_raw(int fd)
 			terminal.at_exit = atexit(terminal_restore) == 0;
 	}
 
-	/* Output processing stays: our own lines end in a bare newline. */
+	/* Keep output processing: our own lines end in a bare newline. */
 	struct termios raw = terminal.cooked;
 	raw.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
 	raw.c_lflag &= ~(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
@@ -74,7 +73,7 @@ void terminal_discard_answers(void)
 {
 	struct pollfd pollfd = {.fd = terminal.fd, .events = POLLIN};
 	uint64_t limit = clock_ns() + ANSWERS_MS * NS_PER_MS;
-	/* Not tcdrain(): it waits without end for a terminal whose other side nobody reads. */
+	/* Do not use tcdrain(): it waits for ever if no process reads the terminal's other side. */
 	while (terminal.raw && terminal_is_ours(terminal.fd) && clock_ns() < limit &&
 	       poll(&pollfd, 1, ANSWER_MS) == 1 && !(pollfd.revents & (POLLHUP | POLLERR)))
 		tcflush(terminal.fd, TCIFLUSH);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The terminal that ebb was started on: raw while a guest has it, and restored on every way out, exit()
- * and fatal signals included.
+ * The terminal that ebb was started on: raw while a guest has it, and restored on every way out,
+ * exit() and fatal signals included.
  *
  * Thread: main, except for the signal handler inside.
  */
@@ -10,7 +10,10 @@
 
 #include <stdbool.h>
 
-/* Returns whether @fd is a terminal and ebb is in its foreground; otherwise reading or changing it would stop ebb. */
+/*
+ * Returns whether @fd is a terminal and ebb is in its foreground; otherwise reading or changing it
+ * would stop ebb.
+ */
 bool terminal_is_ours(int fd);
 
 /*
@@ -20,15 +23,18 @@ bool terminal_is_ours(int fd);
 int terminal_raw(int fd);
 
 /*
- * Waits for answers of the terminal itself to the guest's last output, such as its kind or the cursor's
- * position, and discards them: a shell would take them for typed input. All input that comes within a quarter of
- * a second of the previous one counts as an answer; the limit is one second. Call it for a guest that has written
- * an ESC, without which a terminal answers nothing (except ENQ, to which few do). Does nothing if no terminal is
- * raw.
+ * Waits for answers of the terminal itself to the guest's last output, such as its kind or the
+ * cursor's position, and discards them: a shell would take them for typed input. All input that
+ * comes within a quarter of a second of the previous one counts as an answer; the limit is one
+ * second. Call it if the guest has written an ESC: a terminal answers only escape sequences (and
+ * ENQ, but few terminals do). Does nothing if no terminal is raw.
  */
 void terminal_discard_answers(void);
 
-/* Discards input that was typed for the guest and not read. Restores the settings saved by terminal_raw(), if any. */
+/*
+ * Discards input that was typed for the guest and not read. Restores the settings saved by
+ * terminal_raw(), if any.
+ */
 void terminal_restore(void);
 
 #endif
