@@ -14,12 +14,12 @@
 
 struct cpulist {
 	uint64_t bits[CPULIST_MAX / 64]; /* bit i % 64 of word i / 64, as in a cpu_set_t */
-	unsigned int count;		 /* of bits that are set; 0: no list */
+	unsigned int count;		 /* number of set bits; 0: no list */
 };
 
 /*
- * Parses all of @text, without its last newline if it has one. Returns 0, -EINVAL if it is not a
- * list (or empty), -ERANGE if a number is too large.
+ * Parses all of @text, which may end with one newline. Returns 0, -EINVAL if it is not a list (or
+ * empty), -ERANGE if a number is too large.
  */
 int cpulist_parse(struct cpulist *list, const char *text);
 

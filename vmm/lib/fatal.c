@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a fault raises. SIGINT and its like are the main loop's. */
+/* The signals of faults. The main loop handles SIGINT and similar signals. */
 static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
 
 #define SIGNALS		 (sizeof(signals) / sizeof(signals[0]))
@@ -17,7 +17,7 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, 
 
 /*
  * Writable state of file scope: signal handlers belong to the process, not to a machine in it, and
- * are given nothing else to find things by.
+ * take no argument that could point to this state.
  */
 static struct {
 	unsigned int users;
@@ -28,7 +28,7 @@ static struct {
 	char crash_stack[CRASH_STACK_SIZE];
 } fatal;
 
-/* --- in the handler ---------------------------------------------------------------------------- */
+/* --- in the handler --------------------------------------------------------------------------- */
 
 static void say(const char *text)
 {
@@ -70,7 +70,7 @@ static void pause_for_ever(void)
 static void crashed(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
-	/* Of several threads that fault at once one undoes, and all die. */
+	/* If several threads fault at once, only one runs the undo functions; all die. */
 	if (atomic_flag_test_and_set(&fatal.dying))
 		pause_for_ever();
 	for (struct fatal_undo *undo = fatal.undo; undo; undo = undo->next)
@@ -88,13 +88,13 @@ static void crashed(int signal, siginfo_t *info, void *context)
 	for (size_t i = 0; i < SIGNALS; i++)
 		if (signals[i] == signal)
 			sigaction(signal, &fatal.before[i], NULL);
-	/* Not every fault comes again by itself: this one does, once the handler has returned. */
+	/* Not every fault repeats by itself; this raises it again once the handler has returned. */
 	raise(signal);
 }
 
-/* --- outside ------------------------------------------------------------------------------------ */
+/* --- outside ---------------------------------------------------------------------------------- */
 
-/* The main thread's stack may be what has run out. Other threads run the handler on their own. */
+/* The main thread may have run out of stack. Other threads run the handler on their own stacks. */
 static void give_crash_stack(void)
 {
 	stack_t stack = {.ss_sp = fatal.crash_stack, .ss_size = sizeof(fatal.crash_stack)};
@@ -108,7 +108,7 @@ void fatal_take(void)
 	struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	if (fatal.users++ > 0)
 		return;
-	/* A fault within the handler then kills at once. */
+	/* Block all signals: a fault within the handler then kills the process at once. */
 	sigfillset(&action.sa_mask);
 	give_crash_stack();
 	for (size_t i = 0; i < SIGNALS; i++)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The last steps when the process dies of a fault: SIGSEGV and its like, and SIGBUS.
+ * The last steps when the process dies of a fault: SIGSEGV and similar signals, and SIGBUS.
  *
- * The handler undoes what was registered, prints the reason, and lets the signal do what it did before, so that a
- * parent sees it. A SIGBUS in memory of the guest is not a fault of ebb: the
- * host has lost or refused a page of it. The guest cannot continue then: zeros in place of the page could reach
- * the guest's disk. So the process ends at once, on whatever thread and with whatever locks held, with the status of a
- * failed guest.
+ * The handler runs the registered undo functions, prints the reason, and lets the signal take its
+ * previous action, so that the parent sees it. A SIGBUS in memory of the guest is not a fault of
+ * ebb: the host has lost or refused a page of it. The guest cannot continue then: zeros in place of
+ * the page could reach the guest's disk. So the process ends at once, on any thread and with any
+ * locks held, with the status of a failed guest.
  *
  * Thread: main, before others are started and after they have ended. Source: signal-safety(7),
  * sigaction(2).
@@ -23,7 +23,10 @@
 void fatal_take(void);
 void fatal_give_back(void);
 
-/* Something to undo. The caller owns it and keeps it in place until it is removed. Both calls may be repeated. */
+/*
+ * An undo function. The caller owns it and keeps it in place until it is removed. Both calls may be
+ * repeated.
+ */
 struct fatal_undo {
 	void (*undo)(void *ctx); /* in a signal handler: only what signal-safety(7) allows */
 	void *ctx;

@@ -14,8 +14,8 @@
 const char *vm_name_error(const char *name);
 
 /*
- * The same for a guest that may be running: an older ebb took names that vm_name_error() refuses,
- * and such a guest must be found and stopped.
+ * The same for a guest that may be running: an older ebb accepted names that vm_name_error()
+ * refuses, and commands must be able to find and stop such a guest.
  */
 const char *vm_name_lookup_error(const char *name);
 

@@ -108,7 +108,7 @@ static int read_number(struct reader *reader, json_t **value)
 	return *value ? 0 : -ENOMEM;
 }
 
-/* The four digits of a \u, or -1. */
+/* Returns the code in the four digits of a \u escape, or -1. */
 static int32_t take_hex(struct reader *reader)
 {
 	int32_t code = 0;
@@ -122,7 +122,7 @@ static int32_t take_hex(struct reader *reader)
 	return code;
 }
 
-/* Returns the end of what was put at @out. */
+/* Writes the character @code at @out. Returns the end of it. */
 static char *put_utf8(char *out, uint32_t code)
 {
 	if (code < 0x80) {
@@ -136,7 +136,7 @@ static char *put_utf8(char *out, uint32_t code)
 	return out;
 }
 
-/* After the backslash and the u: one character, of one or two escapes. */
+/* Called after a backslash and u. Reads one character, which may need a second escape. */
 static char *read_unicode(struct reader *reader, char *out)
 {
 	int32_t code = take_hex(reader);
@@ -167,7 +167,7 @@ static char *read_escape(struct reader *reader, char *out)
 	return out;
 }
 
-/* *@text: to be freed. No escape is shorter than what it stands for. */
+/* The caller frees *@text. Its size suffices: no escape is shorter than the character it means. */
 static int read_text(struct reader *reader, char **text)
 {
 	int err = 0;
@@ -244,7 +244,7 @@ static int read_element(struct reader *reader, json_t *array)
 	return !err && json_array_append_new(array, value) < 0 ? -ENOMEM : err;
 }
 
-/* Behind the bracket that opens it. *@value, empty, is filled in, also when this fails. */
+/* Called after the opening bracket. Fills the empty @value, in part if this fails. */
 static int read_inside(struct reader *reader, json_t *value, char closing,
 		       int (*read_one)(struct reader *reader, json_t *value))
 {

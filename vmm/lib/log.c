@@ -18,15 +18,15 @@
 #define PATIENCE_MS    1000
 
 /*
- * Writable state of file scope, an exception: standard error belongs to the process, and so do the lines that
- * wait for it; callers are not given a handle for it.
+ * Writable state of file scope, an exception: standard error belongs to the process, and so do the
+ * lines that wait for it; callers have no handle for it.
  */
 static struct {
 	pthread_mutex_t
 		lock;	  /* held for calls that do not wait, but by main once the loop has ended */
-	bool never_waits; /* log_attach() was called: what follows is good */
+	bool never_waits; /* log_attach() was called: the members below are valid */
 	struct outlet outlet;
-	struct loop *loop; /* NULL: none any more */
+	struct loop *loop; /* NULL after log_detach() */
 	struct loop_source source;
 	bool in_loop;
 	bool deaf; /* standard error was not read in time: do not wait again */
@@ -35,7 +35,7 @@ static struct {
 	unsigned long lost;
 } out = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-/* --- what follows is called with the lock ----------------------------------------------------- */
+/* --- called with the lock --------------------------------------------------------------------- */
 
 static bool hold(const char *line, size_t length)
 {
@@ -47,7 +47,7 @@ static bool hold(const char *line, size_t length)
 	return room;
 }
 
-/* The number of lost lines stands where the lines would. Returns whether none is untold. */
+/* Reports the number of lost lines in their place. Returns false if there is no room for it. */
 static bool hold_lost(void)
 {
 	char line[128];
@@ -63,7 +63,7 @@ static bool hold_lost(void)
 	return true;
 }
 
-/* Writes what standard error takes. */
+/* Writes as much as standard error takes. */
 static void drain(void)
 {
 	while (out.used || out.lost) {
@@ -74,7 +74,7 @@ static void drain(void)
 			return;
 		if (written == -EINTR)
 			continue;
-		/* There is nobody left to tell when standard error itself fails. */
+		/* If standard error itself fails, there is no place to report that. */
 		if (written < 0) {
 			out.used = out.lost = 0;
 			return;
@@ -84,7 +84,7 @@ static void drain(void)
 	}
 }
 
-/* Has the loop write the rest; where it cannot, the next line does. */
+/* Lets the loop write the rest; if that fails, the next line writes it. */
 static void leave_to_loop(void)
 {
 	if (!out.used || !out.loop || out.in_loop)
@@ -155,7 +155,7 @@ void log_detach(struct loop *loop)
 	pthread_mutex_unlock(&out.lock);
 }
 
-/* --- lines ------------------------------------------------------------------------------------- */
+/* --- lines ------------------------------------------------------------------------------------ */
 
 static void write_line(const char *line, size_t length)
 {
@@ -177,7 +177,7 @@ static void log_line(const char *prefix, const char *format, va_list args, const
 	vsnprintf(text + length, sizeof(text) - length, format, args);
 	length = strlen(text);
 	snprintf(text + length, sizeof(text) - length, "%s", suffix);
-	/* It may repeat a file's name, which holds anything. The last byte is kept for the newline. */
+	/* The text may hold a file's name, with any bytes. The last byte is for the newline. */
 	text_escape(line, sizeof(line) - 1, text, false);
 	length = strlen(line);
 	line[length++] = '\n';
@@ -210,8 +210,8 @@ void log_warn(const char *format, ...)
 
 void log_guest(struct log_limit *limit, const char *format, ...)
 {
-	/* Read before it is raised: a counter that a guest raises for ever would wrap and log
-	 * again. */
+	/* Check before counting: a counter that a guest raises for ever would wrap, and lines
+	 * would be logged again. */
 	if (atomic_load(&limit->lines) >= LOG_LIMIT_LINES)
 		return;
 	unsigned int line = atomic_fetch_add(&limit->lines, 1);

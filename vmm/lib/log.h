@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lines for the person who started ebb, on standard error, each "ebb: …" and one line long: text that a
- * terminal would obey, or that is not UTF-8, is escaped (text.h).
+ * Lines for the person who started ebb, on standard error, each "ebb: …" and one line long: text
+ * that a terminal would obey, or that is not UTF-8, is escaped (text.h).
  *
- * Thread: any. Lines of several threads do not mix.
- * A message that a guest can cause more than once goes through a struct log_limit, so that no guest can
- * make the host's log grow without end.
+ * Thread: any. Lines of several threads do not mix. A message that a guest can cause more than once
+ * goes through a struct log_limit, so that no guest can make the host's log grow without end.
  *
- * A command simply writes its lines. While a guest runs, nothing may wait for a standard error that is not
- * read: after log_attach() up to LOG_HELD bytes that it does not take at once are kept, and the loop writes them
- * when it does; further lines are lost, and their number is reported.
+ * A command simply writes its lines. While a guest runs, no thread may wait for a standard error
+ * that is not read: after log_attach() up to LOG_HELD bytes that it does not take at once are kept,
+ * and the loop writes them when it does; further lines are lost, and their number is reported.
  */
 #ifndef EBB_LIB_LOG_H
 #define EBB_LIB_LOG_H
@@ -24,12 +23,12 @@
 
 struct loop;
 
-/* Owned by the part whose messages a guest can cause (one for each device). Must start as all zeros. */
+/* Owned by each part whose messages a guest can cause, as a device. Must start as all zeros. */
 struct log_limit {
 	atomic_uint lines;
 };
 
-/* log_info() is for output that was asked for, the others are for what is wrong. */
+/* log_info() is for output that was asked for, the others are for problems. */
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -37,14 +36,14 @@ void log_guest(struct log_limit *limit, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * From now on no call waits, and @loop writes the lines that are kept. If there are several loops in a process,
- * the first writes them for all. Main thread.
+ * From now on no call waits, and @loop writes the lines that are kept. If there are several loops
+ * in a process, the first writes them for all. Main thread.
  */
 void log_attach(struct loop *loop);
 
 /*
- * Called after @loop has ended. Writes the lines that are kept, until standard error takes nothing for a second.
- * Later lines are written likewise. Main thread.
+ * Called after @loop has ended. Writes the lines that are kept, until standard error takes nothing
+ * for a second. Later lines are written likewise. Main thread.
  */
 void log_detach(struct loop *loop);
 

@@ -17,7 +17,7 @@ int loop_init(struct loop *loop)
 		return -errno;
 
 	int err = 0;
-	/* The one event without a source. */
+	/* The only event without a source. */
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 	loop->wake = wake_open();
 	if (loop->wake < 0 || epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->wake, &event) < 0) {

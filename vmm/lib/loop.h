@@ -3,8 +3,8 @@
  * Calls a function when a file descriptor is ready (epoll). The main thread runs one loop, each
  * worker its own.
  *
- * Thread: callbacks run on the thread that is in loop_run(). loop_add() and loop_stop() may be called from any
- * thread; loop_remove(), too, but while the loop runs only from its own thread.
+ * Thread: callbacks run on the thread that is in loop_run(). loop_add() and loop_stop() may be
+ * called from any thread; loop_remove(), too, but while the loop runs only from its own thread.
  */
 #ifndef EBB_LIB_LOOP_H
 #define EBB_LIB_LOOP_H
@@ -31,8 +31,8 @@ void loop_release(struct loop *loop);
 
 int loop_add(struct loop *loop, struct loop_source *source);
 /*
- * Adds a source that is called once each time it becomes readable or writable, not as long as it is so: for a callback
- * that may leave something to read.
+ * Adds a source that is called once each time it becomes readable or writable, not for as long as
+ * it stays so: for a callback that may leave input unread.
  */
 int loop_add_edge(struct loop *loop, struct loop_source *source);
 void loop_remove(struct loop *loop, struct loop_source *source);
@@ -44,9 +44,9 @@ int loop_wait_for(struct loop *loop, struct loop_source *source, bool writable);
 int loop_run(struct loop *loop);
 
 /*
- * Waits up to @milliseconds (-1: without limit) for a source to be ready, and serves it: one turn of
- * loop_run(), for a thread that does not wait for loop_stop(). Returns 0, also if none was ready or a signal came, or
- * -errno.
+ * Waits up to @milliseconds (-1: without limit) for a source to be ready, and serves it: one turn
+ * of loop_run(), for a thread that does not wait for loop_stop(). Returns 0, also if none was ready
+ * or a signal came, or -errno.
  */
 int loop_turn(struct loop *loop, int milliseconds);
 void loop_stop(struct loop *loop);

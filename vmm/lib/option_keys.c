@@ -6,8 +6,8 @@
 #include <string.h>
 
 /*
- * Copies the part at @text, with each doubled comma as one. Returns a pointer to the comma or terminator that
- * follows it, or NULL if @part is too small.
+ * Copies the part at @text, with each doubled comma as one. Returns a pointer to the comma or
+ * terminator that follows it, or NULL if @part is too small.
  */
 static const char *copy_part(const char *text, char part[OPTION_PART_SIZE])
 {
@@ -65,7 +65,7 @@ static const struct option_key *find_key(const struct option_keys *keys, const c
 	return NULL;
 }
 
-/* Returns the key that @part names and sets *@value to its value or NULL. Returns NULL with @error set on failure. */
+/* Returns the key that @part names, with *@value (or NULL) set; or NULL with @error set. */
 static const struct option_key *parse_key(const struct option_keys *keys, const char *text,
 					  const char *part, const char **value,
 					  struct option_error *error)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parses an option's value that has parts: "FILE,ro,format=raw" or "mode=user,mac=…". Parts are separated by
- * commas; a comma that belongs to a part is written twice, as for QEMU: "/tmp/a,,b" is the file /tmp/a,b.
+ * Parses an option's value that has parts: "FILE,ro,format=raw" or "mode=user,mac=…". Parts are
+ * separated by commas; a comma that belongs to a part is written twice, as for QEMU: "/tmp/a,,b" is
+ * the file /tmp/a,b.
  *
  * Pure. Thread: any.
  */
@@ -18,7 +19,7 @@
 struct option_key {
 	int id; /* 0 and up; less than 32 */
 	const char *name;
-	const char *value; /* what the value is called, or NULL for a key without one */
+	const char *value; /* the value's name in messages, or NULL for a key without one */
 	bool again;	   /* may be given several times */
 };
 
@@ -30,9 +31,10 @@ struct option_keys {
 };
 
 /*
- * Calls @apply for each part of @text in order: first with OPTION_WORD, if @keys has a word, then with the ids.
- * The value is valid only during the call, and NULL for a key without one. Returns 0, or not 0 with @error set if a
- * key is unknown or given twice, lacks its value or has one that it does not take, or @apply failed.
+ * Calls @apply for each part of @text in order: first with OPTION_WORD, if @keys has a word, then
+ * with the ids. The value is valid only during the call, and NULL for a key without one. Returns 0,
+ * or not 0 with @error set if a key is unknown or given twice, lacks its value or has one that it
+ * does not take, or @apply failed.
  */
 int option_keys_parse(const struct option_keys *keys, const char *text, option_apply *apply,
 		      void *ctx, struct option_error *error);

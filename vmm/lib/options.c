@@ -22,7 +22,7 @@ int options_fail(struct option_error *error, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	/* It repeats words of the command line, which may hold anything. */
+	/* The message repeats words of the command line, which may hold any bytes. */
 	text_escape(error->text, error->size, text, false);
 	return -EINVAL;
 }
@@ -107,9 +107,9 @@ int options_seconds(const char *what, const char *text, unsigned int *millisecon
 	return 0;
 }
 
-/* --- what was probably meant ----------------------------------------------------------------- */
+/* --- suggestions ----------------------------------------------------------------------------- */
 
-/* Returns how many insertions, deletions and changes of one character turn one word into the other. */
+/* Returns the edit distance: insertions, deletions and changes of one character. */
 static unsigned int edit_distance(const char *a, size_t a_len, const char *b)
 {
 	size_t b_len = strlen(b);
@@ -146,7 +146,10 @@ int options_nearest(const char *word, size_t len, const char *(*name)(const void
 		size_t common = strlen(candidate);
 		common = common < len ? common : len;
 		unsigned int distance = edit_distance(word, len, candidate);
-		/* --memory and --free-page-report differ in many characters, but their meaning is clear. */
+		/*
+		 * --memory and --free-page-report differ in many characters, but their meaning is
+		 * clear.
+		 */
 		if (strncmp(word, candidate, common) == 0)
 			distance = 1;
 		if (distance <= nearest_distance && (nearest < 0 || distance < nearest_distance)) {
@@ -159,7 +162,7 @@ int options_nearest(const char *word, size_t len, const char *(*name)(const void
 
 /* --- words ----------------------------------------------------------------------------------- */
 
-#define OPTIONS_MAX 128 /* of a set; later ones work, but giving them twice is not noticed */
+#define OPTIONS_MAX 128 /* of a set; later ones work, but may be given twice unnoticed */
 
 struct parse {
 	const struct option_set *set;
@@ -239,8 +242,8 @@ static struct place find_letter(const struct option_set *set, char letter)
 }
 
 /*
- * Finds the option that @word, which begins with '-', names, and the value in the same word, or NULL.
- * Returns 0, or -EINVAL with the error set.
+ * Finds the option that @word, which begins with '-', names, and the value in the same word, or
+ * NULL. Returns 0, or -EINVAL with the error set.
  */
 static int parse_option(struct parse *parse, const char *word, struct place *place,
 			const char **value)
@@ -255,7 +258,7 @@ static int parse_option(struct parse *parse, const char *word, struct place *pla
 		if (name[len] == '=')
 			*value = name + len + 1;
 	} else {
-		/* -kernel would be -k with the file "ernel", which is surely not meant. */
+		/* -kernel would be -k with the file "ernel", surely not intended. */
 		if (place->option)
 			return fail_unknown(parse, word, name, len);
 		*place = find_letter(parse->set, *name);
@@ -283,7 +286,7 @@ static int check_once(struct parse *parse, const struct place *place)
 	return 0;
 }
 
-/* Takes a value from the next word, if the option takes one. Returns how many words it took (0 or 1), or -EINVAL. */
+/* Takes a value from the next word, if the option has one. Returns 1 if so, 0 or -EINVAL. */
 static int next_value(struct parse *parse, const struct option *option, int left, char **argv,
 		      const char **value)
 {
@@ -309,7 +312,7 @@ static int apply_word(struct parse *parse, const char *word)
 			    word, parse->set->table->command, parse->set->table->command);
 }
 
-/* Applies the option at argv[0]. Returns how many more words it took, or -EINVAL with the error set. */
+/* Applies the option at argv[0]. Returns the number of further words taken, or -EINVAL. */
 static int apply_option(struct parse *parse, int left, char **argv, bool *help)
 {
 	struct place place;

@@ -2,10 +2,11 @@
 /*
  * Theory of operation
  *
- * A terminal or pipe is opened once more, non-blocking. Where that is refused, because root or a
- * service manager's user made the pipe, splice(2) from a pipe of our own can be told not to wait
- * whatever the description's flags are: it moves the one buffer there or says EAGAIN. poll(2) and a
- * blocking write(2) would not do: between the two others that share the pipe can fill it.
+ * A terminal or pipe is opened once more, non-blocking. If that is refused, because root or a
+ * service manager's user made the pipe, splice(2) from a pipe of our own can be told not to wait,
+ * no matter what flags the description has: it moves the one buffer or fails with EAGAIN. poll(2)
+ * and a blocking write(2) would not do: another process that shares the pipe can fill it between
+ * the two calls.
  */
 #include "vmm/lib/outlet.h"
 
@@ -26,7 +27,7 @@ int outlet_reopen(int fd, int access)
 	char path[32];
 	if (fstat(fd, &st) < 0)
 		return -1;
-	/* The master's side of a pseudo-terminal would open as a new pseudo-terminal. */
+	/* Opening the master's side of a pseudo-terminal would make a new pseudo-terminal. */
 	if (!S_ISFIFO(st.st_mode) && (!isatty(fd) || ioctl(fd, TIOCGPTN, &pty) == 0))
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -76,7 +77,7 @@ void outlet_release(struct outlet *outlet)
 	outlet->pipe[0] = outlet->pipe[1] = -1;
 }
 
-/* Into the empty pipe of our own, and from there in one piece; what does not go is taken out again. */
+/* Writes into our own empty pipe, moves the data on in one piece, and discards what is left. */
 static ssize_t write_through_pipe(struct outlet *outlet, const void *data, size_t len)
 {
 	char back[PIPE_BUF];

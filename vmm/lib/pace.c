@@ -25,7 +25,7 @@ uint64_t pace_left(struct pace *pace, uint64_t now)
 		pace->at = now;
 	} else {
 		pace->left += whole;
-		/* Time that has not made one more stays to be counted. */
+		/* Keep the remainder of time that was too short for one more. */
 		pace->at += whole * NS_PER_S / pace->rate;
 	}
 	return pace->left;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Tells whether ebb was asked to end while the machine is built: the signals that ask for it are
- * blocked until the loop reads them (machine/signals.h). What takes long on the main thread before
- * that looks here from time to time.
+ * blocked until the loop reads them (machine/signals.h). Long work on the main thread before that
+ * calls this from time to time.
  *
  * Thread: main. Source: sigpending(2).
  */
@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* SIGCONT is blocked, too, but asks for no end. */
+/* SIGCONT is blocked, too, but does not ask ebb to end. */
 static inline bool signal_waits(void)
 {
 	sigset_t set;

@@ -74,7 +74,7 @@ char *text_size(char *out, uint64_t bytes)
 {
 	bool small = bytes > 0 && bytes < 1 << 20;
 	uint64_t unit = small ? 1 << 10 : 1 << 20;
-	/* In tenths, rounded, without a double: its 53 bits would not hold every size. */
+	/* Round to tenths in integers: a double has 53 bits, too few for every size. */
 	uint64_t tenths = bytes / unit * 10 + (bytes % unit * 10 + unit / 2) / unit;
 	snprintf(out, TEXT_SIZE_MAX, "%llu.%llu %s", (unsigned long long)(tenths / 10),
 		 (unsigned long long)(tenths % 10), small ? "KiB" : "MiB");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The version of ebb, kept here alone; scripts ask `ebb version`. Thread: any. */
+/* The version of ebb, kept only here; scripts call `ebb version`. Thread: any. */
 #ifndef EBB_LIB_VERSION_H
 #define EBB_LIB_VERSION_H
 

@@ -8,7 +8,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* The deepest stack of a vCPU's or worker's thread is a chain's snapshot plus the C library. */
+/* A vCPU's or worker's thread needs most stack for a chain's snapshot plus the C library. */
 #define STACK_SIZE (256 * 1024)
 
 static void *thread_main(void *ctx)

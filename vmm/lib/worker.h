@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread with a loop of its own, for work that may take long, such as a device's worker, which discards
- * memory. It sleeps until one of its sources is ready.
+ * A thread with a loop of its own, for work that may take long, such as a device's worker, which
+ * discards memory. It sleeps until one of its sources is ready.
  *
  * Thread: main; sources are called on the worker's thread.
  */
@@ -14,7 +14,7 @@
 
 #include "vmm/lib/loop.h"
 
-/* Any thread of ebb. It must not move while the thread runs. */
+/* A thread of ebb. The struct must not move while the thread runs. */
 struct worker_thread {
 	pthread_t id;
 	char name[16]; /* for ps */
@@ -33,18 +33,18 @@ int worker_init(struct worker *worker);
 int worker_start(struct worker *worker, const char *name);
 
 /*
- * Ends the thread once it has served its current source, and waits until @deadline (clock_ns()) for that. Returns true if
- * it has ended or was never started. Otherwise the worker and all that its sources use must stay as they are
- * until the process ends.
+ * Ends the thread once it has served its current source, and waits until @deadline (clock_ns()) for
+ * that. Returns true if it has ended or was never started. Otherwise the worker and all that its
+ * sources use must stay as they are until the process ends.
  */
 bool worker_stop(struct worker *worker, uint64_t deadline);
 
-/* Waits for the source that is being served, however long, then ends the thread. */
+/* Waits, without limit, until the current source is served, then ends the thread. */
 void worker_release(struct worker *worker);
 
 /*
- * Calls run(ctx) on a thread with a small stack, the caller's blocked signals, and @name, which it has
- * before run() is called. The caller joins it. Returns 0, or -errno after an error message.
+ * Calls run(ctx) on a thread with a small stack, the caller's blocked signals, and @name, which it
+ * has before run() is called. The caller joins it. Returns 0, or -errno after an error message.
  */
 int worker_thread_start(struct worker_thread *thread, const char *name, void *(*run)(void *ctx),
 			void *ctx);
