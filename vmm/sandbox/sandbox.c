@@ -4,9 +4,9 @@
  *
  *   1. no core dumps: they would hold the guest's memory
  *   2. no capability in any set: even root can then do no more than the owner of its files
- *   3. no_new_privs: no program that ebb could be made to run gets more than ebb has
+ *   3. no_new_privs: a program that ebb is made to run gets no more privileges than ebb has
  *
- * Still missing, in this order: namespaces, and a filter of system calls.
+ * Still missing, in this order: namespaces, and a filter for system calls.
  */
 #include "vmm/sandbox/sandbox.h"
 
@@ -36,7 +36,7 @@ static int drop_capabilities(void)
 	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT |
 			(bounds ? CAPNG_SELECT_BOUNDS : 0)) < 0)
 		return -EPERM;
-	/* Ask the kernel what is left: libcap-ng's own state could be wrong. */
+	/* Ask the kernel which are left: libcap-ng's own state could be wrong. */
 	if (capng_get_caps_process() < 0 ||
 	    capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
 		return -EPERM;
