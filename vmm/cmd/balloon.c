@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ebb balloon: sets how much is in a guest's balloon. Here sizes are what is *in* the balloon; those of
- * QMP's `balloon` are what is left to the guest.
+ * ebb balloon: sets the size of a guest's balloon. Here a size is the memory *in* the balloon; in
+ * QMP's `balloon` it is the memory that is left to the guest.
  */
 #include <stdio.h>
 #include <string.h>
@@ -87,7 +87,10 @@ struct state {
 	char name[32];			 /* "reached", … */
 };
 
-/* Reads the state from the answer to x-ebb-stat. Returns EXIT_DONE, or EXIT_FAILED after an error message. */
+/*
+ * Reads the state from the answer to x-ebb-stat. Returns EXIT_DONE, or EXIT_FAILED after an error
+ * message.
+ */
 static int take_state(struct guest *guest, struct state *state)
 {
 	if (!guest_take_stat(guest))
@@ -120,7 +123,10 @@ static void print_state(const struct guest *guest, const struct state *state)
 
 /* --- changing -------------------------------------------------------------------------------- */
 
-/* Sets *@target, in bytes. Returns EXIT_DONE, or EXIT_FAILED after an error message if the guest is too small for it. */
+/*
+ * Sets *@target, in bytes. Returns EXIT_DONE, or EXIT_FAILED after an error message if the guest is
+ * too small for it.
+ */
 static int new_target(const struct request *request, const struct guest *guest,
 		      const struct state *state, uint64_t *target)
 {
@@ -144,7 +150,7 @@ static int new_target(const struct request *request, const struct guest *guest,
 
 static int set_target(struct guests *guests, const struct state *state, uint64_t target)
 {
-	/* The answer may be nonsense: less memory than the balloon holds. */
+	/* The answer may be wrong: less memory than the balloon holds. */
 	uint64_t left = state->memory > target ? state->memory - target : 0;
 	guests_ask(guests, "balloon", json_pack("{s:I}", "value", (json_int_t)left),
 		   CONTROL_ANSWER_MS);
@@ -165,7 +171,7 @@ static int say_late(const struct guest *guest, const struct state *state, const 
 struct wait {
 	struct state state;
 	uint64_t target; /* at the start of the wait */
-	int status;	 /* what to exit with; -1: not known yet */
+	int status;	 /* the exit status; -1: not known yet */
 };
 
 static int read_state(struct guests *guests, struct state *state)

@@ -11,7 +11,7 @@
 #define EXIT_GUEST_FAILED 1 /* the guest crashed or panicked */
 #define EXIT_USAGE	  2 /* a mistake on the command line, or no such guest */
 #define EXIT_NOT_STARTED  2 /* or the host cannot run it */
-#define EXIT_LATE	  3 /* what was waited for did not come in time */
+#define EXIT_LATE	  3 /* the wait timed out */
 
 /* @argv[0] is the subcommand's name. Return ebb's exit status. */
 int cmd_run(int argc, char **argv);
@@ -28,8 +28,8 @@ int cmd_version(int argc, char **argv);
 int cmd_help(int argc, char **argv);
 
 /*
- * Parses the words after the subcommand's name. Returns -1 to go on, or the exit status after it has printed
- * the usage or an error message.
+ * Parses the words after the subcommand's name. Returns -1 to go on, or the exit status after it
+ * has printed the usage or an error message.
  */
 int cmd_parse(const struct option_table *table, int argc, char **argv, option_apply *apply,
 	      void *ctx);

@@ -100,7 +100,7 @@ static int run(struct guests *guests, int status, const char *command, json_t *a
 	return guests_finish(guests, status, finish, NULL);
 }
 
-/* Requests to the guest come first, then the registers, which are read without it. */
+/* Sends the guest's requests first; then reads the registers, which does not need the guest. */
 static int debug(void *ctx, struct guests *guests, int status)
 {
 	const struct request *request = ctx;

@@ -90,7 +90,7 @@ static bool is_connection_error(int err)
 	return err == -EPIPE || err == -EPROTO || err == -EIO || err == -ENOMEM;
 }
 
-/* Prints why the guest, which was named or is the only one, cannot be opened. */
+/* Prints the reason why the one guest, named or the only one, cannot be opened. */
 static int say_closed(const struct guest *guest)
 {
 	const char *why = json_string_value(guest->call.reply);
@@ -116,7 +116,7 @@ static int say_closed(const struct guest *guest)
 			text_escape(text, sizeof(text), why ? why : "it does not say why", false));
 		break;
 	default:
-		/* An error of the runtime directory has had its message. */
+		/* For an error of the runtime directory a message was printed. */
 		if (guest->call.client && !is_connection_error(guest->call.err))
 			break;
 		log_error("cannot send commands to the guest \"%s\": %s", guest->shown,
@@ -254,7 +254,7 @@ void guests_ask(struct guests *guests, const char *command, json_t *arguments, i
 			say_failure(guests->guest[i], command);
 }
 
-/* Returns how many guests must be asked again. */
+/* Returns the number of guests to ask again. */
 static size_t poll_once(struct guests *guests, const char *command,
 			bool (*done)(void *ctx, struct guest *guest), void *ctx)
 {

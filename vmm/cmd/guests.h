@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chooses the live guests that a subcommand is for, connects to them and sends them commands, all at once on one
- * loop, so that together they take as long as the slowest. Prints one line for each guest that fails, with text from
- * its ebb escaped for a terminal. All output is in the order of the guests' names.
+ * Chooses the live guests for a subcommand, connects to them and sends them commands, all at once
+ * on one loop, so that together they take as long as the slowest. Prints one line for each guest
+ * that fails, with text from its ebb escaped for a terminal. All output is in the order of the
+ * guests' names.
  *
  * Thread: main.
  */
@@ -35,7 +36,9 @@ struct guest_choice {
 		OPTION_CHOICE_ALL, 'a', "all", NULL, "all guests", false                           \
 	}
 
-/* Returns 0, or not 0 with *@error set. Ignores ids other than these two, and returns 0 for them. */
+/*
+ * Returns 0, or not 0 with *@error set. Ignores ids other than these two, and returns 0 for them.
+ */
 int guest_choice_apply(struct guest_choice *choice, int id, const char *value,
 		       struct option_error *error);
 
@@ -47,9 +50,9 @@ struct guest {
 	char shown[4 * VM_NAME_MAX + 1]; /* the name, for a terminal and for JSON */
 	pid_t pid;			 /* 0: unknown */
 	struct control_call call;
-	bool open; /* ebb is connected to it, or was until it ended */
-	bool asked; /* the next command goes to it; at first the same as open, and the subcommand may change it */
-	json_t *reply; /* the answer to the last command; NULL if it got none or failed; the guest's reference */
+	bool open;     /* ebb is connected to it, or was until it ended */
+	bool asked;    /* send the next command to it; first as open, then up to the subcommand */
+	json_t *reply; /* the last command's answer, or NULL: none or an error; owned */
 	json_t *stat;  /* set by guest_take_stat(), or NULL */
 	uint64_t mark; /* for the subcommand's own use, 0 at first */
 };
@@ -61,34 +64,35 @@ struct guests {
 };
 
 /*
- * Finds the guests and connects to them. Returns the exit status: EXIT_DONE, or another one after an error
- * message. With choice->all there may be no guest; if one cannot be opened, the others still are (EXIT_FAILED); those
- * that ended in the meantime are left out. Always call guests_close() afterwards.
+ * Finds the guests and connects to them. Returns the exit status: EXIT_DONE, or another one after
+ * an error message. With choice->all there may be no guest; if one cannot be opened, the others
+ * still are (EXIT_FAILED); guests that ended in the meantime are left out. Always call
+ * guests_close() afterwards.
  */
 int guests_open(struct guests *guests, const struct guest_choice *choice);
 void guests_close(struct guests *guests);
 
 /*
- * What is done once the words of the command line are known: opens the guests, calls @act with the
- * status of that, and closes them. Does not call @act after a mistake, or if the one guest
- * could not be opened. Returns the status of @act, or of opening.
+ * Runs a subcommand after the command line is parsed: opens the guests, calls @act with the status
+ * of opening, and closes them. Does not call @act after a usage error, or if the one guest could
+ * not be opened. Returns the status of @act, or of opening.
  */
 int guests_run(const struct guest_choice *choice,
 	       int (*act)(void *ctx, struct guests *guests, int status), void *ctx);
 
 /*
- * Sends a command to each guest whose `asked` is set. Takes the reference @arguments (NULL: none). If a guest does
- * not answer within @milliseconds, refuses or ends, guests_ask() prints an error message, and guests_ask_quietly() does
- * not.
+ * Sends a command to each guest whose `asked` is set. Takes the reference @arguments (NULL: none).
+ * If a guest does not answer within @milliseconds, refuses or ends, guests_ask() prints an error
+ * message; guests_ask_quietly() does not.
  */
 void guests_ask(struct guests *guests, const char *command, json_t *arguments, int milliseconds);
 void guests_ask_quietly(struct guests *guests, const char *command, json_t *arguments,
 			int milliseconds);
 
 /*
- * Sends a command to each guest whose `asked` is set, every @poll_ms for up to @limit_ms, until @done returns true for
- * it. Afterwards `asked` is set for those that were not done in time. For a guest that fails it prints an error message
- * and stops asking; its call.err is not 0.
+ * Sends a command to each guest whose `asked` is set, every @poll_ms for up to @limit_ms, until
+ * @done returns true for it. Afterwards `asked` is set for the guests that were not done in time.
+ * If a guest fails, prints an error message and stops asking it; its call.err is not 0.
  */
 void guests_poll(struct guests *guests, const char *command, int poll_ms, unsigned int limit_ms,
 		 bool (*done)(void *ctx, struct guest *guest), void *ctx);
@@ -97,14 +101,17 @@ void guests_poll(struct guests *guests, const char *command, int poll_ms, unsign
 void guests_wait_end(struct guests *guests, unsigned int limit_ms);
 
 /*
- * Calls @finish for each guest that is open; it prints the result or an error message and returns an exit status. If
- * @finish is NULL, that is EXIT_FAILED for a guest that did not answer. Returns the worst of these and of @status:
- * EXIT_FAILED is worse than EXIT_LATE.
+ * Calls @finish for each guest that is open; it prints the result or an error message and returns
+ * an exit status. If @finish is NULL, the status is EXIT_FAILED for a guest that did not answer.
+ * Returns the worst of these and of @status: EXIT_FAILED is worse than EXIT_LATE.
  */
 int guests_finish(struct guests *guests, int status, int (*finish)(void *ctx, struct guest *guest),
 		  void *ctx);
 
-/* Checks guest->reply, an answer to x-ebb-stat, and sets guest->stat. Returns false after an error message. */
+/*
+ * Checks guest->reply, an answer to x-ebb-stat, and sets guest->stat. Returns false after an error
+ * message.
+ */
 bool guest_take_stat(struct guest *guest);
 
 #endif

@@ -48,7 +48,7 @@ static void set_number(json_t *row, const char *key, const json_t *stat, const c
 		json_object_set_new(row, key, json_integer((json_int_t)number));
 }
 
-/* A guest that does not answer is listed too, with the PID that its lock file tells. */
+/* Lists a guest that does not answer, too, with the PID from its lock file. */
 static json_t *make_row(const struct guest *guest)
 {
 	const json_t *stat = guest->stat;

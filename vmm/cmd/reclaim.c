@@ -13,7 +13,7 @@
 
 #define COMMAND	   "x-ebb-reclaim"
 #define TIMEOUT_MS 10000
-/* Beyond the guest's time: its ebb waits 5 s more for a guest that is late, and then has 5 s to answer. */
+/* Added to the guest's timeout: its ebb waits 5 s more for a late guest, then has 5 s to answer. */
 #define PATIENCE_MS 10000
 
 enum { OPTION_CACHE, OPTION_COMPACT, OPTION_TIMEOUT, OPTION_JSON };
@@ -102,7 +102,7 @@ static bool is_time(double seconds)
 	return isfinite(seconds) && seconds >= 0;
 }
 
-/* Returns false if the answer is not of the right form: a peer may answer anything. */
+/* Returns false if the answer does not have the right form: a peer may answer anything. */
 static bool read_answer(json_t *reply, struct answer *answer)
 {
 	const char *status = NULL;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ebb run: starts a guest, is its console, ends with it. This is the only place that knows both machine and
- * monitor. It claims a name, makes the machine and the monitor on it, enters the sandbox, and tears down in reverse.
+ * ebb run: starts a guest, serves as its console, and ends with it. Only this file knows both the
+ * machine and the monitor. It claims a name, makes the machine and its monitor, enters the sandbox,
+ * and tears down in reverse.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -34,8 +35,8 @@ static int status_of(enum machine_end end)
 }
 
 /*
- * Runs the guest from start to end under @name, which is held. Returns the exit status; sets *@fatal to the signal
- * to die of instead, or to 0.
+ * Runs the guest from start to end under @name, which is held. Returns the exit status; sets
+ * *@fatal to the signal to die of instead, or to 0.
  */
 static int run(struct vm_config *config, struct runtime_name *name, int *fatal)
 {
@@ -44,7 +45,7 @@ static int run(struct vm_config *config, struct runtime_name *name, int *fatal)
 	struct run_boot boot = RUN_BOOT_NONE;
 	int status = EXIT_NOT_STARTED;
 
-	/* Threads allocate seldom; a heap of its own would cost each two mappings and 20 KiB. */
+	/* Threads rarely allocate; a heap of its own would cost each two mappings and 20 KiB. */
 	mallopt(M_ARENA_MAX, 1);
 	if (!machine || !monitor) {
 		log_error("out of memory");
@@ -52,16 +53,16 @@ static int run(struct vm_config *config, struct runtime_name *name, int *fatal)
 	}
 	if (run_boot_init(&boot, config) != 0 || machine_init(machine, config) != 0)
 		goto out;
-	/* The machine has opened or copied them. */
+	/* The machine has opened or copied the files. */
 	run_boot_release(&boot);
-	/* The sandbox comes last: no thread runs yet, and nothing more is opened. */
+	/* Enter the sandbox last: no thread runs yet, and no more files are opened. */
 	if (monitor_init(monitor, machine, name) == 0 && sandbox_enter() == 0) {
 		enum machine_end end = machine_run(machine);
 		monitor_ended(monitor, end);
 		status = status_of(end);
 		*fatal = machine->signals.fatal;
 	}
-	/* If a thread hangs in the host, what it uses must stay until the process ends. */
+	/* If a thread hangs in the host, the memory it uses must stay until the process ends. */
 	if (!monitor_release(monitor))
 		machine->hangs = true;
 	if (!machine_release(machine))
@@ -102,7 +103,7 @@ int cmd_run(int argc, char **argv)
 	}
 	int status = EXIT_NOT_STARTED;
 	int fatal = 0;
-	/* This comes first: from here on a signal cannot end ebb and leave files behind. */
+	/* Hold signals first: from here on no signal can end ebb and leave files behind. */
 	if (signals_hold() == 0 && runtime_claim(&name, config.machine.name) == 0) {
 		struct fatal_undo forget = {forget_name, &name, NULL};
 		fatal_undo_add(&forget);

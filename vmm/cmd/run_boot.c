@@ -9,7 +9,7 @@
 #include "vmm/bootdisk/seed.h"
 #include "vmm/lib/log.h"
 
-/* The user's own parameters come last, so that they override the disk's. */
+/* Puts the user's own parameters last, so that they override the disk's. */
 static int join_params(struct vm_boot *boot, const char *disk)
 {
 	char own[VM_PARAMS_SIZE];
@@ -35,7 +35,7 @@ static int boot_from_disk(struct bootdisk *disk, struct vm_config *config)
 	return join_params(&config->boot, disk->params);
 }
 
-/* The config has checked that there is room for it. */
+/* Adds the disk of --user-data; config_parse() has checked that there is room for it. */
 static int add_seed(struct run_boot *boot, struct vm_config *config)
 {
 	struct vm_disks *disks = &config->disks;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb stat: shows what is known about a guest's memory. */
+/* ebb stat: shows figures about a guest's memory. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/table.h"
 
-#define FRESH_MS 1000 /* how long a guest has to send its statistics */
+#define FRESH_MS 1000 /* time for a guest to send its statistics */
 #define POLL_MS	 20
 
 enum { OPTION_MEMORY, OPTION_JSON, OPTION_PROMETHEUS, OPTION_REFRESH, OPTION_NO_REFRESH };
@@ -79,7 +79,7 @@ static int take_stat(void *ctx, struct guest *guest)
 	return guest_take_stat(guest) ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* Sets guest->mark to the number of updates that it had sent when it was asked for another. */
+/* Sets guest->mark to the number of updates that the guest had sent when it was asked for one. */
 static int take_request(void *ctx, struct guest *guest)
 {
 	const json_t *sent = json_object_get(guest->reply, "updates");
@@ -90,7 +90,7 @@ static int take_request(void *ctx, struct guest *guest)
 	return EXIT_DONE;
 }
 
-/* A guest that is paused cannot answer. */
+/* Also ends the wait for a paused guest, which cannot answer. */
 static bool is_fresh(void *ctx, struct guest *guest)
 {
 	(void)ctx;
@@ -109,7 +109,7 @@ static int say_old(void *ctx, struct guest *guest)
 	return EXIT_LATE;
 }
 
-/* Asks each guest that has statistics and runs, then waits for all of them at once. */
+/* Asks each running guest that has statistics, then waits for all of them at once. */
 static int refresh(struct guests *guests)
 {
 	for (size_t i = 0; i < guests->count; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb stop: presses the power button, and after a while pulls the plug. */
+/* ebb stop: presses the power button, and after a timeout pulls the plug. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "vmm/lib/log.h"
 
 #define TIMEOUT_MS 10000
-#define QUIT_MS	   15000 /* for ebb itself: it waits for the host's disks for ten seconds */
+#define QUIT_MS	   15000 /* for ebb itself: it waits up to ten seconds for the host's disks */
 
 enum { OPTION_TIMEOUT, OPTION_FORCE };
 
@@ -51,7 +51,7 @@ static bool is_paused(const struct guest *guest)
 	return status && strcmp(status, "paused") == 0;
 }
 
-/* Presses every power button, and waits for the guests that took it to end. */
+/* Presses every power button, and waits for the end of the guests that accepted that. */
 static void press(struct guests *guests, unsigned int timeout_ms)
 {
 	guests_ask_quietly(guests, "query-status", NULL, CONTROL_ANSWER_MS);
@@ -68,7 +68,7 @@ static void press(struct guests *guests, unsigned int timeout_ms)
 	guests_wait_end(guests, timeout_ms);
 }
 
-/* The answer may be lost, since the command ends the guest's ebb. */
+/* Ignores errors: the answer may be lost, since the command ends the guest's ebb. */
 static void pull_plug(struct guests *guests)
 {
 	for (size_t i = 0; i < guests->count; i++) {
