@@ -54,7 +54,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	}
 }
 
-/* A guest has a balloon and reports, unless it is to have nothing that was not asked for. */
+/* By default a guest has a balloon and reports; with --nodefaults only if that was asked for. */
 static int settle(struct vm_balloon *balloon, bool nodefaults, struct option_error *error)
 {
 	if (balloon->unwanted && balloon->wanted)

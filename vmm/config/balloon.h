@@ -10,14 +10,14 @@
 #define VM_BALLOON_MAX ((uint64_t)UINT32_MAX << 12)
 
 enum vm_reporting {
-	VM_REPORTING_DEFAULT, /* on, where giving memory back helps and harms nobody */
+	VM_REPORTING_DEFAULT, /* on, if giving memory back helps and does no harm */
 	VM_REPORTING_ON,      /* asked for; implies wanted */
 	VM_REPORTING_OFF,
 };
 
 struct vm_balloon {
-	bool wanted;	     /* by default, too, unless there are to be no defaults */
-	bool unwanted;	     /* asked for: no balloon */
+	bool wanted;	     /* asked for, or set by default without --nodefaults */
+	bool unwanted;	     /* --no-balloon is given */
 	uint64_t size;	     /* bytes in it at the start, a multiple of 1 MiB */
 	bool deflate_on_oom; /* implies wanted */
 	enum vm_reporting reporting;

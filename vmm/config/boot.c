@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The options about what the guest boots. */
+/* The options for the guest's kernel, its initrd and its parameters. */
 #include <string.h>
 
 #include "vmm/config/part.h"
@@ -7,7 +7,7 @@
 enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB };
 
 static const struct option options[] = {
-	/* Two kernels have a message of their own: one may be a word without its option. */
+	/* OPTION_AGAIN lets set_kernel() report two kernels: one may be a word without -k. */
 	{KERNEL | OPTION_AGAIN, 'k', "kernel", "FILE",
 	 "the guest's kernel: vmlinux, bzImage or Image; by\ndefault, the one that the first disk would boot",
 	 false},
@@ -29,7 +29,7 @@ static int set_kernel(struct vm_boot *boot, const char *text, struct option_erro
 	return config_file(&boot->kernel, "kernel", text, error);
 }
 
-/* A script may give some and its caller others: all of them are used. */
+/* Adds to earlier parameters: a script may give some, and its caller others. */
 static int add_params(struct vm_boot *boot, const char *text, struct option_error *error)
 {
 	size_t used = strlen(boot->params);

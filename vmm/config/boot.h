@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the guest boots. The options are in boot.c. */
+/* The guest's kernel, its initrd and its parameters. The options are in boot.c. */
 #ifndef EBB_CONFIG_BOOT_H
 #define EBB_CONFIG_BOOT_H
 
@@ -8,10 +8,10 @@
 #define VM_PARAMS_SIZE 4096 /* more than the kernel of any architecture accepts */
 
 struct vm_boot {
-	const char *kernel;	     /* these point into argv; NULL: the first disk's */
+	const char *kernel;	     /* all file names point into argv; NULL: the first disk's */
 	const char *initrd;	     /* or NULL */
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
-	bool nodefaults;	     /* add nothing that was not asked for */
+	bool nodefaults;	     /* add no device or parameter that was not asked for */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */
 };
 

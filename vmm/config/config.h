@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns argv into a description of the guest to run. Pure: opens no file and prints nothing, so that
- * tests can be a table. Each part has a header and a file of its own; see part.h.
+ * Turns argv into a description of the guest to run. Pure: opens no file and prints nothing, so
+ * that tests can be tables. Each part has its own header and file; see part.h.
  */
 #ifndef EBB_CONFIG_H
 #define EBB_CONFIG_H
@@ -32,16 +32,16 @@ struct vm_config {
 enum config_outcome {
 	CONFIG_RUN,
 	CONFIG_HELP,  /* -h or --help is given */
-	CONFIG_ERROR, /* @error holds one line: what is wrong and what to do */
+	CONFIG_ERROR, /* @error holds one line: the mistake and the remedy */
 };
 
 /*
- * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -n -m -c --name
- * --balloon --console --vcpu-affinity --nodefaults --debug. An option with a value may be given once, except -d
- * and -n, which add a disk or a network each time, and -p, whose values are joined with a space. The defaults are 1 CPU and, as in
- * kvmtool, 64 MiB of memory for each CPU and for three more; and a balloon that takes back what the guest reports,
- * unless --nodefaults is given. A balloon leaves the guest VM_MEMORY_MIN bytes.
- * @error is set with CONFIG_ERROR only.
+ * Parses the words after "ebb run". Options follow kvmtool's `lkvm run`: -k -i -p -d -n -m -c
+ * --name --balloon --console --vcpu-affinity --nodefaults --debug. An option with a value may be
+ * given once, except -d and -n, which add a disk or a network each time, and -p, whose values are
+ * joined with a space. The defaults are 1 CPU; as in kvmtool, 64 MiB of memory for each CPU and for
+ * three more; and, without --nodefaults, a balloon that takes back the memory that the guest
+ * reports. A balloon leaves the guest VM_MEMORY_MIN bytes. @error is set with CONFIG_ERROR only.
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,
 				 unsigned int error_size);

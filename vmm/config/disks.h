@@ -17,7 +17,7 @@ struct vm_disk {
 };
 
 struct vm_disks {
-	const char *user_data; /* of the disk that ebb makes, the last one; or NULL */
+	const char *user_data; /* the file for a disk that ebb makes, the last one; or NULL */
 	unsigned int count;
 	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */
 };

@@ -6,7 +6,7 @@
 #include "vmm/config/part.h"
 #include "vmm/lib/guest_name.h"
 
-#define CPUS_MAX 4096 /* most hosts' KVM has a lower limit, which is known only when it is asked */
+#define CPUS_MAX 4096 /* KVM's limit, which is lower on most hosts, is checked later */
 
 enum { CPUS, NAME, VCPU_AFFINITY, IRQCHIP, PMU, DEBUG };
 
@@ -51,7 +51,7 @@ static int set_affinity(struct vm_machine *machine, const char *text, struct opt
 		return options_fail(error,
 				    "\"%s\" has a CPU number that is too large; write %d or less",
 				    text, CPULIST_MAX - 1);
-	/* A list read from a file may end in a newline, one of the command line does not. */
+	/* A list from a file may end with a newline, but a list from the command line may not. */
 	if (err || strchr(text, '\n'))
 		return options_fail(error, "\"%s\" is not a list of CPUs; write one such as 1-3,5",
 				    text);

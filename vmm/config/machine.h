@@ -11,9 +11,9 @@ struct vm_machine {
 	const char *name; /* points into argv, or NULL: the caller makes a name from the PID */
 	unsigned int cpus;
 	struct cpulist vcpu_affinity; /* the host's CPUs that all vCPUs run on; empty: any */
-	const char *irqchip;	      /* "gicv2", "gicv3", or NULL: what the host has */
+	const char *irqchip;	      /* "gicv2", "gicv3", or NULL: whichever the host has */
 	bool pmu;		      /* performance counters */
-	bool debug;		      /* print what ebb is doing to standard error */
+	bool debug;		      /* print ebb's actions to standard error */
 };
 
 #endif

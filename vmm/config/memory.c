@@ -26,7 +26,7 @@ static const struct option options[] = {
 static int set_size(struct vm_memory *memory, const char *text, struct option_error *error)
 {
 	uint64_t bytes = 0;
-	/* For a size that is far too small, that is the better message than "not a whole number of MiB". */
+	/* For a size far below the minimum this helps more than "not a whole number of MiB". */
 	int err = options_size("memory", text, &bytes, error);
 	if (bytes < VM_MEMORY_MIN && (!err || bytes))
 		return options_fail(error, "memory \"%s\" is too little; a guest needs 16M or more",
@@ -112,7 +112,7 @@ static void defaults(void *ctx)
 	config->memory.numa_node = -1;
 }
 
-/* Checks for options that are valid alone but cannot be combined. */
+/* Checks for options that are valid alone, but not together. */
 static int check_discard(const struct vm_memory *memory, struct option_error *error)
 {
 	if (memory->discard != DISCARD_FREE)

@@ -8,7 +8,7 @@
 
 #include "vmm/mem/ram.h"
 
-/* The fewest bytes that a guest may have, and that a balloon leaves it. */
+/* The fewest bytes that a guest may have, and that a balloon must leave to it. */
 #define VM_MEMORY_MIN	  (UINT64_C(16) << 20)
 #define VM_NUMA_NODES_MAX 1024
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The option that gives the guest networks. Its words are kvmtool's; hostfwd is written as QEMU's users do. */
+/* The option that gives the guest networks. Its keys are kvmtool's, hostfwd is QEMU's. */
 #include <arpa/inet.h>
 #include <limits.h>
 #include <stdio.h>
@@ -36,7 +36,7 @@ static const struct option_key keys[] = {
 static const struct option_keys with_word = {"network", "MODE", keys, KEYS};
 static const struct option_keys without_word = {"network", NULL, keys, KEYS};
 
-/* What one -n says. */
+/* The network of one -n. */
 struct given {
 	bool mode, none;
 	struct vm_network network;
@@ -97,7 +97,7 @@ static int set_tapif(struct vm_network *network, const char *text, struct option
 	return 0;
 }
 
-/* Parses a port up to @end. Returns false if it is none. */
+/* Parses a port up to @end. Returns false if there is none. */
 static bool port(const char *text, char end, uint16_t *number, const char **rest)
 {
 	uint64_t value;
@@ -156,7 +156,7 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 	case GUEST_MAC:
 		return set_mac(network, value, error);
 	case MTU:
-		/* passt and Linux have no smaller ones. */
+		/* passt and Linux accept no smaller MTU. */
 		err = set_number("mtu", value, 68, 65520, &number, error);
 		network->mtu = (uint16_t)number;
 		return err;
@@ -173,7 +173,7 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 	}
 }
 
-/* What belongs to another mode, or is said twice. */
+/* Refuses a missing mode, keys of another mode, and two sources for a tap. */
 static int check_network(const struct given *given, struct option_error *error)
 {
 	const struct vm_network *network = &given->network;

@@ -14,7 +14,7 @@ enum vm_network_mode {
 	NETWORK_TAP,  /* an interface of the host, by name or as a descriptor */
 };
 
-/* From a port of the host to one of the guest. */
+/* Forwards a port of the host to a port of the guest. */
 struct vm_forward {
 	bool udp;
 	char host[16]; /* the host's IPv4 address to listen on, or "": on all */
@@ -27,7 +27,7 @@ struct vm_network {
 	uint8_t mac[6];
 	uint16_t mtu;	/* 0: not given */
 	char tapif[16]; /* or "": the host chooses a name */
-	int fd;		/* of a tap that is open, or -1 */
+	int fd;		/* of an open tap, or -1 */
 	unsigned int forwards;
 	struct vm_forward forward[VM_FORWARDS_MAX];
 };

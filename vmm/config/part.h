@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each part of the configuration brings to config.c: its options, how they change the struct vm_config
- * (their ctx), its defaults, and a check of options that depend on each other. A part is one file and one row in
- * config.c.
+ * The parts of the configuration. Each has a group of options, with functions that apply them to
+ * the struct vm_config (their ctx), set its defaults, and check options that depend on each other.
+ * A part is one file and one row in config.c.
  */
 #ifndef EBB_CONFIG_PART_H
 #define EBB_CONFIG_PART_H
@@ -19,7 +19,7 @@ extern const struct option_group config_balloon;
 extern const struct option_group config_rng;
 extern const struct option_group config_console;
 
-/* Sets *@file to @text, the file name of @what. Returns 0, or -EINVAL with @error set if it is empty. */
+/* Sets *@file to @text, the name of @what. Returns 0, or -EINVAL with @error set if it is empty. */
 int config_file(const char **file, const char *what, const char *text, struct option_error *error);
 
 #endif
