@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Checks whether this host is fit for guests: lists what it found in /proc and /sys, what that
- * means for guests and how to change it. Reads only files, below a root that tests can choose, and
- * struct doctor_host.
+ * Checks whether this host is fit for guests: lists the state found in /proc and /sys, its
+ * consequence for guests and how to change it. Reads only files, below a root that tests can
+ * choose, and struct doctor_host.
  *
  * Owner: the caller, of all structs. Thread: any.
  */
@@ -36,7 +36,7 @@ struct findings {
 	unsigned int count; /* findings beyond the maximum are left out */
 };
 
-/* The facts that no file holds, and the root of those that hold the others. */
+/* The facts that no file holds, and the root of the files that hold the others. */
 struct doctor_host {
 	const char *root; /* "" for the real one; /proc and /sys are read below it */
 	bool x86;

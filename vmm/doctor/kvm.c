@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Checks that there is a KVM, and that it can run a Linux guest. */
+/* Checks that the host has KVM, and that it can run a Linux guest. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,7 @@ static bool has_module(const struct doctor_host *host, const char *name)
 	snprintf(path, sizeof(path), "/sys/module/%s/initstate", name);
 	if (doctor_read(host, path, state, sizeof(state)))
 		return true;
-	/* A module that is built in has no state, only parameters. */
+	/* A built-in module has no state, only parameters. */
 	snprintf(path, sizeof(path), "/sys/module/%s/parameters/nested", name);
 	return doctor_read(host, path, state, sizeof(state));
 }

@@ -111,7 +111,7 @@ static unsigned int look_at_cgroup(struct findings *findings, const struct docto
 	return found;
 }
 
-/* From ebb's own cgroup up to the root: a limit on any of them counts. */
+/* Looks at ebb's own cgroup and all above it: a limit on any of them applies. */
 static void look_at_cgroups(struct findings *findings, const struct doctor_host *host)
 {
 	static const char mount[] = "/sys/fs/cgroup";

@@ -34,7 +34,7 @@ static void look_at_locking(struct findings *findings, uint64_t limit, uint64_t 
 
 static void look_at_capabilities(struct findings *findings, uint64_t capabilities)
 {
-	/* OK all the same: ebb drops them. As root it still owns root's files, hence the advice. */
+	/* Not a warning, since ebb drops them; but root's ebb still owns root's files. */
 	if (capabilities)
 		finding_add(findings, FINDING_OK, "privileges",
 			    "ebb needs none, and drops them before a guest runs",
