@@ -18,7 +18,7 @@ void balloon_wake(struct balloon *balloon, enum balloon_role role)
 	const struct virtio_host *host = balloon->dev.host;
 	int queue = balloon_queue(balloon->dev.features, role);
 
-	/* Where the driver has not set it up yet, DRIVER_OK has it served. */
+	/* A queue that the driver has not set up yet is served at DRIVER_OK. */
 	if (queue >= 0)
 		host->defer(host->ctx, queue);
 }
@@ -50,7 +50,7 @@ static int balloon_work(struct virtio_device *dev, unsigned int queue)
 	case BALLOON_RECLAIM:
 		return balloon_reclaim_work(balloon, q);
 	default:
-		/* The queue of a feature that was not negotiated: it has nothing to say there. */
+		/* The queue of a feature that was not negotiated: the driver must leave it empty. */
 		return virtq_empty(q) ? 0 : -EPROTO;
 	}
 }
@@ -87,10 +87,10 @@ static uint64_t features_of(const struct balloon_config *config, const struct ra
 	uint64_t features = VIRTIO_FEATURES | FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST) |
 			    FEATURE(VIRTIO_BALLOON_F_STATS_VQ);
 
-	/* A guest that relies on what its free pages hold reports only where it can say so. */
+	/* A guest that relies on the content of its free pages reports only if it can say so. */
 	if (config->free_page_reporting)
 		features |= BALLOON_RECLAIM_FEATURES | FEATURE(VIRTIO_BALLOON_F_PAGE_POISON);
-	/* A promise of zeros: with MADV_FREE the old content can be there for hours. */
+	/* A promise of zeros: with MADV_FREE the old content can stay for hours. */
 	if (config->free_page_reporting && ram_discard_zeroes(ram))
 		features |= FEATURE(VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED);
 	if (config->deflate_on_oom)

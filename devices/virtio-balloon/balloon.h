@@ -23,7 +23,7 @@
 
 struct balloon_config {
 	bool free_page_reporting; /* offer REPORTING, and the features that depend on it */
-	bool deflate_on_oom;	  /* offer DEFLATE_ON_OOM: the guest may take back what it needs */
+	bool deflate_on_oom;	  /* offer DEFLATE_ON_OOM: the guest may take back pages it needs */
 	uint64_t target;	  /* initial target in bytes, as for balloon_set_target() */
 };
 
@@ -39,14 +39,14 @@ struct balloon_counters {
 	} reporting;
 	struct {
 		atomic_ullong inflated;	 /* pages of 4 KiB put into the balloon */
-		atomic_ullong deflated;	 /* and taken out of it */
+		atomic_ullong deflated;	 /* pages of 4 KiB taken out of it */
 		atomic_ullong bytes;	 /* given back to the host */
 		atomic_ullong ranges;	 /* discards that were made of them, after merging */
 		atomic_ullong failures;	 /* refused by the host, not RAM, or part of a number */
 		atomic_ullong held_back; /* bytes not discarded: inhibited */
 	} balloon;
 	struct {
-		atomic_ullong requests; /* that were taken */
+		atomic_ullong requests; /* accepted */
 		atomic_ullong answered; /* by the guest, in time */
 		atomic_ullong timeouts; /* not answered in time */
 	} reclaim;
@@ -55,33 +55,33 @@ struct balloon_counters {
 enum balloon_state {
 	BALLOON_NO_DRIVER, /* no driver in the guest serves it */
 	BALLOON_REACHED,   /* the target is in it */
-	BALLOON_MOVING,	   /* not yet */
-	BALLOON_STUCK, /* not, and nothing has moved for BALLOON_STUCK_NS: the guest has no more */
+	BALLOON_MOVING,	   /* not reached yet */
+	BALLOON_STUCK, /* not reached, and no change for BALLOON_STUCK_NS: the guest has no more */
 };
 #define BALLOON_STUCK_NS 10000000000ULL
 
-/* What the guest is asked to give back at once. */
+/* A request to the guest to give memory back at once. */
 struct balloon_reclaim_request {
 	uint64_t cache;	     /* bytes of clean page cache to give up at most */
 	uint32_t timeout_ms; /* time limit; 0: a second */
 	bool compact;	     /* compact memory first */
 };
 #define BALLOON_RECLAIM_ALL UINT64_MAX
-/* Extra time for a guest that checks its clock late, or finishes what it has begun. */
+/* Extra time for a guest that checks its clock late, or finishes work it has begun. */
 #define BALLOON_RECLAIM_GRACE_MS 5000
 
 enum balloon_reclaim_state {
 	BALLOON_RECLAIM_NONE,	    /* no request yet */
 	BALLOON_RECLAIM_ASKED,	    /* not answered yet */
-	BALLOON_RECLAIM_DONE,	    /* the guest has done all of it */
-	BALLOON_RECLAIM_TIMEOUT,    /* the guest has done what it could in its time */
+	BALLOON_RECLAIM_DONE,	    /* the guest has done all of the request */
+	BALLOON_RECLAIM_TIMEOUT,    /* the guest has done a part of it in its time */
 	BALLOON_RECLAIM_FAILED,	    /* the guest says that it cannot */
 	BALLOON_RECLAIM_UNANSWERED, /* no answer before the deadline */
 	BALLOON_RECLAIM_GONE,	    /* no answer can come: the driver reset the device, or broke
 				       the rules */
 };
 
-/* As the guest says; never more than its RAM. */
+/* The guest's own figures; never more than its RAM. */
 struct balloon_reclaim_answer {
 	uint64_t drained, cache, compacted, reported, free; /* bytes */
 	uint32_t elapsed_ms;
@@ -92,7 +92,7 @@ struct balloon_reclaim_view {
 	enum balloon_reclaim_state state;
 	uint64_t elapsed;		      /* ns, from the request to its end or now */
 	uint64_t deadline;		      /* ns, CLOCK_MONOTONIC: UNANSWERED from then on */
-	struct balloon_reclaim_answer answer; /* where DONE or TIMEOUT */
+	struct balloon_reclaim_answer answer; /* if DONE or TIMEOUT */
 };
 
 /* The latest request, and where its chain is. */
@@ -101,14 +101,14 @@ struct balloon_reclaim {
 	struct balloon_reclaim_view view;
 	uint64_t asked; /* ns */
 	uint32_t id;
-	bool sent; /* the driver has it and the chain, even if its deadline is over */
+	bool sent; /* the driver has the request and the chain, even after the deadline */
 };
 
 /* The balloon at one moment. */
 struct balloon_view {
 	enum balloon_state state;
 	uint64_t target; /* bytes that the host wants in it */
-	uint64_t actual; /* bytes in it, as the driver says; never more than RAM */
+	uint64_t actual; /* bytes in it, as the driver reports; never more than RAM */
 };
 
 /* A chain of page numbers, which is served in bounded windows. */
@@ -133,7 +133,7 @@ struct balloon {
 	/* Under it: */
 	struct virtio_balloon_config registers; /* the configuration space, little-endian */
 	bool driver;				/* DRIVER_OK was set */
-	uint64_t moved;				/* last change of what `state` is made of, ns */
+	uint64_t moved;				/* last change of what `state` depends on, ns */
 	struct balloon_stats stats;
 	struct balloon_reclaim reclaim;
 
@@ -144,8 +144,8 @@ struct balloon {
 	struct virtq_chain reclaim_chain; /* as stats_chain */
 	bool reclaim_held;
 	struct partial_pages parts;
-	struct log_limit log_report, log_pages; /* what the guest did */
-	bool refusal_logged;			/* what the host did: said once */
+	struct log_limit log_report, log_pages; /* faults of the guest */
+	bool refusal_logged;			/* failures of the host: logged once */
 
 	atomic_bool stats_wanted; /* fresh statistics were asked for */
 };
@@ -161,7 +161,7 @@ bool balloon_offers_reporting(const struct balloon *balloon);
 bool balloon_offers_deflate_on_oom(const struct balloon *balloon);
 
 /*
- * Sets the hook that is called when the driver says that another amount is in the balloon; NULL: none. It
+ * Sets the hook that is called when the driver reports another size of the balloon; NULL: none. It
  * is called on a vCPU's thread with no lock held, and may call everything declared here. Set both hooks
  * while no guest runs.
  */
@@ -173,8 +173,8 @@ void balloon_on_changed(struct balloon *balloon, void (*changed)(void *ctx), voi
 void balloon_on_reclaimed(struct balloon *balloon, void (*reclaimed)(void *ctx), void *ctx);
 
 /*
- * Asks the guest to have @bytes in the balloon: rounded down to 4 KiB, at most all of RAM. Returns what
- * was set, in bytes, before anything moves.
+ * Asks the guest to put @bytes into the balloon: rounded down to 4 KiB, at most all of RAM. Returns the
+ * new target, in bytes, at once: pages move later.
  */
 uint64_t balloon_set_target(struct balloon *balloon, uint64_t bytes);
 
@@ -194,7 +194,7 @@ void balloon_stats_request(struct balloon *balloon);
 void balloon_stats_get(struct balloon *balloon, struct balloon_stats *stats);
 
 /*
- * Asks the guest to give back at once what it can, at @now (ns, CLOCK_MONOTONIC). Returns 0; then call
+ * Asks the guest to give back memory at once, at @now (ns, CLOCK_MONOTONIC). Returns 0; then call
  * balloon_reclaim_view() for the result, after the hook of balloon_on_reclaimed() and at the deadline.
  * Returns -EOPNOTSUPP if the feature is not offered or not negotiated, -ENODEV without a driver, -EBUSY
  * while another request is open, or while the driver still has one whose deadline is over.

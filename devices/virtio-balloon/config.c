@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The configuration space: num_pages is the host's to set, actual and poison_val the driver's. What
- * others may know of the balloon's size is told here too.
+ * The configuration space: the host sets num_pages, the driver actual and poison_val. Also the
+ * functions that set and show the balloon's size.
  */
 #include <endian.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 #define SHIFT VIRTIO_BALLOON_PFN_SHIFT
 
-/* Bytes as a number of pages that the registers can say and the guest can have. */
+/* Returns @bytes in pages, bounded by the register's width and the guest's RAM. */
 static uint32_t pages_of(const struct balloon *balloon, uint64_t bytes)
 {
 	uint64_t pages = bytes >> SHIFT;
@@ -26,7 +26,7 @@ void balloon_config_init(struct balloon *balloon, uint64_t target)
 
 /* --- the driver's side ----------------------------------------------------------------------- */
 
-/* poison_val is there with PAGE_POISON only. */
+/* poison_val has a meaning with PAGE_POISON only. */
 static bool poison_negotiated(const struct balloon *balloon)
 {
 	return balloon->dev.features & 1ULL << VIRTIO_BALLOON_F_PAGE_POISON;
@@ -80,10 +80,10 @@ void balloon_config_driver(struct balloon *balloon, bool driver)
 	balloon->driver = driver;
 	balloon->moved = clock_ns();
 	/*
-	 * What is wanted stays wanted: the next driver finds it. So does poison_val: Linux
-	 * says it once, and not again when it resets the device to wake from hibernation
-	 * (virtballoon_restore()). A driver that negotiates PAGE_POISON writes it, one that
-	 * does not is not affected.
+	 * The target stays for the next driver. So does poison_val: Linux writes it once,
+	 * and not again when it resets the device to wake from hibernation
+	 * (virtballoon_restore()). A driver that negotiates PAGE_POISON writes it; other
+	 * drivers are not affected.
 	 */
 	if (!driver)
 		balloon->registers.actual = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions that the balloon's files call of each other. One file serves each kind of queue. A work
+ * Functions shared between the balloon's files. One file serves each kind of queue. A work
  * function is called on the worker with the device's lock held; it is bounded, and returns as the
  * device's work(): 0, -EAGAIN if there may be more, -EPROTO if the driver broke the rules.
  */
@@ -22,7 +22,7 @@ void balloon_wake(struct balloon *balloon, enum balloon_role role);
 /* Logs once that the host failed with @error, a -errno; 0: no failure. On the worker. */
 void balloon_refused(struct balloon *balloon, int error);
 
-/* config.c: the configuration space and what is seen by it. Functions of virtio_device_ops. */
+/* config.c: the configuration space and the state in it. Functions of virtio_device_ops. */
 void balloon_config_init(struct balloon *balloon, uint64_t target);
 void balloon_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len);
 void balloon_config_write(struct virtio_device *dev, size_t offset, const void *data, size_t len);

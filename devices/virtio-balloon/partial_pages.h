@@ -18,8 +18,8 @@
 struct partial_pages {
 	const struct ram *ram;
 	uint32_t in_page;  /* parts in a page of the backing; 1: nothing is tracked */
-	uint64_t *bit;	   /* of each part, in the order of the regions: it is in the balloon */
-	uint32_t *present; /* of each page: the number of its parts that are */
+	uint64_t *bit;	   /* of each part, in the order of the regions: set if in the balloon */
+	uint32_t *present; /* of each page: how many of its parts are in the balloon */
 };
 
 /* @ram outlives it. Returns 0, or -ENOMEM after an error message. */
@@ -31,7 +31,7 @@ void partial_pages_reset(struct partial_pages *parts);
 
 /*
  * Puts @n parts, as pfn_sort() leaves them, into the balloon. Writes to @range, which has room for
- * @n, the backing's pages that became whole by that and can be discarded: the fewest ranges,
+ * @n, the backing's pages that thereby became whole and can be discarded: the fewest ranges,
  * ascending. Returns how many. Leaves out pages that were whole before.
  */
 size_t partial_pages_inflate(struct partial_pages *parts, const uint32_t *pfn, size_t n,

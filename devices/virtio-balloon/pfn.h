@@ -14,8 +14,8 @@
 #include "vmm/mem/ram.h"
 
 /*
- * Sorts @n page numbers in place, drops repeated ones, and drops those that are not RAM as a whole,
- * whose number is set in *outside. Returns how many are left; they ascend.
+ * Sorts @n page numbers in place, in ascending order. Drops repeated ones, and those of pages that
+ * are not wholly RAM; sets *outside to the number of the latter. Returns how many are left.
  */
 size_t pfn_sort(const struct ram *ram, uint32_t *pfn, size_t n, size_t *outside);
 

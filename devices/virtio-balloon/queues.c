@@ -5,7 +5,7 @@
 
 #include "devices/virtio-balloon/reclaim.h"
 
-/* In the specification's order, and ours behind it. */
+/* In the specification's order, then ebb's own. */
 static const struct {
 	uint64_t features; /* the queue exists if all of these were negotiated */
 	enum balloon_role role;

@@ -2,8 +2,8 @@
 /*
  * Numbers the queues. The specification lists inflate, deflate, stats, free page hints, reporting
  * (virtio 1.2 §5.5.2), but drivers number only the queues whose feature was negotiated, without
- * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. Ebb's own, for
- * reclaim, is the last. Pure.
+ * gaps (Linux, virtio_find_vqs()): with REPORTING alone its queue is 2, not 4. ebb's own queue,
+ * for reclaim, is the last. Pure.
  */
 #ifndef EBB_VIRTIO_BALLOON_QUEUES_H
 #define EBB_VIRTIO_BALLOON_QUEUES_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The reclaim queue ("report now"). As with statistics, the device keeps the driver's chain until
- * it is needed; then the chain goes back with a request in it, and the next one has the answer.
+ * there is a request; then the chain goes back with it, and the next chain has the answer.
  * README.md beside this file has the specification.
  */
 #include <endian.h>
@@ -17,7 +17,7 @@
 /* The driver's time if the request has none. */
 #define TIMEOUT_MS 1000
 
-/* Ends the request, with the balloon's lock held. The caller tells its owner after unlocking. */
+/* Ends the request, with the balloon's lock held. The caller calls the owner's hook after unlocking. */
 static void end(struct balloon *balloon, enum balloon_reclaim_state state, uint64_t now)
 {
 	struct balloon_reclaim *reclaim = &balloon->reclaim;
@@ -31,7 +31,7 @@ static void tell(struct balloon *balloon)
 		balloon->reclaimed(balloon->reclaimed_ctx);
 }
 
-/* The driver cannot answer any more. */
+/* Ends a request that the driver cannot answer any more. */
 static void abandon(struct balloon *balloon, bool forget_chain)
 {
 	pthread_mutex_lock(&balloon->lock);
@@ -73,7 +73,7 @@ static int answered(struct balloon *balloon, const struct reclaim_response *resp
 
 	pthread_mutex_lock(&balloon->lock);
 	bool right = le32toh(response->id) == (reclaim->sent ? reclaim->id : 0);
-	/* Drop the answer to a request that was given up; its chain has come back all the same. */
+	/* Drop the answer to a request that was given up, but take its chain back. */
 	bool wanted = right && reclaim->sent && reclaim->view.state == BALLOON_RECLAIM_ASKED;
 	if (right)
 		reclaim->sent = false;
@@ -118,7 +118,7 @@ static int take(struct balloon *balloon, const struct virtq_chain *chain)
 	return 0;
 }
 
-/* Sets *@request and returns true if there is one to send, which counts as sent from now on. */
+/* Sets *@request and returns true if there is one to send. It counts as sent from now on. */
 static bool next_request(struct balloon *balloon, struct reclaim_request *request)
 {
 	struct balloon_reclaim *reclaim = &balloon->reclaim;

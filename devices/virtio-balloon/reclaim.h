@@ -10,12 +10,12 @@
 #include <linux/virtio_balloon.h>
 #include <stdint.h>
 
-/* The used length of a report is a promise of zeros (issue 244 of the specification's). */
+/* The used length of a report is a promise of zeros (issue 244 of the specification). */
 #ifndef VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED
 #define VIRTIO_BALLOON_F_DEVICE_INIT_REPORTED 6
 #endif
 
-/* ebb's, from the bits 50 to 127, which are specific to the device type (virtio 1.2 §2.2). */
+/* ebb's own, one of the bits 50 to 127 for the device type (virtio 1.2 §2.2). */
 #define VIRTIO_BALLOON_F_EBB_RECLAIM 58
 
 /* The queue exists only with both: reclaim asks for reports. */
@@ -24,10 +24,10 @@
 
 #define RECLAIM_COMPACT 1u /* reclaim_request.flags */
 
-/* By the device, into the chain's second buffer. */
+/* Written by the device, into the chain's second buffer. */
 struct reclaim_request {
 	uint32_t id;	     /* never 0 */
-	uint32_t flags;	     /* the driver ignores unknown ones */
+	uint32_t flags;	     /* the driver ignores unknown bits */
 	uint32_t timeout_ms; /* 0: 1000 */
 	uint32_t reserved;
 	uint64_t cache; /* bytes */
@@ -36,9 +36,9 @@ static_assert(sizeof(struct reclaim_request) == 24, "as on the wire");
 
 enum { RECLAIM_DONE, RECLAIM_TIMEOUT, RECLAIM_FAILED };
 
-/* By the driver, in the chain's first buffer. */
+/* Written by the driver, in the chain's first buffer. */
 struct reclaim_response {
-	uint32_t id; /* of the request that this answers; 0: of none, and all else is 0, too */
+	uint32_t id; /* of the request answered; 0: none, and all other fields are 0, too */
 	uint32_t status;
 	uint64_t drained, cache, compacted, reported, free; /* bytes */
 	uint32_t elapsed_ms;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Free page reporting: README.md tells the whole way of a report. */
+/* Free page reporting: README.md describes the whole way of a report. */
 #include <errno.h>
 #include <string.h>
 
 #include "devices/virtio-balloon/internal.h"
 #include "vmm/mem/gpa_range.h"
 
-/* Returns whether one step has all of @block and reads as zero. One, since ranges were merged. */
+/* Returns whether a step covers all of @block and reads as zero. One is enough: ranges were merged. */
 static bool block_gone(const struct gpa_range *block, const struct discard_step *step, size_t steps)
 {
 	if (block->len == 0)

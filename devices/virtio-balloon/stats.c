@@ -4,7 +4,7 @@
 #include <endian.h>
 #include <string.h>
 
-/* On the wire: a tag of 16 bits and a value of 64, both little-endian, without padding. */
+/* In the buffer: a tag of 16 bits and a value of 64, both little-endian, without padding. */
 #define VALUE_OFFSET 2
 #define ENTRY_SIZE   10
 

@@ -20,7 +20,7 @@
 
 struct balloon_stats {
 	bool present[BALLOON_STATS_ALL];   /* the guest's last buffer had it */
-	uint64_t value[BALLOON_STATS_ALL]; /* bytes, or events since boot, as the guest tells */
+	uint64_t value[BALLOON_STATS_ALL]; /* bytes, or events since boot, as the guest reports */
 	int64_t updated;  /* arrival of the last buffer: seconds, CLOCK_REALTIME; 0: never */
 	uint64_t updates; /* buffers received; a reset keeps it */
 };
@@ -29,9 +29,9 @@ struct balloon_stats {
 const char *balloon_stat_name(unsigned int stat);
 
 /*
- * Sets ->present and ->value from the first 64 entries, of 10 bytes each, of a buffer. A repeated
- * tag has its last value. Ignores unknown tags, ebb's too unless @ebb, and bytes after the last
- * whole entry. The other members stay.
+ * Sets ->present and ->value from the first 64 entries, of 10 bytes each, of a buffer. The last
+ * value of a repeated tag counts. Ignores unknown tags, ebb's own unless @ebb, and bytes after the
+ * last whole entry. Leaves the other members as they are.
  */
 #define BALLOON_STATS_BYTES 640
 void balloon_stats_parse(struct balloon_stats *stats, const void *data, size_t len, bool ebb);

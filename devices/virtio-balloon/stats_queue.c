@@ -54,7 +54,7 @@ int balloon_stats_work(struct balloon *balloon, struct virtq *q)
 	update(balloon, data, len);
 	balloon->stats_chain = chain;
 	balloon->stats_held = true;
-	/* -EAGAIN: nothing else wakes us for a request made while no buffer was held. */
+	/* -EAGAIN: nothing else wakes the worker for a request made while no buffer was held. */
 	return atomic_load(&balloon->stats_wanted) || !virtq_empty(q) ? -EAGAIN : 0;
 }
 
