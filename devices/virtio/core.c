@@ -37,14 +37,14 @@ static void state_unlock(struct virtio_core *core)
 
 /* --- the status machine ---------------------------------------------------------------------- */
 
-/* The device may use its queues. */
+/* Returns whether the device may use its queues. */
 static bool running(const struct virtio_core *core)
 {
 	const uint32_t stopped = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
 	return (core->status & VIRTIO_CONFIG_S_DRIVER_OK) && !(core->status & stopped);
 }
 
-/* The driver may set up queues: features are negotiated, the device is not yet in use. */
+/* Returns whether the driver may set up queues: after FEATURES_OK, before the device is in use. */
 static bool setting_up(const struct virtio_core *core)
 {
 	const uint32_t over =
@@ -72,7 +72,7 @@ static void need_reset(struct virtio_core *core)
 		core->transport->interrupt(core, VIRTIO_INTERRUPT_CONFIG);
 }
 
-/* The driver broke the rules. With both locks held. */
+/* Stops the device because the driver broke the rules. With both locks held. */
 static void fail(struct virtio_core *core, const char *what, unsigned int queue)
 {
 	need_reset(core);
@@ -81,8 +81,8 @@ static void fail(struct virtio_core *core, const char *what, unsigned int queue)
 }
 
 /*
- * Waits for what is in flight of @queue outside the device. With `device` held, and not `state`: a thread that looks
- * at the status need not wait.
+ * Waits for the requests of @queue in flight outside the device. With `device` held, but not
+ * `state`: a thread that reads the status need not wait.
  */
 static bool drain(struct virtio_core *core, unsigned int queue, uint64_t deadline)
 {
@@ -171,9 +171,9 @@ uint32_t virtio_core_status(struct virtio_core *core)
 
 void virtio_core_set_status(struct virtio_core *core, uint32_t value)
 {
-	/* What starts or stops the device waits for the chain in flight. */
+	/* A write that starts or stops the device waits for the chain in flight. */
 	device_lock(core);
-	/* No limit: with less the driver would use memory that the host still writes to. */
+	/* No limit: after a shorter wait the driver would use memory that the host still writes. */
 	if (value == 0)
 		drain_all(core, UINT64_MAX);
 	state_lock(core);
@@ -353,7 +353,7 @@ static bool queue_work(struct virtio_core *core, unsigned int queue)
 	if (error && error != -EAGAIN)
 		fail(core, "bad request or ring", queue);
 	state_unlock(core);
-	/* A device that is not done looks again anyway, unasked. */
+	/* A device that is not done looks again anyway, without a notification. */
 	return error == -EAGAIN || (!error && virtq_rearm(&dev->queue[queue]));
 }
 
@@ -373,7 +373,7 @@ void virtio_core_work(struct virtio_core *core, unsigned int queue)
 
 bool virtio_core_stop(struct virtio_core *core, uint64_t deadline)
 {
-	/* Held still: a vCPU waits for the host. */
+	/* Still held: a vCPU waits for the host. */
 	if (pthread_mutex_trylock(&core->device))
 		return false;
 	bool all = drain_all(core, deadline);

@@ -8,7 +8,7 @@
  * Three locks, in this order: `next` and `device` for the device and its queues, held by the worker
  * while one queue is served, and for reset, queue start and stop, and DRIVER_OK; `state` for the fields
  * below it, held only briefly. A reset therefore waits until the chains in flight are finished, as it
- * must: after it the driver uses the memory again. It waits for no more than that: the worker returns
+ * must: after it the driver uses the memory again. It waits only for these: the worker returns
  * to a queue with more to do through host->defer(), and a vCPU that waits for the device goes first.
  * The device itself guards the configuration space: neither a vCPU that accesses it nor a thread that
  * changes it waits for a chain in flight.
@@ -29,7 +29,7 @@
 
 struct virtio_core;
 
-/* What a transport does for the core. The core calls it with its `state` lock held. */
+/* A transport's functions for the core, which calls them with its `state` lock held. */
 struct virtio_transport {
 	/*
 	 * Records the cause where the transport's driver looks for it, and passes the interrupt on to
@@ -67,21 +67,26 @@ void virtio_core_release(struct virtio_core *core);
 
 /*
  * The rest is for transports. Thread: a vCPU's, unless said otherwise. Every argument may come from the
- * guest: what does not exist reads as 0, and setting it has no effect.
+ * guest: a queue or word that does not exist reads as 0, and setting it has no effect.
  */
 
 /* The device status (§2.1). Bits are only ever added; 0 resets the device. */
 uint32_t virtio_core_status(struct virtio_core *core);
 void virtio_core_set_status(struct virtio_core *core, uint32_t value);
 
-/* Feature bits 32 * @word to 32 * @word + 31: return the offered ones, set those that the driver accepts. */
+/*
+ * Feature bits 32 * @word to 32 * @word + 31: return those offered, set those that the driver
+ * accepts.
+ */
 uint32_t virtio_core_features(struct virtio_core *core, uint32_t word);
 void virtio_core_set_features(struct virtio_core *core, uint32_t word, uint32_t value);
 
 /* Returns how many entries @queue can have, 0 if the device has no such queue. */
 uint32_t virtio_core_queue_size_max(struct virtio_core *core, uint32_t queue);
 
-/* Set how many entries it has, and where its parts are, half an address at a time. */
+/*
+ * Set the number of a queue's entries, and the addresses of its parts, half an address at a time.
+ */
 enum virtio_ring_part { VIRTIO_RING_DESC, VIRTIO_RING_AVAIL, VIRTIO_RING_USED };
 void virtio_core_set_queue_size(struct virtio_core *core, uint32_t queue, uint32_t size);
 void virtio_core_set_queue_address(struct virtio_core *core, uint32_t queue,
@@ -92,8 +97,8 @@ bool virtio_core_queue_ready(struct virtio_core *core, uint32_t queue);
 void virtio_core_set_queue_ready(struct virtio_core *core, uint32_t queue, bool ready);
 
 /*
- * Asks the worker to serve @queue. If KVM rings the doorbells itself, this gets only numbers of queues that
- * do not exist.
+ * Asks the worker to serve @queue. If KVM rings the doorbells itself, this is called only for
+ * queues that do not exist.
  */
 void virtio_core_notify(struct virtio_core *core, uint32_t queue);
 
@@ -107,8 +112,9 @@ void virtio_core_config_write(struct virtio_core *core, uint64_t offset, const v
 void virtio_core_work(struct virtio_core *core, unsigned int queue);
 
 /*
- * After the worker has ended: waits until @deadline (clock_ns()) for what the host still does for the device. Returns
- * false if that is not over: then guest RAM and the device must stay as they are. Thread: main.
+ * After the worker has ended: waits until @deadline (clock_ns()) for requests that the host still
+ * does. Returns false if some are left: then guest RAM and the device must stay as they are.
+ * Thread: main.
  */
 bool virtio_core_stop(struct virtio_core *core, uint64_t deadline);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A virtio device, and what its host offers it. A device may know nothing else of the VMM around it, so
- * that it runs in a unit test with mapped memory and a fake driver.
+ * A virtio device, and the functions of its host. A device knows nothing else of the VMM around it,
+ * so that it runs in a unit test with mapped memory and a fake driver.
  * Source: virtio 1.2, §2 (facilities).
  */
 #ifndef EBB_VIRTIO_DEVICE_H
@@ -46,12 +46,12 @@ struct virtio_host {
 	/* Makes the device's worker call virtio_core_work() for @queue soon. */
 	void (*defer)(void *ctx, unsigned int queue);
 	/*
-	 * Returns the eventfd that has the same effect when it is rung, for those that cannot call defer():
-	 * the host's kernel, another process. It is there from activate() on.
+	 * Returns an eventfd that has the same effect as defer(), for the host's kernel or another
+	 * process, which cannot call it. It exists from activate() on.
 	 */
 	int (*doorbell)(void *ctx, unsigned int queue);
 	/*
-	 * Makes the worker do so at @ns of clock_ns(); the last call for a queue counts. Only for
+	 * As defer(), but at @ns of clock_ns(); the last call for a queue counts. Only for
 	 * devices whose ops have @paced set.
 	 */
 	void (*defer_until)(void *ctx, unsigned int queue, uint64_t ns);
@@ -70,29 +70,30 @@ struct virtio_device_ops {
 	const char *name;
 	bool paced; /* the device calls host->defer_until() */
 	/*
-	 * Starts the device: the driver has set DRIVER_OK, and dev->features has what was negotiated.
-	 * Returns 0, or -errno if the device cannot start (the core sets DEVICE_NEEDS_RESET, and calls
-	 * work() only after a reset and another start). NULL: there is nothing to do.
+	 * Starts the device: the driver has set DRIVER_OK, and dev->features are the negotiated
+	 * ones. Returns 0, or -errno if the device cannot start (the core sets DEVICE_NEEDS_RESET,
+	 * and calls work() only after a reset and another start). NULL: nothing to do.
 	 */
 	int (*activate)(struct virtio_device *dev);
 	/*
-	 * Waits until nothing outside the device, such as the host's kernel, still works on chains of
-	 * @queue, and forgets these: after this guest RAM is left alone. Returns false if that is not so by
-	 * @deadline (clock_ns()). Called before a reset, before a queue is stopped, and at the end, with
-	 * the device's lock held. NULL: work() does all by itself.
+	 * Waits until nothing outside the device, such as the host's kernel, still works on chains
+	 * of @queue, and forgets these chains: from then on guest RAM is not accessed. Returns
+	 * false if work is left at @deadline (clock_ns()). Called before a reset, before a queue is
+	 * stopped, and at the end, with the device's lock held. NULL: work() does everything
+	 * itself.
 	 */
 	bool (*drain)(struct virtio_device *dev, unsigned int queue, uint64_t deadline);
 	/*
-	 * Forgets all that the driver set, except what the device documents that it keeps; what the
-	 * host asked for stays. Called also if activate() failed or was not called. The core resets
-	 * the queues. NULL: there is nothing to forget.
+	 * Forgets all settings of the driver, except those that the device documents as kept;
+	 * settings of the host stay. Called also if activate() failed or was not called. The core
+	 * resets the queues. NULL: nothing to forget.
 	 */
 	void (*reset)(struct virtio_device *dev);
 	/*
 	 * Serves a ready queue that may have new chains: at most @queue's size of them, fewer if each
 	 * takes long, since a reset waits for it. The core then interrupts the driver, if the driver
-	 * wants that for what was pushed. Returns 0; -EAGAIN if there may be more (it is called
-	 * again); -EPROTO if the driver broke the rules (the core sets DEVICE_NEEDS_RESET).
+	 * wants an interrupt for the chains pushed. Returns 0; -EAGAIN if there may be more (it is
+	 * called again); -EPROTO if the driver broke the rules (the core sets DEVICE_NEEDS_RESET).
 	 */
 	int (*work)(struct virtio_device *dev, unsigned int queue);
 	/*
@@ -100,7 +101,7 @@ struct virtio_device_ops {
 	 * from @offset on, all of them within it. The core calls them on a vCPU's thread with no lock
 	 * held, so that no vCPU waits for a chain in flight: they run at the same time as all other
 	 * functions and as each other. The device guards its data with a lock that it holds only
-	 * briefly. config_write may be NULL: the driver has nothing to set.
+	 * briefly. config_write may be NULL if the driver has nothing to set.
 	 */
 	size_t config_size;
 	void (*config_read)(struct virtio_device *dev, size_t offset, void *data, size_t len);

@@ -48,7 +48,7 @@ static uint32_t register_read(struct virtio_mmio *mmio, uint64_t offset)
 	}
 }
 
-/* Size and addresses of the selected queue. */
+/* Sets the size and addresses of the selected queue. */
 static void queue_write(struct virtio_mmio *mmio, uint64_t offset, uint32_t value)
 {
 	static const struct {
@@ -116,7 +116,7 @@ void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, uns
 		return;
 	}
 	memset(data, 0, len);
-	/* Other widths and places are not defined (§4.2.2.2). */
+	/* Other widths and offsets are not defined (§4.2.2.2). */
 	if (len != 4 || offset % 4)
 		return;
 	uint32_t value = htole32(register_read(mmio, offset));

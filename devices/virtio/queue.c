@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* What a chain may hold (virtio 1.2 §2.7.4.2). */
+/* The most bytes that a chain may hold (virtio 1.2 §2.7.4.2). */
 #define CHAIN_BYTES_MAX (1ULL << 32)
 
 /* The table of descriptors that a chain walks through. */
@@ -60,7 +60,7 @@ void virtq_reset(struct virtq *q)
 	*q = (struct virtq){.size_max = q->size_max};
 }
 
-/* Returns the driver's index; what the driver wrote before it is visible after this. */
+/* Returns the driver's index; the driver's writes before it are visible after this. */
 static uint16_t avail_idx(const struct virtq *q)
 {
 	return le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE));
@@ -101,7 +101,7 @@ static int chain_add(struct virtq_chain *chain, const struct vring_desc *desc, u
 
 	if (chain->buffers == VIRTIO_QUEUE_SIZE_MAX)
 		return -EPROTO;
-	/* What the device reads comes before what it writes (§2.7.4.2). */
+	/* Device-readable buffers come before device-writable ones (§2.7.4.2). */
 	if (!writable && chain->readable != chain->buffers)
 		return -EPROTO;
 	*bytes += desc->len;
@@ -121,7 +121,7 @@ static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 	uint64_t bytes = 0;
 
 	/* Each turn adds a buffer, whose number is limited, or enters a table, which happens once:
-	 * a chain that goes in circles ends, too. */
+	 * a circular chain ends, too. */
 	for (;;) {
 		if (index >= walk.size)
 			return -EPROTO;
@@ -144,7 +144,10 @@ static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 
 int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 {
-	/* The chains that the device holds, and these with the waiting ones; 16-bit, so that indices wrap. */
+	/*
+	 * The chains that the device holds, then these plus the waiting ones; 16-bit, so that
+	 * indices wrap.
+	 */
 	uint16_t held = q->next_avail - q->next_used;
 	q->seen = avail_idx(q);
 	uint16_t outstanding = q->seen - q->next_used;
@@ -227,7 +230,7 @@ bool virtq_empty(const struct virtq *q)
 
 /*
  * The event indices (§2.7.7.1, §2.7.10.1): each is the last field of the other side's ring. Sequentially
- * consistent, as the note in virtq_push() tells.
+ * consistent, for the reason given in virtq_push_all().
  */
 static uint16_t used_event(const struct virtq *q)
 {
@@ -261,10 +264,12 @@ bool virtq_rearm(struct virtq *q)
 	if (!q->event_idx)
 		return false;
 	q->seen = idx;
-	/* The device will be back anyway: until then it need not be notified. */
+	/* The device comes back anyway: until then it need not be notified. */
 	if (more)
 		return true;
 	set_avail_event(q, idx);
-	/* The driver adds a chain and reads the event, this side does it the other way round: one of them sees. */
+	/*
+	 * The driver adds a chain, then reads the event; here it is the reverse: one of them sees.
+	 */
 	return le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_SEQ_CST)) != idx;
 }

@@ -2,9 +2,9 @@
 /*
  * The device's side of a split virtqueue (virtio 1.2 §2.7).
  *
- * Nothing in a ring is trusted: what the driver wrote is copied once, then checked, and every walk has a
- * bound. The device's place in the rings is kept here and never read back from the guest, so that a guest
- * that overwrites its rings, or reports them as free, harms only itself.
+ * Nothing in a ring is trusted: the driver's data is copied once, then checked, and every walk has
+ * a bound. The device's place in the rings is kept here and never read back from the guest, so that
+ * a guest that overwrites its rings, or reports them as free, harms only itself.
  *
  * Thread: any, one at a time: the core's device lock guards all of it (core.h).
  */
@@ -50,7 +50,7 @@ struct virtq_chain {
 	unsigned int buffers;
 	unsigned int
 		readable; /* the first of them are device-readable, the others device-writable */
-	/* As the driver says: each may be RAM or not, and may wrap. 2^32 bytes at most. */
+	/* As the driver wrote them: each may be RAM or not, and may wrap. 2^32 bytes at most. */
 	struct gpa_range buffer[VIRTIO_QUEUE_SIZE_MAX];
 };
 
@@ -68,7 +68,7 @@ struct virtq_cursor {
 ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 		   struct virtq_cursor *cursor, void *data, size_t len);
 
-/* What was negotiated that changes how rings are used. */
+/* Negotiated features that change how rings are used. */
 #define VIRTQ_INDIRECT	(1U << 0) /* VIRTIO_F_INDIRECT_DESC */
 #define VIRTQ_EVENT_IDX (1U << 1) /* VIRTIO_F_EVENT_IDX */
 
@@ -78,7 +78,7 @@ ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
  */
 int virtq_start(struct virtq *q, const struct ram *ram, unsigned int flags);
 
-/* Stops using the rings. What the driver has set stays. */
+/* Stops using the rings. The driver's settings stay. */
 void virtq_stop(struct virtq *q);
 
 /* Stops the queue and forgets all but size_max. */
@@ -89,26 +89,31 @@ void virtq_reset(struct virtq *q);
 /* Takes the next chain. Returns 1 with @chain filled in, 0 if there is none, or -EPROTO if it is malformed. */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain);
 
-/* Give a chain back, by its head alone if that is what is left of it. @len: bytes written to its device-writable part. */
+/* Return a chain to the driver, whole or by its head. @len: bytes written to its writable part. */
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len);
 void virtq_push_head(struct virtq *q, uint16_t head, uint32_t len);
 
-/* A chain to give back, by virtq_chain.head. */
+/* A chain to return, by virtq_chain.head. */
 struct virtq_done {
 	uint16_t head;
 	uint32_t len; /* as for virtq_push() */
 };
 
-/* Gives @n chains, at most the queue's size, back at once: the driver sees all of them or none. */
+/*
+ * Returns @n chains, at most the queue's size, to the driver at once: it sees all of them or none.
+ */
 void virtq_push_all(struct virtq *q, const struct virtq_done *done, unsigned int n);
 
-/* Undoes the last @n virtq_pop() that returned 1, of which none was given back: the chains wait again. */
+/*
+ * Undoes the last @n calls of virtq_pop() that returned 1, if none was given back: the chains wait
+ * again.
+ */
 void virtq_unpop(struct virtq *q, unsigned int n);
 
 /* Returns whether there is no chain to pop. */
 bool virtq_empty(const struct virtq *q);
 
-/* Returns whether the driver wants an interrupt for what was pushed since the last call. */
+/* Returns whether the driver wants an interrupt for the chains pushed since the last call. */
 bool virtq_should_interrupt(struct virtq *q);
 
 /*
