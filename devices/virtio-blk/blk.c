@@ -65,13 +65,13 @@ static uint64_t features_of(const struct image *image)
 	if (image->read_only)
 		return features | FEATURE(VIRTIO_BLK_F_RO);
 	features |= FEATURE(VIRTIO_BLK_F_WRITE_ZEROES);
-	/* A guest that trims in vain should know. */
+	/* Do not let a guest trim in vain. */
 	if (image->discards)
 		features |= FEATURE(VIRTIO_BLK_F_DISCARD);
 	return features;
 }
 
-/* Returns how often @block fits into @physical, as a power of two. */
+/* Returns how many @block fit into @physical, as the exponent of a power of two. */
 static uint8_t exponent(unsigned int physical, unsigned int block)
 {
 	uint8_t exp = 0;
@@ -128,7 +128,10 @@ int blk_init(struct blk *blk, const struct blk_config *config, const struct virt
 	};
 	for (unsigned int i = 0; i < blk->dev.queues && !error; i++)
 		error = init_queue(blk, i, config);
-	/* Old or locked down (kernel.io_uring_disabled, a container's filter): a disk works without it. */
+	/*
+	 * An old or locked down host (kernel.io_uring_disabled, a container's filter): a disk works
+	 * without.
+	 */
 	if (error && config->explain)
 		log_warn(
 			"disks do one request at a time: the host's kernel refuses io_uring (%s); to allow "

@@ -4,7 +4,7 @@
  * README.md beside this file tells the theory of operation.
  *
  * Threads: init and release on the main thread, with no other in the device. Any thread may read the
- * counters, and what never changes after init; the rest is the worker's.
+ * counters, and fields that never change after init; the rest is the worker's.
  */
 #ifndef EBB_VIRTIO_BLK_H
 #define EBB_VIRTIO_BLK_H
@@ -18,26 +18,26 @@
 #include "devices/virtio-blk/request.h"
 #include "devices/virtio/device.h"
 
-/* Requests that the host does at once, of each queue. */
+/* The most requests of a queue that the host does at the same time. */
 #define BLK_DEPTH 64
 
 struct blk_config {
 	const char *file;
 	bool read_only;
 	bool raw;	 /* take the file as it is, even if it has the mark of another format */
-	bool direct;	 /* bypass the host's page cache, if its file system can */
-	bool one_by_one; /* do each request by itself: use no io_uring */
+	bool direct;	 /* bypass the host's page cache, if its file system supports that */
+	bool one_by_one; /* do one request at a time: use no io_uring */
 	bool explain;	 /* warn if the host refuses io_uring */
 	const char *id;	 /* the disk's name for the driver: at most 20 bytes */
 };
 
 /* Counters of one kind of request. They only grow; the worker writes them, any thread reads them. */
 struct blk_counters {
-	atomic_ullong operations; /* that succeeded */
+	atomic_ullong operations; /* successful ones */
 	atomic_ullong bytes;	  /* moved, discarded or made zeros */
-	atomic_ullong failed;	  /* the host could not do it */
-	atomic_ullong refused;	  /* not on the disk, or not to be written */
-	atomic_ullong ns;	  /* spent on those that succeeded or failed */
+	atomic_ullong failed;	  /* requests that failed on the host */
+	atomic_ullong refused;	  /* requests beyond the disk, or writes to a read-only one */
+	atomic_ullong ns;	  /* spent on requests that succeeded or failed */
 };
 
 #define BLK_QUEUES_MAX 1
@@ -50,20 +50,20 @@ struct blk_queue {
 	struct blk *blk;
 	struct virtq *virtq;
 
-	/* The request that the worker does by itself, piece by piece. */
+	/* The request that the worker itself does, piece by piece. */
 	bool busy;
 	struct virtq_chain chain;
 	struct blk_request request;
-	uint64_t done;	    /* bytes of it, or of its range */
+	uint64_t done;	    /* bytes of the request, or of its range */
 	unsigned int range; /* of a discard or write-zeroes */
 	uint64_t started;   /* ns */
 
-	/* Those that the host does beside each other: flight.c. */
-	struct ring *ring; /* or NULL: there are none */
+	/* Requests that the host does at the same time: flight.c. */
+	struct ring *ring; /* NULL: no io_uring */
 	struct blk_slot *slot;
 	unsigned int flying;
-	uint8_t free[BLK_DEPTH]; /* the slots that are free, the next to use last */
-	bool measured;		 /* the file has its length, as was seen in this turn */
+	uint8_t free[BLK_DEPTH]; /* the free slots, the next to use last */
+	bool measured;		 /* the file's length was checked in this turn */
 };
 
 /* Owner: its creator, who may use the counters; all else is internal. */
@@ -87,7 +87,10 @@ struct blk {
  * io_uring, requests are done one by one.
  */
 int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host);
-/* No request may fly (virtio_core_stop()). Accepts a disk that is all zeros, or whose init failed. */
+/*
+ * No request may be in flight (virtio_core_stop()). Accepts a zeroed disk, or one whose init
+ * failed.
+ */
 void blk_release(struct blk *blk);
 
 static inline struct blk *blk_of(struct virtio_device *dev)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The requests that the host's kernel does beside each other, through an io_uring. It gets reads and writes of a
- * bounded size, and flushes; the worker does the others by itself, meanwhile. A flush covers what was answered before
- * it began, which is all that a driver may expect (virtio 1.2 §5.2.6.2): it need not wait for what flies.
+ * The requests that the host's kernel does at the same time, through an io_uring. It gets reads and
+ * writes of a bounded size, and flushes; meanwhile the worker itself does the others. A flush
+ * covers the requests answered before it began, which is all that a driver may expect (virtio 1.2
+ * §5.2.6.2): it need not wait for those in flight.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,12 +17,12 @@
 
 struct blk_slot {
 	struct blk_answer answer;
-	uint64_t offset;    /* on the disk, of what is left */
+	uint64_t offset;    /* on the disk, of the bytes left */
 	uint64_t left;	    /* bytes */
 	bool flush;	    /* a flush, or a write whose data is moved and not yet durable */
 	bool durable;	    /* a write that is followed by a flush */
-	bool patient;	    /* the host could not do it at once */
-	unsigned int first; /* of iov, up to n: what is left */
+	bool patient;	    /* the host could not do the request at once */
+	unsigned int first; /* iov from there up to n is left */
 	unsigned int n;
 	struct iovec iov[BLK_SEGMENTS_MAX];
 };
@@ -72,7 +73,7 @@ static void add(struct blk_queue *bq, struct blk_slot *slot)
 
 /* --- there ----------------------------------------------------------------------------------- */
 
-/* Once a turn: a write might give the file its length again, and hide what was lost. */
+/* Once a turn: a write might give the file its length again, and hide the loss. */
 static void measure(struct blk_queue *bq)
 {
 	if (!bq->measured)
@@ -116,7 +117,7 @@ bool blk_flight_start(struct blk_queue *bq)
 	slot->n = slot->flush ? 0
 			      : blk_iov(blk->dev.host->ram, &bq->chain, &request->data,
 					request->len, slot->iov);
-	/* For the worker: the slot was not taken yet. */
+	/* Leave it to the worker: the slot was not taken yet. */
 	if (!image_fits(&blk->image, slot->iov, slot->n))
 		return false;
 	if (request->kind == BLK_WRITE)
@@ -184,7 +185,9 @@ bool blk_flight_land(struct blk_queue *bq)
 	int result;
 	bool any = false, again = false;
 
-	/* Each job comes once: as many turns as there are slots, and those that go on are not started yet. */
+	/*
+	 * Each job comes once, so the slots bound the loop: jobs that continue are not started yet.
+	 */
 	while (bq->flying > 0 && ring_take(bq->ring, &tag, &result)) {
 		struct blk_slot *slot = &bq->slot[tag];
 		int left = went(bq->blk, slot, result);
@@ -210,7 +213,7 @@ bool blk_flight_drain(struct blk_queue *bq, uint64_t deadline)
 
 	while (bq->flying > 0) {
 		if (ring_take(bq->ring, &tag, &result)) {
-			/* Also of what nobody waits for any more: it was acknowledged before. */
+			/* A failed flush also loses data that was acknowledged before. */
 			if (bq->slot[tag].flush)
 				image_flushed(&bq->blk->image, result);
 			land(bq, &bq->slot[tag]);

@@ -24,7 +24,7 @@ static const struct mark marks[] = {
 	{"VMDK", MARK("# Disk DescriptorFile"), 0, false},
 	{"VHDX", MARK("vhdxfile"), 0, false},
 	{"VHD", MARK("conectix"), 0, false},
-	{"VHD", MARK("conectix"), 0, true}, /* of a fixed size: the disk, and a footer */
+	{"VHD", MARK("conectix"), 0, true}, /* a fixed-size one: the disk, then a footer */
 	{"VDI", MARK("\x7f\x10\xda\xbe"), 64, false},
 	{"Parallels", MARK("WithoutFreeSpace"), 0, false},
 	{"Parallels", MARK("WithouFreSpacExt"), 0, false},

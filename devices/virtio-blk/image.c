@@ -15,7 +15,7 @@
 #include "vmm/lib/log.h"
 
 #define SECTOR	  512
-#define BLOCK_MAX 4096U /* the largest block that cache=none is for */
+#define BLOCK_MAX 4096U /* the largest block that cache=none supports */
 
 static ssize_t host_preadv(int fd, const struct iovec *iov, int n, off_t offset)
 {
@@ -58,7 +58,10 @@ static int explain_open(const char *path, bool read_only, int error)
 	return -error;
 }
 
-/* From an io_uring Linux answers EAGAIN for a file opened with O_NONBLOCK, again and again, where it would have to wait. */
+/*
+ * For a file opened with O_NONBLOCK an io_uring returns EAGAIN, again and again, instead of
+ * waiting.
+ */
 static int set_waiting(const struct image *image, const char *path)
 {
 	int flags = fcntl(image->fd, F_GETFL);
@@ -107,7 +110,7 @@ static int measure(struct image *image, const char *path)
 	return 0;
 }
 
-/* Reads a part of the file; beyond its end are zeros. */
+/* Reads a part of the file; bytes beyond its end are zeros. */
 static int read_sector(const struct image *image, const char *path, uint64_t offset,
 		       uint8_t sector[FORMAT_SECTOR])
 {
@@ -184,8 +187,8 @@ static bool discards(const struct image *image)
 }
 
 /*
- * Tries a block: file systems say no when O_DIRECT is set (tmpfs), or when it is used for blocks that are smaller than
- * those of the disk below.
+ * Tries a block: some file systems fail when O_DIRECT is set (tmpfs), others when it is used for
+ * blocks that are smaller than those of the disk below.
  */
 static int try_direct(const struct image *image)
 {

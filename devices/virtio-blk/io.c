@@ -14,7 +14,7 @@
 #define ZERO_PAGE      4096U
 #define ZERO_PAGES_MAX 256U
 
-/* What is copied at once of buffers that do not fit. */
+/* Bytes that are copied at once from or to buffers that do not fit. */
 #define COPY_BYTES  16384U
 #define BLOCK_ALIGN 4096
 
@@ -52,7 +52,7 @@ static void copy_bytes(const struct iovec *iov, uint8_t *copy, size_t len, bool 
 	}
 }
 
-/* Moves the first of them by a copy that fits: what a request asks for is whole blocks. */
+/* Moves the first bytes through an aligned copy: a request is whole blocks. */
 static ssize_t move_copied(struct image *image, const struct iovec *iov, unsigned int n,
 			   uint64_t offset, bool write)
 {
@@ -100,7 +100,7 @@ ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n
 		int error = done > 0 && durable ? image_flush(image) : 0;
 		return error ? error : done;
 	}
-	/* The write might give the file its length again, and hide what was lost. */
+	/* The write might give the file its length again, and hide the loss. */
 	image_is_shorter(image);
 	do
 		done = image->calls->pwritev(image->fd, iov, (int)n, (off_t)offset);
@@ -143,7 +143,7 @@ static int allocate(const struct image *image, int mode, uint64_t offset, uint64
 	return failed ? -errno : 0;
 }
 
-/* A block device's own discard, which need not make zeros; a hole in it would have to. */
+/* A block device's own discard, which need not leave zeros, as a hole would have to. */
 static int discard_device(const struct image *image, uint64_t offset, uint64_t len)
 {
 	uint64_t range[2] = {offset, len};
@@ -169,7 +169,7 @@ static ssize_t write_zeros(struct image *image, uint64_t offset, uint64_t len)
 {
 	struct iovec iov[ZERO_PAGES_MAX];
 	unsigned int n = 0;
-	/* The buffers are only read: struct iovec has no word for that. */
+	/* The buffers are only read, though struct iovec has no const. */
 	for (; n < ZERO_PAGES_MAX && len > 0; n++) {
 		iov[n] = (struct iovec){(void *)zeros, len < ZERO_PAGE ? len : ZERO_PAGE};
 		len -= iov[n].iov_len;
@@ -189,8 +189,9 @@ static int64_t find_data(struct image *image, uint64_t offset, uint64_t end)
 }
 
 /*
- * Returns how many bytes from the beginning of [@offset, *@end) are a hole, which reads as zeros and takes no
- * space; or 0 with *@end set to where the data ends; or -errno. If the host cannot tell, all is data.
+ * Returns how many bytes from the beginning of [@offset, *@end) are a hole, which reads as zeros
+ * and takes no space; or 0 with *@end set to the end of the data; or -errno. If the host cannot
+ * find holes, all is data.
  */
 static ssize_t skip_hole(struct image *image, uint64_t offset, uint64_t *end)
 {

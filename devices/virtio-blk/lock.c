@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-/* QEMU's: the bytes of operations that are done, those of operations that are excluded, the operations. */
+/* QEMU's bytes: for operations that a program does, for those that it excludes; the operations. */
 #define DONE_BASE     100
 #define EXCLUDED_BASE 200
 #define READ	      (1U << 0) /* BLK_PERM_CONSISTENT_READ */
@@ -48,7 +48,7 @@ int lock_image(int fd, bool read_only)
 	unsigned int done = read_only ? READ : READ | WRITE;
 	unsigned int excluded = WRITE | RESIZE;
 
-	/* Locks first and tests then: of two programs at the same time at least one fails. */
+	/* Lock first, then test: of two programs at the same time at least one fails. */
 	int error = hold(fd, DONE_BASE, done);
 	if (!error)
 		error = hold(fd, EXCLUDED_BASE, excluded);

@@ -25,7 +25,7 @@ static enum blk_kind kind_of(uint32_t type, const struct blk_limits *limits)
 	}
 }
 
-/* Counts the bytes in each part of the chain, and checks that all are RAM, which they then stay. */
+/* Counts the bytes in each part of the chain, and checks that all are RAM. They stay RAM. */
 static int measure(const struct ram *ram, const struct virtq_chain *chain, uint64_t *readable,
 		   uint64_t *writable)
 {
@@ -48,7 +48,7 @@ static uint64_t last_byte(const struct virtq_chain *chain)
 	return chain->buffer[i].gpa + chain->buffer[i].len - 1;
 }
 
-/* In sectors, as the driver said: any number is possible. */
+/* In sectors, as the driver wrote them: any number is possible. */
 static bool on_disk(const struct blk_limits *limits, uint64_t sector, uint64_t sectors)
 {
 	uint64_t all = limits->size / BLK_SECTOR;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Parses a descriptor chain as a request to a disk: checks whether it is one and is allowed, and finds
- * where its data lies. Touches no file. Source: virtio 1.2 §5.2.6.
+ * Parses a descriptor chain as a request to a disk: checks whether it is well-formed and allowed,
+ * and finds its data. Touches no file. Source: virtio 1.2 §5.2.6.
  *
  * Pure, except that it reads guest RAM, once. Thread: the caller's.
  */
@@ -26,7 +26,7 @@
 enum blk_kind { BLK_READ, BLK_WRITE, BLK_FLUSH, BLK_DISCARD, BLK_ZERO, BLK_ID, BLK_UNKNOWN };
 #define BLK_COUNTED (BLK_ZERO + 1)
 
-/* What a disk can do for its driver. */
+/* A disk's abilities for its driver. */
 struct blk_limits {
 	uint64_t size; /* bytes */
 	bool read_only;
@@ -43,7 +43,7 @@ struct blk_range {
 
 struct blk_request {
 	enum blk_kind kind;
-	uint8_t status; /* VIRTIO_BLK_S_OK if it is allowed, otherwise the answer */
+	uint8_t status; /* VIRTIO_BLK_S_OK if the request is allowed, otherwise the answer */
 	uint64_t status_gpa;
 	uint64_t writable;	  /* bytes that the device may write before the status */
 	uint64_t offset;	  /* READ, WRITE: where on the disk, in bytes */

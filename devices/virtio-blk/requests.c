@@ -35,7 +35,7 @@ static ssize_t step_data(struct blk_queue *bq)
 	unsigned int n = blk_iov(blk->dev.host->ram, &bq->chain, &request->data,
 				 left < TURN_BYTES ? left : TURN_BYTES, iov);
 	ssize_t moved;
-	/* Without FLUSH a driver relies on what was acknowledged (§5.2.6.2). */
+	/* Without FLUSH a driver relies on acknowledged writes (§5.2.6.2). */
 	if (request->kind == BLK_WRITE)
 		moved = image_write(&blk->image, iov, n, request->offset + bq->done,
 				    !blk_negotiated(blk, VIRTIO_BLK_F_FLUSH));
@@ -124,7 +124,9 @@ static void say_loss(struct blk *blk)
 		 blk->file, lost == IMAGE_SHORTER ? "its file became shorter" : strerror(-lost));
 }
 
-/* The address of an EFAULT lies in guest RAM: the host could not fill the page, as of an empty pool of huge pages. */
+/*
+ * EFAULT comes from guest RAM: the host could not fill a page, as with an empty pool of huge pages.
+ */
 static const char *reason_of(int error)
 {
 	return error == EFAULT ? "it has no memory left for the guest's pages" : strerror(error);
@@ -199,7 +201,7 @@ static void finish(struct blk_queue *bq)
 	bq->busy = false;
 }
 
-/* Does one piece of the request in progress. Returns what that costs of a turn. */
+/* Does one piece of the request in progress. Returns its share of TURN_BYTES. */
 static uint64_t go_on(struct blk_queue *bq)
 {
 	struct blk_request *request = &bq->request;
@@ -246,7 +248,7 @@ static int next(struct blk_queue *bq)
 	return 1;
 }
 
-/* Returns as work() does, 0 also if the host has as many requests as it may. */
+/* Returns as work() does; also 0 if the host has the most requests that it may have. */
 static int serve(struct blk_queue *bq)
 {
 	uint64_t cost = 0;
@@ -271,7 +273,7 @@ int blk_work(struct virtio_device *dev, unsigned int queue)
 
 	if (!bq->ring)
 		return serve(bq);
-	/* What ends meanwhile is found at the end of the turn, unannounced. */
+	/* Requests that end meanwhile are found at the end of the turn, without the bell. */
 	ring_quiet(bq->ring, true);
 	bq->measured = false;
 	blk_flight_land(bq);
@@ -281,7 +283,7 @@ int blk_work(struct virtio_device *dev, unsigned int queue)
 	blk_flight_land(bq);
 	ring_quiet(bq->ring, false);
 	blk_flight_land(bq);
-	/* With room again, there may be chains that nobody has looked at. */
+	/* With room again, there may be chains that were not looked at. */
 	if (result == 0 && (!all || (full && blk_flight_room(bq))))
 		result = -EAGAIN;
 	return result;

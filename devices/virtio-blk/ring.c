@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #define WAIT_NS 100000000
-/* No completion is lost, and a wait has a limit without a request for it: Linux 5.11. */
+/*
+ * No completion is lost, and a wait can have a time limit without a request of its own: Linux 5.11.
+ */
 #define NEEDED (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)
 
 struct ring {
@@ -51,13 +53,16 @@ int ring_set_bell(struct ring *ring, int fd)
 
 void ring_quiet(struct ring *ring, bool quiet)
 {
-	/* Fails on kernels before 5.8 only, where a needless ring is all that follows. */
+	/* Fails only on kernels before 5.8, with needless rings as the only effect. */
 	io_uring_cq_eventfd_toggle(&ring->uring, !quiet);
 }
 
 void ring_add(struct ring *ring, const struct ring_job *job)
 {
-	/* There is one: not more than the ring's depth are out, and each turn submits what it has added. */
+	/*
+	 * Cannot be NULL: at most the ring's depth are in flight, and each turn submits the jobs it
+	 * has added.
+	 */
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
 	switch (job->kind) {
