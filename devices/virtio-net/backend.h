@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What carries a guest's frames on the host: a stream to passt (stream.h), a tap interface (tap.h). The
- * device knows backends by this table alone.
+ * The carrier of a guest's frames on the host: a stream to passt (stream.h), a tap interface
+ * (tap.h). The device knows backends by this table alone.
  *
  * Thread: the device's worker, but for offload(). Nothing here waits.
  */
@@ -16,16 +16,17 @@
 
 /* The longest frame: an IP packet of 64 KiB - 1, an Ethernet header, a VLAN's tag. */
 #define NET_FRAME_MAX (65535 + 14 + 4)
-/* Less is no Ethernet header. */
+/* An Ethernet header. */
 #define NET_FRAME_MIN 14
 
 struct net_backend;
 
 struct net_backend_ops {
 	/*
-	 * Sends a frame of @len bytes, which lie in @iov[1] up to @iov[@n - 1]; iov[0] is free for what the backend
-	 * puts in front of them. Returns 0; -EAGAIN if it cannot take the frame now (the descriptor becomes writable);
-	 * another -errno if this frame cannot be sent, or -EPIPE if none can any more.
+	 * Sends a frame of @len bytes, which lie in @iov[1] up to @iov[@n - 1]; iov[0] is free for
+	 * data that the backend puts in front of them. Returns 0; -EAGAIN if it cannot take the
+	 * frame now (the descriptor becomes writable); another -errno if this frame cannot be sent,
+	 * or -EPIPE if none can any more.
 	 */
 	int (*send)(struct net_backend *backend, const struct virtio_net_hdr_v1 *header,
 		    struct iovec *iov, unsigned int n, size_t len);
@@ -35,11 +36,14 @@ struct net_backend_ops {
 	 */
 	ssize_t (*receive)(struct net_backend *backend, struct virtio_net_hdr_v1 *header,
 			   const uint8_t **frame);
-	/* Goes on with what is half sent. The descriptor has become writable. NULL: nothing ever is. */
+	/*
+	 * Sends the rest of a half-sent frame. The descriptor has become writable. NULL: there is
+	 * never one.
+	 */
 	void (*flush)(struct net_backend *backend);
 	/*
-	 * Tells which of VIRTIO_NET_F_GUEST_* the driver accepted: it gets no other frames. A vCPU's thread. NULL: the
-	 * backend has no offloads.
+	 * Sets which of VIRTIO_NET_F_GUEST_* the driver accepted: it gets no other frames. A vCPU's
+	 * thread. NULL: the backend has no offloads.
 	 */
 	void (*offload)(struct net_backend *backend, uint64_t features);
 };

@@ -50,7 +50,7 @@ bool net_header_fits(const struct virtio_net_hdr_v1 *header, size_t len,
 
 	if (header->flags & ~flags || le16toh(header->hdr_len) > len)
 		return false;
-	/* The flags speak of a checksum: without the feature there is none to speak of. */
+	/* The flags are about checksums: without the feature none may be set. */
 	if (header->flags && !allowed->checksum)
 		return false;
 	if (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM &&

@@ -15,13 +15,16 @@ struct net_offloads {
 	bool checksum, tso4, tso6, ecn;
 };
 
-/* What the negotiated @features let the driver ask of the device, and the device of the driver. */
+/*
+ * Return what the driver may ask of the device, and the device of the driver, by the negotiated
+ * @features.
+ */
 struct net_offloads net_offloads_of_host(uint64_t features);
 struct net_offloads net_offloads_of_guest(uint64_t features);
 
 /*
- * Returns whether @header asks for nothing but @allowed, and for nothing outside a frame of @len bytes. @valid_too:
- * it may also say that the checksum is right already.
+ * Returns whether @header asks only for @allowed offloads, and only within a frame of @len bytes.
+ * @valid_too: it may also say that the checksum is right already.
  */
 bool net_header_fits(const struct virtio_net_hdr_v1 *header, size_t len,
 		     const struct net_offloads *allowed, bool valid_too);

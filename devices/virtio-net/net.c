@@ -70,7 +70,7 @@ static int net_activate(struct virtio_device *dev)
 	return 0;
 }
 
-/* A frame that is half sent stays the backend's: the next one must follow it. */
+/* The backend keeps a half-sent frame: the next one must follow it. */
 static void net_reset(struct virtio_device *dev)
 {
 	struct net *net = net_of(dev);
@@ -105,7 +105,7 @@ static const struct virtio_device_ops net_ops = {
 	.activate = net_activate,
 	.reset = net_reset,
 	.work = net_work,
-	/* Nothing behind the MTU has a meaning without features that are not offered. */
+	/* The fields after the MTU belong to features that are not offered. */
 	.config_size = offsetof(struct virtio_net_config, mtu) + sizeof(uint16_t),
 	.config_read = net_config_read,
 };

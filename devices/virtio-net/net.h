@@ -20,7 +20,7 @@
 enum net_queue { NET_RECEIVE, NET_TRANSMIT, NET_QUEUES };
 
 #define NET_QUEUE_SIZE 256
-/* Linux's least for IPv6's is 1280, for IPv4's 68 (ETH_MIN_MTU), which the specification names, too. */
+/* Linux's least MTU for IPv4 (ETH_MIN_MTU) and the specification's; for IPv6 it is 1280. */
 #define NET_MTU_MIN 68
 #define NET_MTU_MAX 65535
 
@@ -36,11 +36,11 @@ struct net_config {
 	void *ctx;
 };
 
-/* Of one direction. They only grow; the worker writes them, any thread reads them. */
+/* Counters of one direction. They only grow; the worker writes them, any thread reads them. */
 struct net_counters {
 	atomic_ullong frames;
 	atomic_ullong bytes;   /* of these frames */
-	atomic_ullong dropped; /* frames: the link was down, the other side did not take them */
+	atomic_ullong dropped; /* frames: the link was down, or the other side did not take them */
 	atomic_ullong refused; /* frames with a wrong header or length */
 };
 
@@ -58,7 +58,7 @@ struct net {
 		struct virtq_chain chain;
 	} tx;
 	struct {
-		size_t len; /* of a frame for which the driver has no room yet; 0: there is none */
+		size_t len; /* of a frame for which the driver has no room yet; 0: no such frame */
 		const uint8_t *frame;
 		struct virtio_net_hdr_v1 header;
 	} rx;
@@ -67,17 +67,20 @@ struct net {
 /* @host and the backend outlive the device. The link is up, and the carrier if the backend has a descriptor. */
 void net_init(struct net *net, const struct net_config *config, const struct virtio_host *host);
 
-/* The backend's descriptor became readable or writable. Thread: the worker. */
+/* Call when the backend's descriptor became readable or writable. Thread: the worker. */
 void net_ready(struct net *net);
 
-/* Tells whether the backend works, as it does again after lost(). Any thread. */
+/* Sets whether the backend works; call it when it works again after lost(). Any thread. */
 void net_set_carrier(struct net *net, bool on);
-/* Plugs the cable in or out. Any thread. */
+/* Plugs the cable in, or pulls it out. Any thread. */
 void net_set_link(struct net *net, bool up);
-/* Returns what the driver sees: both of them. */
+/* Returns the state that the driver sees: carrier and link. */
 bool net_is_up(const struct net *net);
 
-/* Between net.c, transmit.c and receive.c: virtio_device_ops.work of each queue; what to do when a backend fails. */
+/*
+ * Shared by net.c, transmit.c and receive.c: virtio_device_ops.work of each queue; the end of a
+ * backend that failed.
+ */
 int net_transmit(struct net *net, struct virtq *q);
 int net_receive(struct net *net, struct virtq *q);
 void net_lost(struct net *net);

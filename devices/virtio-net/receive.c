@@ -6,9 +6,12 @@
 #include "devices/virtio-net/header.h"
 #include "devices/virtio-net/net.h"
 
-/* Frames of a turn, which a reset waits for. */
+/* Frames in a turn, which a reset waits for. */
 #define TURN 64
-/* Chains that one frame may take: more than the longest needs in buffers of an ordinary frame's length. */
+/*
+ * Chains that one frame may take: more than the longest frame needs in buffers of an ordinary
+ * frame's length.
+ */
 #define MERGE_MAX 64
 
 enum delivery { DELIVERED, NO_ROOM, TOO_LONG };
@@ -44,8 +47,9 @@ static ssize_t chain_write(const struct ram *ram, const struct virtq_chain *chai
 }
 
 /*
- * Writes the frame of net->rx into as many chains as it needs, and gives them back all at once: the driver takes
- * them as one (virtio 1.2 §5.1.6.4). Returns one of enum delivery, with no chain taken but by DELIVERED, or -EPROTO.
+ * Writes the frame of net->rx into as many chains as it needs, and returns them all at once: the
+ * driver takes them as one (virtio 1.2 §5.1.6.4). Returns one of enum delivery, or -EPROTO; only
+ * DELIVERED takes chains.
  */
 static int deliver(struct net *net, struct virtq *q)
 {
@@ -53,7 +57,7 @@ static int deliver(struct net *net, struct virtq *q)
 	struct virtio_net_hdr_v1 *header = &net->rx.header;
 	unsigned int most = negotiated(net, VIRTIO_NET_F_MRG_RXBUF) ? MERGE_MAX : 1;
 	struct virtq_done done[MERGE_MAX];
-	struct virtq_chain chains[2]; /* the first, and the one at hand */
+	struct virtq_chain chains[2]; /* the first, and the current one */
 	unsigned int n = 0;
 	size_t at = 0;
 
@@ -72,7 +76,10 @@ static int deliver(struct net *net, struct virtq *q)
 		n++;
 		ssize_t written =
 			chain_write(ram, chain, before, net->rx.frame + at, net->rx.len - at);
-		/* The first may have room for the header alone, the others have to take something. */
+		/*
+		 * The first may have room for the header alone, the others must take a part of the
+		 * frame.
+		 */
 		if (chain->readable || written < 0 || (written == 0 && n > 1))
 			return -EPROTO;
 		done[n - 1] = (struct virtq_done){chain->head, (uint32_t)(before + written)};
@@ -85,7 +92,9 @@ static int deliver(struct net *net, struct virtq *q)
 	return DELIVERED;
 }
 
-/* Makes net->rx the next frame. Returns 1, 0 if none is there now, or if it was dropped -EAGAIN. */
+/*
+ * Sets net->rx to the next frame. Returns 1, 0 if there is none now, or -EAGAIN if it was dropped.
+ */
 static int take(struct net *net)
 {
 	struct net_backend *backend = net->config.backend;

@@ -14,7 +14,7 @@ static struct stream *stream_of(struct net_backend *backend)
 	return (struct stream *)((char *)backend - offsetof(struct stream, backend));
 }
 
-/* Returns -EAGAIN for what passes by itself, -EPIPE for the end. */
+/* Returns -EAGAIN for a passing @error, -EPIPE for the end of the stream. */
 static int why(int error)
 {
 	return error == EAGAIN ? -EAGAIN : -EPIPE;
@@ -22,7 +22,7 @@ static int why(int error)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
-/* Sends what is pending. Returns 0 if nothing is left, or as why(). */
+/* Sends the pending bytes. Returns 0 if none is left, or as why(). */
 static int send_rest(struct stream *stream)
 {
 	while (stream->sent < stream->pending) {
@@ -35,7 +35,7 @@ static int send_rest(struct stream *stream)
 	return 0;
 }
 
-/* Keeps what is left of the frame after its first @sent bytes. */
+/* Keeps the rest of the frame after its first @sent bytes. */
 static void keep_rest(struct stream *stream, const struct iovec *iov, unsigned int n, size_t sent)
 {
 	stream->sent = 0;
@@ -65,7 +65,10 @@ static int stream_send(struct net_backend *backend, const struct virtio_net_hdr_
 	const struct msghdr message = {.msg_iov = iov, .msg_iovlen = n};
 	ssize_t sent = sendmsg(backend->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0)
-		/* Where the host is short of memory, also for the guest's pages, only this frame is lost. */
+		/*
+		 * If the host is short of memory, also for the guest's pages, only this frame is
+		 * lost.
+		 */
 		return errno == EFAULT || errno == ENOBUFS || errno == ENOMEM ? -errno : why(errno);
 	if ((size_t)sent < LENGTH + len)
 		keep_rest(stream, iov, n, (size_t)sent);
@@ -79,7 +82,10 @@ static void stream_flush(struct net_backend *backend)
 
 /* --- receiving ------------------------------------------------------------------------------- */
 
-/* Returns the length of the frame at the start, 0 if not all of it is there yet, or -EPIPE if it is none. */
+/*
+ * Returns the length of the next frame, 0 if a part of it is missing yet, or -EPIPE if no frame has
+ * it.
+ */
 static ssize_t frame_length(const struct stream *stream)
 {
 	size_t there = stream->end - stream->start;
@@ -94,7 +100,7 @@ static ssize_t frame_length(const struct stream *stream)
 	return there - LENGTH < length ? 0 : (ssize_t)length;
 }
 
-/* Reads as much as is there. Returns 0, or as why(). */
+/* Reads all bytes that have arrived. Returns 0, or as why(). */
 static int read_more(struct stream *stream)
 {
 	size_t there = stream->end - stream->start;

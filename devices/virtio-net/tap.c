@@ -35,7 +35,10 @@ static int tap_send(struct net_backend *backend, const struct virtio_net_hdr_v1 
 	iov[0] = (struct iovec){&copy, sizeof(copy)};
 	if (writev(backend->fd, iov, (int)n) >= 0)
 		return 0;
-	/* The interface was removed. What else there is, such as one that is down, costs this frame. */
+	/*
+	 * EBADFD: the interface was removed. Other errors, as of one that is down, cost this frame
+	 * only.
+	 */
 	return errno == EBADFD ? -EPIPE : -errno;
 }
 
@@ -65,14 +68,14 @@ static void tap_offload(struct net_backend *backend, uint64_t features)
 	};
 	unsigned long offloads = 0;
 
-	/* The others depend on it. */
+	/* The other offloads depend on this one. */
 	if (features & FEATURE(VIRTIO_NET_F_GUEST_CSUM)) {
 		offloads = TUN_F_CSUM;
 		for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 			if (features & FEATURE(flags[i].feature))
 				offloads |= flags[i].flag;
 	}
-	/* If it fails, frames come that the driver did not ask for; these are dropped. */
+	/* If this fails, frames with offloads that the driver did not accept are dropped. */
 	ioctl(backend->fd, TUNSETOFFLOAD, offloads);
 }
 

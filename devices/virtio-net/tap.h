@@ -22,11 +22,12 @@ struct tap {
 };
 
 /*
- * Opens the interface @name, which is made if it is not there; "": the host chooses its name. Or, if @fd is not -1,
- * takes that descriptor of one over. Returns 0, or -errno after an error message.
+ * Opens the interface @name, and makes it if it does not exist; "": the host chooses a name. If @fd
+ * is not -1, takes over that descriptor of an interface instead. Returns 0, or -errno after an
+ * error message.
  */
 int tap_open(struct tap *tap, const char *name, int fd);
-/* Accepts what is all zeros. */
+/* Accepts a zeroed struct. */
 void tap_release(struct tap *tap);
 
 #endif

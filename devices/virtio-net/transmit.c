@@ -5,12 +5,12 @@
 #include "devices/virtio-net/header.h"
 #include "devices/virtio-net/net.h"
 
-/* Frames of a turn, which a reset waits for. */
+/* Frames in a turn, which a reset waits for. */
 #define TURN 64
 
 /*
- * Finds the frame behind the header: @iov[1] and up are what lies in guest RAM. Returns how many there are with
- * iov[0], or -EPROTO if a buffer is not RAM.
+ * Finds the frame after the header: sets @iov[1] and up to its parts in guest RAM. Returns the
+ * number of elements, iov[0] included, or -EPROTO if a buffer is not RAM.
  */
 static int frame_find(const struct ram *ram, const struct virtq_chain *chain,
 		      struct virtq_cursor cursor, struct iovec iov[1 + VIRTIO_QUEUE_SIZE_MAX],
@@ -81,7 +81,7 @@ int net_transmit(struct net *net, struct virtq *q)
 			net->tx.busy = true;
 		}
 		int error = send_frame(net);
-		/* net_ready() calls again: this is no work that waits for its turn. */
+		/* net_ready() calls again: do not ask for another turn. */
 		if (error == -EAGAIN)
 			return 0;
 		if (error)

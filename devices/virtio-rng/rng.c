@@ -10,11 +10,11 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* Fewer are not worth a turn of the worker. */
+/* Fewer bytes are not worth a turn of the worker. */
 #define LEAST 64
 /* Chains in one turn, which a reset waits for. */
 #define TURN 16
-/* A host that has just started may have no entropy itself yet. */
+/* A host that has just started may itself have no entropy yet. */
 #define RETRY_NS (100 * NS_PER_MS)
 
 static struct rng *rng_of(struct virtio_device *dev)
@@ -22,7 +22,7 @@ static struct rng *rng_of(struct virtio_device *dev)
 	return (struct rng *)((char *)dev - offsetof(struct rng, dev));
 }
 
-/* Returns how many bytes were written to the chain, or -EPROTO if they may not be. */
+/* Returns how many bytes were written to the chain, or -EPROTO if it must not be written. */
 static ssize_t fill(struct rng *rng, const struct virtq_chain *chain, const uint8_t *data,
 		    size_t len)
 {
@@ -59,13 +59,13 @@ static int serve(struct rng *rng, unsigned int queue, size_t len)
 	}
 	int popped = virtq_pop(q, &chain);
 	ssize_t given = popped > 0 ? fill(rng, &chain, data, (size_t)got) : popped;
-	/* Nothing else may find the bytes that a guest got. */
+	/* The guest's bytes must not be found here later. */
 	explicit_bzero(data, sizeof(data));
-	/* The driver may have taken back what was there a moment ago. */
+	/* The driver may have taken the chain back a moment ago. */
 	if (popped == 0 || given < 0)
 		return (int)given;
 	virtq_push(q, &chain, (uint32_t)given);
-	/* A chain for a single byte is as much work. */
+	/* A chain for a single byte is as much work as one for LEAST. */
 	pace_spend(&rng->pace, given > LEAST ? (uint64_t)given : LEAST);
 	atomic_fetch_add(&rng->bytes, (unsigned long long)given);
 	return -EAGAIN;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The virtio entropy device (virtio 1.2 §5.4): random bytes from the host for a guest that has none yet.
- * README.md has the rate and its reason.
+ * The virtio entropy device (virtio 1.2 §5.4): random bytes from the host for a guest without
+ * entropy. README.md has the rate and its reason.
  *
  * Thread: init and release on main, with no other in the device; any thread may read the counter.
  */
@@ -22,7 +22,7 @@
 
 struct rng {
 	struct virtio_device dev;
-	atomic_ullong bytes; /* that the guest got */
+	atomic_ullong bytes; /* given to the guest */
 	/* As getrandom(2). A hook, so that a test can make it fail. */
 	ssize_t (*random)(void *data, size_t len, unsigned int flags);
 
