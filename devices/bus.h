@@ -48,7 +48,7 @@ struct bus {
  */
 int bus_add(struct bus *bus, const struct bus_range *range);
 
-/* Where no device answers, all bits read as ones, as on a real bus, and writes are dropped. */
+/* Without a device at @address all bits read as ones, as on a real bus, and writes are dropped. */
 void bus_read(const struct bus *bus, uint64_t address, void *data, unsigned int len);
 void bus_write(const struct bus *bus, uint64_t address, const void *data, unsigned int len);
 

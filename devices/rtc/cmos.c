@@ -18,7 +18,7 @@ enum {
 	REGISTER_D = 0x0d,
 };
 
-#define INDEX_MASK 0x7f /* the highest bit of the index port is the NMI's */
+#define INDEX_MASK 0x7f /* the highest bit of the index port masks the NMI */
 
 #define A_UPDATES 0x80 /* an update is in progress */
 #define A_RESET	  0x26 /* 32768 Hz, 1024 interrupts a second */
@@ -76,7 +76,7 @@ static uint8_t read_register(const struct cmos *cmos, uint8_t index, int64_t sec
 	case REGISTER_A:
 		return cmos->byte[index] & ~A_UPDATES;
 	case REGISTER_C:
-		return 0; /* no interrupt has come */
+		return 0; /* no interrupt has occurred */
 	case REGISTER_D:
 		return D_VALID;
 	default:

@@ -5,7 +5,7 @@
  * interrupt never occur. An update is never in progress: each register is computed when it is read, so a
  * kernel gets a consistent time by its usual check of the seconds before and after.
  *
- * Thread: any; the guest has to keep apart two vCPUs that use the ports at once.
+ * Thread: any; the guest itself must serialize two vCPUs that use the ports.
  * Source: MC146818 data sheet; ACPI 6.4 §5.2.9, CENTURY.
  */
 #ifndef EBB_RTC_CMOS_H
@@ -19,12 +19,15 @@
 
 struct cmos {
 	_Atomic uint8_t index;
-	_Atomic uint8_t byte[128]; /* what was written, except the clock's registers */
+	_Atomic uint8_t byte[128]; /* the guest's data; unused for the clock's registers */
 };
 
 void cmos_init(struct cmos *cmos);
 
-/* Read or write one byte of the port at @offset (0 or 1). @seconds: the time, since the beginning of 1970. */
+/*
+ * Read or write one byte of the port at @offset (0 or 1). @seconds: the time since the start of
+ * 1970.
+ */
 uint8_t cmos_read(struct cmos *cmos, uint64_t offset, int64_t seconds);
 void cmos_write(struct cmos *cmos, uint64_t offset, uint8_t value);
 

@@ -16,10 +16,10 @@
 
 /* All zero to start with. */
 struct goldfish {
-	_Atomic uint32_t high; /* half of the time that the low half was read of */
+	_Atomic uint32_t high; /* high half of the time whose low half was read last */
 };
 
-/* Returns the register at @offset. @ns: the time, since the beginning of 1970. */
+/* Returns the register at @offset. @ns: the time since the start of 1970. */
 uint32_t goldfish_read(struct goldfish *clock, uint64_t offset, uint64_t ns);
 
 #endif

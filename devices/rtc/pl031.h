@@ -12,7 +12,7 @@
 
 #define PL031_SIZE 0x1000 /* bytes of address space */
 
-/* Returns the register at @offset. @seconds: the time, since the beginning of 1970. */
+/* Returns the register at @offset. @seconds: the time since the start of 1970. */
 uint32_t pl031_read(uint64_t offset, uint32_t seconds);
 
 #endif

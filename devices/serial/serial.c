@@ -3,16 +3,15 @@
  * Theory of operation
  *
  * Registers are read and written under the lock; each access ends in serial_settle(), the one place
- * that sets the interrupt line and finds whether held-back input can go on. The transmitter is
+ * that sets the interrupt line and checks whether held-back input can continue. The transmitter is
  * always empty: a byte goes to the host, without the lock, before the write that sent it ends.
  *
  * Interrupts, most urgent first: line status (overrun), received data, transmitter empty, modem
- * status. "Transmitter empty" is an event, not a state: it arises when a byte has been sent and
- * when its interrupt is switched on, and it is over when IIR has named it or another byte is
- * written.
+ * status. "Transmitter empty" is an event, not a state: it occurs when a byte has been sent and
+ * when its interrupt is enabled, and ends when IIR has reported it or another byte is written.
  *
  * In loopback the bytes that the guest sends arrive in its own FIFO, the modem's inputs follow its
- * outputs, and no byte goes in or out: a driver detects the UART by that.
+ * outputs, and no byte goes to or comes from the host: a driver detects the UART by that.
  */
 #include "devices/serial/serial.h"
 
@@ -116,7 +115,9 @@ static uint8_t pending_interrupt(const struct serial *serial)
 {
 	if (serial->ier & IER_LINE_STATUS && serial->lsr_overrun)
 		return IIR_LINE_STATUS;
-	/* At any fill: with a trigger level, fewer bytes would need a timer to be reported. */
+	/*
+	 * At any fill level: with a trigger level, fewer bytes would be reported only by a timer.
+	 */
 	if (serial->ier & IER_RECEIVED && serial->count)
 		return IIR_RECEIVED;
 	if (serial->ier & IER_THR_EMPTY && serial->thr_empty_event)
@@ -141,7 +142,7 @@ static void write_mcr(struct serial *serial, uint8_t value)
 	serial->mcr = value & MCR_ALL;
 	uint8_t after = modem_inputs(serial->mcr);
 
-	/* TERI tells only the trailing edge of the ring indicator. */
+	/* TERI reports only the trailing edge of the ring indicator. */
 	uint8_t changed = ((before ^ after) & ~MSR_RI) | (before & ~after & MSR_RI);
 	serial->msr_changes |= changed >> 4;
 }
@@ -220,7 +221,7 @@ static uint8_t read_register(struct serial *serial, uint64_t offset)
 	}
 }
 
-/* serial_write_byte() handles THR, without DLAB, itself. */
+/* serial_write_byte() itself handles THR without DLAB. */
 static void write_register(struct serial *serial, uint64_t offset, uint8_t value)
 {
 	bool dlab = serial->lcr & LCR_DLAB;
@@ -347,7 +348,7 @@ size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len)
 	for (size_t i = 0; i < taken; i++)
 		fifo_push(serial, data[i]);
 	serial->held_back = taken < len;
-	/* Ignore the result: input that was held back just now found no room. */
+	/* Ignore the result: input held back just now found no room. */
 	serial_settle(serial);
 	pthread_mutex_unlock(&serial->lock);
 	return taken;

@@ -3,8 +3,8 @@
  * A 16550A UART as in a PC: eight registers and a receive FIFO. A byte is sent as it is written.
  *
  * Input is held back rather than lost: bytes are taken only while the guest listens (its receive
- * interrupt is on, or it polls) and the FIFO has room. A driver that starts clears the FIFO, and
- * would lose earlier input.
+ * interrupt is enabled, or it polls) and the FIFO has room. A driver clears the FIFO when it
+ * starts, and would lose earlier input.
  *
  * Thread: serial_read() and serial_write() on any vCPU's, serial_receive() and serial_break() on
  * the loop's; a lock inside. Init and release while no other thread uses the UART.
@@ -19,18 +19,21 @@
 #include <stdint.h>
 
 #define SERIAL_SIZE 8  /* bytes of address space */
-#define SERIAL_FIFO 16 /* bytes that the guest can have waiting */
+#define SERIAL_FIFO 16 /* bytes that can wait for the guest */
 
 /* The host's side; outlives the UART. */
 struct serial_host {
 	void *ctx;
-	/* Sets the interrupt line. Called with the UART's lock held: levels keep their order. */
+	/*
+	 * Sets the interrupt line. Called with the UART's lock held, so that levels keep their
+	 * order.
+	 */
 	void (*interrupt)(void *ctx, int level);
 	/* Takes bytes that the guest sent. Called without the UART's lock, on a vCPU's thread. */
 	void (*transmit)(void *ctx, const uint8_t *data, size_t len);
 	/*
-	 * Tells that there is room again after serial_receive() took less than it was given. Called
-	 * without the UART's lock, on a vCPU's thread.
+	 * Reports that there is room again after serial_receive() took less than it was given.
+	 * Called without the UART's lock, on a vCPU's thread.
 	 */
 	void (*receive_ready)(void *ctx);
 };
@@ -42,7 +45,7 @@ struct serial {
 	uint8_t ier, fcr, lcr, mcr, scr, dll, dlm;
 	uint8_t lsr_overrun;  /* LSR's overrun bit, kept until LSR is read */
 	uint8_t msr_changes;  /* MSR's low half, kept until MSR is read */
-	bool thr_empty_event; /* the transmitter ran empty, and IIR has not told it yet */
+	bool thr_empty_event; /* the transmitter ran empty, and IIR has not reported it yet */
 	int level;	      /* of the interrupt line, as last set */
 	/* The receive FIFO, a ring. */
 	uint8_t fifo[SERIAL_FIFO];
