@@ -11,7 +11,7 @@
 #include "vmm/machine/device_balloon.h"
 #include "vmm/monitor/part.h"
 
-/* Without a balloon neither source is in the loop, and both are closed. */
+/* Without a balloon both sources are closed and not in the loop. */
 struct balloon_part {
 	struct loop_source changed; /* eventfd: the driver wrote `actual` */
 	struct loop_source timer;   /* timerfd: guest-stats-polling-interval */
@@ -31,7 +31,7 @@ struct balloon *monitor_balloon_here(const struct monitor *monitor, struct contr
 	return balloon;
 }
 
-/* --- the balloon, as QEMU counts: the memory left to the guest -------------------------------- */
+/* --- the balloon's size as QEMU counts it: the memory left to the guest ----------------------- */
 
 static json_t *guest_has(struct monitor *monitor, struct balloon *balloon)
 {

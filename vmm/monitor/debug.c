@@ -8,8 +8,8 @@
 #include "vmm/monitor/part.h"
 
 /*
- * Runs @look with no vCPU in KVM_RUN, where KVM would make other calls on it wait. Returns whether it has; where
- * the host holds a vCPU up, *@error is set.
+ * Runs @look with no vCPU in KVM_RUN, where KVM would make other calls on it wait. Returns whether
+ * it ran; if not, because the host holds a vCPU up, *@error is set.
  */
 static bool while_paused(struct monitor *monitor, void (*look)(struct cpus *cpus, void *ctx),
 			 void *ctx, struct control_error *error)

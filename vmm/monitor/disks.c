@@ -8,10 +8,10 @@
 #include "vmm/monitor/part.h"
 
 struct disks {
-	uint64_t allocated[VM_DISKS_MAX]; /* bytes that each takes on the host */
+	uint64_t allocated[VM_DISKS_MAX]; /* bytes that each disk takes on the host */
 };
 
-/* On the worker: fstat() waits for storage that hangs. */
+/* Runs on the worker: fstat() waits for storage that hangs. */
 static void disks_measure(struct monitor *monitor)
 {
 	struct disks *disks = monitor_state(monitor, &monitor_disks);
@@ -85,7 +85,7 @@ static json_t *stats_object(const struct blk *blk)
 		const struct blk_counters *counters = &blk->counters[kind];
 		char name[64];
 		if (!kinds[kind])
-			continue; /* QEMU has no figures of write-zeroes; x-ebb-stat has */
+			continue; /* QEMU has no figures of write-zeroes, but x-ebb-stat has */
 #define SET(format, counter)                                                                       \
 	snprintf(name, sizeof(name), format, kinds[kind]);                                         \
 	json_object_set_new(stats, name, json_count(counters->counter))

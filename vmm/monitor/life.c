@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The guest's life: its name, whether it runs, how it ends. */
+/* The guest's life: its name, its state, its end. */
 #include <stdio.h>
 #include <unistd.h>
 

@@ -36,7 +36,7 @@ static void has_looked(void *ctx)
 	struct measure *measure = ctx;
 	if (!wake_take(measure->done.fd))
 		return;
-	/* Before the worker starts again: the callbacks read what it has measured. */
+	/* Before the worker starts again: the callbacks read the figures it has measured. */
 	for (unsigned int i = 0; i < measure->now_count; i++)
 		measure->now[i].done(measure->monitor, measure->now[i].ticket);
 	measure->now_count = 0;
@@ -89,7 +89,7 @@ int measure_prepare(struct measure *measure)
 {
 	if (measure->next_count == MEASURE_WAITING_MAX)
 		return -EBUSY;
-	/* Most guests are never measured: start the thread for the first request. */
+	/* Most guests are never measured: start the thread at the first request. */
 	return measure->worker.started ? 0 : worker_start(&measure->worker, "measure");
 }
 

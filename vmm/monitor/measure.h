@@ -31,7 +31,7 @@ struct measure {
 	struct loop_source wanted; /* eventfd, on the worker */
 	struct loop_source done;   /* eventfd, on the loop */
 	bool running;		   /* the worker measures, or is about to */
-	/* Called when the running measurement is done; next: when the one after it is. */
+	/* Called when the running measurement is done; next: after the measurement that follows. */
 	struct measure_waiting now[MEASURE_WAITING_MAX], next[MEASURE_WAITING_MAX];
 	unsigned int now_count, next_count;
 };
@@ -39,8 +39,8 @@ struct measure {
 /* Returns 0, or -errno after an error message. Call measure_release() in both cases. */
 int measure_init(struct measure *measure, struct monitor *monitor);
 /*
- * Drops the callbacks and waits for the worker, up to a second. Returns false if it hangs: then all
- * that the parts measure must stay until the process ends.
+ * Drops the callbacks and waits for the worker, up to a second. Returns false if it hangs: then
+ * everything that the parts measure must stay until the process ends.
  */
 bool measure_release(struct measure *measure);
 

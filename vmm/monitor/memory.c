@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Guest RAM, and what it costs the host. */
+/* Guest RAM, and its cost to the host. */
 #include "vmm/lib/json.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/usage.h"
@@ -9,7 +9,7 @@ struct memory {
 	struct ram_usage usage;
 };
 
-/* Ignore errors: figures that are missing (0) must not hide the others. */
+/* Ignores errors: missing figures (0) must not hide the others. */
 static void memory_measure(struct monitor *monitor)
 {
 	struct memory *memory = monitor_state(monitor, &monitor_memory);

@@ -151,7 +151,7 @@ bool monitor_release(struct monitor *monitor)
 {
 	control_server_release(monitor->server);
 	monitor->server = NULL;
-	/* A device's worker that hangs may still call a part when it goes on. */
+	/* A device's worker that hangs may still call a part when it continues. */
 	if (!measure_release(&monitor->measure) || monitor->machine->hangs)
 		return false;
 	while (monitor->built > 0) {

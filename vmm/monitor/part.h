@@ -15,12 +15,12 @@
 /* Every member but the name may be left out. */
 struct monitor_part {
 	const char *name;
-	/* The last has a name of NULL. The ctx of each run() is the struct monitor. */
+	/* The last element has a NULL name. The ctx of each run() is the struct monitor. */
 	const struct control_command *commands;
 	size_t state_size; /* bytes, zeroed before init(); see monitor_state() */
 	/* Returns 0, or -errno after an error message. release() is called in both cases. */
 	int (*init)(struct monitor *monitor);
-	/* Called after the machine has ended: answers the clients that wait, tells why it ended. */
+	/* Called after the machine has ended: answers the waiting clients, reports why it ended. */
 	void (*ended)(struct monitor *monitor, enum machine_end end);
 	void (*release)(struct monitor *monitor);
 	/*
@@ -48,13 +48,13 @@ void monitor_measure_parts(struct monitor *monitor);
 void monitor_event(struct monitor *monitor, const char *name, json_t *data);
 
 /*
- * For a command's run(): starts measure() of all parts, and calls @answer, which answers the
- * command, when they are done. Returns NULL, with *@error set if it fails.
+ * For a command's run(): starts measure() of all parts, and when they are done calls @answer, which
+ * answers the command. Returns NULL, with *@error set if it fails.
  */
 json_t *monitor_answer_measured(struct monitor *monitor,
 				void (*answer)(struct monitor *monitor, uint64_t command),
 				struct control_error *error);
-/* Answers a deferred command. Takes over @result; NULL answers that memory is short. */
+/* Answers a deferred command. Takes over @result; NULL: memory is short. */
 void monitor_answer(struct monitor *monitor, uint64_t command, json_t *result);
 
 /* --- arguments -------------------------------------------------------------------------------- */
@@ -65,7 +65,7 @@ const json_t *monitor_integer(const json_t *arguments, const char *name,
 
 /* --- between parts ---------------------------------------------------------------------------- */
 
-/* Returns QMP's RunState, as query-status answers it. */
+/* Returns QMP's RunState for query-status. */
 const char *monitor_status(const struct monitor *monitor);
 
 /* Returns the guest's balloon, or NULL with *@error set if the guest was started without one. */

@@ -6,7 +6,7 @@
 #include "vmm/monitor/part.h"
 
 #define BALLOON_PATH "/machine/peripheral/balloon0"
-/* Seconds: a day. */
+/* In seconds: a day. */
 #define STATS_INTERVAL_MAX 86400
 
 static const struct {

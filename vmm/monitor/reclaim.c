@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * x-ebb-reclaim: asks the guest to give back memory now. The guest takes its time, so the command
- * is answered later: when the balloon tells that the request is over, or at its deadline.
+ * is answered later: when the balloon reports that the request is over, or at its deadline.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,7 +14,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 
-/* The guest's time: the default, and the longest. */
+/* The guest's time limit: the default, and the longest. */
 #define TIMEOUT_MS    10000
 #define TIMEOUT_S_MAX 86400
 
@@ -24,7 +24,7 @@ struct reclaim {
 	uint64_t command;	  /* the deferred command, or 0 */
 	struct balloon_reclaim_request request;
 	bool asked;	 /* the guest has been asked */
-	uint64_t before; /* guest RAM in host memory before that, bytes */
+	uint64_t before; /* guest RAM in host memory before the request, bytes */
 };
 
 static struct reclaim *reclaim_of(const struct monitor *monitor)
@@ -100,7 +100,7 @@ static json_t *result(const struct monitor *monitor, const struct balloon_reclai
 			 answer->elapsed_ms / 1000.0);
 }
 
-/* Sets *@error: why there is no result. Returns NULL. */
+/* Sets *@error to the reason why there is no result. Returns NULL. */
 static json_t *explain(const struct monitor *monitor, const struct balloon_reclaim_view *view,
 		       struct control_error *error)
 {
@@ -176,7 +176,7 @@ static void tell_over(void *ctx)
 
 /* --- the command ----------------------------------------------------------------------------- */
 
-/* Sets *@why: the guest cannot be asked. Returns NULL. */
+/* Sets *@why to the reason why the guest cannot be asked. Returns NULL. */
 static json_t *refuse(const struct monitor *monitor, int error, struct control_error *why)
 {
 	if (error == -ENODEV)
@@ -283,7 +283,7 @@ static int reclaim_init(struct monitor *monitor)
 	return error;
 }
 
-/* Tells the client that waits that no answer will come. */
+/* Tells the waiting client that no answer will come. */
 static void reclaim_ended(struct monitor *monitor, enum machine_end end)
 {
 	struct reclaim *reclaim = reclaim_of(monitor);
