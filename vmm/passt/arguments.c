@@ -11,7 +11,7 @@ void passt_arguments(const struct passt_config *config, const char *fd, char *mt
 
 	argv[n++] = "passt";
 	argv[n++] = "--quiet";
-	argv[n++] = "--fd"; /* it ends when the socket does */
+	argv[n++] = "--fd"; /* passt ends when the socket is closed */
 	argv[n++] = fd;
 	if (config->mtu) {
 		sprintf(mtu, "%u", config->mtu);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The keeper: starts passt, waits for its end, starts it again. It was forked from ebb, and begins with letting go of all
- * that is ebb's: descriptors, signals, terminal.
+ * The keeper: starts passt, waits for its end, starts it again. It was forked from ebb, and first
+ * gives up everything of ebb's: descriptors, signals, terminal.
  *
  * passt goes to the background when it is ready: its first process then ends with status 0, and the one that serves becomes
  * a child of the keeper, which is a subreaper (prctl(2)).
@@ -23,9 +23,12 @@
 #include "vmm/lib/clock.h"
 #include "vmm/passt/passt.h"
 
-/* How long passt may take to be ready. */
+/* The time limit for passt to be ready. */
 #define READY_MS 30000
-/* Between its end and the next start: doubled each time, up to the last, until one has lived for as long as that. */
+/*
+ * The pause before the next start: doubled each time up to the maximum, reset once a passt has
+ * lived that long.
+ */
 #define PAUSE_FIRST_MS 100
 #define PAUSE_LAST_MS  30000
 
@@ -43,18 +46,18 @@ static void let_go(int control)
 	const struct sigaction normal = {.sa_handler = SIG_DFL};
 	sigset_t none;
 
-	/* Out of the way of the three streams. */
+	/* Move it out of the way of the three standard streams. */
 	control = fcntl(control, F_DUPFD, 3);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &normal, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* No key of the terminal ends it before ebb; and a pipe ends when ebb does. */
+	/* No key of the terminal may end it before ebb, and it may not keep ebb's pipes open. */
 	setsid();
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
-	/* In a place that is known, so that all others can be closed. */
+	/* At a known number, so that all other descriptors can be closed. */
 	if (control != 3)
 		dup2(control, 3);
 	syscall(SYS_close_range, 4U, ~0U, 0);
@@ -64,7 +67,7 @@ static void let_go(int control)
 
 /* --- children -------------------------------------------------------------------------------- */
 
-/* Returns whether a child is left. Takes those that have ended. */
+/* Returns whether a child is left. Reaps those that have ended. */
 static bool passt_lives(void)
 {
 	pid_t pid;
@@ -74,7 +77,7 @@ static bool passt_lives(void)
 	return pid == 0;
 }
 
-/* What passt's first process left behind has no other name than this. */
+/* The process that passt's first process left behind can only be found here. */
 static void kill_children(void)
 {
 	char path[64];
@@ -83,7 +86,7 @@ static void kill_children(void)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
 	FILE *children = fopen(path, "re");
 	if (!children)
-		return; /* then passt ends by itself: its socket has */
+		return; /* passt ends by itself: its socket is closed */
 	while (fscanf(children, "%d", &pid) == 1)
 		kill(pid, SIGKILL);
 	fclose(children);
@@ -126,7 +129,10 @@ static _Noreturn void become_passt(const struct passt_config *config, int stream
 	_exit(127);
 }
 
-/* Its last line tells why it ended; those before are of no interest, as that it is no longer root. */
+/*
+ * The last line says why passt ended; those before are of no use, such as that it is no longer
+ * root.
+ */
 static void read_reason(int errors, char why[PASST_WHY_SIZE])
 {
 	char text[2048];
@@ -182,7 +188,7 @@ static int start_passt(const struct passt_config *config, char why[PASST_WHY_SIZ
 		snprintf(why, PASST_WHY_SIZE, "%s", strerror(errno));
 	else if (wait_until_ready(pid, errors[0], why) == 0)
 		result = pair[0];
-	/* Only ebb and passt may have its ends: one's end is then seen by the other. */
+	/* Only ebb and passt may hold the socket: when one ends, the other is told. */
 	const int done[] = {pair[1], errors[0], errors[1], result < 0 ? pair[0] : -1};
 	for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)
 		if (done[i] >= 0)
@@ -190,7 +196,7 @@ static int start_passt(const struct passt_config *config, char why[PASST_WHY_SIZ
 	return result;
 }
 
-/* Sends ebb the socket @fd, or @why there is none. */
+/* Sends ebb the socket @fd, or the reason @why there is none. */
 static void tell(const struct keeper *keeper, int fd, const char *why)
 {
 	struct passt_message note = {.serial = keeper->serial, .error = fd < 0};
@@ -210,7 +216,7 @@ static void tell(const struct keeper *keeper, int fd, const char *why)
 		*c = (struct cmsghdr){CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS};
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
-	/* If ebb has ended this fails, and so does the next look at its end. */
+	/* This fails if ebb has ended; the next recv() finds that out. */
 	sendmsg(keeper->control, &message, MSG_NOSIGNAL);
 	if (fd >= 0)
 		close(fd);
@@ -224,7 +230,7 @@ static _Noreturn void end(void)
 	_exit(0);
 }
 
-/* ebb asks to give the present passt up; or it has ended. */
+/* Handles a message: ebb asks to give up the current passt, or has ended. */
 static void hear(const struct keeper *keeper)
 {
 	uint32_t serial;
@@ -252,7 +258,7 @@ static void wait_for_end(const struct keeper *keeper)
 	}
 }
 
-/* Waits before the next start, but not for an ebb that has ended. */
+/* Waits before the next start, but ends at once if ebb has ended. */
 static void pause_for(const struct keeper *keeper, int ms)
 {
 	uint64_t until = clock_ns() + (uint64_t)ms * NS_PER_MS;

@@ -14,9 +14,9 @@
 
 #include "vmm/lib/log.h"
 
-/* The keeper gives passt thirty seconds. */
+/* A little more than the keeper's limit, thirty seconds. */
 #define START_MS 35000
-/* It only has to notice that ebb's end is closed. */
+/* The keeper only has to notice that ebb's end is closed. */
 #define STOP_MS 1000
 
 /* Returns the descriptor that came with @message, or -1. */
@@ -111,7 +111,7 @@ int passt_start(struct passt *passt, const struct passt_config *config)
 	return fd;
 }
 
-/* Waits for the keeper's end, and does not wait for one that was stopped. */
+/* Waits for the keeper to end, and kills one that does not: it may have been stopped. */
 static void reap(pid_t keeper)
 {
 	int fd = (int)syscall(SYS_pidfd_open, keeper, 0);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * passt for one network of a guest: a user's network without privileges (passt(1)). It runs as a process of its own
- * and speaks over a socket, whose other end is passed to the caller; when it ends it is started again, at a pace,
- * and the caller gets the next socket.
+ * passt for one network of a guest: a user's network without privileges (passt(1)). passt runs as a
+ * separate process and uses a socket, whose other end is passed to the caller; when it ends it is
+ * started again, with pauses, and the caller gets the next socket.
  *
- * Once a guest runs, ebb itself starts no program: it has given up what that needs, and passt wants to begin as root or
- * as the user, and to make namespaces. So a small process, the keeper, is forked before: it starts passt, waits for its
- * end, and knows no guest. It ends, and passt with it, when ebb does, however that is.
+ * Once a guest runs, ebb itself starts no program: it has given up the privileges for that, and
+ * passt has to start as root or as the user, and to make namespaces. So a small process, the
+ * keeper, is forked before: it starts passt, waits for its end, and has nothing of the guest. When
+ * ebb ends, for whatever reason, the keeper ends, and passt with it.
  *
  *     ebb ──── control: a message for each start ──── keeper ──── child ──── passt
  *      └──────────────────────── frames ─────────────────────────────────────┘
@@ -34,7 +35,7 @@ struct passt_config {
 struct passt {
 	int control;	 /* to the keeper; readable: passt_take(); -1: none */
 	pid_t keeper;	 /* 0: none */
-	uint32_t serial; /* of the socket that was taken last */
+	uint32_t serial; /* of the latest socket taken */
 };
 
 /*
@@ -42,20 +43,20 @@ struct passt {
  * error message. Waits up to 35 seconds.
  */
 int passt_start(struct passt *passt, const struct passt_config *config);
-/* Ends both. Accepts what is all zeros. */
+/* Ends the keeper and passt. Accepts a zeroed struct. */
 void passt_stop(struct passt *passt);
 
 /*
  * Returns the next socket, as passt_start(); -EAGAIN if there is none yet; -ENOMSG if passt could not be started and
- * will be tried again, with @why (PASST_WHY_SIZE bytes) set; or -EPIPE if the keeper has ended.
+ * the keeper tries again, with @why (PASST_WHY_SIZE bytes) set; or -EPIPE if the keeper has ended.
  */
 int passt_take(struct passt *passt, char *why);
-/* Has the passt of the socket that was taken last ended, and another one started. */
+/* Ends the passt of the latest socket taken; the keeper then starts another one. */
 void passt_give_up(struct passt *passt);
 
 #define PASST_WHY_SIZE 160
 
-/* Between passt.c and keeper.c. */
+/* Messages between passt.c and keeper.c. */
 struct passt_message {
 	uint32_t serial;
 	int32_t error;		  /* 0: a socket comes with it */
