@@ -19,7 +19,7 @@
 #include "vmm/lib/log.h"
 
 #define POLL_MS	 100
-#define FIRST_FD 3 /* of the child's descriptors; the standard ones are closed */
+#define FIRST_FD 3 /* the child's first descriptor; the standard ones are closed */
 #define CANNOT	 "cannot boot from the disk '%s': "
 #define NAME_ONE "; name a kernel with -k FILE"
 
@@ -47,13 +47,13 @@ static int open_image(const char *file, uint64_t *size)
 	return fd;
 }
 
-/* Leaves the child nothing but @fds, from FIRST_FD on. */
+/* Leaves the child only @fds, from FIRST_FD on. */
 static _Noreturn void child(const struct reader_fds *fds, uint64_t size)
 {
 	int from[] = {fds->image, fds->kernel, fds->initrd, fds->reply};
 	const struct reader_fds own = {FIRST_FD, FIRST_FD + 1, FIRST_FD + 2, FIRST_FD + 3};
 
-	/* First out of each other's way. */
+	/* First move them out of each other's way. */
 	for (int i = 0; i < 4; i++)
 		if ((from[i] = fcntl(from[i], F_DUPFD, FIRST_FD + 4)) < 0)
 			_exit(1);
@@ -65,7 +65,7 @@ static _Noreturn void child(const struct reader_fds *fds, uint64_t size)
 	reader_main(&own, size);
 }
 
-/* While a machine is built the signals that end ebb are blocked, to be served later. */
+/* While a machine is built, the signals that end ebb are blocked, and handled later. */
 static bool signal_waits(void)
 {
 	sigset_t set;
@@ -90,7 +90,7 @@ static int wait_reply(int fd)
 	return -ETIMEDOUT;
 }
 
-/* The child is not trusted with what is printed, or passed to a kernel, either. */
+/* Nor is the child trusted with text that is printed or passed to a kernel. */
 static void make_plain(char *text, size_t size)
 {
 	text[size - 1] = '\0';

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Boots a disk image as a distribution made it: takes the kernel, the initrd and the kernel's parameters that its boot
- * loader would start by default out of it. A child process reads the image (reader.h); ebb only sees copies.
+ * Boots a disk image as a distribution made it: takes from it the kernel, the initrd and the
+ * kernel's parameters that its boot loader would start by default. A child process reads the image
+ * (reader.h); ebb only sees copies.
  *
  * Thread: main, before the process has others.
  */
@@ -11,7 +12,7 @@
 #include <stdbool.h>
 
 #define BOOTDISK_PATH_SIZE 32
-#define BOOTDISK_WAIT_S	   60 /* how long the child may take */
+#define BOOTDISK_WAIT_S	   60 /* the child's time limit */
 
 struct bootdisk {
 	int kernel, initrd;		      /* copies in memory, or -1 */
@@ -26,8 +27,8 @@ struct bootdisk {
 	}
 
 /*
- * Finds what to boot in the raw image or block device @file. Returns 0, or -errno having said why. Call
- * bootdisk_release() in both cases, once the copies have been read.
+ * Finds the kernel to boot in the raw image or block device @file. Returns 0, or -errno after an
+ * error message. Call bootdisk_release() in both cases, once the copies have been read.
  */
 int bootdisk_find(struct bootdisk *boot, const char *file);
 void bootdisk_release(struct bootdisk *boot);

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 
 #ifdef __SANITIZE_ADDRESS__
-#define MEMORY_MAX RLIM_INFINITY /* its shadow counts */
+#define MEMORY_MAX RLIM_INFINITY /* its shadow memory counts */
 #else
 #define MEMORY_MAX (1ULL << 30) /* bytes: libext2fs needs some for each block it looks at */
 #endif
@@ -45,7 +45,7 @@ static int load_filter(void)
 
 int confine_self(unsigned int cpu_s, uint64_t file_max)
 {
-	/* A killed process leaves no core, and a limit that is met kills. */
+	/* A process that reaches a limit is killed; let it leave no core. */
 	int error = limit(RLIMIT_CORE, 0);
 	if (!error)
 		error = limit(RLIMIT_CPU, cpu_s);

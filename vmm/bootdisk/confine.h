@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gives up everything but memory, reading by offset and writing, for the rest of the process: what is left of the system
- * calls is in confine.c. Whatever else is tried kills the process.
+ * Gives up everything but memory, reading by offset and writing, for the rest of the process: the
+ * system calls that stay allowed are in confine.c. Any other kills the process.
  */
 #ifndef EBB_BOOTDISK_CONFINE_H
 #define EBB_BOOTDISK_CONFINE_H
@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 /*
- * @cpu_s: seconds of CPU after which the process is killed; @file_max: bytes up to which a file can grow. Returns 0 or
- * -errno. In a process with one thread.
+ * @cpu_s: seconds of CPU time after which the process is killed; @file_max: bytes up to which a
+ * file can grow. Returns 0 or -errno. In a process with one thread.
  */
 int confine_self(unsigned int cpu_s, uint64_t file_max);
 

@@ -3,16 +3,16 @@
 
 #include <string.h>
 
-/* What is left of the text. */
+/* The rest of the text. */
 struct text {
 	const char *at, *end;
 };
 
-/* A word, its quotes taken off. */
+/* A word without its quotes. */
 struct word {
 	char text[ENTRY_FILES_SIZE];
 	size_t len;
-	bool variable; /* it has a variable of GRUB's, or of a shell */
+	bool variable; /* it has a variable of GRUB or of a shell */
 	bool fits;
 };
 
@@ -34,7 +34,7 @@ static bool next_line(struct text *text, struct text *line)
 
 static void word_add(struct word *word, char c)
 {
-	/* What cannot be seen has no place in a file's name or a parameter. */
+	/* Control characters have no place in a file's name or a parameter. */
 	if ((unsigned char)c < ' ' || c == 0x7f || word->len == sizeof(word->text) - 1)
 		word->fits = false;
 	else
@@ -73,7 +73,7 @@ static bool word_is(const struct word *word, const char *name)
 	return word->fits && strcmp(word->text, name) == 0;
 }
 
-/* The file of @word, without GRUB's "($root)" before it. */
+/* Returns the file of @word, without GRUB's "($root)" before it. */
 static const char *file_of(const struct word *word)
 {
 	const char *end = word->text[0] == '(' ? strchr(word->text, ')') : NULL;
@@ -100,7 +100,7 @@ static bool add_initrds(struct text *line, struct boot_entry *entry)
 	while (next_word(line, &word)) {
 		const char *file = file_of(&word);
 		size_t len = strlen(file);
-		/* fedora's entries name one that only its own boot loader has */
+		/* Fedora's entries have a variable that only its own boot loader knows. */
 		if (len == 0 || strchr(file, '$'))
 			continue;
 		if (!word.fits || used + len + 2 > sizeof(entry->initrds))
@@ -120,7 +120,7 @@ static bool add_params(struct text *line, struct boot_entry *entry)
 	while (next_word(line, &word)) {
 		if (word.variable || word.len == 0)
 			continue;
-		/* A parameter's blanks need their quotes again. */
+		/* A parameter with blanks needs its quotes again. */
 		bool quote = strpbrk(word.text, " \t") != NULL;
 		size_t len = word.len + (used > 0) + 2 * quote;
 		if (!word.fits || used + len >= sizeof(entry->params))

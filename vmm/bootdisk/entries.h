@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a boot loader's configuration says of the kernel that it starts by default, read as text: an entry of the Boot
- * Loader Specification (uapi-group.org, type 1), or GRUB's grub.cfg as grub-mkconfig writes it, of which the first
- * menuentry is meant. GRUB's variables are not expanded: a parameter that has one is left out.
+ * The kernel that a boot loader starts by default, from its configuration, read as text: an entry
+ * of the Boot Loader Specification (uapi-group.org, type 1), or the first menuentry of GRUB's
+ * grub.cfg as grub-mkconfig writes it. GRUB's variables are not expanded: a parameter that has one
+ * is left out.
  *
  * Thread: any; nothing is kept. The text is untrusted: it may hold any bytes.
  */
@@ -21,7 +22,7 @@ struct boot_entry {
 	char params[ENTRY_PARAMS_SIZE];
 };
 
-/* Return true if @text, which has @len bytes, names a kernel and all of it fits. */
+/* Return true if @text, which has @len bytes, names a kernel, and the whole entry fits. */
 bool entry_from_bls(const char *text, size_t len, struct boot_entry *entry);
 bool entry_from_grub(const char *text, size_t len, struct boot_entry *entry);
 

@@ -38,7 +38,7 @@ static errcode_t window_set_blksize(io_channel channel, int size)
 	return 0;
 }
 
-/* A negative count is one of bytes. */
+/* A negative count is in bytes. */
 static errcode_t window_read64(io_channel channel, unsigned long long block, int count, void *data)
 {
 	const struct window *window = channel->private_data;
@@ -97,7 +97,7 @@ static const struct struct_io_manager window_manager = {
 	.write_blk64 = window_write64,
 };
 
-/* The name is all that libext2fs passes through: "fd offset size". */
+/* libext2fs passes on only the name: "fd offset size". */
 static errcode_t window_open(const char *name, int flags, io_channel *channel)
 {
 	unsigned long long offset, size;
@@ -113,7 +113,7 @@ static errcode_t window_open(const char *name, int flags, io_channel *channel)
 	}
 	*window = (struct window){fd, offset, size};
 	io->magic = EXT2_ET_MAGIC_IO_CHANNEL;
-	io->manager = (io_manager)&window_manager; /* which nobody writes */
+	io->manager = (io_manager)&window_manager; /* never written */
 	io->name = strdup(name);
 	io->block_size = 1024;
 	io->refcount = 1;
@@ -144,7 +144,7 @@ void ext_close(struct ext *ext)
 	free(ext);
 }
 
-/* Returns 0 and the inode's number of @path, which must be of type @type, or -errno. */
+/* Returns 0 and the inode number of @path, which must be of type @type, or -errno. */
 static int look_up(struct ext *ext, const char *path, unsigned int type, ext2_ino_t *ino)
 {
 	struct ext2_inode inode;

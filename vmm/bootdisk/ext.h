@@ -16,14 +16,15 @@
 
 struct ext;
 
-/* Returns NULL if there is no such file system that libext2fs can read. @fd must stay open. */
+/* Returns NULL if libext2fs finds no such file system that it can read. @fd must stay open. */
 struct ext *ext_open(int fd, const struct partition *part);
 void ext_close(struct ext *ext);
 
 /*
- * Read the regular file @path, through symbolic links within the file system. ext_read() returns its bytes, up to @size of
- * them, or -errno; ext_copy() writes all of it to @to: 0 or -errno, -EFBIG if it has more than *@left bytes, of which it
- * takes off what it wrote.
+ * Read the regular file @path, through symbolic links within the file system. ext_read() reads up
+ * to @size bytes and returns their number or -errno. ext_copy() writes all of the file to @to, and
+ * subtracts the bytes written from *@left; it returns 0 or -errno, -EFBIG if the file has more than
+ * *@left bytes.
  */
 long ext_read(struct ext *ext, const char *path, char *buffer, size_t size);
 int ext_copy(struct ext *ext, const char *path, int to, uint64_t *left);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The partitions of a disk image: GPT (UEFI specification 2.10 §5.3), else MBR (ibid. §5.2.1, primary partitions only),
- * else the whole image as one. Sectors have 512 bytes. Nothing in a table is trusted: what does not lie within the image
- * is left out.
+ * The partitions of a disk image: GPT (UEFI specification 2.10 §5.3), else MBR (ibid. §5.2.1,
+ * primary partitions only), else the whole image as one. Sectors have 512 bytes. Nothing in a table
+ * is trusted: a partition that does not lie within the image is left out.
  *
  * Thread: any; nothing is kept.
  */
@@ -19,8 +19,8 @@ struct partition {
 };
 
 /*
- * Fills @found in the order of the table of the image @fd, which has @size bytes. Returns how many there are; what cannot
- * be read has none.
+ * Fills @found in the order of the table of the image @fd, which has @size bytes. Returns how many
+ * there are; a table that cannot be read has none.
  */
 unsigned int partitions_find(int fd, uint64_t size, struct partition found[PARTITIONS_MAX]);
 

@@ -15,7 +15,7 @@
 #define CONFIG_MAX (256 * 1024) /* bytes of a boot loader's configuration */
 #define NAME_MAX_  256
 
-/* Of a root with /boot in it, and of a /boot of its own. */
+/* In a root file system that has /boot, and in a separate /boot. */
 static const char *const entry_folders[] = {"/boot/loader/entries", "/loader/entries"};
 static const char *const grub_files[] = {
 	"/boot/grub/grub.cfg",
@@ -31,10 +31,13 @@ struct search {
 	char newest[NAME_MAX_];
 	struct boot_entry entry;
 	unsigned int file_systems;
-	bool configured; /* a configuration was there, but could not be understood */
+	bool configured; /* there is a configuration, even if it could not be understood */
 };
 
-/* The newest by its name, as boot loaders sort them. "rescue" is what is started when nothing else does. */
+/*
+ * Keeps the newest entry by its name, as boot loaders sort them. Leaves out "rescue" ones, the last
+ * resort.
+ */
 static void consider(void *ctx, const char *name)
 {
 	struct search *search = ctx;
@@ -98,7 +101,7 @@ static void copy_files(struct search *search, struct reader_reply *reply)
 	}
 	left = READER_INITRD_MAX;
 	for (const char *file = entry->initrds; *file; file += strlen(file) + 1) {
-		/* Where one begins in the midst of another's last word the kernel would not find it. */
+		/* Pad to 4 bytes: the kernel finds a further initrd only at the start of a word. */
 		static const char padding[3];
 		size_t odd = (READER_INITRD_MAX - left) % 4;
 		if (odd && write(search->fds->initrd, padding, 4 - odd) == (ssize_t)(4 - odd))
@@ -113,7 +116,10 @@ static void copy_files(struct search *search, struct reader_reply *reply)
 	snprintf(reply->params, sizeof(reply->params), "%s", entry->params);
 }
 
-/* Returns true if this part of the image decides: it has a kernel, or fails to have the one it names. */
+/*
+ * Returns true if this part of the image decides: its configuration names a kernel, readable or
+ * not.
+ */
 static bool search_part(struct search *search, const struct partition *part,
 			struct reader_reply *reply)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The child process that looks for a kernel in an image. The image is a stranger's: before its first byte is read the
- * process has given up all but reading the image and writing what it found, so that a fault in libext2fs, or here, ends in
- * a wrong kernel for the guest to which the image belongs, or in none.
+ * The child process that looks for a kernel in an image. The image is untrusted: before it reads
+ * the first byte, the process gives up everything but reading the image and writing the result, so
+ * that a fault in libext2fs, or here, can only give the guest to which the image belongs a wrong
+ * kernel, or none.
  */
 #ifndef EBB_BOOTDISK_READER_H
 #define EBB_BOOTDISK_READER_H
@@ -10,10 +11,10 @@
 #include <stdint.h>
 
 #define READER_KERNEL_MAX (256ULL << 20) /* bytes */
-#define READER_INITRD_MAX (1ULL << 30)	 /* bytes, all together */
+#define READER_INITRD_MAX (1ULL << 30)	 /* bytes, all initrds together */
 #define READER_CPU_S	  30
 
-/* What the child writes to its reply, once. A failure has a reason and nothing else. */
+/* The child's reply, written once. After a failure only the reason is set. */
 struct reader_reply {
 	char reason[256]; /* "" if a kernel was found */
 	char params[2048];
@@ -25,7 +26,10 @@ struct reader_fds {
 	int image, kernel, initrd, reply;
 };
 
-/* Looks for a kernel in the image, copies it and its initrd, fills in @reply. In the child; in tests anywhere. */
+/*
+ * Looks for a kernel in the image, copies it and its initrd, fills in @reply. Runs in the child, or
+ * in a test.
+ */
 void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_reply *reply);
 
 /* The child's whole life. @size: bytes of the image. */

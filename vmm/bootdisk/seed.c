@@ -18,7 +18,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-#define USER_DATA_MAX (1 << 20) /* bytes; cloud-init's users send less */
+#define USER_DATA_MAX (1 << 20) /* bytes; real user-data is smaller */
 #define POLL_MS	      5
 
 extern char **environ;
@@ -29,7 +29,7 @@ static int cannot(const char *user_data, int error)
 	return -error;
 }
 
-/* FNV-1a: the same text has the same name. */
+/* FNV-1a: the same text gets the same name. */
 static uint64_t name_of(const char *data, size_t size)
 {
 	uint64_t hash = 0xcbf29ce484222325;
@@ -38,7 +38,7 @@ static uint64_t name_of(const char *data, size_t size)
 	return hash;
 }
 
-/* Checks @user_data and names it by its content. Returns 0, or -errno having said why. */
+/* Checks @user_data and names it by its content. Returns 0, or -errno after an error message. */
 static int look_at(const char *user_data, uint64_t *name)
 {
 	static const char kind[] = "the user-data '%s' is not a regular file of %d bytes or less";
@@ -66,7 +66,7 @@ static int look_at(const char *user_data, uint64_t *name)
 	return -error;
 }
 
-/* "user-data=FILE" as xorriso reads it: what means something to it has a backslash before it. */
+/* Writes "user-data=FILE" for xorriso, with a backslash before its special characters. */
 static void graft(char *to, size_t size, const char *name, const char *file)
 {
 	size_t len = (size_t)snprintf(to, size, "%s=", name);
@@ -107,7 +107,7 @@ static int run_xorriso(const char *user_data, const char *meta_data, int disk)
 	if (posix_spawn_file_actions_init(&actions) != 0)
 		return -ENOMEM;
 	int error = posix_spawn_file_actions_adddup2(&actions, disk, STDOUT_FILENO);
-	/* It tells its name and version even if nothing is wrong. */
+	/* xorriso prints its name and version even on success. */
 	if (!error)
 		error = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null",
 							 O_WRONLY, 0);
@@ -117,7 +117,7 @@ static int run_xorriso(const char *user_data, const char *meta_data, int disk)
 	return error ? -error : wait_for(pid);
 }
 
-/* Makes the file that names the instance, for as long as xorriso reads it. */
+/* Makes the disk, with a file that names the instance, which exists only while xorriso reads it. */
 static int make_disk(const char *user_data, const char *host, uint64_t name, int disk)
 {
 	char meta_data[] = "/tmp/ebb-meta-XXXXXX";

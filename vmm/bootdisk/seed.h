@@ -8,11 +8,12 @@
 #ifndef EBB_BOOTDISK_SEED_H
 #define EBB_BOOTDISK_SEED_H
 
-#define SEED_WAIT_S 30 /* how long xorriso may take */
+#define SEED_WAIT_S 30 /* xorriso's time limit */
 
 /*
- * Returns a descriptor of such a disk, in memory, or -errno having said why. @user_data: a file; @host: the guest's host
- * name, or NULL to leave it as it is. cloud-init does its work again if the user-data is another.
+ * Returns a descriptor of such a disk, in memory, or -errno after an error message. @user_data: a
+ * file; @host: the guest's host name, or NULL to leave it unchanged. cloud-init runs again if the
+ * user-data has changed.
  */
 int seed_make(const char *user_data, const char *host);
 
