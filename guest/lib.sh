@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# Functions of guest/build and guest/image, which source this with $root set to the top of the tree and $cross, if set, to
-# the prefix of the cross compiler's names.
+# Functions of guest/build, guest/image and guest/distribution, which source this with $root set to the top of the tree
+# and $cross, if set, to the prefix of the cross compiler's names.
 
 # shellcheck source=scripts/debian.bash
 . "$root/scripts/debian.bash"
@@ -21,7 +21,7 @@ install_file() {
 	mv -f "$2.new.$$" "$2"
 }
 
-# with_lock FILE COMMAND…: runs COMMAND with the lock FILE held: alone among all that share the cache.
+# with_lock FILE COMMAND…: runs COMMAND with the lock FILE held, so that no other user of the cache runs it meanwhile.
 with_lock() {
 	local file=$1
 	shift
@@ -35,7 +35,7 @@ with_lock() {
 	) 9>"$file"
 }
 
-# programs FROM TO: compiles or copies the programs of a folder into another, static, each named without its suffix.
+# programs FROM TO: compiles the programs in FROM into TO, statically, or copies scripts; leaves out their suffixes.
 programs() {
 	local from=$1 to=$2 source cc=(musl-gcc)
 	if [ -n "${cross:-}" ] || ! command -v musl-gcc >/dev/null; then

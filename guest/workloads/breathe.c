@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * breathe: a working set that grows and shrinks, as a database's with its load, and is in use all the time.
+ * breathe: a working set that grows and shrinks, as a database's does with its load, and is in use all the time.
  *
  *   breathe SIZE --low SIZE --turns N [--rest MS] [--seed N]
  *
  * Memory is in chunks of 1 MiB. Each turn takes chunks, one after the other, up to SIZE, then drops random chunks down
  * to --low. After each of these steps it checks that random pages hold the last value written there, writes every second
- * one again, and rests for --rest milliseconds (5). A page that is taken must be zero at first; one that is dropped is
- * checked once more. The steps do not depend on the speed of the machine.
+ * one again, and rests for --rest milliseconds (5). A page must be zero when it is taken, and is checked once more
+ * before it is dropped. The steps do not depend on the speed of the machine.
  *
  * Prints "breathe: high N MiB" and "breathe: low N MiB" in each turn. At the end drops everything and prints
- * "breathe: ok N pages checked". At a mismatch prints "breathe: BAD page at OFFSET expected E found F"; status 1.
+ * "breathe: ok N pages checked". At a mismatch prints "breathe: BAD page at OFFSET expected E found F" and exits with
+ * status 1.
  */
 #include <getopt.h>
 
@@ -20,7 +21,7 @@
 #define LOOKS 64 /* pages checked after each step */
 
 struct breathe {
-	size_t chunks, low; /* in chunks, as all sizes below */
+	size_t chunks, low; /* in chunks, as `used` is */
 	unsigned long turns;
 	uint64_t rest_us;
 	unsigned long seed;
@@ -88,7 +89,7 @@ static uint64_t random_next(struct breathe *b)
 	return x ^ (x >> 31);
 }
 
-/* Checks the page's first and last word against its version, and may give it another. */
+/* Checks the page's first and last word against its version; with `write`, gives it the next one. */
 static void page_look(struct breathe *b, size_t page, int write)
 {
 	uint64_t *words = (uint64_t *)(b->mem + page * page_size());
@@ -124,7 +125,7 @@ static void chunk_take(struct breathe *b)
 		page_look(b, page, 1);
 }
 
-/* Checks every page of a random chunk, of the order's first `used`, for the last time, and drops it. */
+/* Checks every page of a random chunk in use for the last time, and drops the chunk. */
 static void chunk_drop(struct breathe *b)
 {
 	size_t which = random_next(b) % b->used;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * burst: no memory for a while, then much at once, as a server that answers a request now and then.
+ * burst: takes no memory for a while, then much at once, like a server that answers a request now and then.
  *
  *   burst SIZE --bursts N [--hold SECONDS] [--rest SECONDS] [--seed N]
  *
  * A burst takes a random part of SIZE (a quarter at least) in pieces of 64 KiB to 4 MiB, writes to every page, keeps it
  * for --hold seconds (0.5), checks what was written, and frees every piece; then it rests for a random time, --rest
- * seconds (2) on average. Prints "burst: I took N MiB in U us" for each, and "burst: ok N MiB checked" at the end, or
- * "burst: BAD page …" with status 1.
+ * seconds (2) on average. Prints "burst: I took N MiB in U us" for each, and "burst: ok N MiB checked" at the end. At a
+ * mismatch prints "burst: BAD page …" and exits with status 1.
  */
 #include <getopt.h>
 

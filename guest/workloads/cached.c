@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * cached: tells how much of a file is in the page cache.
+ * cached: prints how much of a file is in the page cache.
  *
  *   cached FILE FROM SIZE [--map]
  *

@@ -4,7 +4,7 @@
  *
  *   cachefill SIZE DIR [--files N] [--delete-every N]
  *
- * Writes SIZE bytes that are not zero to N files (1) of equal size, DIR/cachefill.0 and on, and prints
+ * Writes SIZE bytes that are not zero to N files (1) of equal size, DIR/cachefill.0 and so on, and prints
  * "cachefill: written SIZE MiB in N files". With --delete-every N it then deletes every Nth of them and prints
  * "cachefill: deleted D files": many small files on a tmpfs, with every second one deleted, leave free memory
  * in fragments. Creates DIR if it does not exist. Does not sync: on a disk the pages stay dirty until the

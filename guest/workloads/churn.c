@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * churn: measures the cost of taking memory again that was freed a moment ago.
+ * churn: measures the cost of taking memory again soon after it was freed.
  *
  *   churn SIZE --cycles N --pause MS [--thp|--no-thp]
  *
- * A cycle writes to every page of SIZE, unmaps it and pauses for MS milliseconds. Prints for each
+ * A cycle writes to every page of SIZE, unmaps it and pauses for MS milliseconds. Prints for each cycle
  * "churn: cycle I take US us", and at the end, on one line,
- * "churn: cycles=N take_mean_us=U take_min_us=U take_max_us=U total_ms=T". The take is mapping and touching
- * only; the total is everything, pauses included. The clock is CLOCK_MONOTONIC.
+ * "churn: cycles=N take_mean_us=U take_min_us=U take_max_us=U total_ms=T". The take includes mapping and
+ * touching only; the total includes everything, also the pauses. The clock is CLOCK_MONOTONIC.
  */
 #include <getopt.h>
 
@@ -61,7 +61,7 @@ static void churn_parse(struct churn *c, int argc, char **argv)
 		usage();
 }
 
-/* One take and free. Returns the microseconds of the take. */
+/* Takes and frees memory once. Returns the time of the take, in microseconds. */
 static uint64_t churn_cycle(const struct churn *c)
 {
 	uint64_t start = now_us();

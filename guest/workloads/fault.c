@@ -84,7 +84,7 @@ static void *file_map(const struct fault *f)
 	return mem == MAP_FAILED ? NULL : mem;
 }
 
-/* Returns the time it took, in microseconds. */
+/* Runs one round. Returns the time that it took, in microseconds. */
 static uint64_t fault_round(const struct fault *f)
 {
 	uint64_t start = now_us();

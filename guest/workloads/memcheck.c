@@ -6,13 +6,13 @@
  *            [--break zero|pattern]
  *
  * A round takes chunks until SIZE is in use, each of a random chunk size (64K 1M 2M 5M 16M) and kind. Every
- * word of a new chunk must be zero; then it is filled with a pattern of its address and the seed. Then, in
- * about half of the chunks: the pattern must still be there, and the chunk is freed, or a part of it is
- * dropped, must read as zero and is filled again. After the last round all that is left is checked once
- * more. Several processes share SIZE, each with random numbers of its own.
+ * word of a new chunk must be zero; then it is filled with a pattern of its address and the seed. Then about
+ * three quarters of the chunks are checked for their pattern. Two of the three quarters are freed; of each
+ * chunk in the third a part is dropped, must read as zero and is filled again. After the last round all
+ * chunks left are checked once more. Several processes share SIZE, each with random numbers of its own.
  *
  * Kinds: default, thp, small   private memory with pages of the system's choice, huge ones, small ones
- *        shared, file          a tmpfs's, taken by a page fault or by write(), which clears a page's rest
+ *        shared, file          pages of a tmpfs, taken by a page fault; or by write(), which clears the rest
  *        sparse                a page every 2 MiB: each has a page table of its own
  *        stack, brk            memory that the process's stack and heap grow into; one chunk each at a time
  *
@@ -20,8 +20,8 @@
  * "memcheck: ok N MiB checked", where a byte counts each time it was compared. At the first mismatch prints
  *   memcheck: BAD page VA pfn PFN kind KIND chunk BYTES offset O expected E found F, N of the page's W words
  * and exits with status 1. The same seed and rounds repeat the same steps. --break changes one bit of one
- * page just before it is first compared with zero, or with its pattern: an "ok" then means that it checks
- * nothing.
+ * page just before it is first compared with zero, or with its pattern: an "ok" then means that memcheck
+ * checks nothing.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -163,7 +163,7 @@ static uint64_t random_next(struct memcheck *m)
 	return mix(m->random);
 }
 
-/* Returns the pattern for `word`: never zero for two neighbours, different for each place and filling. */
+/* Returns the pattern for `word`: never zero for two neighbours at once, different for each place and filling. */
 static inline uint64_t pattern(const uint64_t *word, uint64_t salt)
 {
 	return ((uint64_t)(uintptr_t)word ^ salt) * 0x9e3779b97f4a7c15;
@@ -196,7 +196,7 @@ static inline size_t page_words(void)
 	return page_size() / sizeof(uint64_t);
 }
 
-/* Reports a page that is wrong, first at its word `at`, and exits. `filled`: a pattern was expected, not zeros. */
+/* Reports a page whose first wrong word is `at`, and exits. `filled`: a pattern was expected, not zeros. */
 static void __attribute__((noreturn))
 bad_page(const struct chunk *c, const uint64_t *page, size_t at, int filled)
 {
@@ -228,9 +228,9 @@ static void pages_break(struct memcheck *m, const struct chunk *c, size_t from, 
 }
 
 /*
- * Reading untouched memory shows the kernel's zero page; only a write takes a page from the allocator, which
- * must have been cleared. So, three times out of four, write a zero to each page first, at a random word so
- * that it does not always hide the same place.
+ * Reading untouched memory shows the kernel's zero page; only a write takes a page from the allocator, and
+ * that page must have been cleared. So, three times out of four, write a zero to each page first, at a random
+ * word, so that the zero does not always hide the same place.
  */
 static void pages_fault(struct memcheck *m, const struct chunk *c, size_t from, size_t to)
 {
@@ -301,7 +301,7 @@ static char *brk_to(uintptr_t end)
 	return (char *)syscall(SYS_brk, end);
 }
 
-/* Aligned, so that huge pages fit. */
+/* Takes memory that is aligned so that huge pages fit. */
 static char *aligned_take(size_t size)
 {
 	char *mem = memory_take(size + HUGE, PAGES_THP);
@@ -442,8 +442,8 @@ static uint64_t memcheck_run(struct memcheck *m)
 }
 
 /*
- * Waits for all processes. Returns whether each of them succeeded. Does not wait for other children, which a shell
- * that executes memcheck leaves to it.
+ * Waits for all processes. Returns whether each of them succeeded. Does not wait for other children, which memcheck
+ * may have from the shell that executed it.
  */
 static int processes_wait(const pid_t *pids, unsigned long count)
 {

@@ -5,11 +5,11 @@
  *   memhog [--from PERCENT] [--to PERCENT] [--step PERCENT] [--rounds N] [--leave SIZE] [--hold SECONDS]
  *          [--rest SECONDS]
  *
- * A hundred per cent is MemAvailable at the start, less --leave (32M), so that the machine goes on. A round takes --from
- * (40), and --step (20) more each time up to --to (100): it writes every page, prints "memhog: round I taken N MiB",
- * keeps the memory for --hold seconds (1), checks every page, unmaps it, prints "memhog: free N MiB", which is MemFree,
- * and rests for --rest seconds (2). Prints "memhog: ok N MiB checked" at the end, or "memhog: BAD page at OFFSET
- * expected E found F" with status 1.
+ * A hundred per cent is MemAvailable at the start, less --leave (32M), so that the system keeps running. A round takes
+ * --from (40) per cent, then --step (20) more each time, up to --to (100). Each time it writes every page, prints
+ * "memhog: round I taken N MiB", keeps the memory for --hold seconds (1), checks every page, unmaps it, prints
+ * "memhog: free N MiB", which is MemFree, and rests for --rest seconds (2). Prints "memhog: ok N MiB checked" at the
+ * end. At a mismatch prints "memhog: BAD page at OFFSET expected E found F" and exits with status 1.
  */
 #include <getopt.h>
 

@@ -4,7 +4,7 @@
  *
  *   oom [--rounds N] [--pause MS]
  *
- * A round starts a process that takes memory without end, 2 MiB at a time, and is the first that the kernel kills.
+ * A round starts a process that takes memory without end, 2 MiB at a time, and that the kernel kills first.
  * Prints "oom: killed at N MiB" each round. If the process ends in any other way, the status is 1. --rounds 0 repeats
  * for ever.
  */
@@ -31,7 +31,7 @@ static void __attribute__((noreturn)) victim(volatile size_t *taken)
 
 	if (fd < 0 || write(fd, "1000", 4) != 4)
 		fail("oom", "cannot become the first to be killed");
-	/* Beside busy processes it would take very long. */
+	/* Otherwise this takes very long beside busy processes. */
 	setpriority(PRIO_PROCESS, 0, -15);
 	for (;;) {
 		void *mem = memory_take(STEP, PAGES_DEFAULT);
