@@ -100,7 +100,7 @@ demo: ## see a guest give its memory back, with a control run in which it does n
 	@guest/build initramfs
 	@scripts/demo
 
-demo-quick: ## the same without our kernel, which is built for it: three minutes on a fresh machine
+demo-quick: ## the same without our kernel, which has to be built
 	$(call need,BUILD GUEST HOST DEMO)
 	@+$(MAKE) --no-print-directory all
 	@guest/build initramfs
