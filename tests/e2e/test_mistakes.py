@@ -61,7 +61,7 @@ WORDS = [
     ([*KERNEL, "--name", ".."], ['".."']),
     ([*KERNEL, "--name", ""], ["name", "empty"]),
     ([*KERNEL, "--name", "n" * 300], ["name", "too long"]),
-    ([*KERNEL, "--two\nlines"], ["unknown option --two?lines"]),
+    ([*KERNEL, "--two\nlines"], ["unknown option --two\\x0alines"]),
 ]
 
 
