@@ -137,13 +137,16 @@ NOT_OURS = tuple(filter(None, [os.path.join(lib.GUEST, "stock", ""), os.environ.
 
 
 def trouble(started):
-    """What the guest's kernel complained of. An OOM kill, and who failed by it, show a trace each: no complaint."""
-    found, excused, off = [], 0, False
+    """What the guest's kernel complained of, with what it said just before. No complaint: the trace of an OOM kill, and
+    that of an allocation in which who is killed fails on its way out."""
+    found, excused, off, killed = [], 0, False, set()
     warns = any(str(word).startswith(NOT_OURS) for word in started.argv)
-    for _, text in started.lines:
+    for at, (_, text) in enumerate(started.lines):
         if text.startswith("ebb-guest: exit="):
             off = True
-        if "invoked oom-killer" in text or "] oom: page allocation failure" in text:
+        killed.update(re.findall(r"Killed process \d+ \((\S+)\)", text))
+        failed = re.search(r"\] (\S+): page allocation failure", text)
+        if "invoked oom-killer" in text or failed and failed[1] in killed:
             excused += 1
         elif BROKEN_AT_POWEROFF.search(text) and off and warns:
             warns = False
@@ -151,7 +154,7 @@ def trouble(started):
         elif "Call Trace" in text and excused:
             excused -= 1
         elif TROUBLE.search(text):
-            found.append(text)
+            found.append("\n".join(said for _, said in started.lines[max(at - 3, 0) : at + 1]))
     return found
 
 

@@ -9,6 +9,7 @@ from conftest import lib, trouble
 BROKEN = "WARNING: CPU: 0 PID: 27 at drivers/virtio/virtio_balloon.c:251 virtballoon_free_page_report+0x10f/0x120"
 OTHER = "WARNING: CPU: 0 PID: 27 at mm/page_alloc.c:4712 __alloc_pages+0x1f/0x320"
 TRACE = "Call Trace:"
+KILLED = "Out of memory: Killed process 52 (hold) total-vm:69840kB, anon-rss:41344kB"
 EXIT = "ebb-guest: exit=0"
 
 
@@ -17,7 +18,7 @@ def complaints(said, kernel):
         argv=["ebb", "run", "-k", kernel],
         lines=[(float(at), f"[    1.0] {text}" if text != EXIT else text) for at, text in enumerate(said)],
     )
-    return trouble(started)
+    return [text.splitlines()[-1] for text in trouble(started)]
 
 
 @pytest.mark.parametrize("said, found", [
@@ -25,6 +26,9 @@ def complaints(said, kernel):
     ([OTHER, TRACE, EXIT], [OTHER, TRACE]),
     (["sh invoked oom-killer: gfp_mask=0x140dca", TRACE, EXIT], []),
     (["sh invoked oom-killer: gfp_mask=0x140dca", TRACE, TRACE], [TRACE]),
+    ([KILLED, "hold: page allocation failure: order:0", TRACE, EXIT], []),
+    (["hold: page allocation failure: order:0", TRACE, KILLED], [TRACE]),
+    ([KILLED, "sh: page allocation failure: order:0", TRACE], [TRACE]),
     # A report that falls into the power-off: of a stock kernel once, there, and nothing beside it.
     ([EXIT, BROKEN, TRACE], []),
     ([BROKEN, TRACE, EXIT], [BROKEN, TRACE]),
