@@ -206,11 +206,15 @@ $(BUILD)/ebb: $(call obj,vmm,$(EBB_SRC))
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS)
 
-# A link to what is in the cache, which is there or is made.
+# A link to what is in the cache, which is there or is made; anew when the list of packages is another.
 ifneq ($(FOREIGN),)
+ifneq ($(strip $(file <$(SYSROOT).packages)),$(strip $(PACKAGES_SYSROOT)))
+.PHONY: $(SYSROOT)
+endif
 $(SYSROOT):
 	@mkdir -p $(@D)
 	@root=$$(scripts/debian-unpack $(ARCH) $(PACKAGES_SYSROOT)) && ln -sfn "$$root" $@
+	@echo $(PACKAGES_SYSROOT) >$@.packages
 endif
 
 $(BUILD)/vmm/%.o: %.c | $(SYSROOT)
