@@ -20,6 +20,7 @@ static const struct command {
 	{"pause", cmd_pause, "stop a guest's CPUs"},
 	{"resume", cmd_resume, "let a paused guest continue"},
 	{"stop", cmd_stop, "power a guest off"},
+	{"console", cmd_console, "attach to the console of a detached guest"},
 	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},
 	{"doctor", cmd_doctor, "check whether this host is fit for guests"},
 	{"version", cmd_version, "print the version of ebb"},

@@ -13,6 +13,7 @@
 #include "vmm/cmd/run_boot.h"
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
+#include "vmm/detach/detach.h"
 #include "vmm/lib/fatal.h"
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
@@ -34,11 +35,24 @@ static int status_of(enum machine_end end)
 	}
 }
 
+/* Returns 0, or -errno after an error message. */
+static int tell_ready(struct detach *detach, struct runtime_name *name)
+{
+	if (detach->ready < 0)
+		return 0;
+	int listener = runtime_listen_console(name);
+	if (listener < 0)
+		return listener;
+	detach_ready(detach, listener);
+	return 0;
+}
+
 /*
  * Runs the guest from start to end under @name, which is held. Returns the exit status; sets
  * *@fatal to the signal to die of instead, or to 0.
  */
-static int run(struct vm_config *config, struct runtime_name *name, int *fatal)
+static int run(struct vm_config *config, struct runtime_name *name, struct detach *detach,
+	       int *fatal)
 {
 	struct machine *machine = malloc(sizeof(*machine));
 	struct monitor *monitor = malloc(sizeof(*monitor));
@@ -56,7 +70,8 @@ static int run(struct vm_config *config, struct runtime_name *name, int *fatal)
 	/* The machine has opened or copied the files. */
 	run_boot_release(&boot);
 	/* Enter the sandbox last: no thread runs yet, and no more files are opened. */
-	if (monitor_init(monitor, machine, name) == 0 && sandbox_enter() == 0) {
+	if (monitor_init(monitor, machine, name) == 0 && tell_ready(detach, name) == 0 &&
+	    sandbox_enter() == 0) {
 		enum machine_end end = machine_run(machine);
 		monitor_ended(monitor, end);
 		status = status_of(end);
@@ -80,12 +95,30 @@ static void forget_name(void *name)
 	runtime_release(name);
 }
 
+/* Goes on in a process of its own. Returns 1 there, and 0 in the caller's, with its exit status set. */
+static int go_to_background(struct detach *detach, const struct vm_config *config, int *status)
+{
+	const char *name = config->machine.name;
+	int where = detach_start(detach, name, config->console.log);
+
+	*status = where < 0 ? EXIT_NOT_STARTED : detach->status;
+	if (where == 0 && detach->status == EXIT_DONE) {
+		if (name)
+			puts(name);
+		else
+			printf("guest-%d\n", detach->guest);
+	}
+	return where == 1;
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct vm_config config;
 	struct runtime_name name;
+	struct detach detach = DETACH_NONE;
 	char error[512];
 	char own[VM_NAME_MAX];
+	int status = EXIT_NOT_STARTED;
 
 	switch (config_parse(&config, argc - 1, argv + 1, error, sizeof(error))) {
 	case CONFIG_HELP:
@@ -97,17 +130,18 @@ int cmd_run(int argc, char **argv)
 	case CONFIG_RUN:
 		break;
 	}
+	if (config.console.detach && !go_to_background(&detach, &config, &status))
+		return status;
 	if (!config.machine.name) {
 		snprintf(own, sizeof(own), "guest-%d", getpid());
 		config.machine.name = own;
 	}
-	int status = EXIT_NOT_STARTED;
 	int fatal = 0;
 	/* Hold signals first: from here on no signal can end ebb and leave files behind. */
 	if (signals_hold() == 0 && runtime_claim(&name, config.machine.name) == 0) {
 		struct fatal_undo forget = {forget_name, &name, NULL};
 		fatal_undo_add(&forget);
-		status = run(&config, &name, &fatal);
+		status = run(&config, &name, &detach, &fatal);
 		fatal_undo_remove(&forget);
 		runtime_release(&name);
 	}

@@ -10,6 +10,7 @@
 
 #include "vmm/config/balloon.h"
 #include "vmm/config/boot.h"
+#include "vmm/config/console.h"
 #include "vmm/config/disks.h"
 #include "vmm/config/machine.h"
 #include "vmm/config/memory.h"
@@ -25,6 +26,7 @@ struct vm_config {
 	struct vm_memory memory;
 	struct vm_balloon balloon;
 	struct vm_rng rng;
+	struct vm_console console;
 	struct vm_networks networks;
 	struct vm_disks disks; /* last: most of it is never touched, and costs no memory */
 };

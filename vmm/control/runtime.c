@@ -43,9 +43,14 @@ static struct file_name lock_name(const char *guest)
 	return file_name(guest, ".lock");
 }
 
-static struct file_name socket_name(const char *guest)
+/* The suffixes of a guest's sockets. */
+#define CONTROL ".sock"
+#define CONSOLE ".cons"
+
+static bool has_socket(int directory, const char *guest, const char *suffix)
 {
-	return file_name(guest, ".sock");
+	struct file_name file = file_name(guest, suffix);
+	return faccessat(directory, file.text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 /* --- the directory ------------------------------------------------------------------------- */
@@ -290,8 +295,10 @@ out:
 /* Called with the name's lock: a rival still waits for it, or will make files of its own. */
 static void remove_files(int directory, const char *guest)
 {
-	unlinkat(directory, socket_name(guest).text, 0);
-	unlinkat(directory, lock_name(guest).text, 0);
+	const struct file_name files[] = {file_name(guest, CONTROL), file_name(guest, CONSOLE),
+					  lock_name(guest)};
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		unlinkat(directory, files[i].text, 0);
 }
 
 void runtime_release(struct runtime_name *name)
@@ -308,11 +315,10 @@ void runtime_release(struct runtime_name *name)
 
 /* --- sockets ------------------------------------------------------------------------------- */
 
-/* The address of @guest's socket for bind() and connect(); avoids a path that is too long. */
-static int socket_address(struct sockaddr_un *address, int directory, const char *guest)
+/* The address of a socket for bind() and connect(); avoids a path that is too long. */
+static int socket_address(struct sockaddr_un *address, int directory, struct file_name file)
 {
 	char path[PATH_MAX];
-	struct file_name file = socket_name(guest);
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	const size_t size = sizeof(address->sun_path);
 	if (directory_path(path, sizeof(path)) == 0 &&
@@ -323,11 +329,10 @@ static int socket_address(struct sockaddr_un *address, int directory, const char
 }
 
 /* bind() makes the file with the socket's mode less the umask: it is never open to other users. */
-static int bind_private(int fd, int directory, const char *guest)
+static int bind_private(int fd, int directory, struct file_name file)
 {
 	struct sockaddr_un address;
-	struct file_name file = socket_name(guest);
-	int err = socket_address(&address, directory, guest);
+	int err = socket_address(&address, directory, file);
 	if (err)
 		return err;
 	if (unlinkat(directory, file.text, 0) < 0 && errno != ENOENT)
@@ -341,10 +346,11 @@ static int bind_private(int fd, int directory, const char *guest)
 	return 0;
 }
 
-int runtime_listen(struct runtime_name *name)
+static int listen_as(struct runtime_name *name, const char *suffix)
 {
+	struct file_name file = file_name(name->guest, suffix);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err = fd < 0 ? -errno : bind_private(fd, name->directory, name->guest);
+	int err = fd < 0 ? -errno : bind_private(fd, name->directory, file);
 	if (!err)
 		return fd;
 	/* The path comes last: it may be longer than a line. */
@@ -356,12 +362,22 @@ int runtime_listen(struct runtime_name *name)
 	return err;
 }
 
+int runtime_listen(struct runtime_name *name)
+{
+	return listen_as(name, CONTROL);
+}
+
+int runtime_listen_console(struct runtime_name *name)
+{
+	return listen_as(name, CONSOLE);
+}
+
 /* Returns whether @guest lives; if not, removes its files. Called with the directory's lock. */
 static bool look_after(int directory, const char *guest)
 {
 	struct file_name file = lock_name(guest);
 	/* A socket without a lock file is removed under a lock, too. */
-	bool left = faccessat(directory, socket_name(guest).text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	bool left = has_socket(directory, guest, CONTROL) || has_socket(directory, guest, CONSOLE);
 	int fd = lock_file(directory, file.text, left ? O_CREAT : 0);
 	/* After an error of our own, such as too many open files, assume that the guest lives. */
 	if (fd < 0)
@@ -372,10 +388,10 @@ static bool look_after(int directory, const char *guest)
 }
 
 /* Returns the socket, or -errno: -EAGAIN if the guest's backlog is full. */
-static int connect_in(int directory, const char *guest)
+static int connect_in(int directory, struct file_name file)
 {
 	struct sockaddr_un address;
-	int err = socket_address(&address, directory, guest);
+	int err = socket_address(&address, directory, file);
 	if (err)
 		return err;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -399,7 +415,7 @@ static int why_refused(int directory, const char *guest)
 	return lives ? -ECONNREFUSED : -ENOENT;
 }
 
-int runtime_connect(const char *guest)
+static int connect_as(const char *guest, const char *suffix)
 {
 	char path[PATH_MAX];
 	if (vm_name_lookup_error(guest))
@@ -407,13 +423,23 @@ int runtime_connect(const char *guest)
 	int directory = open_directory(path, sizeof(path), false);
 	if (directory < 0)
 		return directory;
-	int fd = connect_in(directory, guest);
+	int fd = connect_in(directory, file_name(guest, suffix));
 	if (fd == -ECONNREFUSED)
 		fd = why_refused(directory, guest);
 	else if (fd < 0 && fd != -EAGAIN)
 		log_error("cannot connect to the guest \"%s\": %s", guest, strerror(-fd));
 	close(directory);
 	return fd;
+}
+
+int runtime_connect(const char *guest)
+{
+	return connect_as(guest, CONTROL);
+}
+
+int runtime_connect_console(const char *guest)
+{
+	return connect_as(guest, CONSOLE);
 }
 
 /* --- the list ------------------------------------------------------------------------------ */
@@ -426,7 +452,8 @@ static bool guest_of(const char *file, char guest[VM_NAME_MAX + 1])
 	if (len <= suffix || len - suffix > VM_NAME_MAX)
 		return false;
 	len -= suffix;
-	if (strcmp(file + len, ".lock") != 0 && strcmp(file + len, ".sock") != 0)
+	if (strcmp(file + len, ".lock") != 0 && strcmp(file + len, CONTROL) != 0 &&
+	    strcmp(file + len, CONSOLE) != 0)
 		return false;
 	memcpy(guest, file, len);
 	guest[len] = '\0';

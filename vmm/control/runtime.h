@@ -6,7 +6,7 @@
  * guest holds the directory itself, not its path: if the directory is removed (as at a logout) or
  * replaced, its guests are hidden, and they touch nothing in the new one. A guest holds its name by
  * a lock on NAME.lock there, which the kernel releases however ebb ends; beside it is the socket
- * NAME.sock. The files of a dead guest are taken over by the next guest of that name, or removed by
+ * NAME.sock, and, of a detached guest, its console's, NAME.cons. The files of a dead guest are taken over by the next guest of that name, or removed by
  * any command that finds them, and only under that lock.
  *
  * Thread: main. runtime_connect() does not wait; the others wait up to 2 seconds for a process that
@@ -35,6 +35,8 @@ int runtime_claim(struct runtime_name *name, const char *guest);
  * connect. Returns the socket, which the caller owns, or -errno after an error message.
  */
 int runtime_listen(struct runtime_name *name);
+/* The same for NAME.cons, the socket of a detached guest's console (vmm/detach). */
+int runtime_listen_console(struct runtime_name *name);
 
 /* Removes the socket and releases the name, if it is held. */
 void runtime_release(struct runtime_name *name);
@@ -47,6 +49,8 @@ void runtime_release(struct runtime_name *name);
  * more) and -EINVAL (no guest can have that name). It prints a message for any other error.
  */
 int runtime_connect(const char *guest);
+/* The same for the console's socket: -ECONNREFUSED if the guest was not detached. */
+int runtime_connect_console(const char *guest);
 
 struct runtime_guest {
 	char name[VM_NAME_MAX + 1];

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ebb console: shows a detached guest's console on this terminal, and passes on what is typed. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/guests.h"
+#include "vmm/console/terminal.h"
+#include "vmm/control/runtime.h"
+#include "vmm/detach/hub.h"
+#include "vmm/lib/log.h"
+
+#define CTRL_A 0x01
+#define ESC    0x1b
+
+enum { OPTION_WATCH };
+
+static const struct option options[] = {
+	OPTION_NAME_LINE,
+	{OPTION_WATCH, 0, "watch", NULL, "only watch; leave the input to others", false},
+	OPTION_HELP_LINE,
+};
+
+static const struct option_table table = {
+	"ebb console", "[NAME]",
+	"Attaches this terminal to the console of a guest that runs with --detach.\n"
+	"Ctrl-A x leaves it; the guest continues. Of several, the first has the input.",
+	options, sizeof(options) / sizeof(options[0])};
+
+struct request {
+	struct guest_choice choice;
+	bool watch;
+};
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct request *request = ctx;
+	if (id == OPTION_WATCH)
+		request->watch = true;
+	if (id == OPTION_WORD)
+		id = OPTION_CHOICE_NAME;
+	return guest_choice_apply(&request->choice, id, value, error);
+}
+
+struct attached {
+	int fd;
+	bool terminal; /* standard input is one, and raw: it has escape keys */
+	bool reading;  /* standard input is passed on */
+	bool escape;   /* the last key was Ctrl-A */
+	bool left;     /* Ctrl-A x */
+	bool greeted;
+	bool asked; /* the guest may have sent the terminal a query: see terminal.h */
+};
+
+/* Takes the escape keys out of @data. Returns how many bytes are left. */
+static size_t take_escapes(struct attached *attached, char *data, size_t len)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < len && !attached->left; i++) {
+		bool escaped = attached->escape;
+		attached->escape = !escaped && data[i] == CTRL_A;
+		if (escaped && data[i] == 'x')
+			attached->left = true;
+		else if (escaped ? data[i] == CTRL_A : data[i] != CTRL_A)
+			data[left++] = data[i];
+	}
+	return left;
+}
+
+/* No more input: somebody else may have the guest's. */
+static void end_input(struct attached *attached)
+{
+	attached->reading = false;
+	shutdown(attached->fd, SHUT_WR);
+}
+
+/* Waits for room: a guest that does not read its console holds up what is typed. */
+static void send_input(struct attached *attached)
+{
+	char data[1024];
+	ssize_t len = read(STDIN_FILENO, data, sizeof(data));
+	if (len < 0 && errno == EINTR)
+		return;
+	if (len <= 0) {
+		end_input(attached);
+		return;
+	}
+	size_t count = attached->terminal ? take_escapes(attached, data, (size_t)len) : (size_t)len;
+	for (size_t sent = 0; sent < count && !attached->left;) {
+		struct pollfd room = {.fd = attached->fd, .events = POLLOUT};
+		ssize_t n =
+			send(attached->fd, data + sent, count - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n > 0)
+			sent += (size_t)n;
+		else if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return;
+		else
+			poll(&room, 1, -1);
+	}
+}
+
+/* The first byte tells whether this client has the guest's input. */
+static void greet(struct attached *attached, char hello)
+{
+	attached->greeted = true;
+	if (hello == HUB_WATCHES && attached->reading)
+		log_warn(
+			"another 'ebb console' has the guest's input; this one gets it when that one leaves");
+}
+
+/* Returns false at the guest's end, or if standard output fails. */
+static bool show_output(struct attached *attached)
+{
+	char data[4096];
+	ssize_t len = recv(attached->fd, data, sizeof(data), MSG_DONTWAIT);
+	if (len < 0)
+		return errno == EAGAIN || errno == EINTR;
+	const char *from = data;
+	if (len > 0 && !attached->greeted) {
+		greet(attached, data[0]);
+		from++;
+	}
+	attached->asked |= memchr(data, ESC, (size_t)len) != NULL;
+	for (const char *end = data + len; from < end;) {
+		ssize_t written = write(STDOUT_FILENO, from, (size_t)(end - from));
+		if (written < 0 && errno != EINTR)
+			return false;
+		if (written > 0)
+			from += written;
+	}
+	return len > 0;
+}
+
+static void attach(struct attached *attached)
+{
+	bool more = true;
+	while (more && !attached->left) {
+		struct pollfd fds[] = {
+			{.fd = attached->fd, .events = POLLIN},
+			{.fd = attached->reading ? STDIN_FILENO : -1, .events = POLLIN},
+		};
+		if (poll(fds, 2, -1) < 0)
+			continue;
+		if (fds[0].revents)
+			more = show_output(attached);
+		if (fds[1].revents)
+			send_input(attached);
+	}
+}
+
+static int connect_to(const struct guest *guest)
+{
+	int fd = runtime_connect_console(guest->name);
+	if (fd == -ECONNREFUSED)
+		log_error(
+			"the guest \"%s\" was not started with --detach: its console is where it was started",
+			guest->shown);
+	else if (fd == -EAGAIN || fd == -ENOENT)
+		log_error("the guest \"%s\" does not answer now; try again", guest->shown);
+	return fd;
+}
+
+static int console(void *ctx, struct guests *guests, int status)
+{
+	const struct request *request = ctx;
+	const struct guest *guest = guests->guest[0];
+	struct attached attached = {.fd = connect_to(guest), .reading = true};
+
+	if (attached.fd < 0)
+		return EXIT_FAILED;
+	if (request->watch)
+		end_input(&attached);
+	attached.terminal = attached.reading && terminal_is_ours(STDIN_FILENO) &&
+			    terminal_raw(STDIN_FILENO) == 0;
+	if (attached.terminal)
+		log_info("attached to \"%s\"; Ctrl-A x leaves it", guest->shown);
+	attach(&attached);
+	if (attached.asked)
+		terminal_discard_answers();
+	terminal_restore();
+	close(attached.fd);
+	if (attached.terminal)
+		log_info(attached.left ? "\"%s\" continues" : "\"%s\" has ended", guest->shown);
+	return status;
+}
+
+int cmd_console(int argc, char **argv)
+{
+	struct request request = {.watch = false};
+	int status = cmd_parse(&table, argc, argv, apply, &request);
+	return status >= 0 ? status : guests_run(&request.choice, console, &request);
+}
