@@ -278,13 +278,16 @@ int blk_work(struct virtio_device *dev, unsigned int queue)
 	bq->measured = false;
 	blk_flight_land(bq);
 	int result = serve(bq);
-	bool all = blk_flight_submit(bq);
+	blk_flight_submit(bq);
 	bool full = !blk_flight_room(bq);
 	blk_flight_land(bq);
 	ring_quiet(bq->ring, false);
 	blk_flight_land(bq);
-	/* With room again, there may be chains that were not looked at. */
-	if (result == 0 && (!all || (full && blk_flight_room(bq))))
+	/*
+	 * Nothing rings for jobs that the host has not taken, those of the last look included; and with
+	 * room again, there may be chains that were not looked at.
+	 */
+	if (result == 0 && (!blk_flight_submit(bq) || (full && blk_flight_room(bq))))
 		result = -EAGAIN;
 	return result;
 }

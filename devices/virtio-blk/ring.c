@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define WAIT_NS 100000000
@@ -55,6 +56,11 @@ void ring_quiet(struct ring *ring, bool quiet)
 {
 	/* Fails only on kernels before 5.8, with needless rings as the only effect. */
 	io_uring_cq_eventfd_toggle(&ring->uring, !quiet);
+	/*
+	 * The kernel adds a completion, then reads the flag; here the flag is written, then the caller
+	 * looks for completions: without a full barrier neither might see the other.
+	 */
+	atomic_thread_fence(memory_order_seq_cst);
 }
 
 void ring_add(struct ring *ring, const struct ring_job *job)
