@@ -77,10 +77,13 @@ int __wrap_ring_set_bell(struct ring *ring, int fd)
 
 void __wrap_ring_quiet(struct ring *ring, bool quiet)
 {
-	if (fake_ring.on)
-		((struct fake *)ring)->quiet = quiet;
-	else
+	if (!fake_ring.on) {
 		__real_ring_quiet(ring, quiet);
+		return;
+	}
+	if (fake_ring.late && !quiet)
+		fake_ring.holds = false;
+	((struct fake *)ring)->quiet = quiet;
 }
 
 static int carry_out(const struct ring_job *job)

@@ -9,10 +9,11 @@
 #include <stdbool.h>
 
 struct fake_ring {
-	bool on;	       /* otherwise rings are real */
-	bool refused;	       /* with @on: the host has none */
-	bool holds;	       /* what was done does not come back yet */
-	bool backwards;	       /* what was done last comes back first */
+	bool on;	/* otherwise rings are real */
+	bool refused;	/* with @on: the host has none */
+	bool holds;	/* what was done does not come back yet */
+	bool late;	/* what is held comes back as the turn ends, while the bell is still off */
+	bool backwards; /* what was done last comes back first */
 	unsigned int most_out; /* jobs that were out at once */
 	unsigned int patient;  /* jobs for a thread that may wait */
 };

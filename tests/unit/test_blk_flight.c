@@ -115,6 +115,18 @@ START_TEST(bounded)
 }
 END_TEST
 
+/* What ends while the bell is off, after the turn's last look, is found without the bell. */
+START_TEST(ends_with_the_turn)
+{
+	fake_ring.holds = true;
+	fake_ring.late = true;
+	add(0, VIRTIO_BLK_T_IN);
+	kick();
+	ck_assert_uint_eq(answered(), 1);
+	ck_assert(was_read(0));
+}
+END_TEST
+
 /* What one request cannot do at once, the worker does, meanwhile. */
 START_TEST(others_go_on)
 {
@@ -389,6 +401,7 @@ Suite *blk_flight_suite(void)
 	tcase_add_checked_fixture(tcase, disk_setup_fake, disk_teardown);
 	tcase_add_test(tcase, in_any_order);
 	tcase_add_test(tcase, bounded);
+	tcase_add_test(tcase, ends_with_the_turn);
 	tcase_add_test(tcase, others_go_on);
 	tcase_add_test(tcase, a_flush_covers_what_was_answered);
 	tcase_add_test(tcase, durable_before_it_is_answered);
