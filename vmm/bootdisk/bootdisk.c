@@ -17,6 +17,7 @@
 
 #include "vmm/bootdisk/reader.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 
 #define POLL_MS	 100
 #define FIRST_FD 3 /* the child's first descriptor; the standard ones are closed */
@@ -63,17 +64,6 @@ static _Noreturn void child(const struct reader_fds *fds, uint64_t size)
 	if (close_range(0, FIRST_FD - 1, 0) != 0 || close_range(FIRST_FD + 4, ~0U, 0) != 0)
 		_exit(1);
 	reader_main(&own, size);
-}
-
-/* While a machine is built, the signals that end ebb are blocked, and handled later. */
-static bool signal_waits(void)
-{
-	sigset_t set;
-	if (sigpending(&set) != 0)
-		return false;
-	sigdelset(&set, SIGCONT);
-	sigdelset(&set, SIGCHLD);
-	return !sigisemptyset(&set);
 }
 
 /* Waits until the child has replied or ended. Returns 0 or -errno. */

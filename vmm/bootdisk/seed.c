@@ -17,6 +17,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 
 #define USER_DATA_MAX (1 << 20) /* bytes; real user-data is smaller */
 #define POLL_MS	      5
@@ -81,16 +82,18 @@ static void graft(char *to, size_t size, const char *name, const char *file)
 /* Waits for xorriso to end. Returns 0 or -errno. */
 static int wait_for(pid_t pid)
 {
-	int status;
-	for (unsigned int i = 0; i < SEED_WAIT_S * 1000 / POLL_MS; i++) {
+	int status, error = -ETIMEDOUT;
+	for (unsigned int i = 0; i < SEED_WAIT_S * 1000 / POLL_MS && error != -EINTR; i++) {
 		pid_t ended = waitpid(pid, &status, WNOHANG);
 		if (ended == pid)
 			return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
 		clock_sleep_ms(POLL_MS);
+		if (signal_waits())
+			error = -EINTR;
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
-	return -ETIMEDOUT;
+	return error;
 }
 
 /* Runs xorriso with @disk as its standard output. Returns 0 or -errno. */
@@ -135,6 +138,12 @@ static int make_disk(const char *user_data, const char *host, uint64_t name, int
 	unlink(meta_data);
 	if (error == -ENOENT)
 		log_error("--user-data needs the program xorriso; install it");
+	else if (error == -EINTR)
+		log_error("a signal came while the disk of the user-data '%s' was made", user_data);
+	else if (error == -ETIMEDOUT)
+		log_error("cannot make a disk of the user-data '%s': xorriso took longer than %d "
+			  "seconds",
+			  user_data, SEED_WAIT_S);
 	else if (error)
 		cannot(user_data, -error);
 	return error;

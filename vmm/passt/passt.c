@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 
 /* A little more than the keeper's limit, thirty seconds. */
 #define START_MS 35000
+#define POLL_MS	 100 /* between two checks for signals */
 /* The keeper only has to notice that ebb's end is closed. */
 #define STOP_MS 1000
 
@@ -75,9 +77,15 @@ static int first_socket(struct passt *passt)
 	struct pollfd control = {.fd = passt->control, .events = POLLIN};
 	int fd = -EAGAIN;
 
-	if (poll(&control, 1, START_MS) > 0)
-		fd = passt_take(passt, why);
-	if (fd == -ENOMSG)
+	for (unsigned int i = 0; i < START_MS / POLL_MS && fd == -EAGAIN; i++) {
+		if (poll(&control, 1, POLL_MS) > 0)
+			fd = passt_take(passt, why);
+		else if (signal_waits())
+			fd = -EINTR;
+	}
+	if (fd == -EINTR)
+		log_error("a signal came while passt was started");
+	else if (fd == -ENOMSG)
 		log_error("cannot start passt for the guest's network: %s", why);
 	else if (fd < 0)
 		log_error("cannot start passt for the guest's network: it does not answer");
