@@ -92,6 +92,30 @@ static void kill_children(void)
 	fclose(children);
 }
 
+/*
+ * Waits for its children: init, to which they would be left, may be a program that reaps none, as in
+ * a container; and ebb, which waits for the keeper, returns when passt's ports are free again.
+ */
+static _Noreturn void end(void)
+{
+	do
+		kill_children();
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
+	_exit(0);
+}
+
+/* Handles a message: ebb asks to give up the current passt, or has ended. */
+static void hear(const struct keeper *keeper)
+{
+	uint32_t serial;
+	ssize_t got = recv(keeper->control, &serial, sizeof(serial), MSG_DONTWAIT);
+
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+		end();
+	if (got == sizeof(serial) && serial == keeper->serial)
+		kill_children();
+}
+
 /* Waits until @fd is readable. Returns false after @ms. */
 static bool wait_for(int fd, int ms)
 {
@@ -147,12 +171,31 @@ static void read_reason(int errors, char why[PASST_WHY_SIZE])
 		 *line ? line : "it says nothing of why");
 }
 
+/* Waits until the process @ended has ended, but ends itself if ebb has. Returns false after READY_MS. */
+static bool wait_ended(const struct keeper *keeper, int ended)
+{
+	struct pollfd fds[] = {{.fd = ended, .events = POLLIN},
+			       {.fd = keeper->control, .events = POLLIN}};
+	uint64_t limit = clock_ns() + READY_MS * NS_PER_MS;
+	uint64_t now;
+
+	while ((now = clock_ns()) < limit) {
+		if (poll(fds, 2, (int)((limit - now) / NS_PER_MS) + 1) <= 0)
+			continue;
+		if (fds[0].revents)
+			return true;
+		hear(keeper);
+	}
+	return false;
+}
+
 /* Waits until passt is in the background. Returns 0, or -1 with @why set. */
-static int wait_until_ready(pid_t pid, int errors, char why[PASST_WHY_SIZE])
+static int wait_until_ready(const struct keeper *keeper, pid_t pid, int errors,
+			    char why[PASST_WHY_SIZE])
 {
 	int status = 0;
 	int ended = (int)syscall(SYS_pidfd_open, pid, 0);
-	bool in_time = ended >= 0 && wait_for(ended, READY_MS);
+	bool in_time = ended >= 0 && wait_ended(keeper, ended);
 
 	if (ended >= 0)
 		close(ended);
@@ -174,7 +217,7 @@ static int wait_until_ready(pid_t pid, int errors, char why[PASST_WHY_SIZE])
 }
 
 /* Returns a socket to a passt that is ready, or -1 with @why set. */
-static int start_passt(const struct passt_config *config, char why[PASST_WHY_SIZE])
+static int start_passt(const struct keeper *keeper, char why[PASST_WHY_SIZE])
 {
 	int pair[2] = {-1, -1}, errors[2] = {-1, -1}, result = -1;
 	pid_t pid = -1;
@@ -183,10 +226,10 @@ static int start_passt(const struct passt_config *config, char why[PASST_WHY_SIZ
 	    pipe2(errors, O_CLOEXEC | O_NONBLOCK) == 0)
 		pid = fork();
 	if (pid == 0)
-		become_passt(config, pair[1], errors[1]);
+		become_passt(keeper->config, pair[1], errors[1]);
 	if (pid < 0)
 		snprintf(why, PASST_WHY_SIZE, "%s", strerror(errno));
-	else if (wait_until_ready(pid, errors[0], why) == 0)
+	else if (wait_until_ready(keeper, pid, errors[0], why) == 0)
 		result = pair[0];
 	/* Only ebb and passt may hold the socket: when one ends, the other is told. */
 	const int done[] = {pair[1], errors[0], errors[1], result < 0 ? pair[0] : -1};
@@ -223,24 +266,6 @@ static void tell(const struct keeper *keeper, int fd, const char *why)
 }
 
 /* --- keeping --------------------------------------------------------------------------------- */
-
-static _Noreturn void end(void)
-{
-	kill_children();
-	_exit(0);
-}
-
-/* Handles a message: ebb asks to give up the current passt, or has ended. */
-static void hear(const struct keeper *keeper)
-{
-	uint32_t serial;
-	ssize_t got = recv(keeper->control, &serial, sizeof(serial), MSG_DONTWAIT);
-
-	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-		end();
-	if (got == sizeof(serial) && serial == keeper->serial)
-		kill_children();
-}
 
 /* Waits until passt has ended. */
 static void wait_for_end(const struct keeper *keeper)
@@ -285,7 +310,7 @@ void passt_keep(const struct passt_config *config, int control)
 	for (;;) {
 		uint64_t started = clock_ns();
 		keeper.serial++;
-		tell(&keeper, start_passt(config, why), why);
+		tell(&keeper, start_passt(&keeper, why), why);
 		wait_for_end(&keeper);
 		if (clock_ns() - started >= PAUSE_LAST_MS * NS_PER_MS)
 			pause = PAUSE_FIRST_MS;
