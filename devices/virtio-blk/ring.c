@@ -31,6 +31,8 @@ int ring_open(struct ring **ring, unsigned int depth)
 		free(new);
 		return error;
 	}
+	/* A child process, as the one that keeps passt, has nothing to do with it. */
+	io_uring_ring_dontfork(&new->uring);
 	*ring = new;
 	return 0;
 }

@@ -34,6 +34,8 @@ int vcpu_init(struct vcpu *vcpu, const struct vm *vm, unsigned int index)
 		vcpu_release(vcpu);
 		return error;
 	}
+	/* A child process would see the guest's accesses, and keep the machine alive. */
+	madvise(run, vcpu->run_size, MADV_DONTFORK);
 	vcpu->run = run;
 	return 0;
 }
