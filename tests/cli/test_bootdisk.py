@@ -128,6 +128,13 @@ def test_no_file_system(ebb, tmp_path):
     boot(ebb, image).failed(2, "no ext2, ext3 or ext4", "name a kernel with -k FILE")
 
 
+def test_another_format(ebb, tmp_path):
+    image = tmp_path / "debian.qcow2"
+    image.write_bytes(b"QFI\xfb\0\0\0\3".ljust(MIB, b"\0"))
+    boot(ebb, image).failed(2, "debian.qcow2", "qcow2", "qemu-img convert -O raw")
+    boot(ebb, f"{image},format=raw").failed(2, "no ext2, ext3 or ext4")
+
+
 def test_no_disk(ebb, tmp_path):
     boot(ebb, tmp_path / "missing.raw").failed(2, "missing.raw", "No such file")
     boot(ebb, tmp_path).failed(2, "neither a regular file nor a block device")

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "devices/virtio-blk/format.h"
 #include "vmm/bootdisk/reader.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
@@ -46,6 +47,23 @@ static int open_image(const char *file, uint64_t *size)
 	}
 	*size = (uint64_t)end;
 	return fd;
+}
+
+/* In another format no file system would be found: the advice to name a kernel would not help. */
+static int check_format(int fd, const char *file, uint64_t size)
+{
+	uint8_t first[FORMAT_SECTOR] = {0}, last[FORMAT_SECTOR] = {0};
+	uint64_t end = size < FORMAT_SECTOR ? 0 : size - FORMAT_SECTOR;
+
+	if (pread(fd, first, sizeof(first), 0) < 0 || pread(fd, last, sizeof(last), (off_t)end) < 0)
+		return 0; /* the child gives the reason */
+	const char *format = format_name(first, last);
+	if (!format)
+		return 0;
+	log_error("the disk '%s' is an image in the format %s, but ebb supports only raw disks: "
+		  "convert it with qemu-img convert -O raw",
+		  file, format);
+	return -EINVAL;
 }
 
 /* Leaves the child only @fds, from FIRST_FD on. */
@@ -145,7 +163,7 @@ static int read_in_child(struct bootdisk *boot, const char *file, int image, uin
 	return error;
 }
 
-int bootdisk_find(struct bootdisk *boot, const char *file)
+int bootdisk_find(struct bootdisk *boot, const char *file, bool raw)
 {
 	uint64_t size = 0;
 
@@ -153,7 +171,9 @@ int bootdisk_find(struct bootdisk *boot, const char *file)
 	int image = open_image(file, &size);
 	if (image < 0)
 		return image;
-	int error = 0;
+	int error = raw ? 0 : check_format(image, file, size);
+	if (error)
+		goto out;
 	boot->kernel = memfd_create("kernel", MFD_CLOEXEC);
 	boot->initrd = memfd_create("initrd", MFD_CLOEXEC);
 	if (boot->kernel < 0 || boot->initrd < 0) {
@@ -162,6 +182,7 @@ int bootdisk_find(struct bootdisk *boot, const char *file)
 	}
 	if (!error)
 		error = read_in_child(boot, file, image, size);
+out:
 	close(image);
 	return error;
 }

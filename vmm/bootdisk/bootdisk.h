@@ -27,10 +27,11 @@ struct bootdisk {
 	}
 
 /*
- * Finds the kernel to boot in the raw image or block device @file. Returns 0, or -errno after an
- * error message. Call bootdisk_release() in both cases, once the copies have been read.
+ * Finds the kernel to boot in the raw image or block device @file. @raw: even if it has the mark of
+ * another format. Returns 0, or -errno after an error message. Call bootdisk_release() in both
+ * cases, once the copies have been read.
  */
-int bootdisk_find(struct bootdisk *boot, const char *file);
+int bootdisk_find(struct bootdisk *boot, const char *file, bool raw);
 void bootdisk_release(struct bootdisk *boot);
 
 #endif

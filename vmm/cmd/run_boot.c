@@ -27,7 +27,8 @@ static int join_params(struct vm_boot *boot, const char *disk)
 
 static int boot_from_disk(struct bootdisk *disk, struct vm_config *config)
 {
-	int error = bootdisk_find(disk, config->disks.disk[0].file);
+	const struct vm_disk *first = &config->disks.disk[0];
+	int error = bootdisk_find(disk, first->file, first->raw);
 	if (error)
 		return error;
 	config->boot.kernel = disk->kernel_file;
