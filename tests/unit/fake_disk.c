@@ -152,6 +152,19 @@ bool disk_file_is(uint64_t offset, uint64_t len, uint8_t value)
 	return is;
 }
 
+bool disk_is_untouched(void)
+{
+	static uint8_t content[DISK_SIZE], sector[BLK_SECTOR];
+	if (pread(disk.image.fd, content, DISK_SIZE, 0) != (ssize_t)DISK_SIZE)
+		return false;
+	for (uint64_t i = 0; i < DISK_SECTORS; i++) {
+		memset(sector, disk_byte(i), sizeof(sector));
+		if (memcmp(content + i * BLK_SECTOR, sector, sizeof(sector)) != 0)
+			return false;
+	}
+	return true;
+}
+
 bool disk_ram_is(uint64_t gpa, uint64_t len, uint8_t value)
 {
 	const uint8_t *bytes = fake_driver_at(&disk_guest, gpa, len);

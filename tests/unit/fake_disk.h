@@ -21,6 +21,7 @@
 #define DISK_ZERO    BIT(VIRTIO_BLK_F_WRITE_ZEROES)
 #define DISK_ALL     (DISK_V1 | DISK_FLUSH | DISK_DISCARD | DISK_ZERO)
 #define DISK_SIZE    (8 * MIB)
+#define DISK_SECTORS (DISK_SIZE / BLK_SECTOR)
 #define DISK_QUEUE   256
 
 #define DISK_HEADER (4 * MIB)
@@ -52,6 +53,8 @@ void disk_replug(bool read_only);
 uint8_t disk_byte(uint64_t sector);
 /* All @len bytes at @offset of the file are @value. */
 bool disk_file_is(uint64_t offset, uint64_t len, uint8_t value);
+/* No byte of the file was written to. */
+bool disk_is_untouched(void);
 /* All @len bytes at @gpa are @value. */
 bool disk_ram_is(uint64_t gpa, uint64_t len, uint8_t value);
 

@@ -9,8 +9,6 @@
 
 #include "tests/unit/fake_disk.h"
 
-#define SECTORS (DISK_SIZE / BLK_SECTOR)
-
 static struct virtio_blk_config registers(void)
 {
 	struct virtio_blk_config config;
@@ -28,7 +26,7 @@ START_TEST(what_it_says_of_itself)
 {
 	ck_assert_uint_eq(fake_driver_get(&disk_guest, VIRTIO_MMIO_DEVICE_ID), 2);
 	struct virtio_blk_config config = registers();
-	ck_assert_uint_eq(le64toh(config.capacity), SECTORS);
+	ck_assert_uint_eq(le64toh(config.capacity), DISK_SECTORS);
 	ck_assert_uint_eq(le32toh(config.seg_max), 126);
 	ck_assert_uint_eq(le32toh(config.blk_size), 512);
 	ck_assert_uint_eq(config.physical_block_exp, 3);
@@ -61,11 +59,11 @@ END_TEST
 
 START_TEST(reads_what_the_host_wrote)
 {
-	for (uint64_t sector = 0; sector < SECTORS; sector += 1000) {
+	for (uint64_t sector = 0; sector < DISK_SECTORS; sector += 1000) {
 		ANSWERED(disk_read(sector, BLK_SECTOR), VIRTIO_BLK_S_OK);
 		ck_assert(disk_ram_is(DISK_DATA, BLK_SECTOR, disk_byte(sector)));
 	}
-	struct disk_answer last = disk_read(SECTORS - 1, BLK_SECTOR);
+	struct disk_answer last = disk_read(DISK_SECTORS - 1, BLK_SECTOR);
 	ANSWERED(last, VIRTIO_BLK_S_OK);
 	ck_assert_uint_eq(last.len, BLK_SECTOR + 1);
 	DISK_COUNTED(BLK_READ, operations, 18);
@@ -93,13 +91,13 @@ END_TEST
 START_TEST(larger_than_a_turn)
 {
 	ANSWERED(disk_read(0, DISK_SIZE), VIRTIO_BLK_S_OK);
-	for (uint64_t sector = 0; sector < SECTORS; sector++)
+	for (uint64_t sector = 0; sector < DISK_SECTORS; sector++)
 		ck_assert(disk_ram_is(DISK_DATA + sector * 512, 512, disk_byte(sector)));
 	uint8_t *data = fake_driver_at(&disk_guest, DISK_DATA, DISK_SIZE);
-	for (uint64_t sector = 0; sector < SECTORS; sector++)
+	for (uint64_t sector = 0; sector < DISK_SECTORS; sector++)
 		memset(data + sector * 512, disk_byte(sector + 5), 512);
 	ANSWERED(disk_write(0, DISK_SIZE), VIRTIO_BLK_S_OK);
-	for (uint64_t sector = 0; sector < SECTORS; sector++)
+	for (uint64_t sector = 0; sector < DISK_SECTORS; sector++)
 		ck_assert(disk_file_is(sector * 512, 512, disk_byte(sector + 5)));
 	DISK_COUNTED(BLK_READ, operations, 1);
 	DISK_COUNTED(BLK_WRITE, operations, 1);
@@ -213,12 +211,12 @@ START_TEST(write_zeroes_keeps_holes)
 	uint32_t flags = _i;
 	if (!disk.image.discards)
 		return;
-	ANSWERED(disk_range(VIRTIO_BLK_T_DISCARD, 0, SECTORS, 0), VIRTIO_BLK_S_OK);
+	ANSWERED(disk_range(VIRTIO_BLK_T_DISCARD, 0, DISK_SECTORS, 0), VIRTIO_BLK_S_OK);
 	memset(fake_driver_at(&disk_guest, DISK_DATA, 4096), 0xa5, 4096);
-	ANSWERED(disk_write(SECTORS / 2, 4096), VIRTIO_BLK_S_OK);
+	ANSWERED(disk_write(DISK_SECTORS / 2, 4096), VIRTIO_BLK_S_OK);
 	uint64_t before = blocks();
-	ck_assert_uint_lt(before, SECTORS / 4);
-	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, SECTORS, flags), VIRTIO_BLK_S_OK);
+	ck_assert_uint_lt(before, DISK_SECTORS / 4);
+	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, DISK_SECTORS, flags), VIRTIO_BLK_S_OK);
 	ck_assert_uint_le(blocks(), before);
 	ck_assert(disk_file_is(0, DISK_SIZE, 0));
 	DISK_COUNTED(BLK_ZERO, bytes, DISK_SIZE);
@@ -229,7 +227,7 @@ END_TEST
 START_TEST(write_zeroes_keeps_space)
 {
 	uint64_t before = blocks();
-	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, SECTORS, 0), VIRTIO_BLK_S_OK);
+	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, DISK_SECTORS, 0), VIRTIO_BLK_S_OK);
 	ck_assert_uint_ge(blocks(), before);
 	ck_assert(disk_file_is(0, DISK_SIZE, 0));
 }

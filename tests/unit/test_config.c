@@ -1,28 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/config/config.h"
+#include "tests/unit/config_words.h"
 #include "vmm/lib/guest_name.h"
-
-#define WORDS_MAX    8
-#define MIB	     (UINT64_C(1) << 20)
-#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
-static char error[256];
-
-static enum config_outcome parse(struct vm_config *config, const char *const *words)
-{
-	char *argv[WORDS_MAX + 1];
-	int argc = 0;
-	for (; words[argc]; argc++)
-		argv[argc] = (char *)words[argc];
-	argv[argc] = NULL;
-	error[0] = '\0';
-	return config_parse(config, argc, argv, error, sizeof(error));
-}
 
 static const struct {
 	const char *words[WORDS_MAX + 1];
@@ -86,94 +68,6 @@ static const struct {
 	 {.boot.kernel = "K", .machine.debug = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 };
 
-#define DEFAULT VM_REPORTING_DEFAULT
-#define ON	VM_REPORTING_ON
-#define OFF	VM_REPORTING_OFF
-
-/* A guest has a balloon and reports, unless it is told not to, or to have nothing that was not asked for. */
-static const struct {
-	const char *words[WORDS_MAX + 1];
-	struct vm_balloon want;
-} balloons[] = {
-	{{"K"}, {.wanted = true}},
-	{{"K", "--balloon"}, {.wanted = true}},
-	{{"--balloon", "K"}, {.wanted = true}},
-	{{"K", "--balloon=0"}, {.wanted = true}},
-	{{"K", "--balloon=64"}, {.wanted = true, .size = 64 * MIB}},
-	{{"K", "--balloon=64M"}, {.wanted = true, .size = 64 * MIB}},
-	{{"K", "--balloon=240M"}, {.wanted = true, .size = 240 * MIB}},
-	{{"K", "--balloon=1008M", "-m1G"}, {.wanted = true, .size = 1008 * MIB}},
-	{{"K", "--deflate-on-oom"}, {.wanted = true, .deflate_on_oom = true}},
-	{{"K", "--free-page-reporting"}, {.wanted = true, .reporting = ON}},
-	{{"--free-page-reporting", "K"}, {.wanted = true, .reporting = ON}},
-	{{"K", "--free-page-reporting=on"}, {.wanted = true, .reporting = ON}},
-	{{"K", "--free-page-reporting=off"}, {.wanted = true, .reporting = OFF}},
-	{{"K", "--free-page-reporting=off", "--balloon=64M"},
-	 {.wanted = true, .size = 64 * MIB, .reporting = OFF}},
-	{{"K", "--no-balloon"}, {.unwanted = true}},
-	{{"K", "--no-balloon", "--free-page-reporting=off"}, {.unwanted = true, .reporting = OFF}},
-	{{"K", "--nodefaults"}, {.reporting = OFF}},
-	{{"K", "--nodefaults", "--no-balloon"}, {.unwanted = true, .reporting = OFF}},
-	{{"K", "--nodefaults", "--free-page-reporting=off"}, {.reporting = OFF}},
-	{{"K", "--nodefaults", "--balloon"}, {.wanted = true, .reporting = OFF}},
-	{{"K", "--deflate-on-oom", "--nodefaults"},
-	 {.wanted = true, .deflate_on_oom = true, .reporting = OFF}},
-	{{"K", "--free-page-reporting", "--nodefaults"}, {.wanted = true, .reporting = ON}},
-};
-
-START_TEST(test_balloons)
-{
-	struct vm_config config;
-	const struct vm_balloon *got = &config.balloon, *want = &balloons[_i].want;
-	ck_assert_msg(parse(&config, balloons[_i].words) == CONFIG_RUN, "%s", error);
-	ck_assert_int_eq(got->wanted, want->wanted);
-	ck_assert_int_eq(got->unwanted, want->unwanted);
-	ck_assert_uint_eq(got->size, want->size);
-	ck_assert_int_eq(got->deflate_on_oom, want->deflate_on_oom);
-	ck_assert_int_eq(got->reporting, want->reporting);
-}
-END_TEST
-
-/* What guests are seldom given, each with a kernel and 256 MiB. */
-static const struct {
-	const char *words[WORDS_MAX + 1];
-	struct vm_config want;
-} memory[] = {
-	{{"K", "--mem-backing", "anon"}, {.memory.backing = RAM_ANON}},
-	{{"K", "--mem-backing=memfd"}, {.memory.backing = RAM_MEMFD}},
-	{{"K", "--mem-backing=hugetlbfs"}, {.memory.backing = RAM_HUGETLBFS}},
-	{{"K", "--mem-backing", "hugetlbfs:/a:b"},
-	 {.memory.backing = RAM_HUGETLBFS, .memory.hugetlbfs = "/a:b"}},
-	{{"K", "--mem-prealloc"}, {.memory.prealloc = true}},
-	{{"K", "--mem-lock", "--discard=dontneed"}, {.memory.lock = true}},
-	{{"K", "--discard", "free"}, {.memory.discard = DISCARD_FREE}},
-	{{"K", "--discard", "dontneed", "--mem-backing=memfd"}, {.memory.backing = RAM_MEMFD}},
-	{{"K", "--numa-node", "0"}, {.memory.numa_node = 0 + 1}},
-	{{"K", "--numa-node=1023"}, {.memory.numa_node = 1023 + 1}},
-	{{"K", "--vcpu-affinity", "1-3,5"}, {.machine.vcpu_affinity = {{0x2e}, 4}}},
-	{{"K", "--vcpu-affinity=0"}, {.machine.vcpu_affinity = {{1}, 1}}},
-};
-
-START_TEST(test_memory)
-{
-	struct vm_config config;
-	const struct vm_config *want = &memory[_i].want;
-	ck_assert_msg(parse(&config, memory[_i].words) == CONFIG_RUN, "%s", error);
-	ck_assert_str_eq(config.boot.kernel, "K");
-	ck_assert_int_eq(config.balloon.reporting, DEFAULT);
-	ck_assert_int_eq(config.memory.backing, want->memory.backing);
-	ck_assert_pstr_eq(config.memory.hugetlbfs, want->memory.hugetlbfs);
-	ck_assert_int_eq(config.memory.prealloc, want->memory.prealloc);
-	ck_assert_int_eq(config.memory.lock, want->memory.lock);
-	ck_assert_int_eq(config.memory.discard, want->memory.discard);
-	ck_assert_int_eq(config.memory.numa_node,
-			 want->memory.numa_node - 1); /* none when left out above */
-	ck_assert_mem_eq(&config.machine.vcpu_affinity, &want->machine.vcpu_affinity,
-			 sizeof(struct cpulist));
-	ck_assert_int_eq(config.machine.debug, false);
-}
-END_TEST
-
 static void same(const char *got, const char *want)
 {
 	ck_assert_pstr_eq(got, want);
@@ -183,8 +77,8 @@ START_TEST(test_good)
 {
 	struct vm_config config;
 	const struct vm_config *want = &good[_i].want;
-	enum config_outcome outcome = parse(&config, good[_i].words);
-	ck_assert_msg(outcome == CONFIG_RUN, "%s", error);
+	enum config_outcome outcome = config_words(&config, good[_i].words);
+	ck_assert_msg(outcome == CONFIG_RUN, "%s", config_error);
 	same(config.boot.kernel, want->boot.kernel);
 	same(config.boot.initrd, want->boot.initrd);
 	same(config.boot.params, want->boot.params);
@@ -202,11 +96,7 @@ END_TEST
 
 #define NAME_64 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
 
-/* What is wrong, and what to do. */
-static const struct {
-	const char *words[WORDS_MAX + 1];
-	const char *says[3];
-} bad[] = {
+static const struct config_mistake bad[] = {
 	{{NULL}, {"no kernel", "-k FILE"}},
 	{{"-m", "1G"}, {"no kernel", "-k FILE"}},
 	{{"-k", ""}, {"kernel", "empty", "name the file"}},
@@ -214,26 +104,6 @@ static const struct {
 	{{"K", "L"}, {"two kernels", "\"K\"", "\"L\""}},
 	{{"-k", "K", "-k", "L"}, {"two kernels", "\"K\"", "\"L\""}},
 	{{"K", "--", "-L"}, {"two kernels", "\"-L\""}},
-
-	{{"K", "-m", "0"}, {"memory \"0\"", "too little", "16M"}},
-	{{"K", "-m", "15M"}, {"memory \"15M\"", "too little", "16M"}},
-	{{"K", "-m", "16777215B"}, {"too little", "16M"}},
-	{{"K", "-m", "-1"}, {"memory \"-1\"", "not a size", "512M"}},
-	{{"K", "-m", "+512"}, {"not a size"}},
-	{{"K", "-m", " 512"}, {"not a size"}},
-	{{"K", "-m", ""}, {"memory \"\"", "not a size"}},
-	{{"K", "--mem="}, {"memory \"\"", "not a size"}},
-	{{"K", "-m=512"}, {"memory \"=512\"", "not a size"}},
-	{{"K", "-m", "2X"}, {"memory \"2X\"", "not a size"}},
-	{{"K", "-m", "2GG"}, {"memory \"2GG\"", "not a size"}},
-	{{"K", "-m", "G"}, {"not a size"}},
-	{{"K", "-m", "0x100M"}, {"not a size"}},
-	{{"K", "-m", "1.5G"}, {"not a size"}},
-	{{"K", "-m", "16777217B"}, {"memory \"16777217B\"", "whole number of MiB", "17M"}},
-	{{"K", "-m", "16385P"}, {"too large", "2G"}},
-	{{"K", "-m", "17592186044416"}, {"too large"}},
-	{{"K", "-m", "99999999999999999999B"}, {"too large"}},
-	{{"K", "-m", "99999999999999999999X"}, {"not a size"}},
 
 	{{"K", "-c", "0"}, {"\"0\"", "CPUs", "1 or more"}},
 	{{"K", "-c", "-1"}, {"\"-1\"", "CPUs", "1 or more"}},
@@ -253,24 +123,6 @@ static const struct {
 	{{"-kernel", "K"}, {"unknown option -kernel", "did you mean --kernel?"}},
 	{{"-mem=1G", "K"}, {"unknown option -mem;", "did you mean --mem?"}},
 	{{"K", "--netwrk", "x"}, {"unknown option --netwrk", "did you mean --network?"}},
-	{{"K", "-d", ""}, {"disk's file name is empty", "name the file"}},
-	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
-	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
-	{{"K", "--disk=a.img,rw"},
-	 {"\"rw\" of the disk", "ro, format=raw, cache=none|writeback, aio=sync|io_uring",
-	  "\"a.img,rw\""}},
-	{{"K", "--disk", "a,b.img"}, {"\"b.img\"", "written twice", "\"a,b.img\""}},
-	{{"K", "--disk", "a.img,"}, {"unknown key \"\"", "ro, format=raw"}},
-	{{"K", "--disk", "a.img,ro,ro"}, {"\"ro\" of the disk", "given twice"}},
-	{{"K", "--disk", "a.img,ro=1"}, {"\"ro\" of the disk", "no value"}},
-	{{"K", "--disk", "a.img,format"}, {"needs a value", "format=raw"}},
-	{{"K", "--disk", "a.img,fromat=raw"}, {"\"fromat\"", "did you mean format?"}},
-	{{"K", "--disk", "a.img,format=qcow2"}, {"\"qcow2\"", "only raw", "qemu-img convert"}},
-	{{"K", "--disk", "a.img,format=raw,format=raw"}, {"given twice"}},
-	{{"K", "--disk", "a.img,aio=native"}, {"\"native\"", "sync or io_uring"}},
-	{{"K", "--disk", "a.img,cache=unsafe"}, {"\"unsafe\"", "none or writeback"}},
-	{{"K", "--disk", "a.img,aio"}, {"needs a value"}},
-	{{"K", "--dsk=a"}, {"did you mean --disk?"}},
 	{{"K", "--x"}, {"unknown option --x", "ebb run --help"}},
 	{{"K", "-x"}, {"unknown option -x", "ebb run --help"}},
 	{{"K", "-"}, {"two kernels"}},
@@ -280,41 +132,10 @@ static const struct {
 	{{"K", "-m"}, {"-m needs a value", "-m SIZE"}},
 	{{"K", "--name"}, {"--name needs a value", "--name NAME"}},
 	{{"K", "--debug=1"}, {"--debug takes no value"}},
-	{{"K", "--balloon=512X"}, {"the balloon \"512X\"", "not a size"}},
-	{{"K", "--balloon="}, {"the balloon \"\"", "not a size"}},
-	{{"K", "--balloon=1K"}, {"the balloon \"1K\"", "whole number of MiB", "1M"}},
-	{{"K", "--balloon=241M"}, {"241M is too large", "with 256M", "240M or less"}},
-	{{"K", "--balloon=1M", "-m", "16M"}, {"1M is too large", "with 16M", "0M or less"}},
-	{{"K", "--balloon=16T", "-m", "32T"}, {"16777216M is too large", "16777215M or less"}},
-	{{"K", "--balloon", "64M"}, {"two kernels"}},
 
 	/* Of two values one would be dropped. */
-	{{"K", "-m", "1G", "--mem=2G"}, {"--mem is given twice"}},
 	{{"K", "-i", "a", "-i", "b"}, {"--initrd is given twice"}},
 	{{"K", "--name=a", "--name=a"}, {"--name is given twice"}},
-	{{"K", "--balloon=64M", "--balloon"}, {"--balloon is given twice"}},
-	{{"K", "--free-page-reporting", "--free-page-reporting=off"}, {"is given twice"}},
-	{{"K", "--free-page-reporting=no"}, {"on or off", "\"no\""}},
-	{{"K", "--free-page-reporting="}, {"on or off", "\"\""}},
-	{{"K", "--no-balloon", "--balloon"}, {"--no-balloon cannot be combined"}},
-	{{"K", "--balloon=64M", "--no-balloon"}, {"--no-balloon cannot be combined"}},
-	{{"K", "--deflate-on-oom", "--no-balloon"}, {"--no-balloon cannot be combined"}},
-	{{"K", "--no-balloon", "--free-page-reporting"}, {"--no-balloon cannot be combined"}},
-	{{"K", "--discard", "free", "--discard=dontneed"}, {"--discard is given twice"}},
-	{{"K", "--mem-backing=memfd", "--mem-backing=anon"}, {"--mem-backing is given twice"}},
-	{{"K", "--deflate-on-oom=1"}, {"takes no value"}},
-	{{"K", "--mem-backing", "shm"}, {"kind of memory \"shm\"", "anon, memfd, hugetlbfs"}},
-	{{"K", "--mem-backing", "hugetlb"}, {"kind of memory \"hugetlb\""}},
-	{{"K", "--mem-backing", "memfd:/x"}, {"memfd takes no path", "write memfd"}},
-	{{"K", "--mem-backing", "hugetlbfs:"}, {"\"hugetlbfs:\"", "empty path", "hugetlbfs:PATH"}},
-	{{"K", "--mem-backing", ""}, {"kind of memory \"\""}},
-	{{"K", "--discard", "never"}, {"\"never\"", "dontneed or free"}},
-	{{"K", "--discard=free", "--mem-backing=memfd"}, {"--discard free", "anon only", "leave"}},
-	{{"K", "--mem-backing=hugetlbfs", "--discard=free"}, {"--discard free", "anon only"}},
-	{{"K", "--discard=free", "--mem-lock"}, {"--discard free", "locked", "--mem-lock"}},
-	{{"K", "--numa-node", "-1"}, {"\"-1\"", "NUMA node", "0 to 1023"}},
-	{{"K", "--numa-node=1024"}, {"\"1024\"", "NUMA node"}},
-	{{"K", "--numa-node=0x"}, {"\"0x\"", "NUMA node"}},
 	{{"K", "--vcpu-affinity", "3-1"}, {"\"3-1\"", "list of CPUs", "1-3,5"}},
 	{{"K", "--vcpu-affinity="}, {"\"\"", "list of CPUs"}},
 	{{"K", "--vcpu-affinity", "1\n"}, {"\"1\\x0a\"", "list of CPUs"}},
@@ -332,82 +153,7 @@ static const struct {
 
 START_TEST(test_bad)
 {
-	struct vm_config config;
-	ck_assert_int_eq(parse(&config, bad[_i].words), CONFIG_ERROR);
-	for (int i = 0; i < COUNT(bad[_i].says) && bad[_i].says[i]; i++)
-		ck_assert_msg(strstr(error, bad[_i].says[i]), "\"%s\" lacks \"%s\"", error,
-			      bad[_i].says[i]);
-	ck_assert_ptr_null(strchr(error, '\n'));
-}
-END_TEST
-
-static const struct {
-	const char *words[WORDS_MAX + 1];
-	struct {
-		const char *file;
-		bool read_only, raw, sync;
-	} want[4]; /* up to one without a name */
-} disks[] = {
-	{{"K"}, {{NULL, false, false, false}}},
-	{{"K", "-d", "a.img"}, {{"a.img", false, false, false}}},
-	{{"-da.img,ro", "K"}, {{"a.img", true, false, false}}},
-	{{"K", "--disk=/dev/sdb", "--disk", "x,ro", "-dy"},
-	 {{"/dev/sdb", false, false, false},
-	  {"x", true, false, false},
-	  {"y", false, false, false}}},
-	{{"K", "-d", "a", "-d", "a"}, {{"a", false, false, false}, {"a", false, false, false}}},
-	{{"K", "-d", "a,format=raw"}, {{"a", false, true, false}}},
-	{{"K", "-d", "a,format=raw,ro"}, {{"a", true, true, false}}},
-	{{"K", "-d", "a,aio=sync"}, {{"a", false, false, true}}},
-	{{"K", "-d", "a,aio=io_uring"}, {{"a", false, false, false}}},
-	{{"K", "-d", "/tmp/a,,b/d.img"}, {{"/tmp/a,b/d.img", false, false, false}}},
-	{{"K", "-d", "a,,ro,,,ro"}, {{"a,ro,", true, false, false}}},
-	{{"K", "-d", ",,"}, {{",", false, false, false}}},
-};
-
-START_TEST(test_disks)
-{
-	struct vm_config config;
-	unsigned int i = 0;
-	ck_assert_msg(parse(&config, disks[_i].words) == CONFIG_RUN, "%s", error);
-	for (; disks[_i].want[i].file; i++) {
-		ck_assert_str_eq(config.disks.disk[i].file, disks[_i].want[i].file);
-		ck_assert_int_eq(config.disks.disk[i].read_only, disks[_i].want[i].read_only);
-		ck_assert_int_eq(config.disks.disk[i].raw, disks[_i].want[i].raw);
-		ck_assert_int_eq(config.disks.disk[i].sync, disks[_i].want[i].sync);
-	}
-	ck_assert_uint_eq(config.disks.count, i);
-}
-END_TEST
-
-START_TEST(test_many_disks)
-{
-	struct vm_config config;
-	char *argv[2 * VM_DISKS_MAX + 4] = {"K"};
-	int argc = 1;
-	for (; argc < 2 * VM_DISKS_MAX + 1; argc += 2) {
-		argv[argc] = "-d";
-		argv[argc + 1] = "x";
-	}
-	ck_assert_int_eq(config_parse(&config, argc, argv, error, sizeof(error)), CONFIG_RUN);
-	ck_assert_uint_eq(config.disks.count, VM_DISKS_MAX);
-	argv[argc++] = "-dninth";
-	ck_assert_int_eq(config_parse(&config, argc, argv, error, sizeof(error)), CONFIG_ERROR);
-	ck_assert_ptr_nonnull(strstr(error, "\"ninth\" is one too many; a guest can have 8"));
-}
-END_TEST
-
-START_TEST(test_long_file)
-{
-	struct vm_config config;
-	static char name[PATH_MAX + 1];
-	memset(name, 'a', PATH_MAX - 1);
-	char *argv[] = {"K", "-d", name, NULL};
-	ck_assert_int_eq(config_parse(&config, 3, argv, error, sizeof(error)), CONFIG_RUN);
-	ck_assert_uint_eq(strlen(config.disks.disk[0].file), PATH_MAX - 1);
-	name[PATH_MAX - 1] = 'a';
-	ck_assert_int_eq(config_parse(&config, 3, argv, error, sizeof(error)), CONFIG_ERROR);
-	ck_assert_ptr_nonnull(strstr(error, "too long"));
+	config_mistaken(&bad[_i]);
 }
 END_TEST
 
@@ -417,11 +163,13 @@ START_TEST(test_long_params)
 	static char params[VM_PARAMS_SIZE];
 	memset(params, 'a', VM_PARAMS_SIZE - 3);
 	char *argv[] = {"K", "-p", params, "-p", "b", "-p", "", NULL};
-	ck_assert_int_eq(config_parse(&config, 7, argv, error, sizeof(error)), CONFIG_RUN);
+	ck_assert_int_eq(config_parse(&config, 7, argv, config_error, sizeof(config_error)),
+			 CONFIG_RUN);
 	ck_assert_uint_eq(strlen(config.boot.params), VM_PARAMS_SIZE - 1);
 	argv[6] = "c";
-	ck_assert_int_eq(config_parse(&config, 7, argv, error, sizeof(error)), CONFIG_ERROR);
-	ck_assert_ptr_nonnull(strstr(error, "too long"));
+	ck_assert_int_eq(config_parse(&config, 7, argv, config_error, sizeof(config_error)),
+			 CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(config_error, "too long"));
 }
 END_TEST
 
@@ -430,7 +178,7 @@ START_TEST(test_longest_name)
 	struct vm_config config;
 	const char *const words[] = {"K", "--name", NAME_64, NULL};
 	ck_assert_int_eq(strlen(NAME_64), VM_NAME_MAX);
-	ck_assert_int_eq(parse(&config, words), CONFIG_RUN);
+	ck_assert_int_eq(config_words(&config, words), CONFIG_RUN);
 	ck_assert_str_eq(config.machine.name, NAME_64);
 }
 END_TEST
@@ -443,8 +191,8 @@ START_TEST(test_long_words)
 	memset(word, 'a', sizeof(word) - 1);
 	memcpy(word, "--", 2);
 	const char *const words[] = {word, NULL};
-	ck_assert_int_eq(parse(&config, words), CONFIG_ERROR);
-	ck_assert_int_eq(strlen(error), sizeof(error) - 1);
+	ck_assert_int_eq(config_words(&config, words), CONFIG_ERROR);
+	ck_assert_int_eq(strlen(config_error), sizeof(config_error) - 1);
 }
 END_TEST
 
@@ -453,7 +201,7 @@ START_TEST(test_help)
 	struct vm_config config;
 	static const char *const lines[][3] = {{"-h", NULL}, {"K", "--help", NULL}};
 	for (int i = 0; i < COUNT(lines); i++)
-		ck_assert_int_eq(parse(&config, lines[i]), CONFIG_HELP);
+		ck_assert_int_eq(config_words(&config, lines[i]), CONFIG_HELP);
 }
 END_TEST
 
@@ -524,7 +272,7 @@ START_TEST(test_networks)
 {
 	struct vm_config config;
 	const struct vm_networks *want = &networks[_i].want;
-	ck_assert_msg(parse(&config, networks[_i].words) == CONFIG_RUN, "%s", error);
+	ck_assert_msg(config_words(&config, networks[_i].words) == CONFIG_RUN, "%s", config_error);
 	ck_assert_uint_eq(config.networks.count, want->count);
 	ck_assert_int_eq(config.networks.none, want->none);
 	for (unsigned int i = 0; i < want->count; i++) {
@@ -590,8 +338,8 @@ START_TEST(test_bad_networks)
 {
 	struct vm_config config;
 	const char *const words[] = {"K", "-n", bad_networks[_i].value, NULL};
-	ck_assert_int_eq(parse(&config, words), CONFIG_ERROR);
-	ck_assert_msg(strstr(error, bad_networks[_i].says), "%s", error);
+	ck_assert_int_eq(config_words(&config, words), CONFIG_ERROR);
+	ck_assert_msg(strstr(config_error, bad_networks[_i].says), "%s", config_error);
 }
 END_TEST
 
@@ -605,12 +353,13 @@ START_TEST(test_many_networks)
 				    "hostfwd=::1-:1,hostfwd=::1-:1,hostfwd=::1-:1,"
 				    "hostfwd=::1-:1,hostfwd=::1-:1,hostfwd=::9-:9",
 				    NULL};
-	ck_assert_int_eq(parse(&config, none), CONFIG_ERROR);
-	ck_assert_ptr_nonnull(strstr(error, "cannot be combined"));
-	ck_assert_int_eq(parse(&config, five), CONFIG_ERROR);
-	ck_assert_ptr_nonnull(strstr(error, "\"user\" is one too many; a guest can have 4"));
-	ck_assert_int_eq(parse(&config, nine), CONFIG_ERROR);
-	ck_assert_ptr_nonnull(strstr(error, "\"::9-:9\" is one too many; a network can have 8"));
+	ck_assert_int_eq(config_words(&config, none), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(config_error, "cannot be combined"));
+	ck_assert_int_eq(config_words(&config, five), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(config_error, "\"user\" is one too many; a guest can have 4"));
+	ck_assert_int_eq(config_words(&config, nine), CONFIG_ERROR);
+	ck_assert_ptr_nonnull(
+		strstr(config_error, "\"::9-:9\" is one too many; a network can have 8"));
 }
 END_TEST
 
@@ -620,15 +369,10 @@ Suite *config_suite(void)
 	Suite *suite = suite_create("config");
 	TCase *tcase = tcase_create("config");
 	tcase_add_loop_test(tcase, test_good, 0, COUNT(good));
-	tcase_add_loop_test(tcase, test_balloons, 0, COUNT(balloons));
-	tcase_add_loop_test(tcase, test_memory, 0, COUNT(memory));
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
-	tcase_add_loop_test(tcase, test_disks, 0, COUNT(disks));
-	tcase_add_test(tcase, test_many_disks);
 	tcase_add_loop_test(tcase, test_networks, 0, COUNT(networks));
 	tcase_add_loop_test(tcase, test_bad_networks, 0, COUNT(bad_networks));
 	tcase_add_test(tcase, test_many_networks);
-	tcase_add_test(tcase, test_long_file);
 	tcase_add_test(tcase, test_long_params);
 	tcase_add_test(tcase, test_longest_name);
 	tcase_add_test(tcase, test_long_words);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What `ebb run` does not have: tests/unit/test_config.c has the rest. */
+/* What `ebb run` does not have: tests/unit/test_config*.c have the rest. */
 #include <check.h>
 #include <errno.h>
 #include <stdlib.h>

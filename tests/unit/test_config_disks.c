@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Options of a guest's disks. */
+#include <check.h>
+#include <limits.h>
+#include <string.h>
+
+#include "tests/unit/config_words.h"
+
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	struct {
+		const char *file;
+		bool read_only, raw, sync;
+	} want[4]; /* up to one without a name */
+} disks[] = {
+	{{"K"}, {{NULL, false, false, false}}},
+	{{"K", "-d", "a.img"}, {{"a.img", false, false, false}}},
+	{{"-da.img,ro", "K"}, {{"a.img", true, false, false}}},
+	{{"K", "--disk=/dev/sdb", "--disk", "x,ro", "-dy"},
+	 {{"/dev/sdb", false, false, false},
+	  {"x", true, false, false},
+	  {"y", false, false, false}}},
+	{{"K", "-d", "a", "-d", "a"}, {{"a", false, false, false}, {"a", false, false, false}}},
+	{{"K", "-d", "a,format=raw"}, {{"a", false, true, false}}},
+	{{"K", "-d", "a,format=raw,ro"}, {{"a", true, true, false}}},
+	{{"K", "-d", "a,aio=sync"}, {{"a", false, false, true}}},
+	{{"K", "-d", "a,aio=io_uring"}, {{"a", false, false, false}}},
+	{{"K", "-d", "/tmp/a,,b/d.img"}, {{"/tmp/a,b/d.img", false, false, false}}},
+	{{"K", "-d", "a,,ro,,,ro"}, {{"a,ro,", true, false, false}}},
+	{{"K", "-d", ",,"}, {{",", false, false, false}}},
+};
+
+START_TEST(test_disks)
+{
+	struct vm_config config;
+	unsigned int i = 0;
+	ck_assert_msg(config_words(&config, disks[_i].words) == CONFIG_RUN, "%s", config_error);
+	for (; disks[_i].want[i].file; i++) {
+		ck_assert_str_eq(config.disks.disk[i].file, disks[_i].want[i].file);
+		ck_assert_int_eq(config.disks.disk[i].read_only, disks[_i].want[i].read_only);
+		ck_assert_int_eq(config.disks.disk[i].raw, disks[_i].want[i].raw);
+		ck_assert_int_eq(config.disks.disk[i].sync, disks[_i].want[i].sync);
+	}
+	ck_assert_uint_eq(config.disks.count, i);
+}
+END_TEST
+
+START_TEST(test_many_disks)
+{
+	struct vm_config config;
+	char *argv[2 * VM_DISKS_MAX + 4] = {"K"};
+	int argc = 1;
+	for (; argc < 2 * VM_DISKS_MAX + 1; argc += 2) {
+		argv[argc] = "-d";
+		argv[argc + 1] = "x";
+	}
+	ck_assert_int_eq(config_parse(&config, argc, argv, config_error, sizeof(config_error)),
+			 CONFIG_RUN);
+	ck_assert_uint_eq(config.disks.count, VM_DISKS_MAX);
+	argv[argc++] = "-dninth";
+	ck_assert_int_eq(config_parse(&config, argc, argv, config_error, sizeof(config_error)),
+			 CONFIG_ERROR);
+	ck_assert_ptr_nonnull(
+		strstr(config_error, "\"ninth\" is one too many; a guest can have 8"));
+}
+END_TEST
+
+static const struct config_mistake bad[] = {
+	{{"K", "-d", ""}, {"disk's file name is empty", "name the file"}},
+	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
+	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
+	{{"K", "--disk=a.img,rw"},
+	 {"\"rw\" of the disk", "ro, format=raw, cache=none|writeback, aio=sync|io_uring",
+	  "\"a.img,rw\""}},
+	{{"K", "--disk", "a,b.img"}, {"\"b.img\"", "written twice", "\"a,b.img\""}},
+	{{"K", "--disk", "a.img,"}, {"unknown key \"\"", "ro, format=raw"}},
+	{{"K", "--disk", "a.img,ro,ro"}, {"\"ro\" of the disk", "given twice"}},
+	{{"K", "--disk", "a.img,ro=1"}, {"\"ro\" of the disk", "no value"}},
+	{{"K", "--disk", "a.img,format"}, {"needs a value", "format=raw"}},
+	{{"K", "--disk", "a.img,fromat=raw"}, {"\"fromat\"", "did you mean format?"}},
+	{{"K", "--disk", "a.img,format=qcow2"}, {"\"qcow2\"", "only raw", "qemu-img convert"}},
+	{{"K", "--disk", "a.img,format=raw,format=raw"}, {"given twice"}},
+	{{"K", "--disk", "a.img,aio=native"}, {"\"native\"", "sync or io_uring"}},
+	{{"K", "--disk", "a.img,cache=unsafe"}, {"\"unsafe\"", "none or writeback"}},
+	{{"K", "--disk", "a.img,aio"}, {"needs a value"}},
+	{{"K", "--dsk=a"}, {"did you mean --disk?"}},
+};
+
+START_TEST(test_bad)
+{
+	config_mistaken(&bad[_i]);
+}
+END_TEST
+
+START_TEST(test_long_file)
+{
+	struct vm_config config;
+	static char name[PATH_MAX + 1];
+	memset(name, 'a', PATH_MAX - 1);
+	char *argv[] = {"K", "-d", name, NULL};
+	ck_assert_int_eq(config_parse(&config, 3, argv, config_error, sizeof(config_error)),
+			 CONFIG_RUN);
+	ck_assert_uint_eq(strlen(config.disks.disk[0].file), PATH_MAX - 1);
+	name[PATH_MAX - 1] = 'a';
+	ck_assert_int_eq(config_parse(&config, 3, argv, config_error, sizeof(config_error)),
+			 CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(config_error, "too long"));
+}
+END_TEST
+
+Suite *config_disks_suite(void);
+Suite *config_disks_suite(void)
+{
+	Suite *suite = suite_create("config, disks");
+	TCase *tcase = tcase_create("config, disks");
+	tcase_add_loop_test(tcase, test_disks, 0, COUNT(disks));
+	tcase_add_test(tcase, test_many_disks);
+	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
+	tcase_add_test(tcase, test_long_file);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
