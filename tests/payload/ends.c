@@ -54,8 +54,9 @@ static void test_unknown_instruction(void)
 	test_fail("it was executed");
 }
 
-void ring0_hook(void)
+void ring0_hook(unsigned int cpu)
 {
+	(void)cpu;
 	if (!parameter_is("test", "unknown-instruction"))
 		return;
 	print("ending\n");

@@ -37,8 +37,8 @@ struct test {
 /* By each payload: ends with a test without a name. */
 extern const struct test tests[];
 
-/* By a payload that has something to do in ring 0, at the very start; emulated on some hosts. */
-void ring0_hook(void);
+/* By a payload that has something to do in ring 0, at the very start of each CPU; emulated on some hosts. */
+void ring0_hook(unsigned int cpu);
 
 /* Ends the test that it is in, with the reason, unless @condition holds. In void functions. */
 #define CHECK(condition, ...)                                                                      \

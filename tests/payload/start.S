@@ -49,14 +49,19 @@ _start:
 	mov	$TSS_FIRST, %eax
 	ltr	%ax
 
+	xor	%edi, %edi
+	call	ring0
+	lea	user_stack_0_end(%rip), %rax
+	lea	payload_start(%rip), %rcx
+	jmp	to_user
+
+/* Calls ring0_hook(), if there is one, with the CPU's number in edi. */
+ring0:
 	mov	$ring0_hook, %rax
 	test	%rax, %rax
 	jz	1f
 	call	*%rax
-1:
-	lea	user_stack_0_end(%rip), %rax
-	lea	payload_start(%rip), %rcx
-	jmp	to_user
+1:	ret
 	.weak	ring0_hook
 
 /* The TSS descriptor at rbx gets the base rax. Leaves rax changed. */
@@ -119,6 +124,8 @@ cpu1_start:
 	lea	kernel_stack_1_end(%rip), %rsp
 	mov	$TSS_FIRST + 16, %eax
 	ltr	%ax
+	mov	$1, %edi
+	call	ring0
 	lea	user_stack_1_end(%rip), %rax
 	lea	payload_cpu1(%rip), %rcx
 	jmp	to_user

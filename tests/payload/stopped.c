@@ -28,7 +28,11 @@ struct system_time {
 _Static_assert(sizeof(struct system_time) == 32, "as the ABI has it");
 _Static_assert(offsetof(struct system_time, flags) == 29, "as the ABI has it");
 
-static volatile struct system_time clock __attribute__((aligned(64)));
+/* One for each CPU, which is alone to change its flags; its CPU clears them when it is asked to. */
+static volatile struct cpu_clock {
+	struct system_time time;
+	bool clear;
+} clocks[2] __attribute__((aligned(64)));
 static bool offered;
 
 static void cpuid(uint32_t leaf, uint32_t *eax, uint32_t *ebx)
@@ -38,7 +42,7 @@ static void cpuid(uint32_t leaf, uint32_t *eax, uint32_t *ebx)
 }
 
 /* MSRs are ring 0's; and where a KVM runs ring 3 natively, CPUID is the host's there. */
-void ring0_hook(void)
+void ring0_hook(unsigned int cpu)
 {
 	uint32_t features, signature;
 
@@ -49,26 +53,29 @@ void ring0_hook(void)
 	offered = features & FEATURE_CLOCK;
 	if (offered)
 		__asm__ volatile("wrmsr" ::"c"(MSR_SYSTEM_TIME),
-				 "a"((uint32_t)(uintptr_t)&clock | SYSTEM_TIME_ENABLED), "d"(0)
+				 "a"((uint32_t)(uintptr_t)&clocks[cpu].time | SYSTEM_TIME_ENABLED),
+				 "d"(0)
 				 : "memory");
 }
 
-static bool was_stopped(void)
+static bool was_stopped(unsigned int cpu)
 {
-	return clock.flags & CLOCK_GUEST_STOPPED;
+	return clocks[cpu].time.flags & CLOCK_GUEST_STOPPED;
 }
 
 /* Once seen, the flag is the guest's to clear: KVM keeps it until then. */
-static void forget(void)
+static void forget(unsigned int cpu)
 {
-	clock.flags &= ~CLOCK_GUEST_STOPPED;
+	clocks[cpu].time.flags &= ~CLOCK_GUEST_STOPPED;
+	clocks[cpu].clear = false;
 }
 
 /* Without it no flag would ever come, and the control would pass for nothing. */
 static void check_clock(void)
 {
 	CHECK(offered, "this KVM offers no kvm-clock: CPUID %x", CPUID_FEATURES);
-	CHECK(clock.version && clock.tsc_to_system_mul, "KVM does not fill in the clock");
+	CHECK(clocks[0].time.version && clocks[0].time.tsc_to_system_mul,
+	      "KVM does not fill in the clock");
 }
 
 /* No device is used while it looks: a vCPU that comes back from a slow one may be told, too. */
@@ -77,8 +84,32 @@ static void test_told(void)
 	check_clock();
 	for (unsigned int round = 0; round < ROUNDS && !test_failed(); round++) {
 		print("wait ready\n");
-		forget();
-		WAIT_FOR(was_stopped(), "the guest was stopped, and not told");
+		forget(0);
+		WAIT_FOR(was_stopped(0), "the guest was stopped, and not told");
+		wait_for_host("stopped seen");
+	}
+}
+
+static void clear_when_asked(void)
+{
+	for (;;)
+		if (clocks[1].clear)
+			forget(1);
+}
+
+/* Each CPU has a watchdog of its own. */
+static void test_both_told(void)
+{
+	check_clock();
+	CHECK(cpu1_run(clear_when_asked), "the second CPU does not start");
+	for (unsigned int round = 0; round < ROUNDS && !test_failed(); round++) {
+		clocks[1].clear = true;
+		WAIT_FOR(!clocks[1].clear, "the second CPU does not run");
+		print("wait ready\n");
+		forget(0);
+		WAIT_FOR(was_stopped(0) && was_stopped(1),
+			 "stopped, and told: %u, the second CPU: %u", was_stopped(0),
+			 was_stopped(1));
 		wait_for_host("stopped seen");
 	}
 }
@@ -89,19 +120,20 @@ static void test_not_told(void)
 	unsigned int told = 0;
 
 	check_clock();
-	forget();
+	forget(0);
 	for (unsigned int turn = 0; turn < TURNS; turn++)
-		CHECK(!was_stopped(), "told of a stop that was none, in turn %u", turn);
+		CHECK(!was_stopped(0), "told of a stop that was none, in turn %u", turn);
 	for (unsigned int exit = 0; exit < EXITS; exit++) {
 		host_sent();
-		told += was_stopped();
-		forget();
+		told += was_stopped(0);
+		forget(0);
 	}
 	CHECK(told < EXITS / 10, "told of a stop after %u exits of %u", told, EXITS);
 }
 
 const struct test tests[] = {
 	{"told", test_told},
+	{"both-told", test_both_told},
 	{"not-told", test_not_told},
 	{0},
 };

@@ -87,9 +87,10 @@ def by_cgroup(payload):
 
 
 @pytest.mark.parametrize("stop", [by_signal, by_command, by_cgroup])
-def test_told(run, stop):
-    """Each time anew, and not before it was stopped."""
-    payload = run("stopped", "--name", NAME, test="told")
+@pytest.mark.parametrize("test, cpus", [("told", 1), ("both-told", 2)])
+def test_told(run, stop, test, cpus):
+    """Each time anew, each CPU, and not before it was stopped."""
+    payload = run("stopped", "--name", NAME, "-c", str(cpus), test=test)
     for _ in range(ROUNDS):
         payload.paused("ready")
         heard, before = len(payload.lines), ticks(payload)
@@ -98,7 +99,7 @@ def test_told(run, stop):
             assert len(payload.lines) == heard, payload.console()
         payload.paused("stopped seen")
         payload.proceed()
-    payload.passed("told")
+    payload.passed(test)
 
 
 def test_not_told(run):
