@@ -219,6 +219,33 @@ START_TEST(test_edges)
 }
 END_TEST
 
+/* A muted source is not called; what came meanwhile calls it afterwards. */
+START_TEST(test_muted)
+{
+	struct loop loop;
+	atomic_uint calls = 0;
+	struct loop_source source = {eventfd(0, EFD_NONBLOCK), on_edge, &calls};
+
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(loop_add_edge(&loop, &source), 0);
+	for (int round = 0; round < 2; round++) {
+		loop_turn(&loop, 0);
+		calls = 0;
+		loop_mute(&loop, &source);
+		ck_assert_int_eq(eventfd_write(source.fd, 1), 0);
+		ck_assert_int_eq(loop_turn(&loop, 0), 0);
+		ck_assert_uint_eq(calls, 0);
+		ck_assert_int_eq(round ? loop_wait_for(&loop, &source, false)
+				       : loop_wait_for_edge(&loop, &source),
+				 0);
+		ck_assert_int_eq(loop_turn(&loop, 0), 0);
+		ck_assert_uint_eq(calls, 1);
+	}
+	close(source.fd);
+	loop_release(&loop);
+}
+END_TEST
+
 START_TEST(test_file_is_refused)
 {
 	struct loop loop;
@@ -243,6 +270,7 @@ Suite *loop_suite(void)
 	tcase_add_test(tcase, test_hangup_is_ready);
 	tcase_add_test(tcase, test_writable);
 	tcase_add_test(tcase, test_edges);
+	tcase_add_test(tcase, test_muted);
 	tcase_add_test(tcase, test_file_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -37,16 +37,23 @@ void loop_release(struct loop *loop)
 	loop->epoll = -1;
 }
 
+#define EDGES (EPOLLIN | EPOLLOUT | EPOLLET)
+
+static int control(const struct loop *loop, int operation, struct loop_source *source,
+		   unsigned int events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+	return epoll_ctl(loop->epoll, operation, source->fd, &event) < 0 ? -errno : 0;
+}
+
 int loop_add(struct loop *loop, struct loop_source *source)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
-	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+	return control(loop, EPOLL_CTL_ADD, source, EPOLLIN);
 }
 
 int loop_add_edge(struct loop *loop, struct loop_source *source)
 {
-	struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = source};
-	return epoll_ctl(loop->epoll, EPOLL_CTL_ADD, source->fd, &event) < 0 ? -errno : 0;
+	return control(loop, EPOLL_CTL_ADD, source, EDGES);
 }
 
 void loop_remove(struct loop *loop, struct loop_source *source)
@@ -56,8 +63,18 @@ void loop_remove(struct loop *loop, struct loop_source *source)
 
 int loop_wait_for(struct loop *loop, struct loop_source *source, bool writable)
 {
-	struct epoll_event event = {.events = writable ? EPOLLOUT : EPOLLIN, .data.ptr = source};
-	return epoll_ctl(loop->epoll, EPOLL_CTL_MOD, source->fd, &event) < 0 ? -errno : 0;
+	return control(loop, EPOLL_CTL_MOD, source, writable ? EPOLLOUT : EPOLLIN);
+}
+
+int loop_wait_for_edge(struct loop *loop, struct loop_source *source)
+{
+	return control(loop, EPOLL_CTL_MOD, source, EDGES);
+}
+
+void loop_mute(struct loop *loop, struct loop_source *source)
+{
+	/* Errors cannot be masked: as an edge, one does not wake the loop for ever. */
+	control(loop, EPOLL_CTL_MOD, source, EPOLLET);
 }
 
 int loop_turn(struct loop *loop, int milliseconds)

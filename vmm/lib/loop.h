@@ -3,8 +3,8 @@
  * Calls a function when a file descriptor is ready (epoll). The main thread runs one loop, each
  * worker its own.
  *
- * Thread: callbacks run on the thread that is in loop_run(). loop_add() and loop_stop() may be
- * called from any thread; loop_remove(), too, but while the loop runs only from its own thread.
+ * Thread: callbacks run on the thread that is in loop_run(). loop_add(), loop_mute(), the functions
+ * that undo it, and loop_stop() may be called from any thread; loop_remove(), too, but while the loop runs only from its own thread.
  */
 #ifndef EBB_LIB_LOOP_H
 #define EBB_LIB_LOOP_H
@@ -39,6 +39,13 @@ void loop_remove(struct loop *loop, struct loop_source *source);
 
 /* Makes a source in the loop wait until it is readable, the default, or writable. */
 int loop_wait_for(struct loop *loop, struct loop_source *source, bool writable);
+/* Makes a source in the loop wait as loop_add_edge() does. */
+int loop_wait_for_edge(struct loop *loop, struct loop_source *source);
+/*
+ * Keeps a source in the loop, but does not call it any more, except for an event that the loop has
+ * taken already. The two functions above undo this, and call it if it is ready then.
+ */
+void loop_mute(struct loop *loop, struct loop_source *source);
 
 /* Serves sources until loop_stop(). Returns 0 or -errno. */
 int loop_run(struct loop *loop);
