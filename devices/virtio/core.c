@@ -341,12 +341,59 @@ void virtio_config_changed(struct virtio_device *dev)
 	state_unlock(core);
 }
 
+void virtio_queue_lend(struct virtio_device *dev, unsigned int queue)
+{
+	dev->queue[queue].lent = true;
+	atomic_fetch_or(&dev->lent, 1u << queue);
+	dev->host->lend(dev->host->ctx, queue, true);
+}
+
+void virtio_queue_take_back(struct virtio_device *dev, unsigned int queue, uint16_t next)
+{
+	struct virtio_core *core = dev->core;
+
+	virtq_take_back(&dev->queue[queue], next);
+	/*
+	 * The other may have interrupted the driver just now: whatever the transport showed as the
+	 * cause, it shows as its own from here on.
+	 */
+	state_lock(core);
+	core->transport->interrupt(core, (int)queue);
+	atomic_fetch_and(&dev->lent, ~(1u << queue));
+	state_unlock(core);
+	dev->host->lend(dev->host->ctx, queue, false);
+	/* Chains that were added meanwhile may not be announced again. */
+	defer(core, queue);
+}
+
+void virtio_queues_broken(struct virtio_device *dev)
+{
+	struct virtio_core *core = dev->core;
+
+	device_lock(core);
+	/* Otherwise the driver was quicker, and has reset the device. */
+	if (dev->lent) {
+		drain_all(core, UINT64_MAX);
+		state_lock(core);
+		need_reset(core);
+		log_guest(&core->log,
+			  "virtio-%s: the host's kernel cannot use a ring; the device stops until "
+			  "it is reset",
+			  dev->ops->name);
+		state_unlock(core);
+	}
+	device_unlock(core);
+}
+
 /* Lets the device serve one queue, and tells the driver. Returns whether there may be more. */
 static bool queue_work(struct virtio_core *core, unsigned int queue)
 {
 	struct virtio_device *dev = core->dev;
 	int error = dev->ops->work(dev, queue);
 
+	/* Its rings and interrupts are another's now. */
+	if (dev->queue[queue].lent)
+		return false;
 	state_lock(core);
 	if (virtq_should_interrupt(&dev->queue[queue]))
 		core->transport->interrupt(core, (int)queue);

@@ -46,10 +46,17 @@ struct virtio_host {
 	/* Makes the device's worker call virtio_core_work() for @queue soon. */
 	void (*defer)(void *ctx, unsigned int queue);
 	/*
-	 * Returns an eventfd that has the same effect as defer(), for the host's kernel or another
-	 * process, which cannot call it. It exists from activate() on.
+	 * Return the eventfd that the driver rings for @queue, and one that raises an interrupt for
+	 * it: for the host's kernel or another process, to which the queue is lent. They exist from
+	 * activate() on, and the host owns them.
 	 */
 	int (*doorbell)(void *ctx, unsigned int queue);
+	int (*call)(void *ctx, unsigned int queue);
+	/*
+	 * While @queue is @lent, its doorbell does not wake the device's worker. Otherwise it does,
+	 * at once if it has rung meanwhile.
+	 */
+	void (*lend)(void *ctx, unsigned int queue, bool lent);
 	/*
 	 * As defer(), but at @ns of clock_ns(); the last call for a queue counts. Only for
 	 * devices whose ops have @paced set.
@@ -117,6 +124,7 @@ struct virtio_device {
 	_Atomic uint64_t features; /* negotiated; 0 before FEATURES_OK */
 	unsigned int queues;
 	struct virtq queue[VIRTIO_QUEUES_MAX];
+	atomic_uint lent; /* bit n: queue n is */
 
 	/*
 	 * ConfigGeneration (§2.5). A device that changes its configuration space adds one before it
@@ -125,6 +133,19 @@ struct virtio_device {
 	atomic_uint config_generation;
 	struct virtio_core *core; /* while the device is plugged in, else NULL */
 };
+
+/*
+ * Lends a ready queue to the host's kernel or another process, and takes it back as virtq_take_back()
+ * does: its doorbell and its interrupts go with it. From within work() or drain().
+ */
+void virtio_queue_lend(struct virtio_device *dev, unsigned int queue);
+void virtio_queue_take_back(struct virtio_device *dev, unsigned int queue, uint16_t next);
+/*
+ * A server of lent queues says that a ring is broken: takes back all queues, and sets
+ * DEVICE_NEEDS_RESET; no effect if no queue is lent. Thread: the device's worker, with none of the
+ * device's locks held.
+ */
+void virtio_queues_broken(struct virtio_device *dev);
 
 /*
  * Tells the driver, if there is one, that the device changed its configuration space. Any thread; waits

@@ -12,6 +12,15 @@
 #define VENDOR	      0x20626265 /* "ebb " */
 #define NO_SHM_REGION 0xffffffff /* length and base of a shared memory region that does not exist */
 
+/*
+ * A server of lent queues interrupts the driver without coming by here: then every interrupt may be for a
+ * queue. The driver finds out which by looking at the rings, as it does anyway.
+ */
+static uint32_t interrupt_causes(const struct virtio_mmio *mmio)
+{
+	return mmio->interrupt_status | (mmio->core.dev->lent ? VIRTIO_MMIO_INT_VRING : 0);
+}
+
 /* Registers that are write-only, legacy or undefined read as 0. */
 static uint32_t register_read(struct virtio_mmio *mmio, uint64_t offset)
 {
@@ -33,7 +42,7 @@ static uint32_t register_read(struct virtio_mmio *mmio, uint64_t offset)
 	case VIRTIO_MMIO_QUEUE_READY:
 		return virtio_core_queue_ready(core, mmio->queue_sel);
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
-		return mmio->interrupt_status;
+		return interrupt_causes(mmio);
 	case VIRTIO_MMIO_STATUS:
 		return virtio_core_status(core);
 	case VIRTIO_MMIO_SHM_LEN_LOW:

@@ -43,8 +43,18 @@ int virtq_start(struct virtq *q, const struct ram *ram, unsigned int flags)
 	q->next_used = 0;
 	q->signalled = 0;
 	q->seen = 0;
+	q->lent = false;
 	q->ready = true;
 	return 0;
+}
+
+void virtq_take_back(struct virtq *q, uint16_t next)
+{
+	q->lent = false;
+	q->next_avail = next;
+	q->next_used = next;
+	q->signalled = next;
+	q->seen = next;
 }
 
 void virtq_stop(struct virtq *q)

@@ -31,6 +31,7 @@ struct virtq {
 	uint64_t used_gpa;
 
 	bool ready; /* the rest is valid only if this is set */
+	bool lent;  /* the host's kernel serves the rings: nothing here looks at them */
 	bool indirect;
 	bool event_idx;
 	const struct ram *ram;
@@ -77,6 +78,12 @@ ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
  * alignment or place of a ring is wrong.
  */
 int virtq_start(struct virtq *q, const struct ram *ram, unsigned int flags);
+
+/*
+ * Takes back lent rings. @next: the index at which the other server would have taken the next chain; it
+ * has returned all before.
+ */
+void virtq_take_back(struct virtq *q, uint16_t next);
 
 /* Stops using the rings. The driver's settings stay. */
 void virtq_stop(struct virtq *q);

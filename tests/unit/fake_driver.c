@@ -31,6 +31,21 @@ static int host_doorbell(void *ctx, unsigned int queue)
 	return driver->doorbell[queue];
 }
 
+static int host_call(void *ctx, unsigned int queue)
+{
+	struct fake_driver *driver = ctx;
+	(void)queue;
+	if (driver->call < 0)
+		driver->call = wake_open();
+	return driver->call;
+}
+
+static void host_lend(void *ctx, unsigned int queue, bool lent)
+{
+	struct fake_driver *driver = ctx;
+	driver->muted = (driver->muted & ~(1u << queue)) | (unsigned int)lent << queue;
+}
+
 static void host_defer_until(void *ctx, unsigned int queue, uint64_t ns)
 {
 	struct fake_driver *driver = ctx;
@@ -56,6 +71,7 @@ void fake_driver_init(struct fake_driver *driver)
 			 0);
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		driver->doorbell[i] = -1;
+	driver->call = -1;
 	/* khugepaged may fill a hole again: right, but a test looks for the hole. */
 	for (unsigned int i = 0; i < driver->ram.regions; i++)
 		madvise(driver->ram.region[i].hva, driver->ram.region[i].size, MADV_NOHUGEPAGE);
@@ -65,6 +81,8 @@ void fake_driver_init(struct fake_driver *driver)
 		.interrupt = host_interrupt,
 		.defer = host_defer,
 		.doorbell = host_doorbell,
+		.call = host_call,
+		.lend = host_lend,
 		.defer_until = host_defer_until,
 		.discard = host_discard,
 	};
@@ -82,6 +100,8 @@ void fake_driver_release(struct fake_driver *driver)
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		if (driver->doorbell[i] >= 0)
 			close(driver->doorbell[i]);
+	if (driver->call >= 0)
+		close(driver->call);
 	ram_release(&driver->ram);
 }
 
@@ -211,10 +231,11 @@ bool fake_queue_used(struct fake_queue *queue, struct vring_used_elem *element)
 
 bool fake_driver_turn(struct fake_driver *driver)
 {
-	unsigned int deferred = atomic_exchange(&driver->deferred, 0);
+	const unsigned int muted = driver->muted;
+	unsigned int deferred = atomic_fetch_and(&driver->deferred, muted) & ~muted;
 
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
-		if (driver->doorbell[i] >= 0 && wake_take(driver->doorbell[i]))
+		if (!(muted >> i & 1) && driver->doorbell[i] >= 0 && wake_take(driver->doorbell[i]))
 			deferred |= 1u << i;
 	for (unsigned int i = 0; deferred >> i; i++)
 		if (deferred >> i & 1)

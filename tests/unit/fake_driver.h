@@ -44,7 +44,9 @@ struct fake_driver {
 	atomic_int interrupted_by;	 /* the source of the last of them */
 	atomic_uint deferred;		 /* bit n: queue n */
 	int doorbell[VIRTIO_QUEUES_MAX]; /* eventfds, or -1: nobody has asked for it */
-	uint64_t deferred_until;	 /* ns; by a paced device */
+	int call;			 /* an eventfd, or -1: nobody has asked for it */
+	unsigned int muted;	 /* bit n: the worker does not hear the doorbell of queue n */
+	uint64_t deferred_until; /* ns; by a paced device */
 	unsigned int discards;
 	struct fake_queue queue[VIRTIO_QUEUES_MAX];
 };

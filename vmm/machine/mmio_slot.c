@@ -14,12 +14,36 @@ static void slot_interrupt(void *ctx, int source)
 {
 	struct mmio_slot *slot = ctx;
 	(void)source;
-	if (slot->interrupt >= 0) {
-		wake_ring(slot->interrupt);
+	if (slot->irqfd) {
+		wake_ring(slot->interrupt.fd);
 	} else {
 		arch_irq_line(slot->platform, slot->place.gsi, 1);
 		arch_irq_line(slot->platform, slot->place.gsi, 0);
 	}
+}
+
+/* Without an irqfd: a server of lent queues wants an interrupt. */
+static void interrupt_rang(void *ctx)
+{
+	struct mmio_slot *slot = ctx;
+	if (wake_take(slot->interrupt.fd))
+		slot_interrupt(slot, VIRTIO_INTERRUPT_CONFIG);
+}
+
+static int slot_call(void *ctx, unsigned int queue)
+{
+	const struct mmio_slot *slot = ctx;
+	(void)queue;
+	return slot->interrupt.fd;
+}
+
+static void slot_lend(void *ctx, unsigned int queue, bool lent)
+{
+	struct mmio_slot *slot = ctx;
+	if (lent)
+		loop_mute(&slot->worker.loop, &slot->doorbell[queue].source);
+	else
+		loop_wait_for(&slot->worker.loop, &slot->doorbell[queue].source, false);
 }
 
 static void slot_defer(void *ctx, unsigned int queue)
@@ -101,11 +125,13 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 				.interrupt = slot_interrupt,
 				.defer = slot_defer,
 				.doorbell = slot_doorbell,
+				.call = slot_call,
+				.lend = slot_lend,
 				.defer_until = slot_defer_until,
 				.discard = slot_discard,
 			},
 		.platform = platform,
-		.interrupt = -1,
+		.interrupt = {-1, interrupt_rang, slot},
 	};
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		struct mmio_doorbell *doorbell = &slot->doorbell[i];
@@ -124,7 +150,7 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 		return gsi;
 	}
 	slot->place.gsi = (unsigned int)gsi;
-	return eventfd_open(&slot->interrupt);
+	return eventfd_open(&slot->interrupt.fd);
 }
 
 static int watch(struct mmio_slot *slot, struct loop_source *source)
@@ -161,12 +187,9 @@ static int set_timer_up(struct mmio_slot *slot, unsigned int queue)
 /* Wires an irqfd, if the kernel can. */
 static int wire_interrupt(struct mmio_slot *slot)
 {
-	int error = arch_irqfd(slot->platform, slot->place.gsi, slot->interrupt);
-	if (error != -EOPNOTSUPP)
-		return error;
-	close(slot->interrupt);
-	slot->interrupt = -1;
-	return 0;
+	int error = arch_irqfd(slot->platform, slot->place.gsi, slot->interrupt.fd);
+	slot->irqfd = !error;
+	return error == -EOPNOTSUPP ? watch(slot, &slot->interrupt) : error;
 }
 
 int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct vm *vm,
@@ -214,7 +237,7 @@ void mmio_slot_release(struct mmio_slot *slot)
 	worker_release(&slot->worker);
 	if (slot->attached)
 		virtio_mmio_release(&slot->mmio);
-	close_if_open(&slot->interrupt);
+	close_if_open(&slot->interrupt.fd);
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		close_if_open(&slot->doorbell[i].source.fd);
 		close_if_open(&slot->doorbell[i].timer.fd);

@@ -31,7 +31,9 @@ struct mmio_slot {
 	struct worker worker;
 	struct mmio_doorbell doorbell[VIRTIO_QUEUES_MAX]; /* indexed by the queue's number */
 	const struct arch_platform *platform;
-	int interrupt; /* eventfd, or -1 if arch_irqfd() is not supported */
+	/* An irqfd; if arch_irqfd() is not supported, an eventfd that the worker answers. */
+	struct loop_source interrupt;
+	bool irqfd;
 	bool attached;
 };
 
