@@ -10,6 +10,8 @@
 #include "devices/virtio/core.h"
 
 #define FEATURE(bit) (1ULL << (bit))
+#define SERVED                                                                                     \
+	(VIRTIO_FEATURES | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_NET_F_MRG_RXBUF))
 
 static struct net *net_of(struct virtio_device *dev)
 {
@@ -23,12 +25,25 @@ bool net_is_up(const struct net *net)
 	return atomic_load(&net->carrier) && atomic_load(&net->link);
 }
 
+/* Has the worker look at the queues, even if they are lent. */
+static void look(struct net *net)
+{
+	const struct virtio_host *host = net->dev.host;
+
+	for (unsigned int i = 0; i < NET_QUEUES; i++) {
+		host->lend(host->ctx, i, false);
+		host->defer(host->ctx, i);
+	}
+}
+
 static void set(struct net *net, atomic_bool *what, bool value)
 {
 	if (atomic_exchange(what, value) == value)
 		return;
 	atomic_fetch_add(&net->dev.config_generation, 1);
 	virtio_config_changed(&net->dev);
+	if (net->config.vhost)
+		look(net);
 }
 
 void net_set_carrier(struct net *net, bool on)
@@ -39,6 +54,12 @@ void net_set_carrier(struct net *net, bool on)
 void net_set_link(struct net *net, bool up)
 {
 	set(net, &net->link, up);
+}
+
+void net_hold(struct net *net, bool held)
+{
+	if (atomic_exchange(&net->held, held) != held)
+		look(net);
 }
 
 void net_lost(struct net *net)
@@ -77,6 +98,15 @@ static void net_reset(struct virtio_device *dev)
 
 	net->tx.busy = false;
 	net->rx.len = 0;
+	net->vhost_failed = false;
+}
+
+/* Without vhost, no chain is in flight between two turns. */
+static bool net_drain(struct virtio_device *dev, unsigned int queue, uint64_t deadline)
+{
+	(void)queue, (void)deadline;
+	net_take_back(net_of(dev));
+	return true;
 }
 
 static int net_work(struct virtio_device *dev, unsigned int queue)
@@ -84,6 +114,8 @@ static int net_work(struct virtio_device *dev, unsigned int queue)
 	struct net *net = net_of(dev);
 	struct virtq *q = &dev->queue[queue];
 
+	if (net_lend(net) || atomic_load(&net->held))
+		return 0;
 	return queue == NET_RECEIVE ? net_receive(net, q) : net_transmit(net, q);
 }
 
@@ -103,6 +135,7 @@ static const struct virtio_device_ops net_ops = {
 	.id = VIRTIO_ID_NET,
 	.name = "net",
 	.activate = net_activate,
+	.drain = net_drain,
 	.reset = net_reset,
 	.work = net_work,
 	/* The fields after the MTU belong to features that are not offered. */
@@ -118,15 +151,17 @@ void net_init(struct net *net, const struct net_config *config, const struct vir
 			{
 				.ops = &net_ops,
 				.host = host,
-				.features_offered =
-					VIRTIO_FEATURES | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
-					FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS) |
-					FEATURE(VIRTIO_NET_F_MRG_RXBUF) | config->backend->features,
+				.features_offered = SERVED | FEATURE(VIRTIO_NET_F_MAC) |
+						    FEATURE(VIRTIO_NET_F_STATUS) |
+						    config->backend->features,
 				.queues = NET_QUEUES,
 			},
 	};
 	if (config->mtu)
 		net->dev.features_offered |= FEATURE(VIRTIO_NET_F_MTU);
+	/* Features that whoever serves the rings must know. */
+	if (config->vhost)
+		net->dev.features_offered &= ~SERVED | config->vhost->features;
 	for (unsigned int i = 0; i < NET_QUEUES; i++)
 		net->dev.queue[i].size_max = NET_QUEUE_SIZE;
 	atomic_init(&net->link, true);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "devices/vhost/vhost.h"
 #include "devices/virtio-net/backend.h"
 #include "devices/virtio/device.h"
 
@@ -34,7 +35,20 @@ struct net_config {
 	 */
 	void (*lost)(void *ctx);
 	void *ctx;
+	/*
+	 * If not NULL: the host's kernel serves the queues while the link is up, since the backend is a
+	 * descriptor that vhost-net accepts. vhost_open() had NET_VHOST_NEEDS.
+	 */
+	struct vhost *vhost;
+	/*
+	 * While @lent, the backend's descriptor is the kernel's, and the owner does not wait for it.
+	 * Called with the device's lock held, on any thread; only with @vhost.
+	 */
+	void (*lend)(void *ctx, bool lent);
 };
+
+/* The backend's header always has room for a number of buffers. */
+#define NET_VHOST_NEEDS (1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_NET_F_MRG_RXBUF)
 
 /* Counters of one direction. They only grow; the worker writes them, any thread reads them. */
 struct net_counters {
@@ -51,6 +65,8 @@ struct net {
 	struct net_config config;
 	atomic_bool carrier; /* the backend works */
 	atomic_bool link;    /* as net_set_link() */
+	atomic_bool held;    /* as net_hold() */
+	bool vhost_failed;   /* since the last reset. Thread: as tx */
 
 	/* Thread: the worker, or the core while it keeps the worker out. */
 	struct {
@@ -74,6 +90,8 @@ void net_ready(struct net *net);
 void net_set_carrier(struct net *net, bool on);
 /* Plugs the cable in, or pulls it out. Any thread. */
 void net_set_link(struct net *net, bool up);
+/* Holds all frames of both directions back, or lets them pass again. Any thread. */
+void net_hold(struct net *net, bool held);
 /* Returns the state that the driver sees: carrier and link. */
 bool net_is_up(const struct net *net);
 
@@ -84,6 +102,13 @@ bool net_is_up(const struct net *net);
 int net_transmit(struct net *net, struct virtq *q);
 int net_receive(struct net *net, struct virtq *q);
 void net_lost(struct net *net);
+
+/*
+ * lend.c. Lends the queues to the host's kernel, or takes them back, if it is time to: returns whether
+ * they are lent. In any case takes them back. Both with the device's lock held, the first on the worker.
+ */
+bool net_lend(struct net *net);
+void net_take_back(struct net *net);
 
 static inline void net_count(struct net_counters *counters, size_t len)
 {

@@ -25,6 +25,11 @@ static void lost(void *ctx)
 
 void net_setup(void)
 {
+	net_setup_with(NULL, NULL);
+}
+
+void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, bool lent))
+{
 	int pair[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
@@ -33,7 +38,11 @@ void net_setup(void)
 	fake_driver_init(&net_guest);
 	stream_init(&net_stream);
 	stream_attach(&net_stream, pair[0]);
-	struct net_config config = {.mtu = 1500, .backend = &net_stream.backend, .lost = lost};
+	struct net_config config = {.mtu = 1500,
+				    .backend = &net_stream.backend,
+				    .lost = lost,
+				    .vhost = vhost,
+				    .lend = lend};
 	memcpy(config.mac, mac, sizeof(mac));
 	net_init(&net, &config, &net_guest.host);
 	fake_driver_plug(&net_guest, &net.dev);

@@ -29,6 +29,8 @@ extern int net_peer; /* non-blocking */
 extern unsigned int net_lost_times;
 
 void net_setup(void);
+/* The same, with queues that @vhost serves, and as net_config.lend. */
+void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, bool lent));
 void net_teardown(void);
 
 /* Starts the driver with @features. */

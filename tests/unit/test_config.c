@@ -254,6 +254,8 @@ static const struct {
 	{{"K", "-n", "user,mtu=65520"}, {.count = 1, .network = {USER(.mtu = 65520)}}},
 	{{"K", "-n", "user", "-n", "tap", "-n", "user"},
 	 {.count = 3, .network = {USER(), TAP(), USER()}}},
+	{{"K", "-n", "tap,vhost=1", "-n", "tap,vhost=0"},
+	 {.count = 2, .network = {TAP(.vhost = true), TAP()}}},
 	{{"K", "-n", "mode=tap,tapif=tap0,guest_mac=02:00:0a:FF:0e:01"},
 	 {.count = 1,
 	  .network = {TAP(.tapif = "tap0", .mac_given = true, .mac = {2, 0, 10, 255, 14, 1})}}},
@@ -281,6 +283,7 @@ START_TEST(test_networks)
 		ck_assert_int_eq(is->fd, w->fd);
 		ck_assert_uint_eq(is->mtu, w->mtu);
 		ck_assert_str_eq(is->tapif, w->tapif);
+		ck_assert_int_eq(is->vhost, w->vhost);
 		ck_assert_int_eq(is->mac_given, w->mac_given);
 		ck_assert_mem_eq(is->mac, w->mac, 6);
 		ck_assert_uint_eq(is->forwards, w->forwards);
@@ -311,6 +314,9 @@ static const struct {
 	{"user,guest_mac=02-00-00-00-00-00", "not an Ethernet address"},
 	{"user,guest_mac=01:00:00:00:00:00", "address of a group"},
 	{"user,tapif=tap0", "tapif and fd are for the network tap"},
+	{"user,vhost=1", "vhost is for the network tap"},
+	{"tap,vhost=2", "the network's vhost \"2\" is not a number from 0 to 1"},
+	{"tap,vhost=", "the network's vhost \"\" is not a number from 0 to 1"},
 	{"user,fd=3", "tapif and fd are for the network tap"},
 	{"tap,fd=2", "fd \"2\""},
 	{"tap,fd=-1", "fd \"-1\""},

@@ -16,19 +16,21 @@ static const struct option options[] = {
 	{NETWORK | OPTION_AGAIN, 'n', "network", "MODE[,KEY=VALUE]",
 	 "connect the guest to a network: user, by passt,\n"
 	 "which needs no privileges; tap, by an interface\n"
-	 "of the host, tapif=NAME or fd=N; or none. Of user,\n"
+	 "of the host, tapif=NAME or fd=N, and with vhost=1\n"
+	 "by the host's kernel alone; or none. Of user,\n"
 	 "hostfwd=" FORWARD " passes a port\n"
 	 "on. Both take guest_mac=ADDRESS and mtu=N; give\n"
 	 "up to 4 of them",
 	 false},
 };
 
-enum { MODE, GUEST_MAC, MTU, HOSTFWD, TAPIF, FD };
+enum { MODE, GUEST_MAC, MTU, HOSTFWD, TAPIF, FD, VHOST };
 
 static const struct option_key keys[] = {
 	{MODE, "mode", "user", false},	 {GUEST_MAC, "guest_mac", "ADDRESS", false},
 	{MTU, "mtu", "N", false},	 {HOSTFWD, "hostfwd", FORWARD, true},
 	{TAPIF, "tapif", "NAME", false}, {FD, "fd", "N", false},
+	{VHOST, "vhost", "1", false},
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -168,6 +170,10 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 		err = set_number("fd", value, 3, INT_MAX, &number, error);
 		network->fd = (int)number;
 		return err;
+	case VHOST:
+		err = set_number("vhost", value, 0, 1, &number, error);
+		network->vhost = number == 1;
+		return err;
 	default: /* the mode, with its key or without */
 		return set_mode(given, value, error);
 	}
@@ -188,6 +194,8 @@ static int check_network(const struct given *given, struct option_error *error)
 		return options_fail(error, "hostfwd is for the network user; leave it out");
 	if ((network->tapif[0] || network->fd >= 0) && !tap)
 		return options_fail(error, "tapif and fd are for the network tap; leave them out");
+	if (network->vhost && !tap)
+		return options_fail(error, "vhost is for the network tap; leave it out");
 	if (network->tapif[0] && network->fd >= 0)
 		return options_fail(error, "tapif and fd cannot be combined: a descriptor has its "
 					   "interface already");

@@ -28,6 +28,7 @@ struct vm_network {
 	uint16_t mtu;	/* 0: not given */
 	char tapif[16]; /* or "": the host chooses a name */
 	int fd;		/* of an open tap, or -1 */
+	bool vhost;	/* the host's kernel passes the frames */
 	unsigned int forwards;
 	struct vm_forward forward[VM_FORWARDS_MAX];
 };

@@ -169,6 +169,8 @@ static const struct figure network_figures[] = {
 	{"mode", FIGURE_TEXT, "by", "network_mode", "1 for what connects a guest to a network."},
 	{"mac", FIGURE_TEXT, "address", "network_mac", "1 for a guest's Ethernet address."},
 	{"up", FIGURE_FLAG, "link is up", "network_up", "1 if a network's link is up."},
+	{"vhost", FIGURE_FLAG, "by the host's kernel", "network_vhost",
+	 "1 if the host's kernel passes a network's frames, which are not counted then."},
 	{"received", FIGURE_COUNT, "frames received", "network_received_frames_total",
 	 "Frames that a guest received."},
 	{"received-bytes", FIGURE_BYTES, "received", "network_received_bytes_total",

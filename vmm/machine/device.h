@@ -33,6 +33,8 @@ struct device_kind {
 	int (*init)(struct device *device, const struct vm_config *config);
 	/* Called after the device's worker has ended, or after init() failed. */
 	void (*release)(struct device *device);
+	/* Stops what may still access guest RAM while the vCPUs are paused, or lets it go on; may be NULL. */
+	void (*hold)(struct device *device, bool held);
 	/* Logs the device's counters at the end of a run with --debug; may be NULL. */
 	void (*summary)(const struct device *device);
 };
@@ -67,6 +69,9 @@ int devices_start(struct device_list *list);
  * uses may be released.
  */
 bool devices_stop(struct device_list *list, uint64_t deadline);
+
+/* Call after the vCPUs have been paused, and before they are resumed. Returns at once. */
+void devices_hold(struct device_list *list, bool held);
 
 /* Returns device @number of a kind, counted from 0, or NULL if the machine does not have it. */
 struct device *machine_find(const struct machine *machine, const struct device_kind *kind,

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/lib/wake.h"
+
 /* passt's default and its maximum: the guest sends fewer frames. */
 #define USER_MTU 65520
 
@@ -118,9 +120,42 @@ static void tap_lost(void *ctx)
 	tap_release(&network->tap);
 }
 
+/* The kernel reads the interface itself, or no longer. */
+static void frames_lend(void *ctx, bool lent)
+{
+	struct network *network = ctx;
+	struct loop *loop = &network->device.slot.worker.loop;
+
+	if (lent)
+		loop_mute(loop, &network->frames);
+	else
+		loop_wait_for_edge(loop, &network->frames);
+}
+
+/* On the worker: the kernel cannot use a ring. */
+static void broken_rang(void *ctx)
+{
+	struct network *network = ctx;
+
+	if (wake_take(network->broken.fd))
+		virtio_queues_broken(&network->net.dev);
+}
+
+/* The kernel starts to serve the queues only when the guest's driver has set them up. */
+static int tap_vhost_init(struct network *network)
+{
+	int error = vhost_open(&network->vhost, "/dev/vhost-net", NET_VHOST_NEEDS);
+	if (error)
+		return error;
+	network->broken = (struct loop_source){network->vhost.broken, broken_rang, network};
+	return loop_add(&network->device.slot.worker.loop, &network->broken);
+}
+
 static int tap_init(struct network *network, const struct vm_network *wanted)
 {
 	int error = tap_open(&network->tap, wanted->tapif, wanted->fd);
+	if (!error && wanted->vhost)
+		error = tap_vhost_init(network);
 	if (error)
 		return error;
 	network->frames.fd = network->tap.backend.fd;
@@ -153,6 +188,8 @@ static int network_init(struct device *device, const struct vm_config *config)
 		.backend = user ? &network->stream.backend : &network->tap.backend,
 		.lost = user ? passt_lost : tap_lost,
 		.ctx = network,
+		.vhost = wanted->vhost ? &network->vhost : NULL,
+		.lend = frames_lend,
 	};
 	if (wanted->mac_given)
 		memcpy(net.mac, wanted->mac, sizeof(net.mac));
@@ -168,10 +205,16 @@ static void network_release(struct device *device)
 
 	if (network->mode == NETWORK_TAP) {
 		tap_release(&network->tap);
+		vhost_release(&network->vhost);
 		return;
 	}
 	stream_release(&network->stream);
 	passt_stop(&network->passt);
+}
+
+static void network_hold(struct device *device, bool held)
+{
+	net_hold(&((struct network *)device)->net, held);
 }
 
 static void network_summary(const struct device *device)
@@ -190,6 +233,7 @@ const struct device_kind device_net = {
 	.count = networks_count,
 	.init = network_init,
 	.release = network_release,
+	.hold = network_hold,
 	.summary = network_summary,
 };
 

@@ -3,6 +3,7 @@
 #ifndef EBB_MACHINE_DEVICE_NET_H
 #define EBB_MACHINE_DEVICE_NET_H
 
+#include "devices/vhost/vhost.h"
 #include "devices/virtio-net/net.h"
 #include "devices/virtio-net/stream.h"
 #include "devices/virtio-net/tap.h"
@@ -17,8 +18,12 @@ struct network {
 	enum vm_network_mode mode;
 	struct net net;
 	struct log_limit log;
-	/* On the worker's loop: the backend's descriptor; for passt, also its keeper's. */
-	struct loop_source frames, news;
+	/*
+	 * On the worker's loop: the backend's descriptor; for passt, also its keeper's; with vhost, what the
+	 * kernel says of broken rings.
+	 */
+	struct loop_source frames, news, broken;
+	struct vhost vhost; /* with vhost=1 */
 	struct passt passt;
 	union {
 		struct stream stream;

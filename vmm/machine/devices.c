@@ -103,6 +103,13 @@ bool devices_stop(struct device_list *list, uint64_t deadline)
 	return all;
 }
 
+void devices_hold(struct device_list *list, bool held)
+{
+	for (unsigned int i = 0; i < list->count; i++)
+		if (list->device[i]->kind->hold)
+			list->device[i]->kind->hold(list->device[i], held);
+}
+
 struct device *machine_find(const struct machine *machine, const struct device_kind *kind,
 			    unsigned int number)
 {

@@ -75,6 +75,7 @@ static json_t *stop(void *ctx, const json_t *arguments, struct control_error *er
 	(void)arguments, (void)error;
 	if (!monitor->paused) {
 		cpus_pause(&monitor->machine->cpus);
+		devices_hold(&monitor->machine->devices, true);
 		monitor->paused = true;
 		monitor_event(monitor, "STOP", NULL);
 	}
@@ -87,6 +88,7 @@ static json_t *cont(void *ctx, const json_t *arguments, struct control_error *er
 	(void)arguments, (void)error;
 	if (monitor->paused) {
 		monitor->paused = false;
+		devices_hold(&monitor->machine->devices, false);
 		cpus_resume(&monitor->machine->cpus);
 		monitor_event(monitor, "RESUME", NULL);
 	}

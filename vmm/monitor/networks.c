@@ -40,13 +40,14 @@ static json_t *figures_object(const struct network *network)
 
 	snprintf(address, sizeof(address), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		 mac[3], mac[4], mac[5]);
-	return json_pack("{s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "network",
+	return json_pack("{s:s, s:s, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "network",
 			 network->id, "mode", network->mode == NETWORK_USER ? "user" : "tap", "mac",
-			 address, "up", net_is_up(net), "received", json_count(in->frames),
-			 "received-bytes", json_count(in->bytes), "received-dropped",
-			 json_count(in->dropped), "sent", json_count(out->frames), "sent-bytes",
-			 json_count(out->bytes), "sent-dropped", json_count(out->dropped),
-			 "refused", json_count(in->refused + out->refused));
+			 address, "up", net_is_up(net), "vhost", atomic_load(&net->dev.lent) != 0,
+			 "received", json_count(in->frames), "received-bytes",
+			 json_count(in->bytes), "received-dropped", json_count(in->dropped), "sent",
+			 json_count(out->frames), "sent-bytes", json_count(out->bytes),
+			 "sent-dropped", json_count(out->dropped), "refused",
+			 json_count(in->refused + out->refused));
 }
 
 static void networks_figures(struct monitor *monitor, json_t *stat)
