@@ -2,6 +2,7 @@
 """Networks under Linux's driver: by passt and by a tap interface, in both directions, and what breaks comes back."""
 
 import functools
+import glob
 import hashlib
 import http.server
 import json
@@ -112,13 +113,20 @@ def download(address):
 
 def set_link(box, name, network, up):
     """The answer to QMP's set_link."""
-    messages = [{"execute": "qmp_capabilities"}, {"execute": "set_link", "arguments": {"name": network, "up": up}}]
+    return execute(box, name, {"execute": "set_link", "arguments": {"name": network, "up": up}})
+
+
+def execute(box, name, command):
+    """The answer to a QMP command, whatever events come before it."""
+    messages = [{"execute": "qmp_capabilities"}, command | {"id": 1}]
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(LIMIT)
         client.connect(f"{box.runtime}/{name}.sock")
         client.sendall("".join(json.dumps(message) + "\n" for message in messages).encode())
         lines = client.makefile("r")
-        return [json.loads(lines.readline()) for _ in range(3)][2]  # after the greeting and the first answer
+        answers = (json.loads(line) for line in lines)
+        answer = next(answer for answer in answers if answer.get("id") == 1)
+        return {key: answer[key] for key in answer if key != "id"}
 
 
 @pytest.mark.arch("x86_64")
@@ -220,3 +228,94 @@ def test_tap(ebb, served):
     started.wait_for("^gone$", LIMIT, at)
     ebb.ended(started, 0)
     assert started.stderr().count("the interface ebb0 of the host was removed: net0 is down") == 1
+
+
+def vhost_threads():
+    """The kernel's threads that serve queues: processes of their own, or threads of ebb's (Linux 6.4)."""
+    tasks = [path[len("/proc/") : -len("/comm")] for path in glob.glob("/proc/[0-9]*/task/[0-9]*/comm")]
+    return [task for task in tasks if comm_of(task).startswith("vhost-")]
+
+
+# Traffic both ways for as long as memory is checked; then the driver goes in the middle of it, comes back, and fetches.
+VHOST = (
+    "d=/sys/bus/virtio/drivers/virtio_net; v=$(basename $(readlink -f /sys/class/net/eth0/device)); echo $v >$d/unbind; "
+    "echo none; read line; echo $v >$d/bind; "
+    "up() {{ ip addr add {guest}/24 dev eth0; ip link set eth0 up; }}; "
+    "fetch() {{ until timeout 60 wget -q -O $1 http://{host}:{port}/file; do sleep 0.1; done; sha256sum <$1; }}; up; "
+    "fetch /tmp/served; nc -ll -p 80 -e busybox cat /tmp/served & echo serving; "
+    "memcheck 160M --seconds {seconds} >/tmp/memcheck & m=$!; (while kill -0 $m; do fetch /tmp/f; done) 2>/dev/null; "
+    "wait $m; tail -n 1 /tmp/memcheck; (while fetch /tmp/f; do :; done) & read line; "
+    "echo $v >$d/unbind; echo unbound; read line; kill $!; echo $v >$d/bind; up; fetch /tmp/f; echo again; read line; "
+    "reboot -f"
+)
+BACKINGS = {
+    "anon-dontneed": [],
+    "anon-free": ["--discard", "free"],
+    "memfd-dontneed": ["--mem-backing", "memfd"],
+    "control": ["--free-page-reporting=off"],
+}
+
+
+@pytest.mark.arch("x86_64")
+@pytest.mark.parametrize("backing", BACKINGS)
+def test_vhost(ebb, served, backing):
+    """The host's kernel serves the queues, while what is free around them is discarded: no word of memory is wrong."""
+    port, digest = served
+    job = VHOST.format(guest=TAP_GUEST, host=TAP_HOST, port=port, seconds=20)
+    started = ebb.start(job, "-n", "tap,tapif=ebb0,vhost=1", "--name", "net", *BACKINGS[backing], memory="448M")
+
+    def network():
+        return stat(ebb, "net")["networks"][0]
+
+    at, _ = started.wait_for("^none$", LIMIT)
+    # Nothing of vhost is there without a driver.
+    assert not vhost_threads() and not network()["vhost"]
+    ip("addr", "add", f"{TAP_HOST}/24", "dev", "ebb0")
+    started.send("\n")
+    at, _ = started.wait_for("^serving$", LIMIT, at)
+    assert network()["vhost"] and len(vhost_threads()) == 1
+    wait_until(lambda: download((TAP_GUEST, 80)) == digest, "the file comes back")
+    before = (stat(ebb, "net")["reporting"] or {"bytes": 0})["bytes"]
+
+    # Under traffic: the guest is paused, and its memory left alone; the cable is out, and in again.
+    at, _ = started.wait_for(f"^{digest}  -$", LIMIT, at)
+    execute(ebb, "net", {"execute": "stop"})
+    wait_until(lambda: not vhost_threads(), "the kernel lets go of a paused guest")
+    execute(ebb, "net", {"execute": "cont"})
+    wait_until(lambda: network()["vhost"], "the kernel serves the queues again")
+    assert set_link(ebb, "net", "net0", False) == {"return": {}}
+    wait_until(lambda: not network()["vhost"], "the kernel does not serve a network that is down")
+    assert set_link(ebb, "net", "net0", True) == {"return": {}}
+    wait_until(lambda: network()["vhost"], "the kernel serves the queues again")
+    wait_until(lambda: download((TAP_GUEST, 80)) == digest, "the file comes back")
+    at, _ = started.wait_for(f"^{digest}  -$", LIMIT, at + 1)
+    at, _ = started.wait_for("^memcheck: ok", LIMIT, at)
+    figures = stat(ebb, "net")
+    reported = (figures["reporting"] or {"bytes": 0})["bytes"] - before
+    assert reported == 0 if backing == "control" else reported > 256 * MIB
+    # ebb has passed nothing but what came between two hands.
+    assert network()["received-bytes"] < 4 * MIB and network()["sent-bytes"] < 4 * MIB
+
+    started.send("\n")
+    at, _ = started.wait_for("^unbound$", LIMIT, at)
+    assert not vhost_threads() and not network()["vhost"]
+    started.send("\n")
+    at, _ = started.wait_for("^again$", LIMIT, at)
+    assert f"{digest}  -" in [text for _, text in started.lines[at - 1 : at]]
+    assert network()["vhost"]
+    assert {text for _, text in started.lines if text.endswith("  -")} == {f"{digest}  -"}
+    started.send("\n")
+    ebb.ended(started, 0)
+    assert not vhost_threads() and not os.path.exists("/sys/class/net/ebb0")
+
+
+@pytest.mark.arch("x86_64")
+def test_no_vhost(ebb):
+    """Where the host has none, or forbids it, a line says so."""
+    os.rename("/dev/vhost-net", "/dev/vhost-net.away")
+    try:
+        ebb.mistake(lib.ebb("true", "-n", "tap,vhost=1"), "cannot open /dev/vhost-net", "vhost_net")
+        os.mknod("/dev/vhost-net", 0o600)
+        ebb.mistake(lib.ebb("true", "-n", "tap,vhost=1"), "/dev/vhost-net is not a vhost device")
+    finally:
+        os.rename("/dev/vhost-net.away", "/dev/vhost-net")
