@@ -23,6 +23,7 @@ PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansso
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
+PACKAGES_BENCH := iproute2 passt
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
 		  man-db mandoc passt pkg-config python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
@@ -81,7 +82,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all man install uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan cli payload payloads \
-	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale overcommit overcommit-all soak clean
+	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-devices overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -178,6 +179,13 @@ bench-scale: ## what 1 to 64 idle guests cost one host, and how long commands ta
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/scale
+
+bench-devices: ## disks, networks, own memory, idle wakes and Debian's kernel, beside QEMU's microvm on the same backends
+	$(call need,BUILD GUEST HOST BENCH)
+	@+$(MAKE) --no-print-directory all
+	@guest/build initramfs patched
+	@guest/distribution kernel x86_64 bookworm cloud
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/devices
 
 overcommit: ## guests of 4 GiB on a host of 1.5: what comes back, side by side, as a page with pictures
 	$(call need,BUILD GUEST HOST DEMO)

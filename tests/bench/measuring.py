@@ -6,6 +6,7 @@ is measured: writing makes the counted clock leap.
 """
 
 import codecs
+import ctypes
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ import guest  # noqa: E402
 import host_root  # noqa: E402
 
 MIB = 1 << 20
+MS_MOVE = 8192  # of mount(2)
 LIMIT = 900.0  # seconds on the host's clock for anything that a guest is waited for
 
 
@@ -27,9 +29,15 @@ def say(*what):
 
 def enter(root, ebb, files):
     """Goes into a root in memory, with all that will be read: `files` {name: path}. Returns the versions."""
+    os.makedirs(root, exist_ok=True)
+    subprocess.run(["mount", "--bind", root, root], check=True)
     qemu = host_root.make(root, ebb, files)
     codecs.lookup("ascii")  # as guest.Guest.rss() reads: found no more behind the next line
-    os.chroot(root)
+    # Moved over the old root, as switch_root does: in a mere chroot a program may make no user namespace, as passt does.
+    os.chdir(root)
+    if ctypes.CDLL(None, use_errno=True).mount(root.encode(), b"/", None, MS_MOVE, None):
+        raise OSError(ctypes.get_errno(), f"cannot move {root} to /")
+    os.chroot(".")
     os.chdir("/")
     return {"qemu": qemu, "host": os.uname().release}
 
