@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests share: guests that end with their test, and a word for each host that cannot do it."""
 
+import contextlib
 import fcntl
+import functools
+import http.server
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -238,3 +243,51 @@ def setting():
     yield change
     for path, value in reversed(before):
         write(path, value)
+
+
+# --- what a guest's network needs of the host ------------------------------------------------------
+
+# An emulated host has no network of its own: passt wants an interface with a route, even one without a carrier.
+HOST, GATEWAY = "10.9.0.1", "10.9.0.2"
+HOST6, GATEWAY6 = "fd09::1", "fd09::2"
+IPV6 = os.path.exists("/proc/net/if_inet6")
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True, timeout=LIMIT)
+
+
+@pytest.fixture
+def route():
+    """A way out for passt, by IPv4 and, where the host has it, IPv6."""
+    ip("tuntap", "add", "t0", "mode", "tap")
+    ip("link", "set", "t0", "up")
+    ip("addr", "add", f"{HOST}/24", "dev", "t0")
+    ip("route", "add", "default", "via", GATEWAY, "dev", "t0")
+    if IPV6:
+        # passt wants an address of the link, too, which Linux gives to no interface without a carrier.
+        for address in (HOST6, "fe80::1"):
+            ip("addr", "add", f"{address}/64", "dev", "t0", "nodad")
+        ip("-6", "route", "add", "default", "via", GATEWAY6, "dev", "t0")
+    yield
+    ip("link", "del", "t0")
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """By IPv6 it serves IPv4 as well."""
+    address_family = socket.AF_INET6 if IPV6 else socket.AF_INET
+
+
+@contextlib.contextmanager
+def serving(path):
+    """The port at which the host serves the files of a folder."""
+    server = Server(("", 0), functools.partial(Quiet, directory=path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()

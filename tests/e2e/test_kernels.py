@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Debian's own kernels, as they are: each finds its devices without a word on the command line, gives memory back, ends.
+"""Debian's own kernels, as they are: each finds its devices without a word on the command line, has a network, gives memory
+back, ends.
 
 EBB_KERNELS names them: "SUITE FLAVOUR INITRD WAY, …", the first two as guest/distribution has them; tests/kernels/run has the
 whole matrix. INITRD is the tool that made it of that kernel's modules: initramfs-tools or dracut, which start a Debian from
@@ -8,10 +9,9 @@ and powers off, and the control, which does not report, and reboots with the par
 """
 
 import os
-import subprocess
 
 import pytest
-from conftest import LIMIT, lib
+from conftest import LIMIT, ip, lib
 
 pytestmark = [pytest.mark.linux, pytest.mark.cross]
 
@@ -27,7 +27,7 @@ FOUND_BY = "LNRO0005:" if lib.ARCH == "x86_64" else ".virtio_mmio"
 EMULATED = " cryptomgr.notests nowatchdog rcupdate.rcu_cpu_stall_suppress=1" if os.environ.get("EBB_HOST") else ""
 
 # A line for each driver: its name, and where its devices are. Then the clock's, and the job of memory.
-JOB = ("coldplug; cd /sys/bus/virtio/drivers; "
+JOB = ("cd /sys/bus/virtio/drivers; "
        "for d in virtio_*; do for v in $d/virtio[0-9]*; do [ -e $v ] && echo found $d $(readlink $v); done; done; "
        "echo devices $(ls /sys/bus/virtio/devices | wc -l); echo clock $(cat /sys/class/rtc/rtc0/name); echo kernel $(uname -r); "
        f"hold {TAKE}M --wait; read end")
@@ -58,15 +58,26 @@ def machine(row, tmp_path):
     return [disk], {"kernel": f"{path}/kernel", "initrd": str(initrd), "params": "quiet"}
 
 
+# An address of the host that is not the guest's, too: passt gives the guest that of the interface with the route.
+OTHER = "10.9.1.1"
+PING = ("i=$(ls /sys/class/net | grep ^e); udhcpc -q -n -i $i >/dev/null 2>&1; "
+        f"ping -c 1 -W 60 {OTHER} >/dev/null && echo pinged $i; ")
+
+
 @pytest.fixture
-def tap():
-    """The options for a network, where the host is the test's own: a tap interface that nobody is behind."""
-    if not EMULATED:
+def network(request):
+    """The options for a user's network, where the host is the test's own, and may be told to let all users ping. A kernel of
+    ours, which can be the host's for pages of 64 KiB, does not have the namespaces that passt wants.
+    """
+    if not EMULATED or not os.path.exists("/proc/self/ns/user"):
         yield []
         return
-    subprocess.run(["ip", "tuntap", "add", "k0", "mode", "tap"], check=True, timeout=LIMIT)
-    yield ["-n", "tap,tapif=k0"]
-    subprocess.run(["ip", "link", "del", "k0"], check=True, timeout=LIMIT)
+    request.getfixturevalue("route")
+    with open("/proc/sys/net/ipv4/ping_group_range", "w", encoding="ascii") as file:
+        file.write("0 2147483647")
+    ip("addr", "add", f"{OTHER}/32", "dev", "lo")
+    yield ["-n", "user"]
+    ip("addr", "del", f"{OTHER}/32", "dev", "lo")
 
 
 class Run:
@@ -77,7 +88,8 @@ class Run:
         keys["params"] += f" ebb.exit={end}{EMULATED}"
         self.drivers = {"virtio_balloon": 1, "virtio_blk": len(disks), "virtio_rng": 1, "virtio_net": more.count("-n")}
         options = ["--rng", *more, *(word for disk in disks for word in ("-d", disk))]
-        self.guest = ebb.start(JOB, *options, memory="512M", **keys)
+        job = "coldplug; " + (PING if "-n" in more else "") + JOB
+        self.guest = ebb.start(job, *options, memory="512M", **keys)
         self.guest.wait_for("^hold: taken", 3 * LIMIT)
         self.taken = self.guest.rss()
         assert self.taken >= TAKE * MIB
@@ -102,8 +114,8 @@ def ids(row):
 
 
 @pytest.mark.parametrize("row", KERNELS, ids=ids)
-def test_kernel(ebb, tmp_path, row, tap, tell):
-    run = Run(ebb, row, tmp_path, "poweroff", "--free-page-reporting", *tap)
+def test_kernel(ebb, tmp_path, row, network, tell):
+    run = Run(ebb, row, tmp_path, "poweroff", "--free-page-reporting", *network)
     found = run.said("found")
     drivers = [driver for driver, _ in found]
     assert {driver: drivers.count(driver) for driver in run.drivers} == run.drivers, found
@@ -111,11 +123,12 @@ def test_kernel(ebb, tmp_path, row, tap, tell):
     (devices,), (clock,), (kernel,) = (run.said(word) for word in ("devices", "clock", "kernel"))
     assert int(devices[0]) == len(found), "a device has no driver"
     assert clock[0].startswith(CLOCK)
+    assert len(run.said("pinged")) == bool(network), run.guest.console()
     run.guest.wait_for_rss(lambda rss: rss < run.taken - 0.75 * TAKE * MIB, LIMIT)
     back = run.back()
     run.end(ebb)
     tell(f"{kernel[0]:32} {row[2]:16} {' '.join(driver.removeprefix('virtio_') for driver in drivers)} {clock[0]}; "
-         f"{back} of {TAKE} MiB back; powered off")
+         f"{'pinged; ' if network else ''}{back} of {TAKE} MiB back; powered off")
 
 
 @pytest.mark.parametrize("row", KERNELS, ids=ids)

@@ -1,40 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks under Linux's driver: by passt and by a tap interface, in both directions, and what breaks comes back."""
 
-import functools
 import glob
 import hashlib
-import http.server
 import json
 import os
 import socket
-import subprocess
-import threading
 
 import pytest
-from conftest import LIMIT, lib, wait_until
+from conftest import GATEWAY, HOST, LIMIT, ip, lib, serving, wait_until
 from test_monitor import stat
 
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root]
 
 MIB = lib.MIB
-# An emulated host has no network of its own: passt wants an interface with a route, even one without a carrier.
-HOST, GATEWAY = "10.9.0.1", "10.9.0.2"
 TAP_HOST, TAP_GUEST = "10.8.0.1", "10.8.0.2"
-
-
-def ip(*words):
-    subprocess.run(["ip", *words], check=True, timeout=LIMIT)
-
-
-@pytest.fixture
-def route():
-    ip("tuntap", "add", "t0", "mode", "tap")
-    ip("addr", "add", f"{HOST}/24", "dev", "t0")
-    ip("link", "set", "t0", "up")
-    ip("route", "add", "default", "via", GATEWAY, "dev", "t0")
-    yield
-    ip("link", "del", "t0")
 
 
 @pytest.fixture
@@ -44,16 +24,8 @@ def served(tmp_path):
     path.mkdir()
     data = os.urandom(4 * MIB)
     (path / "file").write_bytes(data)
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("", 0), functools.partial(Quiet, directory=path))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1], hashlib.sha256(data).hexdigest()
-    server.shutdown()
-    server.server_close()
+    with serving(path) as port:
+        yield port, hashlib.sha256(data).hexdigest()
 
 
 def passts():
