@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each subcommand does with a guest that behaves."""
 
+import re
 import time
 
 import pytest
@@ -17,13 +18,15 @@ def commands(guest):
 
 def test_list(ebb, fake):
     fake("b", balloon=None)
+    fake("c", sandbox="off")
     fake("a long name", status="paused", cpus=16)
     lines = ebb("list").out.splitlines()
     assert [line.split() for line in lines[:1]] == [["PID", "NAME", "STATUS", "CPUS", "MEMORY", "RSS"]]
     pid = str(STAT["pid"])
     assert lines[1].split() == [pid, "a", "long", "name", "paused", "16", "1024.0", "MiB", "123.5", "MiB"]
     assert lines[2].split() == [pid, "b", "running", "2", "1024.0", "MiB", "123.5", "MiB"]
-    assert len(lines) == 3 and len({len(line) for line in lines}) == 1  # the last column is to the right
+    assert "c       running, no sandbox" in re.sub(" {8,}", " " * 7, lines[3])
+    assert len(lines) == 4 and len({len(line) for line in lines}) == 1  # the last column is to the right
 
 
 def test_list_json(ebb, fake):
@@ -31,7 +34,7 @@ def test_list_json(ebb, fake):
     fake("a")
     rows = ebb("list", "--json").json()
     assert [row["name"] for row in rows] == ["a", "b"]
-    assert rows[0] == {"name": "a", "status": "running", "pid": STAT["pid"], "cpus": 2, "memory": 1024 * MIB,
+    assert rows[0] == {"name": "a", "status": "running", "sandbox": "on", "pid": STAT["pid"], "cpus": 2, "memory": 1024 * MIB,
                        "rss": 123 * MIB + MIB // 2}
 
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ebb list: the live guests of this user. */
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
@@ -48,14 +50,24 @@ static void set_number(json_t *row, const char *key, const json_t *stat, const c
 		json_object_set_new(row, key, json_integer((json_int_t)number));
 }
 
+/* The table's word for @status, to which it adds what a reader must not overlook. */
+static json_t *status_word(const char *status, const char *sandbox, bool json)
+{
+	return !json && strcmp(sandbox, "off") == 0 ? json_sprintf("%s, no sandbox", status)
+						    : json_string(status);
+}
+
 /* Lists a guest that does not answer, too, with the PID from its lock file. */
-static json_t *make_row(const struct guest *guest)
+static json_t *make_row(const struct guest *guest, bool json)
 {
 	const json_t *stat = guest->stat;
 	const char *status = stat ? guest_stat_text(stat, "status") : "no answer";
+	const char *sandbox = stat ? guest_stat_text(stat, "sandbox") : "";
 	json_t *row = json_object();
 	json_object_set_new(row, "name", json_string(guest->shown));
-	json_object_set_new(row, "status", json_string(*status ? status : "?"));
+	json_object_set_new(row, "status", status_word(*status ? status : "?", sandbox, json));
+	if (*sandbox)
+		json_object_set_new(row, "sandbox", json_string(sandbox));
 	if (guest->pid)
 		json_object_set_new(row, "pid", json_integer(guest->pid));
 	else
@@ -90,7 +102,7 @@ int cmd_list(int argc, char **argv)
 	guests_ask(&guests, "x-ebb-stat", NULL, CONTROL_ANSWER_MS);
 	status = guests_finish(&guests, status, take_stat, NULL);
 	for (size_t i = 0; i < guests.count; i++)
-		json_array_append_new(rows, make_row(guests.guest[i]));
+		json_array_append_new(rows, make_row(guests.guest[i], request.json));
 	guests_close(&guests);
 	if (request.json)
 		table_print_json(rows, stdout);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The options about the guest's CPUs and its name. */
+/* The options about the guest's CPUs, its name, and the process that runs it. */
 #include <errno.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 #define CPUS_MAX 4096 /* KVM's limit, which is lower on most hosts, is checked later */
 
-enum { CPUS, NAME, VCPU_AFFINITY, IRQCHIP, PMU, DEBUG };
+enum { CPUS, NAME, VCPU_AFFINITY, IRQCHIP, PMU, SANDBOX, DEBUG };
 
 static const struct option options[] = {
 	{CPUS, 'c', "cpus", "N", "the guest's CPUs [1]", false},
@@ -18,6 +18,9 @@ static const struct option options[] = {
 	{IRQCHIP, 0, "irqchip", "KIND", "the guest's interrupt controller: gicv2 or gicv3\n(arm64)",
 	 false},
 	{PMU, 0, "pmu", NULL, "give the guest's CPUs performance counters (arm64)", false},
+	{SANDBOX, 0, "sandbox", "on|off",
+	 "give up all that a guest could misuse [on];\noff is for looking into ebb with a debugger",
+	 false},
 	{DEBUG, 0, "debug", NULL, "print what ebb is doing", false},
 };
 
@@ -67,6 +70,14 @@ static int set_irqchip(struct vm_machine *machine, const char *text, struct opti
 	return 0;
 }
 
+static int set_sandbox(struct vm_machine *machine, const char *text, struct option_error *error)
+{
+	machine->unconfined = strcmp(text, "off") == 0;
+	if (!machine->unconfined && strcmp(text, "on") != 0)
+		return options_fail(error, "the sandbox is on or off, not \"%s\"", text);
+	return 0;
+}
+
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct vm_machine *machine = &((struct vm_config *)ctx)->machine;
@@ -79,6 +90,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return set_affinity(machine, value, error);
 	case IRQCHIP:
 		return set_irqchip(machine, value, error);
+	case SANDBOX:
+		return set_sandbox(machine, value, error);
 	case PMU:
 		machine->pmu = true;
 		return 0;

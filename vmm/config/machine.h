@@ -14,6 +14,7 @@ struct vm_machine {
 	const char *irqchip;	      /* "gicv2", "gicv3", or NULL: whichever the host has */
 	bool pmu;		      /* performance counters */
 	bool debug;		      /* print ebb's actions to standard error */
+	bool unconfined;	      /* --sandbox=off */
 };
 
 #endif

@@ -5,6 +5,7 @@ const struct figure guest_figures[] = {
 	{"name", FIGURE_TEXT, "name", NULL, NULL},
 	{"pid", FIGURE_COUNT, "process", "process_id", "Process that runs the guest."},
 	{"status", FIGURE_TEXT, "status", "status", "1 for the guest's status."},
+	{"sandbox", FIGURE_TEXT, "sandbox", NULL, NULL},
 	{"uptime", FIGURE_SECONDS, "up for", "uptime_seconds", "Time since the guest was started."},
 	{"cpus", FIGURE_COUNT, "CPUs", "cpus", "Virtual CPUs."},
 

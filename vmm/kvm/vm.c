@@ -160,13 +160,19 @@ int vm_create(struct vm *vm, unsigned long type)
 	return 0;
 }
 
+void vm_close_kvm(struct vm *vm)
+{
+	if (vm->kvm >= 0)
+		close(vm->kvm);
+	vm->kvm = -1;
+}
+
 void vm_release(struct vm *vm)
 {
 	if (vm->fd >= 0)
 		close(vm->fd);
-	if (vm->kvm >= 0)
-		close(vm->kvm);
-	vm->fd = vm->kvm = -1;
+	vm->fd = -1;
+	vm_close_kvm(vm);
 }
 
 static int map_memslot(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)

@@ -15,7 +15,7 @@
 #include "vmm/mem/ram.h"
 
 struct vm {
-	int kvm; /* /dev/kvm */
+	int kvm; /* /dev/kvm; -1 after vm_close_kvm() */
 	int fd;
 	size_t run_size;       /* bytes of a vCPU's shared page(s) */
 	unsigned int cpus_max; /* the most vCPUs that KVM allows */
@@ -39,6 +39,8 @@ struct vm_needs {
 int vm_init(struct vm *vm, const struct vm_needs *arch);
 /* Creates the machine. @type: arch_vm_type(). Returns 0, or -errno after an error message. */
 int vm_create(struct vm *vm, unsigned long type);
+/* Closes /dev/kvm, by which a process makes further machines: a machine that is complete needs it no more. */
+void vm_close_kvm(struct vm *vm);
 void vm_release(struct vm *vm);
 
 /* The KVM of this host, and the capabilities that it supports. */

@@ -304,6 +304,7 @@ int machine_init(struct machine *machine, const struct vm_config *config)
 			return error;
 		}
 	}
+	vm_close_kvm(&machine->vm);
 	return 0;
 }
 

@@ -1,13 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * Privilege narrows in phases, none of which can be undone:
- *
- *   1. no core dumps: they would hold the guest's memory
- *   2. no capability in any set: even root can then do no more than the owner of its files
- *   3. no_new_privs: a program that ebb is made to run gets no more privileges than ebb has
- *
- * Still missing, in this order: namespaces, and a filter for system calls.
- */
+/* The phases: README.md. */
 #include "vmm/sandbox/sandbox.h"
 
 #include <cap-ng.h>
@@ -18,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/sandbox/descriptors.h"
 
 static int drop_core_dumps(void)
 {
@@ -48,22 +41,38 @@ static int forbid_new_privileges(void)
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
-int sandbox_enter(void)
+struct phase {
+	int (*run)(void);
+	const char *what;
+};
+
+static int run_phases(const struct phase *phase, size_t n)
 {
-	static const struct {
-		int (*run)(void);
-		const char *what;
-	} phases[] = {
-		{drop_core_dumps, "turn off core dumps"},
-		{drop_capabilities, "drop capabilities"},
-		{forbid_new_privileges, "set no_new_privs"},
-	};
-	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
-		int error = phases[i].run();
+	for (size_t i = 0; i < n; i++) {
+		int error = phase[i].run();
 		if (error) {
-			log_error("cannot %s: %s", phases[i].what, strerror(-error));
+			log_error("cannot %s: %s; --sandbox=off does without", phase[i].what,
+				  strerror(-error));
 			return error;
 		}
 	}
 	return 0;
+}
+
+int sandbox_begin(void)
+{
+	static const struct phase phases[] = {
+		{drop_core_dumps, "turn off core dumps"},
+	};
+	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
+}
+
+int sandbox_enter(void)
+{
+	static const struct phase phases[] = {
+		{descriptors_close_inherited, "close the descriptors that ebb inherited"},
+		{drop_capabilities, "drop capabilities"},
+		{forbid_new_privileges, "set no_new_privs"},
+	};
+	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
 }

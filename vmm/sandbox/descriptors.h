@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Closes the descriptors that ebb inherited. The program that started ebb may have left any open; an
+ * owned VMM could read and write them without a name or a permission.
+ *
+ * exec(2) closes the descriptors with FD_CLOEXEC. So those without it were inherited: ebb opens all
+ * of its own with it, and sets it on those that an option names (fd=). Names such as /dev/fd/63, which
+ * a shell makes of <(COMMAND), work until then.
+ *
+ * Thread: main. Source: fcntl(2), proc(5).
+ */
+#ifndef EBB_SANDBOX_DESCRIPTORS_H
+#define EBB_SANDBOX_DESCRIPTORS_H
+
+/* Leaves standard input, output and error open. Returns 0, or -errno. */
+int descriptors_close_inherited(void);
+
+#endif
