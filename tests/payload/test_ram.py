@@ -14,10 +14,9 @@ def test_layout(run, size, test):
     run("ram", test=test, memory=f"{size // MIB}M", params=f"memory={size}").passed(test)
 
 
-def assert_comes_first(pid, size):
+def assert_comes_first(payload, size):
     """Below the program and its libraries: the kernel tells of mappings in this order, and each costs time."""
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
-        lines = [line.split() for line in maps]
+    lines = [line.split() for line in payload.look(f"/proc/{payload.pid}/maps").splitlines()]
     spans = [[int(address, 16) for address in fields[0].split("-")] for fields in lines]
     at = [end - start for start, end in spans].index(size)
     assert at <= 1 and len(lines[at]) == 5, lines[:at + 1]
@@ -30,7 +29,7 @@ def test_is_somewhere_else_each_time(run):
     for _ in range(3):
         payload = run("ram", test="all", memory="16M", params=f"memory={16 * MIB}")
         payload.paused("filled")
-        places.add(assert_comes_first(payload.pid, 16 * MIB))
+        places.add(assert_comes_first(payload, 16 * MIB))
         payload.kill()
     assert len(places) == 3, places
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is out of reach while a guest runs: of ebb, what its parent left open.
+"""What is out of reach while a guest runs: of ebb, what its parent left open; of others of its user, the guest's RAM.
 
-With its control: the same with --sandbox=off, in which it is within reach.
+Each with its control: the same with --sandbox=off, in which it is within reach.
 """
 
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from payload import EBB, PAYLOADS, TIMEOUT
@@ -14,6 +15,8 @@ from payload import EBB, PAYLOADS, TIMEOUT
 NAME = f"sandbox-{os.getpid()}"
 OFF = "--sandbox=off"
 MODES = [(), (OFF,)]
+# The same user without its privileges. Root's are left out: with them it may look into every process.
+NO_ROOT = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all") if os.geteuid() == 0 else ()
 
 
 def running(run, *options, **popen):
@@ -63,6 +66,74 @@ def test_kernel_by_descriptor(run):
                               pass_fds=(file.fileno(),), capture_output=True, timeout=TIMEOUT, check=False,
                               stdin=subprocess.DEVNULL)
     assert done.returncode == 0 and b"ok ports" in done.stdout, done
+
+
+def ram_address(payload):
+    """Where the guest's RAM is; of a process that cannot be looked at, anywhere."""
+    try:
+        with open(f"/proc/{payload.pid}/maps", encoding="ascii") as maps:
+            sizes = {}
+            for line in maps:
+                start, end = (int(part, 16) for part in line.split()[0].split("-"))
+                if "rw-" in line:
+                    sizes[end - start] = start
+            return sizes[max(sizes)]
+    except PermissionError:
+        return 1 << 40
+
+
+ATTACK = """
+import ctypes, os, sys
+pid, address = int(sys.argv[1]), int(sys.argv[2])
+class iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+libc = ctypes.CDLL(None, use_errno=True)
+page = ctypes.create_string_buffer(4096)
+mine, theirs = iovec(ctypes.addressof(page), 4096), iovec(address, 4096)
+call = libc.process_vm_readv
+call.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong]
+call.restype = ctypes.c_ssize_t
+got = call(pid, ctypes.addressof(mine), 1, ctypes.addressof(theirs), 1, 0)
+print("process_vm_readv", got == 4096 or os.strerror(ctypes.get_errno()))
+try:
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        memory.seek(address)
+        print("mem", len(memory.read(4096)) == 4096)
+except OSError as error:
+    print("mem", error.strerror)
+PTRACE_SEIZE = 0x4206
+print("ptrace", libc.ptrace(PTRACE_SEIZE, pid, None, None) == 0 or os.strerror(ctypes.get_errno()))
+"""
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_guests_ram(run, options):
+    """Another process of the same user cannot read it, nor trace ebb."""
+    payload = running(run, *options, wrapper=NO_ROOT)
+    done = subprocess.run([*NO_ROOT, sys.executable, "-c", ATTACK, str(payload.pid), str(ram_address(payload))],
+                          capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert set(found) == {"process_vm_readv", "mem", "ptrace"}, done
+    if options and "Operation not permitted" in found.values():
+        pytest.skip(f"this host lets no process of the same user look into another (yama): {found}")
+    want = {"process_vm_readv": "Operation not permitted", "mem": "Permission denied", "ptrace": "Operation not permitted"}
+    assert found == (dict.fromkeys(want, "True") if options else want)
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_cores(run, options, tmp_path):
+    """With a limit that allows cores: none at all; without the sandbox one that has not the guest's RAM in it."""
+    with open("/proc/sys/kernel/core_pattern", encoding="utf-8") as file:
+        pattern = file.read().strip()
+    if "/" in pattern or pattern.startswith("|"):
+        pytest.skip(f"this host puts cores elsewhere: {pattern}")
+    payload = running(run, *options, memory="256M", wrapper=("prlimit", "--core=unlimited"), cwd=tmp_path)
+    payload.process.send_signal(11)
+    payload.wait(TIMEOUT)
+    cores = list(tmp_path.glob(f"{pattern.split('%')[0]}*"))
+    assert len(cores) == (1 if options else 0)
+    for core in cores:
+        assert core.stat().st_blocks * 512 < 64 << 20 and core.stat().st_size < 128 << 20
 
 
 @pytest.mark.parametrize("options", MODES)

@@ -12,6 +12,11 @@
 #include "vmm/lib/log.h"
 #include "vmm/sandbox/descriptors.h"
 
+static int close_memory(void)
+{
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
+}
+
 static int drop_core_dumps(void)
 {
 	const struct rlimit none = {0, 0};
@@ -62,6 +67,7 @@ static int run_phases(const struct phase *phase, size_t n)
 int sandbox_begin(void)
 {
 	static const struct phase phases[] = {
+		{close_memory, "close ebb's memory to other processes"},
 		{drop_core_dumps, "turn off core dumps"},
 	};
 	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
