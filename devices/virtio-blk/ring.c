@@ -17,24 +17,43 @@ struct ring {
 	bool has_bell;
 };
 
+/*
+ * The kernel does what an io_uring is told to without asking a filter of system calls: opening files
+ * and sockets, too. So it is restricted to what a disk needs, before it is enabled (Linux 5.10).
+ */
+static int restrict_and_enable(struct io_uring *uring)
+{
+	struct io_uring_restriction allowed[] = {
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV},
+		{.opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC},
+		{.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = IOSQE_ASYNC},
+		{.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_EVENTFD},
+	};
+	int error = io_uring_register_restrictions(uring, allowed,
+						   sizeof(allowed) / sizeof(allowed[0]));
+	return error ? error : io_uring_enable_rings(uring);
+}
+
 int ring_open(struct ring **ring, unsigned int depth)
 {
 	struct ring *new = calloc(1, sizeof(*new));
 	if (!new)
 		return -ENOMEM;
-	int error = io_uring_queue_init(depth, &new->uring, 0);
-	if (!error && (new->uring.features &NEEDED) != NEEDED) {
-		io_uring_queue_exit(&new->uring);
-		error = -ENOSYS;
-	}
+	int error = io_uring_queue_init(depth, &new->uring, IORING_SETUP_R_DISABLED);
 	if (error) {
 		free(new);
 		return error;
 	}
 	/* A child process, as the one that keeps passt, has nothing to do with it. */
 	io_uring_ring_dontfork(&new->uring);
-	*ring = new;
-	return 0;
+	bool fit = (new->uring.features &NEEDED) == NEEDED;
+	error = fit ? restrict_and_enable(&new->uring) : -ENOSYS;
+	if (error)
+		ring_close(new);
+	else
+		*ring = new;
+	return error;
 }
 
 void ring_close(struct ring *ring)
