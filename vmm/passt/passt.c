@@ -113,24 +113,35 @@ int passt_start(struct passt *passt, const struct passt_config *config)
 		log_error("cannot start a process for passt: %s", strerror(error));
 		return -error;
 	}
+	passt->pidfd = (int)syscall(SYS_pidfd_open, passt->keeper, 0);
+	if (passt->pidfd < 0) {
+		error = errno;
+		close(passt->control); /* the keeper ends */
+		waitpid(passt->keeper, NULL, 0);
+		*passt = (struct passt){.control = -1};
+		log_error("cannot watch the process that keeps passt: %s; use Linux 5.3 or newer",
+			  strerror(error));
+		return -error;
+	}
 	int fd = first_socket(passt);
 	if (fd < 0)
 		passt_stop(passt);
 	return fd;
 }
 
-/* Waits for the keeper to end, and kills one that does not: it may have been stopped. */
-static void reap(pid_t keeper)
+/*
+ * Waits for the keeper to end, and kills one that does not: it may have been stopped. By its
+ * descriptor: the sandbox refuses signals to a PID, which can be any process.
+ */
+static void reap(const struct passt *passt)
 {
-	int fd = (int)syscall(SYS_pidfd_open, keeper, 0);
-	struct pollfd ended = {.fd = fd, .events = POLLIN};
+	struct pollfd ended = {.fd = passt->pidfd, .events = POLLIN};
 
-	if (fd < 0 || poll(&ended, 1, STOP_MS) <= 0)
-		kill(keeper, SIGKILL);
-	while (waitpid(keeper, NULL, 0) < 0 && errno == EINTR)
+	if (poll(&ended, 1, STOP_MS) <= 0)
+		syscall(SYS_pidfd_send_signal, passt->pidfd, SIGKILL, NULL, 0);
+	while (waitpid(passt->keeper, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (fd >= 0)
-		close(fd);
+	close(passt->pidfd);
 }
 
 void passt_stop(struct passt *passt)
@@ -138,6 +149,6 @@ void passt_stop(struct passt *passt)
 	if (passt->keeper > 0 || passt->control > 0)
 		close(passt->control);
 	if (passt->keeper > 0)
-		reap(passt->keeper);
+		reap(passt);
 	*passt = (struct passt){.control = -1};
 }

@@ -35,6 +35,7 @@ struct passt_config {
 struct passt {
 	int control;	 /* to the keeper; readable: passt_take(); -1: none */
 	pid_t keeper;	 /* 0: none */
+	int pidfd;	 /* the keeper's, if there is one */
 	uint32_t serial; /* of the latest socket taken */
 };
 
