@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/unit/memory.h"
 #include "vmm/mem/discard.h"
@@ -197,7 +198,9 @@ START_TEST(released_ram_has_no_usage)
 	ck_assert_int_eq(ram_init(&ram, &config, span, 2), 0);
 	struct ram gone = ram;
 	ram_release(&ram);
+	gone.smaps = usage_open();
 	ck_assert_int_eq(ram_usage(&gone, &usage), -ENODATA);
+	close(gone.smaps);
 }
 END_TEST
 

@@ -12,6 +12,7 @@
 #include "vmm/mem/provision.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/discard_gate.h"
+#include "vmm/mem/usage.h"
 #include "vmm/lib/log.h"
 
 #define HUGE_PAGE (2ULL << 20)
@@ -141,6 +142,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		.backing = config->backing,
 		.discard = config->discard,
 		.file = -1,
+		.smaps = -1,
 	};
 	if (!spans_valid(span, spans, ram->page_size)) {
 		log_error("guest RAM must be 1 to %d ranges of whole pages, ascending and apart",
@@ -161,6 +163,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		ram_release(ram);
 		return error;
 	}
+	ram->smaps = usage_open();
 	ram->fatal = (struct fatal_memory){ram->map, ram->map_size, ram_why_refused(ram), NULL};
 	fatal_memory_add(&ram->fatal);
 	return 0;
@@ -190,6 +193,8 @@ void ram_release(struct ram *ram)
 		munmap(ram->map, ram->map_size);
 	if (ram->file >= 0)
 		close(ram->file);
+	if (ram->smaps >= 0)
+		close(ram->smaps);
 	discard_gate_free(ram->gate);
 	reservations_free(ram->reservations);
 	*ram = (struct ram){0};

@@ -79,6 +79,7 @@ struct ram {
 	int file;			   /* file whose offsets are gpas, or -1 */
 	struct reservations *reservations; /* NULL except for RAM_HUGETLBFS: see reservation.h */
 	struct discard_gate *gate;	   /* every discard passes it: see discard_gate.h */
+	int smaps;			   /* for ram_usage(), or -1: see usage.h */
 	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */
 };
 

@@ -2,9 +2,11 @@
 #include "vmm/mem/usage.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The kernel renders whole mappings, 700 bytes each, until a read is filled: a guard and RAM. */
 #define BUFFER 2048
@@ -87,14 +89,27 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 	return -ENODATA;
 }
 
+int usage_open(void)
+{
+	return open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+}
+
 int ram_usage(const struct ram *ram, struct ram_usage *usage)
 {
 	char buffer[BUFFER];
 
 	*usage = (struct ram_usage){0};
-	FILE *smaps = fopen("/proc/self/smaps", "re");
-	if (!smaps)
+	/* At the start, the kernel renders the mappings anew. */
+	if (lseek(ram->smaps, 0, SEEK_SET) < 0)
 		return -errno;
+	int fd = fcntl(ram->smaps, F_DUPFD_CLOEXEC, 0);
+	FILE *smaps = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!smaps) {
+		int error = errno;
+		if (fd >= 0)
+			close(fd);
+		return -error;
+	}
 	setvbuf(smaps, buffer, _IOFBF, sizeof(buffer));
 	int error = usage_parse(smaps, ram, usage);
 	fclose(smaps);

@@ -29,7 +29,13 @@ struct ram_usage {
 	uint64_t locked;   /* of pss: locked by ram_config.lock; never of hugetlbfs */
 };
 
-/* Returns 0, or -errno without a message and with *usage all 0. */
+/*
+ * Opens smaps, while files can still be opened by name: ram_init() does. Returns a descriptor, or -1
+ * if there is no /proc: ram_usage() then fails.
+ */
+int usage_open(void);
+
+/* One thread at a time. Returns 0, or -errno without a message and with *usage all 0. */
 int ram_usage(const struct ram *ram, struct ram_usage *usage);
 
 /*
