@@ -444,6 +444,8 @@ int control_server_init(struct control_server **out, struct loop *loop, int list
 		close(listener);
 		goto out;
 	}
+	/* Now: later, in the sandbox, jansson could not open /dev/urandom for its hash tables. */
+	json_object_seed(0);
 	server->loop = loop;
 	server->dispatch = (struct dispatch){commands, ctx};
 	server->uid = geteuid();

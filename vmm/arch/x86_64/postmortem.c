@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The user's report of a vCPU's failure: the reason, the instruction, the registers, and advice. */
+#include <cpuid.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +11,10 @@
 #include "vmm/lib/log.h"
 
 #define INSTRUCTION_MAX 15
-#define LINE		256
+/* AMD64 Architecture Programmer's Manual, CPUID; Intel SDM, CPUID. */
+#define bit_VMX (1U << 5)
+#define bit_SVM (1U << 2)
+#define LINE	256
 
 /* KVM's copy of the instruction follows the flags and its size (kvm_run.emulation_failure). */
 static size_t emulated_instruction(const struct kvm_run *run, uint8_t *bytes)
@@ -84,17 +88,10 @@ void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out)
 /* On a processor without virtualisation, KVM must interpret the code of guest kernels. */
 static bool host_virtualizes(void)
 {
-	FILE *file = fopen("/proc/cpuinfo", "re");
-	if (!file)
+	unsigned int a, b, c, d;
+	if (__get_cpuid(1, &a, &b, &c, &d) && c & bit_VMX)
 		return true;
-	char line[8192];
-	bool found = false, flags = false;
-	while (!flags && fgets(line, sizeof(line), file)) {
-		flags = strncmp(line, "flags", 5) == 0;
-		found = flags && (strstr(line, " vmx") || strstr(line, " svm"));
-	}
-	fclose(file);
-	return found || !flags;
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_SVM;
 }
 
 static void report_reason(const struct vcpu *vcpu, enum vcpu_end end)
