@@ -48,6 +48,14 @@ static int tell_ready(struct detach *detach, struct runtime_name *name)
 	return 0;
 }
 
+/* Starts all threads; after it none is started. */
+static void start(struct machine *machine, struct monitor *monitor)
+{
+	machine_start(machine, NULL);
+	if (monitor_start(monitor, NULL) != 0)
+		machine_stop(machine, MACHINE_NOT_STARTED);
+}
+
 /*
  * Runs the guest from start to end under @name, which is held. Returns the exit status; sets
  * *@fatal to the signal to die of instead, or to 0.
@@ -76,6 +84,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	/* Enter the sandbox last: no thread runs yet, and no more files are opened. */
 	if (monitor_init(monitor, machine, name) == 0 && tell_ready(detach, name) == 0 &&
 	    (unconfined || sandbox_enter() == 0)) {
+		start(machine, monitor);
 		enum machine_end end = machine_run(machine);
 		monitor_ended(monitor, end);
 		status = status_of(end);

@@ -15,13 +15,15 @@ static void *thread_main(void *ctx)
 {
 	const struct worker_thread *thread = ctx;
 	pthread_setname_np(pthread_self(), thread->name);
+	if (thread->guard)
+		thread->guard->enter(thread->guard, thread->name);
 	return thread->run(thread->ctx);
 }
 
-int worker_thread_start(struct worker_thread *thread, const char *name, void *(*run)(void *ctx),
-			void *ctx)
+int worker_thread_start(struct worker_thread *thread, const char *name,
+			const struct worker_guard *guard, void *(*run)(void *ctx), void *ctx)
 {
-	*thread = (struct worker_thread){.run = run, .ctx = ctx};
+	*thread = (struct worker_thread){.guard = guard, .run = run, .ctx = ctx};
 	snprintf(thread->name, sizeof(thread->name), "%s", name);
 	pthread_attr_t attributes;
 	int error = pthread_attr_init(&attributes);
@@ -56,9 +58,9 @@ static void *worker_main(void *ctx)
 	return NULL;
 }
 
-int worker_start(struct worker *worker, const char *name)
+int worker_start(struct worker *worker, const char *name, const struct worker_guard *guard)
 {
-	int error = worker_thread_start(&worker->thread, name, worker_main, worker);
+	int error = worker_thread_start(&worker->thread, name, guard, worker_main, worker);
 	worker->started = error == 0;
 	return error;
 }

@@ -14,10 +14,20 @@
 
 #include "vmm/lib/loop.h"
 
+/*
+ * What a thread does first of all, on itself: it gives up what a thread of its name does not need.
+ * If it cannot, it says why and does not return. NULL: nothing. The struct must not move while
+ * threads start.
+ */
+struct worker_guard {
+	void (*enter)(const struct worker_guard *guard, const char *name);
+};
+
 /* A thread of ebb. The struct must not move while the thread runs. */
 struct worker_thread {
 	pthread_t id;
 	char name[16]; /* for ps */
+	const struct worker_guard *guard;
 	void *(*run)(void *ctx);
 	void *ctx;
 };
@@ -30,7 +40,7 @@ struct worker {
 
 /* @name is the thread's name (at most 15 bytes). Return 0, or -errno after an error message. */
 int worker_init(struct worker *worker);
-int worker_start(struct worker *worker, const char *name);
+int worker_start(struct worker *worker, const char *name, const struct worker_guard *guard);
 
 /*
  * Ends the thread once it has served its current source, and waits until @deadline (clock_ns()) for
@@ -44,9 +54,10 @@ void worker_release(struct worker *worker);
 
 /*
  * Calls run(ctx) on a thread with a small stack, the caller's blocked signals, and @name, which it
- * has before run() is called. The caller joins it. Returns 0, or -errno after an error message.
+ * has before @guard and then run() are called. The caller joins it. Returns 0, or -errno after an
+ * error message.
  */
-int worker_thread_start(struct worker_thread *thread, const char *name, void *(*run)(void *ctx),
-			void *ctx);
+int worker_thread_start(struct worker_thread *thread, const char *name,
+			const struct worker_guard *guard, void *(*run)(void *ctx), void *ctx);
 
 #endif

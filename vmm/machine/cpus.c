@@ -106,12 +106,13 @@ void cpus_release(struct cpus *cpus)
 	pthread_mutex_destroy(&cpus->lock);
 }
 
-static int cpu_start(struct cpu *cpu, const struct cpulist *affinity)
+static int cpu_start(struct cpu *cpu, const struct cpulist *affinity,
+		     const struct worker_guard *guard)
 {
 	unsigned int index = cpu->vcpu.index;
 	char name[16];
 	snprintf(name, sizeof(name), "vcpu%u", index);
-	int error = worker_thread_start(&cpu->thread, name, cpu_main, cpu);
+	int error = worker_thread_start(&cpu->thread, name, guard, cpu_main, cpu);
 	if (error)
 		return error;
 	cpu->started = true;
@@ -126,11 +127,11 @@ static int cpu_start(struct cpu *cpu, const struct cpulist *affinity)
 	return -error;
 }
 
-int cpus_start(struct cpus *cpus, const struct cpulist *affinity)
+int cpus_start(struct cpus *cpus, const struct cpulist *affinity, const struct worker_guard *guard)
 {
 	int error = 0;
 	for (unsigned int i = 0; i < cpus->count && !error; i++)
-		error = cpu_start(&cpus->cpu[i], affinity);
+		error = cpu_start(&cpus->cpu[i], affinity, guard);
 	return error;
 }
 

@@ -57,10 +57,10 @@ int cpus_init(struct cpus *cpus, const struct cpus_host *host, const struct vm *
 void cpus_release(struct cpus *cpus);
 
 /*
- * Starts the threads, on the host's CPUs in @affinity (an empty list: any). Returns 0, or -errno after an
+ * Starts the threads, which enter @guard, on the host's CPUs in @affinity (an empty list: any). Returns 0, or -errno after an
  * error message: some threads may be running then, and cpus_stop() ends them.
  */
-int cpus_start(struct cpus *cpus, const struct cpulist *affinity);
+int cpus_start(struct cpus *cpus, const struct cpulist *affinity, const struct worker_guard *guard);
 
 /*
  * Ends and joins all threads; call console_hangup() first, so that no thread waits for the console.

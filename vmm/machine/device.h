@@ -62,7 +62,7 @@ int devices_init(struct machine *machine);
 void devices_release(struct machine *machine);
 
 /* Starts the devices' workers. Returns 0, or -errno after an error message. */
-int devices_start(struct device_list *list);
+int devices_start(struct device_list *list, const struct worker_guard *guard);
 /*
  * Ends the workers, and with them all work of the devices. Waits for requests in progress until
  * @deadline (clock_ns()). Returns false, after a warning, if a worker hangs: then nothing that it

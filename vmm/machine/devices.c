@@ -77,11 +77,11 @@ void devices_release(struct machine *machine)
 	}
 }
 
-int devices_start(struct device_list *list)
+int devices_start(struct device_list *list, const struct worker_guard *guard)
 {
 	int error = 0;
 	for (unsigned int i = 0; i < list->count && !error; i++)
-		error = mmio_slot_start(&list->device[i]->slot);
+		error = mmio_slot_start(&list->device[i]->slot, guard);
 	return error;
 }
 

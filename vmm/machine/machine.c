@@ -351,11 +351,14 @@ static void summarize(const struct device_list *list)
 			list->device[i]->kind->summary(list->device[i]);
 }
 
-/* Starts all other threads. Called after the sandbox was entered. */
-static int threads_start(struct machine *machine)
+void machine_start(struct machine *machine, const struct worker_guard *guard)
 {
-	int error = devices_start(&machine->devices);
-	return error ? error : cpus_start(&machine->cpus, &machine->config->machine.vcpu_affinity);
+	machine->cpus.paused = true;
+	int error = devices_start(&machine->devices, guard);
+	if (!error)
+		error = cpus_start(&machine->cpus, &machine->config->machine.vcpu_affinity, guard);
+	if (error)
+		machine_stop(machine, MACHINE_NOT_STARTED);
 }
 
 static void threads_stop(struct machine *machine)
@@ -370,10 +373,9 @@ static void threads_stop(struct machine *machine)
 
 enum machine_end machine_run(struct machine *machine)
 {
-	int error = threads_start(machine);
-	if (error)
-		machine_stop(machine, MACHINE_NOT_STARTED);
-	error = loop_run(&machine->loop);
+	if (atomic_load(&machine->end) == MACHINE_RUNS)
+		cpus_resume(&machine->cpus);
+	int error = loop_run(&machine->loop);
 	if (error) {
 		log_error("the main loop failed: %s", strerror(-error));
 		machine_stop(machine, MACHINE_CRASHED);

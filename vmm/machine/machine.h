@@ -73,7 +73,13 @@ bool machine_release(struct machine *machine);
 void machine_stop(struct machine *machine, enum machine_end end);
 
 /*
- * Starts the threads and runs the loop until the guest ends. Returns the reason (never
+ * Starts the threads, each of which enters @guard. The guest does not run yet. If it fails, it prints
+ * an error message, and machine_run() returns MACHINE_NOT_STARTED.
+ */
+void machine_start(struct machine *machine, const struct worker_guard *guard);
+
+/*
+ * Lets the guest run, and runs the loop until it ends. Returns the reason (never
  * MACHINE_RUNS), after an error message if it is a failure. Then no vCPU runs, and only a worker
  * that hangs may still run.
  */

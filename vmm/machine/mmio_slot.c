@@ -209,9 +209,9 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 	return error ? error : wire_interrupt(slot);
 }
 
-int mmio_slot_start(struct mmio_slot *slot)
+int mmio_slot_start(struct mmio_slot *slot, const struct worker_guard *guard)
 {
-	return worker_start(&slot->worker, slot->mmio.core.dev->ops->name);
+	return worker_start(&slot->worker, slot->mmio.core.dev->ops->name, guard);
 }
 
 void mmio_slot_ask_to_stop(struct mmio_slot *slot)

@@ -50,7 +50,7 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 		     struct bus *mmio);
 
 /* Starts the device's worker. Returns 0, or -errno after an error message. */
-int mmio_slot_start(struct mmio_slot *slot);
+int mmio_slot_start(struct mmio_slot *slot, const struct worker_guard *guard);
 /* Tells the worker to end after the request in progress; returns at once. */
 void mmio_slot_ask_to_stop(struct mmio_slot *slot);
 /*

@@ -85,12 +85,14 @@ bool measure_release(struct measure *measure)
 	return true;
 }
 
+int measure_start(struct measure *measure, const struct worker_guard *guard)
+{
+	return worker_start(&measure->worker, "measure", guard);
+}
+
 int measure_prepare(struct measure *measure)
 {
-	if (measure->next_count == MEASURE_WAITING_MAX)
-		return -EBUSY;
-	/* Most guests are never measured: start the thread at the first request. */
-	return measure->worker.started ? 0 : worker_start(&measure->worker, "measure");
+	return measure->next_count == MEASURE_WAITING_MAX ? -EBUSY : 0;
 }
 
 void measure_ask(struct measure *measure, void (*done)(struct monitor *monitor, uint64_t ticket),

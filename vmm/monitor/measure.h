@@ -45,8 +45,14 @@ int measure_init(struct measure *measure, struct monitor *monitor);
 bool measure_release(struct measure *measure);
 
 /*
- * Call before measure_ask(). Returns 0; or -EBUSY if too many callers wait, or another -errno if
- * the thread cannot be started: then do not call measure_ask().
+ * Starts the thread, before the guest runs: later none can be started. Returns 0, or -errno after an
+ * error message.
+ */
+int measure_start(struct measure *measure, const struct worker_guard *guard);
+
+/*
+ * Call before measure_ask(). Returns 0, or -EBUSY if too many callers wait: then do not call
+ * measure_ask().
  */
 int measure_prepare(struct measure *measure);
 

@@ -140,6 +140,11 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 				   monitor);
 }
 
+int monitor_start(struct monitor *monitor, const struct worker_guard *guard)
+{
+	return measure_start(&monitor->measure, guard);
+}
+
 void monitor_ended(struct monitor *monitor, enum machine_end end)
 {
 	for (size_t i = 0; i < PARTS; i++)

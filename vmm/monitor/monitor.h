@@ -37,6 +37,12 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
  */
 bool monitor_release(struct monitor *monitor);
 
+/*
+ * Starts the monitor's thread, which enters @guard. Call before the guest runs. Returns 0, or -errno
+ * after an error message.
+ */
+int monitor_start(struct monitor *monitor, const struct worker_guard *guard);
+
 /* Tells the clients why the machine ended. Call after its threads have ended. */
 void monitor_ended(struct monitor *monitor, enum machine_end end);
 
