@@ -19,13 +19,13 @@ WAIT = re.compile(rb"^wait [^\r\n]*", re.M)
 class Detached:
     """A payload that was started with --detach, its log, and what is attached to it."""
 
-    def __init__(self, folder, payload, *options):
+    def __init__(self, folder, payload, *options, **popen):
         self.name = f"detached-{os.getpid()}"
         self.log = os.path.join(folder, "log")
         self.attached = []
         argv = [EBB, "run", "--detach", "--log", self.log, "--name", self.name, "-m", "256M", "-p", "acpi=off",
                 "-k", os.path.join(PAYLOADS, payload + ".elf"), *options]
-        self.run = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        self.run = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False, **popen)
 
     def said(self):
         with open(self.log, "rb") as file:
@@ -53,8 +53,8 @@ def detached():
     with tempfile.TemporaryDirectory() as folder:
         started = []
 
-        def start(*words):
-            started.append(Detached(folder, *words))
+        def start(*words, **popen):
+            started.append(Detached(folder, *words, **popen))
             return started[-1]
 
         yield start
@@ -75,6 +75,18 @@ def test_it_returns_and_the_guest_runs(detached):
     guest.command("stop", "--force")
     guest.wait_for(rb"^ebb: ended with status 0\r$")
     assert not guest.lives()
+
+
+def test_it_keeps_nothing_of_the_callers(detached):
+    """A pipe that the caller had open comes to its end while the guest runs."""
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    guest = detached("beat", REPORTING, close_fds=False)
+    os.close(writer)
+    assert guest.lives()
+    wait_until(lambda: select.select([reader], [], [], 0)[0], "the pipe is still open")
+    assert os.read(reader, 1) == b""
+    os.close(reader)
 
 
 def test_a_mistake_is_told_where_it_was_made(detached):
@@ -138,6 +150,7 @@ def test_who_watches_does_not_write(detached):
     guest.wait_for(rb"^wait ")
     watcher = guest.console("--watch", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     writer = guest.console(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert WAIT.match(writer.stdout.readline())  # it is attached
     late = guest.console(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert b"has the guest's input" in late.stderr.readline()
     for _ in range(64):

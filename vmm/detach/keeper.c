@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,7 +130,26 @@ static void caller_ready(void *ctx)
 
 /* --- its life ----------------------------------------------------------------------------------- */
 
-static void let_go(void)
+/* What the caller left open, an end of a pipe perhaps, must not stay open as long as the guest runs. */
+static void close_others(const struct keeper_ends *ends)
+{
+	const int kept[] = {ends->output, ends->errors, ends->input, ends->ready, ends->caller};
+	unsigned int from = STDERR_FILENO + 1;
+
+	for (;;) {
+		unsigned int next = ~0U;
+		for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+			if ((unsigned int)kept[i] >= from && (unsigned int)kept[i] < next)
+				next = (unsigned int)kept[i];
+		if (next > from)
+			syscall(SYS_close_range, from, next - (next != ~0U), 0);
+		if (next == ~0U)
+			return;
+		from = next + 1;
+	}
+}
+
+static void let_go(const struct keeper_ends *ends)
 {
 	const struct sigaction normal = {.sa_handler = SIG_DFL}, ignored = {.sa_handler = SIG_IGN};
 	sigset_t none;
@@ -140,6 +160,7 @@ static void let_go(void)
 	sigaction(SIGXFSZ, &ignored, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	close_others(ends);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
@@ -189,7 +210,7 @@ void detach_keep(const struct keeper_ends *ends, const char *name, const char *l
 {
 	struct keeper keeper = {.guest = ends->guest, .log = {.directory = -1, .fd = -1}};
 
-	let_go();
+	let_go(ends);
 	int error = add_sources(&keeper, ends);
 	if (!error)
 		error = open_log(&keeper, name, log);
