@@ -62,13 +62,12 @@ static size_t host_discard(void *ctx, const struct gpa_range *range, size_t n,
 	return ram_discard(&driver->ram, range, n, step, result);
 }
 
-void fake_driver_init(struct fake_driver *driver)
+static void init(struct fake_driver *driver, const struct ram_config *config)
 {
 	const struct gpa_range span[] = {{0, LOW_END}, {HIGH_GPA, HIGH_END - HIGH_GPA}};
 
 	memset(driver, 0, sizeof(*driver));
-	ck_assert_int_eq(ram_init(&driver->ram, &(struct ram_config)RAM_CONFIG_DEFAULT, span, 2),
-			 0);
+	ck_assert_int_eq(ram_init(&driver->ram, config, span, 2), 0);
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		driver->doorbell[i] = -1;
 	driver->call = -1;
@@ -86,6 +85,16 @@ void fake_driver_init(struct fake_driver *driver)
 		.defer_until = host_defer_until,
 		.discard = host_discard,
 	};
+}
+
+void fake_driver_init(struct fake_driver *driver)
+{
+	init(driver, &(struct ram_config)RAM_CONFIG_DEFAULT);
+}
+
+void fake_driver_init_shared(struct fake_driver *driver)
+{
+	init(driver, &(struct ram_config){.backing = RAM_MEMFD, .numa_node = -1});
 }
 
 void fake_driver_plug(struct fake_driver *driver, struct virtio_device *dev)

@@ -53,6 +53,8 @@ struct fake_driver {
 
 /* RAM and a host; then a device is made with &driver->host, and plugged in. */
 void fake_driver_init(struct fake_driver *driver);
+/* With RAM that another process can map. */
+void fake_driver_init_shared(struct fake_driver *driver);
 void fake_driver_plug(struct fake_driver *driver, struct virtio_device *dev);
 void fake_driver_release(struct fake_driver *driver);
 

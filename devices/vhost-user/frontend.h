@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A front end of vhost-user: hands the queues of one device to a backend, another process, at the
+ * other end of a Unix socket; and takes them back. README.md beside this file tells the whole.
+ *
+ * Every function talks to the backend, waits for its replies until @deadline (clock_ns()), and
+ * returns 0, or -ETIMEDOUT, -EPIPE if the backend has ended, -EPROTO if it replies nonsense,
+ * -ENOTSUP if it cannot do what is needed, -EREMOTEIO if it refuses, or another -errno. After an
+ * error the connection is of no use: vhost_user_close().
+ *
+ * Thread: any, one at a time.
+ */
+#ifndef EBB_VHOST_USER_FRONTEND_H
+#define EBB_VHOST_USER_FRONTEND_H
+
+#include "devices/vhost-user/message.h"
+#include "devices/virtio/queue.h"
+
+struct vhost_user {
+	int socket;	   /* -1: no backend */
+	uint64_t features; /* the device's, as the backend has them; after vhost_user_open() */
+};
+
+/* A queue to hand over. */
+struct vhost_user_queue {
+	unsigned int index;
+	const struct virtq *q; /* ready; the backend begins at its place in the rings */
+	int kick;	       /* eventfd for the backend: the driver has added chains */
+	int call;	       /* eventfd from the backend: it has returned chains */
+};
+
+/* Begins a connection over @socket, which is taken over also after an error. */
+int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline);
+void vhost_user_close(struct vhost_user *backend);
+
+/* Sets the driver's @features, which the backend must have, and gives the backend access to all of @ram. */
+int vhost_user_set_up(const struct vhost_user *backend, uint64_t features, const struct ram *ram,
+		      uint64_t deadline);
+int vhost_user_start(const struct vhost_user *backend, const struct vhost_user_queue *queue,
+		     uint64_t deadline);
+/* When it has returned 0 the backend has finished all chains of @queue, and uses it no more. */
+int vhost_user_stop(const struct vhost_user *backend, unsigned int queue, uint64_t deadline);
+
+/* Returns whether the backend is there, and says nothing that it was not asked. Does not wait. */
+bool vhost_user_alive(const struct vhost_user *backend);
+
+#endif
