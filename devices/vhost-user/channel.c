@@ -88,12 +88,14 @@ int channel_receive(int socket, uint8_t *data, size_t len, uint64_t deadline)
 	return 0;
 }
 
-bool channel_quiet(int socket)
+int channel_check(int socket)
 {
 	uint8_t byte;
+	ssize_t n = recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
-	       (errno == EAGAIN || errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return 0;
+	return n > 0 ? -EPROTO : -EPIPE;
 }
 
 bool channel_wait_closed(int socket, uint64_t deadline)

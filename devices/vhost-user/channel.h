@@ -22,8 +22,11 @@ int channel_send(int socket, const struct vhost_user_message *message, const int
 		 unsigned int fds, uint64_t deadline);
 int channel_receive(int socket, uint8_t *data, size_t len, uint64_t deadline);
 
-/* Returns whether the backend is connected, and says nothing that nobody asked for. Does not wait. */
-bool channel_quiet(int socket);
+/*
+ * Looks at a connection on which no reply is due. Returns 0, -EPIPE if the backend is gone, or
+ * -EPROTO if it says something that nobody asked for. Does not wait.
+ */
+int channel_check(int socket);
 
 /*
  * Waits until the backend has closed its end. What it sent is dropped. Returns false if it has not

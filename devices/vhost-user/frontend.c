@@ -170,7 +170,7 @@ int vhost_user_stop(const struct vhost_user *backend, unsigned int queue, uint64
 	return error ? error : vhost_user_decode_state(payload, queue, &base);
 }
 
-bool vhost_user_alive(const struct vhost_user *backend)
+int vhost_user_check(const struct vhost_user *backend)
 {
-	return backend->socket >= 0 && channel_quiet(backend->socket);
+	return backend->socket < 0 ? -EPIPE : channel_check(backend->socket);
 }

@@ -41,7 +41,7 @@ int vhost_user_start(const struct vhost_user *backend, const struct vhost_user_q
 /* When it has returned 0 the backend has finished all chains of @queue, and uses it no more. */
 int vhost_user_stop(const struct vhost_user *backend, unsigned int queue, uint64_t deadline);
 
-/* Returns whether the backend is there, and says nothing that it was not asked. Does not wait. */
-bool vhost_user_alive(const struct vhost_user *backend);
+/* Checks that the backend is there, and says nothing that it was not asked. Does not wait. */
+int vhost_user_check(const struct vhost_user *backend);
 
 #endif

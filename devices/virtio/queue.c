@@ -152,6 +152,14 @@ static int chain_walk(const struct virtq *q, struct virtq_chain *chain)
 	}
 }
 
+int virtq_chain_at(const struct virtq *q, uint16_t head, struct virtq_chain *chain)
+{
+	chain->head = head;
+	chain->buffers = 0;
+	chain->readable = 0;
+	return chain_walk(q, chain);
+}
+
 int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 {
 	/*
@@ -167,10 +175,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *chain)
 		return 0;
 
 	const __virtio16 *slot = &q->avail->ring[q->next_avail % q->size];
-	chain->head = le16toh(__atomic_load_n(slot, __ATOMIC_RELAXED));
-	chain->buffers = 0;
-	chain->readable = 0;
-	int error = chain_walk(q, chain);
+	int error = virtq_chain_at(q, le16toh(__atomic_load_n(slot, __ATOMIC_RELAXED)), chain);
 	if (error)
 		return error;
 	q->next_avail++;
@@ -198,6 +203,24 @@ ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 		}
 		if (cursor->offset == buffer->len)
 			*cursor = (struct virtq_cursor){.buffer = cursor->buffer + 1};
+	}
+	return copied;
+}
+
+ssize_t virtq_write(const struct ram *ram, const struct virtq_chain *chain, const void *data,
+		    size_t len)
+{
+	size_t copied = 0;
+
+	for (unsigned int i = chain->readable; i < chain->buffers && copied < len; i++) {
+		size_t n = chain->buffer[i].len;
+
+		if (n > len - copied)
+			n = len - copied;
+		if (n > 0 &&
+		    ram_write(ram, chain->buffer[i].gpa, (const uint8_t *)data + copied, n))
+			return -EFAULT;
+		copied += n;
 	}
 	return copied;
 }

@@ -69,6 +69,13 @@ struct virtq_cursor {
 ssize_t virtq_read(const struct ram *ram, const struct virtq_chain *chain,
 		   struct virtq_cursor *cursor, void *data, size_t len);
 
+/*
+ * Copies @len bytes to the start of the device-writable part, likewise one stream. Returns how many
+ * found room, or -EFAULT if a buffer is not RAM.
+ */
+ssize_t virtq_write(const struct ram *ram, const struct virtq_chain *chain, const void *data,
+		    size_t len);
+
 /* Negotiated features that change how rings are used. */
 #define VIRTQ_INDIRECT	(1U << 0) /* VIRTIO_F_INDIRECT_DESC */
 #define VIRTQ_EVENT_IDX (1U << 1) /* VIRTIO_F_EVENT_IDX */
@@ -95,6 +102,12 @@ void virtq_reset(struct virtq *q);
 
 /* Takes the next chain. Returns 1 with @chain filled in, 0 if there is none, or -EPROTO if it is malformed. */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain);
+
+/*
+ * Copies the chain that begins at @head, which the driver made available before, and the device
+ * still has. Returns 0, or -EPROTO if it is malformed.
+ */
+int virtq_chain_at(const struct virtq *q, uint16_t head, struct virtq_chain *chain);
 
 /* Return a chain to the driver, whole or by its head. @len: bytes written to its writable part. */
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len);

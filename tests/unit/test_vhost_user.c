@@ -164,7 +164,7 @@ START_TEST(serves)
 	open_it();
 	ck_assert_int_eq(vhost_user_set_up(&front, V1, &guest.ram, LONG), 0);
 	ck_assert_int_eq(vhost_user_start(&front, &queue, LONG), 0);
-	ck_assert(vhost_user_alive(&front));
+	ck_assert_int_eq(vhost_user_check(&front), 0);
 	/* The backend sees what the guest writes in both regions. */
 	ck_assert_uint_eq(backend.regions, 2);
 	*(uint32_t *)fake_driver_at(&guest, HIGH_GPA, 4) = 0x12345678;
@@ -278,9 +278,9 @@ END_TEST
 START_TEST(speaks_unasked)
 {
 	open_it();
-	ck_assert(vhost_user_alive(&front));
+	ck_assert_int_eq(vhost_user_check(&front), 0);
 	ck_assert_int_eq(write(backend.socket, "x", 1), 1);
-	ck_assert(!vhost_user_alive(&front));
+	ck_assert_int_eq(vhost_user_check(&front), -EPROTO);
 }
 END_TEST
 
@@ -290,8 +290,9 @@ START_TEST(waits_for_the_end)
 	ck_assert(!channel_wait_closed(front.socket, SHORT));
 	ck_assert_int_eq(write(backend.socket, "hello", 5), 5);
 	fake_backend_kill(&backend);
-	ck_assert(!vhost_user_alive(&front));
+	ck_assert_int_eq(vhost_user_check(&front), -EPROTO); /* its last words */
 	ck_assert(channel_wait_closed(front.socket, LONG));
+	ck_assert_int_eq(vhost_user_check(&front), -EPIPE);
 }
 END_TEST
 

@@ -7,9 +7,9 @@
 
 #include "vmm/config/part.h"
 
-/* In the order of the usage text. Each part follows those its check reads: balloon after memory. */
+/* In the order of the usage text. Each part follows those its check reads: memory after folders, balloon after memory. */
 static const struct option_group *const parts[] = {
-	&config_boot,	&config_disks,	 &config_network, &config_machine,
+	&config_boot,	&config_disks,	 &config_folders, &config_network, &config_machine,
 	&config_memory, &config_balloon, &config_rng,	  &config_console,
 };
 
@@ -38,7 +38,7 @@ enum config_outcome config_parse(struct vm_config *config, int argc, char **argv
 {
 	struct option_error says = {error, error_size};
 
-	/* Do not touch the memory of the disks' names: there may be no disk. */
+	/* Do not touch the memory of the names of disks and folders: there may be none. */
 	memset(config, 0, offsetof(struct vm_config, disks.disk));
 	/* A word without an option is the kernel. */
 	enum option_outcome outcome =

@@ -12,6 +12,7 @@
 #include "vmm/config/boot.h"
 #include "vmm/config/console.h"
 #include "vmm/config/disks.h"
+#include "vmm/config/folders.h"
 #include "vmm/config/machine.h"
 #include "vmm/config/memory.h"
 #include "vmm/config/network.h"
@@ -19,7 +20,7 @@
 
 struct option_set;
 
-/* About 40 KiB. Its pointers point into argv. */
+/* About 50 KiB. Its pointers point into argv. */
 struct vm_config {
 	struct vm_boot boot;
 	struct vm_machine machine;
@@ -28,7 +29,9 @@ struct vm_config {
 	struct vm_rng rng;
 	struct vm_console console;
 	struct vm_networks networks;
-	struct vm_disks disks; /* last: most of it is never touched, and costs no memory */
+	/* Last: most of these is never touched, and costs no memory. */
+	struct vm_disks disks;
+	struct vm_folders folders;
 };
 
 enum config_outcome {

@@ -14,7 +14,8 @@ static const struct option options[] = {
 	 "the guest's memory: a number and one of\nB K M G T P, or a number of MiB\n[64M * (CPUs + 3)]",
 	 false},
 	{BACKING, 0, "mem-backing", "KIND",
-	 "what kind of memory to use: anon, memfd,\nhugetlbfs or hugetlbfs:PATH [anon]", false},
+	 "what kind of memory to use: anon, memfd,\nhugetlbfs or hugetlbfs:PATH\n[anon, or memfd with --fs]",
+	 false},
 	{PREALLOC, 0, "mem-prealloc", NULL, "allocate all memory at the start", false},
 	{LOCK, 0, "mem-lock", NULL, "lock memory, so that it is never swapped out", false},
 	{NUMA_NODE, 0, "numa-node", "N", "the host's NUMA node to take memory from", false},
@@ -54,6 +55,7 @@ static int set_backing(struct vm_memory *memory, const char *text, struct option
 				"\"%s\" has an empty path; write hugetlbfs, or hugetlbfs:PATH with the path of the mount",
 				text);
 		memory->backing = i;
+		memory->backing_given = true;
 		memory->hugetlbfs = path ? path + 1 : NULL;
 		return 0;
 	}
@@ -112,6 +114,19 @@ static void defaults(void *ctx)
 	config->memory.numa_node = -1;
 }
 
+/* Another process serves a folder, and has to see the guest's memory. */
+static int check_shared(struct vm_memory *memory, struct option_error *error)
+{
+	if (!memory->backing_given && memory->discard != DISCARD_FREE)
+		memory->backing = RAM_MEMFD;
+	if (memory->backing != RAM_ANON)
+		return 0;
+	return options_fail(
+		error,
+		"--fs needs shared memory, which %s excludes; leave out one of the two options",
+		memory->backing_given ? "--mem-backing anon" : "--discard free");
+}
+
 /* Checks for options that are valid alone, but not together. */
 static int check_discard(const struct vm_memory *memory, struct option_error *error)
 {
@@ -134,7 +149,8 @@ static int check(void *ctx, struct option_error *error)
 	struct vm_config *config = ctx;
 	if (!config->memory.size)
 		config->memory.size = 64 * MIB * (config->machine.cpus + 3);
-	return check_discard(&config->memory, error);
+	int err = config->folders.count ? check_shared(&config->memory, error) : 0;
+	return err ? err : check_discard(&config->memory, error);
 }
 
 const struct option_group config_memory = {

@@ -15,6 +15,7 @@
 struct vm_memory {
 	uint64_t size; /* bytes, a multiple of 1 MiB */
 	enum ram_backing backing;
+	bool backing_given;    /* else one that suits the devices is taken */
 	const char *hugetlbfs; /* the mount to use for RAM_HUGETLBFS, or NULL: any */
 	bool prealloc;	       /* allocate all memory at the start */
 	bool lock;	       /* lock memory, so that it is not swapped out */

@@ -6,6 +6,7 @@
 #include "vmm/machine/device.h"
 #include "vmm/machine/device_balloon.h"
 #include "vmm/machine/device_blk.h"
+#include "vmm/machine/device_fs.h"
 #include "vmm/machine/device_net.h"
 #include "vmm/machine/device_rng.h"
 #include "vmm/machine/machine.h"
@@ -23,6 +24,7 @@ static const struct {
 	{&device_blk, 1, VM_DISKS_MAX},
 	{&device_rng, 1 + VM_DISKS_MAX, 1},
 	{&device_net, 2 + VM_DISKS_MAX, VM_NETWORKS_MAX},
+	{&device_fs, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX, VM_FOLDERS_MAX},
 };
 
 static int plug(struct machine *machine, const struct device_kind *kind, unsigned int number,

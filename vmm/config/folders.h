@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's folders that the guest sees. The option is in folders.c. */
+#ifndef EBB_CONFIG_FOLDERS_H
+#define EBB_CONFIG_FOLDERS_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+/* With all other devices, no more interrupt lines than an x86_64 guest has. */
+#define VM_FOLDERS_MAX 2
+#define VM_TAG_MAX     36 /* bytes: virtio 1.2 §5.11.4 */
+
+struct vm_folder {
+	char dir[PATH_MAX];
+	char tag[VM_TAG_MAX + 1];
+	bool read_only;
+};
+
+struct vm_folders {
+	unsigned int count;
+	struct vm_folder folder[VM_FOLDERS_MAX];
+};
+
+#endif
