@@ -324,7 +324,7 @@ tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 cli: all ## the subcommands, against guests that are none
 	@tests/cli/run
 
-payload: all $(BUILD)/tests/hang ## tiny guests on this machine's own KVM
+payload: all $(BUILD)/tests/hang $(BUILD)/tests/attack ## tiny guests on this machine's own KVM
 	@+$(MAKE) --no-print-directory -C tests/payload BUILD=$(abspath $(BUILD)) check
 
 payloads:
@@ -342,7 +342,13 @@ $(BUILD)/tests/hang: tests/hang/hang.c $(call obj,vmm,$(EBB_SRC))
 	@echo '  LINK  $@'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=pwritev,--wrap=ram_usage,--wrap=ring_take,--wrap=ram_discard,--wrap=balloon_on_reclaimed -o $@ $^ $(LDLIBS)
 
-e2e: all $(BUILD)/tests/liar $(BUILD)/tests/hang ## Linux guests, on hardware KVM or on the emulated host
+# ebb that a guest has taken over: see tests/attack/attack.c.
+$(BUILD)/tests/attack: tests/attack/attack.c $(call obj,vmm,$(EBB_SRC))
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=loop_run,--wrap=vcpu_run -o $@ $^ $(LDLIBS)
+
+e2e: all $(BUILD)/tests/liar $(BUILD)/tests/hang $(BUILD)/tests/attack ## Linux guests, on hardware KVM or on the emulated host
 	@guest/distribution kernel $(ARCH)
 	@tests/e2e/run
 

@@ -19,9 +19,9 @@ START_TEST(has_its_name_from_the_start)
 	struct worker_thread thread[THREADS];
 	char name[THREADS][16];
 	for (int i = 0; i < THREADS; i++)
-		ck_assert_int_eq(
-			worker_thread_start(&thread[i], "a longer name than 15", NULL, begin, name[i]),
-			0);
+		ck_assert_int_eq(worker_thread_start(&thread[i], "a longer name than 15", NULL,
+						     begin, name[i]),
+				 0);
 	for (int i = 0; i < THREADS; i++) {
 		pthread_join(thread[i].id, NULL);
 		ck_assert_str_eq(name[i], "a longer name t");

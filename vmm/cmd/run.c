@@ -48,12 +48,15 @@ static int tell_ready(struct detach *detach, struct runtime_name *name)
 	return 0;
 }
 
-/* Starts all threads; after it none is started. */
-static void start(struct machine *machine, struct monitor *monitor)
+/* Starts the threads, none of which can start another; this one gives up most, last of all. */
+static void start(struct machine *machine, struct monitor *monitor,
+		  const struct worker_guard *guard)
 {
-	machine_start(machine, NULL);
-	if (monitor_start(monitor, NULL) != 0)
+	machine_start(machine, guard);
+	if (monitor_start(monitor, guard) != 0)
 		machine_stop(machine, MACHINE_NOT_STARTED);
+	if (guard)
+		guard->enter(guard, "main");
 }
 
 /*
@@ -67,6 +70,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	struct monitor *monitor = malloc(sizeof(*monitor));
 	struct run_boot boot = RUN_BOOT_NONE;
 	bool unconfined = config->machine.unconfined;
+	struct sandbox sandbox;
 	int status = EXIT_NOT_STARTED;
 
 	/* Threads rarely allocate; a heap of its own would cost each two mappings and 20 KiB. */
@@ -75,7 +79,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 		log_error("out of memory");
 		goto out;
 	}
-	if (!unconfined && sandbox_begin() != 0)
+	if (!unconfined && sandbox_begin(&sandbox, name->directory) != 0)
 		goto out;
 	if (run_boot_init(&boot, config) != 0 || machine_init(machine, config) != 0)
 		goto out;
@@ -83,8 +87,8 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	run_boot_release(&boot);
 	/* Enter the sandbox last: no thread runs yet, and no more files are opened. */
 	if (monitor_init(monitor, machine, name) == 0 && tell_ready(detach, name) == 0 &&
-	    (unconfined || sandbox_enter() == 0)) {
-		start(machine, monitor);
+	    (unconfined || sandbox_enter(&sandbox) == 0)) {
+		start(machine, monitor, unconfined ? NULL : &sandbox.guard);
 		enum machine_end end = machine_run(machine);
 		monitor_ended(monitor, end);
 		status = status_of(end);

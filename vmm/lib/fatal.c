@@ -7,10 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* The signals of faults. The main loop handles SIGINT and similar signals. */
 static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
+
+/* SYS_SECCOMP of Linux's siginfo.h, which cannot be included beside the C library's. */
+#define REFUSED_CALL 1
 
 #define SIGNALS		 (sizeof(signals) / sizeof(signals[0]))
 #define CRASH_STACK_SIZE 65536 /* the kernel's frame alone can take 12 KiB */
@@ -53,6 +57,29 @@ static void say_fault(int signal, const siginfo_t *info)
 	say(text);
 }
 
+static char *decimal(char *at, unsigned int number)
+{
+	char digits[16], *first = digits + sizeof(digits);
+	do
+		*--first = (char)('0' + number % 10);
+	while (number /= 10);
+	size_t len = (size_t)(digits + sizeof(digits) - first);
+	return (char *)mempcpy(at, first, len);
+}
+
+/* A filter (vmm/sandbox) has refused a call: ebb has a fault, or a guest has taken it over. */
+static void say_refused(const siginfo_t *info)
+{
+	char text[160], name[16] = "?";
+	prctl(PR_GET_NAME, name);
+	char *at = stpcpy(text, "ebb: the sandbox refused the system call ");
+	at = decimal(at, (unsigned int)info->si_syscall);
+	at = stpcpy(at, " to the thread ");
+	at = stpcpy(at, name);
+	stpcpy(at, ": it has a fault, or the guest has taken it over\n");
+	say(text);
+}
+
 static const struct fatal_memory *memory_at(const void *address)
 {
 	const struct fatal_memory *memory = fatal.memory;
@@ -70,6 +97,7 @@ static void pause_for_ever(void)
 static void crashed(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
+	bool refused = signal == SIGSYS && info->si_code == REFUSED_CALL;
 	/* If several threads fault at once, only one runs the undo functions; all die. */
 	if (atomic_flag_test_and_set(&fatal.dying))
 		pause_for_ever();
@@ -84,7 +112,10 @@ static void crashed(int signal, siginfo_t *info, void *context)
 			   : memory->why);
 		_exit(FATAL_GUEST_FAILED);
 	}
-	say_fault(signal, info);
+	if (refused)
+		say_refused(info);
+	else
+		say_fault(signal, info);
 	for (size_t i = 0; i < SIGNALS; i++)
 		if (signals[i] == signal)
 			sigaction(signal, &fatal.before[i], NULL);

@@ -5,12 +5,14 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "vmm/lib/log.h"
 #include "vmm/sandbox/descriptors.h"
+#include "vmm/sandbox/paths.h"
 
 static int close_memory(void)
 {
@@ -64,21 +66,60 @@ static int run_phases(const struct phase *phase, size_t n)
 	return 0;
 }
 
-int sandbox_begin(void)
+static void load_filter(const struct worker_guard *guard, const char *name)
+{
+	const struct sandbox *sandbox = (const struct sandbox *)guard; /* its first member */
+	int kind = calls_kind(name);
+	int error = kind < 0 ? kind : filter_load(&sandbox->filter[kind]);
+	if (!error)
+		return;
+	log_error("cannot filter the system calls of the thread %s: %s; --sandbox=off does without",
+		  name, strerror(-error));
+	abort();
+}
+
+/* A kernel without Landlock leaves names of files to the filters. */
+static int close_paths(int directory)
+{
+	int error = paths_restrict(directory);
+	if (error == -ENOSYS || error == -EOPNOTSUPP)
+		return 0;
+	if (error)
+		log_error("cannot close the file system to ebb: %s; --sandbox=off does without",
+			  strerror(-error));
+	return error;
+}
+
+static int make_filters(struct sandbox *sandbox, int directory)
+{
+	int error = 0;
+	for (int kind = 0; kind < THREAD_KINDS && !error; kind++)
+		error = filter_make(&sandbox->filter[kind], kind, directory);
+	if (error)
+		log_error("cannot make filters for system calls: %s", strerror(-error));
+	return error;
+}
+
+int sandbox_begin(struct sandbox *sandbox, int directory)
 {
 	static const struct phase phases[] = {
 		{close_memory, "close ebb's memory to other processes"},
 		{drop_core_dumps, "turn off core dumps"},
 	};
-	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
+	sandbox->guard.enter = load_filter;
+	sandbox->directory = directory;
+	int error = run_phases(phases, sizeof(phases) / sizeof(phases[0]));
+	/* Early: what is freed then, 80 KiB, is used again. */
+	return error ? error : make_filters(sandbox, directory);
 }
 
-int sandbox_enter(void)
+int sandbox_enter(const struct sandbox *sandbox)
 {
 	static const struct phase phases[] = {
 		{descriptors_close_inherited, "close the descriptors that ebb inherited"},
 		{drop_capabilities, "drop capabilities"},
 		{forbid_new_privileges, "set no_new_privs"},
 	};
-	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
+	int error = run_phases(phases, sizeof(phases) / sizeof(phases[0]));
+	return error ? error : close_paths(sandbox->directory);
 }

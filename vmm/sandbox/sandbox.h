@@ -9,10 +9,26 @@
 #ifndef EBB_SANDBOX_SANDBOX_H
 #define EBB_SANDBOX_SANDBOX_H
 
-/* Before there is anything of a guest in ebb's memory. */
-int sandbox_begin(void);
+#include "vmm/lib/worker.h"
+#include "vmm/sandbox/filter.h"
 
-/* After everything has been opened that needs a name or a privilege. */
-int sandbox_enter(void);
+struct sandbox {
+	struct worker_guard guard; /* loads the filter of a thread's kind */
+	struct filter filter[THREAD_KINDS];
+	int directory;
+};
+
+/*
+ * Before there is anything of a guest in ebb's memory. @directory is a descriptor, which stays open:
+ * names of files can be removed there, and nowhere else. The struct, 15 KiB, stays until all threads
+ * have ended.
+ */
+int sandbox_begin(struct sandbox *sandbox, int directory);
+
+/*
+ * After everything has been opened that needs a name or a privilege, and before other threads start:
+ * they, and last of all the main thread, as "main", then enter @sandbox->guard.
+ */
+int sandbox_enter(const struct sandbox *sandbox);
 
 #endif

@@ -99,6 +99,17 @@ int virtiofsd_start(struct virtiofsd *server, const struct virtiofsd_config *con
 		log_error("cannot start a process for virtiofsd: %s", strerror(error));
 		return -error;
 	}
+	server->pidfd = (int)syscall(SYS_pidfd_open, server->keeper, 0);
+	if (server->pidfd < 0) {
+		error = errno;
+		close(server->control); /* the keeper ends */
+		waitpid(server->keeper, NULL, 0);
+		*server = (struct virtiofsd){.control = -1};
+		log_error(
+			"cannot watch the process that keeps virtiofsd: %s; use Linux 5.3 or newer",
+			strerror(error));
+		return -error;
+	}
 	int fd = virtiofsd_wait(server, why, START_MS);
 	if (fd >= 0)
 		return fd;
@@ -108,18 +119,19 @@ int virtiofsd_start(struct virtiofsd *server, const struct virtiofsd_config *con
 	return fd;
 }
 
-/* Waits for the keeper to end, and kills one that does not: it may have been stopped. */
-static void reap(pid_t keeper)
+/*
+ * Waits for the keeper to end, and kills one that does not: it may have been stopped. By its
+ * descriptor: the sandbox refuses signals to a PID, which can be any process.
+ */
+static void reap(const struct virtiofsd *server)
 {
-	int fd = (int)syscall(SYS_pidfd_open, keeper, 0);
-	struct pollfd ended = {.fd = fd, .events = POLLIN};
+	struct pollfd ended = {.fd = server->pidfd, .events = POLLIN};
 
-	if (fd < 0 || poll(&ended, 1, STOP_MS) <= 0)
-		kill(keeper, SIGKILL);
-	while (waitpid(keeper, NULL, 0) < 0 && errno == EINTR)
+	if (poll(&ended, 1, STOP_MS) <= 0)
+		syscall(SYS_pidfd_send_signal, server->pidfd, SIGKILL, NULL, 0);
+	while (waitpid(server->keeper, NULL, 0) < 0 && errno == EINTR)
 		;
-	if (fd >= 0)
-		close(fd);
+	close(server->pidfd);
 }
 
 void virtiofsd_stop(struct virtiofsd *server)
@@ -127,6 +139,6 @@ void virtiofsd_stop(struct virtiofsd *server)
 	if (server->keeper > 0 || server->control > 0)
 		close(server->control);
 	if (server->keeper > 0)
-		reap(server->keeper);
+		reap(server);
 	*server = (struct virtiofsd){.control = -1};
 }

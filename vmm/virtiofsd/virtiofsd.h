@@ -25,6 +25,7 @@ struct virtiofsd_config {
 
 struct virtiofsd {
 	int control;	    /* to the keeper; readable: virtiofsd_take(); -1: none */
+	int pidfd;	    /* the keeper's, if there is one */
 	pid_t keeper;	    /* 0: none */
 	atomic_uint serial; /* of the latest socket taken */
 };

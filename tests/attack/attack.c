@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * ebb as one that a guest has taken over: linked with -Wl,--wrap, so that a thread of it does one thing that an
+ * attacker would try, at the moment from which on it runs for the guest. EBB_ATTACK=THREAD:ATTEMPT names both. The
+ * kernel's answer is told on standard error, by nothing but write(2): "attack: done", or "attack: errno N"; and ebb ends.
+ */
+#include <asm/unistd.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "vmm/kvm/vcpu.h"
+#include "vmm/lib/loop.h"
+
+#define PAGE 4096
+
+int __real_loop_run(struct loop *loop);
+int __wrap_loop_run(struct loop *loop);
+enum vcpu_end __real_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
+enum vcpu_end __wrap_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
+
+static uint8_t page[2 * PAGE];
+
+static void *whole_page(void)
+{
+	return (void *)(((uintptr_t)page + PAGE - 1) & ~(uintptr_t)(PAGE - 1));
+}
+
+static long open_a_file(void)
+{
+	return syscall(SYS_openat, AT_FDCWD, "/etc/hostname", O_RDONLY);
+}
+
+static long make_a_file(void)
+{
+	return syscall(SYS_openat, AT_FDCWD, getenv("EBB_ATTACK_FILE"), O_WRONLY | O_CREAT, 0600);
+}
+
+static long remove_a_file(void)
+{
+	return syscall(SYS_unlinkat, AT_FDCWD, getenv("EBB_ATTACK_FILE"), 0);
+}
+
+static long run_a_program(void)
+{
+	char *const argv[] = {(char *)"sh", (char *)"-c", (char *)"echo attack: done >&2", NULL};
+	return syscall(SYS_execve, "/bin/sh", argv, NULL);
+}
+
+static long fork_a_process(void)
+{
+	long pid = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	if (pid == 0)
+		_exit(0);
+	return pid;
+}
+
+static long start_a_thread(void)
+{
+	struct clone_args {
+		uint64_t flags, rest[10];
+	} arguments = {0};
+	/* Refused by the kernel for its flags, if it is asked. */
+	arguments.flags = CLONE_THREAD;
+	long done = syscall(SYS_clone3, &arguments, sizeof(arguments));
+	return done < 0 && errno == EINVAL ? 0 : done;
+}
+
+static long open_a_socket(void)
+{
+	return syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
+}
+
+static long open_a_local_socket(void)
+{
+	return syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
+}
+
+static long trace(void)
+{
+	/* Without attaching, which would leave a thread for its tracer to reap. */
+	long done = syscall(SYS_ptrace, PTRACE_CONT, getppid(), NULL, NULL);
+	return done < 0 && errno == ESRCH ? 0 : done;
+}
+
+static long read_a_process(void)
+{
+	const struct iovec here = {page, 1}, there = {page + 1, 1};
+	return syscall(SYS_process_vm_readv, getpid(), &here, 1, &there, 1, 0);
+}
+
+static long map_code(void)
+{
+	long at = syscall(SYS_mmap, NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	return at == -1 ? -1 : 0;
+}
+
+static long make_code(void)
+{
+	return syscall(SYS_mprotect, whole_page(), PAGE, PROT_READ | PROT_EXEC);
+}
+
+/* Returns an open descriptor of this type of file, or -1. */
+static int descriptor(mode_t type)
+{
+	struct stat st;
+	for (int fd = 3; fd < 64; fd++)
+		if (fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type)
+			return fd;
+	return -1;
+}
+
+static long map_a_file(void)
+{
+	long at = syscall(SYS_mmap, NULL, PAGE, PROT_READ, MAP_PRIVATE, descriptor(S_IFREG), 0);
+	return at == -1 ? -1 : 0;
+}
+
+/* By the directory of the guests' names, in which ebb removes its own. */
+static long remove_by_descriptor(void)
+{
+	return syscall(SYS_unlinkat, descriptor(S_IFDIR), getenv("EBB_ATTACK_FILE"), 0);
+}
+
+static long signal_another(void)
+{
+	return syscall(SYS_kill, getppid(), 0);
+}
+
+static long signal_anothers_thread(void)
+{
+	long parent = getppid();
+	return syscall(SYS_tgkill, parent, parent, 0);
+}
+
+static long another_vcpu(void)
+{
+	/* KVM_CREATE_VCPU: whatever descriptor 0 is, it knows no such request. */
+	long done = syscall(SYS_ioctl, 0, 0xae41UL, 7UL);
+	return done < 0 && errno == ENOTTY ? 0 : done;
+}
+
+static long type_to_the_terminal(void)
+{
+	/* TIOCSTI */
+	long done = syscall(SYS_ioctl, 0, 0x5412UL, "x");
+	return done < 0 && errno == ENOTTY ? 0 : done;
+}
+
+static long another_ring(void)
+{
+	struct io_uring_params parameters = {0};
+	return syscall(SYS_io_uring_setup, 1, &parameters);
+}
+
+static long become_dumpable(void)
+{
+	return syscall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+static long leave_namespace(void)
+{
+	return syscall(SYS_unshare, CLONE_FS);
+}
+
+static long change_directory(void)
+{
+	return syscall(SYS_chdir, "/");
+}
+
+static const struct {
+	const char *name;
+	long (*run)(void);
+} attempts[] = {
+	{"openat", open_a_file},
+	{"create", make_a_file},
+	{"unlinkat", remove_a_file},
+	{"unlinkat-directory", remove_by_descriptor},
+	{"execve", run_a_program},
+	{"fork", fork_a_process},
+	{"thread", start_a_thread},
+	{"socket", open_a_socket},
+	{"local-socket", open_a_local_socket},
+	{"ptrace", trace},
+	{"process_vm_readv", read_a_process},
+	{"mmap-exec", map_code},
+	{"mprotect-exec", make_code},
+	{"mmap-file", map_a_file},
+	{"kill", signal_another},
+	{"tgkill", signal_anothers_thread},
+	{"create-vcpu", another_vcpu},
+	{"tiocsti", type_to_the_terminal},
+	{"io_uring", another_ring},
+	{"dumpable", become_dumpable},
+	{"unshare", leave_namespace},
+	{"chdir", change_directory},
+};
+
+static void tell(long done)
+{
+	char text[64];
+	int len = done >= 0 ? snprintf(text, sizeof(text), "attack: done\n")
+			    : snprintf(text, sizeof(text), "attack: errno %d\n", errno);
+	ssize_t ignored = write(STDERR_FILENO, text, (size_t)len);
+	(void)ignored;
+	syscall(SYS_exit_group, 0);
+}
+
+/* The main thread has the program's name. */
+static bool is_this(const char *thread, size_t len)
+{
+	char name[16] = "";
+	prctl(PR_GET_NAME, name);
+	const char *own = strcmp(name, "attack") == 0 ? "main" : name;
+	return strlen(own) == len && strncmp(own, thread, len) == 0;
+}
+
+static void attack(void)
+{
+	const char *what = getenv("EBB_ATTACK");
+	const char *colon = what ? strchr(what, ':') : NULL;
+	if (!colon || !is_this(what, (size_t)(colon - what)))
+		return;
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
+		if (strcmp(colon + 1, attempts[i].name) == 0)
+			tell(attempts[i].run());
+}
+
+int __wrap_loop_run(struct loop *loop)
+{
+	attack();
+	return __real_loop_run(loop);
+}
+
+enum vcpu_end __wrap_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error)
+{
+	attack();
+	return __real_vcpu_run(vcpu, host, error);
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <check.h>
+#include <errno.h>
+#include <seccomp.h>
+
+#include "vmm/sandbox/calls.h"
+#include "vmm/sandbox/filter.h"
+
+/* Names of threads as they are given at their start; a device's is that of its kind. */
+START_TEST(test_kinds)
+{
+	ck_assert_int_eq(calls_kind("main"), THREAD_MAIN);
+	ck_assert_int_eq(calls_kind("vcpu0"), THREAD_VCPU);
+	ck_assert_int_eq(calls_kind("vcpu253"), THREAD_VCPU);
+	ck_assert_int_eq(calls_kind("balloon"), THREAD_BALLOON);
+	ck_assert_int_eq(calls_kind("measure"), THREAD_MEASURE);
+	ck_assert_int_eq(calls_kind("blk"), THREAD_BLK);
+	ck_assert_int_eq(calls_kind("net"), THREAD_NET);
+	ck_assert_int_eq(calls_kind("fs"), THREAD_FS);
+	ck_assert_int_eq(calls_kind("rng"), THREAD_RNG);
+	/* A new kind of thread has to come into the table. */
+	ck_assert_int_eq(calls_kind("new"), -ENOENT);
+	ck_assert_int_eq(calls_kind(""), -ENOENT);
+	ck_assert_int_eq(calls_kind("ball"), -ENOENT);
+}
+END_TEST
+
+/* Calls by which an attacker reaches beyond what is open; none may be in any row. */
+START_TEST(test_never)
+{
+	static const int never[] = {
+		SCMP_SYS(open),	     SCMP_SYS(openat),	     SCMP_SYS(openat2),
+		SCMP_SYS(execve),    SCMP_SYS(execveat),     SCMP_SYS(fork),
+		SCMP_SYS(vfork),     SCMP_SYS(clone),	     SCMP_SYS(clone3),
+		SCMP_SYS(socket),    SCMP_SYS(connect),	     SCMP_SYS(bind),
+		SCMP_SYS(ptrace),    SCMP_SYS(kill),	     SCMP_SYS(tkill),
+		SCMP_SYS(unlink),    SCMP_SYS(rename),	     SCMP_SYS(process_vm_readv),
+		SCMP_SYS(mount),     SCMP_SYS(unshare),	     SCMP_SYS(process_vm_writev),
+		SCMP_SYS(setns),     SCMP_SYS(bpf),	     SCMP_SYS(io_uring_setup),
+		SCMP_SYS(shmat),     SCMP_SYS(pidfd_open),   SCMP_SYS(pidfd_getfd),
+		SCMP_SYS(seccomp),   SCMP_SYS(memfd_create), SCMP_SYS(userfaultfd),
+		SCMP_SYS(setrlimit), SCMP_SYS(prlimit64),    SCMP_SYS(perf_event_open),
+	};
+	for (size_t i = 0; i < calls_count; i++)
+		for (size_t n = 0; n < sizeof(never) / sizeof(never[0]); n++)
+			ck_assert_int_ne(calls[i].number, never[n]);
+}
+END_TEST
+
+/* Calls that do something else by their arguments are in no row without a check of them. */
+START_TEST(test_checked)
+{
+	static const int checked[] = {
+		SCMP_SYS(ioctl),	   SCMP_SYS(mmap),
+		SCMP_SYS(mprotect),	   SCMP_SYS(madvise),
+		SCMP_SYS(fcntl),	   SCMP_SYS(prctl),
+		SCMP_SYS(process_madvise), SCMP_SYS(unlinkat),
+		SCMP_SYS(newfstatat),	   SCMP_SYS(io_uring_register),
+	};
+	for (size_t i = 0; i < calls_count; i++)
+		for (size_t n = 0; n < sizeof(checked) / sizeof(checked[0]); n++)
+			ck_assert(calls[i].number != checked[n] || calls[i].checks > 0);
+}
+END_TEST
+
+START_TEST(test_filters)
+{
+	for (int kind = 0; kind < THREAD_KINDS; kind++) {
+		struct filter filter;
+		ck_assert_int_eq(filter_make(&filter, kind, 5), 0);
+		ck_assert_uint_gt(filter.steps, 20);
+		/* Room for more rows. */
+		ck_assert_uint_lt(filter.steps, FILTER_STEPS_MAX * 3 / 4);
+	}
+}
+END_TEST
+
+Suite *sandbox_suite(void);
+Suite *sandbox_suite(void)
+{
+	Suite *suite = suite_create("sandbox");
+	TCase *tc = tcase_create("calls");
+	tcase_add_test(tc, test_kinds);
+	tcase_add_test(tc, test_never);
+	tcase_add_test(tc, test_checked);
+	tcase_add_test(tc, test_filters);
+	suite_add_tcase(suite, tc);
+	return suite;
+}

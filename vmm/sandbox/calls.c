@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/sandbox/calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/io_uring.h>
+#include <linux/kvm.h>
+#include <linux/vhost.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <termios.h>
+
+#define ALL	((1U << THREAD_KINDS) - 1)
+#define MAIN	(1U << THREAD_MAIN)
+#define VCPU	(1U << THREAD_VCPU)
+#define BALLOON (1U << THREAD_BALLOON)
+#define BLK	(1U << THREAD_BLK)
+#define NET	(1U << THREAD_NET)
+#define FS	(1U << THREAD_FS)
+#define RNG	(1U << THREAD_RNG)
+#define MEASURE (1U << THREAD_MEASURE)
+
+/* A check: an argument is @value; of its bits @mask, none is set, or all are. */
+#define IS(argument, value)                                                                        \
+	{                                                                                          \
+		argument, ~0U, (uint32_t)(value)                                                   \
+	}
+#define WITHOUT(argument, mask)                                                                    \
+	{                                                                                          \
+		argument, mask, 0                                                                  \
+	}
+#define WITH(argument, mask)                                                                       \
+	{                                                                                          \
+		argument, mask, mask                                                               \
+	}
+
+#define CALL(name, kinds)                                                                          \
+	{                                                                                          \
+		SCMP_SYS(name), kinds, 0,                                                          \
+		{                                                                                  \
+			{                                                                          \
+				0                                                                  \
+			}                                                                          \
+		}                                                                                  \
+	}
+#define CALL_IF(name, kinds, ...)                                                                  \
+	{                                                                                          \
+		SCMP_SYS(name), kinds, 1,                                                          \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define CALL_IF_BOTH(name, kinds, ...)                                                             \
+	{                                                                                          \
+		SCMP_SYS(name), kinds, 2,                                                          \
+		{                                                                                  \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define IOCTL(kinds, request) CALL_IF(ioctl, kinds, IS(1, request))
+
+/* This process, for pidfd arguments: see vmm/mem/discard.c. */
+#define SELF_THREAD (-10000)
+
+const struct call calls[] = {
+	/* --- descriptors that are open ---------------------------------------------------- */
+	CALL(read, ALL),
+	CALL(write, ALL),
+	CALL(writev, ALL), /* the C library's last words, too */
+	CALL(close, ALL),
+	CALL(lseek, ALL),
+	CALL_IF(fcntl, MEASURE, IS(1, F_DUPFD_CLOEXEC)), /* smaps, which is open */
+	CALL_IF(fcntl, MEASURE, IS(1, F_GETFL)),
+	CALL(fstat, ALL),
+	CALL_IF(newfstatat, ALL, IS(3, AT_EMPTY_PATH)), /* fstat(3) of glibc 2.33 to 2.40 */
+	/* The console: a pipe that may not block, a socket. Lines of log.h come from all. */
+	CALL(splice, ALL),
+	CALL(sendto, ALL),
+	CALL(poll, ALL),
+	CALL(ppoll, ALL),
+	CALL(epoll_wait, ALL),
+	CALL(epoll_pwait, ALL),
+	CALL(epoll_ctl, ALL),
+	CALL(timerfd_settime, ALL),
+
+	/* --- memory: data only, and no file's ---------------------------------------------- */
+	CALL(brk, ALL),
+	CALL_IF_BOTH(mmap, ALL, WITHOUT(2, PROT_EXEC), WITH(3, MAP_ANONYMOUS)),
+	CALL_IF(mprotect, ALL, WITHOUT(2, PROT_EXEC)),
+	CALL(mremap, ALL),
+	CALL(munmap, ALL),
+	CALL_IF(madvise, ALL, IS(2, MADV_DONTNEED)), /* also the stack of a thread that ends */
+	CALL_IF(madvise, ALL, IS(2, MADV_HUGEPAGE)), /* malloc(3) with glibc.malloc.hugetlb=1 */
+	CALL_IF(madvise, BALLOON, IS(2, MADV_FREE)),
+	CALL_IF_BOTH(process_madvise, BALLOON, IS(0, SELF_THREAD), IS(3, MADV_DONTNEED)),
+	CALL_IF_BOTH(process_madvise, BALLOON, IS(0, SELF_THREAD), IS(3, MADV_FREE)),
+	CALL(sysinfo, ALL), /* qsort(3) before glibc 2.37 */
+
+	/* --- threads, time, signals, the end ----------------------------------------------- */
+	CALL(futex, ALL),
+	CALL(getpid, ALL),
+	CALL(gettid, ALL),
+	CALL_IF(prctl, ALL, IS(0, PR_GET_NAME)),
+	CALL(getrandom, ALL),
+	CALL(clock_gettime, ALL),
+	CALL(gettimeofday, ALL),
+	CALL(clock_nanosleep, ALL),
+	CALL(rt_sigaction, ALL),
+	CALL(rt_sigprocmask, ALL),
+	CALL(rt_sigreturn, ALL),
+	CALL(restart_syscall, ALL),
+	CALL(pause, ALL),
+	/* The first argument, ebb's own PID, is checked by filter.c: kicks of vCPUs, raise(3). */
+	CALL(tgkill, ALL),
+	CALL(exit, ALL),
+	CALL(exit_group, ALL),
+
+	/* --- what vmm/lib/fatal.h undoes, on any thread: the terminal, the guest's name ------ */
+	IOCTL(ALL, TCGETS),
+	IOCTL(ALL, TCSETS),
+	IOCTL(ALL, TIOCGPGRP),
+	CALL(getpgrp, ALL),
+	CALL_IF(getpgid, ALL, IS(0, 0)), /* getpgrp(3) where there is no such call */
+	IOCTL(MAIN, TCFLSH),
+	/* The first argument is checked by filter.c, and what it may remove by paths.c. */
+	CALL_IF(unlinkat, ALL, IS(2, 0)),
+
+	/* --- the loop: control socket, debugging, passt ------------------------------------- */
+	CALL(accept4, MAIN),
+	CALL(recvfrom, MAIN | VCPU | NET | FS),
+	CALL(getsockopt, MAIN),
+	CALL(pidfd_send_signal, MAIN), /* only ebb's own children have a descriptor */
+	CALL(wait4, MAIN),
+	IOCTL(MAIN, KVM_GET_REGS),
+	IOCTL(MAIN, KVM_GET_SREGS),
+	IOCTL(MAIN, KVM_TRANSLATE),
+	IOCTL(MAIN, KVM_GET_ONE_REG),
+	IOCTL(MAIN, KVM_NMI),
+
+	/* --- vCPUs -------------------------------------------------------------------------- */
+	IOCTL(VCPU, KVM_RUN),
+	IOCTL(VCPU, KVM_KVMCLOCK_CTRL),
+	IOCTL(VCPU, KVM_GET_IRQCHIP), /* the guest has shut down: was it a reset? */
+	IOCTL(VCPU, KVM_GET_ONE_REG),
+	IOCTL(VCPU, KVM_SET_ONE_REG), /* what SBI and PSCI answer */
+	IOCTL(ALL, KVM_IRQ_LINE),
+	IOCTL(ALL, KVM_INTERRUPT), /* riscv64's PLIC */
+
+	/* --- devices, on their worker. A vCPU writes their registers, and main stops them -------- */
+	CALL(fallocate, BALLOON | BLK),
+	CALL(preadv, BLK),
+	CALL(preadv2, BLK),
+	CALL(pwritev, BLK),
+	CALL(pwritev2, BLK),
+	CALL(fdatasync, BLK),
+	IOCTL(BLK, BLKDISCARD),
+	CALL(io_uring_enter, BLK | VCPU | MAIN), /* restricted: see devices/virtio-blk/ring.c */
+	CALL_IF(io_uring_register, VCPU, IS(1, IORING_REGISTER_EVENTFD)),
+	CALL(readv, NET),
+	CALL(sendmsg, NET | FS | VCPU | MAIN),
+	CALL(recvmsg, NET | FS | VCPU | MAIN), /* a new socket to passt or virtiofsd */
+	IOCTL(NET | VCPU | MAIN, TUNSETOFFLOAD),
+	/* A queue is lent to the host's kernel, and taken back. */
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_OWNER),
+	IOCTL(NET | VCPU | MAIN, VHOST_RESET_OWNER),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_FEATURES),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_MEM_TABLE),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_NUM),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_BASE),
+	IOCTL(NET | VCPU | MAIN, VHOST_GET_VRING_BASE),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_ADDR),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_ERR),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_CALL),
+	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_KICK),
+	IOCTL(NET | VCPU | MAIN, VHOST_NET_SET_BACKEND),
+};
+const size_t calls_count = sizeof(calls) / sizeof(calls[0]);
+
+int calls_kind(const char *thread)
+{
+	static const char *const names[THREAD_KINDS] = {
+		[THREAD_MAIN] = "main",	      [THREAD_BALLOON] = "balloon", [THREAD_BLK] = "blk",
+		[THREAD_NET] = "net",	      [THREAD_FS] = "fs",	    [THREAD_RNG] = "rng",
+		[THREAD_MEASURE] = "measure",
+	};
+	if (strncmp(thread, "vcpu", 4) == 0)
+		return THREAD_VCPU;
+	for (int kind = 0; kind < THREAD_KINDS; kind++)
+		if (names[kind] && strcmp(thread, names[kind]) == 0)
+			return kind;
+	return -ENOENT;
+}

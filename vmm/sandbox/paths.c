@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/sandbox/paths.h"
+
+#include <errno.h>
+#include <linux/landlock.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The rights of each version, from the first one on: a kernel refuses those that it does not know. */
+#define RIGHTS_1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+#define RIGHTS_2 (RIGHTS_1 | 1ULL << 13) /* LANDLOCK_ACCESS_FS_REFER */
+#define RIGHTS_3 (RIGHTS_2 | 1ULL << 14) /* LANDLOCK_ACCESS_FS_TRUNCATE */
+
+static uint64_t rights(long version)
+{
+	return version == 1 ? RIGHTS_1 : version == 2 ? RIGHTS_2 : RIGHTS_3;
+}
+
+int paths_restrict(int directory)
+{
+	long version =
+		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	if (version < 0)
+		return -errno;
+	const struct landlock_ruleset_attr all = {.handled_access_fs = rights(version)};
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+	if (rules < 0)
+		return -errno;
+	const struct landlock_path_beneath_attr may_remove = {
+		.allowed_access = LANDLOCK_ACCESS_FS_REMOVE_FILE, .parent_fd = directory};
+	int error = 0;
+	if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &may_remove, 0) < 0 ||
+	    syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		error = -errno;
+	close(rules);
+	return error;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Takes every name of a file away from the process (Landlock): no file can be opened, made, run,
+ * moved or removed, except that files in one directory can be removed. Open descriptors stay as they
+ * are.
+ *
+ * A filter cannot do this: it sees a name's address only, and ebb removes its own names at its end.
+ *
+ * Thread: main; other threads that it starts inherit it. Source: landlock(7).
+ */
+#ifndef EBB_SANDBOX_PATHS_H
+#define EBB_SANDBOX_PATHS_H
+
+/*
+ * @directory is a descriptor. Needs no_new_privs. Returns 0, or -errno: -ENOSYS or -EOPNOTSUPP if
+ * the kernel has no Landlock, or not turned on.
+ */
+int paths_restrict(int directory);
+
+#endif
