@@ -137,41 +137,44 @@ void disk_replug(bool read_only)
 	plug(read_only);
 }
 
-bool disk_file_is(uint64_t offset, uint64_t len, uint8_t value)
+/* By the library's own loop: emulated processors take long for one over bytes. */
+static bool all_are(const uint8_t *bytes, uint64_t len, uint8_t value)
+{
+	return len == 0 || (bytes[0] == value && memcmp(bytes, bytes + 1, len - 1) == 0);
+}
+
+/* By a descriptor of its own: the disk's may be for whole blocks of memory. */
+static uint8_t *read_file(uint64_t offset, uint64_t len)
 {
 	uint8_t *bytes = malloc(len);
 	ck_assert_ptr_nonnull(bytes);
-	/* By a descriptor of its own: the disk's may be for whole blocks of memory. */
 	int fd = open(disk_path, O_RDONLY);
 	ck_assert_int_eq(pread(fd, bytes, len, offset), len);
 	close(fd);
-	bool is = true;
-	for (uint64_t i = 0; i < len; i++)
-		is = is && bytes[i] == value;
+	return bytes;
+}
+
+bool disk_file_is(uint64_t offset, uint64_t len, uint8_t value)
+{
+	uint8_t *bytes = read_file(offset, len);
+	bool is = all_are(bytes, len, value);
 	free(bytes);
 	return is;
 }
 
-bool disk_is_untouched(void)
+bool disk_is_moved(uint64_t sectors)
 {
-	static uint8_t content[DISK_SIZE], sector[BLK_SECTOR];
-	if (pread(disk.image.fd, content, DISK_SIZE, 0) != (ssize_t)DISK_SIZE)
-		return false;
-	for (uint64_t i = 0; i < DISK_SECTORS; i++) {
-		memset(sector, disk_byte(i), sizeof(sector));
-		if (memcmp(content + i * BLK_SECTOR, sector, sizeof(sector)) != 0)
-			return false;
-	}
-	return true;
+	uint8_t *bytes = read_file(0, DISK_SIZE);
+	bool is = true;
+	for (uint64_t i = 0; i < DISK_SECTORS; i++)
+		is = is && all_are(bytes + i * BLK_SECTOR, BLK_SECTOR, disk_byte(i + sectors));
+	free(bytes);
+	return is;
 }
 
 bool disk_ram_is(uint64_t gpa, uint64_t len, uint8_t value)
 {
-	const uint8_t *bytes = fake_driver_at(&disk_guest, gpa, len);
-	for (uint64_t i = 0; i < len; i++)
-		if (bytes[i] != value)
-			return false;
-	return true;
+	return all_are(fake_driver_at(&disk_guest, gpa, len), len, value);
 }
 
 void disk_header(uint32_t type, uint64_t sector)

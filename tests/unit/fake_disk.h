@@ -53,8 +53,8 @@ void disk_replug(bool read_only);
 uint8_t disk_byte(uint64_t sector);
 /* All @len bytes at @offset of the file are @value. */
 bool disk_file_is(uint64_t offset, uint64_t len, uint8_t value);
-/* No byte of the file was written to. */
-bool disk_is_untouched(void);
+/* Each sector of the file is as the one @sectors behind it was at first; with 0, nobody has written to it. */
+bool disk_is_moved(uint64_t sectors);
 /* All @len bytes at @gpa are @value. */
 bool disk_ram_is(uint64_t gpa, uint64_t len, uint8_t value);
 

@@ -68,7 +68,7 @@ START_TEST(no_request)
 		restart();
 		ANSWERED(disk_read(0, 512), VIRTIO_BLK_S_OK);
 	}
-	ck_assert(disk_is_untouched());
+	ck_assert(disk_is_moved(0));
 }
 END_TEST
 
@@ -78,7 +78,7 @@ START_TEST(nothing_is_half_written)
 	const struct gpa_range data[] = {{DISK_DATA, 512}, {LOW_END, 512}};
 	ck_assert(!disk_request(VIRTIO_BLK_T_OUT, 0, data, 2, 2).used);
 	ck_assert(disk_needs_reset());
-	ck_assert(disk_is_untouched());
+	ck_assert(disk_is_moved(0));
 }
 END_TEST
 
@@ -141,7 +141,7 @@ START_TEST(beyond_the_disk)
 	struct stat st;
 	fstat(disk.image.fd, &st);
 	ck_assert_uint_eq(st.st_size, DISK_SIZE);
-	ck_assert(disk_is_untouched());
+	ck_assert(disk_is_moved(0));
 	ck_assert(!disk_needs_reset());
 }
 END_TEST
@@ -174,7 +174,7 @@ START_TEST(bad_ranges)
 	ANSWERED(disk_range(ranges[_i].type, ranges[_i].sector, ranges[_i].sectors,
 			    ranges[_i].flags),
 		 offers ? ranges[_i].status : VIRTIO_BLK_S_UNSUPP);
-	ck_assert(disk_is_untouched());
+	ck_assert(disk_is_moved(0));
 	ck_assert(!disk_needs_reset());
 }
 END_TEST
@@ -195,7 +195,7 @@ START_TEST(bad_lists_of_ranges)
 	list[1].sector = htole64(DISK_SECTORS);
 	const struct gpa_range two = {DISK_DATA, 32};
 	ANSWERED(disk_request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &two, 1, 1), VIRTIO_BLK_S_IOERR);
-	ck_assert(disk_is_untouched());
+	ck_assert(disk_is_moved(0));
 	DISK_COUNTED(BLK_ZERO, refused, COUNT(len) + 1);
 	/* None at all is nothing to do. */
 	ANSWERED(disk_request(VIRTIO_BLK_T_WRITE_ZEROES, 0, NULL, 0, 0), VIRTIO_BLK_S_OK);
@@ -234,7 +234,7 @@ START_TEST(unknown_types)
 	}
 	ck_assert_uint_eq(atomic_load(&disk.unknown), 2 * COUNT(types));
 	ck_assert(disk_ram_is(DISK_DATA, 512, 0x5a));
-	ck_assert(disk_is_untouched());
+	ck_assert(disk_is_moved(0));
 }
 END_TEST
 
