@@ -348,7 +348,7 @@ $(BUILD)/tests/attack: tests/attack/attack.c $(call obj,vmm,$(EBB_SRC))
 	@echo '  LINK  $@'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=loop_run,--wrap=vcpu_run -o $@ $^ $(LDLIBS)
 
-e2e: all $(BUILD)/tests/liar $(BUILD)/tests/hang $(BUILD)/tests/attack ## Linux guests, on hardware KVM or on the emulated host
+e2e: all payloads $(BUILD)/tests/liar $(BUILD)/tests/hang $(BUILD)/tests/attack ## Linux guests, on hardware KVM or on the emulated host
 	@guest/distribution kernel $(ARCH)
 	@tests/e2e/run
 

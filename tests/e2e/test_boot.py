@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a guest finds when it has come up: kernel formats, processors, memory, command line, clock."""
 
+import os
 import re
 import shlex
 import shutil
@@ -257,3 +258,12 @@ def test_each_device_is_named_once(ebb, tmp_path):
     lines = [text for _, text in started.lines]
     found = lines[lines.index("ebb-guest: init") + 1 :][:4]
     assert found == ["platform/LNRO0005:00/virtio0", "platform/LNRO0005:01/virtio1", "platform/LNRO0005:02/virtio2", "0"]
+
+
+@pytest.mark.emulated
+@pytest.mark.arch("x86_64")
+def test_a_suspended_host_is_told_to_its_guests():
+    """To the tiny guest of tests/payload, whose test has the control."""
+    run = os.path.join(lib.TREE, "tests", "payload", "run")
+    done = subprocess.run([run, "test_stopped.py", "-k", "suspend"], stdout=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
+    assert done.stdout.endswith("\n2 passed, 0 failed, 0 skipped\n"), done.stdout

@@ -86,7 +86,24 @@ def by_cgroup(payload):
         os.rmdir(folder)
 
 
-@pytest.mark.parametrize("stop", [by_signal, by_command, by_cgroup])
+@contextmanager
+def by_suspend(_):
+    """The host goes to sleep as far as one without the hardware for it can: its kernel freezes all processes, waits for a
+    second, and lets them go on (Documentation/power/basic-pm-debugging.rst)."""
+    yield
+    write("/sys/module/suspend/parameters/pm_test_delay", "1")
+    write("/sys/power/pm_test", "freezer")
+    try:
+        write("/sys/power/state", "freeze")
+    finally:
+        write("/sys/power/pm_test", "none")
+
+
+# The last would stop the machine of whoever runs the tests: only on an emulated host, by tests/e2e/test_boot.py.
+STOPS = [by_signal, by_command, by_cgroup, *([by_suspend] if os.environ.get("EBB_HOST") == "1" else [])]
+
+
+@pytest.mark.parametrize("stop", STOPS)
 @pytest.mark.parametrize("test, cpus", [("told", 1), ("both-told", 2)])
 def test_told(run, stop, test, cpus):
     """Each time anew, each CPU, and not before it was stopped."""
