@@ -80,6 +80,8 @@ def pool(setting):
     def fill(pages):
         if meminfo("Hugepagesize") != HUGE:
             pytest.skip("the host's huge pages are not of 2 MiB")
+        # Other files of tests may have had this host before.
+        write("/proc/sys/vm/drop_caches", "3")
         write("/proc/sys/vm/compact_memory", "1")
         setting("/proc/sys/vm/nr_hugepages", pages)
         if hugepages_for_others() < pages * HUGE:
