@@ -51,7 +51,7 @@ def make_root(args):
 
 
 def ebb(initramfs, params=PARAMS):
-    return ["/ebb", "run", "-k", "/kernel", "-i", initramfs, "-m", "256M", "-c", "1",
+    return ["/ebb", "run", "-k", "/kernel", "-i", initramfs, "-m", "256M", "-c", "1", "-n", "none",
             "--free-page-reporting=on", "-p", params]
 
 

@@ -62,7 +62,7 @@ class Bench:
     def argv(self, state, mib, command, params, kernel="/kernel"):
         params = f'quiet {params} ebb.cmd="{command}"'
         if self.vmm == "ebb":
-            return ["/ebb", "run", "-k", kernel, "-i", "/initramfs", "-m", f"{mib}M", "-c", "1",
+            return ["/ebb", "run", "-k", kernel, "-i", "/initramfs", "-m", f"{mib}M", "-c", "1", "-n", "none",
                     f"--free-page-reporting={state}", "-p", params]
         # As in tests/bench/boot_host.py. The guest's console is behind no interrupt with ACPI.
         return ["/qemu", "-M", "microvm,acpi=off", "-enable-kvm", "-cpu", "host", "-m", str(mib), "-smp", "1",

@@ -38,7 +38,7 @@ COMMAND = 'quiet reboot=t ebb.cmd="echo sits; read end"'
 def argv_of(vmm, state, number):
     name = f"g{number:03}"
     if vmm == "ebb":
-        return ["/ebb", "run", "-k", "/kernel", "-i", "/initramfs", "-m", f"{GUEST_MIB}M", "-c", "1", "--name", name,
+        return ["/ebb", "run", "-k", "/kernel", "-i", "/initramfs", "-m", f"{GUEST_MIB}M", "-c", "1", "-n", "none", "--name", name,
                 f"--free-page-reporting={state}", "-p", COMMAND]
     # As in boot_host.py, and a control socket, which ebb has.
     return ["/qemu", "-M", boot_host.MICROVM, "-enable-kvm", "-cpu", "host", "-m", str(GUEST_MIB), "-smp", "1",

@@ -126,7 +126,7 @@ def test_command_line(ebb):
 
 
 def test_kernel_as_bare_argument(ebb):
-    argv = [lib.EBB, "run", lib.BZIMAGE, "-m128", "--initrd=" + lib.INITRAMFS, "--params", 'quiet ebb.cmd="echo I am up"']
+    argv = [lib.EBB, "run", lib.BZIMAGE, "-m128", "-nnone", "--initrd=" + lib.INITRAMFS, "--params", 'quiet ebb.cmd="echo I am up"']
     started = lib.Guest(argv, env=ebb.env)
     ebb.guests.append(started)
     ebb.ended(started, 0)
@@ -135,7 +135,7 @@ def test_kernel_as_bare_argument(ebb):
 
 def test_without_params_and_size(ebb):
     """The fewest words that start a guest: kvmtool's default of 64 MiB for each CPU and three more."""
-    started = lib.Guest([lib.EBB, "run", lib.VMLINUX, "-i", lib.INITRAMFS], env=ebb.env)
+    started = lib.Guest([lib.EBB, "run", lib.VMLINUX, "-i", lib.INITRAMFS, "-n", "none"], env=ebb.env)
     ebb.guests.append(started)
     started.wait_for("ebb-guest: init", LIMIT)
     started.send("grep MemTotal /proc/meminfo; poweroff -f\n")
@@ -222,7 +222,7 @@ def test_from_a_disk(ebb, tmp_path):
     user_data = tmp_path / "user-data"
     user_data.write_text("#cloud-config\n")
     job = "cat /proc/cmdline; cat /sys/block/vdb/ro; dd if=/dev/vdb bs=1 skip=32808 count=6 2>/dev/null; echo"
-    argv = [lib.EBB, "run", "-m256M", "-d", f"{image},ro", "--user-data", user_data, "-p", f'quiet ebb.test=2 ebb.cmd="{job}"']
+    argv = [lib.EBB, "run", "-m256M", "-n", "none", "-d", f"{image},ro", "--user-data", user_data, "-p", f'quiet ebb.test=2 ebb.cmd="{job}"']
     started = lib.Guest(argv, env=ebb.env)
     ebb.guests.append(started)
     ebb.ended(started, 0)

@@ -16,7 +16,7 @@ import termios
 import pytest
 from conftest import LIMIT, host_memory, lib
 
-RUN = [lib.EBB, "run"]
+RUN = [lib.EBB, "run", "-n", "none"]
 KERNEL = ["-k", lib.VMLINUX]
 
 
@@ -115,7 +115,7 @@ def test_no_permission(ebb, tmp_path):
     """
     # What is left there would be seen: a directory of its own is removed only when it is empty.
     inner = 'status=0; setpriv --reuid 65534 --regid 65534 --clear-groups "$@" || status=$?; rmdir /mnt/runtime; exit $status'
-    argv = namespace(script, "sh", "-c", inner, "sh", "/mnt/ebb", "run", "-k", "/vmlinux")
+    argv = namespace(script, "sh", "-c", inner, "sh", "/mnt/ebb", "run", "-n", "none", "-k", "/vmlinux")
     argv.insert(argv.index("sh", argv.index("-ec")) + 1, lib.EBB)
     ebb.mistake(argv, "no permission", "/dev/kvm", "group")
 

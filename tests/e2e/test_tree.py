@@ -36,7 +36,7 @@ def test_processors_and_memory(ebb, cpus):
 def test_as_the_cover_letter_has_it(ebb):
     """The command line that the RISC-V series of kvmtool was sent with, in ebb's words."""
     params = 'console=ttyS0 earlycon ebb.cmd="cat /proc/cmdline"'
-    argv = [lib.EBB, "run", "-m", "128", "-c2", "--console", "serial", "-p", params, "-k", lib.KERNEL, "--debug"]
+    argv = [lib.EBB, "run", "-m", "128", "-c2", "--console", "serial", "-p", params, "-k", lib.KERNEL, "-n", "none", "--debug"]
     started = lib.Guest([*argv, "-i", lib.INITRAMFS], env=ebb.env)
     ebb.guests.append(started)
     ebb.ended(started, 0)
@@ -139,7 +139,7 @@ def test_flat_image(ebb, tmp_path, options):
 def test_flat_image_by_mistake(ebb, tmp_path):
     path = tmp_path / "flat"
     path.write_bytes(FLAT)
-    ebb.mistake([lib.EBB, "run", path], "not a kernel", str(path))
+    ebb.mistake([lib.EBB, "run", "-n", "none", path], "not a kernel", str(path))
 
 
 @pytest.mark.arch("arm64")

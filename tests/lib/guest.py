@@ -263,13 +263,17 @@ class TerminalGuest(Guest):
         self._wake = (-1, -1)
 
 
-def ebb(command=None, *options, kernel=KERNEL, initrd=INITRAMFS, params="quiet", memory="256M"):
-    """The command line of `ebb run`: a guest that does `command` (a shell's) and powers off."""
+def ebb(command=None, *options, kernel=KERNEL, initrd=INITRAMFS, params="quiet", memory="256M", network="none"):
+    """The command line of `ebb run`: a guest that does `command` (a shell's) and powers off. `network` is for -n, which
+    `options` may have, too; None leaves it out.
+    """
     if command is not None:
         params = f'{params} ebb.cmd="{command}"'
     argv = [EBB, "run", "-k", kernel, "-m", memory, "-p", params]
     if initrd:
         argv += ["-i", initrd]
+    if network and not {"-n", "--nodefaults"} & set(options):
+        argv += ["-n", network]
     return argv + [str(option) for option in options]
 
 

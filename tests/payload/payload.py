@@ -27,6 +27,7 @@ REPORTING = "--free-page-reporting"
 DEFAULT = "--balloon"
 BALLOON = "--free-page-reporting=off"
 NO_BALLOON = "--no-balloon"
+NO_NETWORK = ["-n", "none"]
 
 
 def wait_until(condition, otherwise):
@@ -68,13 +69,15 @@ class FullPipe:
 
 
 class Payload(lib.Guest):
-    """One run of one payload, without a balloon where the options name none."""
+    """One run of one payload, without a balloon or a network where the options name none."""
 
     def __init__(self, name, *options, test=None, memory="64M", params="", ebb=EBB, wrapper=(), **popen):
         argv = [*wrapper, ebb, "run", "-k", os.path.join(PAYLOADS, name + ".elf"), "-m", memory]
         params = f"acpi=off {params}".rstrip()  # a payload finds its device on the command line
         if not {BALLOON, DEFAULT, REPORTING, "--nodefaults"} & set(options):
             argv.append(NO_BALLOON)
+        if not {"-n", "--nodefaults"} & set(options):
+            argv += NO_NETWORK
         if test:
             params += f" test={test}"
         super().__init__(argv + ["-p", params, *options], **popen)

@@ -34,7 +34,7 @@ def attempt(tmp_path, thread, what, *options):
     disk.write_bytes(bytes(1 << 20))
     victim.write_bytes(b"")
     words = [ATTACK, "run", "-k", os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
-             REPORTING, "--rng", *(("-n", "user") if thread == "net" else ()), *options]
+             REPORTING, "--rng", "-n", "user" if thread == "net" else "none", *options]
     env = os.environ | {"EBB_ATTACK": f"{thread}:{what}", "EBB_ATTACK_FILE": str(victim), "EBB_RUNTIME_DIR": str(runtime)}
     done = subprocess.run(words, env=env, stdin=subprocess.PIPE, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert victim.exists() or options, what

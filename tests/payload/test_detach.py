@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 import pytest
-from payload import EBB, PAYLOADS, REPORTING, TIMEOUT, wait_until
+from payload import EBB, NO_NETWORK, PAYLOADS, REPORTING, TIMEOUT, wait_until
 
 # Each wait of the payload is for one byte of its console.
 WAIT = re.compile(rb"^wait [^\r\n]*", re.M)
@@ -24,7 +24,7 @@ class Detached:
         self.log = os.path.join(folder, "log")
         self.attached = []
         argv = [EBB, "run", "--detach", "--log", self.log, "--name", self.name, "-m", "256M", "-p", "acpi=off",
-                "-k", os.path.join(PAYLOADS, payload + ".elf"), *options]
+                *NO_NETWORK, "-k", os.path.join(PAYLOADS, payload + ".elf"), *options]
         self.run = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False, **popen)
 
     def said(self):
@@ -97,7 +97,7 @@ def test_a_mistake_is_told_where_it_was_made(detached):
 
 
 def test_a_log_that_cannot_be():
-    argv = [EBB, "run", "--detach", "--log", "/nowhere/log", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "64M"]
+    argv = [EBB, "run", "--detach", "--log", "/nowhere/log", *NO_NETWORK, "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "64M"]
     run = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert run.returncode == 2 and run.stdout == "" and "'/nowhere/log'" in run.stderr
     assert run.stderr.count("\n") == 1
@@ -191,7 +191,7 @@ def test_a_caller_that_is_interrupted_takes_it_along(detached, tmp_path):
     kernel = os.path.join(tmp_path, "kernel")
     os.mkfifo(kernel)
     argv = [EBB, "run", "--detach", "--log", os.path.join(tmp_path, "log"), "--name", f"waits-{os.getpid()}", "-k",
-            kernel, "-m", "64M"]
+            kernel, "-m", "64M", *NO_NETWORK]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     writer = os.open(kernel, os.O_WRONLY)  # it has come to open the pipe
     process.send_signal(signal.SIGINT)

@@ -62,7 +62,8 @@ def test_inherited_descriptors(run, options, hidden):
 def test_kernel_by_descriptor(run):
     """A kernel from a descriptor's name, as a shell gives it for <(…), is read before the descriptor is closed."""
     with open(os.path.join(PAYLOADS, "exits.elf"), "rb") as file:
-        done = subprocess.run([EBB, "run", "-k", f"/dev/fd/{file.fileno()}", "--no-balloon", "-p", "acpi=off test=ports"],
+        done = subprocess.run([EBB, "run", "-k", f"/dev/fd/{file.fileno()}", "--no-balloon", "-n", "none", "-p",
+                               "acpi=off test=ports"],
                               pass_fds=(file.fileno(),), capture_output=True, timeout=TIMEOUT, check=False,
                               stdin=subprocess.DEVNULL)
     assert done.returncode == 0 and b"ok ports" in done.stdout, done

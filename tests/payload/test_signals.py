@@ -9,7 +9,7 @@ import signal
 import time
 
 import pytest
-from payload import EBB, PAYLOADS, REPORTING, TIMEOUT, lib
+from payload import EBB, NO_NETWORK, PAYLOADS, REPORTING, TIMEOUT, lib
 
 # What a parent may leave ignored is not ignored here: see signal(7) on what exec keeps.
 DEFAULT = ["env", "--default-signal"]
@@ -24,7 +24,7 @@ class Box:
 
     def start(self, *wrapper, kind=lib.Guest, **popen):
         argv = [*DEFAULT, *wrapper, EBB, "run", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "64M", "-p", "acpi=off",
-                REPORTING]
+                REPORTING, *NO_NETWORK]
         started = kind(argv, env=os.environ | {"EBB_RUNTIME_DIR": str(self.runtime)}, **popen)
         self.guests.append(started)
         return started
@@ -73,7 +73,7 @@ def test_not_ignored(box, number):
 def ended_while_taking(box, tmp_path, *options):
     """ebb whose SIGTERM waits already when it starts. Returns its status and the MiB that it had at most."""
     path = tmp_path / "said"
-    argv = [EBB, "run", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "1G", REPORTING, *options]
+    argv = [EBB, "run", "-k", os.path.join(PAYLOADS, "beat.elf"), "-m", "1G", REPORTING, *NO_NETWORK, *options]
     pid = os.fork()
     if not pid:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
