@@ -142,7 +142,8 @@ def test_user(ebb, route, served):
 
 @pytest.mark.arch("x86_64")
 def test_user_ends_with_a_killed_ebb(ebb, route):
-    started = ebb.start("echo up; read line", "-n", "user")
+    """And is there by default."""
+    started = ebb.start("echo up; read line", network=None)
     started.wait_for("^up$", LIMIT)
     assert len(passts()) == 1 and len(keepers()) == 1
     started.kill()

@@ -244,7 +244,9 @@ static const struct {
 	const char *words[WORDS_MAX + 1];
 	struct vm_networks want;
 } networks[] = {
-	{{"K"}, {.count = 0}},
+	{{"K"}, {.by_default = true, .count = 1, .network = {USER()}}},
+	{{"K", "--nodefaults"}, {.count = 0}},
+	{{"K", "--nodefaults", "-n", "user"}, {.count = 1, .network = {USER()}}},
 	{{"K", "-n", "none"}, {.none = true}},
 	{{"K", "-n", "mode=none"}, {.none = true}},
 	{{"K", "-n", "user"}, {.count = 1, .network = {USER()}}},
@@ -277,6 +279,7 @@ START_TEST(test_networks)
 	ck_assert_msg(config_words(&config, networks[_i].words) == CONFIG_RUN, "%s", config_error);
 	ck_assert_uint_eq(config.networks.count, want->count);
 	ck_assert_int_eq(config.networks.none, want->none);
+	ck_assert_int_eq(config.networks.by_default, want->by_default);
 	for (unsigned int i = 0; i < want->count; i++) {
 		const struct vm_network *is = &config.networks.network[i], *w = &want->network[i];
 		ck_assert_int_eq(is->mode, w->mode);

@@ -57,6 +57,9 @@ unsigned int arch_gpa_bits(const struct vm *vm);
 /* Pure. Returns the interrupt line of virtio device @index, or -ENOSPC if no line is left. Any thread. */
 int arch_virtio_gsi(unsigned int index);
 
+/* Pure. Returns whether a kernel with the parameters @params can use the line @gsi. Any thread. */
+bool arch_gsi_usable(unsigned int gsi, const char *params);
+
 /* A virtio-mmio device, as described to the guest. */
 struct arch_device {
 	uint64_t base;

@@ -20,7 +20,7 @@ static const struct option options[] = {
 	 "by the host's kernel alone; or none. Of user,\n"
 	 "hostfwd=" FORWARD " passes a port\n"
 	 "on. Both take guest_mac=ADDRESS and mtu=N; give\n"
-	 "up to 4 of them",
+	 "up to 4 of them [user, if passt can be started]",
 	 false},
 };
 
@@ -230,9 +230,14 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 
 static int check(void *ctx, struct option_error *error)
 {
-	const struct vm_networks *networks = &((struct vm_config *)ctx)->networks;
+	struct vm_config *config = ctx;
+	struct vm_networks *networks = &config->networks;
 	if (networks->none && networks->count)
 		return options_fail(error, "-n none and other networks cannot be combined");
+	if (networks->none || networks->count || config->boot.nodefaults)
+		return 0;
+	networks->network[networks->count++] = (struct vm_network){.mode = NETWORK_USER, .fd = -1};
+	networks->by_default = true;
 	return 0;
 }
 

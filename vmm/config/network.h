@@ -34,7 +34,8 @@ struct vm_network {
 };
 
 struct vm_networks {
-	bool none; /* "-n none" is given */
+	bool none;	 /* "-n none" is given */
+	bool by_default; /* none is given: the only one is a user network, if passt can be started */
 	unsigned int count;
 	struct vm_network network[VM_NETWORKS_MAX]; /* in the order of the guest's interfaces */
 };

@@ -20,6 +20,9 @@
 struct device;
 struct machine;
 
+/* The guest starts without the device. */
+#define DEVICE_LEFT_OUT 1
+
 /* A constant for each kind. */
 struct device_kind {
 	const char *name; /* in messages */
@@ -28,10 +31,11 @@ struct device_kind {
 	unsigned int (*count)(const struct vm_config *config);
 	/*
 	 * Creates device @device->number of its kind, with &@device->slot.host for its host side,
-	 * and sets @device->virtio. Returns 0, or -errno after an error message.
+	 * and sets @device->virtio. Returns 0, -errno after an error message, or DEVICE_LEFT_OUT
+	 * after a warning.
 	 */
 	int (*init)(struct device *device, const struct vm_config *config);
-	/* Called after the device's worker has ended, or after init() failed. */
+	/* Called after the device's worker has ended, or after init() returned anything but 0. */
 	void (*release)(struct device *device);
 	/* Stops what may still access guest RAM while the vCPUs are paused, or lets it go on; may be NULL. */
 	void (*hold)(struct device *device, bool held);

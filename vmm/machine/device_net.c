@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "vmm/arch/arch.h"
 #include "vmm/lib/wake.h"
 
 /* passt's default and its maximum: the guest sends fewer frames. */
@@ -82,22 +83,45 @@ static void news_ready(void *ctx)
 	net_ready(&network->net);
 }
 
-static int user_init(struct network *network, const struct vm_network *wanted)
+/* Says why the guest starts without its network by default. */
+static int left_out(const char *why)
 {
-	struct passt_config config = {.mtu = wanted->mtu ? wanted->mtu : USER_MTU,
-				      .forwards = wanted->forwards};
+	log_warn("the guest has no network: %s (-n none: no network and no warning)", why);
+	return DEVICE_LEFT_OUT;
+}
 
+static void forwards(struct passt_config *config, const struct vm_network *wanted)
+{
+	config->forwards = wanted->forwards;
 	for (unsigned int i = 0; i < wanted->forwards; i++) {
 		const struct vm_forward *forward = &wanted->forward[i];
-		config.forward[i].udp = forward->udp;
-		snprintf(config.forward[i].ports, sizeof(config.forward[i].ports), "%s%s%u:%u",
+		config->forward[i].udp = forward->udp;
+		snprintf(config->forward[i].ports, sizeof(config->forward[i].ports), "%s%s%u:%u",
 			 forward->host, forward->host[0] ? "/" : "", forward->host_port,
 			 forward->guest_port);
 	}
+}
+
+static int user_init(struct network *network, const struct vm_network *wanted,
+		     const struct vm_config *config)
+{
+	struct passt_config passt = {.mtu = wanted->mtu ? wanted->mtu : USER_MTU};
+	bool by_default = config->networks.by_default;
+	char why[PASST_WHY_SIZE], text[PASST_WHY_SIZE + 64];
+
 	stream_init(&network->stream);
-	int fd = passt_start(&network->passt, &config);
-	if (fd < 0)
+	if (by_default && !arch_gsi_usable(network->device.slot.place.gsi, config->boot.params))
+		return left_out("with acpi=off there is no interrupt line for it");
+	forwards(&passt, wanted);
+	int fd = passt_start(&network->passt, &passt, why);
+	if (fd < 0) {
+		snprintf(text, sizeof(text), "cannot start passt: %s", why);
+		/* A signal is to end ebb. */
+		if (by_default && fd != -EINTR)
+			return left_out(text);
+		log_error("cannot start passt for the guest's network: %s", why);
 		return fd;
+	}
 	int error = attach(network, fd);
 	network->news = (struct loop_source){network->passt.control, news_ready, network};
 	if (!error)
@@ -178,7 +202,7 @@ static int network_init(struct device *device, const struct vm_config *config)
 	network->mode = wanted->mode;
 	network->passt.control = -1;
 	network->frames = (struct loop_source){-1, frames_ready, network};
-	int error = user ? user_init(network, wanted) : tap_init(network, wanted);
+	int error = user ? user_init(network, wanted, config) : tap_init(network, wanted);
 	if (error)
 		return error;
 	struct net_config net = {

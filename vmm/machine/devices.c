@@ -27,6 +27,15 @@ static const struct {
 	{&device_fs, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX, VM_FOLDERS_MAX},
 };
 
+/* Removes the last device. */
+static void unplug(struct device_list *list)
+{
+	struct device *device = list->device[--list->count];
+	mmio_slot_release(&device->slot);
+	device->kind->release(device);
+	free(device);
+}
+
 static int plug(struct machine *machine, const struct device_kind *kind, unsigned int number,
 		unsigned int place)
 {
@@ -42,6 +51,10 @@ static int plug(struct machine *machine, const struct device_kind *kind, unsigne
 	int error = mmio_slot_init(&device->slot, place, &machine->ram, &machine->platform);
 	if (!error)
 		error = kind->init(device, machine->config);
+	if (error == DEVICE_LEFT_OUT) {
+		unplug(list);
+		return 0;
+	}
 	if (!error)
 		error = mmio_slot_attach(&device->slot, device->virtio, &machine->vm,
 					 &machine->mmio);
@@ -71,12 +84,8 @@ int devices_init(struct machine *machine)
 void devices_release(struct machine *machine)
 {
 	struct device_list *list = &machine->devices;
-	while (list->count > 0) {
-		struct device *device = list->device[--list->count];
-		mmio_slot_release(&device->slot);
-		device->kind->release(device);
-		free(device);
-	}
+	while (list->count > 0)
+		unplug(list);
 }
 
 int devices_start(struct device_list *list, const struct worker_guard *guard)

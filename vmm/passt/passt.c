@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
 
 /* A little more than the keeper's limit, thirty seconds. */
@@ -71,9 +70,8 @@ void passt_give_up(struct passt *passt)
 }
 
 /* Waits for the first message. */
-static int first_socket(struct passt *passt)
+static int first_socket(struct passt *passt, char *why)
 {
-	char why[PASST_WHY_SIZE];
 	struct pollfd control = {.fd = passt->control, .events = POLLIN};
 	int fd = -EAGAIN;
 
@@ -83,23 +81,21 @@ static int first_socket(struct passt *passt)
 		else if (signal_waits())
 			fd = -EINTR;
 	}
-	if (fd == -EINTR)
-		log_error("a signal came while passt was started");
-	else if (fd == -ENOMSG)
-		log_error("cannot start passt for the guest's network: %s", why);
-	else if (fd < 0)
-		log_error("cannot start passt for the guest's network: it does not answer");
+	if (fd < 0 && fd != -ENOMSG)
+		snprintf(why, PASST_WHY_SIZE, "%s",
+			 fd == -EINTR ? "a signal came" : "it does not answer");
 	return fd;
 }
 
-int passt_start(struct passt *passt, const struct passt_config *config)
+int passt_start(struct passt *passt, const struct passt_config *config, char *why)
 {
 	int pair[2];
 
 	*passt = (struct passt){.control = -1};
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		log_error("cannot create a socket for passt: %s", strerror(errno));
-		return -errno;
+		int error = errno;
+		snprintf(why, PASST_WHY_SIZE, "no socket: %s", strerror(error));
+		return -error;
 	}
 	passt->keeper = fork();
 	if (passt->keeper == 0)
@@ -110,7 +106,7 @@ int passt_start(struct passt *passt, const struct passt_config *config)
 	if (passt->keeper < 0) {
 		passt->keeper = 0;
 		passt_stop(passt);
-		log_error("cannot start a process for passt: %s", strerror(error));
+		snprintf(why, PASST_WHY_SIZE, "no process: %s", strerror(error));
 		return -error;
 	}
 	passt->pidfd = (int)syscall(SYS_pidfd_open, passt->keeper, 0);
@@ -119,11 +115,11 @@ int passt_start(struct passt *passt, const struct passt_config *config)
 		close(passt->control); /* the keeper ends */
 		waitpid(passt->keeper, NULL, 0);
 		*passt = (struct passt){.control = -1};
-		log_error("cannot watch the process that keeps passt: %s; use Linux 5.3 or newer",
-			  strerror(error));
+		snprintf(why, PASST_WHY_SIZE, "cannot watch its keeper: %s; use Linux 5.3 or newer",
+			 strerror(error));
 		return -error;
 	}
-	int fd = first_socket(passt);
+	int fd = first_socket(passt, why);
 	if (fd < 0)
 		passt_stop(passt);
 	return fd;

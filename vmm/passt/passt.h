@@ -40,10 +40,10 @@ struct passt {
 };
 
 /*
- * Starts the keeper, which starts passt. Returns the first socket, non-blocking and the caller's, or -errno after an
- * error message. Waits up to 35 seconds.
+ * Starts the keeper, which starts passt. Returns the first socket, non-blocking and the caller's, or -errno with @why
+ * (PASST_WHY_SIZE bytes) set to the reason. Waits up to 35 seconds.
  */
-int passt_start(struct passt *passt, const struct passt_config *config);
+int passt_start(struct passt *passt, const struct passt_config *config, char *why);
 /* Ends the keeper and passt. Accepts a zeroed struct. */
 void passt_stop(struct passt *passt);
 

@@ -146,11 +146,16 @@ out:
 	return error;
 }
 
+bool arch_gsi_usable(unsigned int gsi, const char *params)
+{
+	return gsi < GSI_ISA_END || !acpi_off(params);
+}
+
 /* Returns 0, or -EINVAL after an error message if a kernel without ACPI cannot use a device. */
 static int check_lines(const struct arch_boot *boot)
 {
 	for (unsigned int i = 0; i < boot->devices; i++) {
-		if (boot->device[i].gsi < GSI_ISA_END)
+		if (arch_gsi_usable(boot->device[i].gsi, boot->params))
 			continue;
 		log_error(
 			"with acpi=off a guest has no interrupt line beyond %u, and one of its devices "
