@@ -141,11 +141,7 @@ static enum virtiofsd_kind ask_kind(const char *program)
 
 /* --- the child ------------------------------------------------------------------------------- */
 
-/*
- * Kills what @pid has started, then @pid. QEMU's virtiofsd serves in a child, the first process of a
- * namespace, which takes no other signal; and its parent only waits.
- */
-static void kill_tree(pid_t pid)
+static void kill_children_of(pid_t pid)
 {
 	char path[64];
 	int child;
@@ -156,7 +152,27 @@ static void kill_tree(pid_t pid)
 		kill(child, SIGKILL);
 	if (children)
 		fclose(children);
+}
+
+/*
+ * Kills what @pid has started, then @pid. QEMU's virtiofsd serves in a child, the first process of a
+ * namespace, which takes no other signal; and its parent only waits.
+ */
+static void kill_tree(pid_t pid)
+{
+	kill_children_of(pid);
 	kill(pid, SIGKILL);
+}
+
+/*
+ * Kills and waits for all that is left. The keeper is a subreaper: init, to which orphans would be
+ * left, may be a program that reaps none, as in a container.
+ */
+static void reap_all(void)
+{
+	do
+		kill_children_of(getpid());
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
 }
 
 /* Keeps the last line of what virtiofsd says; the lines before only lead to it. */
@@ -266,6 +282,7 @@ static _Noreturn void end(const struct keeper *keeper)
 {
 	if (keeper->child > 0)
 		kill_tree(keeper->child);
+	reap_all();
 	_exit(0);
 }
 
@@ -314,6 +331,7 @@ static void wait_for_end(struct keeper *keeper)
 		keeper->errors = -1;
 	}
 	keeper->child = 0;
+	reap_all();
 	if (keeper->said[0])
 		snprintf(why, sizeof(why), "%s", keeper->said);
 	else if (WIFSIGNALED(status))
@@ -351,6 +369,7 @@ void virtiofsd_keep(const struct virtiofsd_config *config, int control)
 	sigset_t child;
 
 	let_go(control);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
 	keeper.child_signal = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 
 /* A little more than what the keeper's look at the program may take. */
 #define START_MS 15000
+#define POLL_MS	 100 /* between two checks for signals */
 /* The keeper only has to notice that ebb's end is closed. */
 #define STOP_MS 1000
 
@@ -64,8 +66,15 @@ int virtiofsd_take(struct virtiofsd *server, char *why)
 int virtiofsd_wait(struct virtiofsd *server, char *why, int ms)
 {
 	struct pollfd control = {.fd = server->control, .events = POLLIN};
+	int result = -EAGAIN;
 
-	return poll(&control, 1, ms) > 0 ? virtiofsd_take(server, why) : -EAGAIN;
+	for (int waited = 0; waited < ms && result == -EAGAIN; waited += POLL_MS) {
+		if (poll(&control, 1, POLL_MS) > 0)
+			result = virtiofsd_take(server, why);
+		else if (signal_waits())
+			result = -EINTR;
+	}
+	return result;
 }
 
 void virtiofsd_end(struct virtiofsd *server)
@@ -114,7 +123,9 @@ int virtiofsd_start(struct virtiofsd *server, const struct virtiofsd_config *con
 	if (fd >= 0)
 		return fd;
 	log_error("cannot start virtiofsd for the folder %s: %s", config->dir,
-		  fd == -ENOMSG ? why : "it does not answer");
+		  fd == -ENOMSG	 ? why
+		  : fd == -EINTR ? "a signal came meanwhile"
+				 : "it does not answer");
 	virtiofsd_stop(server);
 	return fd;
 }

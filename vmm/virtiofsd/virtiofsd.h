@@ -47,7 +47,10 @@ void virtiofsd_stop(struct virtiofsd *server);
  * ended.
  */
 int virtiofsd_take(struct virtiofsd *server, char *why);
-/* As virtiofsd_take(), but waits up to @ms milliseconds for a message. */
+/*
+ * As virtiofsd_take(), but waits up to @ms milliseconds for a message, or returns -EINTR if a signal
+ * waits (signal_waits()). Main, before the machine runs.
+ */
 int virtiofsd_wait(struct virtiofsd *server, char *why, int ms);
 /* Ends the virtiofsd of the latest socket taken; the keeper then starts another one. */
 void virtiofsd_end(struct virtiofsd *server);
