@@ -20,7 +20,7 @@ class Detached:
     """A payload that was started with --detach, its log, and what is attached to it."""
 
     def __init__(self, folder, payload, *options, **popen):
-        self.name = f"detached-{os.getpid()}"
+        self.name = f"detached-{os.path.basename(folder)}"
         self.log = os.path.join(folder, "log")
         self.attached = []
         argv = [EBB, "run", "--detach", "--log", self.log, "--name", self.name, "-m", "256M", "-p", "acpi=off",
@@ -94,6 +94,13 @@ def test_a_mistake_is_told_where_it_was_made(detached):
     assert guest.run.returncode == 2 and guest.run.stdout == ""
     assert "nothing.elf" in guest.run.stderr and guest.run.stderr.count("\n") == 1
     assert not guest.lives()
+
+
+def test_a_name_that_is_taken(detached):
+    guest = detached("beat", REPORTING)
+    second = subprocess.run(guest.run.args, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert second.returncode == 2 and second.stdout == "" and "is in use by process" in second.stderr
+    assert second.stderr.count("\n") == 1 and guest.lives()
 
 
 def test_a_log_that_cannot_be():

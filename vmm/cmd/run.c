@@ -118,14 +118,16 @@ static int go_to_background(struct detach *detach, const struct vm_config *confi
 	const char *name = config->machine.name;
 	int where = detach_start(detach, name, config->console.log);
 
+	if (where == 1)
+		return 1;
 	*status = where < 0 ? EXIT_NOT_STARTED : detach->status;
-	if (where == 0 && detach->status == EXIT_DONE) {
+	if (*status == EXIT_DONE) {
 		if (name)
 			puts(name);
 		else
 			printf("guest-%d\n", detach->guest);
 	}
-	return where == 1;
+	return 0;
 }
 
 int cmd_run(int argc, char **argv)
