@@ -32,6 +32,8 @@ void cmos_init(struct cmos *cmos)
 	memset(cmos, 0, sizeof(*cmos));
 	cmos->byte[REGISTER_A] = A_RESET;
 	cmos->byte[REGISTER_B] = B_24_HOUR;
+	/* The C library's first conversion reads a file, which a vCPU's thread may not. */
+	tzset();
 }
 
 static uint8_t number(int value, uint8_t control)

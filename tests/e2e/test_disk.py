@@ -363,7 +363,7 @@ def test_the_storage_hangs(ebb, image, tmp_path, monkeypatch, guest):
     unbind = "echo virtio0 > /sys/bus/virtio/drivers/virtio_blk/unbind; " if guest == "resets" else ""
     started = ebb.start(
         "echo ready; read line; dd if=/dev/zero of=/dev/vda bs=4k count=1 conv=fsync & sleep 1; echo written; "
-        f"{unbind}sleep 1000", "-d", image("a.img", 16))
+        f"{unbind}sleep 1000", "-d", image("a.img", 16), "--sandbox=off")
     started.wait_for("^ready$", LIMIT)
     hangs.touch()
     started.send("\n")
