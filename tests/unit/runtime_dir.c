@@ -26,7 +26,7 @@ void runtime_dir_setup(void)
 void runtime_dir_teardown(void)
 {
 	char command[96];
-	snprintf(command, sizeof(command), "rm -rf %s", top);
+	snprintf(command, sizeof(command), "PATH=/usr/bin:/bin rm -rf %s", top);
 	ck_assert_int_eq(system(command), 0);
 }
 
