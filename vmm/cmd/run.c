@@ -36,18 +36,6 @@ static int status_of(enum machine_end end)
 	}
 }
 
-/* Returns 0, or -errno after an error message. */
-static int tell_ready(struct detach *detach, struct runtime_name *name)
-{
-	if (detach->ready < 0)
-		return 0;
-	int listener = runtime_listen_console(name);
-	if (listener < 0)
-		return listener;
-	detach_ready(detach, listener);
-	return 0;
-}
-
 /* Starts the threads, none of which can start another; this one gives up most, last of all. */
 static void start(struct machine *machine, struct monitor *monitor,
 		  const struct worker_guard *guard)
@@ -86,9 +74,14 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	/* The machine has opened or copied the files. */
 	run_boot_release(&boot);
 	/* Enter the sandbox last: no thread runs yet, and no more files are opened. */
-	if (monitor_init(monitor, machine, name) == 0 && tell_ready(detach, name) == 0 &&
+	bool detached = detach->ready >= 0;
+	int console = -1;
+	if (monitor_init(monitor, machine, name) == 0 &&
+	    (!detached || (console = runtime_listen_console(name)) >= 0) &&
 	    (unconfined || sandbox_enter(&sandbox) == 0)) {
 		start(machine, monitor, unconfined ? NULL : &sandbox.guard);
+		if (detached)
+			detach_ready(detach, console);
 		enum machine_end end = machine_run(machine);
 		monitor_ended(monitor, end);
 		status = status_of(end);
