@@ -14,6 +14,9 @@ import tempfile
 import time
 
 TOTALS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
+# What tells of a failure: Check's lines, pytest's, and a program's own.
+FAILED = re.compile(r"^\S+:\d+:[FE]:|^_{4,} .* _{4,}$|^E  |^\S+:\d+: in |^(FAILED|ERROR) |^make.* Error |: ended with status ")
+WHAT_FAILED = 40  # lines
 PR_SET_CHILD_SUBREAPER = 36
 LIMIT = 2 * 3600  # seconds, which no job takes
 
@@ -69,6 +72,11 @@ class Job:
         if self.failed == 0 and (status != 0 or (self.counts and self.passed + self.skipped == 0)):
             self.failed = 1
             self.output += f"{self.title}: ended with status {status} without a test that failed\n"
+
+    def what_failed(self):
+        """The lines that tell of it, or its last ones."""
+        lines = self.output.splitlines()
+        return ([line for line in lines if FAILED.search(line)] or lines)[-WHAT_FAILED:]
 
     def give_up(self, missing):
         self.failed = 1
