@@ -26,11 +26,21 @@ static void test_reset(void)
 	expect_end();
 }
 
+/* As Linux does with panic=-1: it reports the panic, writes what it has not written yet, and resets. */
 static void test_panic(void)
 {
-	print("ending\n");
 	out8(PORT_PVPANIC, 1);
+	print("ending\n");
+	out8(PORT_RESET, 0xfe);
 	expect_end();
+}
+
+/* With panic=0 it stays as it is. */
+static void test_panic_stands(void)
+{
+	print("ending\n");
+	for (;;)
+		out8(PORT_PVPANIC, 1);
 }
 
 /* No handler for the exception, none for what that raises, none for what that raises in turn. */
@@ -67,6 +77,7 @@ const struct test tests[] = {
 	{"poweroff", test_poweroff},
 	{"reset", test_reset},
 	{"panic", test_panic},
+	{"panic-stands", test_panic_stands},
 	{"triple-fault", test_triple_fault},
 	{"triple-fault-reset", test_triple_fault_reset},
 	{"unknown-instruction", test_unknown_instruction},

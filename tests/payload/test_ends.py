@@ -22,8 +22,9 @@ def test_in_order(run, test):
     assert ending(run, test, 0) == ""
 
 
-def test_panic(run):
-    assert ending(run, "panic", GUEST_FAILED) == "ebb: the guest's kernel panicked"
+@pytest.mark.parametrize("test", ["panic", "panic-stands"])
+def test_panic(run, test):
+    assert ending(run, test, GUEST_FAILED) == "ebb: the guest's kernel panicked"
 
 
 def registers(text):

@@ -15,6 +15,10 @@
 void machine_stop(struct machine *machine, enum machine_end end)
 {
 	enum machine_end runs = MACHINE_RUNS;
+	/* However the guest ends after its kernel has reported a panic, that is the reason. */
+	if ((end == MACHINE_RESET || end == MACHINE_POWEROFF || end == MACHINE_CRASHED) &&
+	    panic_reported(&machine->panic))
+		end = MACHINE_PANIC;
 	if (atomic_compare_exchange_strong(&machine->end, &runs, end))
 		loop_stop(&machine->loop);
 }
@@ -101,6 +105,11 @@ static void signal_continued(void *ctx)
 	console_continued(&machine->console);
 }
 
+static void panic_over(void *ctx)
+{
+	machine_stop(ctx, MACHINE_PANIC);
+}
+
 static int stage_loop_init(struct machine *machine)
 {
 	machine->signals = (struct signals){
@@ -113,12 +122,14 @@ static int stage_loop_init(struct machine *machine)
 		return error;
 	}
 	log_attach(&machine->loop);
-	return signals_init(&machine->signals, &machine->loop);
+	error = signals_init(&machine->signals, &machine->loop);
+	return error ? error : panic_init(&machine->panic, &machine->loop, panic_over, machine);
 }
 
 static void stage_loop_release(struct machine *machine)
 {
 	log_detach(&machine->loop);
+	panic_release(&machine->panic);
 	loop_release(&machine->loop);
 	signals_release(&machine->signals);
 }
@@ -178,12 +189,12 @@ static void stage_console_release(struct machine *machine)
 
 static void platform_power(void *ctx, enum arch_power what)
 {
-	static const enum machine_end end[] = {
-		[ARCH_POWEROFF] = MACHINE_POWEROFF,
-		[ARCH_RESET] = MACHINE_RESET,
-		[ARCH_PANIC] = MACHINE_PANIC,
-	};
-	machine_stop(ctx, end[what]);
+	struct machine *machine = ctx;
+
+	if (what == ARCH_PANIC)
+		panic_report(&machine->panic);
+	else
+		machine_stop(machine, what == ARCH_RESET ? MACHINE_RESET : MACHINE_POWEROFF);
 }
 
 static void platform_interrupt(void *ctx, int level)

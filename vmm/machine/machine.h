@@ -23,6 +23,7 @@
 #include "vmm/kvm/vm.h"
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
+#include "vmm/machine/panic.h"
 #include "vmm/machine/signals.h"
 
 /* Why the machine stopped. The first reason is kept. */
@@ -49,6 +50,7 @@ struct machine {
 	struct bus pio, mmio;
 	struct loop loop;
 	struct signals signals;
+	struct panic panic;
 	struct console console;
 	struct serial_host serial_host;
 	struct serial serial;
