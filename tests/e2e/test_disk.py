@@ -90,17 +90,20 @@ def test_read_only_refuses_writes(ebb, image):
     assert sha(path) == before
 
 
-@pytest.mark.parametrize("options, lines", [(["--no-balloon"], 8), ([], 9)], ids=["alone", "with a balloon"])
+LETTERS = "abcdefghijklmnop"
+
+
+@pytest.mark.parametrize("options, lines", [(["--no-balloon"], 16), ([], 17)], ids=["alone", "with a balloon"])
 def test_order(ebb, image, options, lines):
     """As many as there can be: each has its place and its interrupt, the order is the command line's."""
-    for i, letter in enumerate("abcdefgh"):
+    for i, letter in enumerate(LETTERS):
         path = image(f"{letter}.img", 1)
         with open(path, "r+b") as file:
             file.write(b"word%d\n" % i)
-        options = [*options, "-d", f"{path},ro" if i == 7 else path]
+        options = [*options, "-d", f"{path},ro" if i == 15 else path]
     said = ebb.job("for d in /dev/vd?; do echo $d $(head -n 1 $d) $(cat /sys/block/${d#/dev/}/serial); done; "
                    "grep -c virtio /proc/interrupts", *options)
-    assert said == [f"/dev/vd{'abcdefgh'[i]} word{i} disk{i}" for i in range(8)] + [str(lines)]
+    assert said == [f"/dev/vd{LETTERS[i]} word{i} disk{i}" for i in range(16)] + [str(lines)]
 
 
 def test_root_from_disk(ebb, image, tmp_path):

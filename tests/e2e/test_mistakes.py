@@ -457,10 +457,23 @@ def test_command_line_too_long(ebb, kernel):
     ebb.mistake(argv, "command line is too long", "2048")
 
 
+@pytest.fixture
+def disk(tmp_path):
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(512))
+    return ["-d", f"{path},ro"]
+
+
 @pytest.mark.kvm
-def test_device_that_only_acpi_can_name(ebb):
-    argv = [*RUN, *KERNEL, "-m", "128M", "--rng", "-p", "acpi=off"]
-    ebb.mistake(argv, "acpi=off", "interrupt line", "--rng")
+def test_device_that_only_acpi_can_name(ebb, disk):
+    argv = [*RUN, *KERNEL, "-m", "128M", *disk * 8, "--rng", "-p", "acpi=off"]
+    ebb.mistake(argv, "acpi=off", "interrupt line")
+
+
+@pytest.mark.kvm
+def test_more_devices_than_lines(ebb, disk):
+    argv = [*RUN, *KERNEL, "-m", "128M", *disk * 16, "--rng"]
+    ebb.mistake(argv, "too many devices", "17", "leave some out")
 
 
 # --- the name ----------------------------------------------------------------------------------

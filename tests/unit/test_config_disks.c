@@ -57,11 +57,11 @@ START_TEST(test_many_disks)
 	ck_assert_int_eq(config_parse(&config, argc, argv, config_error, sizeof(config_error)),
 			 CONFIG_RUN);
 	ck_assert_uint_eq(config.disks.count, VM_DISKS_MAX);
-	argv[argc++] = "-dninth";
+	argv[argc++] = "-dlast";
 	ck_assert_int_eq(config_parse(&config, argc, argv, config_error, sizeof(config_error)),
 			 CONFIG_ERROR);
 	ck_assert_ptr_nonnull(
-		strstr(config_error, "\"ninth\" is one too many; a guest can have 8"));
+		strstr(config_error, "\"last\" is one too many; a guest can have 16"));
 }
 END_TEST
 

@@ -9,7 +9,7 @@ enum { DISK, USER_DATA };
 
 static const struct option options[] = {
 	{DISK | OPTION_AGAIN, 'd', "disk", "FILE[,ro][,format=raw][,cache=none][,aio=sync]",
-	 "add a raw image or a block device as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 8 of them",
+	 "add a raw image or a block device as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 16 of them",
 	 false},
 	{USER_DATA, 0, "user-data", "FILE",
 	 "add a disk that configures a cloud image at its\nfirst start: FILE is cloud-init's user-data",

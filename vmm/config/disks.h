@@ -6,7 +6,7 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#define VM_DISKS_MAX 8
+#define VM_DISKS_MAX 16
 
 struct vm_disk {
 	char file[PATH_MAX];

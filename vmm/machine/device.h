@@ -3,8 +3,8 @@
  * The devices of a machine. To add one, add a folder under devices/, a device_NAME.c here that
  * creates the device from the options, and a row in devices.c.
  *
- * A device's address and interrupt line depend only on its kind and its number, not on the other
- * devices or on the order of the options.
+ * A device's address depends only on its kind and its number, not on the other devices or on the order
+ * of the options. Its interrupt line is the next one that is free.
  *
  * Thread: main.
  */
@@ -51,7 +51,8 @@ struct device {
 	struct mmio_slot slot;
 };
 
-#define DEVICES_MAX 16
+/* No architecture has interrupt lines for more. */
+#define DEVICES_MAX 28
 
 struct device_list {
 	struct device *device[DEVICES_MAX];

@@ -111,7 +111,7 @@ static int user_init(struct network *network, const struct vm_network *wanted,
 
 	stream_init(&network->stream);
 	if (by_default && !arch_gsi_usable(network->device.slot.place.gsi, config->boot.params))
-		return left_out("with acpi=off there is no interrupt line for it");
+		return left_out("with acpi=off there is no interrupt line left for it");
 	forwards(&passt, wanted);
 	int fd = passt_start(&network->passt, &passt, why);
 	if (fd < 0) {

@@ -12,8 +12,9 @@
 #include "vmm/machine/machine.h"
 
 /*
- * Each kind, with its places. The guest finds devices in the order of their places. Places never
- * change: new kinds get new places.
+ * Each kind, with its places, which are addresses. The guest finds devices in the order of this list.
+ * Places never change: new kinds get new places. Interrupt lines are few, so that each device that
+ * there is takes the next one.
  */
 static const struct {
 	const struct device_kind *kind;
@@ -47,8 +48,9 @@ static int plug(struct machine *machine, const struct device_kind *kind, unsigne
 	}
 	device->kind = kind;
 	device->number = number;
-	list->device[list->count++] = device;
-	int error = mmio_slot_init(&device->slot, place, &machine->ram, &machine->platform);
+	unsigned int line = list->count++;
+	list->device[line] = device;
+	int error = mmio_slot_init(&device->slot, place, line, &machine->ram, &machine->platform);
 	if (!error)
 		error = kind->init(device, machine->config);
 	if (error == DEVICE_LEFT_OUT) {

@@ -109,13 +109,13 @@ static int eventfd_open(int *fd)
 	return *fd;
 }
 
-int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
-		   const struct arch_platform *platform)
+int mmio_slot_init(struct mmio_slot *slot, unsigned int place, unsigned int line,
+		   const struct ram *ram, const struct arch_platform *platform)
 {
 	*slot = (struct mmio_slot){
 		.place =
 			{
-				.base = arch_map.virtio_base + (uint64_t)index * VIRTIO_MMIO_SIZE,
+				.base = arch_map.virtio_base + (uint64_t)place * VIRTIO_MMIO_SIZE,
 				.size = VIRTIO_MMIO_SIZE,
 			},
 		.host =
@@ -142,11 +142,12 @@ int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram 
 	int error = worker_init(&slot->worker);
 	if (error)
 		return error;
-	int gsi = arch_virtio_gsi(index);
+	int gsi = arch_virtio_gsi(line);
 	if (gsi < 0) {
 		log_error(
-			"too many devices: a guest on %s has interrupt lines for %u; leave some out",
-			arch_map.name, index);
+			"too many devices: a guest on %s has interrupt lines for %u; leave some out, "
+			"perhaps the network with -n none",
+			arch_map.name, line);
 		return gsi;
 	}
 	slot->place.gsi = (unsigned int)gsi;

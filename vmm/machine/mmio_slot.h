@@ -38,11 +38,11 @@ struct mmio_slot {
 };
 
 /*
- * Sets the slot's place, from its @index, and the host side for its device. Returns 0, or -errno
- * after an error message.
+ * Sets the slot's address, by its @place, its interrupt line, the one numbered @line of those for
+ * virtio devices, and the host side for its device. Returns 0, or -errno after an error message.
  */
-int mmio_slot_init(struct mmio_slot *slot, unsigned int index, const struct ram *ram,
-		   const struct arch_platform *platform);
+int mmio_slot_init(struct mmio_slot *slot, unsigned int place, unsigned int line,
+		   const struct ram *ram, const struct arch_platform *platform);
 void mmio_slot_release(struct mmio_slot *slot);
 
 /* Plugs in @dev, created with &slot->host. Returns 0, or -errno after an error message. */

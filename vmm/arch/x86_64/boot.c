@@ -159,7 +159,7 @@ static int check_lines(const struct arch_boot *boot)
 			continue;
 		log_error(
 			"with acpi=off a guest has no interrupt line beyond %u, and one of its devices "
-			"needs line %u: leave out acpi=off, or --network and --rng",
+			"needs line %u: leave out acpi=off, or some devices",
 			GSI_ISA_END - 1, boot->device[i].gsi);
 		return -EINVAL;
 	}
