@@ -167,10 +167,12 @@ static int went(struct blk *blk, struct blk_slot *slot, int result)
 		return image_flushed(&blk->image, result);
 	if (result < 0)
 		return result;
-	if (result == 0 || (uint64_t)result > slot->left)
-		return image_ended(&blk->image);
-	advance(slot, (uint64_t)result);
-	blk_moved(blk, slot->answer.kind, (uint64_t)result);
+	ssize_t moved = (uint64_t)result > slot->left ? image_ended(&blk->image)
+						      : image_moved(&blk->image, (uint64_t)result);
+	if (moved < 0)
+		return (int)moved;
+	advance(slot, (uint64_t)moved);
+	blk_moved(blk, slot->answer.kind, (uint64_t)moved);
 	if (slot->left > 0)
 		return 1;
 	if (!slot->durable)

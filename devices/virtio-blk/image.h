@@ -70,6 +70,11 @@ ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n
 bool image_is_shorter(struct image *image);
 /* Records that a read or a write moved nothing. Returns -EIO. */
 int image_ended(struct image *image);
+/*
+ * Returns the @bytes that a read or a write moved; past the page cache without the part of a block at their
+ * end, where the file ends: the host does not continue there. -EIO, as image_ended(), if nothing is left.
+ */
+ssize_t image_moved(struct image *image, uint64_t bytes);
 /* Records that fdatasync() ended with @result, 0 or -errno. Returns as image_flush(). */
 int image_flushed(struct image *image, int result);
 

@@ -52,7 +52,10 @@ static void copy_bytes(const struct iovec *iov, uint8_t *copy, size_t len, bool 
 	}
 }
 
-/* Moves the first bytes through an aligned copy: a request is whole blocks. */
+/*
+ * Moves the first bytes through an aligned copy. A request that is not whole blocks, of a driver that ignores
+ * the block size, cannot be moved: the host would refuse it.
+ */
 static ssize_t move_copied(struct image *image, const struct iovec *iov, unsigned int n,
 			   uint64_t offset, bool write)
 {
@@ -62,6 +65,8 @@ static ssize_t move_copied(struct image *image, const struct iovec *iov, unsigne
 	for (unsigned int i = 0; i < n && one.iov_len < COPY_BYTES; i++)
 		one.iov_len += iov[i].iov_len < COPY_BYTES - one.iov_len ? iov[i].iov_len
 									 : COPY_BYTES - one.iov_len;
+	if (!image_fits(image, &one, 1))
+		return -EINVAL;
 	if (write) {
 		copy_bytes(iov, copy, one.iov_len, false);
 		return image_write(image, &one, 1, offset, false);
@@ -78,6 +83,13 @@ int image_ended(struct image *image)
 	return -EIO;
 }
 
+ssize_t image_moved(struct image *image, uint64_t bytes)
+{
+	if (image->direct)
+		bytes -= bytes % image->block_size;
+	return bytes ? (ssize_t)bytes : image_ended(image);
+}
+
 ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset)
 {
 	ssize_t done;
@@ -86,9 +98,7 @@ ssize_t image_read(struct image *image, const struct iovec *iov, unsigned int n,
 	do
 		done = image->calls->preadv(image->fd, iov, (int)n, (off_t)offset);
 	while (done < 0 && errno == EINTR);
-	if (done < 0)
-		return -errno;
-	return done == 0 ? image_ended(image) : done;
+	return done < 0 ? -errno : image_moved(image, (uint64_t)done);
 }
 
 ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n, uint64_t offset,
@@ -105,11 +115,8 @@ ssize_t image_write(struct image *image, const struct iovec *iov, unsigned int n
 	do
 		done = image->calls->pwritev(image->fd, iov, (int)n, (off_t)offset);
 	while (done < 0 && errno == EINTR);
-	if (done < 0)
-		return -errno;
-	if (done == 0)
-		return image_ended(image);
-	int error = durable ? image_flush(image) : 0;
+	done = done < 0 ? -errno : image_moved(image, (uint64_t)done);
+	int error = done > 0 && durable ? image_flush(image) : 0;
 	return error ? error : done;
 }
 

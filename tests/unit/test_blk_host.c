@@ -301,6 +301,39 @@ START_TEST(a_shorter_file_is_lost)
 }
 END_TEST
 
+/* Past the page cache a file that ends within a block is read up to that block, and written no further. */
+START_TEST(a_shorter_file_within_a_block)
+{
+	disk.image.direct = true;
+	ck_assert_int_eq(truncate(disk_path, 4096 + 100), 0);
+	struct disk_answer answer = disk_read(0, 8192);
+	ANSWERED(answer, VIRTIO_BLK_S_IOERR);
+	ck_assert_uint_eq(answer.len, 4096);
+	ANSWERED(disk_read(8, 512), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_request(VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_IOERR);
+	host.most = 100;
+	ANSWERED(disk_write(0, 4096), VIRTIO_BLK_S_IOERR);
+	host.most = 1124;
+	ANSWERED(disk_write(0, 4096), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+/* A disk of 4 KiB blocks past the page cache, and a driver that ignores their size. */
+START_TEST(less_than_a_block)
+{
+	const struct gpa_range cut[] = {{DISK_DATA + 1, 4096}, {DISK_DATA + 8192, 512}};
+	disk.image.direct = true;
+	disk.image.block_size = 4096;
+	ANSWERED(disk_read(0, 512), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_write(0, 512), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_request(VIRTIO_BLK_T_IN, 0, cut, 2, 0), VIRTIO_BLK_S_IOERR);
+	ANSWERED(disk_range(VIRTIO_BLK_T_WRITE_ZEROES, 0, 1, 0), VIRTIO_BLK_S_IOERR);
+	ck_assert(disk_is_moved(0));
+	ck_assert(!disk_needs_reset());
+	ANSWERED(disk_read(0, 4096), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
 static void add_hosts(Suite *suite, const char *name, void (*setup)(void))
 {
 	TCase *hosts = tcase_create(name);
@@ -313,6 +346,8 @@ static void add_hosts(Suite *suite, const char *name, void (*setup)(void))
 	tcase_add_test(hosts, discards_ignored);
 	tcase_add_test(hosts, a_shorter_file);
 	tcase_add_loop_test(hosts, a_shorter_file_is_lost, 0, 4);
+	tcase_add_test(hosts, a_shorter_file_within_a_block);
+	tcase_add_test(hosts, less_than_a_block);
 	tcase_add_test(hosts, a_failed_flush_is_remembered);
 	tcase_add_test(hosts, a_failed_write_is_over);
 	tcase_add_test(hosts, no_page_for_the_data);
