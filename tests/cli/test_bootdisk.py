@@ -91,6 +91,13 @@ def test_file_systems(ebb, file_system, kind):
             "/grub2/grub.cfg": "blscfg\n",
             "/vmlinuz": "no kernel",
         },
+        # GRUB's own default, and the saved one.
+        {**DEBIAN, "/boot/grub/grub.cfg": "set default=1\nmenuentry a {\nlinux /missing\n}\n" + GRUB.format("/boot")},
+        {
+            **DEBIAN,
+            "/boot/grub/grub.cfg": 'set default="${saved_entry}"\nmenuentry a {\nlinux /missing\n}\n' + GRUB.format("/boot"),
+            "/boot/grub/grubenv": "# GRUB Environment Block\nsaved_entry=Debian\n##",
+        },
         # The newest entry counts before GRUB's own.
         {**DEBIAN, "/boot/grub/grub.cfg": "menuentry a {\nlinux /missing\n}\n", "/boot/loader/entries/a.conf": "linux /boot/vmlinuz-6.1\n"},
     ],

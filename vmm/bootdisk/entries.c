@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/bootdisk/entries.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#define MENUS_MAX 8 /* the menu, and submenus within each other */
 
 /* The rest of the text. */
 struct text {
@@ -160,22 +163,128 @@ bool entry_from_bls(const char *text, size_t len, struct boot_entry *entry)
 	return entry->kernel[0] != '\0';
 }
 
-bool entry_from_grub(const char *text, size_t len, struct boot_entry *entry)
+/* A menuentry or a submenu of grub.cfg. */
+struct item {
+	struct word title, id;
+	bool submenu;
+};
+
+/* The way through the menus to the one that is wanted. */
+struct way {
+	const char *wanted;
+	unsigned int number[MENUS_MAX]; /* of the next item, in each open menu */
+	unsigned int depth;		/* open submenus */
+	unsigned int found;		/* submenus on the way, from the outermost */
+	unsigned int bodies;		/* open braces of all else */
+};
+
+/* Returns true if @line, whose first word was @key, begins an item of a menu. */
+static bool item_begins(const struct word *key, struct text line, struct item *item)
 {
-	struct text left = {text, text + len}, line;
+	struct word word;
+
+	*item = (struct item){.submenu = word_is(key, "submenu")};
+	if (!item->submenu && !word_is(key, "menuentry"))
+		return false;
+	next_word(&line, &item->title);
+	while (next_word(&line, &word))
+		if (word_is(&word, "--id") || word_is(&word, "$menuentry_id_option"))
+			next_word(&line, &item->id);
+	return true;
+}
+
+static bool opens_brace(struct text line)
+{
+	struct word word = {0};
+
+	while (next_word(&line, &word))
+		;
+	return word_is(&word, "{");
+}
+
+/*
+ * Copies the part @depth of @wanted: "a>b" is b in the submenu a, and ">>" stands for one ">". A
+ * submenu alone stands for its first item.
+ */
+static void part_of(const char *wanted, unsigned int depth, char part[ENTRY_FILES_SIZE])
+{
+	size_t len = 0;
+
+	for (; *wanted; wanted++) {
+		bool end = wanted[0] == '>' && wanted[1] != '>';
+		if (end && depth-- == 0)
+			break;
+		wanted += wanted[0] == '>' && !end;
+		if (!end && depth == 0)
+			part[len++] = *wanted;
+	}
+	if (len == 0)
+		part[len++] = '0';
+	part[len] = '\0';
+}
+
+/* Counts @item. Returns true if it is the next on the way. */
+static bool way_meets(struct way *way, const struct item *item)
+{
+	unsigned int number = way->number[way->depth]++;
+	char part[ENTRY_FILES_SIZE];
+
+	if (way->found != way->depth)
+		return false;
+	part_of(way->wanted, way->depth, part);
+	if (part[strspn(part, "0123456789")] == '\0')
+		return strtoul(part, NULL, 10) == number;
+	return word_is(&item->title, part) || word_is(&item->id, part);
+}
+
+/* Moves @text behind the first line of the menuentry @wanted. Returns false if there is none. */
+static bool find_item(struct text *text, const char *wanted)
+{
+	struct way way = {.wanted = wanted};
+	struct text line;
 	struct word key;
-	bool within = false;
+	struct item item;
+
+	while (next_line(text, &line)) {
+		if (!next_word(&line, &key) || key.text[0] == '#')
+			continue;
+		if (word_is(&key, "}")) {
+			if (way.bodies > 0)
+				way.bodies--;
+			else if (way.depth > 0)
+				way.depth--;
+		} else if (way.bodies > 0 || !item_begins(&key, line, &item)) {
+			way.bodies += opens_brace(line);
+		} else {
+			bool met = way_meets(&way, &item);
+			if (!item.submenu && met)
+				return true;
+			if (!item.submenu) {
+				way.bodies++;
+				continue;
+			}
+			if (++way.depth == MENUS_MAX)
+				return false;
+			way.number[way.depth] = 0;
+			way.found += met;
+		}
+	}
+	return false;
+}
+
+/* Reads the body of a menuentry. Returns false if it does not fit. */
+static bool read_body(struct text *text, struct boot_entry *entry)
+{
+	struct text line;
+	struct word key;
 
 	memset(entry, 0, sizeof(*entry));
-	while (next_line(&left, &line)) {
+	while (next_line(text, &line)) {
 		bool good = true;
 		if (!next_word(&line, &key) || key.text[0] == '#')
 			continue;
-		if (word_is(&key, "menuentry") && entry->kernel[0])
+		if (word_is(&key, "}"))
 			break;
-		within |= word_is(&key, "menuentry");
-		if (!within)
-			continue;
 		if (word_is(&key, "linux") || word_is(&key, "linux16") || word_is(&key, "linuxefi"))
 			good = set_kernel(&line, entry) && add_params(&line, entry);
 		else if (word_is(&key, "initrd") || word_is(&key, "initrd16") ||
@@ -184,5 +293,74 @@ bool entry_from_grub(const char *text, size_t len, struct boot_entry *entry)
 		if (!good)
 			return false;
 	}
-	return entry->kernel[0] != '\0';
+	return true;
+}
+
+/*
+ * Finds the default in the whole of @text: the last "set default=", but for those that a variable
+ * fills in, of which only that of the saved entry is known.
+ */
+static void find_default(struct text text, const char *saved, char wanted[ENTRY_FILES_SIZE])
+{
+	static const char name[] = "default=";
+	struct text line;
+	struct word word;
+
+	wanted[0] = '\0';
+	while (next_line(&text, &line)) {
+		if (!next_word(&line, &word) || (word_is(&word, "set") && !next_word(&line, &word)))
+			continue;
+		if (!word.fits || strncmp(word.text, name, sizeof(name) - 1) != 0)
+			continue;
+		const char *value = word.text + sizeof(name) - 1;
+		if (strcmp(value, "${saved_entry}") == 0 || strcmp(value, "$saved_entry") == 0)
+			value = saved;
+		else if (word.variable)
+			continue;
+		memcpy(wanted, value, strlen(value) + 1); /* a word fits */
+	}
+}
+
+bool entry_from_grub(const char *text, size_t len, const char *saved, struct boot_entry *entry)
+{
+	const struct text all = {text, text + len};
+	struct text left = all, line;
+	char wanted[ENTRY_FILES_SIZE];
+	struct word key;
+
+	memset(entry, 0, sizeof(*entry));
+	find_default(all, saved, wanted);
+	if (find_item(&left, wanted)) {
+		if (!read_body(&left, entry))
+			return false;
+		if (entry->kernel[0])
+			return true;
+	}
+	left = all;
+	while (next_line(&left, &line)) {
+		if (!next_word(&line, &key) || !word_is(&key, "menuentry"))
+			continue;
+		if (!read_body(&left, entry))
+			return false;
+		if (entry->kernel[0])
+			return true;
+	}
+	return false;
+}
+
+void entry_saved(const char *text, size_t len, char saved[ENTRY_FILES_SIZE])
+{
+	static const char name[] = "saved_entry=";
+	struct text left = {text, text + len}, line;
+
+	saved[0] = '\0';
+	while (next_line(&left, &line)) {
+		size_t size = (size_t)(line.end - line.at);
+		if (size < sizeof(name) || size - sizeof(name) + 1 >= ENTRY_FILES_SIZE ||
+		    memcmp(line.at, name, sizeof(name) - 1) != 0)
+			continue;
+		size -= sizeof(name) - 1;
+		memcpy(saved, line.at + sizeof(name) - 1, size);
+		saved[size] = '\0';
+	}
 }

@@ -17,18 +17,14 @@
 
 /* In a root file system that has /boot, and in a separate /boot. */
 static const char *const entry_folders[] = {"/boot/loader/entries", "/loader/entries"};
-static const char *const grub_files[] = {
-	"/boot/grub/grub.cfg",
-	"/grub/grub.cfg",
-	"/boot/grub2/grub.cfg",
-	"/grub2/grub.cfg",
-};
+static const char *const grub_folders[] = {"/boot/grub", "/grub", "/boot/grub2", "/grub2"};
 
 struct search {
 	const struct reader_fds *fds;
 	struct ext *ext;
 	char text[CONFIG_MAX];
 	char newest[NAME_MAX_];
+	char saved[ENTRY_FILES_SIZE];
 	struct boot_entry entry;
 	unsigned int file_systems;
 	bool configured; /* there is a configuration, even if it could not be understood */
@@ -50,32 +46,46 @@ static void consider(void *ctx, const char *name)
 		memcpy(search->newest, name, len + 1);
 }
 
-/* Reads the configuration at @path. Returns true if it names a kernel. */
-static bool understand(struct search *search, const char *path,
-		       bool (*from)(const char *, size_t, struct boot_entry *))
-{
-	long len = ext_read(search->ext, path, search->text, sizeof(search->text));
-	if (len < 0)
-		return false;
-	search->configured = true;
-	return from(search->text, (size_t)len, &search->entry);
-}
-
-static bool find_entry(struct search *search)
+/* Reads the file @name in @folder. Returns its length or -errno. */
+static long read_text(struct search *search, const char *folder, const char *name)
 {
 	char path[512];
 
-	for (unsigned int i = 0; i < sizeof(entry_folders) / sizeof(entry_folders[0]); i++) {
-		search->newest[0] = '\0';
-		if (ext_list(search->ext, entry_folders[i], consider, search) != 0 ||
-		    !search->newest[0])
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", entry_folders[i], search->newest);
-		if (understand(search, path, entry_from_bls))
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return ext_read(search->ext, path, search->text, sizeof(search->text));
+}
+
+static bool find_bls(struct search *search, const char *folder)
+{
+	search->newest[0] = '\0';
+	if (ext_list(search->ext, folder, consider, search) != 0 || !search->newest[0])
+		return false;
+	long len = read_text(search, folder, search->newest);
+	if (len < 0)
+		return false;
+	search->configured = true;
+	return entry_from_bls(search->text, (size_t)len, &search->entry);
+}
+
+static bool find_grub(struct search *search, const char *folder)
+{
+	long len = read_text(search, folder, "grubenv");
+	entry_saved(search->text, len > 0 ? (size_t)len : 0, search->saved);
+	len = read_text(search, folder, "grub.cfg");
+	if (len < 0)
+		return false;
+	search->configured = true;
+	return entry_from_grub(search->text, (size_t)len, search->saved, &search->entry);
+}
+
+/* Returns true if a configuration names a kernel. */
+static bool find_entry(struct search *search)
+{
+	for (unsigned int i = 0; i < sizeof(entry_folders) / sizeof(entry_folders[0]); i++)
+		if (find_bls(search, entry_folders[i]))
 			return true;
-	}
-	for (unsigned int i = 0; i < sizeof(grub_files) / sizeof(grub_files[0]); i++)
-		if (understand(search, grub_files[i], entry_from_grub))
+	for (unsigned int i = 0; i < sizeof(grub_folders) / sizeof(grub_folders[0]); i++)
+		if (find_grub(search, grub_folders[i]))
 			return true;
 	return false;
 }
