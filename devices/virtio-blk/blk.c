@@ -113,7 +113,7 @@ static int init_queue(struct blk *blk, unsigned int number, const struct blk_con
 
 int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host)
 {
-	*blk = (struct blk){.file = config->file};
+	*blk = (struct blk){.file = config->name ? config->name : config->file};
 	int error = image_open(&blk->image, config->file,
 			       (config->read_only ? IMAGE_READ_ONLY : 0) |
 				       (config->raw ? IMAGE_RAW : 0) |

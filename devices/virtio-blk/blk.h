@@ -23,6 +23,7 @@
 
 struct blk_config {
 	const char *file;
+	const char *name; /* of the file, for users; NULL: @file */
 	bool read_only;
 	bool raw;	 /* take the file as it is, even if it has the mark of another format */
 	bool direct;	 /* bypass the host's page cache, if its file system supports that */
@@ -73,7 +74,7 @@ struct blk {
 	atomic_ullong ignored; /* bytes of discards that the host cannot do */
 	atomic_ullong unknown; /* requests of a kind that is not offered */
 
-	const char *file;   /* blk_config's */
+	const char *file;   /* blk_config's, by its name for users */
 	struct image image; /* any thread may read ->size, ->read_only, ->block_size */
 	struct virtio_blk_config registers; /* the configuration space, little-endian; constant */
 	char id[VIRTIO_BLK_ID_BYTES];	    /* padded with zeros */
@@ -83,7 +84,7 @@ struct blk {
 };
 
 /*
- * @config->file and @host outlive the disk. Returns 0, or -errno after an error message. If the host refuses
+ * @config->file, @config->name and @host outlive the disk. Returns 0, or -errno after an error message. If the host refuses
  * io_uring, requests are done one by one.
  */
 int blk_init(struct blk *blk, const struct blk_config *config, const struct virtio_host *host);

@@ -11,6 +11,7 @@ import time
 
 import pytest
 from conftest import LIMIT, host_memory, lib
+from test_monitor import stat
 
 pytestmark = pytest.mark.linux
 
@@ -221,10 +222,14 @@ def test_from_a_disk(ebb, tmp_path):
     subprocess.run(["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", root, image], check=True)
     user_data = tmp_path / "user-data"
     user_data.write_text("#cloud-config\n")
-    job = "cat /proc/cmdline; cat /sys/block/vdb/ro; dd if=/dev/vdb bs=1 skip=32808 count=6 2>/dev/null; echo"
-    argv = [lib.EBB, "run", "-m256M", "-n", "none", "-d", f"{image},ro", "--user-data", user_data, "-p", f'quiet ebb.test=2 ebb.cmd="{job}"']
+    job = "cat /proc/cmdline; cat /sys/block/vdb/ro; dd if=/dev/vdb bs=1 skip=32808 count=6 2>/dev/null; echo; read line"
+    argv = [lib.EBB, "run", "-m256M", "-n", "none", "--name", "disk", "-d", f"{image},ro", "--user-data", user_data,
+            "-p", f'quiet ebb.test=2 ebb.cmd="{job}"']
     started = lib.Guest(argv, env=ebb.env)
     ebb.guests.append(started)
+    started.wait_for("^cidata$", LIMIT)
+    assert [disk["file"] for disk in stat(ebb, "disk")["disks"]] == [str(image), str(user_data)]
+    started.send("\n")
     ebb.ended(started, 0)
     lines = [text for _, text in started.lines]
     assert any(re.search(r"console=ttyS0 ebb.test=1 quiet ebb.test=2", line) for line in lines), started.console()

@@ -41,7 +41,7 @@ static void teardown(void)
 static int take(struct boot_file *file, uint64_t limit)
 {
 	said_begin();
-	int error = boot_file_open(file, path, "initrd", limit);
+	int error = boot_file_open(file, path, NULL, "initrd", limit);
 	said = said_end();
 	return error;
 }

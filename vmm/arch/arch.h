@@ -74,8 +74,9 @@ struct arch_device {
 struct arch_boot {
 	const struct ram *ram;
 	const char *kernel;
-	const char *initrd;   /* or NULL */
-	const char *params;   /* the user's kernel parameters */
+	const char *initrd;		       /* or NULL */
+	const char *kernel_name, *initrd_name; /* in messages; NULL: those of the files */
+	const char *params;		       /* the user's kernel parameters */
 	bool nodefaults;      /* add nothing to params; accept a flat image as the kernel */
 	const char *dump_dtb; /* the file to write the guest's device tree to, or NULL */
 	const struct arch_device *device;

@@ -20,13 +20,13 @@
 
 static int cannot(const struct boot_file *source, const char *verb, int error)
 {
-	log_error("cannot %s the %s '%s': %s", verb, source->what, source->path, strerror(error));
+	log_error("cannot %s the %s '%s': %s", verb, source->what, source->name, strerror(error));
 	return -error;
 }
 
 static int interrupted(const struct boot_file *source)
 {
-	log_error("a signal came while the %s '%s' was read", source->what, source->path);
+	log_error("a signal came while the %s '%s' was read", source->what, source->name);
 	return -EINTR;
 }
 
@@ -45,7 +45,7 @@ static int pipe_wait(const struct boot_file *source)
 	}
 	log_error(
 		"no data came through the pipe '%s' for %d seconds: check that the %s is written to it",
-		source->path, BOOT_FILE_SILENCE_S, source->what);
+		source->name, BOOT_FILE_SILENCE_S, source->what);
 	return -ETIMEDOUT;
 }
 
@@ -77,7 +77,7 @@ static int pipe_copy(struct boot_file *source, int copy, uint64_t limit)
 			return 0;
 		if ((uint64_t)n > limit - source->size) {
 			log_error("the %s '%s' is larger than the guest's memory", source->what,
-				  source->path);
+				  source->name);
 			return -EFBIG;
 		}
 		error = write_all(copy, data, (size_t)n);
@@ -98,9 +98,10 @@ static int pipe_take(struct boot_file *source, uint64_t limit)
 	return error;
 }
 
-int boot_file_open(struct boot_file *source, const char *path, const char *what, uint64_t limit)
+int boot_file_open(struct boot_file *source, const char *path, const char *name, const char *what,
+		   uint64_t limit)
 {
-	*source = (struct boot_file){path, what, -1, 0};
+	*source = (struct boot_file){name ? name : path, what, -1, 0};
 	struct stat status;
 
 	/* Do not wait here for a pipe's writer, without a limit. Regular files ignore the flag. */
@@ -110,7 +111,7 @@ int boot_file_open(struct boot_file *source, const char *path, const char *what,
 	if (S_ISFIFO(status.st_mode))
 		return pipe_take(source, limit);
 	if (!S_ISREG(status.st_mode)) {
-		log_error("the %s '%s' is neither a regular file nor a pipe", what, path);
+		log_error("the %s '%s' is neither a regular file nor a pipe", what, source->name);
 		return -EINVAL;
 	}
 	source->size = status.st_size;
@@ -135,7 +136,7 @@ int boot_file_read(const struct boot_file *source, uint64_t offset, void *to, ui
 			continue;
 		if (n <= 0) {
 			int error = n < 0 ? errno : EIO;
-			log_error("cannot read the %s '%s': %s", source->what, source->path,
+			log_error("cannot read the %s '%s': %s", source->what, source->name,
 				  n < 0 ? strerror(error) : "it became shorter while it was read");
 			return -error;
 		}

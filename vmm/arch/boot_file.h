@@ -14,18 +14,19 @@
 #define BOOT_FILE_SILENCE_S 60 /* the longest that a pipe may be silent */
 
 struct boot_file {
-	const char *path;
+	const char *name; /* for messages */
 	const char *what; /* "kernel" or "initrd" */
 	int fd;
 	uint64_t size; /* bytes, when opened; for a pipe, all that came */
 };
 
 /*
- * Opens a regular file or a pipe. A pipe is read to its end: it fails if more than @limit bytes come, if
+ * Opens the regular file or pipe @path; messages call it @name, or @path if that is NULL. A pipe is read to its end: it fails if more than @limit bytes come, if
  * a signal comes, or if the pipe is silent for BOOT_FILE_SILENCE_S. Call boot_file_close() in
  * either case.
  */
-int boot_file_open(struct boot_file *source, const char *path, const char *what, uint64_t limit);
+int boot_file_open(struct boot_file *source, const char *path, const char *name, const char *what,
+		   uint64_t limit);
 void boot_file_close(struct boot_file *source);
 
 /* Reads all @size bytes at @offset. Storage may be slow: a signal makes the read fail. */

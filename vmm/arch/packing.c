@@ -88,6 +88,6 @@ bool packing_told(const struct boot_file *source, const uint8_t *head, size_t si
 	char text[TEXT_MAX];
 	if (!packing_advice(text, sizeof(text), head, size))
 		return false;
-	log_error("the %s '%s' %s", source->what, source->path, text);
+	log_error("the %s '%s' %s", source->what, source->name, text);
 	return true;
 }

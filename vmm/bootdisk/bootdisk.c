@@ -123,6 +123,8 @@ static int take_reply(struct bootdisk *boot, const char *file, int fd, struct re
 	}
 	make_plain(reply->reason, sizeof(reply->reason));
 	make_plain(reply->params, sizeof(reply->params));
+	make_plain(reply->kernel, sizeof(reply->kernel));
+	make_plain(reply->initrd, sizeof(reply->initrd));
 	if (reply->reason[0]) {
 		log_error(CANNOT "%s" NAME_ONE, file, reply->reason);
 		return -ENOENT;
@@ -131,6 +133,8 @@ static int take_reply(struct bootdisk *boot, const char *file, int fd, struct re
 	if (reply->has_initrd)
 		snprintf(boot->initrd_file, sizeof(boot->initrd_file), "/proc/self/fd/%d",
 			 boot->initrd);
+	snprintf(boot->kernel_name, sizeof(boot->kernel_name), "%s:%s", file, reply->kernel);
+	snprintf(boot->initrd_name, sizeof(boot->initrd_name), "%s:%s", file, reply->initrd);
 	memcpy(boot->params, reply->params, sizeof(boot->params));
 	return 0;
 }

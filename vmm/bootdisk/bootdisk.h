@@ -9,15 +9,19 @@
 #ifndef EBB_BOOTDISK_BOOTDISK_H
 #define EBB_BOOTDISK_BOOTDISK_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #define BOOTDISK_PATH_SIZE 32
+#define BOOTDISK_NAME_SIZE (PATH_MAX + 512)
 #define BOOTDISK_WAIT_S	   60 /* the child's time limit */
 
 struct bootdisk {
 	int kernel, initrd;		      /* copies in memory, or -1 */
 	char kernel_file[BOOTDISK_PATH_SIZE]; /* names under which they can be opened */
 	char initrd_file[BOOTDISK_PATH_SIZE]; /* "" if there is none */
+	/* What they are in the image, "IMAGE:PATH", for messages. */
+	char kernel_name[BOOTDISK_NAME_SIZE], initrd_name[BOOTDISK_NAME_SIZE];
 	char params[2048];
 };
 

@@ -124,6 +124,8 @@ static void copy_files(struct search *search, struct reader_reply *reply)
 		reply->has_initrd = 1;
 	}
 	snprintf(reply->params, sizeof(reply->params), "%s", entry->params);
+	snprintf(reply->kernel, sizeof(reply->kernel), "%.255s", entry->kernel);
+	snprintf(reply->initrd, sizeof(reply->initrd), "%.255s", entry->initrds);
 }
 
 /*

@@ -18,6 +18,7 @@
 struct reader_reply {
 	char reason[256]; /* "" if a kernel was found */
 	char params[2048];
+	char kernel[256], initrd[256]; /* their names, for messages; initrd: the first one's */
 	uint8_t has_initrd;
 };
 

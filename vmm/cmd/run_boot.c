@@ -33,6 +33,8 @@ static int boot_from_disk(struct bootdisk *disk, struct vm_config *config)
 		return error;
 	config->boot.kernel = disk->kernel_file;
 	config->boot.initrd = disk->initrd_file[0] ? disk->initrd_file : NULL;
+	config->boot.kernel_name = disk->kernel_name;
+	config->boot.initrd_name = disk->initrd_name;
 	return join_params(&config->boot, disk->params);
 }
 
@@ -45,7 +47,7 @@ static int add_seed(struct run_boot *boot, struct vm_config *config)
 	boot->seed = seed_make(disks->user_data, config->machine.name);
 	if (boot->seed < 0)
 		return boot->seed;
-	*disk = (struct vm_disk){.read_only = true, .raw = true};
+	*disk = (struct vm_disk){.name = disks->user_data, .read_only = true, .raw = true};
 	snprintf(disk->file, sizeof(disk->file), "/proc/self/fd/%d", boot->seed);
 	disks->count++;
 	return 0;

@@ -10,6 +10,8 @@
 struct vm_boot {
 	const char *kernel;	     /* all file names point into argv; NULL: the first disk's */
 	const char *initrd;	     /* or NULL */
+	const char *kernel_name;     /* in messages, instead of the file's; or NULL */
+	const char *initrd_name;     /* likewise */
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
 	bool nodefaults;	     /* add no device or parameter that was not asked for */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */

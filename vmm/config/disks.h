@@ -10,6 +10,7 @@
 
 struct vm_disk {
 	char file[PATH_MAX];
+	const char *name; /* in messages and figures, instead of the file's; or NULL */
 	bool read_only;
 	bool raw;    /* "format=raw": use it as raw even if it looks like another format */
 	bool sync;   /* "aio=sync": one request at a time */

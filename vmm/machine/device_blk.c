@@ -16,6 +16,7 @@ static int disk_init(struct device *device, const struct vm_config *config)
 	snprintf(disk->id, sizeof(disk->id), "disk%u", device->number);
 	device->virtio = &disk->blk.dev;
 	const struct blk_config blk = {.file = wanted->file,
+				       .name = wanted->name,
 				       .read_only = wanted->read_only,
 				       .raw = wanted->raw,
 				       .direct = wanted->direct,

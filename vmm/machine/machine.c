@@ -234,6 +234,8 @@ static int stage_boot_init(struct machine *machine)
 		.ram = &machine->ram,
 		.kernel = config->boot.kernel,
 		.initrd = config->boot.initrd,
+		.kernel_name = config->boot.kernel_name,
+		.initrd_name = config->boot.initrd_name,
 		.params = config->boot.params,
 		.nodefaults = config->boot.nodefaults,
 		.dump_dtb = config->boot.dump_dtb,

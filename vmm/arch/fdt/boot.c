@@ -37,8 +37,8 @@ static bool is_flat(const struct loader *loader, ssize_t size)
 
 static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 {
-	int error = boot_file_open(&loader->kernel, loader->boot->kernel, "kernel",
-				   ram_size(loader->boot->ram));
+	int error = boot_file_open(&loader->kernel, loader->boot->kernel, loader->boot->kernel_name,
+				   "kernel", ram_size(loader->boot->ram));
 	if (!error)
 		error = reader_open(loader->reader, &loader->kernel);
 	if (error)
@@ -56,7 +56,7 @@ static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 		loader->image = fdt_image_flat(loader->kernel.size);
 		return 0;
 	}
-	log_error("the kernel '%s' %s", loader->kernel.path, wrong);
+	log_error("the kernel '%s' %s", loader->kernel.name, wrong);
 	return -ENOEXEC;
 }
 
@@ -64,10 +64,10 @@ static int look_at_initrd(struct loader *loader)
 {
 	if (!loader->boot->initrd)
 		return 0;
-	int error = boot_file_open(&loader->initrd, loader->boot->initrd, "initrd",
-				   ram_size(loader->boot->ram));
+	int error = boot_file_open(&loader->initrd, loader->boot->initrd, loader->boot->initrd_name,
+				   "initrd", ram_size(loader->boot->ram));
 	if (!error && loader->initrd.size == 0) {
-		log_error("the initrd '%s' is empty", loader->initrd.path);
+		log_error("the initrd '%s' is empty", loader->initrd.name);
 		error = -EINVAL;
 	}
 	return error;
@@ -83,11 +83,11 @@ static int place(struct loader *loader, uint64_t tree)
 	if (error && loader->places.tree.len)
 		log_error("the initrd '%s' (%llu MiB) does not fit behind the kernel in %llu MiB: "
 			  "give more with -m",
-			  boot->initrd, MIB_UP(loader->initrd.size), mib);
+			  loader->initrd.name, MIB_UP(loader->initrd.size), mib);
 	else if (error)
 		log_error("%llu MiB of memory is too small for the kernel '%s', which needs "
 			  "%llu MiB: give more with -m",
-			  mib, boot->kernel,
+			  mib, loader->kernel.name,
 			  MIB_UP(loader->image.text_offset + loader->image.size));
 	return error;
 }

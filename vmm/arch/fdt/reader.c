@@ -22,7 +22,7 @@ int reader_open(struct reader *reader, const struct boot_file *source)
 		return error;
 	if (inflateInit2(&reader->stream, GZIP_ONLY) != Z_OK) {
 		log_error("cannot unpack the %s '%s': the host has no memory left", source->what,
-			  source->path);
+			  source->name);
 		return -ENOMEM;
 	}
 	reader->gzip = true;
@@ -51,7 +51,7 @@ static ssize_t read_plain(struct reader *reader, void *to, uint64_t size)
 static int bad(const struct reader *reader, const char *what)
 {
 	log_error("cannot unpack the %s '%s': its gzip data %s", reader->source->what,
-		  reader->source->path, what);
+		  reader->source->name, what);
 	return -EINVAL;
 }
 

@@ -35,7 +35,7 @@ static int identify(const struct boot_file *kernel, struct image *image, uint32_
 		return -ENOEXEC;
 	const char *wrong = image_parse(image, head, size, kernel->size);
 	if (wrong) {
-		log_error("the kernel '%s' %s", kernel->path, wrong);
+		log_error("the kernel '%s' %s", kernel->name, wrong);
 		return -ENOEXEC;
 	}
 	*pvh_entry = 0;
@@ -73,21 +73,21 @@ static int load_segments(const struct boot_file *kernel, const struct image *ima
 			log_error(
 				"the kernel '%s' is built to run at %#llx, below 1 MiB, where the "
 				"machine's own tables are",
-				kernel->path, (unsigned long long)segment->gpa);
+				kernel->name, (unsigned long long)segment->gpa);
 			return -ENOEXEC;
 		}
 		void *to = ram_at(ram, segment->gpa, segment->memory_size);
 		if (!to && segment_end > LAYOUT_HOLE) {
 			log_error("the kernel '%s' is built to run at %#llx to %#llx, but there "
 				  "a PC's memory ends at %#llx",
-				  kernel->path, (unsigned long long)segment->gpa,
+				  kernel->name, (unsigned long long)segment->gpa,
 				  (unsigned long long)segment_end, LAYOUT_HOLE);
 			return -ENOEXEC;
 		}
 		if (!to) {
 			log_error("%llu MiB of memory is too small for the kernel '%s', which "
 				  "needs %llu MiB: give that or more with -m",
-				  (unsigned long long)ram_size(ram) >> 20, kernel->path,
+				  (unsigned long long)ram_size(ram) >> 20, kernel->name,
 				  MIB_UP(segment_end));
 			return -ENOMEM;
 		}
@@ -108,31 +108,33 @@ static void tell_initrd(const struct boot_file *source, const struct image *imag
 	if (memory)
 		log_error("the initrd '%s' (%llu MiB) does not fit behind the kernel in %llu MiB: "
 			  "give %llu MiB or more with -m",
-			  source->path, MIB_UP(source->size),
+			  source->name, MIB_UP(source->size),
 			  (unsigned long long)ram_size(ram) >> 20, MIB_UP(memory));
 	else
 		log_error(
 			"the initrd '%s' (%llu MiB) does not fit: this kernel takes an initrd only "
 			"in the first %llu MiB of memory; use a smaller one, or a relocatable kernel",
-			source->path, MIB_UP(source->size),
+			source->name, MIB_UP(source->size),
 			(image->header.initrd_addr_max + 1ULL) >> 20);
 }
 
-static int load_initrd(const char *path, const struct image *image, const struct ram *ram,
-		       uint64_t kernel_end, struct gpa_range *initrd)
+static int load_initrd(const struct arch_boot *boot, const struct image *image, uint64_t kernel_end,
+		       struct gpa_range *initrd)
 {
 	*initrd = (struct gpa_range){0, 0};
-	if (!path)
+	if (!boot->initrd)
 		return 0;
 
+	const struct ram *ram = boot->ram;
 	struct boot_file source;
-	int error = boot_file_open(&source, path, "initrd", ram_size(ram));
+	int error =
+		boot_file_open(&source, boot->initrd, boot->initrd_name, "initrd", ram_size(ram));
 	if (error)
 		goto out;
 
 	uint64_t from = (kernel_end + PAGE - 1) & ~(PAGE - 1);
 	if (source.size == 0) {
-		log_error("the initrd '%s' is empty", path);
+		log_error("the initrd '%s' is empty", source.name);
 		error = -EINVAL;
 	} else if (initrd_place(initrd, image, ram, from, source.size) < 0) {
 		tell_initrd(&source, image, ram, from);
@@ -244,7 +246,8 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 		log_error("guests on x86_64 have no device tree: leave --dump-dtb out");
 		return -EOPNOTSUPP;
 	}
-	int error = boot_file_open(&kernel, boot->kernel, "kernel", ram_size(boot->ram));
+	int error = boot_file_open(&kernel, boot->kernel, boot->kernel_name, "kernel",
+				   ram_size(boot->ram));
 	if (!error)
 		error = identify(&kernel, &image, &pvh_entry);
 	if (error)
@@ -253,7 +256,7 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 		place_bzimage(&image, boot->ram);
 	error = load_segments(&kernel, &image, boot->ram, &kernel_end);
 	if (!error)
-		error = load_initrd(boot->initrd, &image, boot->ram, kernel_end, &layout.initrd);
+		error = load_initrd(boot, &image, kernel_end, &layout.initrd);
 	if (!error)
 		error = write_command_line(boot, &image);
 	if (!error)
