@@ -19,7 +19,7 @@
 
 #define LIMIT_MS 60000
 
-static struct passt passt;
+static struct backend passt;
 static char path[96];
 static const struct passt_config plain = {.mtu = 1500};
 
@@ -28,12 +28,12 @@ static void setup(void)
 	runtime_dir_setup();
 	snprintf(path, sizeof(path), "%s:/usr/bin:/bin", top);
 	setenv("PATH", path, 1);
-	passt = (struct passt){.control = -1};
+	passt = (struct backend){.control = -1};
 }
 
 static void teardown(void)
 {
-	passt_stop(&passt);
+	backend_stop(&passt);
 	runtime_dir_teardown();
 }
 
@@ -119,13 +119,13 @@ static int next(char *why)
 {
 	struct pollfd control = {.fd = passt.control, .events = POLLIN};
 	ck_assert_int_gt(poll(&control, 1, LIMIT_MS), 0);
-	return passt_take(&passt, why);
+	return backend_take(&passt, why);
 }
 
 static int start(void)
 {
-	char why[PASST_WHY_SIZE] = "";
-	int fd = passt_start(&passt, &plain, why);
+	char why[BACKEND_WHY_SIZE] = "";
+	int fd = backend_start(&passt, &passt_program, &plain, why);
 	ck_assert_msg(fd >= 0, "%s", why);
 	ck_assert(hello(fd));
 	return fd;
@@ -159,23 +159,23 @@ START_TEST(starts_and_stops)
 {
 	program(GOOD);
 	int fd = start();
-	char why[PASST_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 	pid_t pid = server(), keeper = passt.keeper;
 
-	ck_assert_int_eq(passt_take(&passt, why), -EAGAIN);
+	ck_assert_int_eq(backend_take(&passt, why), -EAGAIN);
 	ck_assert(!gone(pid));
-	passt_stop(&passt);
+	backend_stop(&passt);
 	wait_gone(pid);
 	ck_assert(gone(keeper));
 	close(fd);
 	/* Once more, of what is stopped. */
-	passt_stop(&passt);
+	backend_stop(&passt);
 }
 END_TEST
 
 START_TEST(comes_again)
 {
-	char why[PASST_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 	program(GOOD);
 	int fd = start();
 	for (int turn = 0; turn < 3; turn++) {
@@ -196,25 +196,25 @@ END_TEST
 /* One that does not end by itself is killed, and only the one that is meant. */
 START_TEST(is_given_up)
 {
-	char why[PASST_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 	program(DEAF);
 	close(start());
 	pid_t first = server();
-	passt_give_up(&passt);
+	backend_end(&passt);
 	int fd = next(why);
 	ck_assert_int_ge(fd, 0);
 	ck_assert(gone(first));
 	pid_t second = server();
 
 	passt.serial--; /* as if it had not heard of the second */
-	passt_give_up(&passt);
+	backend_end(&passt);
 	passt.serial++;
 	program(GOOD);
 	/* Several times the pause before the next start, which would be announced. */
 	struct pollfd news = {.fd = passt.control, .events = POLLIN};
 	ck_assert_int_eq(poll(&news, 1, 2000), 0);
 	ck_assert(!gone(second));
-	passt_give_up(&passt);
+	backend_end(&passt);
 	close(fd);
 	fd = next(why);
 	ck_assert_int_ge(fd, 0);
@@ -228,7 +228,7 @@ START_TEST(stops_one_that_is_deaf)
 	program(DEAF);
 	close(start());
 	pid_t pid = server();
-	passt_stop(&passt);
+	backend_stop(&passt);
 	wait_gone(pid);
 }
 END_TEST
@@ -247,9 +247,9 @@ static const struct {
 /* The last of them takes thirty seconds. */
 START_TEST(fails_to_start)
 {
-	char why[PASST_WHY_SIZE] = "";
+	char why[BACKEND_WHY_SIZE] = "";
 	program(failing[_i].body);
-	ck_assert_int_lt(passt_start(&passt, &plain, why), 0);
+	ck_assert_int_lt(backend_start(&passt, &passt_program, &plain, why), 0);
 	ck_assert_msg(strstr(why, failing[_i].says), "%s", why);
 	ck_assert_ptr_null(strchr(why, '\n'));
 	ck_assert_int_eq(passt.control, -1);
@@ -259,9 +259,9 @@ END_TEST
 
 START_TEST(is_not_installed)
 {
-	char why[PASST_WHY_SIZE] = "";
+	char why[BACKEND_WHY_SIZE] = "";
 	setenv("PATH", top, 1);
-	ck_assert_int_lt(passt_start(&passt, &plain, why), 0);
+	ck_assert_int_lt(backend_start(&passt, &passt_program, &plain, why), 0);
 	setenv("PATH", path, 1);
 	ck_assert_ptr_nonnull(strstr(why, "not installed; Debian's package is passt"));
 }
@@ -270,7 +270,7 @@ END_TEST
 /* It can be tried again: the next start may succeed. */
 START_TEST(fails_later)
 {
-	char why[PASST_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 	program(GOOD);
 	int fd = start();
 	program("echo 'the port is taken' >&2; exit 1");

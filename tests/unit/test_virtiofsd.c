@@ -19,7 +19,7 @@
 
 #define LIMIT_MS 60000
 
-static struct virtiofsd server;
+static struct backend server;
 static char path[96];
 static const struct virtiofsd_config plain = {.dir = "/usr"};
 
@@ -28,12 +28,12 @@ static void setup(void)
 	runtime_dir_setup();
 	snprintf(path, sizeof(path), "%s:/usr/bin:/bin", top);
 	setenv("PATH", path, 1);
-	server = (struct virtiofsd){.control = -1};
+	server = (struct backend){.control = -1};
 }
 
 static void teardown(void)
 {
-	virtiofsd_stop(&server);
+	backend_stop(&server);
 	runtime_dir_teardown();
 }
 
@@ -52,6 +52,15 @@ static void program(const char *help, const char *body)
 		help, top, top, body);
 	fclose(file);
 	ck_assert_int_eq(chmod(name, 0755), 0);
+}
+
+static int start(void)
+{
+	char why[BACKEND_WHY_SIZE] = "";
+	int fd = backend_start(&server, &virtiofsd_program, &plain, why);
+
+	ck_assert_msg(fd >= 0, "%s", why);
+	return fd;
 }
 
 static const char *read_file(const char *name)
@@ -147,24 +156,25 @@ END_TEST
 
 START_TEST(not_installed)
 {
+	char why[BACKEND_WHY_SIZE];
+
 	if (access("/usr/lib/qemu/virtiofsd", X_OK) == 0 ||
 	    access("/usr/libexec/virtiofsd", X_OK) == 0)
 		return; /* it is, here: tests/e2e hides it */
 	setenv("PATH", top, 1);
-	ck_assert_int_lt(virtiofsd_start(&server, &plain), 0);
-	assert_said("it is not installed; Debian's package is virtiofsd");
+	ck_assert_int_lt(backend_start(&server, &virtiofsd_program, &plain, why), 0);
+	ck_assert_ptr_nonnull(strstr(why, "it is not installed; Debian's package is virtiofsd"));
 }
 END_TEST
 
 START_TEST(starts_and_stops)
 {
-	char why[VIRTIOFSD_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 
 	program(_i ? "--shared-dir" : "-o source", "sleep 1000");
-	int fd = virtiofsd_start(&server, &plain);
-	ck_assert_int_ge(fd, 0);
+	int fd = start();
 	if (!may_start()) {
-		ck_assert_int_eq(virtiofsd_wait(&server, why, LIMIT_MS), -ENOMSG);
+		ck_assert_int_eq(backend_wait(&server, why, LIMIT_MS), -ENOMSG);
 		ck_assert_ptr_nonnull(strstr(why, "user namespace"));
 		close(fd);
 		return;
@@ -172,28 +182,28 @@ START_TEST(starts_and_stops)
 	ck_assert_ptr_nonnull(
 		strstr(read_file("words"), _i ? "--shared-dir /usr" : "-o source=/usr"));
 	pid_t pid = atoi(read_file("pid")), keeper = server.keeper;
-	ck_assert_int_eq(virtiofsd_take(&server, why), -EAGAIN);
-	virtiofsd_stop(&server);
+	ck_assert_int_eq(backend_take(&server, why), -EAGAIN);
+	backend_stop(&server);
 	wait_gone(pid);
 	ck_assert_int_lt(kill(keeper, 0), 0);
 	close(fd);
-	virtiofsd_stop(&server);
+	backend_stop(&server);
 }
 END_TEST
 
 /* Its last line is the reason; and there is a next one. */
 START_TEST(ends_and_comes_again)
 {
-	char why[VIRTIOFSD_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 
 	program("", "echo first line >&2; echo 'no such thing' >&2; exit 1");
-	int fd = virtiofsd_start(&server, &plain);
+	int fd = start();
 	for (unsigned int i = 0; i < 3 && may_start(); i++) {
 		ck_assert_int_ge(fd, 0);
 		close(fd);
-		ck_assert_int_eq(virtiofsd_wait(&server, why, LIMIT_MS), -ENOMSG);
+		ck_assert_int_eq(backend_wait(&server, why, LIMIT_MS), -ENOMSG);
 		ck_assert_str_eq(why, "no such thing");
-		fd = virtiofsd_wait(&server, why, LIMIT_MS);
+		fd = backend_wait(&server, why, LIMIT_MS);
 	}
 	close(fd);
 }
@@ -202,15 +212,14 @@ END_TEST
 /* With all that it has started. */
 START_TEST(is_ended)
 {
-	char why[VIRTIOFSD_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 
 	program("", "trap '' TERM; sleep 1000 & echo $! >$0.child; wait");
-	int fd = virtiofsd_start(&server, &plain);
-	ck_assert_int_ge(fd, 0);
+	int fd = start();
 	if (may_start()) {
 		pid_t pid = atoi(read_file("pid")), child = atoi(read_file("virtiofsd.child"));
-		virtiofsd_end(&server);
-		ck_assert_int_eq(virtiofsd_wait(&server, why, LIMIT_MS), -ENOMSG);
+		backend_end(&server);
+		ck_assert_int_eq(backend_wait(&server, why, LIMIT_MS), -ENOMSG);
 		ck_assert_str_eq(why, "it died of signal 9");
 		wait_gone(pid);
 		wait_gone(child);
@@ -223,8 +232,7 @@ END_TEST
 START_TEST(ends_with_ebb)
 {
 	program("", "sleep 1000");
-	int fd = virtiofsd_start(&server, &plain);
-	ck_assert_int_ge(fd, 0);
+	int fd = start();
 	if (may_start()) {
 		pid_t pid = atoi(read_file("pid"));
 		shutdown(server.control, SHUT_RDWR);

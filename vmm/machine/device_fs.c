@@ -31,7 +31,7 @@ struct call {
 struct folder {
 	struct device device;
 	struct fs fs;
-	struct virtiofsd server;
+	struct backend server;
 	struct log_limit log;
 	char dir[PATH_MAX];
 	const char *tag;
@@ -77,15 +77,15 @@ static void lost(void *ctx)
 static void end(void *ctx)
 {
 	struct folder *folder = ctx;
-	virtiofsd_end(&folder->server);
+	backend_end(&folder->server);
 }
 
 /* On the worker: a message from the keeper is waiting. */
 static void news_ready(void *ctx)
 {
 	struct folder *folder = ctx;
-	char why[VIRTIOFSD_WHY_SIZE];
-	int fd = virtiofsd_take(&folder->server, why);
+	char why[BACKEND_WHY_SIZE];
+	int fd = backend_take(&folder->server, why);
 
 	if (fd == -EAGAIN)
 		return;
@@ -144,15 +144,17 @@ static void warn_of_small_pages(void)
 static int start_server(struct folder *folder, bool read_only)
 {
 	const struct virtiofsd_config config = {.dir = folder->dir, .read_only = read_only};
-	char why[VIRTIOFSD_WHY_SIZE];
+	char why[BACKEND_WHY_SIZE];
 
-	int fd = virtiofsd_start(&folder->server, &config);
-	if (fd < 0)
+	int fd = backend_start(&folder->server, &virtiofsd_program, &config, why);
+	if (fd < 0) {
+		log_error("cannot start virtiofsd for the folder %s: %s", folder->dir, why);
 		return fd;
+	}
 	int error = fs_open(&folder->fs, fd, clock_ns() + READY_NS);
 	if (!error)
 		return 0;
-	if (error == -EPIPE && virtiofsd_wait(&folder->server, why, WHY_MS) == -ENOMSG)
+	if (error == -EPIPE && backend_wait(&folder->server, why, WHY_MS) == -ENOMSG)
 		log_error("virtiofsd cannot serve the folder %s: %s", folder->dir, why);
 	else
 		log_error("virtiofsd cannot serve the folder %s: it does not speak vhost-user as "
@@ -205,7 +207,7 @@ static void folder_release(struct device *device)
 	struct folder *folder = (struct folder *)device;
 
 	fs_release(&folder->fs);
-	virtiofsd_stop(&folder->server);
+	backend_stop(&folder->server);
 }
 
 const struct device_kind device_fs = {

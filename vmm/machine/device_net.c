@@ -52,15 +52,15 @@ static void passt_lost(void *ctx)
 
 	log_guest(&network->log, "passt has ended: %s is down until it runs again", network->id);
 	stream_detach(&network->stream);
-	passt_give_up(&network->passt);
+	backend_end(&network->passt);
 }
 
 /* On the worker: a message from the keeper is waiting. */
 static void news_ready(void *ctx)
 {
 	struct network *network = ctx;
-	char why[PASST_WHY_SIZE];
-	int fd = passt_take(&network->passt, why);
+	char why[BACKEND_WHY_SIZE];
+	int fd = backend_take(&network->passt, why);
 
 	if (fd == -EAGAIN)
 		return;
@@ -107,13 +107,13 @@ static int user_init(struct network *network, const struct vm_network *wanted,
 {
 	struct passt_config passt = {.mtu = wanted->mtu ? wanted->mtu : USER_MTU};
 	bool by_default = config->networks.by_default;
-	char why[PASST_WHY_SIZE], text[PASST_WHY_SIZE + 64];
+	char why[BACKEND_WHY_SIZE], text[BACKEND_WHY_SIZE + 64];
 
 	stream_init(&network->stream);
 	if (by_default && !arch_gsi_usable(network->device.slot.place.gsi, config->boot.params))
 		return left_out("with acpi=off there is no interrupt line left for it");
 	forwards(&passt, wanted);
-	int fd = passt_start(&network->passt, &passt, why);
+	int fd = backend_start(&network->passt, &passt_program, &passt, why);
 	if (fd < 0) {
 		snprintf(text, sizeof(text), "cannot start passt: %s", why);
 		/* A signal is to end ebb. */
@@ -233,7 +233,7 @@ static void network_release(struct device *device)
 		return;
 	}
 	stream_release(&network->stream);
-	passt_stop(&network->passt);
+	backend_stop(&network->passt);
 }
 
 static void network_hold(struct device *device, bool held)

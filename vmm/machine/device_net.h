@@ -24,7 +24,7 @@ struct network {
 	 */
 	struct loop_source frames, news, broken;
 	struct vhost vhost; /* with vhost=1 */
-	struct passt passt;
+	struct backend passt;
 	union {
 		struct stream stream;
 		struct tap tap;

@@ -1,155 +1,162 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ebb's side: the keeper's life, and its messages. */
-#include "vmm/virtiofsd/virtiofsd.h"
-
+/*
+ * What a child of the keeper does to itself before it becomes virtiofsd.
+ *
+ * A user without privileges gets a user namespace, in which it is root, and so may make the other
+ * namespaces that virtiofsd confines itself to. In such a namespace a process cannot leave its
+ * groups (user_namespaces(7)), but QEMU's virtiofsd insists on it: a filter makes setgroups() do
+ * nothing and succeed. The process keeps what rights its user has, and gets no others.
+ *
+ * A read-only folder is read-only by its mount, so that virtiofsd, however wrong, cannot write it.
+ */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmm/lib/log.h"
-#include "vmm/lib/signal_waits.h"
+#include "vmm/lib/clock.h"
+#include "vmm/virtiofsd/virtiofsd.h"
 
-/* A little more than what the keeper's look at the program may take. */
-#define START_MS 15000
-#define POLL_MS	 100 /* between two checks for signals */
-/* The keeper only has to notice that ebb's end is closed. */
-#define STOP_MS 1000
+/* The time limit for `virtiofsd --help`. */
+#define HELP_MS 10000
 
-/* Returns the descriptor that came with @message, or -1. */
-static int socket_of(struct msghdr *message)
+static void write_file(const char *path, const char *text)
 {
-	int fd = -1;
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-		    c->cmsg_len == CMSG_LEN(sizeof(fd)))
-			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		backend_fail("map the user into a namespace of its own");
+	close(fd);
 }
 
-int virtiofsd_take(struct virtiofsd *server, char *why)
+static void ignore_setgroups(void)
 {
-	struct virtiofsd_message note;
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {&note, sizeof(note)};
-	struct msghdr message = {.msg_iov = &iov,
-				 .msg_iovlen = 1,
-				 .msg_control = control.space,
-				 .msg_controllen = sizeof(control.space)};
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 
-	if (server->control < 0)
-		return -EPIPE;
-	ssize_t got = recvmsg(server->control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (got < 0 && errno == EAGAIN)
-		return -EAGAIN;
-	if (got != sizeof(note))
-		return -EPIPE;
-	if (note.error) {
-		note.why[sizeof(note.why) - 1] = '\0';
-		strcpy(why, note.why);
-		return -ENOMSG;
+	if (!filter || seccomp_rule_add(filter, SCMP_ACT_ERRNO(0), SCMP_SYS(setgroups), 0) ||
+	    seccomp_load(filter))
+		backend_fail("filter a system call");
+	seccomp_release(filter);
+}
+
+/* As in `unshare --map-root-user`. */
+static void make_user_namespace(void)
+{
+	unsigned int uid = geteuid(), gid = getegid();
+	char map[64];
+
+	if (unshare(CLONE_NEWUSER) < 0)
+		backend_fail("make a user namespace, which sharing a folder needs without root");
+	write_file("/proc/self/setgroups", "deny");
+	snprintf(map, sizeof(map), "0 %u 1", uid);
+	write_file("/proc/self/uid_map", map);
+	snprintf(map, sizeof(map), "0 %u 1", gid);
+	write_file("/proc/self/gid_map", map);
+	ignore_setgroups();
+}
+
+static void make_read_only(const char *dir)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		backend_fail("make a mount namespace");
+	/* With all that is mounted below it. */
+	int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	if (tree < 0 ||
+	    mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
+	    move_mount(tree, "", AT_FDCWD, dir, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		backend_fail("make the folder read-only");
+	close(tree);
+}
+
+static void raise_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	atomic_store(&server->serial, note.serial);
-	int fd = socket_of(&message);
-	return fd < 0 ? -EPIPE : fd;
 }
 
-int virtiofsd_wait(struct virtiofsd *server, char *why, int ms)
-{
-	struct pollfd control = {.fd = server->control, .events = POLLIN};
-	int result = -EAGAIN;
+/* --- the program ----------------------------------------------------------------------------- */
 
-	for (int waited = 0; waited < ms && result == -EAGAIN; waited += POLL_MS) {
-		if (poll(&control, 1, POLL_MS) > 0)
-			result = virtiofsd_take(server, why);
-		else if (signal_waits())
-			result = -EINTR;
+/* Reads what comes from @fd until it ends or @text is full. Stops at @deadline. */
+static void read_all(int fd, char *text, size_t size, uint64_t deadline)
+{
+	size_t len = 0;
+
+	while (len + 1 < size && clock_ns() < deadline) {
+		struct pollfd readable = {.fd = fd, .events = POLLIN};
+		if (poll(&readable, 1, 100) <= 0)
+			continue;
+		ssize_t n = read(fd, text + len, size - 1 - len);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
 	}
-	return result;
+	text[len] = '\0';
 }
 
-void virtiofsd_end(struct virtiofsd *server)
+/* Asks the program for its kind: the two take other options, and their version numbers overlap. */
+static enum virtiofsd_kind ask_kind(const char *path)
 {
-	uint32_t serial = atomic_load(&server->serial);
+	char help[16384] = "";
+	int out[2];
 
-	if (server->control >= 0)
-		send(server->control, &serial, sizeof(serial), MSG_NOSIGNAL | MSG_DONTWAIT);
-}
-
-int virtiofsd_start(struct virtiofsd *server, const struct virtiofsd_config *config)
-{
-	char why[VIRTIOFSD_WHY_SIZE];
-	int pair[2];
-
-	*server = (struct virtiofsd){.control = -1};
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		int error = errno;
-		log_error("cannot create a socket for virtiofsd: %s", strerror(error));
-		return -error;
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return VIRTIOFSD_C;
+	pid_t pid = fork();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(out[1], STDOUT_FILENO);
+		dup2(out[1], STDERR_FILENO);
+		execl(path, "virtiofsd", "--help", (char *)NULL);
+		_exit(127);
 	}
-	server->keeper = fork();
-	if (server->keeper == 0)
-		virtiofsd_keep(config, pair[1]);
-	int error = errno;
-	close(pair[1]);
-	server->control = pair[0];
-	if (server->keeper < 0) {
-		server->keeper = 0;
-		virtiofsd_stop(server);
-		log_error("cannot start a process for virtiofsd: %s", strerror(error));
-		return -error;
+	close(out[1]);
+	if (pid > 0) {
+		read_all(out[0], help, sizeof(help), clock_ns() + HELP_MS * NS_PER_MS);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
 	}
-	server->pidfd = (int)syscall(SYS_pidfd_open, server->keeper, 0);
-	if (server->pidfd < 0) {
-		error = errno;
-		close(server->control); /* the keeper ends */
-		waitpid(server->keeper, NULL, 0);
-		*server = (struct virtiofsd){.control = -1};
-		log_error(
-			"cannot watch the process that keeps virtiofsd: %s; use Linux 5.3 or newer",
-			strerror(error));
-		return -error;
+	close(out[0]);
+	return virtiofsd_kind_of(help);
+}
+
+static _Noreturn void become(const void *data, const char *path, int socket)
+{
+	const struct virtiofsd_config *config = data;
+	struct virtiofsd_arguments arguments = {0};
+	enum virtiofsd_kind kind = ask_kind(path);
+	bool limited = geteuid() != 0;
+
+	if (limited) {
+		raise_limit();
+		make_user_namespace();
 	}
-	int fd = virtiofsd_wait(server, why, START_MS);
-	if (fd >= 0)
-		return fd;
-	log_error("cannot start virtiofsd for the folder %s: %s", config->dir,
-		  fd == -ENOMSG	 ? why
-		  : fd == -EINTR ? "a signal came meanwhile"
-				 : "it does not answer");
-	virtiofsd_stop(server);
-	return fd;
+	if (config->read_only)
+		make_read_only(config->dir);
+	virtiofsd_arguments(&arguments, kind, config, socket, limited);
+	backend_exec(path, arguments.argv, socket);
 }
 
-/*
- * Waits for the keeper to end, and kills one that does not: it may have been stopped. By its
- * descriptor: the sandbox refuses signals to a PID, which can be any process.
- */
-static void reap(const struct virtiofsd *server)
-{
-	struct pollfd ended = {.fd = server->pidfd, .events = POLLIN};
-
-	if (poll(&ended, 1, STOP_MS) <= 0)
-		syscall(SYS_pidfd_send_signal, server->pidfd, SIGKILL, NULL, 0);
-	while (waitpid(server->keeper, NULL, 0) < 0 && errno == EINTR)
-		;
-	close(server->pidfd);
-}
-
-void virtiofsd_stop(struct virtiofsd *server)
-{
-	if (server->keeper > 0 || server->control > 0)
-		close(server->control);
-	if (server->keeper > 0)
-		reap(server);
-	*server = (struct virtiofsd){.control = -1};
-}
+const struct backend_program virtiofsd_program = {
+	.name = "virtiofsd",
+	/* Distributions keep it out of the PATH: Debian and Ubuntu, Fedora, Arch. */
+	.dirs = "/usr/lib/qemu:/usr/libexec:/usr/lib",
+	.package = "virtiofsd, or qemu-system-common in Debian 12",
+	.keeper = "fs-keeper",
+	.listens = true,
+	.become = become,
+};

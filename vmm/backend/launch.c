@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * One start of a program, by the keeper.
+ *
+ * A socket that listens is made and connected before the program runs: so its name lives in a
+ * directory of the keeper's own, and only for a moment; nobody else can connect.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vmm/backend/backend.h"
+
+static bool find_in(const char *dirs, const char *name, char *path)
+{
+	for (const char *dir = dirs; *dir; dir += strspn(dir, ":")) {
+		size_t len = strcspn(dir, ":");
+		int n = snprintf(path, PATH_MAX, "%.*s/%s", (int)len, dir, name);
+		if (len > 0 && n < PATH_MAX && access(path, X_OK) == 0)
+			return true;
+		dir += len;
+	}
+	return false;
+}
+
+bool backend_find(const struct backend_program *program, char *path)
+{
+	const char *dirs = getenv("PATH");
+
+	return (dirs && find_in(dirs, program->name, path)) ||
+	       (program->dirs && find_in(program->dirs, program->name, path));
+}
+
+/* Sets @pair to a socket of ebb's, and one that listens, to which the former is connected. */
+static int make_listener(const char *keeper, int pair[2])
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	char dir[64];
+
+	snprintf(dir, sizeof(dir), "/tmp/ebb-%s-XXXXXX", keeper);
+	if (!mkdtemp(dir))
+		return -1;
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s/socket", dir);
+	pair[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	pair[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = pair[0] >= 0 && pair[1] >= 0 &&
+		  bind(pair[1], (struct sockaddr *)&name, sizeof(name)) == 0 &&
+		  listen(pair[1], 1) == 0 &&
+		  connect(pair[0], (struct sockaddr *)&name, sizeof(name)) == 0;
+	int error = errno;
+	unlink(name.sun_path);
+	rmdir(dir);
+	errno = error;
+	return ok ? 0 : -1;
+}
+
+_Noreturn void backend_fail(const char *what)
+{
+	dprintf(STDERR_FILENO, "cannot %s: %s\n", what, strerror(errno));
+	_exit(127);
+}
+
+_Noreturn void backend_exec(const char *path, const char *const *argv, int socket)
+{
+	fcntl(socket, F_SETFD, 0);
+	execv(path, (char *const *)argv);
+	dprintf(STDERR_FILENO, "cannot run %s: %s\n", path, strerror(errno));
+	_exit(127);
+}
+
+static _Noreturn void become(const struct backend_program *program, const char *path,
+			     const void *config, int socket, int errors)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	dup2(errors, STDERR_FILENO);
+	program->become(config, path, socket);
+	_exit(127);
+}
+
+int backend_launch(const struct backend_program *program, const char *path, const void *config,
+		   int errors, pid_t *child)
+{
+	int pair[2] = {-1, -1};
+
+	*child = -1;
+	int failed = program->listens ? make_listener(program->keeper, pair)
+				      : socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+	if (!failed)
+		*child = fork();
+	if (*child == 0)
+		become(program, path, config, pair[1], errors);
+	int error = errno;
+	/* Only ebb and the program may hold the socket: when one ends, the other is told. */
+	if (pair[1] >= 0)
+		close(pair[1]);
+	if (*child > 0)
+		return pair[0];
+	*child = 0;
+	if (pair[0] >= 0)
+		close(pair[0]);
+	errno = error;
+	return -1;
+}
