@@ -28,6 +28,8 @@ PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
 		  man-db mandoc passt pkg-config qemu-system-common python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
 
+PACKAGES_FUZZ  := clang libclang-rt-dev llvm python3
+
 PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-user-static
 PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc qemu-user-static
 PACKAGES_CROSS := pkg-config $(PACKAGES_CROSS_$(FOREIGN))
@@ -81,7 +83,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all man install uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan cli payload payloads \
+.PHONY: all man install uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage cli payload payloads \
 	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-devices overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
@@ -108,11 +110,11 @@ demo-quick: ## the same without our kernel, which has to be built
 	@scripts/demo --quick
 
 check: ## install what is missing, build all, run every test
-	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK $(CROSS_ARCHS:%=CROSS_%))
+	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK FUZZ $(CROSS_ARCHS:%=CROSS_%))
 	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check
 
 check-all: ## make check, and then what takes hours: every soak, kernels with larger pages, Debian's own, KASAN, all scenarios
-	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK $(CROSS_ARCHS:%=CROSS_%))
+	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK FUZZ $(CROSS_ARCHS:%=CROSS_%))
 	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check all
 
 test: ## while one works: unit, cli, lint; needs no root, no network, no kernel
@@ -320,6 +322,71 @@ $(BUILD)/tsan/run: $(call obj,tsan,$(UNIT_SRC) $(LIB_SRC) $(UNIT_ARCH_SRC))
 
 tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 	@$(CHECK_ENV) TSAN_OPTIONS=halt_on_error=1 tests/lib/suites $(BUILD)/tsan/run -- $(TSAN_SUITES)
+
+# --- fuzzing: tests/fuzz/README.md
+
+# Devices, which a guest drives; and what reads files, messages and words.
+FUZZ_DEVICES := balloon blk fs net rng
+FUZZ_PARSERS := board disk image qmp words $(if $(filter x86_64,$(ARCH)),kernel)
+FUZZ_BUILD := build/fuzz
+# Comparisons lead libFuzzer through parsers; in devices they cost a third of the speed, and mutate.c knows more.
+FUZZ_EDGES := -fsanitize-coverage=inline-8bit-counters,pc-table
+FUZZ_CMP   := -fsanitize-coverage=trace-cmp
+FUZZ_SANITIZE := -O2 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_ENGINE := -fsanitize=fuzzer
+# The C library's calls that tests/fuzz/host.c does itself.
+FUZZ_WRAP := $(foreach call,clock_gettime sendmsg send recv poll close pread,-Wl,--wrap=$(call))
+# An archive: a target is linked with what it uses, in place of which it may have something of its own.
+FUZZ_SRC := $(filter devices/% vmm/lib/% vmm/mem/% vmm/config/%,$(LIB_SRC)) \
+	    $(wildcard vmm/arch/fdt/*.c vmm/arch/riscv64/plic.c vmm/arch/packing.c) \
+	    $(addprefix vmm/bootdisk/,entries.c partitions.c) \
+	    $(addprefix vmm/control/,codec.c dispatch.c guest_stat.c guest_figures.c) \
+	    $(if $(filter x86_64,$(ARCH)),$(addprefix vmm/arch/x86_64/,acpi.c aml.c boot.c image.c initrd.c params.c))
+
+$(FUZZ_BUILD)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	@echo '  CLANG $<'
+	@clang $(CPPFLAGS) -g $(FUZZ_SANITIZE) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(FUZZ_BUILD)/devices/%.o $(FUZZ_BUILD)/vmm/mem/%.o: FUZZ_CMP :=
+$(FUZZ_BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo '  CLANG $<'
+	@clang $(CPPFLAGS) -g $(FUZZ_SANITIZE) $(FUZZ_EDGES) $(FUZZ_CMP) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(FUZZ_BUILD)/ebb.a: $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
+	@echo '  AR    $@'
+	@rm -f $@ && ar rc $@ $^
+
+fuzz_objects = $(patsubst %,$(FUZZ_BUILD)/tests/fuzz/%.o,$(1)) $(FUZZ_BUILD)/ebb.a
+fuzz_link = @echo '  LINK  $@'; clang -g $(FUZZ_SANITIZE) $(FUZZ_ENGINE) $(EBB_LDFLAGS) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS) $(UNIT_LIBS)
+
+$(FUZZ_DEVICES:%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(call fuzz_objects,target_% guest guest_host mutate host)
+	$(fuzz_link)
+$(FUZZ_PARSERS:%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(call fuzz_objects,target_% boot host)
+	$(fuzz_link)
+
+# With a fault that has to be found.
+$(FUZZ_BUILD)/tests/fuzz/planted.o: tests/fuzz/target_balloon.c
+	@mkdir -p $(@D)
+	@echo '  CLANG $< (with a planted fault)'
+	@clang $(CPPFLAGS) -DFUZZ_PLANTED -g $(FUZZ_SANITIZE) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+$(FUZZ_BUILD)/planted: $(call fuzz_objects,planted guest guest_host mutate host)
+	$(fuzz_link)
+
+FUZZ_TARGETS ?= $(FUZZ_DEVICES) $(FUZZ_PARSERS)
+fuzz-build: $(FUZZ_DEVICES:%=$(FUZZ_BUILD)/%) $(FUZZ_PARSERS:%=$(FUZZ_BUILD)/%) $(FUZZ_BUILD)/planted
+
+fuzz: ## fuzz for FUZZ_MINUTES (10), all or FUZZ_TARGETS="balloon qmp …", until something breaks
+	$(call need,BUILD CHECK FUZZ)
+	@+$(MAKE) --no-print-directory fuzz-build
+	@tests/fuzz/run --minutes "$(or $(FUZZ_MINUTES),10)" $(FUZZ_TARGETS)
+
+fuzz-coverage: ## which lines of the devices and parsers the inputs found so far do not reach
+	$(call need,BUILD CHECK FUZZ)
+	@+$(MAKE) --no-print-directory fuzz-build FUZZ_BUILD=build/fuzz-coverage FUZZ_EDGES= FUZZ_CMP= \
+		FUZZ_SANITIZE="-O1 -fprofile-instr-generate -fcoverage-mapping"
+	@tests/fuzz/run --coverage $(FUZZ_TARGETS)
 
 cli: all ## the subcommands, against guests that are none
 	@tests/cli/run

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first inputs of each target: what a good driver, a kernel's build, a client, a person would write.
+
+Everything here is also right: the fuzzer finds the wrong by itself. guest.h has the form of the devices' scripts.
+"""
+
+import gzip
+import struct
+
+START, CHAIN, DATA, KICK, TURN, WRITE, READ, POKE, EVENT, TIME = range(10)
+W = 1  # BUFFER_WRITE
+PAGES = 0x10
+INDIRECT, NO_KICK = 0x08, 0x40
+HIGH = 2
+
+
+def record(op, a=0, b=0, c=0):
+    return struct.pack("<BBHI", op, a, b, c)
+
+
+def script(*steps, a=0, b=0, c=0):
+    return record(0, a, b, c) + b"".join(steps)
+
+
+def chain(queue, *buffers):
+    """Buffers are (flags, length, offset) or (flags, length, offset, place)."""
+    return record(CHAIN, queue, len(buffers)) + b"".join(
+        record(buffer[0], buffer[3] if len(buffer) > 3 else 0, buffer[1], buffer[2]) for buffer in buffers)
+
+
+def data(offset, content):
+    return record(DATA, 0, len(content), offset) + content + b"\0" * (-len(content) % 8)
+
+
+def event(kind, b=0, c=0):
+    return record(EVENT, kind, b, c)
+
+
+def pages(*numbers):
+    return struct.pack(f"<{len(numbers)}I", *numbers)
+
+
+def balloon():
+    driver = record(START, 0, 6)
+    inflate = data(0, pages(17, 18, 20, 256)) + chain(0, (0, 16, 0))
+    deflate = data(64, pages(18, 20)) + chain(1, (0, 8, 64))
+    # Each feature has its queue: statistics 2, reports 3, reclaim 4.
+    stats = data(128, b"".join(struct.pack("<HQ", tag, 4096) for tag in range(10))) + chain(2, (0, 100, 128))
+    report = chain(3, (W | PAGES, 2, 0x1000), (W | PAGES, 1, 0x5000), (W | PAGES, 4, 0, HIGH))
+    answer = data(256, struct.pack("<II5QII", 0, 0, 0, 0, 0, 0, 0, 0, 0)) + chain(4, (0, 56, 256), (W, 24, 512))
+    answered = data(256, struct.pack("<II5QII", 1, 0, 4096, 0, 0, 4096, 8192, 3, 0)) + chain(4, (0, 56, 256), (W, 24, 512))
+    config = record(WRITE, 0x82, 4, 4) + record(READ, 0x82, 0)
+    poison = record(START, 0, 0x26) + record(WRITE, 0x82, 12, 0xaa) + record(WRITE, 2, 0x70, 15)
+    for b in 0, 1:
+        yield script(driver, inflate, deflate, inflate, config, b=b)
+        yield script(driver, report, report, event(4, 1), report, event(3, 1), report, b=b)
+    yield script(driver, stats, event(1), stats, event(1))
+    yield script(driver, answer, event(2, 1000, 1), answered, event(2), record(TIME, 31, 0xffff), event(2))
+    yield script(driver, event(0, 12, 4), config, record(READ, 0x82, 4))
+    yield script(poison, report)
+    yield script(record(START, 0, 6, 1 << 29), report, report, a=2)
+    yield script(record(START, 0, 6), chain(2, (W | PAGES, 1, 0)), a=1)
+
+
+def blk():
+    def request(kind, sector, *buffers, at=0, flags=0):
+        return data(at, struct.pack("<IIQ", kind, 0, sector)) + record(CHAIN, flags, len(buffers) + 2) + b"".join(
+            record(f, 0, n, o) for f, n, o in ((0, 16, at), *buffers, (W, 1, at + 32)))
+
+    def ranges(kind, *of):
+        content = b"".join(struct.pack("<QII", *one) for one in of)
+        return data(64, content) + request(kind, 0, (0, len(content), 64))
+
+    driver = record(START, 0, 5)
+    some = (request(0, 1, (W, 512, 4096)), request(1, 2, (0, 1024, 4096), (0, 512, 8192)), request(4, 0),
+            request(8, 0, (W, 20, 4096)), ranges(11, (0, 8, 0), (16, 1, 0)), ranges(13, (8, 8, 1), (3, 2, 0)))
+    for a in (*range(8), 0x14, 0x16):
+        yield script(driver, *some, a=a)
+        yield script(driver, event(1, 700), request(0, 0, (W, 4096, 4096)), event(0, 0), request(1, 0, (0, 4096, 4096)), a=a)
+    several = b"".join(request(i & 1, i, (W * (1 - i % 2), 512, 4096 * i), at=64 * i, flags=NO_KICK) for i in range(6))
+    yield script(driver, event(5, 3), several, record(KICK), event(5, 2), a=2)
+    yield script(driver, event(5, 1), several, record(KICK), record(WRITE, 2, 0x70, 0), a=2)
+    yield script(driver, event(6, 1), several, record(KICK), event(5, 0), event(0, 0), several, record(KICK), a=2)
+    yield script(driver, event(2, 0, 1000), *some, event(4, 1), event(3, 0, 4096), *some, a=2)
+    yield script(driver, *(request(k, 0, (W, 512, 4096), flags=INDIRECT) for k in (0, 1, 2, 3, 8)))
+    yield script(record(START, 0, 5, 1 << 9), *some, record(READ, 0x83, 0), record(READ, 0x83, 16), a=8)
+
+
+def net():
+    header = struct.pack("<BBHHHHH", 0, 0, 0, 0, 0, 0, 0)
+    offload = struct.pack("<BBHHHHH", 1, 1, 54, 1000, 34, 6, 0)
+    driver = record(START, 0, 4)
+    rx = b"".join(record(CHAIN, NO_KICK, 1) + record(W, 0, 1526, 2048 * i) for i in range(4)) + record(KICK, 0)
+    small = b"".join(record(CHAIN, NO_KICK, 1) + record(W, 0, 128, 2048 * i) for i in range(8)) + record(KICK, 0)
+    tx = data(0x8000, header) + chain(1, (0, 12, 0x8000), (0, 60, 0x9000))
+    for a in 0, 1, 3, 4:
+        yield script(driver, rx, event(0, 60), event(0, 1514), tx, event(0, 200), tx, a=a)
+        yield script(driver, small, event(0, 600), event(0, 60), tx, record(WRITE, 2, 0x70, 0), driver, tx, a=a)
+    yield script(driver, rx, event(1, 20, 60), event(0, 36), event(4, 10), tx, tx, event(4, 0xffff), event(3), event(7), tx)
+    yield script(driver, tx, event(5, 0), tx, event(0, 60), event(5, 1), event(6, 1), tx, event(6, 0), rx)
+    yield script(driver, event(2, 0x622, 1 | 1 << 8 | 100 << 16), rx, event(0, 1514),
+                 data(0x8000, offload) + chain(1, (0, 12, 0x8000), (0, 1514, 0x9000)), event(8, 1), tx, event(8, 2), tx, a=1)
+    yield script(driver, event(9, 3), rx, event(5, 0), event(5, 1), event(9, 0x100), tx, driver, event(9, 7), tx, a=3)
+    yield script(record(START, 0, 4, 1 << 15), small, event(0, 600), tx)
+
+
+def fs():
+    def request(queue, opcode, at=0, flags=0):
+        return data(at, struct.pack("<IIQQIIIi", 40, opcode, 7, 1, 0, 0, 0, 0)) + record(CHAIN, queue | flags, 3) + b"".join(
+            record(f, 0, n, o) for f, n, o in ((0, 40, at), (0, 16, at + 64), (W, 104, at + 128)))
+
+    driver = record(START, 0, 4)
+    yield script(driver, request(1, 26), event(1, 0, 1), request(1, 3), request(0, 2), event(1, 0, 0), event(1, 0, 1))
+    yield script(driver, request(1, 26), event(3), request(1, 3), event(5), request(1, 3), request(1, 26), event(1, 1, 1))
+    for lie in range(10):
+        yield script(driver, request(1, 26), c=lie | 2 << 8)
+        yield script(event(0, lie | lie << 8, 9), driver, request(1, 26), event(1, 0, 1), event(0, lie, 1), record(WRITE, 2, 0x70, 0))
+    yield script(driver, request(1, 26), event(2, 1, 0x801), request(1, 3), event(6, 300, 1), request(1, 3), event(4, 3, 1))
+    yield script(driver, request(1, 26), event(7, 1), event(3), event(5), request(1, 26), b=2, a=1)
+
+
+def rng():
+    driver = record(START, 0, 4)
+    fill = chain(0, (W, 1024, 0))
+    yield script(driver, fill, chain(0, (W, 8, 0), (W, 64, 64)), record(TIME, 20, 100), fill, record(KICK))
+    yield script(driver, record(CHAIN, NO_KICK, 1) + record(W, 0, 4096, 0), event(1), record(KICK), event(0), record(KICK), a=100)
+    yield script(driver, *[record(CHAIN, NO_KICK, 1) + record(W, 0, 1024, 1024 * i) for i in range(12)], *[record(KICK)] * 12)
+
+
+def board():
+    def access(what, offset, value=0, width=0):
+        return struct.pack("<BBHI", what, width, offset, value)
+
+    yield b"".join((access(0, 1, 7), access(0, 2, 1), access(2, 4, 0x64636261), access(1, 5), access(1, 0), access(1, 2), access(3, 0, 0x62),
+                    access(0, 0, 0x41), access(0, 3, 0x80), access(0, 0, 1), access(1, 6)))
+    yield b"".join((access(4, 0, i) + access(4, 3, 0x0f) for i in (0, 2, 4, 6, 7, 8, 9, 10, 11, 13, 0x32, 0x40)))
+    yield b"".join((access(5, 4 * i, 0x12345678) for i in range(6)))
+    yield b"".join((access(7, i, 1, 0) for i in (1, 0x2000 // 4))) + access(7, 0x2000 // 4, 0xfe, 2) + b"".join(
+        (access(6, 1, 1), access(8, 0x200004 // 64, 0, 2), access(6, 1, 0)))
+
+
+def header(length, flags=0):
+    return struct.pack("<I", flags | length << 8)
+
+
+def elf(*programs, machine=62, kind=2, phnum=None):
+    return struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", kind, machine, 1, 0x1000000, 64, 0, 0, 64, 56,
+                       len(programs) if phnum is None else phnum, 64, 0, 0) + b"".join(
+        struct.pack("<IIQQQQQQ", *program) for program in programs)
+
+
+def kernel():
+    load = (1, 5, 0x1000, 0x100000, 0x100000, 0x800, 0x2000, 4096)
+    note = (4, 4, 232, 0, 0, 20, 20, 4)
+    pvh = struct.pack("<III4sI", 4, 4, 18, b"Xen\0", 0x100000)
+    for flags in 0, 3, 7, 8:
+        yield header(0x2000, flags) + elf(load, note, (1, 6, 0x1800, 0x102000, 0x102000, 16, 4096, 4096)) + pvh
+    yield header(0x2000) + elf(load, machine=183)
+    yield header(0x2000) + elf((3, 4, 0, 0, 0, 0, 0, 1))
+    setup = bytearray(0x270)
+    setup[0x1f1] = 1
+    setup[0x1f4:0x1f8] = struct.pack("<I", 0x40)
+    setup[0x1fe:0x208] = b"\x55\xaa\xeb\x66HdrS" + struct.pack("<H", 0x20f)
+    setup[0x211] = 1
+    setup[0x22c:0x240] = struct.pack("<IIBBHII", 0x7fffffff, 0x200000, 1, 21, 1, 2047, 0)
+    setup[0x258:0x264] = struct.pack("<QI", 0x1000000, 0x100000)
+    for flags in 0, 3:
+        yield header(0x1000, flags) + bytes(setup)
+    yield header(0x1000) + bytes(setup[:0x234]) + b"\0" + bytes(setup[0x235:])
+    for magic in b"\x1f\x8b", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh", b"\x04\x22\x4d\x18", b"\x89LZO", b"\x5d\0\0":
+        yield header(0x1000) + magic
+    for kind in b"gzip", b"zstd22", b"xzkern", b"odd":
+        yield header(0x1000) + b"MZ\0\0zimg" + struct.pack("<II8x8s", 4096, 99, kind) + b"\0" * 16
+
+
+def image():
+    for magic, flag in (b"ARM\x64", 0), (b"RSC\x05", 4):
+        head = struct.pack("<IIQQQ24x4sI", 0, 0, 0x80000, 0x10000, 0, magic, 0)
+        yield header(0x4000, flag) + head
+        yield header(0x4000, flag | 3) + head + b"\x13" * 32
+        yield header(0, flag | 2) + gzip.compress(head + b"kernel" * 20, mtime=0)
+        yield header(0, flag ^ 4) + gzip.compress(head, 1, mtime=0)
+    yield header(0x4000, 8) + b"\x1f\x20\x03\xd5" * 20
+    yield header(0x4000) + elf()
+    yield header(100) + b"\xfd7zXZ\0"
+
+
+def disk():
+    mbr = bytearray(512)
+    mbr[446:462] = struct.pack("<B3xB3xII", 0x80, 0x83, 8, 100)
+    mbr[510:] = b"\x55\xaa"
+    yield b"\0" + bytes(mbr)
+    gpt = struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, 1, 99, 34, 90, b"", 2, 4, 128, 0)
+    entry = struct.pack("<16s16sQQQ", b"\1" * 16, b"\2" * 16, 34, 50, 0)
+    yield b"\0" + struct.pack("<Q", 1 << 20) + bytes(504) + gpt.ljust(512, b"\0") + entry
+    for mark in b"QFI\xfb\0\0\0\3", b"KDMV\1\0\0\0", b"vhdxfile", b"conectix":
+        yield b"\1" + mark + bytes(8)
+    yield b"\2title Linux\nversion 6.1\nlinux /vmlinuz-6.1\ninitrd /initrd.img-6.1 /more\noptions root=/dev/vda1 ro \"a b\"\n"
+    yield (b"\3set default=0\nmenuentry 'Debian' --class os {\n\tinsmod ext2\n\tlinux ($root)/boot/vmlinuz root=UUID=1 ro  quiet $more\n"
+           b"\tinitrd\t/boot/initrd.img\n}\nmenuentry 'other' {\n linux16 /b\n}\n")
+    yield b"\3menuentry \"x\\\"y\" {\nlinuxefi /a b='c d' e\\ f\ninitrdefi /i $tuned\n"
+
+
+def qmp():
+    yield b"\0" + b'{"execute": "qmp_capabilities"}\r\n{"execute": "echo", "arguments": {"a": [1, -2.5e3, null]}, "id": "x"}\n'
+    yield b"\5" + b"{'execute': 'qmp_capabilities', 'arguments': {'enable': []}} {'execute':'refuse','arguments':{'name':'a\\u00e9'}}"
+    yield b"\1" + b'[1,true,{"a":"\\ud83d\\ude00\\n"},false]\n"text" 18446744073709551615 0.1\x01{"execute":"query-commands"}'
+    yield b"\0" + b'\x7f{"execute":"query-version","arguments":{"x":1}}}]\xff{"id":1}'
+    yield b"\0" + b'{"memory":{"size":1048576,"resident":4096},"balloon":null,"guest-stats":{"stats":{"stat-free-memory":-1}},"disks":[{"name":"vda"}]}'
+
+
+def words():
+    yield b"-k\nvmlinux\n-m\n512M\n-c\n2\n--name\nguest-1"
+    yield b"--disk\n/tmp/a,,b,ro,format=raw,aio=sync,cache=none\n--fs\n/srv,tag=t,ro\n-n\nuser,hostfwd=tcp:127.0.0.1:2222-:22"
+    yield b"-n\ntap,tapif=tap0,mac=02:00:00:00:00:01,vhost=1,mtu=1400\n--nodefaults\nvmlinux"
+    yield b"--balloon=64M\n--free-page-reporting=off\n--discard\nfree\n--mem-backing\nmemfd\n--numa-node\n0"
+    yield b"--vcpu-affinity\n0-3,8\n--rng\n--console\nserial\n-p\nquiet\n-p\nroot=/dev/vda"
+    yield b"1.5\n0-3,8\n16G\nFILE,ro,hostfwd=a,hostfwd=b\nn\xc3\xa4me\n\xff\x1b[2J\n--help"
+
+
+TARGETS = {function.__name__: function for function in (balloon, blk, net, fs, rng, board, kernel, image, disk, qmp, words)}
+
+# From which a planted fault has to be found: a driver's start, and nothing else.
+PLANTED = script(record(START, 0, 6))
+
+# What libFuzzer may insert as a whole.
+DICTIONARIES = {
+    "disk": [b"menuentry", b"linux", b"linux16", b"linuxefi", b"initrd", b"initrd16", b"initrdefi", b"options", b"($root)", b"\\", b"'", b'"', b"$",
+             b"\t", b"\n", b"EFI PART", b"\x55\xaa"],
+    "image": [b"ARM\x64", b"RSC\x05", b"\x1f\x8b", b"\x7fELF"],
+    "kernel": [b"HdrS", b"\x7fELF\x02\x01\x01", b"Xen\0", b"\x04\0\0\0\x04\0\0\0\x12\0\0\0", b"MZ", b"zimg"],
+    "qmp": [b"qmp_capabilities", b"execute", b"arguments", b"echo", b"refuse", b"query-commands", b"enable", b"id", b"true", b"false", b"null", b"\\u0000",
+            b"\\ud83d\\ude00", b"e+99", b"-0", b"\r\n", b"guest-stats", b"stats", b"memory", b"disks", b"networks", b"balloon", b"name", b"size"],
+    "words": [b"--disk\n", b"--fs\n", b"--network\n", b"--mem\n", b"--cpus\n", b"--balloon=", b"--free-page-reporting=", b"--no-balloon", b"--nodefaults",
+              b"--vcpu-affinity\n", b"--mem-backing\n", b"--discard\n", b"--numa-node\n", b"--params\n", b"--initrd\n", b"--name\n", b"hostfwd=", b"tapif=",
+              b"mac=", b"mtu=", b"vhost=", b"trust=", b"user,", b"tap,", b"none", b"tcp:", b"udp:", b",ro", b",format=raw", b",aio=", b",cache=", b",tag=", b",,",
+              b"18446744073709551616", b"memfd", b"hugetlbfs", b"4095", b"-", b"="],
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A folder, whose backend is another process: one that lies in its messages, writes what it likes to the
+ * rings, falls silent, ends, and is replaced.
+ */
+#include <errno.h>
+#include <linux/fuse.h>
+#include <string.h>
+
+#include "devices/virtio-fs/fs.h"
+#include "tests/fuzz/guest.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/wake.h"
+
+#define BACKEND_FEATURES                                                                           \
+	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_INDIRECT_DESC |                        \
+	 1ULL << VHOST_USER_F_PROTOCOL_FEATURES)
+
+enum lie {
+	HONEST,
+	WRONG_NUMBER,
+	NO_REPLY_FLAG,
+	WRONG_SIZE,
+	REFUSES,
+	HALF,
+	SILENT,
+	CLOSES,
+	TWICE,
+	OTHER_QUEUE,
+	LIES,
+};
+
+static struct fs fs;
+static struct {
+	enum lie lie;
+	unsigned int after; /* replies before it */
+	uint64_t value;	    /* what a lie says instead */
+} backend;
+
+/* --- the backend's messages -------------------------------------------------------------------- */
+
+static uint64_t right(uint32_t request, const uint8_t *payload)
+{
+	uint32_t queue = 0;
+
+	switch (request) {
+	case VHOST_USER_GET_FEATURES:
+		return BACKEND_FEATURES;
+	case VHOST_USER_GET_PROTOCOL_FEATURES:
+		return 1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK;
+	case VHOST_USER_GET_VRING_BASE:
+		memcpy(&queue, payload, sizeof(queue));
+		return queue;
+	default:
+		return 0;
+	}
+}
+
+static void reply(uint32_t request, uint64_t value, enum lie lie)
+{
+	uint32_t header[3] = {request, 5, 8};
+	uint8_t bytes[VHOST_USER_REPLY_MAX];
+
+	if (lie == WRONG_NUMBER)
+		header[0] ^= 1;
+	else if (lie == NO_REPLY_FLAG)
+		header[1] = 1;
+	else if (lie == WRONG_SIZE)
+		header[2] = (uint32_t)backend.value;
+	else if (lie == REFUSES || lie == OTHER_QUEUE)
+		value = backend.value;
+	memcpy(bytes, header, sizeof(header));
+	memcpy(bytes + sizeof(header), &value, sizeof(value));
+	if (lie == CLOSES)
+		host_peer_closes();
+	else if (lie != SILENT)
+		host_peer_writes(bytes, lie == HALF ? 7 : sizeof(bytes));
+	if (lie == TWICE)
+		host_peer_writes(bytes, sizeof(bytes));
+}
+
+/* ebb sends each message at once: the socket's room is never less. */
+static void hear(const uint8_t *bytes, size_t len)
+{
+	uint32_t header[3];
+
+	MUST(len >= VHOST_USER_HEADER_SIZE && len <= VHOST_USER_MESSAGE_MAX);
+	memcpy(header, bytes, sizeof(header));
+	MUST(header[2] == len - VHOST_USER_HEADER_SIZE);
+	bool asks = header[0] == VHOST_USER_GET_FEATURES ||
+		    header[0] == VHOST_USER_GET_PROTOCOL_FEATURES ||
+		    header[0] == VHOST_USER_GET_VRING_BASE;
+	if (!asks && !(header[1] & 8))
+		return;
+	enum lie lie = HONEST;
+	if (backend.lie && backend.after-- == 0) {
+		lie = backend.lie;
+		backend.lie = HONEST;
+	}
+	reply(header[0], right(header[0], bytes + VHOST_USER_HEADER_SIZE), lie);
+}
+
+/* --- its work on the rings ------------------------------------------------------------------- */
+
+static void serve(unsigned int number, unsigned int n, uint32_t lie)
+{
+	const struct virtq *q = &fs.dev.queue[number];
+
+	if (!fs.queue[number].handed || !q->ready)
+		return;
+	for (unsigned int i = 0; i < n; i++) {
+		uint16_t idx = q->used->idx;
+		uint32_t head = q->avail->ring[idx % q->size];
+		q->used->ring[idx % q->size] =
+			(struct vring_used_elem){lie ? lie : head, sizeof(struct fuse_out_header)};
+		q->used->idx = idx + 1;
+	}
+	if (fs.queue[number].call >= 0)
+		wake_ring(fs.queue[number].call);
+	fs_called(&fs, number);
+}
+
+/* --------------------------------------------------------------------------------------------- */
+
+static void found(void *ctx, int socket)
+{
+	(void)ctx, (void)socket;
+}
+
+static void lost(void *ctx)
+{
+	(void)ctx;
+}
+
+/* A process that was killed has closed its end. */
+static void end(void *ctx)
+{
+	(void)ctx;
+	host_peer_closes();
+}
+
+static struct virtio_device *plug(const struct guest_record *machine)
+{
+	const struct fs_config config = {
+		.tag = machine->a & 1 ? "a" : "a-tag-of-36-bytes-which-is-the-most--",
+		.found = found,
+		.lost = lost,
+		.end = end};
+
+	/* Another process can map it, or not. */
+	guest.ram.file = machine->b & 2 ? -1 : 1;
+	memset(&backend, 0, sizeof(backend));
+	backend.lie = machine->c % LIES;
+	backend.after = machine->c >> 8 & 7;
+	host_on_sent(hear);
+	MUST(fs_init(&fs, &config, &guest.host) == 0);
+	/* A machine whose first backend does not begin well does not start. */
+	while (fs_open(&fs, host_socket(), clock_ns() + NS_PER_S)) {
+		fs_release(&fs);
+		MUST(fs_init(&fs, &config, &guest.host) == 0);
+		backend.lie = HONEST;
+	}
+	return &fs.dev;
+}
+
+static void event(const struct guest_record *record)
+{
+	unsigned int queue = record->c & 1;
+	uint8_t noise[8] = {0};
+
+	switch (record->a % 8) {
+	case 0:
+		backend.lie = record->b % LIES;
+		backend.after = record->b >> 8 & 31;
+		backend.value = record->c;
+		break;
+	case 1:
+		serve(queue, 1 + (record->b & 7), 0);
+		break;
+	case 2:
+		serve(queue, 1 + (record->b & 7), record->c >> 1);
+		break;
+	case 3:
+		host_peer_closes();
+		fs_backend_stirs(&fs);
+		break;
+	case 4:
+		memcpy(noise, &record->c, sizeof(record->c));
+		host_peer_writes(noise, 1 + record->b % 8);
+		fs_backend_stirs(&fs);
+		break;
+	case 5:
+		/* There is one socket: the old one has ended before there is another. */
+		if (atomic_load(&fs.next) >= 0 || fs.backend.socket >= 0)
+			host_peer_closes();
+		guest_work();
+		if (fs.backend.socket < 0 && atomic_load(&fs.next) < 0)
+			fs_backend_came(&fs, host_socket());
+		break;
+	case 6:
+		if (fs.queue[queue].handed && fs.dev.queue[queue].ready)
+			fs.dev.queue[queue].used->idx = (uint16_t)record->b;
+		fs_called(&fs, queue);
+		break;
+	default:
+		host_peer_reads(SIZE_MAX, record->b & 1 ? ENOBUFS : 0);
+	}
+}
+
+static void unplug(void)
+{
+	fs_release(&fs);
+}
+
+static size_t payload(uint32_t random, uint8_t *data)
+{
+	const struct fuse_in_header in = {.len = sizeof(in),
+					  .opcode = random & 1 ? FUSE_INIT : random >> 1 & 63,
+					  .unique = random >> 8};
+
+	memcpy(data, &in, sizeof(in));
+	return sizeof(in);
+}
+
+static const uint16_t lengths[] = {16, 104, 4096, 40, 24};
+
+const struct guest_device guest_device = {
+	.plug = plug,
+	.event = event,
+	.unplug = unplug,
+	.others_write = true,
+	.shape = {.first = sizeof(struct fuse_in_header),
+		  .readable = 1,
+		  .lengths = lengths,
+		  .lengths_count = sizeof(lengths) / sizeof(lengths[0]),
+		  .payload = payload},
+};
