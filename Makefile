@@ -361,7 +361,7 @@ $(FUZZ_BUILD)/ebb.a: $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
 fuzz_objects = $(patsubst %,$(FUZZ_BUILD)/tests/fuzz/%.o,$(1)) $(FUZZ_BUILD)/ebb.a
 fuzz_link = @echo '  LINK  $@'; clang -g $(FUZZ_SANITIZE) $(FUZZ_ENGINE) $(EBB_LDFLAGS) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS) $(UNIT_LIBS)
 
-$(FUZZ_DEVICES:%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(call fuzz_objects,target_% guest guest_host mutate host)
+$(FUZZ_DEVICES:%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(call fuzz_objects,target_% guest guest_host guest_memory mutate host)
 	$(fuzz_link)
 $(FUZZ_PARSERS:%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(call fuzz_objects,target_% boot host)
 	$(fuzz_link)
@@ -371,7 +371,7 @@ $(FUZZ_BUILD)/tests/fuzz/planted.o: tests/fuzz/target_balloon.c
 	@mkdir -p $(@D)
 	@echo '  CLANG $< (with a planted fault)'
 	@clang $(CPPFLAGS) -DFUZZ_PLANTED -g $(FUZZ_SANITIZE) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
-$(FUZZ_BUILD)/planted: $(call fuzz_objects,planted guest guest_host mutate host)
+$(FUZZ_BUILD)/planted: $(call fuzz_objects,planted guest guest_host guest_memory mutate host)
 	$(fuzz_link)
 
 FUZZ_TARGETS ?= $(FUZZ_DEVICES) $(FUZZ_PARSERS)

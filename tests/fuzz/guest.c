@@ -42,6 +42,26 @@ void guest_rings_are_spoilt(void)
 {
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		queues[i].good = false;
+	guest_memory_open();
+}
+
+static void spoil(struct driver_queue *queue)
+{
+	queue->good = false;
+	guest_memory_open();
+}
+
+/* The device has none of its chains any more: it was stopped, or the device reset. */
+static void queue_is_back(unsigned int number)
+{
+	queues[number] = (struct driver_queue){0};
+	guest_memory_take(number, GUEST_ALL_HEADS);
+}
+
+static void all_is_back(void)
+{
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		queue_is_back(i);
 }
 
 /* --- registers ------------------------------------------------------------------------------- */
@@ -140,6 +160,7 @@ static void start(const struct guest_record *record)
 	if (record->c >> 31)
 		features &= ~(1ULL << VIRTIO_F_VERSION_1);
 	set(VIRTIO_MMIO_STATUS, 0);
+	all_is_back();
 	set(VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	set(VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
 	set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
@@ -231,21 +252,26 @@ static size_t chain(const struct guest_record *record, size_t left)
 		uint64_t gpa = n > TABLE_MAX ? GUEST_HIGH
 					     : (record->a % VIRTIO_QUEUES_MAX) * GUEST_RING_BYTES +
 						       TABLE_AT;
+		/* At this place the table of a chain before may still be in use, or buffers are. */
+		if (queue->out > 0 || n > TABLE_MAX)
+			spoil(queue);
 		struct vring_desc *table = ram_at(&guest.ram, gpa, n * sizeof(*table));
 		writable = write_chain(table, n, 0, record + 1, n, given, loop);
 		queue->desc[head] =
 			(struct vring_desc){gpa, n * sizeof(*table), VRING_DESC_F_INDIRECT, 0};
-		/* The next chain's table will be at the same place. */
-		queue->good = queue->good && queue->out == 0 && n <= TABLE_MAX;
 	} else {
 		writable = write_chain(queue->desc, queue->size, head, record + 1, n, given, loop);
 	}
 	queue->next_desc += descs;
 	queue->out += descs;
 	if (queue->out > queue->size || loop || record->a & CHAIN_AGAIN)
-		queue->good = false;
+		spoil(queue);
 	if (record->a & CHAIN_UNSEEN)
 		return given;
+	for (unsigned int i = 0; i < given; i++) {
+		const struct vring_desc desc = buffer_of(&record[1 + i]);
+		guest_memory_give(record->a % VIRTIO_QUEUES_MAX, head, desc.addr, desc.len);
+	}
 	queue->heads[head]++;
 	queue->descs[head] = descs;
 	queue->writable[head] = writable;
@@ -293,12 +319,14 @@ static void poke(const struct guest_record *record)
 		queue->used->idx = (uint16_t)record->c;
 		break;
 	}
-	queue->good = false;
+	spoil(queue);
 }
 
 /* What the device returns to a driver that keeps the rules. */
-static void check_used(struct driver_queue *queue)
+static void check_used(unsigned int number)
 {
+	struct driver_queue *queue = &queues[number];
+
 	while (queue->good && queue->seen != queue->used->idx) {
 		const struct vring_used_elem *element =
 			&queue->used->ring[queue->seen++ % queue->size];
@@ -306,6 +334,7 @@ static void check_used(struct driver_queue *queue)
 		MUST(element->len <= queue->writable[element->id]);
 		queue->heads[element->id]--;
 		queue->out -= queue->descs[element->id];
+		guest_memory_take(number, (int)element->id);
 	}
 }
 
@@ -320,7 +349,7 @@ static size_t data(const struct guest_record *record, size_t left)
 		return left;
 	if (gpa < GUEST_BUFFERS)
 		guest_rings_are_spoilt();
-	ram_write(&guest.ram, gpa, record + 1, len);
+	guest_memory_write(gpa, record + 1, len);
 	return records;
 }
 
@@ -339,10 +368,17 @@ static void access_register(const struct guest_record *record, bool write)
 		virtio_mmio_read(&guest.mmio, offset, bytes, len);
 		return;
 	}
-	/* It may move the rings, stop the queue, reset the device. */
-	if (offset < VIRTIO_MMIO_CONFIG && offset != VIRTIO_MMIO_QUEUE_NOTIFY)
+	unsigned int queue = guest.mmio.queue_sel;
+	bool known = queue < VIRTIO_QUEUES_MAX && get(VIRTIO_MMIO_QUEUE_READY);
+	/* Rings that the driver sets up by hand may be anywhere. */
+	if (!known && offset >= VIRTIO_MMIO_QUEUE_NUM && offset <= VIRTIO_MMIO_QUEUE_USED_HIGH &&
+	    offset != VIRTIO_MMIO_QUEUE_NOTIFY)
 		guest_rings_are_spoilt();
 	virtio_mmio_write(&guest.mmio, offset, bytes, len);
+	if (known && offset == VIRTIO_MMIO_QUEUE_READY && !get(VIRTIO_MMIO_QUEUE_READY))
+		queue_is_back(queue);
+	if (get(VIRTIO_MMIO_STATUS) == 0)
+		all_is_back();
 	guest_work();
 }
 
@@ -395,8 +431,6 @@ static void machine(const struct guest_record *record)
 		low = region(GUEST_LOW);
 		high = region(GUEST_HIGH_SIZE);
 	}
-	memset(low, 0, GUEST_LOW);
-	memset(high, 0, GUEST_HIGH_SIZE);
 	memset(queues, 0, sizeof(queues));
 	guest = (struct guest){
 		.ram = {.region = {{0, GUEST_LOW, low}, {GUEST_HIGH, GUEST_HIGH_SIZE, high}},
@@ -408,6 +442,11 @@ static void machine(const struct guest_record *record)
 	};
 	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		guest.doorbell[i] = guest.call[i] = -1;
+	guest_memory_open();
+	memset(low, 0, GUEST_LOW);
+	memset(high, 0, GUEST_HIGH_SIZE);
+	if (!guest_device.others_write)
+		guest_memory_begin();
 }
 
 void guest_run(const uint8_t *bytes, size_t size)
@@ -426,7 +465,7 @@ void guest_run(const uint8_t *bytes, size_t size)
 	for (size_t i = 1; i < records; i++) {
 		i += step(&script[i], records - i - 1);
 		for (unsigned int q = 0; q < guest.mmio.core.dev->queues; q++)
-			check_used(&queues[q]);
+			check_used(q);
 		if (guest_device.check)
 			guest_device.check();
 	}

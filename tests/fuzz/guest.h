@@ -128,6 +128,16 @@ struct virtio_host guest_host(void);
 /* The rings were written by others than the driver and the device: they prove nothing any more. */
 void guest_rings_are_spoilt(void);
 
+/* What of RAM the device may touch: guest_memory.c. At the beginning nothing but the rings. */
+void guest_memory_begin(void);
+/* All of it, until the next beginning. */
+void guest_memory_open(void);
+void guest_memory_give(unsigned int queue, uint16_t head, uint64_t gpa, uint64_t len);
+#define GUEST_ALL_HEADS (-1)
+void guest_memory_take(unsigned int queue, int head);
+/* The driver's own writes; @data NULL: zeros. Without effect if that is not RAM. */
+void guest_memory_write(uint64_t gpa, const void *data, size_t len);
+
 /* Runs a script. */
 void guest_run(const uint8_t *data, size_t size);
 

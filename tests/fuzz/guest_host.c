@@ -3,7 +3,6 @@
 #include "tests/fuzz/guest.h"
 
 #include <errno.h>
-#include <string.h>
 
 static void host_interrupt(void *ctx, int source)
 {
@@ -63,7 +62,7 @@ static bool discard_step(struct discard_step *step)
 	MUST(step->hva == ram_at(ram, step->range.gpa, step->range.len));
 	if (guest.next_refusal && --guest.next_refusal == 0)
 		return false;
-	memset(step->hva, 0, step->range.len);
+	guest_memory_write(step->range.gpa, NULL, step->range.len);
 	if (step->range.gpa < GUEST_BUFFERS)
 		guest_rings_are_spoilt();
 	return true;

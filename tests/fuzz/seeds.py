@@ -49,6 +49,8 @@ def balloon():
     report = chain(3, (W | PAGES, 2, 0x1000), (W | PAGES, 1, 0x5000), (W | PAGES, 4, 0, HIGH))
     answer = data(256, struct.pack("<II5QII", 0, 0, 0, 0, 0, 0, 0, 0, 0)) + chain(4, (0, 56, 256), (W, 24, 512))
     answered = data(256, struct.pack("<II5QII", 1, 0, 4096, 0, 0, 4096, 8192, 3, 0)) + chain(4, (0, 56, 256), (W, 24, 512))
+    late, failed = (data(256, struct.pack("<II5QII", 1, status, 0, 0, 0, 0, 0, 0, 0)) + chain(4, (0, 56, 256), (W, 24, 512)) for status in (1, 2))
+    own = data(128, b"".join(struct.pack("<HQ", tag, 7) for tag in (0xeb00, 0xeb01, 9, 99))) + chain(2, (0, 40, 128))
     config = record(WRITE, 0x82, 4, 4) + record(READ, 0x82, 0)
     poison = record(START, 0, 0x26) + record(WRITE, 0x82, 12, 0xaa) + record(WRITE, 2, 0x70, 15)
     for b in 0, 1:
@@ -56,6 +58,7 @@ def balloon():
         yield script(driver, report, report, event(4, 1), report, event(3, 1), report, b=b)
     yield script(driver, stats, event(1), stats, event(1))
     yield script(driver, answer, event(2, 1000, 1), answered, event(2), record(TIME, 31, 0xffff), event(2))
+    yield script(driver, answer, event(2, 1, 9), late, event(2), failed, own)
     yield script(driver, event(0, 12, 4), config, record(READ, 0x82, 4))
     yield script(poison, report)
     yield script(record(START, 0, 6, 1 << 29), report, report, a=2)
@@ -202,20 +205,29 @@ def disk():
 
 
 def qmp():
-    yield b"\0" + b'{"execute": "qmp_capabilities"}\r\n{"execute": "echo", "arguments": {"a": [1, -2.5e3, null]}, "id": "x"}\n'
+    hello = b'{"execute": "qmp_capabilities"}\r\n'
+    yield b"\0" + hello + b'{"execute": "echo", "arguments": {"a": [1, -2.5e3, null]}, "id": "x"}\n' + hello
     yield b"\5" + b"{'execute': 'qmp_capabilities', 'arguments': {'enable': []}} {'execute':'refuse','arguments':{'name':'a\\u00e9'}}"
-    yield b"\1" + b'[1,true,{"a":"\\ud83d\\ude00\\n"},false]\n"text" 18446744073709551615 0.1\x01{"execute":"query-commands"}'
-    yield b"\0" + b'\x7f{"execute":"query-version","arguments":{"x":1}}}]\xff{"id":1}'
-    yield b"\0" + b'{"memory":{"size":1048576,"resident":4096},"balloon":null,"guest-stats":{"stats":{"stat-free-memory":-1}},"disks":[{"name":"vda"}]}'
+    yield b"\1" + hello + b'{"execute":"query-commands"}{"execute":"query-version"}\x01\n{"execute":"query-version","arguments":{"x":1}}{"execute":"none"}'
+    yield b"\0" + b'[1,true,{"a":"\\ud83d\\ude00\\n"},false]\n"text" 18446744073709551615 0.1 1e999 -0 "\\/\\b\\f\\t\\r\\\\"'
+    yield b"\0" + b'{"execute":"echo"}{"execute":1}{"execute":"x","arguments":1}{"x":1}[]\x7f}]\xff{"id":1}'
+    yield b"\0" + b'{"execute":"qmp_capabilities","arguments":{"enable":["oob"]}}{"execute":"qmp_capabilities","arguments":{"x":1}}'
+    yield b"\0" + b"[" * 40
+    for value in b'"\\ud800"', b'"\\u0000"', b'"\xc3"', b'{"a":1,"a":2}', b"[1,]", b"01", b"nul", b'{"a" 1}', b"9" * 30, b'"\\x"', b"1 2", b"[" * 70 + b"]" * 70:
+        yield b"\0" + value
+    yield b"\0" + (b'{"uptime":5,"memory":{"size":1048576,"resident":4096},"balloon":{"state":"reached","target":0,"actual":0},'
+                   b'"guest-stats":{"stats":{"stat-free-memory":-1,"stat-total-memory":1048576},"last-update":9},"name":"g","pid":1,"state":"running"}')
 
 
 def words():
-    yield b"-k\nvmlinux\n-m\n512M\n-c\n2\n--name\nguest-1"
-    yield b"--disk\n/tmp/a,,b,ro,format=raw,aio=sync,cache=none\n--fs\n/srv,tag=t,ro\n-n\nuser,hostfwd=tcp:127.0.0.1:2222-:22"
-    yield b"-n\ntap,tapif=tap0,mac=02:00:00:00:00:01,vhost=1,mtu=1400\n--nodefaults\nvmlinux"
-    yield b"--balloon=64M\n--free-page-reporting=off\n--discard\nfree\n--mem-backing\nmemfd\n--numa-node\n0"
-    yield b"--vcpu-affinity\n0-3,8\n--rng\n--console\nserial\n-p\nquiet\n-p\nroot=/dev/vda"
-    yield b"1.5\n0-3,8\n16G\nFILE,ro,hostfwd=a,hostfwd=b\nn\xc3\xa4me\n\xff\x1b[2J\n--help"
+    for line in (b"-k vmlinux -m 512M -c 2 --name guest-1", b"vmlinux -i initrd -p quiet -p root=/dev/vda --nodefaults --debug",
+                 b"-d /tmp/a,,b,ro,format=raw,aio=sync,cache=none -d b -m 64", b"--fs /srv,tag=t,ro --fs /home -m 1G --mem-backing memfd k",
+                 b"-n user,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-:53 k", b"-n tap,tapif=tap0,guest_mac=02:00:00:00:00:01,vhost=1,mtu=1400 k", b"-n none k",
+                 b"-n mode=user k", b"--balloon=64M k", b"--balloon=1G -m 512 k", b"--no-balloon --free-page-reporting=off k", b"--free-page-reporting --deflate-on-oom k",
+                 b"--mem-backing hugetlbfs:/dev/hugepages --mem-prealloc --mem-lock k", b"--numa-node 0 --discard free k", b"--vcpu-affinity 0-3,8 -c 3 k",
+                 b"--irqchip gicv3 --pmu --sandbox=off --rng k", b"--console serial --detach --log /tmp/log k", b"--user-data f -d disk.raw", b"--dump-dtb f k",
+                 b"1.5 0-3,8 16G FILE,ro,hostfwd=a,hostfwd=b n\xc3\xa4me \xff\x1b[2J 0.001 99P 4095 4096 3-1 ,, =", b"--hlep --naem=x -x", b"--help"):
+        yield line.replace(b" ", b"\n")
 
 
 TARGETS = {function.__name__: function for function in (balloon, blk, net, fs, rng, board, kernel, image, disk, qmp, words)}
@@ -233,6 +245,6 @@ DICTIONARIES = {
             b"\\ud83d\\ude00", b"e+99", b"-0", b"\r\n", b"guest-stats", b"stats", b"memory", b"disks", b"networks", b"balloon", b"name", b"size"],
     "words": [b"--disk\n", b"--fs\n", b"--network\n", b"--mem\n", b"--cpus\n", b"--balloon=", b"--free-page-reporting=", b"--no-balloon", b"--nodefaults",
               b"--vcpu-affinity\n", b"--mem-backing\n", b"--discard\n", b"--numa-node\n", b"--params\n", b"--initrd\n", b"--name\n", b"hostfwd=", b"tapif=",
-              b"mac=", b"mtu=", b"vhost=", b"trust=", b"user,", b"tap,", b"none", b"tcp:", b"udp:", b",ro", b",format=raw", b",aio=", b",cache=", b",tag=", b",,",
+              b"guest_mac=", b"mtu=", b"vhost=", b"fd=", b"user,", b"tap,", b"none", b"tcp:", b"udp:", b",ro", b",format=raw", b",aio=", b",cache=", b",tag=", b",,",
               b"18446744073709551616", b"memfd", b"hugetlbfs", b"4095", b"-", b"="],
 }

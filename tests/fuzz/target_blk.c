@@ -158,7 +158,7 @@ void image_close(struct image *image)
 struct ring {
 	unsigned int depth, out;
 	int bell;
-	bool quiet, holds, refuses, backwards;
+	bool quiet, holds, refuses, backwards, mute;
 	struct ring_job job[BLK_DEPTH];
 };
 
@@ -178,6 +178,8 @@ void ring_close(struct ring *ring)
 
 int ring_set_bell(struct ring *ring, int fd)
 {
+	if (ring->mute)
+		return -ENOMEM;
 	ring->bell = fd;
 	return 0;
 }
@@ -310,6 +312,7 @@ static void event(const struct guest_record *record)
 		break;
 	case 6:
 		ring->refuses = record->b & 1;
+		ring->mute = record->b & 2;
 		break;
 	default:
 		blk.image.lost = 0; /* the host's storage was repaired, and the guest restarted */
