@@ -338,6 +338,18 @@ static void check_used(unsigned int number)
 	}
 }
 
+/* A chain that was taken off the ring is with the device, or was returned: none is lost. */
+static void check_held(unsigned int number)
+{
+	const struct virtq *q = &guest.mmio.core.dev->queue[number];
+	unsigned int held = guest_device.held ? guest_device.held(number) : 0;
+
+	if (!q->ready || q->lent || guest_device.others_write ||
+	    guest.mmio.core.status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	MUST((uint16_t)(q->next_avail - q->next_used) == held);
+}
+
 /* --- a script -------------------------------------------------------------------------------- */
 
 static size_t data(const struct guest_record *record, size_t left)
@@ -465,7 +477,7 @@ void guest_run(const uint8_t *bytes, size_t size)
 	for (size_t i = 1; i < records; i++) {
 		i += step(&script[i], records - i - 1);
 		for (unsigned int q = 0; q < guest.mmio.core.dev->queues; q++)
-			check_used(q);
+			check_used(q), check_held(q);
 		if (guest_device.check)
 			guest_device.check();
 	}

@@ -96,10 +96,10 @@ struct guest_device {
 	struct virtio_device *(*plug)(const struct guest_record *machine);
 	void (*event)(const struct guest_record *event);
 	void (*unplug)(void);
-	/*
-	 * Called after each step: rules of the device's own. NULL: none.
-	 */
+	/* Called after each step: rules of the device's own. NULL: none. */
 	void (*check)(void);
+	/* Returns how many chains of a queue the device holds between two turns; the core must agree. NULL: none. */
+	unsigned int (*held)(unsigned int queue);
 	bool others_write; /* a server of its rings may return what it likes */
 	struct guest_shape shape;
 };

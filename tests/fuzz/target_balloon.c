@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "devices/virtio-balloon/balloon.h"
+#include "devices/virtio-balloon/queues.h"
 #include "devices/virtio-balloon/reclaim.h"
 #include "tests/fuzz/guest.h"
 #include "vmm/lib/clock.h"
@@ -103,6 +104,22 @@ static void check(void)
 	MUST(reclaim.state == BALLOON_RECLAIM_NONE || reclaim.deadline > 0);
 }
 
+static unsigned int held(unsigned int queue)
+{
+	switch (balloon_role(balloon.dev.features, queue)) {
+	case BALLOON_INFLATE:
+		return balloon.inflate.busy;
+	case BALLOON_DEFLATE:
+		return balloon.deflate.busy;
+	case BALLOON_STATS:
+		return balloon.stats_held;
+	case BALLOON_RECLAIM:
+		return balloon.reclaim_held;
+	default:
+		return 0;
+	}
+}
+
 static void unplug(void)
 {
 }
@@ -134,6 +151,7 @@ const struct guest_device guest_device = {
 	.event = event,
 	.unplug = unplug,
 	.check = check,
+	.held = held,
 	.shape = {.readable = 2,
 		  .writable = 2,
 		  .lengths = lengths,

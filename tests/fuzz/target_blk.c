@@ -324,6 +324,11 @@ static void check(void)
 	MUST(blk.queue[0].flying <= BLK_DEPTH && blk.queue[0].flying == ring->out);
 }
 
+static unsigned int held(unsigned int queue)
+{
+	return blk.queue[queue].busy + blk.queue[queue].flying;
+}
+
 static void unplug(void)
 {
 	MUST(ring->out == 0);
@@ -356,6 +361,7 @@ const struct guest_device guest_device = {
 	.event = event,
 	.unplug = unplug,
 	.check = check,
+	.held = held,
 	.shape = {.first = sizeof(struct virtio_blk_outhdr),
 		  .last = 1,
 		  .lengths = lengths,

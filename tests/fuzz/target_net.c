@@ -215,6 +215,11 @@ static void event(const struct guest_record *record)
 	}
 }
 
+static unsigned int held(unsigned int queue)
+{
+	return queue == NET_TRANSMIT && net.tx.busy;
+}
+
 static void unplug(void)
 {
 	MUST(!vhost.running);
@@ -242,6 +247,7 @@ const struct guest_device guest_device = {
 	.plug = plug,
 	.event = event,
 	.unplug = unplug,
+	.held = held,
 	.shape = {.readable = 2,
 		  .writable = 2,
 		  .lengths = lengths,
