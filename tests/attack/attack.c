@@ -3,8 +3,12 @@
  * ebb as one that a guest has taken over: linked with -Wl,--wrap, so that a thread of it does one thing that an
  * attacker would try, at the moment from which on it runs for the guest. EBB_ATTACK=THREAD:ATTEMPT names both. The
  * kernel's answer is told on standard error, by nothing but write(2): "attack: done", or "attack: errno N"; and ebb ends.
+ *
+ * EBB_ATTACK_WITHOUT names phases of the sandbox that are left out: "calls", "paths", or both. What is refused then is
+ * refused by those that are left.
  */
 #include <asm/unistd.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -22,10 +26,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/kvm/vcpu.h"
 #include "vmm/lib/loop.h"
+#include "vmm/sandbox/filter.h"
+#include "vmm/sandbox/paths.h"
 
 #define PAGE 4096
 
@@ -33,6 +40,11 @@ int __real_loop_run(struct loop *loop);
 int __wrap_loop_run(struct loop *loop);
 enum vcpu_end __real_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 enum vcpu_end __wrap_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
+
+int __real_filter_load(const struct filter *filter);
+int __wrap_filter_load(const struct filter *filter);
+int __real_paths_restrict(int directory);
+int __wrap_paths_restrict(int directory);
 
 static uint8_t page[2 * PAGE];
 
@@ -91,6 +103,43 @@ static long open_a_local_socket(void)
 	return syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
 }
 
+/* A server of another process that listens on a name without a file. */
+static long connect_abstract(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	const char *server = getenv("EBB_ATTACK_ABSTRACT");
+	size_t len = strlen(server);
+	memcpy(name.sun_path + 1, server, len);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	return connect(fd, (const struct sockaddr *)&name,
+		       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + len));
+}
+
+/* One on the host's own network. */
+static long connect_loopback(void)
+{
+	struct sockaddr_in server = {.sin_family = AF_INET};
+	server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	server.sin_port = htons((uint16_t)atoi(getenv("EBB_ATTACK_PORT")));
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	return connect(fd, (const struct sockaddr *)&server, sizeof(server));
+}
+
+static long connect_by_a_file(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s", getenv("EBB_ATTACK_SOCKET"));
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	return connect(fd, (const struct sockaddr *)&name, sizeof(name));
+}
+
+static long look_at_a_process(void)
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/status", getppid());
+	return syscall(SYS_openat, AT_FDCWD, path, O_RDONLY);
+}
+
 static long trace(void)
 {
 	/* Without attaching, which would leave a thread for its tracer to reap. */
@@ -136,6 +185,17 @@ static long map_a_file(void)
 static long remove_by_descriptor(void)
 {
 	return syscall(SYS_unlinkat, descriptor(S_IFDIR), getenv("EBB_ATTACK_FILE"), 0);
+}
+
+/* Upwards, to what is beside it. */
+static long open_above_descriptor(void)
+{
+	return syscall(SYS_openat, descriptor(S_IFDIR), "../victim", O_RDONLY);
+}
+
+static long remove_above_descriptor(void)
+{
+	return syscall(SYS_unlinkat, descriptor(S_IFDIR), "../victim", 0);
 }
 
 static long signal_another(void)
@@ -192,6 +252,12 @@ static const struct {
 	{"create", make_a_file},
 	{"unlinkat", remove_a_file},
 	{"unlinkat-directory", remove_by_descriptor},
+	{"openat-above", open_above_descriptor},
+	{"unlinkat-above", remove_above_descriptor},
+	{"proc", look_at_a_process},
+	{"connect-abstract", connect_abstract},
+	{"connect-loopback", connect_loopback},
+	{"connect-file", connect_by_a_file},
 	{"execve", run_a_program},
 	{"fork", fork_a_process},
 	{"thread", start_a_thread},
@@ -240,6 +306,22 @@ static void attack(void)
 	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
 		if (strcmp(colon + 1, attempts[i].name) == 0)
 			tell(attempts[i].run());
+}
+
+static bool is_left_out(const char *phase)
+{
+	const char *phases = getenv("EBB_ATTACK_WITHOUT");
+	return phases && strstr(phases, phase);
+}
+
+int __wrap_filter_load(const struct filter *filter)
+{
+	return is_left_out("calls") ? 0 : __real_filter_load(filter);
+}
+
+int __wrap_paths_restrict(int directory)
+{
+	return is_left_out("paths") ? 0 : __real_paths_restrict(directory);
 }
 
 int __wrap_loop_run(struct loop *loop)

@@ -19,6 +19,7 @@ def commands(guest):
 def test_list(ebb, fake):
     fake("b", balloon=None)
     fake("c", sandbox="off")
+    fake("d", sandbox="no namespaces")
     fake("a long name", status="paused", cpus=16)
     lines = ebb("list").out.splitlines()
     assert [line.split() for line in lines[:1]] == [["PID", "NAME", "STATUS", "CPUS", "MEMORY", "RSS"]]
@@ -26,7 +27,8 @@ def test_list(ebb, fake):
     assert lines[1].split() == [pid, "a", "long", "name", "paused", "16", "1024.0", "MiB", "123.5", "MiB"]
     assert lines[2].split() == [pid, "b", "running", "2", "1024.0", "MiB", "123.5", "MiB"]
     assert "c       running, no sandbox" in re.sub(" {8,}", " " * 7, lines[3])
-    assert len(lines) == 4 and len({len(line) for line in lines}) == 1  # the last column is to the right
+    assert "d       running, no namespaces" in re.sub(" {4,}", " " * 7, lines[4])
+    assert len(lines) == 5 and len({len(line) for line in lines}) == 1  # the last column is to the right
 
 
 def test_list_json(ebb, fake):

@@ -8,45 +8,76 @@ import ctypes
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
 from payload import PAYLOADS, REPORTING, TIMEOUT, lib
 
 ATTACK = os.path.join(lib.BUILD, "tests", "attack")
-THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "net", "measure"]
-ATTEMPTS = ["openat", "create", "unlinkat", "unlinkat-directory", "execve", "fork", "thread", "socket", "local-socket", "ptrace", "process_vm_readv",
+THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "net", "fs", "measure"]
+ATTEMPTS = ["openat", "create", "unlinkat", "unlinkat-directory", "openat-above", "unlinkat-above", "proc", "connect-abstract",
+            "connect-loopback", "connect-file", "execve", "fork", "thread", "socket", "local-socket", "ptrace", "process_vm_readv",
             "mmap-exec", "mprotect-exec", "mmap-file", "kill", "tgkill", "create-vcpu", "tiocsti", "io_uring", "dumpable",
             "unshare", "chdir"]
 
 
 LANDLOCK = ctypes.CDLL(None).syscall(444, None, 0, 1) > 0  # landlock_create_ruleset(2): the version
-if not LANDLOCK:
-    ATTEMPTS.remove("unlinkat-directory")  # without it nothing keeps ebb from that: docs/limits.md
 
-# The kernel answers, since ebb removes its own two files so: what it lets a name be is Landlock's matter.
-NO_FILTER = {"unlinkat-directory": "attack: errno 13\n"}
+# The kernel answers, since ebb removes its own two files so: what a name can be is a matter of namespaces and Landlock.
+BY_DIRECTORY = ["unlinkat-directory", "unlinkat-above"]
+if not lib.namespaces() and not LANDLOCK:
+    ATTEMPTS = [what for what in ATTEMPTS if what not in BY_DIRECTORY]  # nothing keeps ebb from it: docs/limits.md
+
+# What is refused where all calls may be made, and with which errno: by namespaces without Landlock, and by it alone.
+BY_NAMESPACES = {"openat": 2, "create": 2, "unlinkat": 2, "unlinkat-directory": 2, "openat-above": 2, "unlinkat-above": 30,
+                 "proc": 2, "execve": 2, "connect-abstract": 111, "connect-loopback": 101, "connect-file": 2}
+BY_LANDLOCK = {"openat": 13, "create": 13, "unlinkat": 13, "unlinkat-directory": 13, "openat-above": 13, "unlinkat-above": 13,
+               "proc": 13, "execve": 13}
 
 
-def attempt(tmp_path, thread, what, *options):
+@pytest.fixture
+def servers(tmp_path, monkeypatch):
+    """Servers of another process, each of another kind, for attempts to connect."""
+    name = f"ebb-attack-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as file, socket.socket() as loopback:
+        abstract.bind(f"\0{name}")
+        file.bind(str(tmp_path / "server"))
+        loopback.bind(("127.0.0.1", 0))
+        for server in (abstract, file, loopback):
+            server.listen(100)
+        monkeypatch.setenv("EBB_ATTACK_ABSTRACT", name)
+        monkeypatch.setenv("EBB_ATTACK_SOCKET", str(tmp_path / "server"))
+        monkeypatch.setenv("EBB_ATTACK_PORT", str(loopback.getsockname()[1]))
+        yield
+
+
+def attempt(tmp_path, thread, what, *options, wrapper=(), without=""):
     """What ebb ended with, and what it said."""
-    disk, victim, runtime = tmp_path / "disk", tmp_path / "victim", tmp_path / what
+    disk, victim, runtime, folder = tmp_path / "disk", tmp_path / "victim", tmp_path / what, tmp_path / "folder"
     disk.write_bytes(bytes(1 << 20))
     victim.write_bytes(b"")
-    words = [ATTACK, "run", "-k", os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
+    folder.mkdir(exist_ok=True)
+    words = [*wrapper, ATTACK, "run", "-k", os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
              REPORTING, "--rng", "-n", "user" if thread == "net" else "none", *options]
-    env = os.environ | {"EBB_ATTACK": f"{thread}:{what}", "EBB_ATTACK_FILE": str(victim), "EBB_RUNTIME_DIR": str(runtime)}
+    if thread == "fs":
+        words += ["--fs", str(folder)]
+    env = os.environ | {"EBB_ATTACK": f"{thread}:{what}", "EBB_ATTACK_FILE": str(victim), "EBB_RUNTIME_DIR": str(runtime),
+                        "EBB_ATTACK_WITHOUT": without}
     done = subprocess.run(words, env=env, stdin=subprocess.PIPE, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert victim.exists() or options, what
-    return done.returncode, done.stderr, os.listdir(runtime)
+    said = re.sub(r"^ebb: warning: with --fs guest memory is shared, .*\n", "", lib.own_words(done.stderr))
+    return done.returncode, said, os.listdir(runtime)
 
 
 @pytest.mark.parametrize("thread", THREADS)
+@pytest.mark.usefixtures("servers")
 def test_refused(thread, tmp_path):
     for what in ATTEMPTS:
         status, said, left = attempt(tmp_path, thread, what)
-        if what in NO_FILTER:
-            assert said == NO_FILTER[what], (what, status, said)
+        if what in BY_DIRECTORY:
+            errno = (BY_NAMESPACES if lib.namespaces() else BY_LANDLOCK)[what]
+            assert said == f"attack: errno {errno}\n", (what, status, said)
             continue
         name = "attack" if thread == "main" else thread
         assert status == -signal.SIGSYS, (what, status, said)
@@ -55,9 +86,32 @@ def test_refused(thread, tmp_path):
 
 
 @pytest.mark.parametrize("thread", ["main", "vcpu0", "balloon"])
+@pytest.mark.usefixtures("servers")
 def test_done_without_the_sandbox(thread, tmp_path):
     for what in ATTEMPTS:
         status, said, _ = attempt(tmp_path, thread, what, "--sandbox=off")
         # A thread may run another program while the main thread begins the next one, which then fails.
         said = re.sub(r"^ebb: cannot start the thread .*\n", "", said) if what == "execve" else said
         assert (status, said) == (0, "attack: done\n"), (what, status, said)
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("thread", ["main", "vcpu0"])
+def test_namespaces_refuse(thread, tmp_path):
+    """By themselves: no call is filtered, and there is no Landlock."""
+    if not lib.namespaces():
+        pytest.skip("this host permits no namespaces")
+    for what, errno in BY_NAMESPACES.items():
+        _, said, _ = attempt(tmp_path, thread, what, without="calls,paths")
+        assert said == f"attack: errno {errno}\n", (what, said)
+
+
+@pytest.mark.parametrize("thread", ["main", "vcpu0"])
+def test_landlock_refuses(thread, tmp_path):
+    """By itself: no call is filtered, and there are no namespaces."""
+    if not LANDLOCK:
+        pytest.skip("this host has no Landlock")
+    for what, errno in BY_LANDLOCK.items():
+        _, said, _ = attempt(tmp_path, thread, what, wrapper=lib.NO_NAMESPACES, without="calls")
+        *note, answer = said.splitlines()
+        assert answer == f"attack: errno {errno}" and len(note) == lib.namespaces(), (what, said)

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 import pytest
-from payload import EBB, NO_NETWORK, PAYLOADS, REPORTING, TIMEOUT, wait_until
+from payload import EBB, NO_NETWORK, PAYLOADS, REPORTING, TIMEOUT, lib, wait_until
 
 # Each wait of the payload is for one byte of its console.
 WAIT = re.compile(rb"^wait [^\r\n]*", re.M)
@@ -26,6 +26,7 @@ class Detached:
         argv = [EBB, "run", "--detach", "--log", self.log, "--name", self.name, "-m", "256M", "-p", "acpi=off",
                 *NO_NETWORK, "-k", os.path.join(PAYLOADS, payload + ".elf"), *options]
         self.run = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=False, **popen)
+        self.run.stderr = lib.own_words(self.run.stderr)
 
     def said(self):
         with open(self.log, "rb") as file:

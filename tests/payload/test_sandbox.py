@@ -6,11 +6,13 @@ Each with its control: the same with --sandbox=off, in which it is within reach.
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
-from payload import EBB, PAYLOADS, TIMEOUT
+from payload import EBB, PAYLOADS, TIMEOUT, lib
 
 NAME = f"sandbox-{os.getpid()}"
 OFF = "--sandbox=off"
@@ -137,14 +139,108 @@ def test_cores(run, options, tmp_path):
         assert core.stat().st_blocks * 512 < 64 << 20 and core.stat().st_size < 128 << 20
 
 
+def namespaces_of(pid):
+    """Of a process of another user, root alone may see them."""
+    kinds = ("user", "mnt", "net", "ipc", "uts")
+    try:
+        return {kind: os.readlink(f"/proc/{pid}/ns/{kind}") for kind in kinds}
+    except PermissionError:
+        pytest.skip("only root may look at the namespaces of a process that is not dumpable")
+
+
 @pytest.mark.parametrize("options", MODES)
-def test_list_says(run, options):
-    running(run, *options)
+def test_namespaces(run, options):
+    if not lib.namespaces():
+        pytest.skip("this host permits no namespaces")
+    payload = running(run, *options)
+    own, its = namespaces_of("self"), namespaces_of(payload.pid)
+    assert [kind for kind in own if own[kind] == its[kind]] == ([*own] if options else []), its
+    # The process that made them has ended.
+    with open(f"/proc/{payload.pid}/task/{payload.pid}/children", encoding="ascii") as children:
+        assert children.read() == ""
+    if not options:
+        assert os.listdir(f"/proc/{payload.pid}/root") == ["names"]
+        assert os.statvfs(f"/proc/{payload.pid}/root").f_flag & os.ST_RDONLY
+    payload.kill()
+
+
+# How ebb is started, and the words of "ebb list" and of its JSON.
+STATES = {"all": ((), (), "running ", "on"), "off": ((OFF,), (), "running, no sandbox", "off"),
+          "less": ((), lib.NO_NAMESPACES, "running, no namespaces", "no namespaces")}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_list_says(run, state):
+    if state == "all" and not lib.namespaces():
+        pytest.skip("this host permits no namespaces")
+    options, wrapper, words, word = STATES[state]
+    payload = running(run, *options, wrapper=wrapper)
+    own = lib.own_words(payload.stderr())
+    assert bool(re.fullmatch(r"ebb: warning: .* no namespaces .* 'ebb doctor' .*", own)) == (state == "less" and lib.namespaces()), own
 
     def listed(*words):
         return subprocess.run([EBB, "list", *words], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
 
     row = next(row for row in json.loads(listed("--json")) if row["name"] == NAME)
-    assert row["sandbox"] == ("off" if options else "on")
+    assert row["sandbox"] == word
     line = next(line for line in listed().splitlines() if NAME in line)
-    assert ("running, no sandbox" in line) == bool(options), line
+    assert words in line, line
+
+
+@pytest.mark.parametrize("wrapper", [(), lib.NO_NAMESPACES], ids=["all", "less"])
+def test_required(wrapper, tmp_path):
+    """Where the host permits no namespaces, ebb does not start; where it does, it does."""
+    done = subprocess.run([*wrapper, EBB, "run", "--sandbox=require", "-k", os.path.join(PAYLOADS, "exits.elf"), "-n", "none",
+                           "--no-balloon", "-p", "acpi=off test=ports"], env=os.environ | {"EBB_RUNTIME_DIR": str(tmp_path / "names")},
+                          capture_output=True, text=True, timeout=TIMEOUT, check=False, stdin=subprocess.DEVNULL)
+    assert os.listdir(tmp_path / "names") == []
+    if wrapper or not lib.namespaces():
+        assert done.returncode == 2 and re.fullmatch(r"ebb: .* namespaces: .*\n", done.stderr), done
+    else:
+        assert done.returncode == 0 and done.stderr == "" and "ok ports" in done.stdout, done
+
+
+# A user of the host, and another one: without any privilege, but with a /dev/kvm that they may open.
+USER, OTHER = 12345, 12346
+AS = """
+mount -t tmpfs -o mode=755 none /mnt && mknod -m 666 /mnt/kvm c 10 232 && mount --bind /mnt/kvm /dev/kvm || exit 77
+uid=$1; shift
+exec setpriv --reuid=$uid --regid=$uid --clear-groups "$@"
+"""
+GREETED = """
+import socket, sys
+client = socket.socket(socket.AF_UNIX)
+client.settimeout(60)
+try:
+    client.connect(sys.argv[1])
+    print(b"QMP" in client.recv(4096))
+except PermissionError:
+    print("denied")
+"""
+
+
+@pytest.mark.parametrize("options", MODES)
+def test_clients(run, options):
+    """The user and root are served, by a user's ebb too, in whose namespace root has no number; no other user is."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: a guest of another user")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chown(folder, USER, USER)
+        names = os.path.join(folder, "names")
+        payload = running(run, *options, wrapper=["unshare", "-m", "sh", "-c", AS, "sh", str(USER)],
+                          env=os.environ | {"EBB_RUNTIME_DIR": names})
+        path = os.path.join(names, f"{NAME}.sock")
+
+        def greeted(uid):
+            user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"] if uid else []
+            done = subprocess.run([*user, sys.executable, "-c", GREETED, path], capture_output=True, text=True, timeout=TIMEOUT,
+                                  check=True)
+            return done.stdout.strip()
+
+        assert [greeted(uid) for uid in (USER, 0, OTHER)] == ["True", "True", "denied"]
+        # Opened by mistake: then ebb cannot tell root from others, and serves neither.
+        for at in (folder, names, path):
+            os.chmod(at, 0o777)
+        root = "True" if options or not lib.namespaces() else "False"
+        assert [greeted(uid) for uid in (USER, 0, OTHER)] == ["True", root, "False"]
+        payload.kill()

@@ -135,7 +135,8 @@ void bench_init(struct bench *bench)
 	int listener = runtime_listen(&bench->name);
 	ck_assert_int_ge(listener, 0);
 	ck_assert_int_eq(
-		control_server_init(&bench->server, &bench->loop, listener, commands, bench), 0);
+		control_server_init(&bench->server, &bench->loop, listener, -1, commands, bench),
+		0);
 	bench->ticker = (struct loop_source){eventfd(1, EFD_CLOEXEC), on_tick, bench};
 	ck_assert_int_eq(loop_add(&bench->loop, &bench->ticker), 0);
 }

@@ -53,8 +53,9 @@ static void set_number(json_t *row, const char *key, const json_t *stat, const c
 /* The table's word for @status, to which it adds what a reader must not overlook. */
 static json_t *status_word(const char *status, const char *sandbox, bool json)
 {
-	return !json && strcmp(sandbox, "off") == 0 ? json_sprintf("%s, no sandbox", status)
-						    : json_string(status);
+	if (json || !*sandbox || strcmp(sandbox, "on") == 0)
+		return json_string(status);
+	return json_sprintf("%s, %s", status, strcmp(sandbox, "off") == 0 ? "no sandbox" : sandbox);
 }
 
 /* Lists a guest that does not answer, too, with the PID from its lock file. */

@@ -36,6 +36,12 @@ static int status_of(enum machine_end end)
 	}
 }
 
+/* For clients: what is in force. */
+static const char *sandbox_word(bool confined, const struct sandbox *sandbox)
+{
+	return !confined ? "off" : sandbox->has_namespaces ? "on" : "no namespaces";
+}
+
 /* Starts the threads, none of which can start another; this one gives up most, last of all. */
 static void start(struct machine *machine, struct monitor *monitor,
 		  const struct worker_guard *guard)
@@ -57,8 +63,9 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	struct machine *machine = malloc(sizeof(*machine));
 	struct monitor *monitor = malloc(sizeof(*monitor));
 	struct run_boot boot = RUN_BOOT_NONE;
-	bool unconfined = config->machine.unconfined;
-	struct sandbox sandbox;
+	enum vm_sandbox wanted = config->machine.sandbox;
+	bool confined = wanted != VM_SANDBOX_OFF;
+	struct sandbox sandbox = SANDBOX_NONE;
 	int status = EXIT_NOT_STARTED;
 
 	/* Threads rarely allocate; a heap of its own would cost each two mappings and 20 KiB. */
@@ -67,7 +74,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 		log_error("out of memory");
 		goto out;
 	}
-	if (!unconfined && sandbox_begin(&sandbox, name->directory) != 0)
+	if (confined && sandbox_begin(&sandbox, name->directory) != 0)
 		goto out;
 	if (run_boot_init(&boot, config) != 0 || machine_init(machine, config) != 0)
 		goto out;
@@ -78,8 +85,9 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	int console = -1;
 	if (monitor_init(monitor, machine, name) == 0 &&
 	    (!detached || (console = runtime_listen_console(name)) >= 0) &&
-	    (unconfined || sandbox_enter(&sandbox) == 0)) {
-		start(machine, monitor, unconfined ? NULL : &sandbox.guard);
+	    (!confined || sandbox_enter(&sandbox, wanted == VM_SANDBOX_REQUIRE) == 0)) {
+		monitor->sandbox = sandbox_word(confined, &sandbox);
+		start(machine, monitor, confined ? &sandbox.guard : NULL);
 		if (detached)
 			detach_ready(detach, console);
 		enum machine_end end = machine_run(machine);
@@ -93,6 +101,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	if (!machine_release(machine))
 		return status;
 out:
+	sandbox_release(&sandbox);
 	run_boot_release(&boot);
 	free(monitor);
 	free(machine);

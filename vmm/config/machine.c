@@ -18,8 +18,8 @@ static const struct option options[] = {
 	{IRQCHIP, 0, "irqchip", "KIND", "the guest's interrupt controller: gicv2 or gicv3\n(arm64)",
 	 false},
 	{PMU, 0, "pmu", NULL, "give the guest's CPUs performance counters (arm64)", false},
-	{SANDBOX, 0, "sandbox", "on|off",
-	 "give up all that a guest could misuse [on];\noff is for looking into ebb with a debugger",
+	{SANDBOX, 0, "sandbox", "on|require|off",
+	 "give up all that a guest could misuse [on];\nrequire fails where the host permits less;\noff is for looking into ebb with a debugger",
 	 false},
 	{DEBUG, 0, "debug", NULL, "print what ebb is doing", false},
 };
@@ -72,10 +72,18 @@ static int set_irqchip(struct vm_machine *machine, const char *text, struct opti
 
 static int set_sandbox(struct vm_machine *machine, const char *text, struct option_error *error)
 {
-	machine->unconfined = strcmp(text, "off") == 0;
-	if (!machine->unconfined && strcmp(text, "on") != 0)
-		return options_fail(error, "the sandbox is on or off, not \"%s\"", text);
-	return 0;
+	static const char *const words[] = {
+		[VM_SANDBOX_ON] = "on",
+		[VM_SANDBOX_REQUIRE] = "require",
+		[VM_SANDBOX_OFF] = "off",
+	};
+	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i]) != 0)
+			continue;
+		machine->sandbox = i;
+		return 0;
+	}
+	return options_fail(error, "the sandbox is on, require or off, not \"%s\"", text);
 }
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)

@@ -7,6 +7,12 @@
 
 #include "vmm/lib/cpulist.h"
 
+enum vm_sandbox {
+	VM_SANDBOX_ON, /* all that the host lets ebb give up */
+	VM_SANDBOX_REQUIRE,
+	VM_SANDBOX_OFF,
+};
+
 struct vm_machine {
 	const char *name; /* points into argv, or NULL: the caller makes a name from the PID */
 	unsigned int cpus;
@@ -14,7 +20,7 @@ struct vm_machine {
 	const char *irqchip;	      /* "gicv2", "gicv3", or NULL: whichever the host has */
 	bool pmu;		      /* performance counters */
 	bool debug;		      /* print ebb's actions to standard error */
-	bool unconfined;	      /* --sandbox=off */
+	enum vm_sandbox sandbox;
 };
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/control/codec.h"
@@ -57,7 +58,8 @@ struct control_server {
 	struct client *serving;	  /* while this is set, no client may be closed */
 	uint64_t deferrals;	  /* number of commands deferred so far */
 	uid_t uid;
-	bool said; /* the warning that clients have to wait was printed */
+	int directory; /* of the socket; the caller's */
+	bool said;     /* the warning that clients have to wait was printed */
 	struct client clients[CLIENTS_MAX];
 };
 
@@ -297,13 +299,23 @@ static void start_timer(struct loop_source *timer)
 	wake_timer_at(timer->fd, clock_ns() + NS_PER_S);
 }
 
-/* The directory already keeps other users out; this is a second check. */
+/* Whether only its user has come through the directory, and root. */
+static bool is_private(int directory)
+{
+	struct stat st;
+	return fstat(directory, &st) == 0 && (st.st_mode & 077) == 0;
+}
+
+/*
+ * The directory already keeps other users out; this is a second check. In a user namespace of ebb's
+ * own neither root nor other users have a number of theirs: while the directory is private, it is root.
+ */
 static bool is_welcome(const struct control_server *server, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == server->uid || peer.uid == 0);
+	       (peer.uid == server->uid || peer.uid == 0 || is_private(server->directory));
 }
 
 /* Tells the client the reason, instead of leaving it to wait in the backlog. */
@@ -434,7 +446,7 @@ static void remove_source(struct loop *loop, struct loop_source *source)
 	close(source->fd);
 }
 
-int control_server_init(struct control_server **out, struct loop *loop, int listener,
+int control_server_init(struct control_server **out, struct loop *loop, int listener, int directory,
 			const struct control_command *commands, void *ctx)
 {
 	int err = -ENOMEM;
@@ -449,6 +461,7 @@ int control_server_init(struct control_server **out, struct loop *loop, int list
 	server->loop = loop;
 	server->dispatch = (struct dispatch){commands, ctx};
 	server->uid = geteuid();
+	server->directory = directory;
 	server->listener = (struct loop_source){listener, on_listener, server};
 	server->retry = (struct loop_source){-1, on_retry, server};
 	server->rate = (struct loop_source){-1, on_rate, server};

@@ -48,12 +48,13 @@ struct control_server;
 
 /*
  * Serves clients of the listening socket @listener, which the server takes over: processes of root
- * and of the calling user. @commands ends with a name of NULL and must outlive the server; they are
+ * and of the calling user. @directory is a descriptor of the one that the socket's name is in, which
+ * stays the caller's. @commands ends with a name of NULL and must outlive the server; they are
  * called with @ctx. qmp_capabilities, query-version and query-commands are the server's own.
  * Returns 0, or -errno after an error message, with @listener closed.
  */
 int control_server_init(struct control_server **server, struct loop *loop, int listener,
-			const struct control_command *commands, void *ctx);
+			int directory, const struct control_command *commands, void *ctx);
 
 /*
  * Called from a command's run(), to answer it later. Until then nothing is read from its client, so

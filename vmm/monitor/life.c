@@ -33,8 +33,7 @@ static void life_figures(struct monitor *monitor, json_t *stat)
 	json_object_set_new(stat, "status", json_string(monitor_status(monitor)));
 	json_object_set_new(stat, "uptime",
 			    json_real((double)(clock_ns() - life->started) / NS_PER_S));
-	json_object_set_new(stat, "sandbox",
-			    json_string(config->machine.unconfined ? "off" : "on"));
+	json_object_set_new(stat, "sandbox", json_string(monitor->sandbox));
 	json_object_set_new(stat, "cpus", json_integer(config->machine.cpus));
 }
 

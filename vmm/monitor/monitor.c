@@ -136,8 +136,8 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 	int listener = runtime_listen(name);
 	if (listener < 0)
 		return listener;
-	return control_server_init(&monitor->server, &machine->loop, listener, monitor->commands,
-				   monitor);
+	return control_server_init(&monitor->server, &machine->loop, listener, name->directory,
+				   monitor->commands, monitor);
 }
 
 int monitor_start(struct monitor *monitor, const struct worker_guard *guard)

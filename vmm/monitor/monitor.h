@@ -22,8 +22,9 @@ struct monitor {
 	struct control_command *commands; /* of all parts; owned */
 	void *state[MONITOR_PARTS_MAX];	  /* of each part, in the order of the table; owned */
 	struct measure measure;
-	unsigned int built; /* parts whose init() was called */
-	bool paused;	    /* a client paused the guest; the life part alone writes it */
+	unsigned int built;  /* parts whose init() was called */
+	const char *sandbox; /* "on", "no namespaces" or "off"; set before monitor_start() */
+	bool paused;	     /* a client paused the guest; the life part alone writes it */
 };
 
 /*

@@ -90,6 +90,27 @@ static int close_paths(int directory)
 	return error;
 }
 
+/* Says what the kernel means where it returns ENOSPC. */
+static const char *refusal(int error)
+{
+	return error == -ENOSPC ? "a limit below /proc/sys/user is reached" : strerror(-error);
+}
+
+/* Some hosts permit no namespaces, nor do many containers: the other phases do what they can. */
+static int leave_namespaces(struct sandbox *sandbox, bool required)
+{
+	int error = namespaces_join(&sandbox->namespaces, sandbox->directory);
+	sandbox->has_namespaces = !error;
+	if (error && required)
+		log_error("cannot give up the host's namespaces: %s; 'ebb doctor' tells what helps",
+			  refusal(error));
+	else if (error)
+		log_warn(
+			"this host permits no namespaces of ebb's own (%s): the rest of the sandbox has to keep a guest in; 'ebb doctor' tells what helps",
+			refusal(error));
+	return required ? error : 0;
+}
+
 static int make_filters(struct sandbox *sandbox, int directory)
 {
 	int error = 0;
@@ -108,18 +129,34 @@ int sandbox_begin(struct sandbox *sandbox, int directory)
 	};
 	sandbox->guard.enter = load_filter;
 	sandbox->directory = directory;
+	sandbox->has_namespaces = false;
+	/* First: the files in /proc of a process that is not dumpable are root's. */
+	namespaces_begin(&sandbox->namespaces, directory);
 	int error = run_phases(phases, sizeof(phases) / sizeof(phases[0]));
 	/* Early: what is freed then, 80 KiB, is used again. */
 	return error ? error : make_filters(sandbox, directory);
 }
 
-int sandbox_enter(const struct sandbox *sandbox)
+int sandbox_enter(struct sandbox *sandbox, bool required)
 {
-	static const struct phase phases[] = {
+	/* Before the namespaces, in which there is no /proc. */
+	static const struct phase before[] = {
 		{descriptors_close_inherited, "close the descriptors that ebb inherited"},
+	};
+	/* After them: there it has all capabilities over what is new. */
+	static const struct phase after[] = {
 		{drop_capabilities, "drop capabilities"},
 		{forbid_new_privileges, "set no_new_privs"},
 	};
-	int error = run_phases(phases, sizeof(phases) / sizeof(phases[0]));
+	int error = run_phases(before, sizeof(before) / sizeof(before[0]));
+	if (!error)
+		error = leave_namespaces(sandbox, required);
+	if (!error)
+		error = run_phases(after, sizeof(after) / sizeof(after[0]));
 	return error ? error : close_paths(sandbox->directory);
+}
+
+void sandbox_release(struct sandbox *sandbox)
+{
+	namespaces_release(&sandbox->namespaces);
 }

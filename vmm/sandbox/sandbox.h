@@ -9,26 +9,40 @@
 #ifndef EBB_SANDBOX_SANDBOX_H
 #define EBB_SANDBOX_SANDBOX_H
 
+#include <stdbool.h>
+
 #include "vmm/lib/worker.h"
 #include "vmm/sandbox/filter.h"
+#include "vmm/sandbox/namespaces.h"
 
 struct sandbox {
 	struct worker_guard guard; /* loads the filter of a thread's kind */
 	struct filter filter[THREAD_KINDS];
+	struct namespaces namespaces;
+	bool has_namespaces; /* once it is entered; false where the host does not permit them */
 	int directory;
 };
+
+#define SANDBOX_NONE                                                                               \
+	{                                                                                          \
+		.namespaces = NAMESPACES_NONE                                                      \
+	}
 
 /*
  * Before there is anything of a guest in ebb's memory. @directory is a descriptor, which stays open:
  * names of files can be removed there, and nowhere else. The struct, 15 KiB, stays until all threads
- * have ended.
+ * have ended. Call sandbox_release() in any case.
  */
 int sandbox_begin(struct sandbox *sandbox, int directory);
 
 /*
  * After everything has been opened that needs a name or a privilege, and before other threads start:
- * they, and last of all the main thread, as "main", then enter @sandbox->guard.
+ * they, and last of all the main thread, as "main", then enter @sandbox->guard. Where the host does not
+ * permit namespaces, it is an error if @required, and a warning if not.
  */
-int sandbox_enter(const struct sandbox *sandbox);
+int sandbox_enter(struct sandbox *sandbox, bool required);
+
+/* If it was not entered, ends the process that it has started. */
+void sandbox_release(struct sandbox *sandbox);
 
 #endif
