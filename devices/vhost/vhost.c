@@ -74,21 +74,29 @@ void vhost_release(struct vhost *vhost)
 
 /* --- setting up ------------------------------------------------------------------------------- */
 
-/* The kernel finds a guest's address in this table or nowhere: it holds RAM alone. */
+static struct vhost_memory_region entry_of(const struct ram_region *region)
+{
+	return (struct vhost_memory_region){
+		.guest_phys_addr = region->gpa,
+		.memory_size = region->size,
+		.userspace_addr = (uintptr_t)region->hva,
+	};
+}
+
+/* The kernel finds a guest's address in this table or nowhere: it holds what ram_buffer_at() finds. */
 static int set_memory(const struct vhost *vhost, const struct ram *ram)
 {
 	union {
 		struct vhost_memory memory;
 		uint8_t room[sizeof(struct vhost_memory) +
-			     RAM_REGIONS_MAX * sizeof(struct vhost_memory_region)];
-	} table = {.memory = {.nregions = ram->regions}};
+			     (RAM_REGIONS_MAX + RAM_WINDOWS_MAX) *
+				     sizeof(struct vhost_memory_region)];
+	} table = {.memory = {.nregions = ram->regions + ram->windows}};
 
 	for (unsigned int i = 0; i < ram->regions; i++)
-		table.memory.regions[i] = (struct vhost_memory_region){
-			.guest_phys_addr = ram->region[i].gpa,
-			.memory_size = ram->region[i].size,
-			.userspace_addr = (uintptr_t)ram->region[i].hva,
-		};
+		table.memory.regions[i] = entry_of(&ram->region[i]);
+	for (unsigned int i = 0; i < ram->windows; i++)
+		table.memory.regions[ram->regions + i] = entry_of(&ram->window[i]);
 	return vhost->control(vhost, VHOST_SET_MEM_TABLE, &table);
 }
 

@@ -32,7 +32,7 @@ static int measure(const struct ram *ram, const struct virtq_chain *chain, uint6
 	*readable = *writable = 0;
 	for (unsigned int i = 0; i < chain->buffers; i++) {
 		const struct gpa_range *buffer = &chain->buffer[i];
-		if (buffer->len && !ram_at(ram, buffer->gpa, buffer->len))
+		if (buffer->len && !ram_buffer_at(ram, buffer->gpa, buffer->len))
 			return -EPROTO;
 		*(i < chain->readable ? readable : writable) += buffer->len;
 	}
@@ -166,7 +166,7 @@ unsigned int blk_iov(const struct ram *ram, const struct virtq_chain *chain,
 			n = len;
 		if (n == 0)
 			continue;
-		void *base = ram_at(ram, chain->buffer[i].gpa + offset, n);
+		void *base = ram_buffer_at(ram, chain->buffer[i].gpa + offset, n);
 		if (!base)
 			break;
 		iov[filled++] = (struct iovec){base, n};

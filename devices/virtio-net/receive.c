@@ -37,7 +37,7 @@ static ssize_t chain_write(const struct ram *ram, const struct virtq_chain *chai
 		if (piece > len - done)
 			piece = len - done;
 		/* The whole buffer must be RAM, or the sum could wrap. */
-		if (!ram_at(ram, buffer->gpa, buffer->len) ||
+		if (!ram_buffer_at(ram, buffer->gpa, buffer->len) ||
 		    ram_write(ram, buffer->gpa + offset, (const uint8_t *)data + done, piece))
 			return -EPROTO;
 		done += piece;

@@ -24,7 +24,7 @@ static int frame_find(const struct ram *ram, const struct virtq_chain *chain,
 		uint64_t bytes = chain->buffer[i].len - skip;
 		if (bytes == 0)
 			continue;
-		void *at = ram_at(ram, chain->buffer[i].gpa + skip, bytes);
+		void *at = ram_buffer_at(ram, chain->buffer[i].gpa + skip, bytes);
 		if (!at)
 			return -EPROTO;
 		iov[n++] = (struct iovec){at, bytes};

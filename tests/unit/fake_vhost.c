@@ -80,7 +80,7 @@ static int control(const struct vhost *asked, unsigned long request, void *argum
 		kernel.features = *(uint64_t *)argument;
 	} else if (request == VHOST_SET_MEM_TABLE) {
 		const struct vhost_memory *memory = argument;
-		ck_assert_uint_le(memory->nregions, RAM_REGIONS_MAX);
+		ck_assert_uint_le(memory->nregions, RAM_REGIONS_MAX + RAM_WINDOWS_MAX);
 		kernel.memory = *memory;
 		memcpy(kernel.region, memory->regions, memory->nregions * sizeof(kernel.region[0]));
 	} else {

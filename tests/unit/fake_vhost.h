@@ -25,7 +25,7 @@ struct fake_vhost {
 	unsigned int fails_at; /* for this queue, if it names one */
 	uint64_t features;
 	struct vhost_memory memory;
-	struct vhost_memory_region region[RAM_REGIONS_MAX];
+	struct vhost_memory_region region[RAM_REGIONS_MAX + RAM_WINDOWS_MAX];
 	struct {
 		unsigned int size, base;
 		struct vhost_vring_addr rings;

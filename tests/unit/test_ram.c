@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/unit/memory.h"
+#include "vmm/mem/discard.h"
 #include "vmm/mem/ram.h"
 
 #define P   4096ULL
@@ -206,6 +207,54 @@ START_TEST(limits_are_named)
 }
 END_TEST
 
+/* Memory that is not RAM, such as a file's. */
+#define W     (64 * MIB)
+#define W_END (W + 2 * MIB)
+
+START_TEST(a_window_is_for_buffers_alone)
+{
+	static uint8_t memory[2 * MIB];
+	struct discard_step step[DISCARD_STEPS(1)];
+	const struct gpa_range range = {W, 2 * MIB};
+	unsigned int outside = 0;
+	uint8_t byte = 7;
+
+	ck_assert_ptr_null(ram_buffer_at(&ram, W, 1));
+	ck_assert_int_eq(ram_add_window(&ram, W, 2 * MIB, memory), 0);
+	ck_assert_ptr_eq(ram_buffer_at(&ram, W, 2 * MIB), memory);
+	ck_assert_ptr_eq(ram_buffer_at(&ram, W_END - 1, 1), memory + 2 * MIB - 1);
+	ck_assert_ptr_null(ram_buffer_at(&ram, W_END - 1, 2));
+	ck_assert_ptr_null(ram_buffer_at(&ram, W, 0));
+	ck_assert_ptr_null(ram_buffer_at(&ram, W - 1, 2));
+	ck_assert_ptr_null(ram_buffer_at(&ram, W, TOP));
+	ck_assert_ptr_eq(ram_buffer_at(&ram, A, 1), ram.region[0].hva);
+	ck_assert_int_eq(ram_write(&ram, W + 3, &byte, 1), 0);
+	ck_assert_uint_eq(memory[3], 7);
+
+	/* RAM it is not: no rings, nothing to count, nothing to discard. */
+	ck_assert_ptr_null(ram_at(&ram, W, 1));
+	ck_assert_uint_eq(ram_size(&ram), A_END - A + B_END - B);
+	ck_assert_uint_eq(discard_plan(&ram, &range, 1, step, &outside), 0);
+	ck_assert_uint_eq(outside, 1);
+}
+END_TEST
+
+START_TEST(a_window_overlaps_nothing)
+{
+	static uint8_t memory[P];
+	static const struct gpa_range bad[] = {{A, P},		 {A - P, 2 * P}, {B_END - P, P},
+					       {0, W},		 {W, 0},	 {W - P, 2 * P},
+					       {TOP - P, 2 * P}, {1ULL << 56, P}};
+
+	ck_assert_int_eq(ram_add_window(&ram, W, P, memory), 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_int_eq(ram_add_window(&ram, bad[i].gpa, bad[i].len, memory), -EINVAL);
+	ck_assert_int_eq(ram_add_window(&ram, W + P, P, memory), 0);
+	ck_assert_int_eq(ram_add_window(&ram, W + 2 * P, P, memory), -ENOSPC);
+	ck_assert_int_eq(RAM_WINDOWS_MAX, 2);
+}
+END_TEST
+
 Suite *ram_suite(void);
 Suite *ram_suite(void)
 {
@@ -218,6 +267,8 @@ Suite *ram_suite(void)
 	tcase_add_test(tcase, it_lies_as_huge_pages_need_it);
 	tcase_add_test(tcase, it_is_guarded);
 	tcase_add_test(tcase, it_costs_nothing_until_touched_and_is_not_dumped);
+	tcase_add_test(tcase, a_window_is_for_buffers_alone);
+	tcase_add_test(tcase, a_window_overlaps_nothing);
 	suite_add_tcase(suite, tcase);
 
 	tcase = tcase_create("refused");

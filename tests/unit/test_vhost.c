@@ -58,11 +58,17 @@ START_TEST(starts_with_the_driver)
 }
 END_TEST
 
-/* RAM and nothing else, and each ring where the driver put it. */
+/* RAM, what else is for buffers, and nothing more; and each ring where the driver put it. */
 START_TEST(tells_where_rings_and_memory_are)
 {
+	static uint8_t file[4096];
+	const unsigned int regions = net_guest.ram.regions;
+	ck_assert_int_eq(ram_add_window(&net_guest.ram, 1ULL << 32, sizeof(file), file), 0);
 	net_start(VHOST_ALL);
-	ck_assert_uint_eq(kernel.memory.nregions, net_guest.ram.regions);
+	ck_assert_uint_eq(kernel.memory.nregions, regions + 1);
+	ck_assert_uint_eq(kernel.region[regions].guest_phys_addr, 1ULL << 32);
+	ck_assert_uint_eq(kernel.region[regions].memory_size, sizeof(file));
+	ck_assert_uint_eq(kernel.region[regions].userspace_addr, (uintptr_t)file);
 	for (unsigned int i = 0; i < net_guest.ram.regions; i++) {
 		ck_assert_uint_eq(kernel.region[i].guest_phys_addr, net_guest.ram.region[i].gpa);
 		ck_assert_uint_eq(kernel.region[i].memory_size, net_guest.ram.region[i].size);

@@ -200,12 +200,32 @@ void ram_release(struct ram *ram)
 	*ram = (struct ram){0};
 }
 
-void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len)
+static bool overlaps(const struct ram_region *region, uint64_t gpa, uint64_t size)
+{
+	return gpa < region->gpa + region->size && region->gpa < gpa + size;
+}
+
+int ram_add_window(struct ram *ram, uint64_t gpa, uint64_t size, uint8_t *hva)
+{
+	if (ram->windows == RAM_WINDOWS_MAX)
+		return -ENOSPC;
+	if (size == 0 || gpa >= GPA_END || size > GPA_END - gpa)
+		return -EINVAL;
+	for (unsigned int i = 0; i < ram->regions; i++)
+		if (overlaps(&ram->region[i], gpa, size))
+			return -EINVAL;
+	for (unsigned int i = 0; i < ram->windows; i++)
+		if (overlaps(&ram->window[i], gpa, size))
+			return -EINVAL;
+	ram->window[ram->windows++] = (struct ram_region){gpa, size, hva};
+	return 0;
+}
+
+static void *find(const struct ram_region *region, unsigned int regions, uint64_t gpa, uint64_t len)
 {
 	if (len == 0)
 		return NULL;
-	for (unsigned int i = 0; i < ram->regions; i++) {
-		const struct ram_region *region = &ram->region[i];
+	for (unsigned int i = 0; i < regions; i++, region++) {
 		/* Below the region this wraps, and is larger than any size. */
 		uint64_t offset = gpa - region->gpa;
 		if (offset < region->size && len <= region->size - offset)
@@ -214,9 +234,20 @@ void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len)
 	return NULL;
 }
 
+void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len)
+{
+	return find(ram->region, ram->regions, gpa, len);
+}
+
+void *ram_buffer_at(const struct ram *ram, uint64_t gpa, uint64_t len)
+{
+	void *at = ram_at(ram, gpa, len);
+	return at ? at : find(ram->window, ram->windows, gpa, len);
+}
+
 int ram_read(const struct ram *ram, uint64_t gpa, void *data, size_t len)
 {
-	const void *from = ram_at(ram, gpa, len);
+	const void *from = ram_buffer_at(ram, gpa, len);
 	if (!from)
 		return -EFAULT;
 	memcpy(data, from, len);
@@ -227,7 +258,7 @@ int ram_read(const struct ram *ram, uint64_t gpa, void *data, size_t len)
 
 int ram_write(const struct ram *ram, uint64_t gpa, const void *data, size_t len)
 {
-	void *to = ram_at(ram, gpa, len);
+	void *to = ram_buffer_at(ram, gpa, len);
 	if (!to)
 		return -EFAULT;
 	memcpy(to, data, len);

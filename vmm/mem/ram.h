@@ -21,6 +21,7 @@
 #include "vmm/lib/fatal.h"
 
 #define RAM_REGIONS_MAX 4
+#define RAM_WINDOWS_MAX 2
 
 struct reservations;
 struct discard_gate;
@@ -81,6 +82,9 @@ struct ram {
 	struct discard_gate *gate;	   /* every discard passes it: see discard_gate.h */
 	int smaps;			   /* for ram_usage(), or -1: see usage.h */
 	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */
+	/* Memory that is not RAM: see ram_add_window(). */
+	struct ram_region window[RAM_WINDOWS_MAX];
+	unsigned int windows;
 };
 
 /*
@@ -99,13 +103,24 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 void ram_release(struct ram *ram);
 
 /*
+ * Adds memory of a device that the guest may name as a buffer of another device: a page of a file
+ * that the guest maps, for example, and reads from a disk to. It is no RAM: it is not discarded, not
+ * counted, and no ring lies in it. @hva is valid for @size bytes until ram_release(). While no other
+ * thread runs. Returns 0, -EINVAL if it overlaps RAM or another window, or -ENOSPC.
+ */
+int ram_add_window(struct ram *ram, uint64_t gpa, uint64_t size, uint8_t *hva);
+
+/*
  * Returns the hva of guest memory [gpa, gpa + len), valid for @len bytes; or NULL if any of it is
  * not RAM, crosses a region's end or wraps, or if @len is 0. The guest can change the contents at
  * any time: copy first, then check the copy.
  */
 void *ram_at(const struct ram *ram, uint64_t gpa, uint64_t len);
 
-/* Copy from or to guest memory, as ram_at() finds it. Return 0, or -EFAULT with nothing copied. */
+/* As ram_at(), but also finds windows: for the contents of a device's buffers. */
+void *ram_buffer_at(const struct ram *ram, uint64_t gpa, uint64_t len);
+
+/* Copy from or to guest memory, as ram_buffer_at() finds it. Return 0, or -EFAULT with nothing copied. */
 int ram_read(const struct ram *ram, uint64_t gpa, void *data, size_t len);
 int ram_write(const struct ram *ram, uint64_t gpa, const void *data, size_t len);
 
