@@ -42,7 +42,7 @@ extern const struct arch_map arch_map;
 /* KVM capabilities that this architecture needs, besides those that all architectures need. */
 extern const struct vm_needs arch_needs;
 
-/* Returns the type of a machine with @memory bytes, for vm_create(). @vm is not created yet. */
+/* Returns the type of a machine with @memory bytes of RAM and of what lies behind it, for vm_create(). @vm is not created yet. */
 unsigned long arch_vm_type(const struct vm *vm, uint64_t memory);
 
 /*

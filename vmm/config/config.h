@@ -16,6 +16,7 @@
 #include "vmm/config/machine.h"
 #include "vmm/config/memory.h"
 #include "vmm/config/network.h"
+#include "vmm/config/pmem.h"
 #include "vmm/config/rng.h"
 
 struct option_set;
@@ -32,6 +33,7 @@ struct vm_config {
 	/* Last: most of these is never touched, and costs no memory. */
 	struct vm_disks disks;
 	struct vm_folders folders;
+	struct vm_pmems pmems;
 };
 
 enum config_outcome {

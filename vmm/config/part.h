@@ -12,6 +12,7 @@
 
 extern const struct option_group config_boot;
 extern const struct option_group config_disks;
+extern const struct option_group config_pmem;
 extern const struct option_group config_folders;
 extern const struct option_group config_network;
 extern const struct option_group config_machine;

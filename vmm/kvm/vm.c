@@ -193,21 +193,27 @@ static int map_memslot(struct vm *vm, uint64_t gpa, uint64_t size, const void *h
 	return 0;
 }
 
-int vm_map_ram(struct vm *vm, const struct ram *ram)
+int vm_map_memory(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
 {
-	for (unsigned int i = 0; i < ram->regions; i++) {
-		const struct ram_region *region = &ram->region[i];
-		for (uint64_t done = 0; done < region->size;) {
-			uint64_t size = region->size - done;
-			if (size > MEMSLOT_SIZE_MAX)
-				size = MEMSLOT_SIZE_MAX;
-			int error = map_memslot(vm, region->gpa + done, size, region->hva + done);
-			if (error)
-				return error;
-			done += size;
-		}
+	for (uint64_t done = 0; done < size;) {
+		uint64_t piece = size - done;
+		if (piece > MEMSLOT_SIZE_MAX)
+			piece = MEMSLOT_SIZE_MAX;
+		int error = map_memslot(vm, gpa + done, piece, (const uint8_t *)hva + done);
+		if (error)
+			return error;
+		done += piece;
 	}
 	return 0;
+}
+
+int vm_map_ram(struct vm *vm, const struct ram *ram)
+{
+	int error = 0;
+	for (unsigned int i = 0; i < ram->regions && !error; i++)
+		error = vm_map_memory(vm, ram->region[i].gpa, ram->region[i].size,
+				      ram->region[i].hva);
+	return error;
 }
 
 int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, uint64_t value, int fd)

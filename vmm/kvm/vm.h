@@ -68,6 +68,8 @@ int vm_capability(const struct vm *vm, int capability);
  * error message.
  */
 int vm_map_ram(struct vm *vm, const struct ram *ram);
+/* Likewise for @size bytes of other memory of the guest's, at @hva, which stay until vm_release(). */
+int vm_map_memory(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva);
 
 /*
  * Makes KVM add 1 to the eventfd @fd when the guest writes @value, @len bytes long, to @gpa,

@@ -47,6 +47,7 @@ struct device_kind {
 struct device {
 	const struct device_kind *kind;
 	unsigned int number; /* within its kind, from 0 on */
+	struct machine *machine;
 	struct virtio_device *virtio;
 	struct mmio_slot slot;
 };

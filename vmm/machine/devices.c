@@ -8,6 +8,7 @@
 #include "vmm/machine/device_blk.h"
 #include "vmm/machine/device_fs.h"
 #include "vmm/machine/device_net.h"
+#include "vmm/machine/device_pmem.h"
 #include "vmm/machine/device_rng.h"
 #include "vmm/machine/machine.h"
 
@@ -26,6 +27,7 @@ static const struct {
 	{&device_rng, 1 + VM_DISKS_MAX, 1},
 	{&device_net, 2 + VM_DISKS_MAX, VM_NETWORKS_MAX},
 	{&device_fs, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX, VM_FOLDERS_MAX},
+	{&device_pmem, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX, VM_PMEMS_MAX},
 };
 
 /* Removes the last device. */
@@ -48,6 +50,7 @@ static int plug(struct machine *machine, const struct device_kind *kind, unsigne
 	}
 	device->kind = kind;
 	device->number = number;
+	device->machine = machine;
 	unsigned int line = list->count++;
 	list->device[line] = device;
 	int error = mmio_slot_init(&device->slot, place, line, &machine->ram, &machine->platform);

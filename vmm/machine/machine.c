@@ -8,6 +8,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/machine/device_pmem.h"
 
 /* A flush of a slow disk takes seconds; one of hung storage never ends. */
 #define STOP_NS (10 * NS_PER_S)
@@ -25,6 +26,16 @@ void machine_stop(struct machine *machine, enum machine_end end)
 
 /* --- the stages, in the order of the table below -------------------------------------------- */
 
+static int stage_files_init(struct machine *machine)
+{
+	return pmems_open(machine);
+}
+
+static void stage_files_release(struct machine *machine)
+{
+	pmems_close(machine);
+}
+
 static int stage_kvm_init(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
@@ -40,7 +51,8 @@ static int stage_kvm_init(struct machine *machine)
 			  config->machine.cpus, limit);
 		return -EINVAL;
 	}
-	return vm_create(&machine->vm, arch_vm_type(&machine->vm, config->memory.size));
+	uint64_t end = config->memory.size + pmems_room(machine);
+	return vm_create(&machine->vm, arch_vm_type(&machine->vm, end));
 }
 
 static void stage_kvm_release(struct machine *machine)
@@ -86,7 +98,8 @@ static int stage_memory_init(struct machine *machine)
 	if (error)
 		return error;
 	warn_of_overcommit(size);
-	return vm_map_ram(&machine->vm, &machine->ram);
+	error = vm_map_ram(&machine->vm, &machine->ram);
+	return error ? error : pmems_map(machine, bits);
 }
 
 static void stage_memory_release(struct machine *machine)
@@ -293,6 +306,7 @@ static const struct {
 	void (*release)(struct machine *machine);
 } stages[] = {
 	{stage_loop_init, stage_loop_release}, /* first: from here on no signal kills ebb */
+	{stage_files_init, stage_files_release},
 	{stage_kvm_init, stage_kvm_release},
 	{stage_memory_init, stage_memory_release},
 	{stage_platform_init, stage_platform_release},
@@ -340,6 +354,13 @@ bool machine_release(struct machine *machine)
 
 static void report_crash(const struct machine *machine)
 {
+	const char *file = pmems_shorter(machine);
+	if (file) {
+		log_error("the file '%s' (--pmem) became shorter while the guest used it: restore "
+			  "it, and let it keep its size",
+			  file);
+		return;
+	}
 	for (unsigned int i = 0; i < machine->cpus.count; i++) {
 		const struct cpu *cpu = &machine->cpus.cpu[i];
 		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED)

@@ -20,6 +20,7 @@
 #include "vmm/console/console.h"
 #include "vmm/machine/cpus.h"
 #include "vmm/machine/device.h"
+#include "devices/virtio-pmem/region.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
@@ -47,6 +48,7 @@ struct machine {
 
 	struct vm vm;
 	struct ram ram;
+	struct pmem_region pmem[VM_PMEMS_MAX];
 	struct bus pio, mmio;
 	struct loop loop;
 	struct signals signals;

@@ -23,6 +23,7 @@
 #define NET	(1U << THREAD_NET)
 #define FS	(1U << THREAD_FS)
 #define RNG	(1U << THREAD_RNG)
+#define PMEM	(1U << THREAD_PMEM)
 #define MEASURE (1U << THREAD_MEASURE)
 
 /* A check: an argument is @value; of its bits @mask, none is set, or all are. */
@@ -157,7 +158,7 @@ const struct call calls[] = {
 	CALL(preadv2, BLK),
 	CALL(pwritev, BLK),
 	CALL(pwritev2, BLK),
-	CALL(fdatasync, BLK),
+	CALL(fdatasync, BLK | PMEM),
 	IOCTL(BLK, BLKDISCARD),
 	CALL(io_uring_enter, BLK | VCPU | MAIN), /* restricted: see devices/virtio-blk/ring.c */
 	CALL_IF(io_uring_register, VCPU, IS(1, IORING_REGISTER_EVENTFD)),
@@ -184,9 +185,9 @@ const size_t calls_count = sizeof(calls) / sizeof(calls[0]);
 int calls_kind(const char *thread)
 {
 	static const char *const names[THREAD_KINDS] = {
-		[THREAD_MAIN] = "main",	      [THREAD_BALLOON] = "balloon", [THREAD_BLK] = "blk",
-		[THREAD_NET] = "net",	      [THREAD_FS] = "fs",	    [THREAD_RNG] = "rng",
-		[THREAD_MEASURE] = "measure",
+		[THREAD_MAIN] = "main", [THREAD_BALLOON] = "balloon", [THREAD_BLK] = "blk",
+		[THREAD_NET] = "net",	[THREAD_FS] = "fs",	      [THREAD_RNG] = "rng",
+		[THREAD_PMEM] = "pmem", [THREAD_MEASURE] = "measure",
 	};
 	if (strncmp(thread, "vcpu", 4) == 0)
 		return THREAD_VCPU;
