@@ -59,19 +59,22 @@ static const struct {
 		      "VmFlags: rd wr mr mw me nr dd hg\n" GUARD SECOND
 		      "Rss:  1 kB\nPss: 2 kB\n" AFTER,
 	 0,
-	 {101 * K, 52 * K, 35 * K, 12 * K, 8 * K, 20 * K}},
+	 {101 * K, 52 * K, 35 * K, 12 * K, 8 * K, 20 * K, {{0}}}},
 	{"huge pages of hugetlbfs",
 	 FIRST "Rss: 0 kB\nPrivate_Hugetlb: 2048 kB\n" SECOND
 	       "Rss: 0 kB\nShared_Hugetlb: 1024 kB\n",
 	 0,
-	 {3 * MIB, 3 * MIB, 3 * MIB, 0, 0, 0}},
+	 {3 * MIB, 3 * MIB, 3 * MIB, 0, 0, 0, {{0}}}},
 	{"a region in pieces",
 	 "7f0000200000-7f0000300000 rw-p 0 00:00 0\nRss: 1 kB\n"
 	 "7f0000300000-7f0000400000 rw-p 0 00:00 0\nRss: 2 kB\n" SECOND "Rss: 4 kB\n",
 	 0,
-	 {7 * K, 0, 0, 0, 0, 0}},
+	 {7 * K, 0, 0, 0, 0, 0, {{0}}}},
 	{"no figures at all", FIRST SECOND, 0, {0}},
-	{"the last line without an end", FIRST SECOND "Rss: 5 kB", 0, {5 * K, 0, 0, 0, 0, 0}},
+	{"the last line without an end",
+	 FIRST SECOND "Rss: 5 kB",
+	 0,
+	 {5 * K, 0, 0, 0, 0, 0, {{0}}}},
 	{"what is behind is not read",
 	 FIRST SECOND AFTER "7f0000200000-7f0000400000 rw-p 0 00:00 0\nRss: 5 kB\n",
 	 0,
@@ -80,7 +83,7 @@ static const struct {
 	 FIRST "Rss\nRss:\nRss: kB\nRss: 5\nRss: 5 MB\nRss: many kB\nRssAnon: 5 kB\n Rss: 5 kB\n"
 	       ": 5 kB\n\nSwap:5 kB\n" SECOND,
 	 0,
-	 {0, 0, 0, 0, 5 * K, 0}},
+	 {0, 0, 0, 0, 5 * K, 0, {{0}}}},
 	{"nothing", "", -ENODATA, {0}},
 	{"others only", BEFORE AFTER, -ENODATA, {0}},
 	{"a region is missing", FIRST "Rss: 5 kB\n" AFTER, -ENODATA, {0}},
@@ -114,6 +117,33 @@ START_TEST(a_text)
 		      "%s: rss %lu pss %lu huge %lu lazyfree %lu swap %lu locked %lu",
 		      texts[_i].name, usage.rss, usage.pss, usage.huge, usage.lazyfree, usage.swap,
 		      usage.locked);
+}
+END_TEST
+
+/* A window is counted by itself, whatever lies between, and need not be there as a whole. */
+START_TEST(a_window_is_counted_apart)
+{
+	static char text[] = FIRST "Rss: 3 kB\n" SECOND AFTER
+				   "7fff10000000-7fff10100000 rw-s 0 08:01 7 /a file\nRss: 8 kB\n"
+				   "Pss: 2 kB\nAnonymous: 1 kB\nLocked: 3 kB\n"
+				   "7fff10100000-7fff10200000 rw-p 0 00:00 0\nRss: 4 kB\n"
+				   "Anonymous: 4 kB\n"
+				   "7fff10200000-7fff10300000 rw-p 0 00:00 0\nRss: 5 kB\n";
+	struct ram ram = paper;
+	struct ram_usage usage;
+	FILE *smaps = fmemopen(text, sizeof(text), "r");
+
+	ram.window[0] = (struct ram_region){8 * MIB, 2 * MIB, (uint8_t *)0x7fff10000000};
+	ram.window[1] = (struct ram_region){16 * MIB, 2 * MIB, (uint8_t *)0x7fff20000000};
+	ram.windows = 2;
+	ck_assert_int_eq(usage_parse(smaps, &ram, &usage), 0);
+	fclose(smaps);
+	ck_assert_uint_eq(usage.rss, 3 * K);
+	ck_assert_uint_eq(usage.locked, 0);
+	ck_assert_uint_eq(usage.window[0].rss, 12 * K);
+	ck_assert_uint_eq(usage.window[0].pss, 2 * K);
+	ck_assert_uint_eq(usage.window[0].copied, 5 * K);
+	ck_assert_uint_eq(usage.window[1].rss, 0);
 }
 END_TEST
 
@@ -210,6 +240,7 @@ Suite *usage_suite(void)
 	Suite *suite = suite_create("usage");
 	TCase *tcase = tcase_create("texts");
 	tcase_add_loop_test(tcase, a_text, 0, sizeof(texts) / sizeof(texts[0]));
+	tcase_add_test(tcase, a_window_is_counted_apart);
 	tcase_add_test(tcase, a_name);
 	suite_add_tcase(suite, tcase);
 

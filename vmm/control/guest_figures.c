@@ -133,6 +133,7 @@ const struct figure guest_figures[] = {
 	 "guest_unzeroed_pages_total",
 	 "Pages that the guest did not zero because the host had done so."},
 	{"disks", FIGURE_LIST, "disk", NULL, NULL},
+	{"pmem", FIGURE_LIST, "persistent memory", NULL, NULL},
 	{"networks", FIGURE_LIST, "network", NULL, NULL},
 };
 const size_t guest_figures_count = sizeof(guest_figures) / sizeof(guest_figures[0]);
@@ -165,6 +166,25 @@ static const struct figure disk_figures[] = {
 	 "Requests to a disk that a guest may not make."},
 };
 
+static const struct figure pmem_figures[] = {
+	{"pmem", FIGURE_TEXT, NULL, NULL, NULL},
+	{"file", FIGURE_NAME, "file", "pmem_file", "1 for the file that is persistent memory."},
+	{"size", FIGURE_BYTES, "size", "pmem_size_bytes", "Size of persistent memory."},
+	{"read-only", FIGURE_FLAG, "read-only", "pmem_read_only",
+	 "1 if persistent memory is read-only."},
+	{"rss", FIGURE_BYTES, "in the host's page cache", "pmem_resident_bytes",
+	 "Pages of persistent memory that a guest has touched and the host has in memory."},
+	{"pss", FIGURE_BYTES, "this guest's share of it", "pmem_proportional_bytes",
+	 "The same, each page divided by the number of guests that have touched it."},
+	{"copied", FIGURE_BYTES, "this guest's own copies", "pmem_copied_bytes",
+	 "Of that, copies of pages that a guest has written to, which the file does not have."},
+	{"flushes", FIGURE_COUNT, "flushes", "pmem_flushes_total", "Flushes of persistent memory."},
+	{"errors", FIGURE_COUNT, "errors of the host", "pmem_errors_total",
+	 "Flushes of persistent memory that failed on the host."},
+	{"refused", FIGURE_COUNT, "refused", "pmem_refused_total",
+	 "Flushes of read-only persistent memory, and unknown requests."},
+};
+
 static const struct figure network_figures[] = {
 	{"network", FIGURE_TEXT, NULL, NULL, NULL},
 	{"mode", FIGURE_TEXT, "by", "network_mode", "1 for what connects a guest to a network."},
@@ -194,6 +214,7 @@ static const struct figure network_figures[] = {
 	}
 const struct figure_list guest_lists[] = {
 	LIST("disks", "disk", disk_figures),
+	LIST("pmem", "pmem", pmem_figures),
 	LIST("networks", "network", network_figures),
 };
 const size_t guest_lists_count = sizeof(guest_lists) / sizeof(guest_lists[0]);

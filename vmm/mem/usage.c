@@ -31,39 +31,80 @@ static const struct {
 	{"Shared_Hugetlb", {FIELD(rss), FIELD(pss), FIELD(huge)}},
 };
 
-static void count_line(const char *line, struct ram_usage *usage)
+static bool is_called(const char *line, const char *colon, const char *name)
 {
-	const char *colon = strchr(line, ':');
+	size_t length = strlen(name);
+	return line + length == colon && strncmp(line, name, length) == 0;
+}
+
+/* Sets *@colon and returns the figure, in bytes; 0 with *@colon NULL if the line has none. */
+static uint64_t figure_in(const char *line, const char **colon)
+{
 	unsigned long long kib;
 	char unit;
 
-	if (!colon || sscanf(colon + 1, " %20llu k%c", &kib, &unit) != 2 || unit != 'B')
-		return;
-	for (size_t i = 0; i < sizeof(counted) / sizeof(counted[0]); i++) {
-		size_t length = strlen(counted[i].name);
-		if (line + length != colon || strncmp(line, counted[i].name, length) != 0)
+	*colon = strchr(line, ':');
+	if (*colon && sscanf(*colon + 1, " %20llu k%c", &kib, &unit) == 2 && unit == 'B')
+		return kib << 10;
+	*colon = NULL;
+	return 0;
+}
+
+static void count_line(const char *line, struct ram_usage *usage)
+{
+	const char *colon;
+	uint64_t bytes = figure_in(line, &colon);
+
+	for (size_t i = 0; colon && i < sizeof(counted) / sizeof(counted[0]); i++) {
+		if (!is_called(line, colon, counted[i].name))
 			continue;
 		for (int f = 0; f < 3 && counted[i].field[f] != NONE; f++)
-			*(uint64_t *)((char *)usage + counted[i].field[f]) += kib << 10;
+			*(uint64_t *)((char *)usage + counted[i].field[f]) += bytes;
 	}
 }
 
-/* Returns the bytes of [@from, @to) if it is guest RAM, else 0: no mapping is partly RAM. */
-static uint64_t ram_bytes(const struct ram *ram, uint64_t from, uint64_t to)
+static void count_window_line(const char *line, struct window_usage *usage)
 {
-	for (unsigned int i = 0; i < ram->regions; i++) {
-		uint64_t start = (uintptr_t)ram->region[i].hva;
-		if (from >= start && from < to && to - start <= ram->region[i].size)
-			return to - from;
+	const char *colon;
+	uint64_t bytes = figure_in(line, &colon);
+
+	if (!colon)
+		return;
+	if (is_called(line, colon, "Rss"))
+		usage->rss += bytes;
+	else if (is_called(line, colon, "Pss"))
+		usage->pss += bytes;
+	else if (is_called(line, colon, "Anonymous"))
+		usage->copied += bytes;
+}
+
+/* Returns the index of the region that has all of [@from, @to), or -1: no mapping is partly in one. */
+static int region_of(const struct ram_region *region, unsigned int regions, uint64_t from,
+		     uint64_t to)
+{
+	for (unsigned int i = 0; i < regions; i++) {
+		uint64_t start = (uintptr_t)region[i].hva;
+		if (from >= start && from < to && to - start <= region[i].size)
+			return (int)i;
 	}
-	return 0;
+	return -1;
+}
+
+static uint64_t size_of_all(const struct ram *ram)
+{
+	uint64_t size = ram_size(ram);
+	for (unsigned int i = 0; i < ram->windows; i++)
+		size += ram->window[i].size;
+	return size;
 }
 
 int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 {
-	uint64_t size = ram_size(ram), covered = 0;
+	const uint64_t size = ram_size(ram), all = size_of_all(ram);
+	uint64_t covered = 0, seen = 0;
 	char line[256];
 	bool whole = true, inside = false;
+	int window = -1;
 
 	*usage = (struct ram_usage){0};
 	while (fgets(line, sizeof(line), smaps)) {
@@ -74,13 +115,16 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 		if (!start)
 			continue;
 		if (sscanf(line, "%16llx-%16llx ", &from, &to) == 2) {
-			if (covered == size)
+			if (seen == all)
 				break; /* spare the kernel the rest */
-			uint64_t bytes = ram_bytes(ram, from, to);
-			inside = bytes > 0;
-			covered += bytes;
+			inside = region_of(ram->region, ram->regions, from, to) >= 0;
+			window = region_of(ram->window, ram->windows, from, to);
+			covered += inside ? to - from : 0;
+			seen += inside || window >= 0 ? to - from : 0;
 		} else if (inside) {
 			count_line(line, usage);
+		} else if (window >= 0) {
+			count_window_line(line, &usage->window[window]);
 		}
 	}
 	if (covered == size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cost of guest RAM to the host now, in the host's own accounting: /proc/self/smaps, summed
- * over the mappings that hold guest RAM. usage_parse() is pure.
+ * over the mappings that hold guest RAM, and over each window's. usage_parse() is pure.
  *
  * The kernel walks the page tables of resident memory, which takes some ten milliseconds for each
  * GiB in small pages, much less for huge ones, and does not stop the guest: call it on request, not
@@ -19,6 +19,13 @@
 
 #include "vmm/mem/ram.h"
 
+/* A window's pages (ram_add_window()). */
+struct window_usage {
+	uint64_t rss;	 /* in memory and mapped here */
+	uint64_t pss;	 /* the same, each page divided by the number of its mappings */
+	uint64_t copied; /* of rss: this guest's own, copied from the file */
+};
+
 /* All in bytes. Pages of hugetlbfs count in rss, pss and huge, though not in the kernel's "Rss". */
 struct ram_usage {
 	uint64_t rss;	   /* in memory and mapped here */
@@ -27,6 +34,7 @@ struct ram_usage {
 	uint64_t lazyfree; /* of rss: released by DISCARD_FREE, and not yet taken by the host */
 	uint64_t swap;	   /* swapped out */
 	uint64_t locked;   /* of pss: locked by ram_config.lock; never of hugetlbfs */
+	struct window_usage window[RAM_WINDOWS_MAX]; /* in none of the above */
 };
 
 /*
@@ -39,7 +47,7 @@ int usage_open(void);
 int ram_usage(const struct ram *ram, struct ram_usage *usage);
 
 /*
- * Reads the text of smaps from @smaps, up to the end of guest RAM. Skips lines that it does not
+ * Reads the text of smaps from @smaps, up to the end of guest RAM and of its windows. Skips lines that it does not
  * know or cannot read. Returns 0, or -ENODATA with *usage all 0 if some of guest RAM is missing.
  */
 int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage);

@@ -16,6 +16,12 @@ static void memory_measure(struct monitor *monitor)
 	ram_usage(&monitor->machine->ram, &memory->usage);
 }
 
+const struct ram_usage *monitor_usage(const struct monitor *monitor)
+{
+	const struct memory *memory = monitor_state(monitor, &monitor_memory);
+	return &memory->usage;
+}
+
 uint64_t monitor_resident(const struct monitor *monitor)
 {
 	const struct memory *memory = monitor_state(monitor, &monitor_memory);

@@ -33,7 +33,7 @@ struct monitor_part {
 };
 
 extern const struct monitor_part monitor_life, monitor_debug, monitor_memory, monitor_balloon,
-	monitor_reclaim, monitor_disks, monitor_networks, monitor_qom, monitor_stat;
+	monitor_reclaim, monitor_disks, monitor_pmem, monitor_networks, monitor_qom, monitor_stat;
 
 /* Returns the state of @part, or NULL if it has none. */
 void *monitor_state(const struct monitor *monitor, const struct monitor_part *part);
@@ -79,6 +79,9 @@ json_t *monitor_stats_object(const struct balloon_stats *stats, bool absent_too)
 int monitor_poll_stats(struct monitor *monitor, unsigned int seconds);
 unsigned int monitor_poll_interval(const struct monitor *monitor);
 
+/* Returns what guest memory costs the host, as last measured. */
+struct ram_usage;
+const struct ram_usage *monitor_usage(const struct monitor *monitor);
 /* Returns guest RAM in host memory, in bytes, as last measured. */
 uint64_t monitor_resident(const struct monitor *monitor);
 
