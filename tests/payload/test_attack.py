@@ -15,7 +15,7 @@ import pytest
 from payload import PAYLOADS, REPORTING, TIMEOUT, lib
 
 ATTACK = os.path.join(lib.BUILD, "tests", "attack")
-THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "net", "fs", "measure"]
+THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "measure"]
 ATTEMPTS = ["openat", "create", "unlinkat", "unlinkat-directory", "openat-above", "unlinkat-above", "proc", "connect-abstract",
             "connect-loopback", "connect-file", "execve", "fork", "thread", "socket", "local-socket", "ptrace", "process_vm_readv",
             "mmap-exec", "mprotect-exec", "mmap-file", "kill", "tgkill", "create-vcpu", "tiocsti", "io_uring", "dumpable",
@@ -54,11 +54,13 @@ def servers(tmp_path, monkeypatch):
 
 def attempt(tmp_path, thread, what, *options, wrapper=(), without=""):
     """What ebb ended with, and what it said."""
-    disk, victim, runtime, folder = tmp_path / "disk", tmp_path / "victim", tmp_path / what, tmp_path / "folder"
-    disk.write_bytes(bytes(1 << 20))
+    disk, pmem, victim, runtime, folder = (tmp_path / name for name in ("disk", "pmem", "victim", what, "folder"))
+    for path in disk, pmem:
+        path.write_bytes(bytes(2 << 20))
     victim.write_bytes(b"")
     folder.mkdir(exist_ok=True)
     words = [*wrapper, ATTACK, "run", "-k", os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
+             "--pmem", str(pmem),
              REPORTING, "--rng", "-n", "user" if thread == "net" else "none", *options]
     if thread == "fs":
         words += ["--fs", str(folder)]
