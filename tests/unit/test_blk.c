@@ -87,6 +87,23 @@ START_TEST(writes_what_the_host_reads)
 }
 END_TEST
 
+/* To memory that is a file of the host's and from it, as a program does that has mapped one; not beyond its end. */
+START_TEST(a_buffer_in_a_window)
+{
+	static uint8_t file[4096] __attribute__((aligned(4096)));
+	const struct gpa_range data = {1ULL << 32, sizeof(file)}, beyond = {1ULL << 32, 8192};
+
+	ck_assert_int_eq(ram_add_window(&disk_guest.ram, data.gpa, sizeof(file), file), 0);
+	ANSWERED(disk_request(VIRTIO_BLK_T_IN, 3, &data, 1, 0), VIRTIO_BLK_S_OK);
+	ck_assert_uint_eq(file[0], disk_byte(3));
+	memset(file, 0x5a, sizeof(file));
+	ANSWERED(disk_request(VIRTIO_BLK_T_OUT, 8, &data, 1, 1), VIRTIO_BLK_S_OK);
+	ck_assert(disk_file_is(8 * 512, sizeof(file), 0x5a));
+	disk_request(VIRTIO_BLK_T_IN, 3, &beyond, 1, 0);
+	ck_assert(disk_needs_reset());
+}
+END_TEST
+
 /* The whole disk at once: many pieces, one request, one interrupt's worth of answer. */
 START_TEST(larger_than_a_turn)
 {
@@ -317,6 +334,7 @@ static void add_tests(Suite *suite, const char *name, void (*setup)(void))
 	tcase_add_test(tcase, its_registers_end);
 	tcase_add_test(tcase, reads_what_the_host_wrote);
 	tcase_add_test(tcase, writes_what_the_host_reads);
+	tcase_add_test(tcase, a_buffer_in_a_window);
 	tcase_add_test(tcase, larger_than_a_turn);
 	tcase_add_test(tcase, any_framing);
 	tcase_add_test(tcase, many_segments);
