@@ -141,6 +141,21 @@ static void test_ring(void)
 	CHECK(answer == 0, "the flush answers %x", answer);
 }
 
+/* Every page, by reading, or by writing to it what it has. */
+static void test_touch(void)
+{
+	bool writes = parameter_is("by", "writing");
+
+	if (!start())
+		return;
+	for (uint64_t at = place(); at < place() + config64(8); at += PAGE) {
+		uint64_t value = load64(at);
+		if (writes)
+			store64(at, value);
+	}
+	wait_for_host("touched");
+}
+
 /* The host takes the file away. */
 static void test_shorter(void)
 {
@@ -155,11 +170,8 @@ static void test_shorter(void)
 }
 
 const struct test tests[] = {
-	{"place", test_place},
-	{"write", test_write},
-	{"report", test_report},
-	{"inflate", test_inflate},
-	{"ring", test_ring},
-	{"shorter", test_shorter},
-	{0},
+	{"place", test_place},	   {"write", test_write},
+	{"report", test_report},   {"inflate", test_inflate},
+	{"ring", test_ring},	   {"touch", test_touch},
+	{"shorter", test_shorter}, {0},
 };

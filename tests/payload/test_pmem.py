@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file of the host's that is the guest's memory: shared, kept, never discarded, and taken away (pmem.c)."""
 
+import json
 import os
+import subprocess
 
 import pytest
-from payload import REPORTING, lib
+from payload import EBB, REPORTING, TIMEOUT, lib
 
 MIB = lib.MIB
 GIB = 1024 * MIB
@@ -84,6 +86,29 @@ def test_shared(run, image):
     assert "is in use already" in fourth.stderr()
     first.proceed()
     first.passed("write")
+
+
+def figures(name):
+    done = subprocess.run([EBB, "stat", "--no-refresh", "--json", "-n", name], stdout=subprocess.PIPE, timeout=TIMEOUT, check=True)
+    (pmem,) = json.loads(done.stdout)["pmem"]
+    return pmem
+
+
+@pytest.mark.parametrize("by", ["reading", "writing"])
+def test_density(run, image, by):
+    """Eight guests that read all of a file have one copy of it; and, as the control, each its own of what it writes to."""
+    guests = [f"dense-{os.getpid()}-{number}" for number in range(8)]
+    payloads = [run("pmem", *option(image, "ro"), "--name", name, test="touch", params=params(by=by)) for name in guests]
+    for payload in payloads:
+        payload.paused("touched")
+    found = [figures(name) for name in guests]
+    assert [one["rss"] for one in found] == [SIZE] * 8
+    assert [one["copied"] for one in found] == [0 if by == "reading" else SIZE] * 8
+    shares = sum(one["pss"] for one in found) / SIZE
+    assert shares < 1.1 if by == "reading" else shares == 8, found
+    for payload in payloads:
+        payload.proceed()
+        payload.passed("touch")
 
 
 @pytest.mark.parametrize("interrupts", ["on", "off"])
