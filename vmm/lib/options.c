@@ -150,7 +150,7 @@ int options_nearest(const char *word, size_t len, const char *(*name)(const void
 		 * --memory and --free-page-report differ in many characters, but their meaning is
 		 * clear.
 		 */
-		if (strncmp(word, candidate, common) == 0)
+		if (strncmp(word, candidate, common) == 0 && distance > 1)
 			distance = 1;
 		if (distance <= nearest_distance && (nearest < 0 || distance < nearest_distance)) {
 			nearest = (int)i;
