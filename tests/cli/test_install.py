@@ -197,7 +197,7 @@ def test_words_offered_are_taken(ebb):
     for (command, name), (words, option) in offered.items():
         if not isinstance(words, list):
             # A value of a new kind: scripts/manual has to be told its words, or this file that there are none.
-            assert option.value.startswith(("FILE", "DIR")) or option.value in FREE, (command, name, option.value)
+            assert option.value.startswith(("FILE", "DIR", "PATH")) or option.value in FREE, (command, name, option.value)
             continue
         assert all(re.search(rf"\b{word}\b", option.help) for word in words), (command, name)
         for word in words:

@@ -10,12 +10,13 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 from payload import PAYLOADS, REPORTING, TIMEOUT, lib
 
 ATTACK = os.path.join(lib.BUILD, "tests", "attack")
-THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "measure"]
+THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "vsock", "measure"]
 ATTEMPTS = ["openat", "create", "unlinkat", "unlinkat-directory", "openat-above", "unlinkat-above", "proc", "connect-abstract",
             "connect-loopback", "connect-file", "execve", "fork", "thread", "socket", "local-socket", "ptrace", "process_vm_readv",
             "mmap-exec", "mprotect-exec", "mmap-file", "kill", "tgkill", "create-vcpu", "tiocsti", "io_uring", "dumpable",
@@ -52,6 +53,14 @@ def servers(tmp_path, monkeypatch):
         yield
 
 
+def wait_gone(path):
+    """The process beside ebb removes the socket, even if ebb was killed."""
+    limit = time.monotonic() + TIMEOUT
+    while path.exists():
+        assert time.monotonic() < limit, f"{path} stays"
+        time.sleep(0.01)
+
+
 def attempt(tmp_path, thread, what, *options, wrapper=(), without=""):
     """What ebb ended with, and what it said."""
     disk, pmem, victim, runtime, folder = (tmp_path / name for name in ("disk", "pmem", "victim", what, "folder"))
@@ -61,7 +70,7 @@ def attempt(tmp_path, thread, what, *options, wrapper=(), without=""):
     folder.mkdir(exist_ok=True)
     words = [*wrapper, ATTACK, "run", "-k", os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
              "--pmem", str(pmem),
-             REPORTING, "--rng", "-n", "user" if thread == "net" else "none", *options]
+             REPORTING, "--rng", "-n", "user" if thread == "net" else "none", "--vsock", str(tmp_path / f"vsock-{what}"), *options]
     if thread == "fs":
         words += ["--fs", str(folder)]
     env = os.environ | {"EBB_ATTACK": f"{thread}:{what}", "EBB_ATTACK_FILE": str(victim), "EBB_RUNTIME_DIR": str(runtime),
@@ -85,6 +94,7 @@ def test_refused(thread, tmp_path):
         assert status == -signal.SIGSYS, (what, status, said)
         assert re.fullmatch(rf"ebb: the sandbox refused the system call \d+ to the thread {name}: .*\n", said), (what, said)
         assert not left, (what, left)
+        wait_gone(tmp_path / f"vsock-{what}")
 
 
 @pytest.mark.parametrize("thread", ["main", "vcpu0", "balloon"])

@@ -18,6 +18,7 @@ START_TEST(test_kinds)
 	ck_assert_int_eq(calls_kind("net"), THREAD_NET);
 	ck_assert_int_eq(calls_kind("fs"), THREAD_FS);
 	ck_assert_int_eq(calls_kind("rng"), THREAD_RNG);
+	ck_assert_int_eq(calls_kind("vsock"), THREAD_VSOCK);
 	/* A new kind of thread has to come into the table. */
 	ck_assert_int_eq(calls_kind("new"), -ENOENT);
 	ck_assert_int_eq(calls_kind(""), -ENOENT);

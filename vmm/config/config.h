@@ -18,6 +18,7 @@
 #include "vmm/config/network.h"
 #include "vmm/config/pmem.h"
 #include "vmm/config/rng.h"
+#include "vmm/config/vsock.h"
 
 struct option_set;
 
@@ -28,6 +29,7 @@ struct vm_config {
 	struct vm_memory memory;
 	struct vm_balloon balloon;
 	struct vm_rng rng;
+	struct vm_vsock vsock;
 	struct vm_console console;
 	struct vm_networks networks;
 	/* Last: most of these is never touched, and costs no memory. */

@@ -10,6 +10,7 @@
 #include "vmm/machine/device_net.h"
 #include "vmm/machine/device_pmem.h"
 #include "vmm/machine/device_rng.h"
+#include "vmm/machine/device_vsock.h"
 #include "vmm/machine/machine.h"
 
 /*
@@ -28,6 +29,7 @@ static const struct {
 	{&device_net, 2 + VM_DISKS_MAX, VM_NETWORKS_MAX},
 	{&device_fs, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX, VM_FOLDERS_MAX},
 	{&device_pmem, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX, VM_PMEMS_MAX},
+	{&device_vsock, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX + VM_PMEMS_MAX, 1},
 };
 
 /* Removes the last device. */

@@ -24,6 +24,7 @@
 #define FS	(1U << THREAD_FS)
 #define RNG	(1U << THREAD_RNG)
 #define PMEM	(1U << THREAD_PMEM)
+#define VSOCK	(1U << THREAD_VSOCK)
 #define MEASURE (1U << THREAD_MEASURE)
 
 /* A check: an argument is @value; of its bits @mask, none is set, or all are. */
@@ -132,8 +133,8 @@ const struct call calls[] = {
 	CALL_IF(unlinkat, ALL, IS(2, 0)),
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
-	CALL(accept4, MAIN),
-	CALL(recvfrom, MAIN | VCPU | NET | FS),
+	CALL(accept4, MAIN | VSOCK),
+	CALL(recvfrom, MAIN | VCPU | NET | FS | VSOCK),
 	CALL(getsockopt, MAIN),
 	CALL(pidfd_send_signal, MAIN), /* only ebb's own children have a descriptor */
 	CALL(wait4, MAIN),
@@ -162,9 +163,11 @@ const struct call calls[] = {
 	IOCTL(BLK, BLKDISCARD),
 	CALL(io_uring_enter, BLK | VCPU | MAIN), /* restricted: see devices/virtio-blk/ring.c */
 	CALL_IF(io_uring_register, VCPU, IS(1, IORING_REGISTER_EVENTFD)),
-	CALL(readv, NET),
-	CALL(sendmsg, NET | FS | VCPU | MAIN),
-	CALL(recvmsg, NET | FS | VCPU | MAIN), /* a new socket to passt or virtiofsd */
+	CALL(readv, NET | VSOCK),
+	CALL(sendmsg, NET | FS | VSOCK | VCPU | MAIN),
+	/* A new socket to passt or virtiofsd, or one that the dialer has connected (vmm/vsock). */
+	CALL(recvmsg, NET | FS | VSOCK | VCPU | MAIN),
+	CALL(shutdown, VSOCK),
 	IOCTL(NET | VCPU | MAIN, TUNSETOFFLOAD),
 	/* A queue is lent to the host's kernel, and taken back. */
 	IOCTL(NET | VCPU | MAIN, VHOST_SET_OWNER),
@@ -187,7 +190,7 @@ int calls_kind(const char *thread)
 	static const char *const names[THREAD_KINDS] = {
 		[THREAD_MAIN] = "main", [THREAD_BALLOON] = "balloon", [THREAD_BLK] = "blk",
 		[THREAD_NET] = "net",	[THREAD_FS] = "fs",	      [THREAD_RNG] = "rng",
-		[THREAD_PMEM] = "pmem", [THREAD_MEASURE] = "measure",
+		[THREAD_PMEM] = "pmem", [THREAD_VSOCK] = "vsock",     [THREAD_MEASURE] = "measure",
 	};
 	if (strncmp(thread, "vcpu", 4) == 0)
 		return THREAD_VCPU;
