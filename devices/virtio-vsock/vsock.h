@@ -27,7 +27,7 @@ enum vsock_queue { VSOCK_RECEIVE, VSOCK_TRANSMIT, VSOCK_EVENT, VSOCK_QUEUES };
 /* Those that are being made among them. */
 #define VSOCK_CONNECTIONS_MAX 256
 /* The time that each step of making a connection may take, on either side. */
-#define VSOCK_LIMIT_NS (10 * NS_PER_S)
+#define VSOCK_LIMIT_NS (30 * NS_PER_S)
 /* Ports of the host's programs, of which the guest is told: from here on. */
 #define VSOCK_PORT_FIRST (1U << 30)
 

@@ -17,9 +17,8 @@ PLACES = "coldplug; mkdir -p /m /r; mount -t virtiofs fs0 /m; "
 SHELL = "stty -echo; set -f; echo ready; while read -r c; do eval $c; echo status=$?; done"
 
 
-@pytest.fixture
-def debian(tmp_path):
-    """For lib.ebb(): Debian's own kernel, which has the file system as a module."""
+def debians(tmp_path):
+    """For lib.ebb(): Debian's own kernel, which has its drivers as modules."""
     path = made("kernel", lib.ARCH, "bookworm", "cloud")
     initrd = tmp_path / "initrd"
     with open(initrd, "wb") as out:
@@ -28,6 +27,11 @@ def debian(tmp_path):
                 out.write(file.read())
     return {"kernel": f"{path}/kernel", "initrd": str(initrd),
             "params": "quiet cryptomgr.notests nowatchdog rcupdate.rcu_cpu_stall_suppress=1"}
+
+
+@pytest.fixture
+def debian(tmp_path):
+    return debians(tmp_path)
 
 
 @pytest.fixture
