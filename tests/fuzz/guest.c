@@ -36,6 +36,7 @@ struct driver_queue {
 
 struct guest guest;
 static struct driver_queue queues[VIRTIO_QUEUES_MAX];
+static const struct guest_record *last_chain; /* of the script */
 static uint8_t *low, *high;
 
 void guest_rings_are_spoilt(void)
@@ -133,7 +134,7 @@ static void queue_begin(unsigned int number, unsigned int size)
 		.desc = (struct vring_desc *)rings,
 		.avail = (struct vring_avail *)(rings + AVAIL_AT),
 		.used = (struct vring_used *)(rings + USED_AT),
-		.good = !guest_device.others_write,
+		.good = !guest.others_write,
 	};
 }
 
@@ -344,7 +345,7 @@ static void check_held(unsigned int number)
 	const struct virtq *q = &guest.mmio.core.dev->queue[number];
 	unsigned int held = guest_device.held ? guest_device.held(number) : 0;
 
-	if (!q->ready || q->lent || guest_device.others_write ||
+	if (!q->ready || q->lent || guest.others_write ||
 	    guest.mmio.core.status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		return;
 	MUST((uint16_t)(q->next_avail - q->next_used) == held);
@@ -402,7 +403,12 @@ static size_t step(const struct guest_record *record, size_t left)
 		start(record);
 		return 0;
 	case GUEST_CHAIN:
+		last_chain = (record->b & 63) <= left ? record : NULL;
 		return chain(record, left);
+	case GUEST_AGAIN:
+		for (int i = 0; last_chain && i < (record->b & 63); i++)
+			chain(last_chain, STEPS);
+		return 0;
 	case GUEST_DATA:
 		return data(record, left);
 	case GUEST_KICK:
@@ -444,6 +450,7 @@ static void machine(const struct guest_record *record)
 		high = region(GUEST_HIGH_SIZE);
 	}
 	memset(queues, 0, sizeof(queues));
+	last_chain = NULL;
 	guest = (struct guest){
 		.ram = {.region = {{0, GUEST_LOW, low}, {GUEST_HIGH, GUEST_HIGH_SIZE, high}},
 			.regions = 2,
@@ -457,8 +464,6 @@ static void machine(const struct guest_record *record)
 	guest_memory_open();
 	memset(low, 0, GUEST_LOW);
 	memset(high, 0, GUEST_HIGH_SIZE);
-	if (!guest_device.others_write)
-		guest_memory_begin();
 }
 
 void guest_run(const uint8_t *bytes, size_t size)
@@ -474,6 +479,8 @@ void guest_run(const uint8_t *bytes, size_t size)
 	host_reset();
 	machine(&script[0]);
 	virtio_mmio_init(&guest.mmio, guest_device.plug(&script[0]));
+	if (!guest.others_write)
+		guest_memory_begin();
 	for (size_t i = 1; i < records; i++) {
 		i += step(&script[i], records - i - 1);
 		for (unsigned int q = 0; q < guest.mmio.core.dev->queues; q++)

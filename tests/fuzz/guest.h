@@ -47,6 +47,7 @@ enum guest_op {
 	GUEST_POKE,  /* c into the rings of queue a: b & 7 is POKE_*, b >> 3 an index */
 	GUEST_EVENT, /* the device's own: the host's side; see the target */
 	GUEST_TIME,  /* b << a % 32 ns pass */
+	GUEST_AGAIN, /* the last chain b & 63 times more, each a new one */
 	GUEST_OPS,
 };
 
@@ -100,7 +101,6 @@ struct guest_device {
 	void (*check)(void);
 	/* Returns how many chains of a queue the device holds between two turns; the core must agree. NULL: none. */
 	unsigned int (*held)(unsigned int queue);
-	bool others_write; /* a server of its rings may return what it likes */
 	struct guest_shape shape;
 };
 
@@ -116,6 +116,7 @@ struct guest {
 	unsigned int interrupts;
 	uint32_t next_refusal; /* discards to go until the host refuses one; 0: it refuses none */
 	bool inhibited;	       /* discards are held back */
+	bool others_write; /* a server of the rings does with them as it likes; plug() sets it */
 };
 
 extern struct guest guest;

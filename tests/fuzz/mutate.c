@@ -214,9 +214,12 @@ static struct guest_record make_register(struct script *script)
 /* Something that a script may do next. Returns the number of records, at most RECORDS_MAX. */
 static size_t make_step(struct script *script, struct guest_record *record)
 {
-	switch (below(script, 12)) {
+	switch (below(script, 13)) {
 	case 0:
 		record[0] = make_start(script);
+		return 1;
+	case 12:
+		record[0] = (struct guest_record){GUEST_AGAIN, 0, (uint16_t)below(script, 64), 0};
 		return 1;
 	case 1:
 		record[0] = make_register(script);

@@ -7,7 +7,7 @@ Everything here is also right: the fuzzer finds the wrong by itself. guest.h has
 import gzip
 import struct
 
-START, CHAIN, DATA, KICK, TURN, WRITE, READ, POKE, EVENT, TIME = range(10)
+START, CHAIN, DATA, KICK, TURN, WRITE, READ, POKE, EVENT, TIME, AGAIN = range(11)
 W = 1  # BUFFER_WRITE
 PAGES = 0x10
 INDIRECT, NO_KICK = 0x08, 0x40
@@ -83,6 +83,8 @@ def blk():
     several = b"".join(request(i & 1, i, (W * (1 - i % 2), 512, 4096 * i), at=64 * i, flags=NO_KICK) for i in range(6))
     yield script(driver, event(5, 3), several, record(KICK), event(5, 2), a=2)
     yield script(driver, event(5, 1), several, record(KICK), record(WRITE, 2, 0x70, 0), a=2)
+    yield script(record(START, 0, 8), event(5, 1), request(1, 3, (0, 512, 4096)), record(AGAIN, 0, 63), record(AGAIN, 0, 9), event(5, 2), a=2)
+    yield script(driver, event(5, 1), several, record(KICK), event(5, 4), several, record(KICK), event(5, 10), several, a=2)
     yield script(driver, event(6, 1), several, record(KICK), event(5, 0), event(0, 0), several, record(KICK), a=2)
     yield script(driver, event(2, 0, 1000), *some, event(4, 1), event(3, 0, 4096), *some, a=2)
     yield script(driver, *(request(k, 0, (W, 512, 4096), flags=INDIRECT) for k in (0, 1, 2, 3, 8)))
@@ -113,19 +115,24 @@ def fs():
             record(f, 0, n, o) for f, n, o in ((0, 40, at), (0, 16, at + 64), (W, 104, at + 128)))
 
     driver = record(START, 0, 4)
-    yield script(driver, request(1, 26), event(1, 0, 1), request(1, 3), request(0, 2), event(1, 0, 0), event(1, 0, 1))
-    yield script(driver, request(1, 26), event(3), request(1, 3), event(5), request(1, 3), request(1, 26), event(1, 1, 1))
+    for a in 0, 2:
+        yield script(driver, request(1, 26), event(1, 0, 1), request(1, 3), request(0, 2), event(1, 0, 0), event(1, 0, 1), a=a)
+        yield script(driver, request(1, 26), event(3), request(1, 3), event(5), request(1, 3), request(1, 26), event(1, 1, 1), a=a)
+        yield script(driver, request(1, 26), request(1, 3, 256), request(1, 4, 512), event(1, 0, 3), event(3), request(1, 3), event(5), request(1, 26), a=a)
+        yield script(driver, request(1, 26), request(1, 3, 256), record(WRITE, 2, 0x70, 0), driver, request(1, 26), event(1, 0, 1), a=a)
+        yield script(driver, request(1, 26), request(1, 3), event(1, 8, 1), event(3), request(1, 3), a=a)
+        yield script(driver, request(1, 26), event(7, 1), event(3), event(5), request(1, 26), b=2, a=a)
     for lie in range(10):
         yield script(driver, request(1, 26), c=lie | 2 << 8)
-        yield script(event(0, lie | lie << 8, 9), driver, request(1, 26), event(1, 0, 1), event(0, lie, 1), record(WRITE, 2, 0x70, 0))
+        yield script(event(0, lie | lie << 8, 9), driver, request(1, 26), event(1, 0, 1), event(0, lie, 1), record(WRITE, 2, 0x70, 0), a=lie & 2)
     yield script(driver, request(1, 26), event(2, 1, 0x801), request(1, 3), event(6, 300, 1), request(1, 3), event(4, 3, 1))
-    yield script(driver, request(1, 26), event(7, 1), event(3), event(5), request(1, 26), b=2, a=1)
 
 
 def rng():
     driver = record(START, 0, 4)
     fill = chain(0, (W, 1024, 0))
     yield script(driver, fill, chain(0, (W, 8, 0), (W, 64, 64)), record(TIME, 20, 100), fill, record(KICK))
+    yield script(driver, fill, record(AGAIN, 0, 63), record(TIME, 20, 1000), fill, record(AGAIN, 0, 20))
     yield script(driver, record(CHAIN, NO_KICK, 1) + record(W, 0, 4096, 0), event(1), record(KICK), event(0), record(KICK), a=100)
     yield script(driver, *[record(CHAIN, NO_KICK, 1) + record(W, 0, 1024, 1024 * i) for i in range(12)], *[record(KICK)] * 12)
 

@@ -157,6 +157,7 @@ void image_close(struct image *image)
 
 struct ring {
 	unsigned int depth, out;
+	unsigned int left; /* jobs that are done before it holds the others; 0: all */
 	int bell;
 	bool quiet, holds, refuses, backwards, mute;
 	struct ring_job job[BLK_DEPTH];
@@ -234,6 +235,8 @@ bool ring_take(struct ring *ring, unsigned int *tag, int *result)
 	unsigned int i = ring->backwards ? ring->out - 1 : 0;
 	const struct ring_job job = ring->job[i];
 	ring->out--;
+	if (ring->left && --ring->left == 0)
+		ring->holds = true;
 	memmove(&ring->job[i], &ring->job[i + 1], (ring->out - i) * sizeof(ring->job[0]));
 	*tag = job.tag;
 	*result = carry_out(&job);
@@ -308,6 +311,7 @@ static void event(const struct guest_record *record)
 	case 5:
 		ring->holds = record->b & 1;
 		ring->backwards = record->b & 2;
+		ring->left = record->b >> 2 & 7;
 		ring_the_bell(ring);
 		break;
 	case 6:

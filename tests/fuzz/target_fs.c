@@ -30,12 +30,80 @@ enum lie {
 	LIES,
 };
 
+/* Of the machine's record: the backend lies in its messages alone, and keeps the rules of the rings. */
+#define HONEST_RINGS 0x02
+
 static struct fs fs;
 static struct {
 	enum lie lie;
 	unsigned int after; /* replies before it */
 	uint64_t value;	    /* what a lie says instead */
+	bool honest;
+	struct {
+		uint16_t next; /* of the available ring */
+		uint16_t head[FS_QUEUE_SIZE];
+		unsigned int heads; /* taken, and not returned yet */
+	} queue[FS_QUEUES];
 } backend;
+
+/* --- its work on the rings ------------------------------------------------------------------- */
+
+static void give_back(const struct virtq *q, uint32_t head)
+{
+	uint16_t idx = q->used->idx;
+	q->used->ring[idx % q->size] = (struct vring_used_elem){head, 0};
+	q->used->idx = idx + 1;
+}
+
+/* Takes what the driver has added, and returns @n of it, from the newest on or from the oldest. */
+static void serve_honestly(unsigned int number, unsigned int n, bool newest)
+{
+	const struct virtq *q = &fs.dev.queue[number];
+	uint16_t *head = backend.queue[number].head;
+	unsigned int *heads = &backend.queue[number].heads;
+
+	while (backend.queue[number].next != q->avail->idx && *heads < q->size)
+		head[(*heads)++] = q->avail->ring[backend.queue[number].next++ % q->size];
+	for (; n > 0 && *heads > 0; n--) {
+		unsigned int i = newest ? *heads - 1 : 0;
+		give_back(q, head[i]);
+		memmove(&head[i], &head[i + 1], (--*heads - i) * sizeof(head[0]));
+	}
+}
+
+/* @quietly: it ends before it can say so. */
+static void serve(unsigned int number, unsigned int n, uint32_t lie, bool quietly)
+{
+	const struct virtq *q = &fs.dev.queue[number];
+
+	if (!fs.queue[number].handed || !q->ready)
+		return;
+	if (backend.honest)
+		serve_honestly(number, n, lie & 1);
+	else
+		for (unsigned int i = 0; i < n; i++)
+			give_back(q, lie ? lie : q->avail->ring[q->used->idx % q->size]);
+	if (quietly)
+		return;
+	if (fs.queue[number].call >= 0)
+		wake_ring(fs.queue[number].call);
+	fs_called(&fs, number);
+}
+
+/* What an honest backend does before it replies. */
+static void obey(uint32_t request, const uint8_t *payload)
+{
+	uint32_t field[2];
+
+	memcpy(field, payload, sizeof(field));
+	if (request == VHOST_USER_SET_VRING_BASE) {
+		MUST(field[0] < FS_QUEUES);
+		backend.queue[field[0]].next = (uint16_t)field[1];
+		backend.queue[field[0]].heads = 0;
+	}
+	if (request == VHOST_USER_GET_VRING_BASE && backend.honest && fs.dev.queue[field[0]].ready)
+		serve_honestly(field[0], UINT32_MAX, false);
+}
 
 /* --- the backend's messages -------------------------------------------------------------------- */
 
@@ -92,32 +160,14 @@ static void hear(const uint8_t *bytes, size_t len)
 		    header[0] == VHOST_USER_GET_VRING_BASE;
 	if (!asks && !(header[1] & 8))
 		return;
+	if (header[2] >= 8)
+		obey(header[0], bytes + VHOST_USER_HEADER_SIZE);
 	enum lie lie = HONEST;
 	if (backend.lie && backend.after-- == 0) {
 		lie = backend.lie;
 		backend.lie = HONEST;
 	}
 	reply(header[0], right(header[0], bytes + VHOST_USER_HEADER_SIZE), lie);
-}
-
-/* --- its work on the rings ------------------------------------------------------------------- */
-
-static void serve(unsigned int number, unsigned int n, uint32_t lie)
-{
-	const struct virtq *q = &fs.dev.queue[number];
-
-	if (!fs.queue[number].handed || !q->ready)
-		return;
-	for (unsigned int i = 0; i < n; i++) {
-		uint16_t idx = q->used->idx;
-		uint32_t head = q->avail->ring[idx % q->size];
-		q->used->ring[idx % q->size] =
-			(struct vring_used_elem){lie ? lie : head, sizeof(struct fuse_out_header)};
-		q->used->idx = idx + 1;
-	}
-	if (fs.queue[number].call >= 0)
-		wake_ring(fs.queue[number].call);
-	fs_called(&fs, number);
 }
 
 /* --------------------------------------------------------------------------------------------- */
@@ -150,6 +200,8 @@ static struct virtio_device *plug(const struct guest_record *machine)
 	/* Another process can map it, or not. */
 	guest.ram.file = machine->b & 2 ? -1 : 1;
 	memset(&backend, 0, sizeof(backend));
+	backend.honest = machine->a & HONEST_RINGS;
+	guest.others_write = !backend.honest;
 	backend.lie = machine->c % LIES;
 	backend.after = machine->c >> 8 & 7;
 	host_on_sent(hear);
@@ -175,10 +227,10 @@ static void event(const struct guest_record *record)
 		backend.value = record->c;
 		break;
 	case 1:
-		serve(queue, 1 + (record->b & 7), 0);
+		serve(queue, 1 + (record->b & 7), 0, record->b & 8);
 		break;
 	case 2:
-		serve(queue, 1 + (record->b & 7), record->c >> 1);
+		serve(queue, 1 + (record->b & 7), record->c >> 1, record->b & 8);
 		break;
 	case 3:
 		host_peer_closes();
@@ -198,13 +250,23 @@ static void event(const struct guest_record *record)
 			fs_backend_came(&fs, host_socket());
 		break;
 	case 6:
-		if (fs.queue[queue].handed && fs.dev.queue[queue].ready)
+		if (!backend.honest && fs.queue[queue].handed && fs.dev.queue[queue].ready)
 			fs.dev.queue[queue].used->idx = (uint16_t)record->b;
 		fs_called(&fs, queue);
 		break;
 	default:
 		host_peer_reads(SIZE_MAX, record->b & 1 ? ENOBUFS : 0);
 	}
+}
+
+/* While the backend has the rings, the device only watches them. */
+static unsigned int held(unsigned int queue)
+{
+	const struct virtq *q = &fs.dev.queue[queue];
+
+	if (fs.state == FS_REFUSES && !fs.queue[queue].owed)
+		return 0;
+	return (uint16_t)(q->next_avail - q->next_used);
 }
 
 static void unplug(void)
@@ -228,7 +290,7 @@ const struct guest_device guest_device = {
 	.plug = plug,
 	.event = event,
 	.unplug = unplug,
-	.others_write = true,
+	.held = held,
 	.shape = {.first = sizeof(struct fuse_in_header),
 		  .readable = 1,
 		  .lengths = lengths,
