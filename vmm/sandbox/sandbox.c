@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/sandbox/cores.h"
 #include "vmm/sandbox/descriptors.h"
 #include "vmm/sandbox/paths.h"
 
@@ -153,7 +154,11 @@ int sandbox_enter(struct sandbox *sandbox, bool required)
 		error = leave_namespaces(sandbox, required);
 	if (!error)
 		error = run_phases(after, sizeof(after) / sizeof(after[0]));
-	return error ? error : close_paths(sandbox->directory);
+	if (error)
+		return error;
+	/* Where the kernel, or the processor, has none there is nothing to separate, or no means. */
+	cores_separate();
+	return close_paths(sandbox->directory);
 }
 
 void sandbox_release(struct sandbox *sandbox)
