@@ -3,9 +3,15 @@
 
 import json
 import os
+import re
 import subprocess
+import sys
 
 from conftest import TREE
+
+sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
+
+import guest as lib  # noqa: E402
 
 
 def test_doctor(ebb):
@@ -25,6 +31,15 @@ def test_doctor_and_kvm_kind(ebb):
     assert kind.stdout.strip() != "hardware" or not failed & {"/dev/kvm", "processor"}
 
 
+def test_doctor_tries_namespaces(ebb):
+    """It and util-linux are of one mind; and of another where they are forbidden."""
+    permitted = any(line.split()[:3] == ["OK", "namespaces", "permitted:"] for line in ebb("doctor").out.splitlines())
+    assert permitted == lib.namespaces()
+    done = subprocess.run([*lib.NO_NAMESPACES, lib.EBB, "doctor"], capture_output=True, text=True, check=False)
+    if permitted:
+        assert re.search(r"^warn  namespaces .*\n.*-> sysctl user.max_user_namespaces=", done.stdout, re.M), done
+
+
 def test_doctor_json(ebb):
     done = ebb("doctor", "--json")
     whole = json.loads(done.out)
@@ -33,7 +48,7 @@ def test_doctor_json(ebb):
         assert set(one) == {"level", "about", "what", "means", "change"}
         assert one["level"] in ("ok", "warn", "fail") and one["what"] and one["means"]
     about = {one["about"] for one in whole["findings"]}
-    assert {"/dev/kvm", "overcommit", "swap", "cgroup", "RLIMIT_MEMLOCK", "privileges", "runtime directory"} <= about
+    assert {"/dev/kvm", "overcommit", "swap", "cgroup", "RLIMIT_MEMLOCK", "namespaces", "Landlock", "seccomp", "privileges", "runtime directory"} <= about
 
 
 def test_doctor_of_a_bad_runtime_directory(ebb, runtime):

@@ -53,6 +53,7 @@ static struct doctor_host good_host(void)
 			.cpus_max = 8,
 			.needs = 2,
 			.need = {{"KVM_CAP_ONE", true}, {"KVM_CAP_TWO", true}}},
+		.sandbox = {.landlock = 3, .cores = -ENODEV},
 		.limit_memlock = UINT64_MAX,
 		.limit_as = UINT64_MAX,
 		.limit_data = UINT64_MAX,
@@ -83,6 +84,8 @@ static unsigned int count_level(const struct findings *findings, enum finding_le
 		"/sys/module/kvm_amd/initstate", "live\n"                                          \
 	}
 
+#define CPU "/sys/devices/system/cpu/"
+
 /* Files of a host that is good otherwise, and one of the things found there. */
 static const struct {
 	struct {
@@ -93,6 +96,24 @@ static const struct {
 	const char *what;   /* part of it; NULL: there is no such finding */
 	const char *change; /* part of it; NULL: nothing to change */
 } cases[] = {
+	{{{CPU "smt/active", "0\n"}}, "SMT", FINDING_OK, "off, or not there", NULL},
+	{{{CPU "smt/active", "1\n"}},
+	 "SMT",
+	 FINDING_WARN,
+	 "without core scheduling",
+	 "smt/control"},
+	{{{CPU "vulnerabilities/mds", "Not affected\n"},
+	  {CPU "vulnerabilities/l1tf", "Mitigation: PTE Inversion; VMX: vulnerable\n"}},
+	 "vulnerabilities",
+	 FINDING_OK,
+	 "none of the 2",
+	 NULL},
+	{{{CPU "vulnerabilities/mds", "Vulnerable: Clear CPU buffers attempted, no microcode\n"},
+	  {CPU "vulnerabilities/l1tf", "Not affected\n"}},
+	 "vulnerabilities",
+	 FINDING_WARN,
+	 "mds",
+	 "microcode"},
 	{{AMD}, "processor", FINDING_OK, "svm", NULL},
 	{{{"/proc/cpuinfo", "flags\t\t: vmx\n"},
 	  {"/sys/module/kvm_intel/parameters/nested", "Y\n"}},
@@ -349,6 +370,36 @@ START_TEST(test_abilities)
 }
 END_TEST
 
+START_TEST(test_isolation)
+{
+	struct findings findings;
+	struct doctor_host host = good_host();
+	host.sandbox = (struct sandbox_host){-EPERM, -EOPNOTSUPP, -EINVAL, 0};
+	write_file("/proc/sys/user/max_user_namespaces", "63000\n");
+	write_file(CPU "smt/active", "1\n");
+	doctor_look(&findings, &host);
+	ck_assert_int_eq(find(&findings, "namespaces")->level, FINDING_WARN);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "namespaces")->change, "in a container"));
+	ck_assert_int_eq(find(&findings, "Landlock")->level, FINDING_WARN);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "Landlock")->means, "remove your files"));
+	ck_assert_int_eq(find(&findings, "seccomp")->level, FINDING_FAIL);
+	ck_assert_str_eq(find(&findings, "SMT")->what, "on, with core scheduling");
+
+	/* The setting that forbids them is the one to change. */
+	write_file("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n");
+	doctor_look(&findings, &host);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "namespaces")->change, "apparmor"));
+	write_file("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "0\n");
+	write_file("/proc/sys/user/max_user_namespaces", "0\n");
+	doctor_look(&findings, &host);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "namespaces")->change, "sysctl user."));
+	host.sandbox.namespaces = 0;
+	doctor_look(&findings, &host);
+	ck_assert_int_eq(find(&findings, "namespaces")->level, FINDING_OK);
+	ck_assert_ptr_null(strstr(find(&findings, "Landlock")->means, "remove your files"));
+}
+END_TEST
+
 START_TEST(test_limits)
 {
 	struct findings findings;
@@ -411,6 +462,7 @@ Suite *doctor_suite(void)
 	tcase_add_test(tcase, test_nothing);
 	tcase_add_test(tcase, test_kvm);
 	tcase_add_test(tcase, test_abilities);
+	tcase_add_test(tcase, test_isolation);
 	tcase_add_test(tcase, test_limits);
 	tcase_add_test(tcase, test_depth);
 	suite_add_tcase(suite, tcase);

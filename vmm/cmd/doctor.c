@@ -51,6 +51,7 @@ static void look_at_host(struct doctor_host *host)
 		.limit_data = limit(RLIMIT_DATA),
 	};
 	vm_probe(&host->kvm, &arch_needs);
+	sandbox_probe(&host->sandbox);
 	ssize_t count = runtime_list(&guests);
 	host->runtime_error = count < 0 ? (int)count : 0;
 	host->guests = count < 0 ? 0 : (unsigned int)count;

@@ -81,5 +81,6 @@ void doctor_look(struct findings *findings, const struct doctor_host *host)
 	doctor_kvm(findings, host);
 	doctor_memory(findings, host);
 	doctor_huge(findings, host);
+	doctor_isolation(findings, host);
 	doctor_process(findings, host);
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "vmm/kvm/vm.h"
+#include "vmm/sandbox/host.h"
 
 enum finding_level {
 	FINDING_OK,
@@ -41,6 +42,7 @@ struct doctor_host {
 	const char *root; /* "" for the real one; /proc and /sys are read below it */
 	bool x86;
 	struct vm_probe kvm;
+	struct sandbox_host sandbox;
 	uint64_t limit_memlock, limit_as, limit_data; /* bytes; UINT64_MAX: none */
 	int runtime_error;   /* from listing the runtime directory: 0 or -errno */
 	unsigned int guests; /* running now */
@@ -53,6 +55,7 @@ void doctor_look(struct findings *findings, const struct doctor_host *host);
 void doctor_kvm(struct findings *findings, const struct doctor_host *host);
 void doctor_memory(struct findings *findings, const struct doctor_host *host);
 void doctor_huge(struct findings *findings, const struct doctor_host *host);
+void doctor_isolation(struct findings *findings, const struct doctor_host *host);
 void doctor_process(struct findings *findings, const struct doctor_host *host);
 
 /* --- for the parts --------------------------------------------------------------------------- */

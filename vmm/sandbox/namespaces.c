@@ -180,6 +180,15 @@ int namespaces_join(struct namespaces *namespaces, int directory)
 	return error;
 }
 
+int namespaces_try(int directory)
+{
+	struct namespaces namespaces;
+	namespaces_begin(&namespaces, directory);
+	int error = take_report(&namespaces);
+	namespaces_release(&namespaces);
+	return error;
+}
+
 void namespaces_release(struct namespaces *namespaces)
 {
 	if (namespaces->report >= 0)

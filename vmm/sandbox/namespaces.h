@@ -39,6 +39,9 @@ void namespaces_begin(struct namespaces *namespaces, int directory);
  */
 int namespaces_join(struct namespaces *namespaces, int directory);
 
+/* Makes them and joins none. Returns 0 or -errno. */
+int namespaces_try(int directory);
+
 /* Ends the maker, if there is one. */
 void namespaces_release(struct namespaces *namespaces);
 

@@ -12,17 +12,23 @@
 #define RIGHTS_2 (RIGHTS_1 | 1ULL << 13) /* LANDLOCK_ACCESS_FS_REFER */
 #define RIGHTS_3 (RIGHTS_2 | 1ULL << 14) /* LANDLOCK_ACCESS_FS_TRUNCATE */
 
-static uint64_t rights(long version)
+static uint64_t rights(int version)
 {
 	return version == 1 ? RIGHTS_1 : version == 2 ? RIGHTS_2 : RIGHTS_3;
 }
 
-int paths_restrict(int directory)
+int paths_version(void)
 {
 	long version =
 		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	return version < 0 ? -errno : (int)version;
+}
+
+int paths_restrict(int directory)
+{
+	int version = paths_version();
 	if (version < 0)
-		return -errno;
+		return version;
 	const struct landlock_ruleset_attr all = {.handled_access_fs = rights(version)};
 	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
 	if (rules < 0)

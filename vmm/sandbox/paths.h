@@ -11,6 +11,9 @@
 #ifndef EBB_SANDBOX_PATHS_H
 #define EBB_SANDBOX_PATHS_H
 
+/* Returns the version of the kernel's Landlock, or -errno as below. */
+int paths_version(void);
+
 /*
  * @directory is a descriptor. Needs no_new_privs. Returns 0, or -errno: -ENOSYS or -EOPNOTSUPP if
  * the kernel has no Landlock, or not turned on.
