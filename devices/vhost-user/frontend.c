@@ -10,6 +10,7 @@
 #define PROTOCOL_FEATURES (1ULL << VHOST_USER_F_PROTOCOL_FEATURES)
 /* Each step has a reply, so that a backend which cannot do it is known at once. */
 #define PROTOCOL_REPLY_ACK (1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK)
+#define PROTOCOL_CONFIG	   (1ULL << VHOST_USER_PROTOCOL_F_CONFIG)
 
 /* Sends @message and sets @payload to the reply to it. */
 static int ask(const struct vhost_user *backend, enum vhost_user_request request,
@@ -97,7 +98,8 @@ int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline)
 		return error;
 	/* From the next message on there are replies. */
 	vhost_user_encode_u64(&message, VHOST_USER_SET_PROTOCOL_FEATURES, false,
-			      PROTOCOL_REPLY_ACK);
+			      protocol & (PROTOCOL_REPLY_ACK | PROTOCOL_CONFIG));
+	backend->has_config = protocol & PROTOCOL_CONFIG;
 	error = channel_send(backend->socket, &message, NULL, 0, deadline);
 	if (error)
 		return error;
@@ -110,6 +112,27 @@ void vhost_user_close(struct vhost_user *backend)
 	if (backend->socket >= 0)
 		close(backend->socket);
 	*backend = (struct vhost_user){.socket = -1};
+}
+
+int vhost_user_get_config(const struct vhost_user *backend, void *data, uint32_t len,
+			  uint64_t deadline)
+{
+	uint8_t header[VHOST_USER_HEADER_SIZE], payload[VHOST_USER_CONFIG_HEADER];
+	struct vhost_user_message message;
+
+	if (!backend->has_config)
+		return -ENOTSUP;
+	vhost_user_encode_config(&message, len);
+	int error = channel_send(backend->socket, &message, NULL, 0, deadline);
+	if (!error)
+		error = channel_receive(backend->socket, header, sizeof(header), deadline);
+	if (!error)
+		error = vhost_user_decode_config_header(header, len);
+	if (!error)
+		error = channel_receive(backend->socket, payload, sizeof(payload), deadline);
+	if (!error)
+		error = vhost_user_decode_config(payload, len);
+	return error ? error : channel_receive(backend->socket, data, len, deadline);
 }
 
 int vhost_user_set_up(const struct vhost_user *backend, uint64_t features, const struct ram *ram,

@@ -19,6 +19,7 @@
 struct vhost_user {
 	int socket;	   /* -1: no backend */
 	uint64_t features; /* the device's, as the backend has them; after vhost_user_open() */
+	bool has_config;   /* it can tell the configuration space */
 };
 
 /* A queue to hand over. */
@@ -32,6 +33,10 @@ struct vhost_user_queue {
 /* Begins a connection over @socket, which is taken over also after an error. */
 int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline);
 void vhost_user_close(struct vhost_user *backend);
+
+/* Copies the first @len bytes (VHOST_USER_CONFIG_MAX at most) of the device's configuration space. */
+int vhost_user_get_config(const struct vhost_user *backend, void *data, uint32_t len,
+			  uint64_t deadline);
 
 /* Sets the driver's @features, which the backend must have, and gives the backend access to all of @ram. */
 int vhost_user_set_up(const struct vhost_user *backend, uint64_t features, const struct ram *ram,

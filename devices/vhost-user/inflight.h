@@ -26,6 +26,12 @@ struct inflight {
 	int16_t out[VIRTIO_QUEUE_SIZE_MAX];
 };
 
+/* What a look tells its caller of: each chain that was made available, or returned. May be NULL. */
+struct inflight_hooks {
+	void (*added)(void *ctx, uint16_t head);
+	void (*returned)(void *ctx, uint16_t head);
+};
+
 /* Begins at @q's own place in the rings: no chain is out. */
 void inflight_init(struct inflight *inflight, const struct virtq *q);
 
@@ -34,6 +40,12 @@ void inflight_init(struct inflight *inflight, const struct virtq *q);
  * that is no head. A head of the driver's that does not exist is not counted: the backend is its judge.
  */
 int inflight_look(struct inflight *inflight, const struct virtq *q);
+/* As inflight_look(), and calls @hooks with @ctx. */
+int inflight_look_and_tell(struct inflight *inflight, const struct virtq *q,
+			   const struct inflight_hooks *hooks, void *ctx);
+
+/* Returns whether a chain is out, or whether it cannot be told. */
+bool inflight_any(const struct inflight *inflight, const struct virtq *q);
 
 /* Returns the first head from @head on that is out, or -1. */
 int inflight_next(const struct inflight *inflight, const struct virtq *q, unsigned int head);

@@ -9,7 +9,7 @@
 #define FLAG_REPLY	  (1U << 2)
 #define FLAG_NEED_REPLY	  (1U << 3)
 
-/* Every reply that a front end of ours asks for is a number, or a queue and a number. */
+/* Every reply that a front end of ours asks for, but one, is a number, or a queue and a number. */
 #define REPLY_PAYLOAD 8
 
 static void put(struct vhost_user_message *message, const void *data, size_t len)
@@ -84,16 +84,45 @@ void vhost_user_encode_memory(struct vhost_user_message *message, bool ack,
 	}
 }
 
-int vhost_user_decode_header(const uint8_t header[VHOST_USER_HEADER_SIZE],
-			     enum vhost_user_request request)
+void vhost_user_encode_config(struct vhost_user_message *message, uint32_t len)
+{
+	static const uint8_t room[VHOST_USER_CONFIG_MAX];
+
+	begin(message, VHOST_USER_GET_CONFIG, false, VHOST_USER_CONFIG_HEADER + len);
+	put_u32(message, 0); /* offset */
+	put_u32(message, len);
+	put_u32(message, 0); /* flags */
+	put(message, room, len);
+}
+
+static bool is_reply(const uint8_t header[VHOST_USER_HEADER_SIZE], enum vhost_user_request request,
+		     uint32_t payload)
 {
 	uint32_t field[3];
 
 	memcpy(field, header, sizeof(field));
-	if (field[0] != request || (field[1] & FLAG_VERSION_MASK) != FLAG_VERSION ||
-	    !(field[1] & FLAG_REPLY) || field[2] != REPLY_PAYLOAD)
-		return -EPROTO;
-	return REPLY_PAYLOAD;
+	return field[0] == request && (field[1] & FLAG_VERSION_MASK) == FLAG_VERSION &&
+	       field[1] & FLAG_REPLY && field[2] == payload;
+}
+
+int vhost_user_decode_config_header(const uint8_t header[VHOST_USER_HEADER_SIZE], uint32_t len)
+{
+	return is_reply(header, VHOST_USER_GET_CONFIG, VHOST_USER_CONFIG_HEADER + len) ? 0
+										       : -EPROTO;
+}
+
+int vhost_user_decode_config(const uint8_t payload[VHOST_USER_CONFIG_HEADER], uint32_t len)
+{
+	uint32_t field[3];
+
+	memcpy(field, payload, sizeof(field));
+	return field[0] == 0 && field[1] == len ? 0 : -EPROTO;
+}
+
+int vhost_user_decode_header(const uint8_t header[VHOST_USER_HEADER_SIZE],
+			     enum vhost_user_request request)
+{
+	return is_reply(header, request, REPLY_PAYLOAD) ? REPLY_PAYLOAD : -EPROTO;
 }
 
 uint64_t vhost_user_decode_u64(const uint8_t payload[8])

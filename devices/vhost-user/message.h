@@ -31,15 +31,23 @@ enum vhost_user_request {
 	VHOST_USER_GET_PROTOCOL_FEATURES = 15,
 	VHOST_USER_SET_PROTOCOL_FEATURES = 16,
 	VHOST_USER_SET_VRING_ENABLE = 18,
+	VHOST_USER_GET_CONFIG = 24,
 };
 
 /* Among the device's feature bits: the backend has protocol features. It is never the driver's. */
 #define VHOST_USER_F_PROTOCOL_FEATURES	30
 #define VHOST_USER_PROTOCOL_F_REPLY_ACK 3
+#define VHOST_USER_PROTOCOL_F_CONFIG	9
 
 #define VHOST_USER_HEADER_SIZE 12
 #define VHOST_USER_REPLY_MAX   (VHOST_USER_HEADER_SIZE + 8)
-#define VHOST_USER_MESSAGE_MAX (VHOST_USER_HEADER_SIZE + 8 + 32 * RAM_REGIONS_MAX)
+/* Before the configuration space in a message: offset, size, flags. */
+#define VHOST_USER_CONFIG_HEADER 12
+#define VHOST_USER_CONFIG_MAX	 256
+#define VHOST_USER_MESSAGE_MAX                                                                     \
+	(VHOST_USER_HEADER_SIZE + VHOST_USER_CONFIG_HEADER + VHOST_USER_CONFIG_MAX)
+_Static_assert(8 + 32 * RAM_REGIONS_MAX <= VHOST_USER_CONFIG_HEADER + VHOST_USER_CONFIG_MAX,
+	       "a message with all regions fits");
 
 struct vhost_user_message {
 	size_t len;
@@ -74,6 +82,14 @@ void vhost_user_encode_memory(struct vhost_user_message *message, bool ack,
  */
 int vhost_user_decode_header(const uint8_t header[VHOST_USER_HEADER_SIZE],
 			     enum vhost_user_request request);
+/* For GET_CONFIG: asks for the first @len bytes, VHOST_USER_CONFIG_MAX at most. */
+void vhost_user_encode_config(struct vhost_user_message *message, uint32_t len);
+/*
+ * Check the reply to that: its header, and the VHOST_USER_CONFIG_HEADER bytes behind it. Return 0 if
+ * @len bytes of configuration space follow, or -EPROTO.
+ */
+int vhost_user_decode_config_header(const uint8_t header[VHOST_USER_HEADER_SIZE], uint32_t len);
+int vhost_user_decode_config(const uint8_t payload[VHOST_USER_CONFIG_HEADER], uint32_t len);
 uint64_t vhost_user_decode_u64(const uint8_t payload[8]);
 /* Returns 0 with *@value set, or -EPROTO if the reply is about another queue. */
 int vhost_user_decode_state(const uint8_t payload[8], uint32_t queue, uint32_t *value);

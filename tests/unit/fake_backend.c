@@ -70,6 +70,13 @@ static uint32_t answer(struct fake_backend *backend, const struct vring_desc *de
 	const struct fuse_in_header *in = gpa_at(backend, desc[head].addr);
 	struct fuse_out_header out = {.len = sizeof(out), .unique = in->unique};
 
+	if (backend->config) {
+		unsigned int last = head;
+		while (desc[last].flags & VRING_DESC_F_NEXT)
+			last = desc[last].next;
+		*(uint8_t *)gpa_at(backend, desc[last].addr + desc[last].len - 1) = backend->status;
+		return desc[last].len;
+	}
 	for (unsigned int i = head; desc[i].flags & VRING_DESC_F_NEXT; i = desc[i].next) {
 		const struct vring_desc *next = &desc[desc[i].next];
 		if (!(next->flags & VRING_DESC_F_WRITE))
@@ -88,7 +95,7 @@ static void serve(struct fake_backend *backend, unsigned int queue)
 	uint32_t size = backend->queue[queue].size;
 	uint16_t *next = &backend->queue[queue].next_avail;
 
-	while (*next != __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE)) {
+	while (!backend->waits && *next != __atomic_load_n(&avail->idx, __ATOMIC_ACQUIRE)) {
 		uint16_t head = avail->ring[(*next)++ % size];
 		atomic_fetch_add(&backend->taken, 1);
 		if (backend->holds)
@@ -181,6 +188,38 @@ static bool reply(struct fake_backend *backend, uint32_t request, uint64_t value
 	return lie != CLOSES && lie != HALF;
 }
 
+/* Returns false if the backend ends by this. */
+static bool reply_config(struct fake_backend *backend, uint32_t asked)
+{
+	enum lie lie = backend->lies_at == VHOST_USER_GET_CONFIG ? backend->lie : HONEST;
+	uint32_t fields[6] = {
+		VHOST_USER_GET_CONFIG, 5, VHOST_USER_CONFIG_HEADER + asked, 0, asked, 0};
+	uint8_t bytes[VHOST_USER_MESSAGE_MAX];
+	size_t len = sizeof(fields) + asked;
+
+	if (lie == WRONG_SIZE)
+		fields[2] = 4;
+	else if (lie == HUGE_SIZE)
+		fields[4] = UINT32_MAX;
+	else if (lie == WRONG_NUMBER)
+		fields[0]++;
+	else if (lie == NO_REPLY_FLAG)
+		fields[1] = 1;
+	else if (lie == REFUSES)
+		fields[2] = 0;
+	memset(bytes, 0, sizeof(bytes));
+	memcpy(bytes, fields, sizeof(fields));
+	memcpy(bytes + sizeof(fields), backend->config,
+	       asked < backend->config_len ? asked : backend->config_len);
+	if (lie == HALF)
+		len = 30;
+	if (lie == SILENT)
+		return true;
+	if (lie != CLOSES)
+		send_bytes(backend, bytes, len, lie == WITH_FDS);
+	return lie != CLOSES && lie != HALF;
+}
+
 static uint64_t queue_message(struct fake_backend *backend, uint32_t request,
 			      const uint8_t *payload, const int *fd, unsigned int fds)
 {
@@ -256,6 +295,8 @@ static bool hear(struct fake_backend *backend)
 	case VHOST_USER_SET_MEM_TABLE:
 		map_memory(backend, payload, fd);
 		break;
+	case VHOST_USER_GET_CONFIG:
+		return reply_config(backend, header[2] - VHOST_USER_CONFIG_HEADER);
 	case VHOST_USER_SET_OWNER:
 	case VHOST_USER_SET_FEATURES:
 	case VHOST_USER_SET_PROTOCOL_FEATURES:

@@ -3,7 +3,8 @@
  * A backend of vhost-user on a thread of its own, at one end of a pair of sockets. It serves what it
  * is given as the protocol has it, and maps guest memory by the descriptors; or it lies.
  *
- * Each chain is answered as a FUSE server would: the header of an answer, without an error.
+ * Each chain is answered as a FUSE server would: the header of an answer, without an error. One that has a
+ * configuration space is a disk's, and answers with the status byte.
  */
 #ifndef EBB_TEST_FAKE_BACKEND_H
 #define EBB_TEST_FAKE_BACKEND_H
@@ -36,7 +37,11 @@ struct fake_backend {
 	enum lie lie;
 	uint32_t lies_at; /* the request that it lies at */
 	uint64_t features, protocol;
+	const void *config; /* NULL: it has none */
+	uint32_t config_len;
+	uint8_t status; /* of a disk's answers */
 	/* What it does with chains. */
+	atomic_bool waits;    /* takes none, until its kick is rung without this */
 	atomic_bool holds;    /* takes them, and returns none */
 	atomic_bool bad_used; /* returns a head that does not exist */
 

@@ -61,18 +61,18 @@ static void end(void *ctx)
 
 static void begin(uint64_t limit_ns)
 {
-	const struct fs_config config = {
-		.tag = "docs", .found = found, .lost = lost, .end = end, .limit_ns = limit_ns};
+	const struct vhost_user_config config = {
+		.found = found, .lost = lost, .end = end, .limit_ns = limit_ns};
 
 	fake_driver_init_shared(&guest);
 	backend = (struct fake_backend){.features = V1 | PROTOCOL, .protocol = ACK};
 	second = backend;
 	founds = losts = ends = 0;
 	killed = false;
-	ck_assert_int_eq(fs_init(&fs, &config, &guest.host), 0);
+	ck_assert_int_eq(fs_init(&fs, "docs", &config, &guest.host), 0);
 	int fd = fake_backend_start(&backend);
-	ck_assert_int_eq(fs_open(&fs, fd, clock_ns() + LIMIT_NS), 0);
-	fake_driver_plug(&guest, &fs.dev);
+	ck_assert_int_eq(vhost_user_device_open(&fs.served, fd, clock_ns() + LIMIT_NS), 0);
+	fake_driver_plug(&guest, &fs.served.dev);
 }
 
 static void setup(void)
@@ -128,7 +128,7 @@ static struct vring_used_elem wait_used(unsigned int queue)
 
 	for (;;) {
 		for (unsigned int i = 0; i < FS_QUEUES; i++)
-			fs_called(&fs, i);
+			vhost_user_device_called(&fs.served, i);
 		fake_driver_work(&guest);
 		if (fake_queue_used(&guest.queue[queue], &element))
 			return element;
@@ -169,7 +169,7 @@ static void refused(uint64_t unique, uint32_t len)
 static void kill_it(void)
 {
 	fake_backend_kill(&backend);
-	fs_backend_stirs(&fs);
+	vhost_user_device_stirs(&fs.served);
 	fake_driver_work(&guest);
 }
 
@@ -289,7 +289,7 @@ START_TEST(next_one_serves_a_new_mount)
 	kill_it();
 	ask(FS_REQUESTS, FUSE_INIT, 1);
 	refused(1, wait_used(FS_REQUESTS).len);
-	fs_backend_came(&fs, fake_backend_start(&second));
+	vhost_user_device_came(&fs.served, fake_backend_start(&second));
 	/* Files of the old mount are not the new one's. */
 	ask(FS_REQUESTS, READ, 2);
 	refused(2, wait_used(FS_REQUESTS).len);
@@ -308,7 +308,7 @@ START_TEST(next_one_serves_after_a_reset)
 {
 	start();
 	kill_it();
-	fs_backend_came(&fs, fake_backend_start(&second));
+	vhost_user_device_came(&fs.served, fake_backend_start(&second));
 	start();
 	uint16_t head = ask(FS_REQUESTS, READ, 1);
 	ck_assert_uint_eq(wait_used(FS_REQUESTS).id, head);
@@ -320,7 +320,7 @@ END_TEST
 START_TEST(ended_before)
 {
 	fake_backend_kill(&backend);
-	fs_backend_stirs(&fs);
+	vhost_user_device_stirs(&fs.served);
 	start();
 	ask(FS_REQUESTS, READ, 1);
 	refused(1, wait_used(FS_REQUESTS).len);
@@ -341,7 +341,7 @@ START_TEST(lies_at_the_start)
 					       .protocol = ACK,
 					       .lie = (enum lie)_i,
 					       .lies_at = at[i]};
-		fs_backend_came(&fs, fake_backend_start(&second));
+		vhost_user_device_came(&fs.served, fake_backend_start(&second));
 		start();
 		ask(FS_REQUESTS, READ, 1);
 		refused(1, wait_used(FS_REQUESTS).len);
@@ -364,7 +364,7 @@ START_TEST(does_not_stop)
 	fs.config.limit_ns = LIMIT_NS;
 	ck_assert_uint_eq(ends, 1);
 	ck_assert(atomic_load(&killed));
-	fs_backend_came(&fs, fake_backend_start(&second));
+	vhost_user_device_came(&fs.served, fake_backend_start(&second));
 	start();
 	uint16_t head = ask(FS_REQUESTS, READ, 2);
 	ck_assert_uint_eq(wait_used(FS_REQUESTS).id, head);
@@ -380,13 +380,13 @@ START_TEST(returns_nonsense)
 	uint64_t deadline = clock_ns() + LIMIT_NS;
 	while (!needs_reset()) {
 		for (unsigned int i = 0; i < FS_QUEUES; i++)
-			fs_called(&fs, i);
+			vhost_user_device_called(&fs.served, i);
 		fake_driver_work(&guest);
 		ck_assert_uint_lt(clock_ns(), deadline);
 	}
 	ck_assert_uint_eq(ends, 1);
 	/* This device alone, and only until it is reset. */
-	fs_backend_came(&fs, fake_backend_start(&second));
+	vhost_user_device_came(&fs.served, fake_backend_start(&second));
 	start();
 	uint16_t head = ask(FS_REQUESTS, READ, 2);
 	ck_assert_uint_eq(wait_used(FS_REQUESTS).id, head);
@@ -397,7 +397,7 @@ START_TEST(speaks_unasked)
 {
 	start();
 	ck_assert_int_eq(write(backend.socket, "x", 1), 1);
-	fs_backend_stirs(&fs);
+	vhost_user_device_stirs(&fs.served);
 	ask(FS_REQUESTS, READ, 1);
 	wait_used(FS_REQUESTS);
 	ck_assert_uint_eq(ends, 1);
@@ -470,7 +470,7 @@ START_TEST(hostile_rings)
 	/* It takes what it is given; and is lost before the device looks again. */
 	fake_backend_kill(&backend);
 	fake_driver_kick(&guest, FS_REQUESTS);
-	fs_backend_stirs(&fs);
+	vhost_user_device_stirs(&fs.served);
 	fake_driver_work(&guest);
 	ck_assert(needs_reset());
 	start();

@@ -76,7 +76,8 @@ START_TEST(encodes_memory)
 	for (unsigned int i = 0; i < RAM_REGIONS_MAX; i++)
 		share[i] = (struct ram_share){.gpa = i, .size = 1, .hva = NULL, .offset = i};
 	vhost_user_encode_memory(&message, true, share, RAM_REGIONS_MAX);
-	ck_assert_uint_eq(message.len, VHOST_USER_MESSAGE_MAX);
+	ck_assert_uint_le(message.len, VHOST_USER_MESSAGE_MAX);
+	ck_assert_uint_eq(message.len, VHOST_USER_HEADER_SIZE + 8 + 32 * RAM_REGIONS_MAX);
 	ck_assert_uint_eq(message.data[8], 8 + 32 * RAM_REGIONS_MAX);
 	ck_assert_uint_eq(message.data[12], RAM_REGIONS_MAX);
 	ck_assert_uint_eq(message.data[20 + 32], 1);
@@ -109,6 +110,39 @@ START_TEST(decodes_what_is_right)
 		ck_assert_int_eq(vhost_user_decode_header(bytes, VHOST_USER_GET_FEATURES),
 				 table[i].right ? 8 : -EPROTO);
 	}
+}
+END_TEST
+
+START_TEST(decodes_a_configuration)
+{
+	static const struct {
+		uint32_t field[6];
+		bool right;
+	} table[] = {
+		{{24, 5, 12 + 60, 0, 60, 0}, true},
+		{{24, 5, 12 + 60, 0, 60, 1}, true}, /* flags mean nothing here */
+		{{25, 5, 12 + 60, 0, 60, 0}, false},
+		{{24, 1, 12 + 60, 0, 60, 0}, false},
+		{{24, 5, 12 + 61, 0, 60, 0}, false},
+		{{24, 5, 60, 0, 60, 0}, false},
+		{{24, 5, 0, 0, 60, 0}, false}, /* libvhost-user refuses with this */
+		{{24, 5, UINT32_MAX, 0, 60, 0}, false},
+		{{24, 5, 12 + 60, 1, 60, 0}, false},
+		{{24, 5, 12 + 60, 0, 59, 0}, false},
+		{{24, 5, 12 + 60, 0, UINT32_MAX, 0}, false},
+	};
+	struct vhost_user_message message;
+	uint8_t bytes[24];
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		memcpy(bytes, table[i].field, sizeof(bytes));
+		int error = vhost_user_decode_config_header(bytes, 60);
+		if (!error)
+			error = vhost_user_decode_config(bytes + VHOST_USER_HEADER_SIZE, 60);
+		ck_assert_int_eq(error, table[i].right ? 0 : -EPROTO);
+	}
+	vhost_user_encode_config(&message, VHOST_USER_CONFIG_MAX);
+	ck_assert_uint_eq(message.len, VHOST_USER_MESSAGE_MAX);
 }
 END_TEST
 
@@ -306,6 +340,7 @@ Suite *vhost_user_suite(void)
 	tcase_add_test(messages, encodes);
 	tcase_add_test(messages, encodes_memory);
 	tcase_add_test(messages, decodes_what_is_right);
+	tcase_add_test(messages, decodes_a_configuration);
 	tcase_add_test(messages, decodes_noise);
 	suite_add_tcase(suite, messages);
 

@@ -2,6 +2,7 @@
 #include "vmm/machine/machine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -300,6 +301,34 @@ static void stage_cpus_release(struct machine *machine)
 	cpus_release(&machine->cpus);
 }
 
+/* Says what shared memory costs, where it costs something: the host's default is no huge pages. */
+static void warn_of_small_pages(const struct vm_config *config)
+{
+	bool shared = config->folders.count;
+	char setting[128] = "";
+	FILE *file = NULL;
+
+	if (shared && config->memory.backing == RAM_MEMFD)
+		file = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "re");
+	if (!file)
+		return;
+	if (fgets(setting, sizeof(setting), file) &&
+	    (strstr(setting, "[never]") || strstr(setting, "[deny]")))
+		log_warn("with --fs guest memory is shared, and this host has no huge pages for "
+			 "that: \"echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled\" "
+			 "allows them");
+	fclose(file);
+}
+
+static int stage_devices_init(struct machine *machine)
+{
+	int error = devices_init(machine);
+
+	if (!error)
+		warn_of_small_pages(machine->config);
+	return error;
+}
+
 /* Each init logs its own errors; release is called even if init failed half-way. */
 static const struct {
 	int (*init)(struct machine *machine);
@@ -311,7 +340,7 @@ static const struct {
 	{stage_memory_init, stage_memory_release},
 	{stage_platform_init, stage_platform_release},
 	{stage_cpus_init, stage_cpus_release},
-	{devices_init, devices_release},
+	{stage_devices_init, devices_release},
 	{stage_boot_init, NULL}, /* its data is released with the RAM */
 	/* After the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
 	{stage_console_init, stage_console_release},
