@@ -122,7 +122,7 @@ static int start_keeper(struct backend *backend, const struct backend_program *p
 int backend_start(struct backend *backend, const struct backend_program *program,
 		  const void *config, char *why)
 {
-	*backend = (struct backend){.control = -1};
+	*backend = (struct backend){.control = -1, .stop_ms = program->stop_ms};
 	int error = start_keeper(backend, program, config, why);
 	int fd = error ? error : backend_wait(backend, why, START_MS);
 	if (fd >= 0)
@@ -142,7 +142,7 @@ static void reap(const struct backend *backend)
 {
 	struct pollfd ended = {.fd = backend->pidfd, .events = POLLIN};
 
-	if (poll(&ended, 1, STOP_MS) <= 0)
+	if (poll(&ended, 1, STOP_MS + (int)backend->stop_ms) <= 0)
 		syscall(SYS_pidfd_send_signal, backend->pidfd, SIGKILL, NULL, 0);
 	while (waitpid(backend->keeper, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A backend: a program that serves one device of a guest from a process of its own (passt,
- * virtiofsd). It uses a socket, whose other end is passed to the caller; when it ends it is started
+ * virtiofsd, qemu-storage-daemon). It uses a socket, whose other end is passed to the caller; when it ends it is started
  * again, with pauses, and the caller gets the next socket. README.md tells why and how.
  *
  * Once a guest runs, ebb itself starts no program: it has given up the privileges for that. So a
@@ -36,6 +36,11 @@ struct backend_program {
 	 */
 	bool background;
 	/*
+	 * At the end it is asked to end (SIGTERM) and given so long, in ms, before it is killed; 0: it
+	 * keeps nothing that would be lost.
+	 */
+	unsigned int stop_ms;
+	/*
 	 * Runs in the child and does not return: becomes the program at @path, for the socket @socket, which exec(2) would
 	 * close still. Standard error is read by the keeper: the last line is the reason for the end.
 	 */
@@ -44,10 +49,11 @@ struct backend_program {
 
 /* Owner: the device. */
 struct backend {
-	int control;	    /* to the keeper; readable: backend_take(); -1: none */
-	pid_t keeper;	    /* 0: none */
-	int pidfd;	    /* the keeper's, if there is one */
-	atomic_uint serial; /* of the latest socket taken */
+	int control;	      /* to the keeper; readable: backend_take(); -1: none */
+	pid_t keeper;	      /* 0: none */
+	int pidfd;	      /* the keeper's, if there is one */
+	unsigned int stop_ms; /* the program's */
+	atomic_uint serial;   /* of the latest socket taken */
 };
 
 #define BACKEND_WHY_SIZE 200

@@ -38,12 +38,14 @@ struct keeper {
 	const void *config;
 	char path[PATH_MAX];
 	int control;
-	int child_signal;	     /* a signalfd for SIGCHLD */
-	uint32_t serial;	     /* of the program that was started last */
-	pid_t child;		     /* its first process; 0: it has ended */
-	int status;		     /* of that one: waitpid(2) */
-	int errors;		     /* what it says; -1: none */
-	char said[BACKEND_WHY_SIZE]; /* the last line of that */
+	int child_signal; /* a signalfd for SIGCHLD */
+	uint32_t serial;  /* of the program that was started last */
+	pid_t child;	  /* its first process; 0: it has ended */
+	int status;	  /* of that one: waitpid(2) */
+	int errors;	  /* what it says; -1: none */
+	char said[8192];  /* the last line of that, with names of files perhaps */
+	size_t said_len;
+	bool line_ended; /* what comes next begins another line */
 };
 
 /* --- becoming a keeper ----------------------------------------------------------------------- */
@@ -110,9 +112,36 @@ static void kill_children(void)
 	each_child(getpid(), kill_tree);
 }
 
-/* Ebb, which waits for the keeper, returns when the program's ports, locks and memory are free again. */
-static _Noreturn void end(void)
+static void ask_to_end(pid_t pid)
 {
+	kill(pid, SIGTERM);
+}
+
+/* Returns when no child is left, or after @ms. */
+static void stop_gently(int child_signal, unsigned int ms)
+{
+	uint64_t limit = clock_ns() + ms * NS_PER_MS, now;
+	struct signalfd_siginfo info;
+	pid_t pid;
+
+	each_child(getpid(), ask_to_end);
+	while ((now = clock_ns()) < limit) {
+		struct pollfd ended = {.fd = child_signal, .events = POLLIN};
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		if (pid < 0)
+			return;
+		poll(&ended, 1, (int)((limit - now) / NS_PER_MS) + 1);
+		while (read(child_signal, &info, sizeof(info)) == sizeof(info))
+			;
+	}
+}
+
+/* Ebb, which waits for the keeper, returns when the program's ports, locks and memory are free again. */
+static _Noreturn void end(const struct keeper *keeper)
+{
+	if (keeper->program->stop_ms)
+		stop_gently(keeper->child_signal, keeper->program->stop_ms);
 	do
 		kill_children();
 	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR);
@@ -169,9 +198,21 @@ static void hear(const struct keeper *keeper)
 	ssize_t got = recv(keeper->control, &serial, sizeof(serial), MSG_DONTWAIT);
 
 	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-		end();
+		end(keeper);
 	if (got == sizeof(serial) && serial == keeper->serial)
 		kill_children();
+}
+
+/* Leaves out the program's name, which ebb says itself, and the option that QEMU repeats before its reason. */
+static const char *reason_in(const char *line, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(line, name, len) != 0 || strncmp(line + len, ": ", 2) != 0)
+		return line;
+	line += len + 2;
+	const char *rest = strncmp(line, "--", 2) == 0 ? strstr(line, ": ") : NULL;
+	return rest ? rest + 2 : line;
 }
 
 /* Keeps the last line of what the program says; the lines before only lead to it. */
@@ -180,14 +221,19 @@ static void listen_to(struct keeper *keeper)
 	char text[1024];
 	ssize_t len;
 
-	while (keeper->errors >= 0 && (len = read(keeper->errors, text, sizeof(text) - 1)) > 0) {
-		while (len > 0 && text[len - 1] == '\n')
-			len--;
-		text[len] = '\0';
-		const char *line = strrchr(text, '\n');
-		if (len > 0)
-			snprintf(keeper->said, sizeof(keeper->said), "%.*s",
-				 (int)sizeof(keeper->said) - 1, line ? line + 1 : text);
+	while (keeper->errors >= 0 && (len = read(keeper->errors, text, sizeof(text))) > 0) {
+		for (ssize_t i = 0; i < len; i++) {
+			if (text[i] == '\n') {
+				keeper->line_ended = true;
+				continue;
+			}
+			if (keeper->line_ended)
+				keeper->said_len = 0;
+			keeper->line_ended = false;
+			if (keeper->said_len + 1 < sizeof(keeper->said))
+				keeper->said[keeper->said_len++] = text[i];
+			keeper->said[keeper->said_len] = '\0';
+		}
 	}
 }
 
@@ -211,7 +257,7 @@ static void wait_for_news(struct keeper *keeper, int ms)
 
 	if (poll(fds, 3, ms) < 0) {
 		if (errno != EINTR)
-			end();
+			end(keeper);
 		return;
 	}
 	if (fds[0].revents)
@@ -228,7 +274,8 @@ static void wait_for_news(struct keeper *keeper, int ms)
 static void explain(const struct keeper *keeper, char why[BACKEND_WHY_SIZE])
 {
 	if (keeper->said[0])
-		snprintf(why, BACKEND_WHY_SIZE, "%s", keeper->said);
+		snprintf(why, BACKEND_WHY_SIZE, "%.*s", BACKEND_WHY_SIZE - 1,
+			 reason_in(keeper->said, keeper->program->name));
 	else if (WIFSIGNALED(keeper->status))
 		snprintf(why, BACKEND_WHY_SIZE, "it died of signal %d", WTERMSIG(keeper->status));
 	else
@@ -281,6 +328,8 @@ static int start(struct keeper *keeper, char why[BACKEND_WHY_SIZE])
 
 	keeper->serial++;
 	keeper->said[0] = '\0';
+	keeper->said_len = 0;
+	keeper->line_ended = false;
 	if (pipe2(errors, O_CLOEXEC | O_NONBLOCK) == 0) {
 		keeper->errors = errors[0];
 		fd = backend_launch(keeper->program, keeper->path, keeper->config, errors[1],

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/* How the keeper ends a program; what all programs have in common is tested with passt and virtiofsd. */
+#include <check.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/unit/runtime_dir.h"
+#include "vmm/backend/backend.h"
+#include "vmm/lib/clock.h"
+
+#define LIMIT_MS 60000
+
+static struct backend backend;
+
+static _Noreturn void become(const void *config, const char *path, int socket)
+{
+	const char *argv[] = {"sh", "-c", config, top, NULL};
+
+	backend_exec(path, argv, socket);
+}
+
+static const struct backend_program gentle = {.name = "sh",
+					      .package = "dash",
+					      .keeper = "test-keeper",
+					      .listens = true,
+					      .stop_ms = 60000,
+					      .become = become};
+static const struct backend_program impatient = {.name = "sh",
+						 .package = "dash",
+						 .keeper = "test-keeper",
+						 .listens = true,
+						 .stop_ms = 300,
+						 .become = become};
+
+/* Returns whether the script has made the file @name in its directory. */
+static bool exists(const char *name)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/%s", top, name);
+	return access(path, F_OK) == 0;
+}
+
+static void wait_for(const char *name)
+{
+	uint64_t end = clock_ns() + LIMIT_MS * NS_PER_MS;
+	while (!exists(name)) {
+		ck_assert_uint_lt(clock_ns(), end);
+		clock_sleep_ms(5);
+	}
+}
+
+static int start(const struct backend_program *program, const char *script)
+{
+	char why[BACKEND_WHY_SIZE] = "";
+	int fd = backend_start(&backend, program, script, why);
+	ck_assert_msg(fd >= 0, "%s", why);
+	wait_for("ready");
+	return fd;
+}
+
+/* It may still write what it has, also if ebb dies without a word. */
+START_TEST(asks_to_end)
+{
+	int fd = start(&gentle, "trap 'echo >$0/saved; exit' TERM; echo >$0/ready; "
+				"while :; do sleep 0.01; done");
+	if (_i == 0)
+		backend_stop(&backend);
+	else
+		shutdown(backend.control, SHUT_RDWR);
+	wait_for("saved");
+	backend_stop(&backend);
+	close(fd);
+}
+END_TEST
+
+/* But not for ever. */
+START_TEST(ends_a_deaf_one)
+{
+	int fd = start(&impatient, "trap 'echo >$0/heard' TERM; echo $$ >$0/ready; "
+				   "while :; do sleep 0.01; done");
+	pid_t keeper = backend.keeper;
+
+	backend_stop(&backend);
+	ck_assert(exists("heard"));
+	ck_assert_int_lt(kill(keeper, 0), 0);
+	close(fd);
+}
+END_TEST
+
+/* Without what the user knows already. */
+START_TEST(tells_the_reason)
+{
+	static const char *const says[][2] = {
+		{"no such image", "no such image"},
+		{"sh: no such image", "no such image"},
+		{"sh: --blockdev driver=file,filename=/a: no: such image", "no: such image"},
+		{"sh: --blockdev", "--blockdev"},
+		{"shell: no such image", "shell: no such image"},
+	};
+	char why[BACKEND_WHY_SIZE] = "", script[256];
+
+	snprintf(script, sizeof(script), "echo '%s' >&2; exit 1", says[_i][0]);
+	int fd = backend_start(&backend, &gentle, script, why);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(backend_wait(&backend, why, LIMIT_MS), -ENOMSG);
+	ck_assert_str_eq(why, says[_i][1]);
+	backend_stop(&backend);
+	close(fd);
+}
+END_TEST
+
+/* A backend that breaks the rules is not asked. */
+START_TEST(ends_by_force)
+{
+	char why[BACKEND_WHY_SIZE];
+	int fd = start(&gentle, "trap 'echo >$0/heard' TERM; echo >$0/ready; "
+				"while :; do sleep 0.01; done");
+
+	backend_end(&backend);
+	ck_assert_int_eq(backend_wait(&backend, why, LIMIT_MS), -ENOMSG);
+	ck_assert_str_eq(why, "it died of signal 9");
+	ck_assert(!exists("heard"));
+	shutdown(backend.control, SHUT_RDWR);
+	kill(backend.keeper, SIGKILL);
+	backend_stop(&backend);
+	close(fd);
+}
+END_TEST
+
+Suite *backend_suite(void);
+Suite *backend_suite(void)
+{
+	Suite *suite = suite_create("backend");
+	TCase *tc = tcase_create("backend");
+
+	tcase_add_checked_fixture(tc, runtime_dir_setup, runtime_dir_teardown);
+	tcase_add_loop_test(tc, asks_to_end, 0, 2);
+	tcase_add_test(tc, ends_a_deaf_one);
+	tcase_add_loop_test(tc, tells_the_reason, 0, 5);
+	tcase_add_test(tc, ends_by_force);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
