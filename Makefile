@@ -26,7 +26,7 @@ PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_BENCH := iproute2 passt
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
-		  man-db mandoc passt pkg-config qemu-system-common python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
+		  man-db mandoc passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
 
 PACKAGES_FUZZ  := clang libclang-rt-dev llvm python3
 
@@ -57,7 +57,7 @@ PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 # Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
 # user mode does not have, or since it adds a line of its own when a process dies: a whole machine, which is slower.
-UNIT_WHOLE := backing blk blk_flight blk_threads confine discard fatal fs passt provision ram ring sandbox signals usage vhost_user virtiofsd
+UNIT_WHOLE := backend backing blk blk_flight blk_served blk_threads confine discard fatal fs passt provision ram ring sandbox signals storage usage vhost_user virtiofsd
 EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --append hugepages=64 --env $(CHECK_ENV)
 endif
 
@@ -308,7 +308,7 @@ unit-whole: $(BUILD)/unit/run ## with CROSS=NAME: the unit tests that need a ker
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
-TSAN_SUITES := mmio_threads event_idx blk blk_flight blk_threads fs vhost_user net net_threads vsock vsock_threads balloon inflate reporting stats reclaim reclaim_threads \
+TSAN_SUITES := mmio_threads event_idx blk blk_flight blk_served blk_threads fs vhost_user net net_threads vsock vsock_threads balloon inflate reporting stats reclaim reclaim_threads \
 	       rebind loop log outlet signals serial console terminal discard client client_hostile server control_memory plic worker
 TSAN := -fsanitize=thread -O1
 $(BUILD)/tsan/%.o: %.c $(BUILD)/unit/suites.h

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "devices/virtio-blk/format.h"
 
-#include <stdbool.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 struct mark {
 	const char *name;
@@ -40,4 +42,21 @@ const char *format_name(const uint8_t first[FORMAT_SECTOR], const uint8_t last[F
 			return mark->name;
 	}
 	return NULL;
+}
+
+bool format_is_qcow2(const char *file)
+{
+	uint8_t first[FORMAT_SECTOR] = {0}, last[FORMAT_SECTOR] = {0};
+	struct stat st;
+
+	/* To open a pipe or another kind of device can have side effects. */
+	if (stat(file, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)))
+		return false;
+	int fd = open(file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	ssize_t len = pread(fd, first, sizeof(first), 0);
+	close(fd);
+	const char *name = len > 0 ? format_name(first, last) : NULL;
+	return name && strcmp(name, "qcow2") == 0;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Recognizes images that are not raw disks: a guest that got one as a raw disk would find garbage, and
- * destroy it by writing. Pure. Thread: any.
+ * destroy it by writing. Thread: any.
  */
 #ifndef EBB_VIRTIO_BLK_FORMAT_H
 #define EBB_VIRTIO_BLK_FORMAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define FORMAT_SECTOR 512 /* bytes */
@@ -17,5 +18,8 @@
  * Microsoft's specification of 2006, for VMDK VMware's of 2011.
  */
 const char *format_name(const uint8_t first[FORMAT_SECTOR], const uint8_t last[FORMAT_SECTOR]);
+
+/* Returns whether @file is a regular file or a block device with qcow2's mark; false if it cannot be read. */
+bool format_is_qcow2(const char *file);
 
 #endif

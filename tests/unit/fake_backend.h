@@ -39,7 +39,7 @@ struct fake_backend {
 	uint64_t features, protocol;
 	const void *config; /* NULL: it has none */
 	uint32_t config_len;
-	uint8_t status; /* of a disk's answers */
+	_Atomic uint8_t status; /* of a disk's answers */
 	/* What it does with chains. */
 	atomic_bool waits;    /* takes none, until its kick is rung without this */
 	atomic_bool holds;    /* takes them, and returns none */

@@ -2,9 +2,11 @@
 /* Options of a guest's disks. */
 #include <check.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/config_words.h"
+#include "tests/unit/runtime_dir.h"
 
 static const struct {
 	const char *words[WORDS_MAX + 1];
@@ -70,7 +72,8 @@ static const struct config_mistake bad[] = {
 	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
 	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
 	{{"K", "--disk=a.img,rw"},
-	 {"\"rw\" of the disk", "ro, format=raw, cache=none|writeback, aio=sync|io_uring",
+	 {"\"rw\" of the disk",
+	  "ro, format=raw|qcow2, backing=DIR, cache=none|writeback, aio=sync|io_uring",
 	  "\"a.img,rw\""}},
 	{{"K", "--disk", "a,b.img"}, {"\"b.img\"", "written twice", "\"a,b.img\""}},
 	{{"K", "--disk", "a.img,"}, {"unknown key \"\"", "ro, format=raw"}},
@@ -78,7 +81,15 @@ static const struct config_mistake bad[] = {
 	{{"K", "--disk", "a.img,ro=1"}, {"\"ro\" of the disk", "no value"}},
 	{{"K", "--disk", "a.img,format"}, {"needs a value", "format=raw"}},
 	{{"K", "--disk", "a.img,fromat=raw"}, {"\"fromat\"", "did you mean format?"}},
-	{{"K", "--disk", "a.img,format=qcow2"}, {"\"qcow2\"", "only raw", "qemu-img convert"}},
+	{{"K", "--disk", "a.img,format=vmdk"}, {"\"vmdk\"", "raw or qcow2", "qemu-img convert"}},
+	{{"K", "--disk", "a.img,backing=/srv"}, {"\"a.img\" is no qcow2 image", "backing="}},
+	{{"K", "--disk", "a.img,format=qcow2,backing="}, {"backing=", "name a folder"}},
+	{{"K", "--disk", "a.img,format=qcow2,aio=sync"},
+	 {"aio=sync is for raw disks", "leave it out"}},
+	{{"K", "--disk", "nbd://host,aio=sync"}, {"aio=sync is for raw disks"}},
+	{{"K", "--disk", "a,format=qcow2", "--mem-backing", "anon"},
+	 {"a disk that is not raw needs shared memory", "--mem-backing anon"}},
+	{{"K", "--disk", "nbd://host", "--discard", "free"}, {"shared memory", "--discard free"}},
 	{{"K", "--disk", "a.img,format=raw,format=raw"}, {"given twice"}},
 	{{"K", "--disk", "a.img,aio=native"}, {"\"native\"", "sync or io_uring"}},
 	{{"K", "--disk", "a.img,cache=unsafe"}, {"\"unsafe\"", "none or writeback"}},
@@ -89,6 +100,60 @@ static const struct config_mistake bad[] = {
 START_TEST(test_bad)
 {
 	config_mistaken(&bad[_i]);
+}
+END_TEST
+
+static const struct {
+	const char *name, *bytes;
+	size_t len;
+	const char *option;
+	enum vm_disk_format format;
+} formats[] = {
+	{"a.img", "some bytes", 10, "", VM_DISK_RAW},
+	{"a.img", "QFI\xfb\0\0\0\3", 8, "", VM_DISK_QCOW2},
+	{"a.img", "QFI\xfb\0\0\0\2", 8, "", VM_DISK_QCOW2},
+	{"a.img", "QFI\xfb\0\0\0\1", 8, "",
+	 VM_DISK_RAW}, /* another format, which is refused later */
+	{"a.img", "", 0, "", VM_DISK_RAW},
+	/* What the user says counts. */
+	{"a.img", "QFI\xfb\0\0\0\3", 8, ",format=raw", VM_DISK_RAW},
+	{"a.img", "some bytes", 10, ",format=qcow2", VM_DISK_QCOW2},
+};
+
+/* The format is the header's, unless the user says it; and memory is shared with the one who serves it. */
+START_TEST(test_formats)
+{
+	struct vm_config config;
+	char file[128], value[160];
+
+	snprintf(file, sizeof(file), "%s/%s", top, formats[_i].name);
+	FILE *image = fopen(file, "w");
+	ck_assert_ptr_nonnull(image);
+	fwrite(formats[_i].bytes, 1, formats[_i].len, image);
+	fclose(image);
+	snprintf(value, sizeof(value), "%s%s", file, formats[_i].option);
+	char *argv[] = {"K", "-d", value, NULL};
+	ck_assert_msg(config_parse(&config, 3, argv, config_error, sizeof(config_error)) ==
+			      CONFIG_RUN,
+		      "%s", config_error);
+	ck_assert_int_eq(config.disks.disk[0].format, formats[_i].format);
+	ck_assert_int_eq(config.memory.backing,
+			 formats[_i].format == VM_DISK_RAW ? RAM_ANON : RAM_MEMFD);
+}
+END_TEST
+
+START_TEST(test_nbd)
+{
+	struct vm_config config;
+	char *argv[] = {"K",	 "-d", "nbd+unix:///x?socket=/s,ro", "-d", "nbd://h", "-d",
+			"nbd:x", NULL};
+
+	ck_assert_int_eq(config_parse(&config, 7, argv, config_error, sizeof(config_error)),
+			 CONFIG_RUN);
+	ck_assert_int_eq(config.disks.disk[0].format, VM_DISK_NBD);
+	ck_assert(config.disks.disk[0].read_only);
+	ck_assert_int_eq(config.disks.disk[1].format, VM_DISK_NBD);
+	ck_assert_int_eq(config.disks.disk[2].format, VM_DISK_RAW);
 }
 END_TEST
 
@@ -117,6 +182,11 @@ Suite *config_disks_suite(void)
 	tcase_add_test(tcase, test_many_disks);
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	tcase_add_test(tcase, test_long_file);
+	tcase_add_test(tcase, test_nbd);
 	suite_add_tcase(suite, tcase);
+	TCase *files = tcase_create("files");
+	tcase_add_checked_fixture(files, runtime_dir_setup, runtime_dir_teardown);
+	tcase_add_loop_test(files, test_formats, 0, COUNT(formats));
+	suite_add_tcase(suite, files);
 	return suite;
 }

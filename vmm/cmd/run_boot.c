@@ -28,6 +28,13 @@ static int join_params(struct vm_boot *boot, const char *disk)
 static int boot_from_disk(struct bootdisk *disk, struct vm_config *config)
 {
 	const struct vm_disk *first = &config->disks.disk[0];
+
+	if (vm_disk_served(first)) {
+		log_error("ebb finds a kernel in raw disks alone, and '%s' is none: name a kernel, "
+			  "or convert the disk with qemu-img convert -O raw",
+			  first->file);
+		return -EINVAL;
+	}
 	int error = bootdisk_find(disk, first->file, first->raw);
 	if (error)
 		return error;

@@ -2,26 +2,27 @@
 /* The option that gives the guest disks. */
 #include <string.h>
 
+#include "devices/virtio-blk/format.h"
 #include "vmm/config/part.h"
 #include "vmm/lib/option_keys.h"
 
 enum { DISK, USER_DATA };
 
 static const struct option options[] = {
-	{DISK | OPTION_AGAIN, 'd', "disk", "FILE[,ro][,format=raw][,cache=none][,aio=sync]",
-	 "add a raw image or a block device as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 16 of them",
+	{DISK | OPTION_AGAIN, 'd', "disk",
+	 "FILE[,ro][,format=raw|qcow2][,backing=DIR][,cache=none][,aio=sync]",
+	 "add a raw image, a block device, or, by\nqemu-storage-daemon, a qcow2 image or\nnbd://HOST[:PORT][/NAME] or\nnbd+unix:///[NAME]?socket=PATH as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; backing=DIR: its\nbacking files may be there, too; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 16 of them",
 	 false},
 	{USER_DATA, 0, "user-data", "FILE",
 	 "add a disk that configures a cloud image at its\nfirst start: FILE is cloud-init's user-data",
 	 false},
 };
 
-enum { READ_ONLY, FORMAT, CACHE, AIO };
+enum { READ_ONLY, FORMAT, BACKING, CACHE, AIO };
 
 static const struct option_key keys[] = {
-	{READ_ONLY, "ro", NULL, false},
-	{FORMAT, "format", "raw", false},
-	{CACHE, "cache", "none|writeback", false},
+	{READ_ONLY, "ro", NULL, false},	      {FORMAT, "format", "raw|qcow2", false},
+	{BACKING, "backing", "DIR", false},   {CACHE, "cache", "none|writeback", false},
 	{AIO, "aio", "sync|io_uring", false},
 };
 
@@ -37,12 +38,22 @@ static int set_file(struct vm_disk *disk, const char *file, struct option_error 
 
 static int set_format(struct vm_disk *disk, const char *format, struct option_error *error)
 {
-	if (strcmp(format, "raw") != 0)
+	disk->raw = strcmp(format, "raw") == 0;
+	if (!disk->raw && strcmp(format, "qcow2") != 0)
 		return options_fail(
 			error,
-			"unknown disk format \"%s\"; only raw is supported: \"qemu-img convert -O raw\" converts other formats",
+			"unknown disk format \"%s\"; write raw or qcow2: \"qemu-img convert -O qcow2\" converts other formats",
 			format);
-	disk->raw = true;
+	disk->format = disk->raw ? VM_DISK_RAW : VM_DISK_QCOW2;
+	disk->said = true;
+	return 0;
+}
+
+static int set_backing(struct vm_disk *disk, const char *dir, struct option_error *error)
+{
+	if (!*dir)
+		return options_fail(error, "backing= of a disk is empty; name a folder");
+	snprintf(disk->backing, sizeof(disk->backing), "%s", dir); /* a part of a value fits */
 	return 0;
 }
 
@@ -73,6 +84,8 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 		return 0;
 	case FORMAT:
 		return set_format(disk, value, error);
+	case BACKING:
+		return set_backing(disk, value, error);
 	case CACHE:
 		return set_cache(disk, value, error);
 	case AIO:
@@ -96,10 +109,39 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	return option_keys_parse(&disk_keys, value, apply_key, disk, error);
 }
 
+static bool is_nbd(const char *file)
+{
+	return strncmp(file, "nbd://", 6) == 0 || strncmp(file, "nbd+unix://", 11) == 0;
+}
+
+/* What the user did not say is found out: by the name of what is no file, or by the file's header. */
+static int check_format(struct vm_disk *disk, struct option_error *error)
+{
+	if (!disk->said && is_nbd(disk->file))
+		disk->format = VM_DISK_NBD;
+	else if (!disk->said && format_is_qcow2(disk->file))
+		disk->format = VM_DISK_QCOW2;
+	if (disk->backing[0] && disk->format != VM_DISK_QCOW2)
+		return options_fail(error,
+				    "the disk \"%s\" is no qcow2 image, and has no backing "
+				    "files; leave out backing=",
+				    disk->file);
+	if (disk->sync && vm_disk_served(disk))
+		return options_fail(error,
+				    "aio=sync is for raw disks, and \"%s\" is none; leave it out",
+				    disk->file);
+	return 0;
+}
+
 static int check(void *ctx, struct option_error *error)
 {
-	const struct vm_disks *disks = &((const struct vm_config *)ctx)->disks;
+	struct vm_disks *disks = &((struct vm_config *)ctx)->disks;
 
+	for (unsigned int i = 0; i < disks->count; i++) {
+		int failed = check_format(&disks->disk[i], error);
+		if (failed)
+			return failed;
+	}
 	if (!disks->user_data || disks->count < VM_DISKS_MAX)
 		return 0;
 	return options_fail(error,

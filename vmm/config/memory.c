@@ -14,7 +14,7 @@ static const struct option options[] = {
 	 "the guest's memory: a number and one of\nB K M G T P, or a number of MiB\n[64M * (CPUs + 3)]",
 	 false},
 	{BACKING, 0, "mem-backing", "KIND",
-	 "what kind of memory to use: anon, memfd,\nhugetlbfs or hugetlbfs:PATH\n[anon, or memfd with --fs]",
+	 "what kind of memory to use: anon, memfd,\nhugetlbfs or hugetlbfs:PATH\n[anon, or memfd with --fs or a disk that is not\nraw]",
 	 false},
 	{PREALLOC, 0, "mem-prealloc", NULL, "allocate all memory at the start", false},
 	{LOCK, 0, "mem-lock", NULL, "lock memory, so that it is never swapped out", false},
@@ -114,17 +114,16 @@ static void defaults(void *ctx)
 	config->memory.numa_node = -1;
 }
 
-/* Another process serves a folder, and has to see the guest's memory. */
-static int check_shared(struct vm_memory *memory, struct option_error *error)
+/* Another process serves a device, and has to see the guest's memory. */
+static int check_shared(struct vm_memory *memory, const char *what, struct option_error *error)
 {
 	if (!memory->backing_given && memory->discard != DISCARD_FREE)
 		memory->backing = RAM_MEMFD;
 	if (memory->backing != RAM_ANON)
 		return 0;
-	return options_fail(
-		error,
-		"--fs needs shared memory, which %s excludes; leave out one of the two options",
-		memory->backing_given ? "--mem-backing anon" : "--discard free");
+	return options_fail(error,
+			    "%s shared memory, which %s excludes; leave out one of the two options",
+			    what, memory->backing_given ? "--mem-backing anon" : "--discard free");
 }
 
 /* Checks for options that are valid alone, but not together. */
@@ -149,7 +148,10 @@ static int check(void *ctx, struct option_error *error)
 	struct vm_config *config = ctx;
 	if (!config->memory.size)
 		config->memory.size = 64 * MIB * (config->machine.cpus + 3);
-	int err = config->folders.count ? check_shared(&config->memory, error) : 0;
+	const char *what = config->folders.count	     ? "--fs needs"
+			   : vm_disks_served(&config->disks) ? "a disk that is not raw needs"
+							     : NULL;
+	int err = what ? check_shared(&config->memory, what, error) : 0;
 	return err ? err : check_discard(&config->memory, error);
 }
 

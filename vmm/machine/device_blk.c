@@ -1,12 +1,140 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/machine/device_blk.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/lib/clock.h"
+#include "vmm/lib/log.h"
+#include "vmm/storage/storage.h"
+
+#define READY_NS (30 * NS_PER_S)
 
 static unsigned int disks_count(const struct vm_config *config)
 {
 	return config->disks.count;
 }
+
+/* --- a raw disk ------------------------------------------------------------------------------ */
+
+/* A raw disk of that name could be made to look like an image by its guest. */
+static int check_name(const struct vm_disk *wanted)
+{
+	size_t len = strlen(wanted->file);
+
+	if (wanted->raw || len < 6 || strcmp(wanted->file + len - 6, ".qcow2") != 0)
+		return 0;
+	if (access(wanted->file, R_OK) < 0)
+		return 0; /* blk_init() tells why */
+	log_error("the disk '%s' is no qcow2 image, in spite of its name: write FILE,format=raw if "
+		  "it is a raw disk",
+		  wanted->file);
+	return -EINVAL;
+}
+
+static int raw_init(struct disk *disk, const struct vm_disk *wanted)
+{
+	const struct blk_config blk = {.file = wanted->file,
+				       .name = wanted->name,
+				       .read_only = wanted->read_only,
+				       .raw = wanted->raw,
+				       .direct = wanted->direct,
+				       .one_by_one = wanted->sync,
+				       .explain = disk->device.number == 0,
+				       .id = disk->id};
+
+	int error = check_name(wanted);
+	if (error)
+		return error;
+	error = blk_init(&disk->blk, &blk, &disk->device.slot.host);
+	disk->direct = disk->blk.image.direct;
+	return error;
+}
+
+/* --- any other, by qemu-storage-daemon ------------------------------------------------------- */
+
+static int follow(struct disk *disk, const struct vm_disk *wanted, struct storage_config *config,
+		  uint64_t *size)
+{
+	const struct storage_image image = {.file = wanted->file,
+					    .read_only = wanted->read_only,
+					    .said = wanted->said,
+					    .backing = wanted->backing[0] ? wanted->backing : NULL};
+
+	int error = storage_follow(&image, config, size);
+	if (error)
+		return error;
+	disk->backing_files = config->layers - 1;
+	disk->about = open(wanted->file, O_PATH | O_CLOEXEC);
+	return 0;
+}
+
+static int find_storage(struct disk *disk, const struct vm_disk *wanted,
+			struct storage_config *config, struct storage_nbd *nbd)
+{
+	uint64_t size = 0;
+
+	config->read_only = wanted->read_only;
+	config->direct = wanted->direct;
+	if (wanted->format == VM_DISK_QCOW2)
+		return follow(disk, wanted, config, &size);
+	config->nbd = nbd;
+	int error = storage_parse_nbd(wanted->file, nbd);
+	if (error)
+		log_error("'%s' names no disk: write nbd://HOST[:PORT][/NAME] or "
+			  "nbd+unix:///[NAME]?socket=PATH",
+			  wanted->file);
+	return error;
+}
+
+/* The driver is told what the program says of the disk. */
+static int configure(struct disk *disk, const struct vm_disk *wanted)
+{
+	int error = blk_served_configure(&disk->remote, wanted->read_only, clock_ns() + READY_NS);
+
+	if (error)
+		log_error("%s cannot serve the disk '%s': it does not speak vhost-user as ebb does "
+			  "(%s)",
+			  storage_program.name, wanted->file, strerror(-error));
+	return error;
+}
+
+static int served_disk_init(struct disk *disk, const struct vm_disk *wanted)
+{
+	struct storage_config *config = calloc(1, sizeof(*config));
+	struct vhost_user_device *device = &disk->remote.served;
+	char what[PATH_MAX + 16];
+	struct storage_nbd nbd;
+
+	disk->is_served = true;
+	disk->direct = wanted->direct;
+	disk->format = wanted->format == VM_DISK_QCOW2 ? "qcow2" : "nbd";
+	disk->device.virtio = &device->dev;
+	struct vhost_user_config remote =
+		served_init(&disk->served, device, &disk->device.slot.worker.loop);
+	snprintf(remote.name, sizeof(remote.name), "%s", disk->id);
+	int error = blk_served_init(&disk->remote, &remote, &disk->device.slot.host);
+	if (!error && !config) {
+		log_error("cannot set up a disk: %s", strerror(ENOMEM));
+		error = -ENOMEM;
+	}
+	if (!error)
+		error = find_storage(disk, wanted, config, &nbd);
+	snprintf(what, sizeof(what), "the disk '%s'", wanted->file);
+	if (!error)
+		error = served_start(&disk->served, &storage_program, config, what);
+	if (!error)
+		error = configure(disk, wanted);
+	free(config);
+	return error;
+}
+
+/* --------------------------------------------------------------------------------------------- */
 
 static int disk_init(struct device *device, const struct vm_config *config)
 {
@@ -14,21 +142,36 @@ static int disk_init(struct device *device, const struct vm_config *config)
 	const struct vm_disk *wanted = &config->disks.disk[device->number];
 
 	snprintf(disk->id, sizeof(disk->id), "disk%u", device->number);
+	disk->about = -1;
+	disk->file = wanted->name ? wanted->name : wanted->file;
+	disk->format = "raw";
 	device->virtio = &disk->blk.dev;
-	const struct blk_config blk = {.file = wanted->file,
-				       .name = wanted->name,
-				       .read_only = wanted->read_only,
-				       .raw = wanted->raw,
-				       .direct = wanted->direct,
-				       .one_by_one = wanted->sync,
-				       .explain = device->number == 0,
-				       .id = disk->id};
-	return blk_init(&disk->blk, &blk, &device->slot.host);
+	return vm_disk_served(wanted) ? served_disk_init(disk, wanted) : raw_init(disk, wanted);
 }
 
 static void disk_release(struct device *device)
 {
-	blk_release(&((struct disk *)device)->blk);
+	struct disk *disk = (struct disk *)device;
+
+	if (!disk->is_served) {
+		blk_release(&disk->blk);
+		return;
+	}
+	blk_served_release(&disk->remote);
+	served_release(&disk->served);
+	if (disk->about >= 0)
+		close(disk->about);
+}
+
+uint64_t disk_allocated(const struct disk *disk)
+{
+	const struct image *image = &disk->blk.image;
+	int fd = disk->is_served ? disk->about : image->fd;
+	bool is_file = disk->is_served ? fd >= 0 : !image->device;
+	struct stat st;
+
+	return is_file && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? 512ULL * st.st_blocks
+								     : disk_size(disk);
 }
 
 const struct device_kind device_blk = {

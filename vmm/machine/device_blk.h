@@ -4,17 +4,53 @@
 #define EBB_MACHINE_DEVICE_BLK_H
 
 #include "devices/virtio-blk/blk.h"
+#include "devices/virtio-blk/served.h"
 #include "vmm/machine/device.h"
+#include "vmm/machine/served.h"
 
 struct disk {
 	struct device device;
-	char id[16]; /* disk0, disk1, …: for the guest and for clients */
+	char id[16];	    /* disk0, disk1, …: for the guest and for clients */
+	const char *file;   /* as the user named it */
+	const char *format; /* raw, qcow2, nbd */
+	unsigned int backing_files;
+	bool direct;
+	/* A raw disk, which ebb itself reads and writes. */
 	struct blk blk;
+	/* Any other, by qemu-storage-daemon. */
+	bool is_served;
+	struct blk_served remote;
+	struct served served;
+	int about; /* O_PATH, to measure the image's file; or -1 */
 };
 
 extern const struct device_kind device_blk;
 
 /* Returns the machine's disk @number, counted from 0, or NULL after the last. */
 struct disk *machine_disk(const struct machine *machine, unsigned int number);
+
+/* What both kinds of disk have. Any thread. */
+static inline const struct blk_counters *disk_counters(const struct disk *disk)
+{
+	return disk->is_served ? disk->remote.counters : disk->blk.counters;
+}
+
+static inline uint64_t disk_unknown(const struct disk *disk)
+{
+	return disk->is_served ? disk->remote.unknown : disk->blk.unknown;
+}
+
+static inline uint64_t disk_size(const struct disk *disk)
+{
+	return disk->is_served ? disk->remote.size : disk->blk.image.size;
+}
+
+static inline bool disk_read_only(const struct disk *disk)
+{
+	return disk->is_served ? disk->remote.read_only : disk->blk.image.read_only;
+}
+
+/* Returns the bytes that the disk's file takes on the host; may wait for its storage. */
+uint64_t disk_allocated(const struct disk *disk);
 
 #endif

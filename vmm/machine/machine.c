@@ -304,7 +304,7 @@ static void stage_cpus_release(struct machine *machine)
 /* Says what shared memory costs, where it costs something: the host's default is no huge pages. */
 static void warn_of_small_pages(const struct vm_config *config)
 {
-	bool shared = config->folders.count;
+	bool shared = config->folders.count || vm_disks_served(&config->disks);
 	char setting[128] = "";
 	FILE *file = NULL;
 
@@ -314,9 +314,10 @@ static void warn_of_small_pages(const struct vm_config *config)
 		return;
 	if (fgets(setting, sizeof(setting), file) &&
 	    (strstr(setting, "[never]") || strstr(setting, "[deny]")))
-		log_warn("with --fs guest memory is shared, and this host has no huge pages for "
+		log_warn("with %s guest memory is shared, and this host has no huge pages for "
 			 "that: \"echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled\" "
-			 "allows them");
+			 "allows them",
+			 config->folders.count ? "--fs" : "a disk that is not raw");
 	fclose(file);
 }
 

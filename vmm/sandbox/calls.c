@@ -134,7 +134,7 @@ const struct call calls[] = {
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
 	CALL(accept4, MAIN | VSOCK),
-	CALL(recvfrom, MAIN | VCPU | NET | FS | VSOCK),
+	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK),
 	CALL(getsockopt, MAIN),
 	CALL(pidfd_send_signal, MAIN), /* only ebb's own children have a descriptor */
 	CALL(wait4, MAIN),
@@ -164,9 +164,9 @@ const struct call calls[] = {
 	CALL(io_uring_enter, BLK | VCPU | MAIN), /* restricted: see devices/virtio-blk/ring.c */
 	CALL_IF(io_uring_register, VCPU, IS(1, IORING_REGISTER_EVENTFD)),
 	CALL(readv, NET | VSOCK),
-	CALL(sendmsg, NET | FS | VSOCK | VCPU | MAIN),
-	/* A new socket to passt or virtiofsd, or one that the dialer has connected (vmm/vsock). */
-	CALL(recvmsg, NET | FS | VSOCK | VCPU | MAIN),
+	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
+	/* A new socket to a backend, or one that the dialer has connected (vmm/vsock). */
+	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
 	CALL(shutdown, VSOCK),
 	IOCTL(NET | VCPU | MAIN, TUNSETOFFLOAD),
 	/* A queue is lent to the host's kernel, and taken back. */

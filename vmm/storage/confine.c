@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the child gives up before it becomes qemu-storage-daemon, which does not confine itself: it
+ * reads images that may be a stranger's, and requests of a guest.
+ *
+ * Names of files (Landlock): the disk's own, and what a program needs to start. System calls (seccomp):
+ * a list of what is refused, because QEMU's may change from version to version. Privileges: all but
+ * that of root to open the user's files.
+ */
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "vmm/storage/storage.h"
+
+/* The rights of Landlock's first version, which every kernel with it knows. */
+#define RIGHTS	  ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+#define READ_FILE LANDLOCK_ACCESS_FS_READ_FILE
+#define READ	  (READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define RUN	  (READ | LANDLOCK_ACCESS_FS_EXECUTE)
+#define WRITE	  (READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
+
+/* Lets @path through, if there is such a file. */
+static void allow(int rules, const char *path, uint64_t access)
+{
+	struct landlock_path_beneath_attr beneath = {.allowed_access = access};
+	struct stat st;
+
+	beneath.parent_fd = open(path, O_PATH | O_CLOEXEC);
+	if (beneath.parent_fd < 0 || fstat(beneath.parent_fd, &st) < 0)
+		return;
+	if (!S_ISDIR(st.st_mode))
+		beneath.allowed_access &= ~(uint64_t)LANDLOCK_ACCESS_FS_READ_DIR;
+	if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
+		backend_fail("restrict qemu-storage-daemon to its files");
+	close(beneath.parent_fd);
+}
+
+static void restrict_paths(const struct storage_config *config)
+{
+	/* Programs and libraries; what the C library reads; how it finds a server of NBD. */
+	static const char *const run[] = {"/usr",   "/bin", "/sbin", "/lib",
+					  "/lib64", "/opt", "/nix"};
+	static const char *const read[] = {"/etc", "/proc", "/sys", "/run/systemd/resolve"};
+	const struct landlock_ruleset_attr all = {.handled_access_fs = RIGHTS};
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+
+	if (rules < 0 && (errno == ENOSYS || errno == EOPNOTSUPP))
+		return; /* a kernel without Landlock */
+	if (rules < 0)
+		backend_fail("restrict qemu-storage-daemon to its files");
+	for (size_t i = 0; i < sizeof(run) / sizeof(run[0]); i++)
+		allow(rules, run[i], RUN);
+	for (size_t i = 0; i < sizeof(read) / sizeof(read[0]); i++)
+		allow(rules, read[i], READ);
+	allow(rules, "/dev/null", WRITE);
+	allow(rules, "/dev/urandom", READ_FILE);
+	for (unsigned int i = 0; i < config->layers; i++)
+		allow(rules, config->layer[i].file, i || config->read_only ? READ_FILE : WRITE);
+	if (syscall(SYS_landlock_restrict_self, rules, 0) < 0)
+		backend_fail("restrict qemu-storage-daemon to its files");
+	close(rules);
+}
+
+static void refuse(scmp_filter_ctx filter, int call)
+{
+	/* Some calls do not exist on each architecture. */
+	if (call >= 0 && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0))
+		backend_fail("filter system calls");
+}
+
+static void filter_calls(const struct storage_config *config)
+{
+	static const int calls[] = {
+		/* other processes */
+		SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
+		SCMP_SYS(process_madvise), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd),
+		SCMP_SYS(pidfd_send_signal), SCMP_SYS(kill), SCMP_SYS(tkill),
+		SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo), SCMP_SYS(kcmp),
+		/* names and namespaces */
+		SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
+		SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(open_tree), SCMP_SYS(move_mount),
+		SCMP_SYS(fsopen), SCMP_SYS(fsmount), SCMP_SYS(mount_setattr),
+		SCMP_SYS(name_to_handle_at), SCMP_SYS(open_by_handle_at),
+		/* the kernel */
+		SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(add_key),
+		SCMP_SYS(request_key), SCMP_SYS(keyctl), SCMP_SYS(io_uring_setup),
+		SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
+		SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot), SCMP_SYS(swapon),
+		SCMP_SYS(swapoff), SCMP_SYS(acct), SCMP_SYS(syslog), SCMP_SYS(quotactl)};
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (!filter)
+		backend_fail("filter system calls");
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		refuse(filter, calls[i]);
+	/* Without NBD it has no need for a network, nor for the user's sockets. */
+	if (!config->nbd) {
+		refuse(filter, SCMP_SYS(socket));
+		refuse(filter, SCMP_SYS(connect));
+	}
+	/* Signals go to itself alone; the filter cannot read the arguments of clone3(2). */
+	if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
+			     SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid())) ||
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) ||
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+			     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER)) ||
+	    seccomp_load(filter))
+		backend_fail("filter system calls");
+	seccomp_release(filter);
+}
+
+static void drop_privileges(void)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	/* Root's program opens the images of others, as ebb does for raw disks. */
+	if (geteuid() == 0)
+		capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+			      CAP_DAC_OVERRIDE, -1);
+	if (geteuid() == 0 && capng_apply(CAPNG_SELECT_BOTH))
+		backend_fail("drop the privileges of root");
+}
+
+void storage_confine(const struct storage_config *config)
+{
+	const struct rlimit none = {0, 0};
+
+	/* A core would have the guest's memory in it. */
+	setrlimit(RLIMIT_CORE, &none);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		backend_fail("give up privileges");
+	restrict_paths(config);
+	drop_privileges();
+	filter_calls(config);
+}
