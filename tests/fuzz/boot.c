@@ -33,9 +33,10 @@ uint64_t boot_file_length(void)
 	return files.length;
 }
 
-int boot_file_open(struct boot_file *source, const char *path, const char *what, uint64_t limit)
+int boot_file_open(struct boot_file *source, const char *path, const char *name, const char *what,
+		   uint64_t limit)
 {
-	(void)limit;
+	(void)name, (void)limit;
 	*source = (struct boot_file){path, what, 3, 0};
 	source->size = strcmp(what, "kernel") == 0 ? files.length : files.initrd;
 	return 0;

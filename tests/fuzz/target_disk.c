@@ -38,8 +38,13 @@ static void is_plain(const char *text, size_t room)
 static void entry(const char *text, size_t size, bool grub)
 {
 	static struct boot_entry entry;
+	char saved[ENTRY_FILES_SIZE];
 
-	if (!(grub ? entry_from_grub : entry_from_bls)(text, size, &entry))
+	/* The text is GRUB's environment block, too. */
+	entry_saved(text, size, saved);
+	MUST(strnlen(saved, sizeof(saved)) < sizeof(saved));
+	if (!(grub ? entry_from_grub(text, size, saved, &entry)
+		   : entry_from_bls(text, size, &entry)))
 		return;
 	is_plain(entry.kernel, sizeof(entry.kernel));
 	is_plain(entry.params, sizeof(entry.params));

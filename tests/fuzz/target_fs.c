@@ -58,7 +58,7 @@ static void give_back(const struct virtq *q, uint32_t head)
 /* Takes what the driver has added, and returns @n of it, from the newest on or from the oldest. */
 static void serve_honestly(unsigned int number, unsigned int n, bool newest)
 {
-	const struct virtq *q = &fs.dev.queue[number];
+	const struct virtq *q = &fs.served.dev.queue[number];
 	uint16_t *head = backend.queue[number].head;
 	unsigned int *heads = &backend.queue[number].heads;
 
@@ -74,9 +74,9 @@ static void serve_honestly(unsigned int number, unsigned int n, bool newest)
 /* @quietly: it ends before it can say so. */
 static void serve(unsigned int number, unsigned int n, uint32_t lie, bool quietly)
 {
-	const struct virtq *q = &fs.dev.queue[number];
+	const struct virtq *q = &fs.served.dev.queue[number];
 
-	if (!fs.queue[number].handed || !q->ready)
+	if (!fs.served.queue[number].handed || !q->ready)
 		return;
 	if (backend.honest)
 		serve_honestly(number, n, lie & 1);
@@ -85,9 +85,9 @@ static void serve(unsigned int number, unsigned int n, uint32_t lie, bool quietl
 			give_back(q, lie ? lie : q->avail->ring[q->used->idx % q->size]);
 	if (quietly)
 		return;
-	if (fs.queue[number].call >= 0)
-		wake_ring(fs.queue[number].call);
-	fs_called(&fs, number);
+	if (fs.served.queue[number].call >= 0)
+		wake_ring(fs.served.queue[number].call);
+	vhost_user_device_called(&fs.served, number);
 }
 
 /* What an honest backend does before it replies. */
@@ -101,7 +101,8 @@ static void obey(uint32_t request, const uint8_t *payload)
 		backend.queue[field[0]].next = (uint16_t)field[1];
 		backend.queue[field[0]].heads = 0;
 	}
-	if (request == VHOST_USER_GET_VRING_BASE && backend.honest && fs.dev.queue[field[0]].ready)
+	if (request == VHOST_USER_GET_VRING_BASE && backend.honest &&
+	    fs.served.dev.queue[field[0]].ready)
 		serve_honestly(field[0], UINT32_MAX, false);
 }
 
@@ -191,11 +192,8 @@ static void end(void *ctx)
 
 static struct virtio_device *plug(const struct guest_record *machine)
 {
-	const struct fs_config config = {
-		.tag = machine->a & 1 ? "a" : "a-tag-of-36-bytes-which-is-the-most--",
-		.found = found,
-		.lost = lost,
-		.end = end};
+	const char *tag = machine->a & 1 ? "a" : "a-tag-of-36-bytes-which-is-the-most--";
+	const struct vhost_user_config config = {.found = found, .lost = lost, .end = end};
 
 	/* Another process can map it, or not. */
 	guest.ram.file = machine->b & 2 ? -1 : 1;
@@ -205,14 +203,14 @@ static struct virtio_device *plug(const struct guest_record *machine)
 	backend.lie = machine->c % LIES;
 	backend.after = machine->c >> 8 & 7;
 	host_on_sent(hear);
-	MUST(fs_init(&fs, &config, &guest.host) == 0);
+	MUST(fs_init(&fs, tag, &config, &guest.host) == 0);
 	/* A machine whose first backend does not begin well does not start. */
-	while (fs_open(&fs, host_socket(), clock_ns() + NS_PER_S)) {
+	while (vhost_user_device_open(&fs.served, host_socket(), clock_ns() + NS_PER_S)) {
 		fs_release(&fs);
-		MUST(fs_init(&fs, &config, &guest.host) == 0);
+		MUST(fs_init(&fs, tag, &config, &guest.host) == 0);
 		backend.lie = HONEST;
 	}
-	return &fs.dev;
+	return &fs.served.dev;
 }
 
 static void event(const struct guest_record *record)
@@ -234,25 +232,26 @@ static void event(const struct guest_record *record)
 		break;
 	case 3:
 		host_peer_closes();
-		fs_backend_stirs(&fs);
+		vhost_user_device_stirs(&fs.served);
 		break;
 	case 4:
 		memcpy(noise, &record->c, sizeof(record->c));
 		host_peer_writes(noise, 1 + record->b % 8);
-		fs_backend_stirs(&fs);
+		vhost_user_device_stirs(&fs.served);
 		break;
 	case 5:
 		/* There is one socket: the old one has ended before there is another. */
-		if (atomic_load(&fs.next) >= 0 || fs.backend.socket >= 0)
+		if (atomic_load(&fs.served.next) >= 0 || fs.served.backend.socket >= 0)
 			host_peer_closes();
 		guest_work();
-		if (fs.backend.socket < 0 && atomic_load(&fs.next) < 0)
-			fs_backend_came(&fs, host_socket());
+		if (fs.served.backend.socket < 0 && atomic_load(&fs.served.next) < 0)
+			vhost_user_device_came(&fs.served, host_socket());
 		break;
 	case 6:
-		if (!backend.honest && fs.queue[queue].handed && fs.dev.queue[queue].ready)
-			fs.dev.queue[queue].used->idx = (uint16_t)record->b;
-		fs_called(&fs, queue);
+		if (!backend.honest && fs.served.queue[queue].handed &&
+		    fs.served.dev.queue[queue].ready)
+			fs.served.dev.queue[queue].used->idx = (uint16_t)record->b;
+		vhost_user_device_called(&fs.served, queue);
 		break;
 	default:
 		host_peer_reads(SIZE_MAX, record->b & 1 ? ENOBUFS : 0);
@@ -262,9 +261,9 @@ static void event(const struct guest_record *record)
 /* While the backend has the rings, the device only watches them. */
 static unsigned int held(unsigned int queue)
 {
-	const struct virtq *q = &fs.dev.queue[queue];
+	const struct virtq *q = &fs.served.dev.queue[queue];
 
-	if (fs.state == FS_REFUSES && !fs.queue[queue].owed)
+	if (fs.served.state == VHOST_USER_REFUSES && !fs.served.queue[queue].owed)
 		return 0;
 	return (uint16_t)(q->next_avail - q->next_used);
 }

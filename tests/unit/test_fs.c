@@ -359,9 +359,9 @@ START_TEST(does_not_stop)
 	ask(FS_REQUESTS, READ, 1);
 	wait_used(FS_REQUESTS);
 	/* A reset waits until it is dead, since the driver uses the memory again then. */
-	fs.config.limit_ns = SOON_NS;
+	fs.served.config.limit_ns = SOON_NS;
 	fake_driver_set(&guest, VIRTIO_MMIO_STATUS, 0);
-	fs.config.limit_ns = LIMIT_NS;
+	fs.served.config.limit_ns = LIMIT_NS;
 	ck_assert_uint_eq(ends, 1);
 	ck_assert(atomic_load(&killed));
 	vhost_user_device_came(&fs.served, fake_backend_start(&second));

@@ -21,9 +21,9 @@ struct boot_file {
 };
 
 /*
- * Opens the regular file or pipe @path; messages call it @name, or @path if that is NULL. A pipe is read to its end: it fails if more than @limit bytes come, if
- * a signal comes, or if the pipe is silent for BOOT_FILE_SILENCE_S. Call boot_file_close() in
- * either case.
+ * Opens the regular file or pipe @path; messages call it @name, or @path if that is NULL. A pipe is
+ * read to its end: it fails if more than @limit bytes come, if a signal comes, or if the pipe is
+ * silent for BOOT_FILE_SILENCE_S. Call boot_file_close() in either case.
  */
 int boot_file_open(struct boot_file *source, const char *path, const char *name, const char *what,
 		   uint64_t limit);
