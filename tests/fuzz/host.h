@@ -34,7 +34,7 @@ unsigned int host_open(void);
 
 /* --- the socket's peer ----------------------------------------------------------------------- */
 
-#define HOST_SOCKET_ROOM 4096
+#define HOST_SOCKET_ROOM (1U << 17)
 
 /* What the peer wrote and ebb has not read; what is too much is dropped. */
 void host_peer_writes(const void *bytes, size_t len);

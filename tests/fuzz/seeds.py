@@ -107,6 +107,10 @@ def net():
                  data(0x8000, offload) + chain(1, (0, 12, 0x8000), (0, 1514, 0x9000)), event(8, 1), tx, event(8, 2), tx, a=1)
     yield script(driver, event(9, 3), rx, event(5, 0), event(5, 1), event(9, 0x100), tx, driver, event(9, 7), tx, a=3)
     yield script(record(START, 0, 4, 1 << 15), small, event(0, 600), tx)
+    large = record(CHAIN, NO_KICK, 2) + record(W, 0, 12, 0) + record(W, 0, 0xfff0, 16) + record(KICK, 0)
+    yield script(driver, large, event(0, 65535), large, event(1, 65000, 65540), event(0, 65000), tx)
+    yield script(driver, large, event(0, 65535), large, event(1, 65000, 65553), tx, a=1)
+    yield script(driver, rx, event(8, 1), tx, event(5, 0), event(5, 1), event(6, 1), event(6, 0), tx, a=3)
 
 
 def fs():

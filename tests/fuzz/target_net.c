@@ -99,6 +99,8 @@ static int control(const struct vhost *asked, unsigned long request, void *argum
 		return -ENOMEM;
 	if (request == VHOST_SET_VRING_BASE) {
 		const struct vhost_vring_state *state = argument;
+		/* The kernel begins with the first chain that was not returned. */
+		MUST((uint16_t)state->num == net.dev.queue[state->index].next_used);
 		served[state->index] = (uint16_t)state->num;
 	}
 	if (request == VHOST_GET_VRING_BASE) {
@@ -153,7 +155,7 @@ static struct virtio_device *plug(const struct guest_record *machine)
 /* A frame of @len bytes comes, or the start of one; @lie is its length in the stream. */
 static void frame_comes(size_t len, uint32_t lie)
 {
-	static const uint8_t bytes[1600] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8};
+	static const uint8_t bytes[NET_FRAME_MAX] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8};
 	uint32_t length = htobe32(lie);
 
 	if (len > sizeof(bytes))
