@@ -211,6 +211,7 @@ END_TEST
 /* --- from an image to its backing files -------------------------------------------------------- */
 
 static struct storage_config *config;
+static struct storage_locks locks;
 
 static void setup(void)
 {
@@ -224,6 +225,7 @@ static void setup(void)
 
 static void teardown(void)
 {
+	storage_locks_release(&locks);
 	free(config);
 	runtime_dir_teardown();
 }
@@ -264,7 +266,8 @@ static int follow(const char *name, bool format_said, const char *backing)
 	uint64_t size = 0;
 
 	log_text();
-	int error = storage_follow(&image, config, &size);
+	storage_locks_release(&locks);
+	int error = storage_follow(&image, config, &locks, &size);
 	if (!error)
 		ck_assert_uint_eq(size, 64 * MIB);
 	return error;
@@ -371,7 +374,7 @@ START_TEST(refuses_loops)
 
 	make("a.qcow2", "b.qcow2", QCOW2);
 	make("b.qcow2", "a.qcow2", QCOW2);
-	ck_assert_int_eq(storage_follow(&image, config, &size), -ELOOP);
+	ck_assert_int_eq(storage_follow(&image, config, &locks, &size), -ELOOP);
 	assert_said("more than 7 backing files");
 }
 END_TEST
@@ -385,6 +388,32 @@ START_TEST(refuses_one_in_use)
 	assert_said("is in use already");
 	close(fd);
 	ck_assert_int_eq(follow("a.qcow2", true, NULL), 0);
+}
+END_TEST
+
+/* A backing file may be read by all, and written by none, for as long as the guest runs. */
+START_TEST(locks_backing_files)
+{
+	make_raw("base.img");
+	make("middle.qcow2", "base.img", RAW);
+	make("top.qcow2", "middle.qcow2", QCOW2);
+	ck_assert_int_eq(follow("top.qcow2", true, NULL), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		int fd = open(at(i ? "base.img" : "middle.qcow2"), O_RDWR | O_CLOEXEC);
+		ck_assert_int_eq(lock_image(fd, false), -EAGAIN);
+		close(fd);
+		fd = open(at(i ? "base.img" : "middle.qcow2"), O_RDONLY | O_CLOEXEC);
+		ck_assert_int_eq(lock_image(fd, true), 0);
+		close(fd);
+	}
+	/* The image itself is the program's to lock. */
+	int fd = open(at("top.qcow2"), O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(lock_image(fd, false), 0);
+	close(fd);
+	storage_locks_release(&locks);
+	fd = open(at("base.img"), O_RDWR | O_CLOEXEC);
+	ck_assert_int_eq(lock_image(fd, false), 0);
+	close(fd);
 }
 END_TEST
 
@@ -514,6 +543,7 @@ Suite *storage_suite(void)
 	tcase_add_test(files, refuses);
 	tcase_add_test(files, refuses_loops);
 	tcase_add_test(files, refuses_one_in_use);
+	tcase_add_test(files, locks_backing_files);
 	tcase_add_test(files, command_line);
 	tcase_add_test(files, tells_why_it_ended);
 	tcase_add_test(files, not_installed);

@@ -11,7 +11,6 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
-#include "vmm/storage/storage.h"
 
 #define READY_NS (30 * NS_PER_S)
 
@@ -66,7 +65,7 @@ static int follow(struct disk *disk, const struct vm_disk *wanted, struct storag
 					    .said = wanted->said,
 					    .backing = wanted->backing[0] ? wanted->backing : NULL};
 
-	int error = storage_follow(&image, config, size);
+	int error = storage_follow(&image, config, &disk->locks, size);
 	if (error)
 		return error;
 	disk->backing_files = config->layers - 1;
@@ -159,6 +158,7 @@ static void disk_release(struct device *device)
 	}
 	blk_served_release(&disk->remote);
 	served_release(&disk->served);
+	storage_locks_release(&disk->locks);
 	if (disk->about >= 0)
 		close(disk->about);
 }

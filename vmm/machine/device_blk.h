@@ -7,6 +7,7 @@
 #include "devices/virtio-blk/served.h"
 #include "vmm/machine/device.h"
 #include "vmm/machine/served.h"
+#include "vmm/storage/storage.h"
 
 struct disk {
 	struct device device;
@@ -21,6 +22,7 @@ struct disk {
 	bool is_served;
 	struct blk_served remote;
 	struct served served;
+	struct storage_locks locks;
 	int about; /* O_PATH, to measure the image's file; or -1 */
 };
 

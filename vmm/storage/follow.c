@@ -23,7 +23,7 @@
 /* Opens @layer's file and reads its beginning. Returns the descriptor, or -errno after an error message. */
 static int open_layer(struct storage_layer *layer, bool read_only, uint8_t *data, ssize_t *len)
 {
-	struct stat st;
+	struct stat st = {0};
 	int fd = -1;
 
 	/* Before opening: to open a pipe or another kind of device can have side effects. */
@@ -47,7 +47,10 @@ static int open_layer(struct storage_layer *layer, bool read_only, uint8_t *data
 	return -error;
 }
 
-/* The program itself locks the file; this says in ebb's words who is in the way. */
+/*
+ * The program itself locks the image, and this only says in ebb's words who is in the way. A backing
+ * file that is raw it does not lock against those that write: so ebb keeps these locks.
+ */
 static int check_lock(const struct storage_layer *layer, int fd, bool read_only)
 {
 	int error = lock_image(fd, read_only);
@@ -79,7 +82,8 @@ static int check_header(const struct storage_layer *layer, const struct storage_
 	return -EINVAL;
 }
 
-static int read_layer(struct storage_layer *layer, bool read_only, struct storage_header *header)
+static int read_layer(struct storage_layer *layer, bool read_only, struct storage_locks *locks,
+		      struct storage_header *header)
 {
 	uint8_t *data = malloc(STORAGE_HEADER_MAX);
 	ssize_t len = 0;
@@ -101,9 +105,17 @@ static int read_layer(struct storage_layer *layer, bool read_only, struct storag
 			error = check_header(layer, header);
 	}
 	free(data);
-	if (fd >= 0)
+	if (fd >= 0 && locks && !error)
+		locks->fd[locks->count++] = fd;
+	else if (fd >= 0)
 		close(fd);
 	return error;
+}
+
+void storage_locks_release(struct storage_locks *locks)
+{
+	while (locks->count > 0)
+		close(locks->fd[--locks->count]);
 }
 
 /* Returns whether the absolute name @file is @dir's or lies below it. */
@@ -190,7 +202,8 @@ static int check_backing(const struct storage_image *image, const struct storage
 	return -EINVAL;
 }
 
-int storage_follow(const struct storage_image *image, struct storage_config *config, uint64_t *size)
+int storage_follow(const struct storage_image *image, struct storage_config *config,
+		   struct storage_locks *locks, uint64_t *size)
 {
 	struct storage_layer *layer = &config->layer[0];
 	struct storage_header header;
@@ -201,7 +214,7 @@ int storage_follow(const struct storage_image *image, struct storage_config *con
 		log_error("cannot open the disk '%s': %s", image->file, strerror(error));
 		return -error;
 	}
-	int error = read_layer(layer, image->read_only, &header);
+	int error = read_layer(layer, image->read_only, NULL, &header);
 	*size = header.size;
 	for (config->layers = 1; !error && header.backing[0]; config->layers++) {
 		struct storage_layer *next = &config->layer[config->layers];
@@ -216,7 +229,7 @@ int storage_follow(const struct storage_image *image, struct storage_config *con
 			error = find_backing(image, &next[-1], &header, next);
 		next->qcow2 = strcmp(header.format, "qcow2") == 0;
 		if (!error)
-			error = read_layer(next, true, &header);
+			error = read_layer(next, true, locks, &header);
 	}
 	return error;
 }

@@ -50,13 +50,21 @@ struct storage_image {
 		*backing; /* a folder where backing files may be, beside the image's own; or NULL */
 };
 
+/* Keeps others from writing to the backing files, as long as these are open. Zeroed: none. */
+struct storage_locks {
+	unsigned int count;
+	int fd[STORAGE_LAYERS_MAX];
+};
+void storage_locks_release(struct storage_locks *locks);
+
 /*
  * Follows the headers of the qcow2 image @image, and fills in the layers of @config, and @size: the
  * disk's bytes. What the image names is opened only where the user means it to be: see README.md.
  * Another program that uses the image is found here. Returns 0, or -errno after an error message.
+ * Call storage_locks_release() in either case.
  */
 int storage_follow(const struct storage_image *image, struct storage_config *config,
-		   uint64_t *size);
+		   struct storage_locks *locks, uint64_t *size);
 
 /* --- pure ------------------------------------------------------------------------------------ */
 
