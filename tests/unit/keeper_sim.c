@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/keeper_sim.h"
+
+#include <stdlib.h>
+
+#include "vmm/lib/clock.h"
+
+#define MIB	   (UINT64_C(1) << 20)
+#define READ_RATE  (400 * MIB) /* a second, from a disk */
+#define TOUCH_RATE (1024 * MIB)
+#define IDLE_RATE  20	/* page faults a second */
+#define BUSY_RATE  5000 /* likewise, at least */
+
+const struct sim_policy sim_keeper = {keeper_decide, keeper_look};
+
+void sim_init(struct sim *sim, const struct sim_policy *policy, uint64_t total, size_t guests)
+{
+	*sim = (struct sim){.policy = *policy, .total = total, .count = guests, .random = 1};
+	sim->guest = calloc(guests, sizeof(*sim->guest));
+	sim->seen = calloc(guests, sizeof(*sim->seen));
+	sim->list = calloc(guests, sizeof(struct keeper_guest *));
+	if (!sim->guest || !sim->seen || !sim->list)
+		abort();
+	for (size_t i = 0; i < guests; i++)
+		sim->list[i] = &sim->seen[i];
+	sim->state = keeper_policy_start(0);
+}
+
+void sim_release(struct sim *sim)
+{
+	free(sim->guest);
+	free(sim->seen);
+	free(sim->list);
+}
+
+uint64_t sim_random(struct sim *sim, uint64_t limit)
+{
+	sim->random ^= sim->random << 13;
+	sim->random ^= sim->random >> 7;
+	sim->random ^= sim->random << 17;
+	return sim->random % limit;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t resident(const struct sim_guest *guest)
+{
+	return guest->used + guest->caches + guest->held;
+}
+
+uint64_t sim_available(const struct sim *sim)
+{
+	uint64_t used = sim->hog;
+	for (size_t i = 0; i < sim->count; i++)
+		used += resident(&sim->guest[i]);
+	return used < sim->total ? sim->total - used : 0;
+}
+
+/* --- a guest ------------------------------------------------------------------------------- */
+
+static bool at_work(const struct sim_guest *guest, uint64_t now)
+{
+	return guest->turn && (now + guest->offset) % guest->turn < guest->busy;
+}
+
+/* Takes memory up to @used: first what it holds. */
+static void take(struct sim_guest *guest, uint64_t used)
+{
+	uint64_t more = min(used - guest->used, TOUCH_RATE / (NS_PER_S / SIM_STEP));
+	guest->used += more;
+	guest->held -= min(more, guest->held);
+}
+
+static void read_files(struct sim_guest *guest, uint64_t caches)
+{
+	uint64_t more = min(caches - guest->caches, READ_RATE / (NS_PER_S / SIM_STEP));
+	guest->caches += more;
+	guest->held -= min(more, guest->held);
+	guest->told.reread += more;
+	guest->reread += more;
+}
+
+/* Returns what it needs now. */
+static uint64_t live(struct sim_guest *guest, uint64_t now)
+{
+	bool busy = at_work(guest, now);
+	uint64_t used = guest->base + (busy ? guest->work : 0);
+	uint64_t caches = guest->hot + (busy ? guest->files : 0);
+	if (guest->used < used) {
+		take(guest, used);
+	} else if (guest->used > used) {
+		guest->held += guest->used - used;
+		guest->used = used;
+		guest->read_at = now + guest->delay;
+	}
+	if (guest->caches < caches)
+		read_files(guest, caches);
+	if (now >= guest->read_at)
+		guest->held = min(guest->held, guest->pieces);
+	guest->told.faults += (busy ? BUSY_RATE : IDLE_RATE) / (NS_PER_S / SIM_STEP);
+	return used + caches;
+}
+
+static void tell(struct sim_guest *guest)
+{
+	bool liar = guest->kind == SIM_LIAR;
+	guest->told.running = guest->told.reclaims = true;
+	guest->told.told = guest->kind != SIM_MUTE || guest->told.updates == 0;
+	guest->told.updates += guest->told.told;
+	guest->told.size = guest->size;
+	guest->told.resident = resident(guest);
+	guest->told.free = liar ? guest->size : guest->size - guest->used - guest->caches;
+	guest->told.caches = liar ? guest->size : guest->caches;
+}
+
+/* --- the keeper's side --------------------------------------------------------------------- */
+
+/* Caches that are not in use go first, as in a kernel's lists. */
+static uint64_t obey(struct sim_guest *guest)
+{
+	uint64_t before = resident(guest);
+	if (guest->kind != SIM_LIAR) {
+		guest->caches -= min(guest->asked.cache, guest->caches);
+		guest->held =
+			guest->asked.means == KEEPER_COMPACT ? 0 : min(guest->held, guest->pieces);
+	}
+	guest->given += before - resident(guest);
+	return before - resident(guest);
+}
+
+static void answer(struct sim *sim, size_t i)
+{
+	struct sim_guest *guest = &sim->guest[i];
+	if (!guest->answer_at || sim->now < guest->answer_at)
+		return;
+	guest->answer_at = 0;
+	if (guest->kind == SIM_MUTE)
+		keeper_answered(&sim->seen[i], KEEPER_MUTE, 0, sim->now);
+	else
+		keeper_answered(&sim->seen[i], KEEPER_DONE, obey(guest), sim->now);
+}
+
+static void look(struct sim *sim, size_t i, const struct keeper_host *host)
+{
+	struct keeper_guest *seen = &sim->seen[i];
+	uint64_t due = seen->looked_at + keeper_guest_pause(&sim->state, host);
+	if (sim->guest[i].answer_at || (seen->looked && !seen->answered && sim->now < due))
+		return;
+	tell(&sim->guest[i]);
+	sim->too_much += sim->policy.look(seen, &sim->guest[i].told, sim->now) == KEEPER_TOO_MUCH;
+}
+
+static void request(struct sim *sim, const struct keeper_action *action)
+{
+	static const uint64_t delays[] = {NS_PER_S / 2, NS_PER_S / 2, 7 * NS_PER_S, 3 * NS_PER_S};
+	struct sim_guest *guest = &sim->guest[action->guest];
+	sim->unanswered += guest->answer_at != 0;
+	guest->asked = *action;
+	guest->answer_at = sim->now + delays[guest->kind];
+	guest->requests++;
+	sim->actions++;
+	if (sim->now / NS_PER_S != sim->second) {
+		sim->second = sim->now / NS_PER_S;
+		sim->in_second = 0;
+	}
+	if (++sim->in_second > sim->most_a_second)
+		sim->most_a_second = sim->in_second;
+}
+
+static void step(struct sim *sim)
+{
+	struct keeper_action action[KEEPER_REQUESTS_MAX];
+	uint64_t needed = 0;
+	sim->now += SIM_STEP;
+	for (size_t i = 0; i < sim->count; i++) {
+		needed += live(&sim->guest[i], sim->now);
+		answer(sim, i);
+	}
+	if (needed > sim->needed_most)
+		sim->needed_most = needed;
+	struct keeper_host host = {.total = sim->total, .available = sim_available(sim)};
+	sim->swapped += host.available ? 0 : SIM_STEP;
+	for (size_t i = 0; i < sim->count; i++)
+		look(sim, i, &host);
+	bool tight = sim->state.tight;
+	size_t asked =
+		sim->policy.decide(&sim->state, &host, sim->list, sim->count, sim->now, action);
+	sim->flips += tight != sim->state.tight;
+	for (size_t i = 0; i < asked; i++)
+		request(sim, &action[i]);
+}
+
+void sim_run(struct sim *sim, uint64_t ns)
+{
+	for (uint64_t end = sim->now + ns; sim->now < end;)
+		step(sim);
+}
+
+uint64_t sim_until(struct sim *sim, uint64_t bytes, uint64_t ns)
+{
+	uint64_t begin = sim->now;
+	while (sim->now < begin + ns && sim_available(sim) < bytes)
+		step(sim);
+	return sim->now - begin;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guests and a host on paper, under the keeper's policy or another one, for simulated days. Each
+ * guest works by turns: it takes its working set and reads files; then it is idle, frees, and holds
+ * back what its rhythm taught it. What a request takes of caches that are in use is read again.
+ *
+ * Deterministic. Thread: any.
+ */
+#ifndef EBB_TESTS_UNIT_KEEPER_SIM_H
+#define EBB_TESTS_UNIT_KEEPER_SIM_H
+
+#include "vmm/keeper/decide.h"
+
+#define SIM_STEP (NS_PER_S / 4)
+
+/* A policy: the keeper's, or a wrong one that a property must catch. */
+struct sim_policy {
+	size_t (*decide)(struct keeper_policy *policy, const struct keeper_host *host,
+			 struct keeper_guest *const *guest, size_t count, uint64_t now,
+			 struct keeper_action *action);
+	enum keeper_verdict (*look)(struct keeper_guest *guest,
+				    const struct keeper_figures *figures, uint64_t now);
+};
+extern const struct sim_policy sim_keeper;
+
+enum sim_kind {
+	SIM_HONEST,
+	SIM_LIAR, /* tells of memory that it does not give */
+	SIM_MUTE, /* answers nothing */
+	SIM_SLOW, /* answers after seconds */
+};
+
+struct sim_guest {
+	enum sim_kind kind;
+	uint64_t size, base, work; /* used when idle, and besides that at work; bytes */
+	uint64_t hot, files;	   /* caches that are read again when dropped; that work leaves */
+	uint64_t turn, busy;	   /* ns: a turn of work and rest, and the work in it; 0: none */
+	uint64_t offset;	   /* ns into its first turn */
+	uint64_t delay;		   /* ns from free to reported, by itself */
+	uint64_t pieces;	   /* free, but never reported */
+
+	uint64_t used, caches, held; /* now */
+	uint64_t read_at;	     /* ns: when the last freed memory is reported */
+	struct keeper_figures told;
+	uint64_t answer_at;
+	struct keeper_action asked;
+	/* What the keeper took, and what that cost. */
+	uint64_t given, reread, requests;
+};
+
+struct sim {
+	struct sim_policy policy;
+	uint64_t total, hog; /* the host's memory, and what others than guests use of it */
+	struct sim_guest *guest;
+	struct keeper_guest *seen;
+	struct keeper_guest **list;
+	size_t count;
+
+	uint64_t now;
+	struct keeper_policy state;
+	uint64_t random;
+	/* Counts of what must not happen, and others. */
+	uint64_t unanswered;  /* requests to a guest that did not answer the last */
+	uint64_t swapped;     /* bytes that did not fit, summed over steps */
+	uint64_t needed_most; /* bytes: the sum of what guests used and read at a time */
+	uint64_t actions, flips, too_much;
+	uint64_t most_a_second; /* actions in one second */
+	uint64_t second, in_second;
+};
+
+void sim_init(struct sim *sim, const struct sim_policy *policy, uint64_t total, size_t guests);
+void sim_release(struct sim *sim);
+void sim_run(struct sim *sim, uint64_t ns);
+/* Runs until the host has @bytes available, or for @ns at most. Returns how long it took. */
+uint64_t sim_until(struct sim *sim, uint64_t bytes, uint64_t ns);
+uint64_t sim_available(const struct sim *sim);
+/* Returns a number below @limit. */
+uint64_t sim_random(struct sim *sim, uint64_t limit);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's policy: figures of the host and of its guests in, requests to guests out. Only a host
+ * that is short asks; then it asks for as much as it lacks, by the cheapest means first, and idle
+ * guests first. What a request cost its guest (memory that came back at once, pages read again)
+ * decides when that guest is asked again: later at once, and sooner only slowly.
+ *
+ * Pure: the caller passes the time, in ns of clock_ns(), and carries out the actions. Sizes are in
+ * bytes. A guest's figures may be anything: they decide what that guest is asked for, bounded by
+ * what its ebb holds, and never how long another one waits.
+ *
+ * Owner: the caller. Thread: its owner's.
+ */
+#ifndef EBB_KEEPER_DECIDE_H
+#define EBB_KEEPER_DECIDE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/lib/pace.h"
+
+#define KEEPER_REQUESTS_MAX 32 /* in flight at a time, and so the actions of one decision */
+#define KEEPER_RATE	    64 /* requests a second, to all guests together */
+
+/* Cheapest first. */
+enum keeper_means {
+	KEEPER_REPORT,	/* report now what is free, also what the guest holds back for its rhythm */
+	KEEPER_CACHE,	/* and drop so many bytes of clean page cache */
+	KEEPER_COMPACT, /* and move pages together, so that scattered free ones can be reported */
+	KEEPER_MEANS,
+};
+
+struct keeper_host {
+	uint64_t total;	    /* RAM, or the limit of the keeper's cgroup */
+	uint64_t available; /* what programs can have of it without swapping */
+	bool stalls;	    /* tasks waited for memory since the last decision (PSI) */
+};
+
+/* Of a guest, at one look. */
+struct keeper_figures {
+	bool running;
+	bool reclaims; /* its kernel can be asked */
+	bool told;     /* the guest's own figures below are there, and fresh */
+	uint64_t size, resident, ballooned;
+	uint64_t free, caches;
+	/* Counters. */
+	uint64_t updates; /* statistics that the guest sent */
+	uint64_t faults;  /* page faults of all kinds: the guest is at work */
+	uint64_t reread;  /* bytes: major page faults, and swap-in */
+	uint64_t kills;	  /* processes killed for lack of memory */
+};
+
+enum keeper_answer {
+	KEEPER_DONE,
+	KEEPER_LATE,	/* the guest did only a part of it in time */
+	KEEPER_REFUSED, /* by its ebb: the guest is paused, busy, without a driver */
+	KEEPER_MUTE,	/* no answer in time */
+};
+
+/* What came of a request, for the log. */
+enum keeper_verdict {
+	KEEPER_QUIET,	 /* nothing yet, or nothing to tell */
+	KEEPER_TOO_MUCH, /* the guest took it back at once, or read it again */
+	KEEPER_KILLED,	 /* the guest killed a process since the last look */
+};
+
+/* What was learned of a guest. A guest at work and an idle one need not behave alike. */
+struct keeper_pacing {
+	uint64_t not_before[KEEPER_MEANS]; /* when it may be asked again by these means */
+	uint64_t pause[KEEPER_MEANS];	   /* how long it is left alone after the next failure */
+	unsigned int share; /* of its caches that it may be asked for at once, in 1/256 */
+};
+
+/* The keeper's memory of one guest, and its last figures. All zeros at first. */
+struct keeper_guest {
+	struct keeper_figures now;
+	bool looked;
+	uint64_t looked_at;
+	uint64_t busy_at; /* when it was last seen at work */
+
+	bool asked; /* a request is in flight, and so are these */
+	enum keeper_means means;
+	bool idle;
+	uint64_t asked_at;
+	uint64_t cache;
+	uint64_t expected;
+
+	bool mute; /* it did not answer; until it sends statistics again */
+	uint64_t mute_updates;
+	struct keeper_pacing pacing[2]; /* at work, idle */
+	bool answered;			/* since the last look */
+	uint64_t left; /* still held after the last request: what it cannot report */
+
+	/* What the last request took is watched until then; 0: nothing is. */
+	uint64_t watch_until;
+	enum keeper_means watched;
+	bool watched_idle; /* when it was asked */
+	uint64_t came;
+	uint64_t base; /* of the watched size: the least since the request */
+	uint64_t reread_base;
+};
+
+struct keeper_action {
+	size_t guest; /* the index */
+	enum keeper_means means;
+	bool idle;
+	uint64_t cache;	   /* bytes of page cache to ask for */
+	uint64_t expected; /* bytes that should come */
+};
+
+struct keeper_policy {
+	bool tight;	/* from below the low mark until above the high one */
+	uint64_t lacks; /* bytes, at the last decision */
+	struct pace pace;
+};
+
+struct keeper_policy keeper_policy_start(uint64_t now);
+
+/* The host is short below the low mark, and no longer above the high one. */
+uint64_t keeper_low(const struct keeper_host *host);
+uint64_t keeper_high(const struct keeper_host *host);
+
+/* Takes new figures of a guest. */
+enum keeper_verdict keeper_look(struct keeper_guest *guest, const struct keeper_figures *figures,
+				uint64_t now);
+
+/* As far as the last look shows. */
+bool keeper_is_idle(const struct keeper_guest *guest);
+
+/* Returns what the guest has free and its ebb still holds, as far as is known. */
+uint64_t keeper_held(const struct keeper_figures *figures);
+
+/*
+ * Writes up to KEEPER_REQUESTS_MAX requests to @action and marks their guests as asked, until
+ * keeper_answered(). Returns how many. O(count).
+ */
+size_t keeper_decide(struct keeper_policy *policy, const struct keeper_host *host,
+		     struct keeper_guest *const *guest, size_t count, uint64_t now,
+		     struct keeper_action action[KEEPER_REQUESTS_MAX]);
+
+/*
+ * Takes the end of a request: @came bytes fewer are resident (0 unless done or late), by the ebb of
+ * the guest. Look at the guest again soon.
+ */
+void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t came,
+		     uint64_t now);
+
+/* Returns after how many ns the host should be looked at again: the sooner, the less it has. */
+uint64_t keeper_host_pause(const struct keeper_policy *policy, const struct keeper_host *host);
+/* And after how many ns a guest. */
+uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct keeper_host *host);
+
+#endif
