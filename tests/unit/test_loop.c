@@ -2,9 +2,11 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/lib/loop.h"
@@ -258,6 +260,52 @@ START_TEST(test_file_is_refused)
 }
 END_TEST
 
+/* A connection of which nothing is urgent but what is sent so. */
+static void pair(int end[2])
+{
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, len), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+	end[0] = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(end[0], (struct sockaddr *)&address, len), 0);
+	end[1] = accept(listener, NULL, NULL);
+	ck_assert_int_ge(end[1], 0);
+	close(listener);
+}
+
+static void on_urgent(void *ctx)
+{
+	char byte;
+	struct event *event = ctx;
+	ck_assert_int_eq(recv(event->source.fd, &byte, 1, MSG_OOB), 1);
+	event->calls++;
+}
+
+START_TEST(test_urgent)
+{
+	struct loop loop;
+	struct event event = {.loop = &loop};
+	int end[2];
+	pair(end);
+	event.source = (struct loop_source){end[1], on_urgent, &event};
+	ck_assert_int_eq(loop_init(&loop), 0);
+	ck_assert_int_eq(loop_add_urgent(&loop, &event.source), 0);
+	ck_assert_int_eq(send(end[0], "a", 1, 0), 1);
+	ck_assert_int_eq(loop_turn(&loop, 100), 0);
+	ck_assert_uint_eq(event.calls, 0);
+	ck_assert_int_eq(send(end[0], "b", 1, MSG_OOB), 1);
+	ck_assert_int_eq(loop_turn(&loop, 10000), 0);
+	ck_assert_uint_eq(event.calls, 1);
+	loop_release(&loop);
+	close(end[0]);
+	close(end[1]);
+}
+END_TEST
+
 Suite *loop_suite(void);
 Suite *loop_suite(void)
 {
@@ -271,6 +319,7 @@ Suite *loop_suite(void)
 	tcase_add_test(tcase, test_writable);
 	tcase_add_test(tcase, test_edges);
 	tcase_add_test(tcase, test_muted);
+	tcase_add_test(tcase, test_urgent);
 	tcase_add_test(tcase, test_file_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;

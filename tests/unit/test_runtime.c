@@ -53,6 +53,63 @@ START_TEST(test_in_use)
 }
 END_TEST
 
+/* The keeper's name is no guest's, and its files are in no guest's way. */
+START_TEST(test_keeper)
+{
+	struct runtime_name keeper, second, guest;
+	struct runtime_guest *guests;
+	ck_assert_int_eq(runtime_claim(&keeper, RUNTIME_KEEPER), 0);
+	int listener = runtime_listen(&keeper);
+	ck_assert_int_ge(listener, 0);
+	ck_assert_int_eq(runtime_claim(&second, RUNTIME_KEEPER), -EBUSY);
+	assert_said("a keeper of this user runs already: process");
+	ck_assert_int_eq(runtime_claim(&guest, "keeper"), 0);
+	ck_assert_int_eq(runtime_list(&guests), 1);
+	ck_assert_str_eq(guests[0].name, "keeper");
+	free(guests);
+	int fd = runtime_connect(RUNTIME_KEEPER);
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	close(listener);
+	runtime_release(&keeper);
+	ck_assert_int_eq(runtime_connect(RUNTIME_KEEPER), -ENOENT);
+	ck_assert_int_eq(files_left(), 1);
+	runtime_release(&guest);
+	ck_assert_int_eq(files_left(), 0);
+}
+END_TEST
+
+static void note_start(void *ctx, const char *guest)
+{
+	char *names = ctx;
+	strcat(strcat(names, guest), " ");
+}
+
+START_TEST(test_watch)
+{
+	struct runtime_name keeper, guest;
+	char names[256] = "";
+	ck_assert_int_eq(runtime_claim(&keeper, RUNTIME_KEEPER), 0);
+	int fd = runtime_watch(&keeper);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(runtime_started(fd, note_start, names), 0);
+	ck_assert_str_eq(names, "");
+	ck_assert_int_eq(runtime_claim(&guest, "one.two"), 0);
+	int listener = runtime_listen(&guest);
+	int console = runtime_listen_console(&guest);
+	ck_assert_int_eq(runtime_started(fd, note_start, names), 0);
+	ck_assert_str_eq(names, "one.two ");
+	close(listener);
+	close(console);
+	runtime_release(&guest);
+	ck_assert_int_eq(runtime_started(fd, note_start, names), 0);
+	ck_assert_str_eq(names, "one.two ");
+	ck_assert(!runtime_is_gone(&keeper));
+	close(fd);
+	runtime_release(&keeper);
+}
+END_TEST
+
 /* A process that holds "one" until it is killed. */
 static pid_t holder(void)
 {
@@ -332,6 +389,8 @@ Suite *runtime_suite(void)
 	tcase_add_checked_fixture(tcase, runtime_dir_setup, runtime_dir_teardown);
 	tcase_add_test(tcase, test_claim_and_release);
 	tcase_add_test(tcase, test_in_use);
+	tcase_add_test(tcase, test_keeper);
+	tcase_add_test(tcase, test_watch);
 	tcase_add_test(tcase, test_dead_owner);
 	tcase_add_test(tcase, test_race);
 	tcase_add_test(tcase, test_bad_names);

@@ -28,13 +28,22 @@ struct file_name {
 	char text[VM_NAME_MAX + sizeof(".lock")];
 };
 
+static bool is_keeper(const char *guest)
+{
+	return strcmp(guest, RUNTIME_KEEPER) == 0;
+}
+
 /* Does not use snprintf(): a signal handler releases a name, too. */
 static struct file_name file_name(const char *guest, const char suffix[sizeof(".lock")])
 {
 	struct file_name name;
+	bool keeper = is_keeper(guest);
+	guest += keeper;
 	size_t len = strnlen(guest, VM_NAME_MAX);
 	memcpy(name.text, guest, len);
 	memcpy(name.text + len, suffix, sizeof(".lock"));
+	if (keeper)
+		name.text[len] = '-';
 	return name;
 }
 
@@ -234,6 +243,10 @@ static pid_t read_pid(int directory, const char *file)
 static void say_busy(int directory, const char *file, const char *guest)
 {
 	pid_t pid = read_pid(directory, file);
+	if (is_keeper(guest)) {
+		log_error("a keeper of this user runs already: process %d", pid);
+		return;
+	}
 	/* The owner may have locked the file just now and not have written its PID yet. */
 	if (pid > 0)
 		log_error("the name \"%s\" is in use by process %d; choose another with --name",
@@ -259,7 +272,7 @@ int runtime_claim(struct runtime_name *name, const char *guest)
 	char path[PATH_MAX];
 	*name = (struct runtime_name){.directory = -1, .fd = -1};
 
-	const char *wrong = vm_name_error(guest);
+	const char *wrong = is_keeper(guest) ? NULL : vm_name_error(guest);
 	if (wrong) {
 		log_error("the name \"%s\" %s; choose another with --name", guest, wrong);
 		return -EINVAL;
@@ -418,7 +431,7 @@ static int why_refused(int directory, const char *guest)
 static int connect_as(const char *guest, const char *suffix)
 {
 	char path[PATH_MAX];
-	if (vm_name_lookup_error(guest))
+	if (vm_name_lookup_error(guest) && !is_keeper(guest))
 		return -EINVAL;
 	int directory = open_directory(path, sizeof(path), false);
 	if (directory < 0)

@@ -16,9 +16,16 @@
 #define EBB_CONTROL_RUNTIME_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "vmm/lib/guest_name.h"
+
+/*
+ * In place of a guest's name: the user's keeper (vmm/keeper), of which there is one. Its files are
+ * keeper-lock and keeper-sock: no guest's file has such a name.
+ */
+#define RUNTIME_KEEPER "/keeper"
 
 struct runtime_name {
 	char path[PATH_MAX]; /* of the lock file */
@@ -63,5 +70,16 @@ struct runtime_guest {
  * guests, or -errno after an error message.
  */
 ssize_t runtime_list(struct runtime_guest **guests);
+
+/*
+ * Watches the directory of a held name for guests that start. Returns an inotify descriptor,
+ * non-blocking, which the caller owns, or -errno after an error message. When it is readable,
+ * runtime_started() calls @started for each new socket; its guest may not listen yet. Returns 0, or
+ * -EOVERFLOW if there were too many: list the guests again.
+ */
+int runtime_watch(const struct runtime_name *name);
+int runtime_started(int fd, void (*started)(void *ctx, const char *guest), void *ctx);
+/* Whether the directory of a held name was removed: new guests are in another one. */
+bool runtime_is_gone(const struct runtime_name *name);
 
 #endif

@@ -56,6 +56,11 @@ int loop_add_edge(struct loop *loop, struct loop_source *source)
 	return control(loop, EPOLL_CTL_ADD, source, EDGES);
 }
 
+int loop_add_urgent(struct loop *loop, struct loop_source *source)
+{
+	return control(loop, EPOLL_CTL_ADD, source, EPOLLPRI);
+}
+
 void loop_remove(struct loop *loop, struct loop_source *source)
 {
 	epoll_ctl(loop->epoll, EPOLL_CTL_DEL, source->fd, NULL);

@@ -35,6 +35,8 @@ int loop_add(struct loop *loop, struct loop_source *source);
  * it stays so: for a callback that may leave input unread.
  */
 int loop_add_edge(struct loop *loop, struct loop_source *source);
+/* Adds a source that is called for urgent events only (EPOLLPRI), as PSI's triggers have them. */
+int loop_add_urgent(struct loop *loop, struct loop_source *source);
 void loop_remove(struct loop *loop, struct loop_source *source);
 
 /* Makes a source in the loop wait until it is readable, the default, or writable. */
