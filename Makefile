@@ -388,7 +388,13 @@ fuzz-coverage: ## which lines of the devices and parsers the inputs found so far
 		FUZZ_SANITIZE="-O1 -fprofile-instr-generate -fcoverage-mapping"
 	@tests/fuzz/run --coverage $(FUZZ_TARGETS)
 
-cli: all ## the subcommands, against guests that are none
+# ebb on a host that is short of memory: see tests/short/short.c.
+$(BUILD)/tests/short: tests/short/short.c $(call obj,vmm,$(EBB_SRC))
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=keeper_host_read,--wrap=keeper_host_trigger -o $@ $^ $(LDLIBS)
+
+cli: all $(BUILD)/tests/short ## the subcommands, against guests that are none
 	@tests/cli/run
 
 payload: all $(BUILD)/tests/hang $(BUILD)/tests/attack ## tiny guests on this machine's own KVM

@@ -17,6 +17,7 @@ static const struct command {
 	{"stat", cmd_stat, "show a guest's memory, balloon and statistics"},
 	{"balloon", cmd_balloon, "change how much is in a guest's balloon"},
 	{"reclaim", cmd_reclaim, "make a guest give back now what it does not use"},
+	{"keeper", cmd_keeper, "get memory from the guests when the host is short of it"},
 	{"pause", cmd_pause, "stop a guest's CPUs"},
 	{"resume", cmd_resume, "let a paused guest continue"},
 	{"stop", cmd_stop, "power a guest off"},

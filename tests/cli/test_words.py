@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "list", "stat", "balloon", "reclaim", "pause", "resume", "stop", "console", "debug", "doctor", "version", "help"]
+COMMANDS = ["run", "list", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "console", "debug", "doctor", "version", "help"]
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
@@ -45,7 +45,7 @@ def test_value_given_twice(ebb, words):
     ebb(*words).failed(2, "is given twice")
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "console", "help")])
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "keeper", "console", "help")])
 def test_word_too_many(ebb, command):
     ebb(command, "\x1b[2Jx\n").failed(2, '"\\x1b[2Jx\\x0a" is not an option', f"ebb {command} takes only options")
 

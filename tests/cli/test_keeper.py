@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebb keeper, on a host that is as short as each test wants, with guests of all kinds."""
+
+import copy
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+from conftest import EBB, LIMIT
+from fake import MIB, RECLAIM, Refusal, Silence
+
+SHORT = os.path.join(os.path.dirname(EBB), "tests", "short")
+# What a guest has, of 1 GiB: all is resident, 300 MiB are free, 200 are caches.
+STATS = {"stat-free-memory": 300 * MIB, "stat-total-memory": 1000 * MIB, "stat-available-memory": 600 * MIB,
+         "stat-disk-caches": 200 * MIB, "stat-minor-faults": 1, "stat-major-faults": 1, "stat-swap-in": 0, "stat-oom-kills": 0}
+
+
+def full(fake, name, **changes):
+    """A guest that holds all of its memory, and gives back what it is asked for."""
+    guest = fake(name)
+    guest.stat["memory"]["rss"] = 1024 * MIB
+    guest.stat["balloon"]["actual"] = guest.stat["balloon"]["target"] = 0
+    guest.stat["guest-stats"]["stats"] = STATS | changes
+    guest.given = 0
+
+    def give(arguments):
+        before = guest.stat["memory"]["rss"]
+        guest.stat["memory"]["rss"] = before - (300 * MIB if not guest.given else 0) - arguments["cache"]
+        guest.stat["guest-stats"]["stats"]["stat-disk-caches"] -= arguments["cache"]
+        guest.given += before - guest.stat["memory"]["rss"]
+        return copy.deepcopy(RECLAIM) | {"rss-before": before, "rss-after": guest.stat["memory"]["rss"]}
+
+    guest.hooks["x-ebb-reclaim"] = give
+    return guest
+
+
+def requests(guest):
+    return [arguments for command, arguments in guest.asked if command == "x-ebb-reclaim"]
+
+
+def wait(condition, what):
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
+
+
+class Host:
+    """What /proc says of it: 8 GiB, of which so much is available; it is short below one."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        os.mkdir(folder / "self")
+        self.available(8000)
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(path + ".new", path)
+
+    def available(self, mib):
+        self.write("meminfo", f"MemTotal:     {8 << 20} kB\nMemFree: 1 kB\nMemAvailable:   {mib << 10} kB\n")
+
+
+class Keeper:
+    def __init__(self, host, runtime, *words):
+        self.path = os.path.join(host.folder, "log")
+        self.env = os.environ | {"EBB_RUNTIME_DIR": runtime, "EBB_TEST_HOST": host.folder}
+        with open(self.path, "wb") as log:
+            self.process = subprocess.Popen([SHORT, "keeper", *words], env=self.env, stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=log)
+        self.until("looking after the guests")
+
+    def log(self):
+        with open(self.path, encoding="utf-8") as log:
+            return log.read()
+
+    def until(self, text):
+        wait(lambda: text in self.log() or self.process.poll() is not None, f"no {text!r} in {self.log()}")
+        assert text in self.log()
+
+    def status(self):
+        done = subprocess.run([SHORT, "keeper", "status", "--json"], env=self.env, stdout=subprocess.PIPE,
+                              timeout=LIMIT, check=True)
+        return json.loads(done.stdout)
+
+    def guests(self):
+        return {guest["name"]: guest for guest in self.status()["guests"]}
+
+    def looked_at(self, name):
+        wait(lambda: self.guests().get(name, {}).get("state", "new") != "new", f"the keeper looks at {name}")
+
+    def end(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(LIMIT)
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+@pytest.fixture
+def keeper(host, runtime):
+    keepers = []
+
+    def start(*words):
+        keepers.append(Keeper(host, runtime, *words))
+        return keepers[-1]
+
+    yield start
+    for one in keepers:
+        one.end(signal.SIGKILL)
+
+
+# --- the host decides ---------------------------------------------------------------------------
+
+
+def test_plenty_asks_nobody(fake, keeper):
+    guest = full(fake, "a")
+    kept = keeper()
+    kept.looked_at("a")
+    assert requests(guest) == [] and not kept.status()["host"]["short"]
+
+
+def test_short_asks_for_what_is_held_and_then_for_cache(fake, host, keeper):
+    guest = full(fake, "a")
+    kept = keeper()
+    kept.looked_at("a")
+    host.available(900)
+    wait(lambda: len(requests(guest)) >= 2, kept.log)
+    first, second = requests(guest)[:2]
+    assert first == {"cache": 0, "compact": False, "timeout": 2.0}
+    # Half of what is spare.
+    assert 0 < second["cache"] <= 100 * MIB
+    kept.until("the host is short of memory: 900.0 MiB are available; asking guests until it has 2048.0 MiB")
+    kept.until('guest "a": asked to report what it holds free, 300.0 MiB; it is')
+    kept.until('guest "a": 300.0 MiB came in 0.13 s')
+    host.available(3000)
+    kept.until("the host has enough memory again: 3000.0 MiB are available")
+    asked = len(requests(guest))
+    status = kept.guests()["a"]
+    assert (status["requests"], status["answered"], status["came"]) == (asked, asked, guest.given)
+
+
+def test_its_own_cgroup_counts(fake, host, keeper):
+    guest = full(fake, "a")
+    host.write("self/cgroup", "4:memory:/old\n0::/user/session\n")
+    host.write("user/session/memory.max", "max\n")
+    host.write("user/memory.max", f"{4096 * MIB}\n")
+    host.write("user/memory.current", f"{4000 * MIB}\n")
+    host.write("user/memory.stat", f"anon 1\ninactive_file {100 * MIB}\nactive_file {50 * MIB}\n")
+    kept = keeper()
+    wait(lambda: requests(guest), kept.log)
+    got = kept.status()["host"]
+    assert (got["total"], got["available"]) == (4096 * MIB, 246 * MIB)
+
+
+def test_stalls_count(fake, host, keeper):
+    """Programs wait for memory, though not so little is available."""
+    guest = full(fake, "a")
+    host.available(1500)
+    host.write("pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 total=0\n")
+    kept = keeper()
+    kept.looked_at("a")
+    assert requests(guest) == []
+    host.write("pressure/memory", "some avg10=9.00 avg60=0.00 avg300=0.00 total=900000\nfull avg10=0.00 total=0\n")
+    wait(lambda: requests(guest), kept.log)
+    kept.until("and programs wait for memory")
+
+
+def test_dry_run_asks_nobody(fake, host, keeper):
+    guest = full(fake, "a")
+    host.available(900)
+    kept = keeper("--dry-run")
+    kept.until('guest "a": would be asked to report what it holds free, 300.0 MiB')
+    assert requests(guest) == [] and kept.status()["dry-run"] is True
+    assert kept.end() == 0
+
+
+# --- guests come and go -------------------------------------------------------------------------
+
+
+def test_guests_come_and_go(fake, host, keeper):
+    kept = keeper()
+    assert kept.guests() == {}
+    host.available(900)
+    guest = full(fake, "late")
+    wait(lambda: requests(guest), kept.log)
+    guest.end()
+    wait(lambda: kept.guests() == {}, "the guest is forgotten")
+    guest = full(fake, "late")
+    wait(lambda: requests(guest), "a new guest of the same name is found")
+
+
+def test_many(fake, host, keeper):
+    guests = [full(fake, f"g{i}") for i in range(40)]
+    kept = keeper()
+    wait(lambda: len(kept.guests()) == 40, kept.guests)
+    host.available(100)
+    wait(lambda: sum(guest.given for guest in guests) > 1900 * MIB, kept.log)
+
+
+# --- guests that do not behave ------------------------------------------------------------------
+
+
+def bad(fake, kind):
+    """Each holds more than the good one, and comes first."""
+    guest = full(fake, "bad", **{"stat-free-memory": 600 * MIB})
+
+    def silent(_arguments):
+        raise Silence
+
+    def refuse(_arguments):
+        raise Refusal("the guest did not answer within 7.0 s", "GuestTimeout")
+
+    if kind == "mute ebb":
+        guest.hooks["x-ebb-stat"] = silent
+    elif kind == "mute guest":
+        guest.hooks["x-ebb-reclaim"] = refuse
+    elif kind == "never answers":
+        guest.hooks["x-ebb-reclaim"] = silent
+    elif kind == "liar":
+        guest.hooks["x-ebb-reclaim"] = lambda _arguments: copy.deepcopy(RECLAIM) | {"rss-before": 1024 * MIB,
+                                                                                    "rss-after": 1024 * MIB}
+    elif kind == "garbage":
+        guest.hooks["x-ebb-reclaim"] = lambda _arguments: ["\x1b[2J"]
+    elif kind == "wrong figures":
+        guest.stat["memory"]["rss"] = -1
+    elif kind == "vanishes":
+        guest.hooks["x-ebb-reclaim"] = lambda _arguments: guest.end(leave=True) or RECLAIM
+    elif kind == "no statistics":
+        guest.stat["guest-stats"] = None
+        guest.hooks["x-ebb-stats-request"] = refuse
+    elif kind == "stock kernel":
+        guest.stat["reclaim"]["negotiated"] = False
+    elif kind == "paused":
+        guest.stat["status"] = "paused"
+    return guest
+
+
+@pytest.mark.parametrize("kind", ["mute ebb", "mute guest", "never answers", "liar", "garbage", "wrong figures", "vanishes",
+                                  "no statistics", "stock kernel", "paused"])
+def test_bad_guests_cost_nobody_anything(fake, host, keeper, kind):
+    wrong, good = bad(fake, kind), full(fake, "good")
+    host.available(900)
+    kept = keeper()
+    wait(lambda: requests(good), kept.log)
+    if kind in ("no statistics", "stock kernel", "paused", "wrong figures", "mute ebb"):
+        assert requests(wrong) == []
+    states = {"stock kernel": "cannot be asked", "paused": "not running", "no statistics": "mute"}
+    if kind in states:
+        kept.looked_at("bad")
+        assert kept.guests()["bad"]["state"] == states[kind]
+    assert kept.end() == 0
+    assert "\x1b" not in kept.log()
+
+
+def test_mute_guest_is_not_asked_again(fake, host, keeper):
+    """Before it sends statistics; the good one is asked all the while."""
+    wrong, good = bad(fake, "mute guest"), full(fake, "good")
+
+    def turn_mute(_arguments):
+        wrong.fresh = False
+        raise Refusal("the guest did not answer within 7.0 s", "GuestTimeout")
+
+    wrong.hooks["x-ebb-reclaim"] = turn_mute
+    host.available(900)
+    kept = keeper()
+    wait(lambda: requests(wrong) and len(requests(good)) >= 3, kept.log)
+    assert len(requests(wrong)) == 1
+    wait(lambda: kept.guests()["bad"]["state"] == "mute", kept.guests)
+
+
+# --- itself -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ends_cleanly(fake, keeper, runtime, number):
+    full(fake, "a")
+    kept = keeper()
+    assert kept.end(number) == 0
+    assert sorted(os.listdir(runtime)) == ["a.lock", "a.sock"]
+
+
+def test_ignored_signals_stay_ignored(keeper):
+    """As under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        kept = keeper()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    kept.process.send_signal(signal.SIGHUP)
+    assert kept.guests() == {} and kept.status()["pid"] == kept.process.pid
+    assert kept.end() == 0
+
+
+def test_one_per_user(ebb, keeper):
+    kept = keeper()
+    ebb("keeper").failed(1, f"a keeper of this user runs already: process {kept.process.pid}")
+    kept.end(signal.SIGKILL)
+    ebb("keeper", "status").failed(2, "no keeper of this user runs")
+
+
+def test_killed_leaves_nothing_in_the_way(ebb, fake, keeper):
+    guest = full(fake, "a")
+    kept = keeper()
+    kept.end(signal.SIGKILL)
+    assert [row["name"] for row in ebb("list", "--json").json()] == ["a"]
+    kept = keeper()
+    kept.looked_at("a")
+    assert not guest.ended.is_set()
+
+
+def test_directory_removed(keeper, runtime):
+    kept = keeper()
+    for name in os.listdir(runtime):
+        os.unlink(os.path.join(runtime, name))
+    os.rmdir(runtime)
+    try:
+        kept.until("the directory of the guests' names was removed: the keeper ends")
+        assert kept.process.wait(LIMIT) == 1
+    finally:
+        os.mkdir(runtime)
+
+
+@pytest.mark.parametrize("words, says", [
+    (["statu"], "is not \"status\""), (["status", "--dry-run"], "--dry-run is for a keeper that starts"),
+    (["--json"], "--json is for"), (["--dry"], "--dry-run"),
+])
+def test_mistakes(ebb, words, says):
+    ebb("keeper", *words).failed(2, says)
+
+
+def test_status_for_people(ebb, fake, keeper):
+    full(fake, "a")
+    kept = keeper()
+    wait(lambda: kept.guests().get("a", {}).get("held"), "the guest is looked at")
+    lines = ebb("keeper", "status").out.splitlines()
+    assert lines[0] == "host: 8000.0 MiB of 8192.0 MiB available; enough: guests are asked when it has less than 1024.0 MiB"
+    assert lines[2].split("  ")[0] == "NAME"
+    assert lines[3].split() == ["a", "at", "work", "1024.0", "MiB", "300.0", "MiB", "200.0", "MiB", "0", "0.0", "MiB"]
+
+
+def test_status_clients_do_not_stop_it(fake, host, keeper, runtime):
+    """Sixteen that say nothing keep a seventeenth out, and nothing else."""
+    guest = full(fake, "a")
+    kept = keeper()
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(16)]
+    for client in clients:
+        client.connect(os.path.join(runtime, "keeper-sock"))
+    host.available(900)
+    wait(lambda: requests(guest), kept.log)
+    for client in clients:
+        client.close()
+    assert kept.end() == 0

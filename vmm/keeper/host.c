@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/keeper/host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/lib/clock.h"
+
+/* 100 ms in 2 s: without CAP_SYS_RESOURCE the window is a multiple of 2 s (Linux 6.5). */
+#define TRIGGER	    "some 100000 2000000"
+#define STALL_LEAST 20000 /* microseconds between two readings: fewer are noise */
+#define TEXT	    8192
+
+/* Returns 0 with the file's beginning in @text, or -errno. */
+static int read_file(const char *folder, const char *file, char text[TEXT])
+{
+	char path[PATH_MAX];
+	if (snprintf(path, sizeof(path), "%s/%s", folder, file) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ssize_t len = read(fd, text, TEXT - 1);
+	int err = len < 0 ? -errno : 0;
+	close(fd);
+	text[len < 0 ? 0 : len] = '\0';
+	return err;
+}
+
+/* Returns the number after @key, at the beginning of a line of @text, or @otherwise. */
+static uint64_t number(const char *text, const char *key, uint64_t otherwise)
+{
+	size_t len = strlen(key);
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, len) == 0)
+			return strtoull(line + len, NULL, 10);
+	}
+	return otherwise;
+}
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* --- cgroups ------------------------------------------------------------------------------- */
+
+/* Returns the number in a file of a cgroup; UINT64_MAX: "max", or no such file. */
+static uint64_t limit(const char *folder, const char *file)
+{
+	char text[TEXT];
+	if (read_file(folder, file, text) != 0 || strncmp(text, "max", 3) == 0)
+		return UINT64_MAX;
+	return strtoull(text, NULL, 10);
+}
+
+/* Makes *@host as small as a cgroup is. Page cache that it holds is available to it. */
+static void narrow(const char *folder, struct keeper_host *host)
+{
+	char text[TEXT];
+	uint64_t most = min(limit(folder, "memory.max"), limit(folder, "memory.high"));
+	uint64_t current = limit(folder, "memory.current");
+	if (most == UINT64_MAX || current == UINT64_MAX)
+		return;
+	uint64_t files = 0;
+	if (read_file(folder, "memory.stat", text) == 0)
+		files = number(text, "inactive_file ", 0) + number(text, "active_file ", 0);
+	uint64_t used = current > files ? current - files : 0;
+	host->total = min(host->total, most);
+	host->available = min(host->available, most > used ? most - used : 0);
+}
+
+/* The keeper's own cgroup (version 2), and each above it. */
+static void narrow_by_cgroups(const struct keeper_source *source, struct keeper_host *host)
+{
+	char folder[PATH_MAX];
+	char text[TEXT];
+	if (read_file(source->proc, "self/cgroup", text) != 0)
+		return;
+	char *name = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	if (!name)
+		return;
+	name = strchr(name, '/');
+	if (!name)
+		return;
+	name[strcspn(name, "\n")] = '\0';
+	for (char *end = name + strlen(name); end > name; end = strrchr(name, '/')) {
+		*end = '\0';
+		if (snprintf(folder, sizeof(folder), "%s%s", source->cgroup, name) < PATH_MAX)
+			narrow(folder, host);
+	}
+}
+
+/* --- the host ------------------------------------------------------------------------------ */
+
+/* Whether tasks waited for memory, for a noticeable part of the last second. */
+static bool stalls(struct keeper_source *source, uint64_t now)
+{
+	char text[TEXT];
+	if (read_file(source->proc, "pressure/memory", text) != 0)
+		return false;
+	const char *total = strstr(text, "total=");
+	uint64_t stalled = total ? strtoull(total + strlen("total="), NULL, 10) : 0;
+	bool stalls = source->at && stalled > source->stalled + STALL_LEAST;
+	if (stalls || now >= source->at + NS_PER_S) {
+		source->at = now;
+		source->stalled = stalled;
+	}
+	return stalls;
+}
+
+int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now)
+{
+	char text[TEXT];
+	int err = read_file(source->proc, "meminfo", text);
+	if (err)
+		return err;
+	*host = (struct keeper_host){.total = number(text, "MemTotal:", 0) << 10,
+				     .available = number(text, "MemAvailable:", 0) << 10,
+				     .stalls = stalls(source, now)};
+	narrow_by_cgroups(source, host);
+	return 0;
+}
+
+int keeper_host_trigger(const struct keeper_source *source)
+{
+	char path[PATH_MAX];
+	snprintf(path, sizeof(path), "%s/pressure/memory", source->proc);
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	/* The kernel wants the terminator, too. */
+	if (write(fd, TRIGGER, sizeof(TRIGGER)) == sizeof(TRIGGER))
+		return fd;
+	int err = -errno;
+	close(fd);
+	return err;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper: gets memory from the guests of one user when the host is short of it. It finds guests
+ * by itself, looks at the host and at them the more often the less there is, and acts as decide.h
+ * tells. It knows control sockets only, so a guest goes on without it.
+ *
+ *     host.c  figures of the host, PSI ─┐
+ *     kept.c  a guest each: client    ──┼─► decide.c ─► kept.c asks
+ *     runtime_watch(): guests that start┘
+ *
+ * Thread: main, on one loop; nothing blocks.
+ */
+#ifndef EBB_KEEPER_KEEPER_H
+#define EBB_KEEPER_KEEPER_H
+
+#include <stdbool.h>
+
+/* The QMP command of its socket (RUNTIME_KEEPER) that `ebb keeper status` asks. */
+#define KEEPER_STATUS "x-ebb-keeper"
+
+/*
+ * Runs until SIGINT, SIGTERM or SIGHUP. With @dry_run only says what it would ask for. Returns 0,
+ * or -errno after an error message; -EBUSY: another one of this user runs.
+ */
+int keeper_run(bool dry_run);
+
+#endif

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/keeper/kept.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/control/guest_figures.h"
+#include "vmm/control/guest_stat.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/json.h"
+#include "vmm/lib/text.h"
+
+#define PAGE 4096
+
+#define BACKOFF_MIN (100 * NS_PER_MS)
+#define BACKOFF_MAX (60 * NS_PER_S)
+#define WAIT_NS	    (20 * NS_PER_MS) /* for statistics, and as often as this: */
+#define WAIT_TRIES  25
+
+#define GUEST_SECONDS 2.0   /* for a guest to do what it is asked */
+#define ASK_MS	      12000 /* its ebb waits 5 s more for a late guest, then has 5 s to answer */
+
+struct kept *kept_new(struct loop *loop, const char *name, void (*changed)(void *ctx), void *ctx)
+{
+	struct kept *kept = calloc(1, sizeof(*kept));
+	if (!kept)
+		return NULL;
+	snprintf(kept->name, sizeof(kept->name), "%s", name);
+	text_escape(kept->shown, sizeof(kept->shown), name, false);
+	kept->loop = loop;
+	kept->changed = changed;
+	kept->ctx = ctx;
+	return kept;
+}
+
+void kept_free(struct kept *kept)
+{
+	control_client_close(kept->client);
+	free(kept);
+}
+
+static void enter(struct kept *kept, enum kept_phase phase)
+{
+	kept->phase = phase;
+	kept->changed(kept->ctx);
+}
+
+/* --- failures ------------------------------------------------------------------------------ */
+
+/* Ends the request that its policy waits for, if there is one. */
+static void forget_request(struct kept *kept, enum keeper_answer answer)
+{
+	if (kept->seen.asked)
+		keeper_answered(&kept->seen, answer, 0, clock_ns());
+}
+
+static void close_for_now(struct kept *kept)
+{
+	control_client_close(kept->client);
+	kept->client = NULL;
+	kept->backoff = kept->backoff ? 2 * kept->backoff : BACKOFF_MIN;
+	if (kept->backoff > BACKOFF_MAX)
+		kept->backoff = BACKOFF_MAX;
+	kept->due = clock_ns() + kept->backoff;
+	enter(kept, KEPT_CLOSED);
+}
+
+/* After an error of the connection: the guest has ended, or its ebb is starting, stuck or broken. */
+static void fail(struct kept *kept, int err)
+{
+	forget_request(kept, KEEPER_MUTE);
+	if (err == -EPIPE || err == -ENOENT || err == -ECONNRESET || err == -EINVAL) {
+		enter(kept, KEPT_GONE);
+		return;
+	}
+	if (err != -ECONNREFUSED)
+		log_guest(&kept->limit, "guest \"%s\" does not answer the keeper: %s", kept->shown,
+			  err == -EREMOTEIO ? "its ebb refuses" : strerror(-err));
+	close_for_now(kept);
+}
+
+static void on_ended(void *ctx, int err)
+{
+	struct kept *kept = ctx;
+	fail(kept, err);
+}
+
+/* --- opening ------------------------------------------------------------------------------- */
+
+static void on_open(void *ctx, int err, json_t *reply)
+{
+	struct kept *kept = ctx;
+	(void)reply;
+	if (err)
+		fail(kept, err);
+	else
+		enter(kept, KEPT_READY);
+}
+
+static void open_client(struct kept *kept)
+{
+	const struct control_client_owner owner = {.ended = on_ended, .ctx = kept};
+	kept->phase = KEPT_OPENING;
+	int err = control_client_open(&kept->client, kept->loop, kept->name, &owner, on_open, kept);
+	if (err)
+		fail(kept, err);
+}
+
+/* --- looking ------------------------------------------------------------------------------- */
+
+static uint64_t guest_figure(const json_t *stat, const char *path)
+{
+	return guest_stat_number(stat, path, 0);
+}
+
+static bool is_true(const json_t *stat, const char *group, const char *key)
+{
+	return json_is_true(json_object_get(json_object_get(stat, group), key));
+}
+
+/* What the guest could drop: of its files in memory some are no cache, but all there is of them. */
+static uint64_t droppable(const json_t *stat)
+{
+	uint64_t caches = guest_figure(stat, FIGURE_STATS "/stat-disk-caches");
+	uint64_t free = guest_figure(stat, FIGURE_STATS "/stat-free-memory");
+	uint64_t available =
+		guest_stat_number(stat, FIGURE_STATS "/stat-available-memory", UINT64_MAX);
+	uint64_t most = available > free ? available - free : 0;
+	return caches < most ? caches : most;
+}
+
+static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
+{
+	uint64_t major = guest_figure(stat, FIGURE_STATS "/stat-major-faults");
+	struct keeper_figures figures = {
+		.running = strcmp(guest_stat_text(stat, "status"), "running") == 0,
+		.reclaims = is_true(stat, "reclaim", "negotiated"),
+		.size = guest_figure(stat, "memory/size"),
+		.resident = guest_figure(stat, "memory/rss"),
+		.ballooned = guest_figure(stat, "balloon/actual"),
+		.free = guest_figure(stat, FIGURE_STATS "/stat-free-memory"),
+		.caches = droppable(stat),
+		.updates = guest_figure(stat, "guest-stats/updates"),
+		.faults = guest_figure(stat, FIGURE_STATS "/stat-minor-faults") + major,
+		.reread = guest_figure(stat, FIGURE_STATS "/stat-swap-in") + major * PAGE,
+		.kills = guest_figure(stat, FIGURE_STATS "/stat-oom-kills"),
+	};
+	figures.told = figures.updates > wanted;
+	return figures;
+}
+
+static void log_verdict(struct kept *kept, enum keeper_verdict verdict)
+{
+	const struct keeper_pacing *pacing = &kept->seen.pacing[kept->seen.watched_idle];
+	if (verdict == KEEPER_TOO_MUCH)
+		log_info("guest \"%s\": wants back what it gave: not asked for that for %.0f s",
+			 kept->shown, (double)pacing->pause[kept->seen.watched] / (double)NS_PER_S);
+	if (verdict == KEEPER_KILLED)
+		log_info(
+			"guest \"%s\": killed a process for lack of memory: left alone for 10 minutes",
+			kept->shown);
+}
+
+static void on_stat(void *ctx, int err, json_t *reply)
+{
+	char text[TEXT_MAX];
+	struct option_error error = {text, sizeof(text)};
+	struct kept *kept = ctx;
+	uint64_t now = clock_ns();
+	if (err) {
+		fail(kept, err);
+		return;
+	}
+	json_t *stat = guest_stat_check(reply, &error);
+	if (!stat) {
+		log_guest(&kept->limit, "guest \"%s\" answered x-ebb-stat wrongly: %s", kept->shown,
+			  text);
+		close_for_now(kept);
+		return;
+	}
+	struct keeper_figures figures = read_figures(stat, kept->wanted);
+	json_decref(stat);
+	if (!figures.told && figures.running && kept->tries && --kept->tries) {
+		kept->due = now + WAIT_NS;
+		enter(kept, KEPT_WAITING);
+		return;
+	}
+	kept->backoff = 0;
+	log_verdict(kept, keeper_look(&kept->seen, &figures, now));
+	enter(kept, KEPT_READY);
+}
+
+static void look_now(struct kept *kept)
+{
+	kept->phase = KEPT_LOOKING;
+	int err = control_client_start(kept->client, "x-ebb-stat", NULL, CONTROL_ANSWER_MS, on_stat,
+				       kept);
+	if (err)
+		fail(kept, err);
+}
+
+/* A guest without statistics is looked at as it is. */
+static void on_wanted(void *ctx, int err, json_t *reply)
+{
+	struct kept *kept = ctx;
+	if (err && err != -EREMOTEIO) {
+		fail(kept, err);
+		return;
+	}
+	json_int_t updates = json_integer_value(json_object_get(reply, "updates"));
+	kept->wanted = err || updates < 0 ? UINT64_MAX : (uint64_t)updates;
+	kept->tries = err ? 0 : WAIT_TRIES;
+	kept->due = clock_ns() + WAIT_NS;
+	enter(kept, KEPT_WAITING);
+}
+
+/* Statistics that were asked for are not asked for again before they come. */
+void kept_look(struct kept *kept)
+{
+	if (kept->seen.looked && kept->wanted != UINT64_MAX &&
+	    kept->seen.now.updates <= kept->wanted) {
+		kept->tries = 0;
+		look_now(kept);
+		return;
+	}
+	kept->phase = KEPT_WANTING;
+	int err = control_client_start(kept->client, "x-ebb-stats-request", NULL, CONTROL_ANSWER_MS,
+				       on_wanted, kept);
+	if (err)
+		fail(kept, err);
+}
+
+void kept_tick(struct kept *kept, uint64_t now)
+{
+	if (now < kept->due)
+		return;
+	if (kept->phase == KEPT_CLOSED)
+		open_client(kept);
+	else if (kept->phase == KEPT_WAITING)
+		look_now(kept);
+}
+
+/* --- asking -------------------------------------------------------------------------------- */
+
+static void log_answer(const struct kept *kept, bool late, double elapsed, uint64_t came)
+{
+	char size[TEXT_SIZE_MAX];
+	log_info("guest \"%s\": %s came in %.2f s%s", kept->shown, text_size(size, came), elapsed,
+		 late ? "; it was not ready in time" : "");
+}
+
+/* Returns whether the answer has the right form: a peer may answer anything. */
+static bool take_answer(struct kept *kept, json_t *reply)
+{
+	const char *status;
+	double elapsed;
+	json_int_t before, after;
+	if (json_unpack(reply, "{s:s, s:F, s:I, s:I}", "status", &status, "elapsed", &elapsed,
+			"rss-before", &before, "rss-after", &after) ||
+	    !(elapsed >= 0) || before < 0 || after < 0)
+		return false;
+	bool late = strcmp(status, "done") != 0;
+	uint64_t came = before > after ? (uint64_t)(before - after) : 0;
+	kept->answered++;
+	kept->came += came;
+	log_answer(kept, late, elapsed, came);
+	keeper_answered(&kept->seen, late ? KEEPER_LATE : KEEPER_DONE, came, clock_ns());
+	return true;
+}
+
+static void on_reclaimed(void *ctx, int err, json_t *reply)
+{
+	char text[TEXT_MAX];
+	struct kept *kept = ctx;
+	if (err == 0 && take_answer(kept, reply)) {
+		enter(kept, KEPT_READY);
+		return;
+	}
+	if (err == -EREMOTEIO) {
+		const char *class = control_client_error_class(kept->client);
+		bool mute = strcmp(class, "GuestTimeout") == 0;
+		log_guest(&kept->limit, "guest \"%s\": %s", kept->shown,
+			  text_escape(text, sizeof(text), json_string_value(reply), false));
+		forget_request(kept, mute ? KEEPER_MUTE : KEEPER_REFUSED);
+		enter(kept, KEPT_READY);
+		return;
+	}
+	fail(kept, err ? err : -EPROTO);
+}
+
+void kept_ask(struct kept *kept, const struct keeper_action *action)
+{
+	json_t *arguments =
+		json_pack("{s:o, s:b, s:f}", "cache", json_count(action->cache), "compact",
+			  action->means == KEEPER_COMPACT, "timeout", GUEST_SECONDS);
+	kept->requests++;
+	kept->phase = KEPT_ASKED;
+	int err = control_client_start(kept->client, "x-ebb-reclaim", arguments, ASK_MS,
+				       on_reclaimed, kept);
+	if (err)
+		fail(kept, err);
+}
+
+/* --- showing ------------------------------------------------------------------------------- */
+
+const char *kept_state(const struct kept *kept)
+{
+	const struct keeper_guest *seen = &kept->seen;
+	if (!seen->looked || (!kept->client && kept->backoff))
+		return kept->backoff > BACKOFF_MIN ? "no answer" : "new";
+	if (!seen->now.running)
+		return "not running";
+	if (!seen->now.reclaims)
+		return "cannot be asked";
+	if (seen->mute || !seen->now.told)
+		return "mute";
+	if (seen->asked)
+		return "asked";
+	return keeper_is_idle(seen) ? "idle" : "at work";
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's account of itself: the answer to KEEPER_STATUS, and its log lines.
+ *
+ * Pure, except for logging. Thread: the keeper's.
+ */
+#ifndef EBB_KEEPER_STATUS_H
+#define EBB_KEEPER_STATUS_H
+
+#include "vmm/keeper/decide.h"
+#include "vmm/keeper/kept.h"
+
+/* Returns a new object; sizes in bytes. */
+json_t *status_of(const struct keeper_policy *policy, const struct keeper_host *host,
+		  struct kept *const *kept, size_t count, bool dry_run);
+
+void status_log_host(const struct keeper_policy *policy, const struct keeper_host *host);
+void status_log_action(const struct kept *kept, const struct keeper_action *action, bool dry_run);
+
+#endif
