@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebb keeper, with guests that are idle and full of cache, on a host that runs short."""
+
+import json
+import mmap
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from conftest import LIMIT, host_memory, lib, wait_until
+
+pytestmark = pytest.mark.linux
+
+MIB = lib.MIB
+CACHE = 256 * MIB
+# An eighth of the host's memory is its low mark: so much is available once the hog has the rest.
+SHORT = host_memory() // 8 - 64 * MIB
+
+
+def available():
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable:"))
+
+
+class Hog:
+    """A program that takes the host's memory."""
+
+    def __init__(self):
+        self.pieces = []
+
+    def take(self, left):
+        """Until only so many bytes are available."""
+        while available() > left:
+            piece = mmap.mmap(-1, 8 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            for at in range(0, 8 * MIB, mmap.PAGESIZE):
+                piece[at] = 1
+            self.pieces.append(piece)
+
+    def end(self):
+        for piece in self.pieces:
+            piece.close()
+
+
+@pytest.fixture
+def guests(ebb, tmp_path):
+    """Two, each with a disk in its page cache, and then idle."""
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(CACHE)
+    # A disk that nobody has open any more is not cached either.
+    job = "exec 3</dev/vda; cat /dev/vda >/dev/null; echo ready; read line; echo alive 1; read line; echo alive 2; sleep 100000"
+    started = [ebb.start(job, "-d", f"{disk},ro", "--name", name, memory="512M") for name in ("one", "two")]
+    for guest in started:
+        guest.wait_for("^ready$", LIMIT)
+    return started
+
+
+@pytest.fixture
+def keeper(ebb, tmp_path):
+    processes = []
+
+    def start():
+        log = open(tmp_path / f"keeper{len(processes)}", "wb")
+        processes.append(subprocess.Popen([lib.EBB, "keeper"], env=ebb.env, stderr=log, stdin=subprocess.DEVNULL))
+        log.close()
+
+        def says(text):
+            with open(log.name, encoding="utf-8") as file:
+                return text in file.read()
+
+        return processes[-1], says
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait(LIMIT)
+
+
+def held(guests):
+    return sum(guest.rss() for guest in guests)
+
+
+def command(box, *words):
+    done = subprocess.run([lib.EBB, *words, "--json"], env=box.env, stdout=subprocess.PIPE, check=True, timeout=LIMIT)
+    return json.loads(done.stdout)
+
+
+def in_flight(box):
+    """Requests that guests have not answered."""
+    counts = [guest["reclaim"] for guest in command(box, "stat", "-a", "--no-refresh")]
+    return sum(count["requests"] - count["answered"] - count["timeouts"] for count in counts)
+
+
+def test_a_short_host_gets_memory_from_idle_guests(ebb, guests, keeper):
+    before = held(guests)
+    assert before > 2 * CACHE
+    hog = Hog()
+    try:
+        hog.take(SHORT)
+        # The control: guests keep their caches, however short the host is.
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            assert held(guests) > before - 16 * MIB
+            time.sleep(0.2)
+
+        # One that is killed half-way leaves guests that go on as without it.
+        process, says = keeper()
+        wait_until(lambda: says(": asked to drop page cache"), "the keeper asks a guest")
+        process.send_signal(signal.SIGKILL)
+        process.wait(LIMIT)
+        for guest in guests:
+            guest.send("\n")
+            guest.wait_for("^alive 1$", LIMIT)
+        wait_until(lambda: in_flight(ebb) == 0, "no request is left")
+
+        # Another one goes on where it was.
+        left = held(guests)
+        hog.take(SHORT)
+        process, says = keeper()
+        wait_until(lambda: held(guests) < left - 64 * MIB, "the keeper gets memory")
+        status = command(ebb, "keeper", "status")
+        assert sum(guest["came"] for guest in status["guests"]) > 0
+        assert sorted(guest["name"] for guest in status["guests"]) == ["one", "two"]
+    finally:
+        hog.end()
+    # With its memory back the host asks no more, and guests still work.
+    wait_until(lambda: says("the host has enough memory again"), "the host has enough")
+    for guest in guests:
+        guest.send("\n")
+        guest.wait_for("^alive 2$", LIMIT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LIMIT) == 0
+    assert not [name for name in os.listdir(ebb.runtime) if name.startswith("keeper")]
