@@ -31,6 +31,7 @@ static struct {
 		int error;
 		bool ended;
 		void (*sent)(const uint8_t *bytes, size_t len);
+		void (*waited)(void);
 	} peer;
 	const uint8_t *file;
 	size_t file_size;
@@ -52,6 +53,7 @@ void host_reset(void)
 	host.peer.error = 0;
 	host.peer.ended = false;
 	host.peer.sent = NULL;
+	host.peer.waited = NULL;
 	host.file = NULL;
 	host.file_size = 0;
 }
@@ -219,6 +221,11 @@ void host_on_sent(void (*sent)(const uint8_t *bytes, size_t len))
 	host.peer.sent = sent;
 }
 
+void host_on_wait(void (*waited)(void))
+{
+	host.peer.waited = waited;
+}
+
 void host_file(const void *bytes, size_t len)
 {
 	host.file = bytes;
@@ -324,19 +331,39 @@ ssize_t __wrap_recv(int fd, void *bytes, size_t len, int flags)
 	return (ssize_t)len;
 }
 
-int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
+static short ready(int fd)
 {
-	MUST(n == 1 && timeout >= 0);
 	bool in = host.peer.end > host.peer.start || host.peer.ended;
 	bool out = host.peer.room > 0 || host.peer.ended || host.peer.error;
-	short events = (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
 
-	is_socket(fds->fd);
-	fds->revents = fds->events & events;
-	if (fds->revents)
-		return 1;
-	host_time_passes((uint64_t)timeout * NS_PER_MS);
-	return 0;
+	if (is_ours(fd) && host.kind[fd - FIRST] == EVENT)
+		return host.rung[fd - FIRST] ? POLLIN : 0;
+	is_socket(fd);
+	return (short)((in ? POLLIN : 0) | (out ? POLLOUT : 0));
+}
+
+static int poll_once(struct pollfd *fds, nfds_t n)
+{
+	int count = 0;
+
+	for (nfds_t i = 0; i < n; i++) {
+		fds[i].revents = fds[i].events & ready(fds[i].fd);
+		count += fds[i].revents != 0;
+	}
+	return count;
+}
+
+int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
+{
+	MUST(timeout >= 0);
+	int count = poll_once(fds, n);
+	if (count == 0 && host.peer.waited) {
+		host.peer.waited();
+		count = poll_once(fds, n);
+	}
+	if (count == 0)
+		host_time_passes((uint64_t)timeout * NS_PER_MS);
+	return count;
 }
 
 int __wrap_close(int fd)

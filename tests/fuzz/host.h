@@ -43,6 +43,8 @@ void host_peer_closes(void);
 void host_peer_reads(size_t room, int error);
 /* Called with each piece that ebb sends; NULL: dropped. */
 void host_on_sent(void (*sent)(const uint8_t *bytes, size_t len));
+/* Called when ebb waits, and nothing is there for it yet; NULL: time passes. */
+void host_on_wait(void (*waited)(void));
 
 /* --- the file -------------------------------------------------------------------------------- */
 

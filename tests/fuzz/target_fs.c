@@ -106,6 +106,16 @@ static void obey(uint32_t request, const uint8_t *payload)
 		serve_honestly(field[0], UINT32_MAX, false);
 }
 
+/* ebb waits for all that it was given: an honest backend returns it. */
+static void return_all(void)
+{
+	for (unsigned int i = 0; i < FS_QUEUES && backend.honest; i++)
+		if (fs.served.queue[i].handed && fs.served.dev.queue[i].ready) {
+			serve_honestly(i, UINT32_MAX, false);
+			wake_ring(fs.served.queue[i].call);
+		}
+}
+
 /* --- the backend's messages -------------------------------------------------------------------- */
 
 static uint64_t right(uint32_t request, const uint8_t *payload)
@@ -203,6 +213,7 @@ static struct virtio_device *plug(const struct guest_record *machine)
 	backend.lie = machine->c % LIES;
 	backend.after = machine->c >> 8 & 7;
 	host_on_sent(hear);
+	host_on_wait(return_all);
 	MUST(fs_init(&fs, tag, &config, &guest.host) == 0);
 	/* A machine whose first backend does not begin well does not start. */
 	while (vhost_user_device_open(&fs.served, host_socket(), clock_ns() + NS_PER_S)) {
