@@ -149,8 +149,9 @@ def board():
                     access(0, 0, 0x41), access(0, 3, 0x80), access(0, 0, 1), access(1, 6)))
     yield b"".join((access(4, 0, i) + access(4, 3, 0x0f) for i in (0, 2, 4, 6, 7, 8, 9, 10, 11, 13, 0x32, 0x40)))
     yield b"".join((access(5, 4 * i, 0x12345678) for i in range(6)))
-    yield b"".join((access(7, i, 1, 0) for i in (1, 0x2000 // 4))) + access(7, 0x2000 // 4, 0xfe, 2) + b"".join(
-        (access(6, 1, 1), access(8, 0x200004 // 64, 0, 2), access(6, 1, 0)))
+    enable, context = 0x2000 // 64, 0x200000 // 64
+    yield b"".join((access(7, 0, 3, 6), access(7, enable, 0xfe, 2), access(6, 1, 1), access(8, context, 0, 6), access(6, 1, 0), access(7, context, 1, 6),
+                    access(8, 0x1000 // 64, 0, 2), access(7, context, 7, 2), access(6, 1, 1), access(8, enable, 0, 2), access(8, context, 0, 2)))
 
 
 def header(length, flags=0):

@@ -52,6 +52,12 @@ static void plic_interrupt(void *ctx, unsigned int context, bool to)
 
 static const struct serial_host serial_host = {NULL, interrupt, transmit, receive_ready};
 
+/* 64 KiB of offsets reach all of the PLIC's 2 MiB in steps of 64; the width has the word. */
+static uint64_t plic_offset(const struct record *record)
+{
+	return (record->offset * 64ULL + record->width / 4 * 4) % PLIC_SIZE(CONTEXTS);
+}
+
 static void step(const struct record *record, struct serial *serial, struct cmos *cmos,
 		 struct goldfish *goldfish, struct plic *plic)
 {
@@ -85,11 +91,10 @@ static void step(const struct record *record, struct serial *serial, struct cmos
 		plic_line(plic, record->offset, record->value & 1);
 		break;
 	case 7:
-		plic_write(plic, (record->offset * 4ULL + record->width) % PLIC_SIZE(CONTEXTS),
-			   bytes, len);
+		plic_write(plic, plic_offset(record), bytes, len);
 		break;
 	default:
-		plic_read(plic, (record->offset * 64ULL) % PLIC_SIZE(CONTEXTS), bytes, len);
+		plic_read(plic, plic_offset(record), bytes, len);
 	}
 	MUST(serial->count <= SERIAL_FIFO && serial->first < SERIAL_FIFO);
 }
