@@ -156,7 +156,7 @@ void image_close(struct image *image)
 /* --- devices/virtio-blk/ring.c --------------------------------------------------------------- */
 
 struct ring {
-	unsigned int depth, out;
+	unsigned int depth, out, started;
 	unsigned int left; /* jobs that are done before it holds the others; 0: all */
 	int bell;
 	bool quiet, holds, refuses, backwards, mute;
@@ -211,6 +211,7 @@ int ring_submit(struct ring *ring)
 	ring->refuses = false;
 	if (refused)
 		return -EBUSY;
+	ring->started = ring->out;
 	ring_the_bell(ring);
 	return 0;
 }
@@ -230,11 +231,12 @@ static int carry_out(const struct ring_job *job)
 
 bool ring_take(struct ring *ring, unsigned int *tag, int *result)
 {
-	if (ring->holds || ring->out == 0)
+	if (ring->holds || ring->started == 0)
 		return false;
-	unsigned int i = ring->backwards ? ring->out - 1 : 0;
+	unsigned int i = ring->backwards ? ring->started - 1 : 0;
 	const struct ring_job job = ring->job[i];
 	ring->out--;
+	ring->started--;
 	if (ring->left && --ring->left == 0)
 		ring->holds = true;
 	memmove(&ring->job[i], &ring->job[i + 1], (ring->out - i) * sizeof(ring->job[0]));
