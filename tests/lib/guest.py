@@ -47,9 +47,9 @@ def namespaces():
 NO_NAMESPACES = ["unshare", "-Ur", "sh", "-c", 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"', "sh"]
 
 
-def own_words(said):
+def own_words(said, permitted=None):
     """What ebb said on standard error, but for the line that it begins with on a host that permits no namespaces."""
-    if namespaces():
+    if namespaces() if permitted is None else permitted:
         return said
     return re.sub(r"\Aebb: warning: this host permits no namespaces .*(?:\n|\Z)", "", said)
 

@@ -91,10 +91,17 @@ static int close_paths(int directory)
 	return error;
 }
 
-/* Says what the kernel means where it returns ENOSPC. */
+/* Says what the kernel means. */
 static const char *refusal(int error)
 {
-	return error == -ENOSPC ? "a limit below /proc/sys/user is reached" : strerror(-error);
+	switch (error) {
+	case -ENOSPC:
+		return "a limit below /proc/sys/user is reached";
+	case -ENOENT:
+		return "there is no /proc";
+	default:
+		return strerror(-error);
+	}
 }
 
 /* Some hosts permit no namespaces, nor do many containers: the other phases do what they can. */
