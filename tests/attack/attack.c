@@ -198,6 +198,13 @@ static long remove_above_descriptor(void)
 	return syscall(SYS_unlinkat, descriptor(S_IFDIR), "../victim", 0);
 }
 
+/* Of which the host's file system keeps one block, where it keeps no holes. */
+static long grow_a_file(void)
+{
+	const struct iovec byte = {page, 1};
+	return syscall(SYS_pwritev, descriptor(S_IFREG), &byte, 1, 1UL << 40, 0);
+}
+
 static long signal_another(void)
 {
 	return syscall(SYS_kill, getppid(), 0);
@@ -255,6 +262,7 @@ static const struct {
 	{"openat-above", open_above_descriptor},
 	{"unlinkat-above", remove_above_descriptor},
 	{"proc", look_at_a_process},
+	{"grow", grow_a_file},
 	{"connect-abstract", connect_abstract},
 	{"connect-loopback", connect_loopback},
 	{"connect-file", connect_by_a_file},

@@ -118,6 +118,13 @@ def test_namespaces_refuse(thread, tmp_path):
         assert said == f"attack: errno {errno}\n", (what, said)
 
 
+@pytest.mark.parametrize("options, answer", [((), "errno 27"), (("--sandbox=off",), "done")])
+def test_limits(tmp_path, options, answer):
+    """A disk's thread may write to files: no longer ones than there are."""
+    status, said, _ = attempt(tmp_path, "blk", "grow", *options)
+    assert (status, said) == (0, f"attack: {answer}\n")
+
+
 @pytest.mark.parametrize("thread", ["main", "vcpu0"])
 def test_landlock_refuses(thread, tmp_path):
     """By itself: no call is filtered, and there are no namespaces."""

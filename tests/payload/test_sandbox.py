@@ -139,6 +139,25 @@ def test_cores(run, options, tmp_path):
         assert core.stat().st_blocks * 512 < 64 << 20 and core.stat().st_size < 128 << 20
 
 
+@pytest.mark.parametrize("errors", ["pipe", "file"])
+@pytest.mark.parametrize("options", MODES)
+def test_limits(run, options, errors, tmp_path):
+    """As many descriptors as programs usually have, and no file longer than the longest that is open: or than any is, where
+    the guest may make standard error longer."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(3 << 20))
+    with open(tmp_path / "errors", "wb") as file:
+        popen = {"stderr": file} if errors == "file" else {}
+        payload = running(run, *options, "-d", str(disk), wrapper=["prlimit", "--nofile=2000"], **popen)
+    with open(f"/proc/{payload.pid}/limits", encoding="ascii") as file:
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
+    with open("/proc/self/limits", encoding="ascii") as file:
+        own = {line[:26].strip(): line[26:].split()[:2] for line in file}
+    assert limits["Max open files"] == (["2000"] * 2 if options else ["1024"] * 2), limits
+    assert limits["Max file size"] == (own["Max file size"] if options or errors == "file" else [str(3 << 20)] * 2), limits
+    assert options or limits["Max core file size"] == ["0", "0"], limits
+
+
 def namespaces_of(pid):
     """Of a process of another user, root alone may see them."""
     kinds = ("user", "mnt", "net", "ipc", "uts")

@@ -15,4 +15,12 @@
 /* Leaves standard input, output and error open. Returns 0, or -errno. */
 int descriptors_close_inherited(void);
 
+/*
+ * Limits how many can be open, and how long a file can become: as long as the longest that is open (a
+ * disk's, or one that is the guest's memory), unless standard output or error is a file, to which the guest's
+ * console goes. An owned VMM could fill the host's file system by a disk of its own. SIGXFSZ is ignored.
+ * Returns 0, or -errno.
+ */
+int descriptors_limit(void);
+
 #endif

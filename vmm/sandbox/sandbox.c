@@ -150,6 +150,7 @@ int sandbox_enter(struct sandbox *sandbox, bool required)
 	/* Before the namespaces, in which there is no /proc. */
 	static const struct phase before[] = {
 		{descriptors_close_inherited, "close the descriptors that ebb inherited"},
+		{descriptors_limit, "limit open files and the size of files"},
 	};
 	/* After them: there it has all capabilities over what is new. */
 	static const struct phase after[] = {
