@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks by qemu-storage-daemon: qcow2 images with backing files, and NBD; what their server's end means."""
+
+import hashlib
+import os
+import signal
+import subprocess
+
+import pytest
+from conftest import LIMIT, lib, trouble, wait_until
+from test_folder import SHELL, asked, processes
+from test_monitor import answers, qmp, stat
+
+# Other guests' servers would be found.
+pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.arch("x86_64")]
+
+MIB = lib.MIB
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def qemu_img(*words, status=(0,)):
+    done = subprocess.run(["qemu-img", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False, timeout=LIMIT)
+    assert done.returncode in status, done.stdout
+    return done.stdout
+
+
+@pytest.fixture
+def layers(tmp_path):
+    """(a qcow2 image, its raw backing file of 16 MiB)"""
+    base, top = tmp_path / "base.img", tmp_path / "top, new.qcow2"
+    base.write_bytes(os.urandom(16 * MIB))
+    qemu_img("create", "-q", "-f", "qcow2", "-b", "base.img", "-F", "raw", top)
+    return top, base
+
+
+def option(path, *more):
+    return ["-d", ",".join([str(path).replace(",", ",,"), *more])]
+
+
+def servers():
+    return [pid for pid, _ in processes("qemu-storage-da")]
+
+
+def nothing_left():
+    assert not servers() and not processes("disk-keeper")
+    assert not [name for name in os.listdir("/tmp") if name.startswith("ebb-disk-keeper")]
+
+
+def contents(path, tmp_path):
+    """What a guest would find in a qcow2 image that nothing uses."""
+    raw = tmp_path / "converted"
+    qemu_img("check", path, status=(0, 3))  # 3: clusters that nothing uses, as a killed server may leave them
+    qemu_img("convert", "-O", "raw", path, raw)
+    return raw.read_bytes()
+
+
+def read_all(started):
+    """The guest's sum of its whole disk."""
+    status, text = asked(started, "blockdev --flushbufs /dev/vda; sha256sum /dev/vda")
+    assert status == 0, text
+    return text.split()[0]
+
+
+def test_qcow2(ebb, layers, tmp_path):
+    top, base = layers
+    before = base.read_bytes()
+    started = ebb.start(SHELL, *option(top), "--name", "layers")
+    started.wait_for("^ready$", LIMIT)
+    assert read_all(started) == sha(before)
+    assert asked(started, "dd if=/dev/urandom of=/dev/vda bs=1M count=4 seek=2 conv=fsync 2>/dev/null")[0] == 0
+    written = read_all(started)
+    assert written != sha(before)
+
+    disk = stat(ebb, "layers")["disks"][0]
+    assert (disk["file"], disk["size"], disk["read-only"]) == (str(top), 16 * MIB, False)
+    assert disk["written-bytes"] == 4 * MIB and disk["flushes"] >= 1 and disk["read-bytes"] >= 32 * MIB
+    assert disk["errors"] == disk["refused"] == 0 and 4 * MIB <= disk["allocated"] < 8 * MIB
+    block, figures = (answer["return"] for answer in answers(
+        qmp(ebb, "layers", {"execute": "query-block"}, {"execute": "query-blockstats"})))
+    assert block[0]["inserted"]["drv"] == "qcow2" and block[0]["inserted"]["backing_file_depth"] == 1
+    assert figures[0]["stats"]["wr_bytes"] == 4 * MIB and figures[0]["stats"]["wr_total_time_ns"] > 0
+
+    # Neither layer is another guest's, but both may read the lower one.
+    for other in (option(top), option(top, "ro"), option(base)):
+        ebb_refused = subprocess.run(lib.ebb(None, *other), env=ebb.env, stdin=subprocess.DEVNULL, capture_output=True,
+                                     text=True, check=False, timeout=LIMIT)
+        assert ebb_refused.returncode == 2 and ebb_refused.stderr.count("\n") == 1, ebb_refused.stderr
+        assert "is in use already" in ebb_refused.stderr
+    reader = ebb.start("sha256sum /dev/vda", *option(base, "ro"))
+    reader.wait_for(f"^{sha(before)}", LIMIT)
+    assert reader.wait(LIMIT) == 0
+
+    # What the guest flushed outlives its server; what it asks for meanwhile fails, until it begins anew.
+    before_kill = servers()
+    assert len(before_kill) == 1
+    os.kill(before_kill[0], signal.SIGKILL)
+    wait_until(lambda: servers() and servers() != before_kill, "another server begins")
+    assert asked(started, "blockdev --flushbufs /dev/vda; dd if=/dev/vda of=/dev/null 2>/dev/null")[0] != 0
+    rebind = ("d=$(basename $(readlink /sys/block/vda/device)); cd /sys/bus/virtio/drivers/virtio_blk; "
+              "echo $d >unbind; echo $d >bind; cd /; for i in 1 2 3 4 5 6 7 8 9; do [ -e /dev/vda ] || usleep 300000; done")
+    assert asked(started, rebind)[0] == 0
+    assert read_all(started) == written
+
+    # What was not flushed is kept, too, when the guest ends.
+    assert asked(started, "dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync 2>/dev/null")[0] == 0
+    started.send("exit\n")
+    ebb.guests.remove(started)
+    with started:
+        assert started.wait(LIMIT) == 0, started.stderr()
+    assert not [text for text in trouble(started) if "I/O error" not in text]
+    said = started.stderr()
+    assert said.count("the server of disk0 is lost: it has ended") == 1 and said.count("it died of signal 9") == 1, said
+    now = contents(top, tmp_path)
+    assert now[:MIB] == bytes(MIB) and now[MIB:2 * MIB] == before[MIB:2 * MIB] and now[6 * MIB:] == before[6 * MIB:]
+    assert now[2 * MIB:6 * MIB] != before[2 * MIB:6 * MIB]
+    assert base.read_bytes() == before
+    nothing_left()
+
+
+def test_ended_by_force(ebb, layers, tmp_path):
+    """A guest that is ended loses what its kernel has not written, but nothing of what it has."""
+    top, base = layers
+    started = ebb.start("dd if=/dev/zero of=/dev/vda bs=1M count=4 oflag=direct 2>/dev/null && echo written; read line",
+                        *option(top))
+    started.wait_for("^written$", LIMIT)
+    started.process.send_signal(signal.SIGTERM)
+    ebb.ended(started, 0)
+    nothing_left()
+    now = contents(top, tmp_path)
+    assert now[:4 * MIB] == bytes(4 * MIB) and now[4 * MIB:] == base.read_bytes()[4 * MIB:]
+
+
+def test_nbd(ebb, layers, tmp_path):
+    """Over a Unix socket, by QEMU's own server; read-only, too."""
+    _, base = layers
+    before = base.read_bytes()
+    socket = tmp_path / "a, socket"
+    server = subprocess.Popen(["qemu-nbd", "-f", "raw", "-k", socket, "-x", "disk", "-e", "2", "-t", base])
+    try:
+        wait_until(socket.exists, "qemu-nbd listens")
+        uri = f"nbd+unix:///disk?socket={str(socket).replace(',', '%2C').replace(' ', '%20')}"
+        lines = ebb.job("sha256sum /dev/vda; cat /sys/block/vda/ro; dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo refused",
+                        "-d", f"{uri},ro")
+        assert lines == [f"{sha(before)}  /dev/vda", "1", "refused"]
+        assert ebb.job("dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync 2>/dev/null && echo written", "-d", uri) == ["written"]
+    finally:
+        server.terminate()
+        server.wait(LIMIT)
+    assert base.read_bytes() == bytes(MIB) + before[MIB:]
+    ebb.mistake(lib.ebb("", "-d", uri), "qemu-storage-daemon cannot serve the disk")
+    nothing_left()
+
+
+def test_mistakes(ebb, layers, tmp_path):
+    top, _ = layers
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/bin/qemu-storage-daemon && exec "$@"', "sh"]
+    ebb.mistake([*hidden, *lib.ebb("", *option(top))], "cannot start qemu-storage-daemon for the disk", "it is not installed",
+                "qemu-system-common")
+    inner = tmp_path / "in"
+    inner.mkdir()
+    qemu_img("create", "-q", "-f", "qcow2", "-b", "../base.img", "-F", "raw", inner / "a.qcow2")
+    ebb.mistake(lib.ebb("", *option(inner / "a.qcow2")), "outside of its folder", "backing=DIR")
+    assert ebb.job("blockdev --getsize64 /dev/vda", *option(inner / "a.qcow2", f"backing={tmp_path}")) == [str(16 * MIB)]
+    ebb.mistake([lib.EBB, "run", "-n", "none", *option(top)], "finds a kernel in raw disks alone")
+    # A raw disk that its guest has made to look like an image: raw where that is said, and never followed.
+    forged = tmp_path / "raw.img"
+    forged.write_bytes(top.read_bytes()[:65536] + bytes(MIB - 65536))
+    assert ebb.job("head -c 3 /dev/vda; echo", *option(forged, "format=raw", "ro")) == ["QFI"]
+    ebb.mistake(lib.ebb("", *option(forged)), "write format=qcow2")
+    nothing_left()
