@@ -26,7 +26,7 @@ PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_BENCH := iproute2 passt
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
-		  man-db mandoc passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
+		  man-db mandoc openssh-client passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
 
 PACKAGES_FUZZ  := clang libclang-rt-dev llvm python3
 
@@ -423,6 +423,7 @@ $(BUILD)/tests/attack: tests/attack/attack.c $(call obj,vmm,$(EBB_SRC))
 
 e2e: all payloads $(BUILD)/tests/liar $(BUILD)/tests/hang $(BUILD)/tests/attack ## Linux guests, on hardware KVM or on the emulated host
 	@guest/distribution kernel $(ARCH)
+	@$(if $(filter x86_64,$(ARCH)),guest/distribution disk)
 	@tests/e2e/run
 
 soak: ## everything that moves a guest's memory at once, on every kernel (SOAK_MINUTES, 20)

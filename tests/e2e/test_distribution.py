@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+# Architectures: x86_64
+# Emulated host: --timeout 1500
+"""Debian as it is, from a disk: its kernel, its initrd, its systemd and its SSH server, on the user network."""
+
+import hashlib
+import os
+import socket
+import socketserver
+import subprocess
+import tarfile
+import threading
+
+import pytest
+from conftest import GATEWAY, GATEWAY6, HOST, LIMIT, lib, serving, wait_until
+from test_network import free_port, passts
+
+pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.mark.arch("x86_64")]
+
+DISK = os.path.join(lib.BUILD, "guest", "kernels", "disk-x86_64-bookworm-cloud", "disk.img")
+LONG = 3 * LIMIT
+TAKE = 64 * lib.MIB
+NAME = "package.test"
+# For the sake of time, on a processor that is emulated twice: no tests and no faster variants of the kernel's ciphers, which
+# udev loads for any processor that could have them; no login on consoles; and systemd waits longer than its 90 s.
+CIPHERS = "aesni_intel,crc32_pclmul,crct10dif_pclmul,ghash_clmulni_intel,sha1_ssse3,sha256_ssse3,sha512_ssse3"
+SLOW = (f"quiet cryptomgr.notests nowatchdog rcupdate.rcu_cpu_stall_suppress=1 modprobe.blacklist=kvm_amd,{CIPHERS} "
+        "systemd.default_timeout_start_sec=900 systemd.mask=getty-static.service systemd.mask=serial-getty@ttyS0.service")
+
+
+def dns_answer(query):
+    """To any question for a name's address: the one that passt takes to the host's loopback."""
+    end = query.index(b"\0", 12) + 5
+    kind = query[end - 4 : end - 2]
+    address = {b"\0\1": socket.inet_aton(GATEWAY), b"\0\x1c": socket.inet_pton(socket.AF_INET6, GATEWAY6)}.get(kind)
+    answer = b"" if address is None else b"\xc0\x0c" + kind + b"\0\1\0\0\0\x3c" + len(address).to_bytes(2, "big") + address
+    counts = b"\0\1" + (b"\0\1" if answer else b"\0\0") + bytes(4)
+    return query[:2] + b"\x81\x80" + counts + query[12:end] + answer
+
+
+class Dns(socketserver.BaseRequestHandler):
+    def handle(self):
+        query, server = self.request
+        server.sendto(dns_answer(query), self.client_address)
+
+
+@pytest.fixture
+def dns(tmp_path):
+    """The host's name server, and the host's file that names it."""
+    path = tmp_path / "resolv.conf"
+    path.write_text("nameserver 127.0.0.1\n")
+    subprocess.run(["mount", "--bind", path, "/etc/resolv.conf"], check=True, timeout=LIMIT)
+    with socketserver.UDPServer(("127.0.0.1", 53), Dns) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+    subprocess.run(["umount", "/etc/resolv.conf"], check=True, timeout=LIMIT)
+
+
+@pytest.fixture
+def package(tmp_path):
+    """(port, sha256) of what the host serves: a program's source, some MiB in all."""
+    path = tmp_path / "www"
+    path.mkdir()
+    (tmp_path / "samples").write_bytes(os.urandom(2 * lib.MIB))
+    with tarfile.open(path / "package.tar", "w") as tar:
+        tar.add(tmp_path / "samples", "package/samples")
+        for name in ("hold.c", "workload.h"):
+            tar.add(os.path.join(lib.TREE, "guest", "workloads", name), f"package/{name}")
+    (path / "six").write_text("by IPv6\n")
+    with serving(path) as port:
+        yield port, hashlib.sha256((path / "package.tar").read_bytes()).hexdigest()
+
+
+class Ssh:
+    """README's way into the guest, with a key and a list of known hosts of its own."""
+
+    def __init__(self, folder, port):
+        self.port, self.key = port, folder / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True, timeout=LIMIT)
+        self.argv = ["ssh", "-p", str(port), "-i", self.key, "-o", f"UserKnownHostsFile={folder}/known",
+                     "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "root@127.0.0.1"]
+
+    def install(self, disk):
+        """Puts the key into a disk that is not in use, as a person would by --user-data."""
+        commands = f"mkdir /root/.ssh\nwrite {self.key}.pub /root/.ssh/authorized_keys\n"
+        subprocess.run(["/usr/sbin/debugfs", "-w", "-f", "-", disk], input=commands, text=True, check=True, timeout=LIMIT,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answers(self):
+        """Whether the guest's server is there. The client speaks first, for Debian 12's passt: see test_network.py."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+                connection.settimeout(20)
+                connection.sendall(b"SSH-2.0-probe\r\n")
+                return connection.recv(8) == b"SSH-2.0-"
+        except OSError:
+            return False
+
+    def job(self, command):
+        """What it says, line by line."""
+        done = subprocess.run([*self.argv, command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LONG)
+        assert done.returncode == 0, f"status {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout.splitlines()
+
+    def start(self, command):
+        return lib.Guest([*self.argv, command])  # a process whose lines one can wait for
+
+
+@pytest.fixture
+def boot(ebb, tmp_path, request):
+    """Starts Debian from its disk, and shows its console where the test fails."""
+
+    def start(*options, params=""):
+        argv = [lib.EBB, "run", "-d", tmp_path / "disk.img", "-m", "512M", "-p", f"{SLOW} {params}", *options]
+        started = lib.Guest(argv, env=ebb.env)
+        ebb.guests.append(started)
+        request.addfinalizer(lambda: print(started.console(), started.stderr(), sep="\n"))
+        return started
+
+    return start
+
+
+# Whether the balloon's driver has negotiated free page reporting, bit 5.
+REPORTING = "cut -c 6 /sys/bus/virtio/drivers/virtio_balloon/virtio*/features"
+# passt resets a connection now and then on a host as slow as this.
+FETCH = "until timeout 60 busybox wget -q -O {0} {1}; do sleep 1; done"
+
+
+def test_circle(ebb, boot, tmp_path, route, dns, package):
+    """It fetches a program's source by a name, compiles it, runs it, gives back what that used, and powers off."""
+    disk = tmp_path / "disk.img"
+    subprocess.run(["dd", f"if={DISK}", f"of={disk}", "bs=1M", "conv=sparse", "status=none"], check=True, timeout=LONG)
+    port, digest = package
+    ssh = Ssh(tmp_path, free_port())
+    ssh.install(disk)
+    started = boot("-n", f"user,hostfwd=tcp:127.0.0.1:{ssh.port}-:22")
+    wait_until(ssh.answers, "the guest's SSH server answers", LONG)
+
+    # At the first try.
+    job = ssh.job(
+        f"cat /proc/1/comm; uname -v; {REPORTING}; ip -o addr show dev eth0; "
+        f"getent ahostsv4 {NAME} | head -n 1; getent ahostsv6 {NAME} | head -n 1; "
+        f"{FETCH.format('six', f'http://[{GATEWAY6}]:{port}/six')}; cat six; "
+        f"{FETCH.format('package.tar', f'http://{NAME}:{port}/package.tar')}; sha256sum <package.tar; "
+        "tar -xf package.tar && cd package && tcc -D_GNU_SOURCE -o hold hold.c && echo compiled"
+    )
+    assert job[0] == "systemd" and "Debian" in job[1] and job[2] == "1", job
+    addresses = " ".join(job[3:-5])
+    assert f" {HOST}/24 " in addresses and " fd09::" in addresses, job
+    assert [line.split()[0] for line in job[-5:-3]] == [GATEWAY, GATEWAY6], job
+    assert job[-3:] == ["by IPv6", f"{digest}  -", "compiled"], job
+
+    before = started.rss()
+    job = ssh.start(f"package/hold {TAKE} --wait; read line; systemctl --no-block poweroff")
+    job.wait_for("^hold: taken", LONG)
+    taken = started.rss()
+    assert taken - before > 0.9 * TAKE
+    job.send("\n")
+    job.wait_for("^hold: freed", LONG)
+    started.wait_for_rss(lambda rss: rss < taken - 0.75 * TAKE, LONG)
+    job.send("\n")
+    ebb.ended(started, 0, LONG)
+    wait_until(lambda: not passts(), "passt ends with its guest")
+    job.wait(LIMIT)
+
+    # The control: the same disk, and the program that was compiled on it, without reporting.
+    started = boot("--free-page-reporting=off", "-n", "none", params="init=/bin/bash -- --noediting")
+    started.wait_for("no job control in this shell", LONG)
+    started.send(f"modprobe virtio_balloon; echo reporting $({REPORTING}); /root/package/hold {TAKE} --wait\n")
+    started.wait_for("reporting 0$", LONG)
+    started.wait_for("^hold: taken", LONG)
+    taken = started.rss()
+    assert taken > TAKE
+    # Three times as long as the kernel takes to report.
+    started.send('\nsleep 6; echo sle""pt\n')
+    started.wait_for("slept$", LONG)
+    assert started.rss() > taken - 0.1 * TAKE
