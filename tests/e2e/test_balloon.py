@@ -102,10 +102,11 @@ def test_deflate_on_oom(module_ebb, option):
     found = balloon(module_ebb, "oom")
     if option == "--deflate-on-oom":
         assert ended == 0
-        assert found["deflated"] > 0
+        assert found["actual"] < 128 * MIB
     else:
         assert ended == 128 + 9, started.console()
-        assert found["deflated"] == 0
+        # Some pages may have been deflated: the guest's compaction moves pages of the balloon, which inflates others for them.
+        assert found["actual"] == 128 * MIB
         assert stat(module_ebb, "oom")["guest-stats"]["stats"]["stat-oom-kills"] == 1
     started.kill()
 
