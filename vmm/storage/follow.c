@@ -99,7 +99,7 @@ static int read_layer(struct storage_layer *layer, bool read_only, struct storag
 		error = storage_parse(data, (size_t)len, header);
 		if (error)
 			log_error("the disk '%s' is no qcow2 image, or a broken one: \"qemu-img "
-				  "check\" tells more",
+				  "check\" tells more; for a raw disk write FILE,format=raw",
 				  layer->file);
 		else
 			error = check_header(layer, header);
