@@ -137,7 +137,7 @@ static int check_format(const struct image *image, const char *path)
 	if (!format)
 		return 0;
 	log_error(
-		"the disk '%s' is an image in the format %s, but ebb supports only raw disks: convert "
+		"the disk '%s' is an image in the format %s, but ebb supports only raw and qcow2 disks: convert "
 		"it with qemu-img convert -O raw, or write FILE,format=raw to show the guest "
 		"the file as it is",
 		path, format);

@@ -52,10 +52,10 @@ WORDS = [
     ([*KERNEL, "-d", ""], ["disk", "empty"]),
     ([*KERNEL, "-d", "x.img,rw"], ['"x.img,rw"', "the keys are ro, format=raw"]),
     ([*KERNEL, "-d", "/a,b.img"], ['"/a,b.img"', "a comma in a name is written twice"]),
-    ([*KERNEL, "-d", "x.img,format=qcow2"], ['"qcow2"', "only raw", "qemu-img convert"]),
+    ([*KERNEL, "-d", "x.img,format=vmdk"], ['"vmdk"', "raw or qcow2", "qemu-img convert"]),
     ([*KERNEL, "-i", "a", "-i", "b"], ["--initrd is given twice", "give it once"]),
     ([*KERNEL, "-m", "1G", "-m", "2G"], ["--mem is given twice", "give it once"]),
-    ([*KERNEL, *["-d", "x"] * 9], ["too many", "8"]),
+    ([*KERNEL, *["-d", "x"] * 17], ["too many", "16"]),
     ([*KERNEL, "--name", "a/b"], ['"a/b"', "slash"]),
     ([*KERNEL, "--name", "../a"], ['"../a"', "slash"]),
     ([*KERNEL, "--name", ".."], ['".."']),
@@ -407,12 +407,13 @@ def ends(end):
     return make
 
 
-RAW = ["supports only raw disks", "qemu-img convert -O raw", "FILE,format=raw"]
+BROKEN = ["qemu-img check", "FILE,format=raw"]
+RAW = ["supports only raw and qcow2 disks", "qemu-img convert -O raw", "FILE,format=raw"]
 
 # what is there, what the line says of it
 DISKS = {
-    "qcow2": (begins(b"QFI\xfb\0\0\0\3"), ["qcow2", *RAW]),
-    "qcow2 of an odd size": (begins(b"QFI\xfb\0\0\0\3", 196616), ["qcow2", *RAW]),
+    "qcow2": (begins(b"QFI\xfb\0\0\0\3"), ["qcow2", *BROKEN]),
+    "qcow2 of an odd size": (begins(b"QFI\xfb\0\0\0\3", 196616), ["qcow2", *BROKEN]),
     "VMDK": (begins(b"KDMV"), ["VMDK", *RAW]),
     "VMDK's descriptor": (begins(b"# Disk DescriptorFile\n", 300), ["VMDK", *RAW]),
     "VHDX": (begins(b"vhdxfile"), ["VHDX", *RAW]),
