@@ -214,7 +214,8 @@ START_TEST(is_ended)
 {
 	char why[BACKEND_WHY_SIZE];
 
-	program("", "trap '' TERM; sleep 1000 & echo $! >$0.child; wait");
+	/* It waits on, so that it is killed, and does not end by itself once its child was. */
+	program("", "trap '' TERM; sleep 1000 & echo $! >$0.child; wait; sleep 1000");
 	int fd = start();
 	if (may_start()) {
 		pid_t pid = atoi(read_file("pid")), child = atoi(read_file("virtiofsd.child"));
