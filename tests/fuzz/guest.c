@@ -265,7 +265,8 @@ static size_t chain(const struct guest_record *record, size_t left)
 	}
 	queue->next_desc += descs;
 	queue->out += descs;
-	if (queue->out > queue->size || loop || record->a & CHAIN_AGAIN)
+	/* Chains come back in any order: this place may be one's that is out since the last time round. */
+	if (queue->out > queue->size || loop || record->a & CHAIN_AGAIN || queue->heads[head] > 0)
 		spoil(queue);
 	if (record->a & CHAIN_UNSEEN)
 		return given;

@@ -358,6 +358,8 @@ int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout)
 	MUST(timeout >= 0);
 	int count = poll_once(fds, n);
 	if (count == 0 && host.peer.waited) {
+		/* It takes its time, so that ebb, which may wait for more than there is, comes to its limit. */
+		host_time_passes(100 * NS_PER_MS);
 		host.peer.waited();
 		count = poll_once(fds, n);
 	}

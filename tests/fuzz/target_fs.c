@@ -43,6 +43,7 @@ static struct {
 		uint16_t next; /* of the available ring */
 		uint16_t head[FS_QUEUE_SIZE];
 		unsigned int heads; /* taken, and not returned yet */
+		bool started;
 	} queue[FS_QUEUES];
 } backend;
 
@@ -62,6 +63,9 @@ static void serve_honestly(unsigned int number, unsigned int n, bool newest)
 	uint16_t *head = backend.queue[number].head;
 	unsigned int *heads = &backend.queue[number].heads;
 
+	/* What it was not told to serve it does not touch; nor does it once it has ended. */
+	if (!backend.queue[number].started)
+		return;
 	while (backend.queue[number].next != q->avail->idx && *heads < q->size)
 		head[(*heads)++] = q->avail->ring[backend.queue[number].next++ % q->size];
 	for (; n > 0 && *heads > 0; n--) {
@@ -101,9 +105,13 @@ static void obey(uint32_t request, const uint8_t *payload)
 		backend.queue[field[0]].next = (uint16_t)field[1];
 		backend.queue[field[0]].heads = 0;
 	}
-	if (request == VHOST_USER_GET_VRING_BASE && backend.honest &&
-	    fs.served.dev.queue[field[0]].ready)
-		serve_honestly(field[0], UINT32_MAX, false);
+	if (request == VHOST_USER_SET_VRING_ENABLE && field[0] < FS_QUEUES)
+		backend.queue[field[0]].started = field[1] == 1;
+	if (request == VHOST_USER_GET_VRING_BASE && field[0] < FS_QUEUES) {
+		if (backend.honest && fs.served.dev.queue[field[0]].ready)
+			serve_honestly(field[0], UINT32_MAX, false);
+		backend.queue[field[0]].started = false;
+	}
 }
 
 /* ebb waits for all that it was given: an honest backend returns it. */
@@ -135,6 +143,14 @@ static uint64_t right(uint32_t request, const uint8_t *payload)
 	}
 }
 
+/* Its process ends. */
+static void closes(void)
+{
+	for (unsigned int i = 0; i < FS_QUEUES; i++)
+		backend.queue[i].started = false;
+	host_peer_closes();
+}
+
 static void reply(uint32_t request, uint64_t value, enum lie lie)
 {
 	uint32_t header[3] = {request, 5, 8};
@@ -151,7 +167,7 @@ static void reply(uint32_t request, uint64_t value, enum lie lie)
 	memcpy(bytes, header, sizeof(header));
 	memcpy(bytes + sizeof(header), &value, sizeof(value));
 	if (lie == CLOSES)
-		host_peer_closes();
+		closes();
 	else if (lie != SILENT)
 		host_peer_writes(bytes, lie == HALF ? 7 : sizeof(bytes));
 	if (lie == TWICE)
@@ -197,7 +213,7 @@ static void lost(void *ctx)
 static void end(void *ctx)
 {
 	(void)ctx;
-	host_peer_closes();
+	closes();
 }
 
 static struct virtio_device *plug(const struct guest_record *machine)
@@ -242,7 +258,7 @@ static void event(const struct guest_record *record)
 		serve(queue, 1 + (record->b & 7), record->c >> 1, record->b & 8);
 		break;
 	case 3:
-		host_peer_closes();
+		closes();
 		vhost_user_device_stirs(&fs.served);
 		break;
 	case 4:
@@ -253,7 +269,7 @@ static void event(const struct guest_record *record)
 	case 5:
 		/* There is one socket: the old one has ended before there is another. */
 		if (atomic_load(&fs.served.next) >= 0 || fs.served.backend.socket >= 0)
-			host_peer_closes();
+			closes();
 		guest_work();
 		if (fs.served.backend.socket < 0 && atomic_load(&fs.served.next) < 0)
 			vhost_user_device_came(&fs.served, host_socket());
