@@ -48,10 +48,10 @@ NO_NAMESPACES = ["unshare", "-Ur", "sh", "-c", 'echo 0 >/proc/sys/user/max_user_
 
 
 def own_words(said, permitted=None):
-    """What ebb said on standard error, but for the line that it begins with on a host that permits no namespaces."""
+    """What ebb said on standard error, but for the line that tells of a host which permits no namespaces."""
     if namespaces() if permitted is None else permitted:
         return said
-    return re.sub(r"\Aebb: warning: this host permits no namespaces .*(?:\n|\Z)", "", said)
+    return re.sub(r"^ebb: warning: this host permits no namespaces .*(?:\n|\Z)", "", said, flags=re.M)
 
 
 class GuestError(Exception):

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from payload import EBB, NO_NETWORK, PAYLOADS, TIMEOUT
+from payload import EBB, NO_NETWORK, PAYLOADS, TIMEOUT, lib
 
 # passt is ready when its first process has ended, and serves until its socket is closed.
 GOOD = "cat <&$3 >/dev/null &"
@@ -30,7 +30,7 @@ def run(folder, body, *options):
     done = subprocess.run(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                           timeout=TIMEOUT, check=False)
     starts = folder / "starts"
-    return done.returncode, done.stderr, starts.read_text().count("\n") if starts.exists() else 0
+    return done.returncode, lib.own_words(done.stderr), starts.read_text().count("\n") if starts.exists() else 0
 
 
 @pytest.mark.parametrize("options", [(), ("-p", "acpi=off")], ids=["with ACPI", "without"])
