@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/lib/pass_fd.h"
 #include "vmm/lib/signal_waits.h"
 
 /* A little more than the keeper's limit, thirty seconds. */
@@ -20,34 +21,14 @@
 /* The keeper only has to notice that ebb's end is closed. */
 #define STOP_MS 1000
 
-/* Returns the descriptor that came with @message, or -1. */
-static int socket_of(struct msghdr *message)
-{
-	int fd = -1;
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-		    c->cmsg_len == CMSG_LEN(sizeof(fd)))
-			memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
-}
-
 int backend_take(struct backend *backend, char *why)
 {
 	struct backend_message note;
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {&note, sizeof(note)};
-	struct msghdr message = {.msg_iov = &iov,
-				 .msg_iovlen = 1,
-				 .msg_control = control.space,
-				 .msg_controllen = sizeof(control.space)};
+	int fd;
 
 	if (backend->control < 0)
 		return -EPIPE;
-	ssize_t got = recvmsg(backend->control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t got = pass_fd_receive(backend->control, &note, sizeof(note), &fd);
 	if (got < 0 && errno == EAGAIN)
 		return -EAGAIN;
 	if (got != sizeof(note))
@@ -58,7 +39,6 @@ int backend_take(struct backend *backend, char *why)
 		return -ENOMSG;
 	}
 	atomic_store(&backend->serial, note.serial);
-	int fd = socket_of(&message);
 	return fd < 0 ? -EPIPE : fd;
 }
 

@@ -60,7 +60,7 @@ struct backend {
 
 /*
  * Starts the keeper, which starts @program with a copy of what @config points at. Returns the first
- * socket, non-blocking and the caller's, or -errno with @why (BACKEND_WHY_SIZE bytes) set to the
+ * socket, the caller's, or -errno with @why (BACKEND_WHY_SIZE bytes) set to the
  * reason. Waits up to 35 seconds, until the program runs; one that is not .background may still end at
  * once: then the next backend_take() tells why.
  */

@@ -23,6 +23,7 @@
 
 #include "vmm/backend/backend.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/pass_fd.h"
 
 /* The time limit for a program to go to the background. */
 #define READY_MS 30000
@@ -169,24 +170,11 @@ static bool program_lives(struct keeper *keeper)
 static void tell(const struct keeper *keeper, int fd, const char *why)
 {
 	struct backend_message note = {.serial = keeper->serial, .error = fd < 0};
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {{0}};
-	struct iovec iov = {&note, sizeof(note)};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	if (fd < 0) {
+	if (fd < 0)
 		snprintf(note.why, sizeof(note.why), "%s", why);
-	} else {
-		message.msg_control = control.space;
-		message.msg_controllen = sizeof(control.space);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-		*c = (struct cmsghdr){CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
 	/* This fails if ebb has ended; the next recv() finds that out. */
-	sendmsg(keeper->control, &message, MSG_NOSIGNAL);
+	pass_fd_send(keeper->control, &note, sizeof(note), fd);
 	if (fd >= 0)
 		close(fd);
 }

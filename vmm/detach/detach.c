@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/pass_fd.h"
 
 /* Closes what is open of @count descriptors. */
 static void close_all(const int *fd, size_t count)
@@ -111,21 +112,9 @@ int detach_start(struct detach *detach, const char *name, const char *log)
 void detach_ready(struct detach *detach, int listener)
 {
 	char byte = 0;
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {{0}};
-	struct iovec iov = {&byte, 1};
-	struct msghdr message = {.msg_iov = &iov,
-				 .msg_iovlen = 1,
-				 .msg_control = control.space,
-				 .msg_controllen = sizeof(control.space)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 
-	*c = (struct cmsghdr){CMSG_LEN(sizeof(listener)), SOL_SOCKET, SCM_RIGHTS};
-	memcpy(CMSG_DATA(c), &listener, sizeof(listener));
 	/* If the keeper is gone, the guest runs without a console. */
-	sendmsg(detach->ready, &message, MSG_NOSIGNAL);
+	pass_fd_send(detach->ready, &byte, 1, listener);
 	close(listener);
 	close(detach->ready);
 	detach->ready = -1;

@@ -17,6 +17,7 @@
 #include "vmm/detach/turned_log.h"
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/pass_fd.h"
 
 struct keeper {
 	struct loop loop;
@@ -93,25 +94,14 @@ static void ready_ready(void *ctx)
 {
 	struct keeper *keeper = ctx;
 	char byte;
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {&byte, 1};
-	struct msghdr message = {.msg_iov = &iov,
-				 .msg_iovlen = 1,
-				 .msg_control = control.space,
-				 .msg_controllen = sizeof(control.space)};
-	ssize_t got = recvmsg(keeper->ready.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *c = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 	int listener;
+	ssize_t got = pass_fd_receive(keeper->ready.fd, &byte, 1, &listener);
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	source_end(keeper, &keeper->ready);
-	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(listener)))
+	if (listener < 0)
 		return; /* it failed: the end of its streams follows */
-	memcpy(&listener, CMSG_DATA(c), sizeof(listener));
 	if (hub_listen(&keeper->hub, listener) != 0)
 		log_warn("the console of the guest cannot be attached to");
 	/* What it has said so far is for the caller. */

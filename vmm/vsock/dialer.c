@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/pass_fd.h"
 
 /* The process only has to notice that ebb's end is closed. */
 #define STOP_MS 1000
@@ -185,27 +186,15 @@ int dialer_ask(struct dialer *dialer, uint64_t call, uint32_t port)
 int dialer_take(struct dialer *dialer, uint64_t *call, int *fd)
 {
 	struct dialer_answer note;
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {&note, sizeof(note)};
-	struct msghdr message = {.msg_iov = &iov,
-				 .msg_iovlen = 1,
-				 .msg_control = control.space,
-				 .msg_controllen = sizeof(control.space)};
 
-	ssize_t got = recvmsg(dialer->control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t got = pass_fd_receive(dialer->control, &note, sizeof(note), fd);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return -EAGAIN;
 	if (got != sizeof(note))
 		return -EPIPE;
 	*call = note.call;
 	/* Without room for another descriptor, the message comes without its own. */
-	*fd = note.error ? -note.error : -EMFILE;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-		    c->cmsg_len == CMSG_LEN(sizeof(*fd)))
-			memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+	if (*fd < 0)
+		*fd = note.error ? -note.error : -EMFILE;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "vmm/lib/pass_fd.h"
 #include "vmm/vsock/dialer.h"
 
 #define CONTROL 3
@@ -66,22 +67,9 @@ static int dial(const char *path, uint32_t port)
 static int answer(uint64_t call, int fd)
 {
 	struct dialer_answer note = {.call = call, .error = fd < 0 ? -fd : 0};
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {{0}};
-	struct iovec iov = {&note, sizeof(note)};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
 	int error = 0;
 
-	if (fd >= 0) {
-		message.msg_control = control.space;
-		message.msg_controllen = sizeof(control.space);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&message);
-		*c = (struct cmsghdr){CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	}
-	while (sendmsg(CONTROL, &message, MSG_NOSIGNAL) < 0 && !error)
+	while (pass_fd_send(CONTROL, &note, sizeof(note), fd) < 0 && !error)
 		error = errno == EINTR ? 0 : -errno;
 	if (fd >= 0)
 		close(fd);

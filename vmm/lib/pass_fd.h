@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A message over a Unix socket that a descriptor may come with: between ebb and the small processes that
+ * it is accompanied by.
+ *
+ * Thread: any. Source: unix(7), SCM_RIGHTS; cmsg(3).
+ */
+#ifndef EBB_LIB_PASS_FD_H
+#define EBB_LIB_PASS_FD_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Sends the @len bytes at @note, with @fd unless that is negative; without SIGPIPE. Returns as sendmsg(2). */
+ssize_t pass_fd_send(int socket, const void *note, size_t len, int fd);
+
+/*
+ * Receives a message of up to @len bytes, and does not wait for one. Returns as recvmsg(2), with *@fd set
+ * to the descriptor that came, the caller's and closed on exec, or to -1.
+ */
+ssize_t pass_fd_receive(int socket, void *note, size_t len, int *fd);
+
+#endif
