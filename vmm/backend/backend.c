@@ -23,7 +23,7 @@
 
 int backend_take(struct backend *backend, char *why)
 {
-	struct backend_message note;
+	struct backend_message note = {};
 	int fd;
 
 	if (backend->control < 0)

@@ -93,7 +93,7 @@ static void errors_ready(void *ctx)
 static void ready_ready(void *ctx)
 {
 	struct keeper *keeper = ctx;
-	char byte;
+	char byte = 0;
 	int listener;
 	ssize_t got = pass_fd_receive(keeper->ready.fd, &byte, 1, &listener);
 

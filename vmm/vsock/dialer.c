@@ -185,7 +185,7 @@ int dialer_ask(struct dialer *dialer, uint64_t call, uint32_t port)
 
 int dialer_take(struct dialer *dialer, uint64_t *call, int *fd)
 {
-	struct dialer_answer note;
+	struct dialer_answer note = {};
 
 	ssize_t got = pass_fd_receive(dialer->control, &note, sizeof(note), fd);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
