@@ -67,6 +67,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With a failed test, the last words of its guests: why one ended is seldom in the assertion."""
+    report = (yield).get_result()
+    if report.failed:
+        boxes = [box for box in getattr(item, "funcargs", {}).values() if isinstance(box, Ebb)]
+        for started in [started for box in boxes for started in box.guests][-2:]:
+            said = [text for _, text in started.lines][-8:] + started.stderr().splitlines()[-4:]
+            status = started.process.poll()
+            report.sections.append(("guest", "\n".join(f"guest {started.process.pid} ({status}): {text}" for text in said)))
+
+
 def pytest_sessionfinish(session, exitstatus):
     """A run of nothing but skipped tests has shown nothing."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -15,7 +15,8 @@ import time
 
 TOTALS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 # What tells of a failure: Check's lines, pytest's, and a program's own.
-FAILED = re.compile(r"^\S+:\d+:[FE]:|^_{4,} .* _{4,}$|^E  |^\S+:\d+: in |^(FAILED|ERROR) |^make.* Error |: ended with status ")
+FAILED = re.compile(r"^\S+:\d+:[FE]:|^_{4,} .* _{4,}$|^E  |^guest \d+ \(|^\S+:\d+: in |^(FAILED|ERROR) |^make.* Error |"
+                    r": ended with status ")
 WHAT_FAILED = 40  # lines
 PR_SET_CHILD_SUBREAPER = 36
 LIMIT = 2 * 3600  # seconds, which no job takes
