@@ -79,7 +79,8 @@ def test_stuck_is_said(module_ebb):
     """More than the guest can give: it goes as far as it can, and that is told from one that is on its way."""
     # Whoever wants a page then may have somebody killed for it: somebody that is not missed.
     victims = "for i in $(seq 30); do (echo 1000 >/proc/self/oom_score_adj; sleep 100000) & done; sleep 1; "
-    started = module_ebb.start(victims + IDLE, "--free-page-reporting=off", "--name", "stuck", memory="256M")
+    # And nobody starts a program once it is ready: a shell that waits for a line needs no page for it.
+    started = module_ebb.start(victims + "echo ready; read line", "--free-page-reporting=off", "--name", "stuck", memory="256M")
     started.wait_for("^ready$", LIMIT)
     # It has some 225 MiB for itself, of which its programs use a few.
     run(module_ebb, "balloon", "-n", "stuck", "--target", "236M", "--wait=60", status=3)
