@@ -17,11 +17,11 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/backend/backend.h"
+#include "vmm/lib/child.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/pass_fd.h"
 
@@ -48,33 +48,6 @@ struct keeper {
 	size_t said_len;
 	bool line_ended; /* what comes next begins another line */
 };
-
-/* --- becoming a keeper ----------------------------------------------------------------------- */
-
-static void let_go(const char *name, int control)
-{
-	const struct sigaction normal = {.sa_handler = SIG_DFL};
-	sigset_t child;
-
-	/* Move it out of the way of the three standard streams. */
-	control = fcntl(control, F_DUPFD, 3);
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int number = 1; number < NSIG; number++)
-		sigaction(number, &normal, NULL);
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_SETMASK, &child, NULL);
-	/* No key of the terminal may end it before ebb, and it may not keep ebb's pipes open. */
-	setsid();
-	for (int fd = 0; fd < 3; fd++)
-		dup2(null, fd);
-	/* At a known number, so that all other descriptors can be closed. */
-	if (control != 3)
-		dup2(control, 3);
-	syscall(SYS_close_range, 4U, ~0U, 0);
-	fcntl(3, F_SETFD, FD_CLOEXEC);
-	prctl(PR_SET_NAME, name);
-}
 
 /* --- children -------------------------------------------------------------------------------- */
 
@@ -358,15 +331,16 @@ static _Noreturn void give_up(struct keeper *keeper)
 
 void backend_keep(const struct backend_program *program, const void *config, int control)
 {
-	struct keeper keeper = {.program = program, .config = config, .control = 3, .errors = -1};
+	struct keeper keeper = {
+		.program = program, .config = config, .control = CHILD_CONTROL, .errors = -1};
 	int pause = PAUSE_FIRST_MS;
 	char why[BACKEND_WHY_SIZE];
 	sigset_t child;
 
-	let_go(program->keeper, control);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
+	child_begin(program->keeper, control, &child);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	keeper.child_signal = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (!backend_find(program, keeper.path))
 		give_up(&keeper);
