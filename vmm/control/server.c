@@ -21,6 +21,8 @@
 #define OUTPUT_MAX ((size_t)1 << 20)
 /* Bytes that are read from one client before the others have their turn. */
 #define READ_MAX 4096
+#define NO_USER                                                                                    \
+	65534 /* what a user namespace shows of users without a number there: user_namespaces(7) */
 
 /* The events of a client that the loop waits for. */
 enum interest {
@@ -308,14 +310,16 @@ static bool is_private(int directory)
 
 /*
  * The directory already keeps other users out; this is a second check. In a user namespace of ebb's
- * own neither root nor other users have a number of theirs: while the directory is private, it is root.
+ * own neither root nor other users have a number of theirs, and the kernel tells the same one of them
+ * all: while the directory is private, it is root.
  */
 static bool is_welcome(const struct control_server *server, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == server->uid || peer.uid == 0 || is_private(server->directory));
+	       (peer.uid == server->uid || peer.uid == 0 ||
+		(peer.uid == NO_USER && is_private(server->directory)));
 }
 
 /* Tells the client the reason, instead of leaving it to wait in the backlog. */
