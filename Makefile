@@ -339,7 +339,7 @@ FUZZ_WRAP := $(foreach call,clock_gettime sendmsg send recv poll close pread,-Wl
 # An archive: a target is linked with what it uses, in place of which it may have something of its own.
 FUZZ_SRC := $(filter devices/% vmm/lib/% vmm/mem/% vmm/config/%,$(LIB_SRC)) \
 	    $(wildcard vmm/arch/fdt/*.c vmm/arch/riscv64/plic.c vmm/arch/packing.c) \
-	    $(addprefix vmm/bootdisk/,entries.c partitions.c) \
+	    $(addprefix vmm/bootdisk/,entries.c partitions.c source.c) \
 	    $(addprefix vmm/control/,codec.c dispatch.c guest_stat.c guest_figures.c) \
 	    $(if $(filter x86_64,$(ARCH)),$(addprefix vmm/arch/x86_64/,acpi.c aml.c boot.c image.c initrd.c params.c))
 

@@ -4,6 +4,7 @@
 import os
 import random
 import subprocess
+import time
 
 import pytest
 
@@ -140,8 +141,49 @@ def test_no_file_system(ebb, tmp_path):
 def test_another_format(ebb, tmp_path):
     image = tmp_path / "debian.qcow2"
     image.write_bytes(b"QFI\xfb\0\0\0\3".ljust(MIB, b"\0"))
-    boot(ebb, image).failed(2, "debian.qcow2", "qcow2", "qemu-img convert -O raw")
+    boot(ebb, image).failed(2, "debian.qcow2", "no qcow2 image, or a broken one")
     boot(ebb, f"{image},format=raw").failed(2, "no ext2, ext3 or ext4")
+    image = tmp_path / "debian.vmdk"
+    image.write_bytes(b"KDMV\1\0\0\0".ljust(MIB, b"\0"))
+    boot(ebb, image).failed(2, "debian.vmdk", "only raw and qcow2", "qemu-img convert -O raw")
+
+
+def found_in(done, name):
+    """Where another process serves a disk, a word of the host's huge pages may come first."""
+    assert done.status == 2 and done.out == "" and f"'{name}:/boot/vmlinuz-6.1' {FOUND}" in done.err.splitlines()[-1], done.err
+
+
+def qcow2(image, base, kind):
+    tool("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", kind, image)
+    return image
+
+
+def test_qcow2(ebb, disk, tmp_path):
+    """As cloud images are: the kernel is found in any layer, by the names that the image has."""
+    image = tmp_path / "debian.qcow2"
+    tool("qemu-img", "convert", "-c", "-O", "qcow2", disk(DEBIAN), image)
+    found_in(boot(ebb, image), image)
+    top = qcow2(tmp_path / "top.qcow2", image, "qcow2")
+    found_in(boot(ebb, top), top)
+    empty = tmp_path / "empty.qcow2"
+    tool("qemu-img", "create", "-q", "-f", "qcow2", empty, "1M")
+    boot(ebb, empty).failed(2, "no ext2, ext3 or ext4", "name a kernel with -k FILE")
+
+
+def test_nbd(ebb, disk, tmp_path):
+    socket = tmp_path / "nbd"
+    server = subprocess.Popen(["qemu-nbd", "-r", "-t", "-f", "raw", "-k", socket, disk(DEBIAN)])
+    try:
+        end = time.monotonic() + 60
+        while not socket.exists():
+            assert time.monotonic() < end and server.poll() is None
+            time.sleep(0.02)
+        uri = f"nbd+unix:///?socket={socket}"
+        found_in(boot(ebb, uri), uri)
+    finally:
+        server.kill()
+        server.wait()
+    boot(ebb, uri).failed(2, "qemu-storage-daemon cannot serve the disk", "Connection refused")
 
 
 def test_no_disk(ebb, tmp_path):

@@ -165,7 +165,7 @@ def test_mistakes(ebb, layers, tmp_path):
     qemu_img("create", "-q", "-f", "qcow2", "-b", "../base.img", "-F", "raw", inner / "a.qcow2")
     ebb.mistake(lib.ebb("", *option(inner / "a.qcow2")), "outside of its folder", "backing=DIR")
     assert ebb.job("blockdev --getsize64 /dev/vda", *option(inner / "a.qcow2", f"backing={tmp_path}")) == [str(16 * MIB)]
-    ebb.mistake([lib.EBB, "run", "-n", "none", *option(top)], "finds a kernel in raw disks alone")
+    ebb.mistake([lib.EBB, "run", "-n", "none", *option(top)], "no ext2, ext3 or ext4")
     # A raw disk that its guest has made to look like an image: raw where that is said, and never followed.
     forged = tmp_path / "raw.img"
     forged.write_bytes(top.read_bytes()[:65536] + bytes(MIB - 65536))

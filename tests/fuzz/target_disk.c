@@ -21,7 +21,7 @@ static void partitions(const uint8_t *data, size_t size)
 	if (size >= 8)
 		memcpy(&length, data, 8);
 	host_file(data, size);
-	unsigned int n = partitions_find(HOST_FILE, length, found);
+	unsigned int n = partitions_find(&(struct source){.fd = HOST_FILE, .size = length}, found);
 	MUST(n <= PARTITIONS_MAX);
 	for (unsigned int i = 0; i < n; i++)
 		MUST(found[i].size > 0 && found[i].offset <= length &&

@@ -69,7 +69,7 @@ static void gpt_entry(unsigned int number, uint64_t first, uint64_t last)
 static unsigned int find(struct partition *found)
 {
 	ck_assert(pwrite(fd, disk, sizeof(disk), 0) == (ssize_t)sizeof(disk));
-	return partitions_find(fd, SIZE, found);
+	return partitions_find(&(struct source){.fd = fd, .size = SIZE}, found);
 }
 
 START_TEST(test_gpt)
@@ -105,7 +105,7 @@ START_TEST(test_none)
 
 	ck_assert_uint_eq(find(found), 1);
 	ck_assert(found[0].offset == 0 && found[0].size == SIZE);
-	ck_assert_uint_eq(partitions_find(fd, 0, found), 0);
+	ck_assert_uint_eq(partitions_find(&(struct source){.fd = fd}, found), 0);
 }
 END_TEST
 
@@ -132,7 +132,7 @@ START_TEST(test_hostile)
 		    (uint32_t)odd[(size_t)rand() % odds]);
 		/* The tables alone: the rest stays as it is. */
 		ck_assert(pwrite(fd, disk, 8 * SECTOR, 0) == 8 * SECTOR);
-		unsigned int n = partitions_find(fd, SIZE, found);
+		unsigned int n = partitions_find(&(struct source){.fd = fd, .size = SIZE}, found);
 		ck_assert_uint_le(n, PARTITIONS_MAX);
 		for (unsigned int i = 0; i < n; i++)
 			ck_assert(found[i].offset < SIZE &&

@@ -60,9 +60,10 @@ static int check_format(int fd, const char *file, uint64_t size)
 	const char *format = format_name(first, last);
 	if (!format)
 		return 0;
-	log_error("the disk '%s' is an image in the format %s, but ebb supports only raw disks: "
-		  "convert it with qemu-img convert -O raw",
-		  file, format);
+	log_error(
+		"the disk '%s' is an image in the format %s, but ebb supports only raw and qcow2 disks: "
+		"convert it with qemu-img convert -O raw",
+		file, format);
 	return -EINVAL;
 }
 
@@ -70,7 +71,8 @@ static int check_format(int fd, const char *file, uint64_t size)
 static _Noreturn void child(const struct reader_fds *fds, uint64_t size)
 {
 	int from[] = {fds->image, fds->kernel, fds->initrd, fds->reply};
-	const struct reader_fds own = {FIRST_FD, FIRST_FD + 1, FIRST_FD + 2, FIRST_FD + 3};
+	const struct reader_fds own = {FIRST_FD, fds->served, FIRST_FD + 1, FIRST_FD + 2,
+				       FIRST_FD + 3};
 
 	/* First move them out of each other's way. */
 	for (int i = 0; i < 4; i++)
@@ -139,7 +141,8 @@ static int take_reply(struct bootdisk *boot, const char *file, int fd, struct re
 	return 0;
 }
 
-static int read_in_child(struct bootdisk *boot, const char *file, int image, uint64_t size)
+static int read_in_child(struct bootdisk *boot, const char *file, int image, bool served,
+			 uint64_t size)
 {
 	struct reader_reply reply;
 	int pipes[2];
@@ -149,7 +152,7 @@ static int read_in_child(struct bootdisk *boot, const char *file, int image, uin
 		log_error(CANNOT "%s", file, strerror(error));
 		return -error;
 	}
-	const struct reader_fds fds = {image, boot->kernel, boot->initrd, pipes[1]};
+	const struct reader_fds fds = {image, served, boot->kernel, boot->initrd, pipes[1]};
 	pid_t pid = fork();
 	if (pid == 0)
 		child(&fds, size);
@@ -167,6 +170,19 @@ static int read_in_child(struct bootdisk *boot, const char *file, int image, uin
 	return error;
 }
 
+static int copy_from(struct bootdisk *boot, const char *file, int image, bool served, uint64_t size)
+{
+	*boot = (struct bootdisk)BOOTDISK_NONE;
+	boot->kernel = memfd_create("kernel", MFD_CLOEXEC);
+	boot->initrd = memfd_create("initrd", MFD_CLOEXEC);
+	if (boot->kernel < 0 || boot->initrd < 0) {
+		int error = errno;
+		log_error(CANNOT "%s", file, strerror(error));
+		return -error;
+	}
+	return read_in_child(boot, file, image, served, size);
+}
+
 int bootdisk_find(struct bootdisk *boot, const char *file, bool raw)
 {
 	uint64_t size = 0;
@@ -176,19 +192,17 @@ int bootdisk_find(struct bootdisk *boot, const char *file, bool raw)
 	if (image < 0)
 		return image;
 	int error = raw ? 0 : check_format(image, file, size);
-	if (error)
-		goto out;
-	boot->kernel = memfd_create("kernel", MFD_CLOEXEC);
-	boot->initrd = memfd_create("initrd", MFD_CLOEXEC);
-	if (boot->kernel < 0 || boot->initrd < 0) {
-		error = -errno;
-		log_error(CANNOT "%s", file, strerror(-error));
-	}
 	if (!error)
-		error = read_in_child(boot, file, image, size);
-out:
+		error = copy_from(boot, file, image, false, size);
 	close(image);
 	return error;
+}
+
+int bootdisk_find_served(struct bootdisk *boot, const char *file, int server)
+{
+	/* The child has nothing else to do than to wait, and its time is limited. */
+	fcntl(server, F_SETFL, 0);
+	return copy_from(boot, file, server, true, 0);
 }
 
 void bootdisk_release(struct bootdisk *boot)

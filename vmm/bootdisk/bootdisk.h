@@ -36,6 +36,11 @@ struct bootdisk {
  * cases, once the copies have been read.
  */
 int bootdisk_find(struct bootdisk *boot, const char *file, bool raw);
+/*
+ * The same for an image of any format, which a server that speaks NBD reads: @server is a socket to it,
+ * the caller's, and the image is its only export, without a name. @file: for messages.
+ */
+int bootdisk_find_served(struct bootdisk *boot, const char *file, int server);
 void bootdisk_release(struct bootdisk *boot);
 
 #endif

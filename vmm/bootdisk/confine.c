@@ -21,9 +21,9 @@ static int limit(int resource, uint64_t max)
 }
 
 static const int allowed[] = {
-	SCMP_SYS(pread64), SCMP_SYS(write),	 SCMP_SYS(brk),		  SCMP_SYS(munmap),
-	SCMP_SYS(mremap),  SCMP_SYS(madvise),	 SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),
-	SCMP_SYS(exit),	   SCMP_SYS(exit_group),
+	SCMP_SYS(pread64),   SCMP_SYS(read),   SCMP_SYS(write),	     SCMP_SYS(brk),
+	SCMP_SYS(munmap),    SCMP_SYS(mremap), SCMP_SYS(madvise),    SCMP_SYS(clock_gettime),
+	SCMP_SYS(getrandom), SCMP_SYS(exit),   SCMP_SYS(exit_group),
 };
 
 static int load_filter(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* libext2fs reads blocks through an I/O manager: this one reads a part of a descriptor. */
+/* libext2fs reads blocks through an I/O manager: this one reads a part of a source. */
 #include "vmm/bootdisk/ext.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #define CHUNK 65536
 
 struct window {
-	int fd;
+	struct source *source;
 	uint64_t offset, size;
 };
 
@@ -49,14 +49,9 @@ static errcode_t window_read64(io_channel channel, unsigned long long block, int
 	if (__builtin_mul_overflow(block, (uint64_t)channel->block_size, &offset) ||
 	    offset > window->size || size > window->size - offset)
 		return EXT2_ET_SHORT_READ;
-	for (uint64_t done = 0; done < size;) {
-		ssize_t n = pread(window->fd, (char *)data + done, size - done,
-				  (off_t)(window->offset + offset + done));
-		if (n <= 0)
-			return EXT2_ET_SHORT_READ;
-		done += (uint64_t)n;
-	}
-	return 0;
+	return source_read(window->source, window->offset + offset, data, size) == 0
+		       ? 0
+		       : EXT2_ET_SHORT_READ;
 }
 
 static errcode_t window_read(io_channel channel, unsigned long block, int count, void *data)
@@ -97,21 +92,20 @@ static const struct struct_io_manager window_manager = {
 	.write_blk64 = window_write64,
 };
 
-/* libext2fs passes on only the name: "fd offset size". */
+/* libext2fs passes on only the name: it tells where a window is, of which this keeps a copy. */
 static errcode_t window_open(const char *name, int flags, io_channel *channel)
 {
-	unsigned long long offset, size;
 	struct window *window = calloc(1, sizeof(*window));
 	io_channel io = calloc(1, sizeof(*io));
-	int fd;
+	void *at;
 
 	(void)flags;
-	if (!window || !io || sscanf(name, "%d %llu %llu", &fd, &offset, &size) != 3) {
+	if (!window || !io || sscanf(name, "%p", &at) != 1) {
 		free(window);
 		free(io);
 		return EXT2_ET_NO_MEMORY;
 	}
-	*window = (struct window){fd, offset, size};
+	*window = *(const struct window *)at;
 	io->magic = EXT2_ET_MAGIC_IO_CHANNEL;
 	io->manager = (io_manager)&window_manager; /* never written */
 	io->name = strdup(name);
@@ -122,15 +116,15 @@ static errcode_t window_open(const char *name, int flags, io_channel *channel)
 	return 0;
 }
 
-struct ext *ext_open(int fd, const struct partition *part)
+struct ext *ext_open(struct source *source, const struct partition *part)
 {
 	struct ext *ext = calloc(1, sizeof(*ext));
-	char name[64];
+	struct window window = {source, part->offset, part->size};
+	char name[32];
 
 	if (!ext)
 		return NULL;
-	snprintf(name, sizeof(name), "%d %llu %llu", fd, (unsigned long long)part->offset,
-		 (unsigned long long)part->size);
+	snprintf(name, sizeof(name), "%p", (void *)&window);
 	if (ext2fs_open2(name, NULL, EXT2_FLAG_64BITS, 0, 0, (io_manager)&window_manager,
 			 &ext->fs) == 0)
 		return ext;

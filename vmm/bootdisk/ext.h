@@ -16,8 +16,8 @@
 
 struct ext;
 
-/* Returns NULL if libext2fs finds no such file system that it can read. @fd must stay open. */
-struct ext *ext_open(int fd, const struct partition *part);
+/* Returns NULL if libext2fs finds no such file system that it can read. @source must stay. */
+struct ext *ext_open(struct source *source, const struct partition *part);
 void ext_close(struct ext *ext);
 
 /*

@@ -4,7 +4,6 @@
 #include <endian.h>
 #include <stdbool.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SECTOR 512
 
@@ -33,11 +32,6 @@ struct gpt_entry {
 	uint64_t first, last, attributes;
 } __attribute__((packed));
 
-static bool read_at(int fd, uint64_t offset, void *to, size_t size)
-{
-	return pread(fd, to, size, (off_t)offset) == (ssize_t)size;
-}
-
 /* Adds @sectors sectors from @first on, if they are within the image. */
 static unsigned int add(struct partition *found, unsigned int n, uint64_t size, uint64_t first,
 			uint64_t sectors)
@@ -50,14 +44,15 @@ static unsigned int add(struct partition *found, unsigned int n, uint64_t size, 
 	return n + 1;
 }
 
-static unsigned int find_gpt(int fd, uint64_t size, struct partition *found)
+static unsigned int find_gpt(struct source *source, struct partition *found)
 {
 	static const uint8_t unused[16];
 	struct gpt_header header;
 	struct gpt_entry entry;
+	uint64_t size = source->size;
 	unsigned int n = 0;
 
-	if (!read_at(fd, SECTOR, &header, sizeof(header)) ||
+	if (source_read(source, SECTOR, &header, sizeof(header)) != 0 ||
 	    memcmp(header.signature, "EFI PART", 8) != 0)
 		return 0;
 	uint64_t at = le64toh(header.entries), entry_size = le32toh(header.entry_size);
@@ -65,7 +60,7 @@ static unsigned int find_gpt(int fd, uint64_t size, struct partition *found)
 	if (at > size / SECTOR || entry_size < sizeof(entry) || entry_size > SECTOR * 8)
 		return 0;
 	for (uint32_t i = 0; i < count && i < PARTITIONS_MAX; i++) {
-		if (!read_at(fd, at * SECTOR + i * entry_size, &entry, sizeof(entry)))
+		if (source_read(source, at * SECTOR + i * entry_size, &entry, sizeof(entry)) != 0)
 			break;
 		uint64_t first = le64toh(entry.first), last = le64toh(entry.last);
 		if (memcmp(entry.type, unused, sizeof(unused)) != 0 && last >= first &&
@@ -75,28 +70,28 @@ static unsigned int find_gpt(int fd, uint64_t size, struct partition *found)
 	return n;
 }
 
-static unsigned int find_mbr(int fd, uint64_t size, struct partition *found)
+static unsigned int find_mbr(struct source *source, struct partition *found)
 {
 	struct mbr mbr;
 	unsigned int n = 0;
 
-	if (!read_at(fd, 0, &mbr, sizeof(mbr)) || mbr.signature[0] != 0x55 ||
+	if (source_read(source, 0, &mbr, sizeof(mbr)) != 0 || mbr.signature[0] != 0x55 ||
 	    mbr.signature[1] != 0xaa)
 		return 0;
 	for (unsigned int i = 0; i < 4; i++)
 		if (mbr.entry[i].type != 0)
-			n = add(found, n, size, le32toh(mbr.entry[i].first),
+			n = add(found, n, source->size, le32toh(mbr.entry[i].first),
 				le32toh(mbr.entry[i].sectors));
 	return n;
 }
 
-unsigned int partitions_find(int fd, uint64_t size, struct partition found[PARTITIONS_MAX])
+unsigned int partitions_find(struct source *source, struct partition found[PARTITIONS_MAX])
 {
-	unsigned int n = find_gpt(fd, size, found);
+	unsigned int n = find_gpt(source, found);
 	if (n == 0)
-		n = find_mbr(fd, size, found);
-	if (n > 0 || size == 0)
+		n = find_mbr(source, found);
+	if (n > 0 || source->size == 0)
 		return n;
-	found[0] = (struct partition){0, size};
+	found[0] = (struct partition){0, source->size};
 	return 1;
 }

@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+#include "vmm/bootdisk/source.h"
+
 #define PARTITIONS_MAX 128
 
 struct partition {
@@ -22,6 +24,6 @@ struct partition {
  * Fills @found in the order of the table of the image @fd, which has @size bytes. Returns how many
  * there are; a table that cannot be read has none.
  */
-unsigned int partitions_find(int fd, uint64_t size, struct partition found[PARTITIONS_MAX]);
+unsigned int partitions_find(struct source *source, struct partition found[PARTITIONS_MAX]);
 
 #endif

@@ -2,6 +2,7 @@
 #include "vmm/bootdisk/reader.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static const char *const grub_folders[] = {"/boot/grub", "/grub", "/boot/grub2",
 
 struct search {
 	const struct reader_fds *fds;
+	struct source source;
 	struct ext *ext;
 	char text[CONFIG_MAX];
 	char newest[NAME_MAX_];
@@ -135,7 +137,7 @@ static void copy_files(struct search *search, struct reader_reply *reply)
 static bool search_part(struct search *search, const struct partition *part,
 			struct reader_reply *reply)
 {
-	search->ext = ext_open(search->fds->image, part);
+	search->ext = ext_open(&search->source, part);
 	if (!search->ext)
 		return false;
 	search->file_systems++;
@@ -144,6 +146,22 @@ static bool search_part(struct search *search, const struct partition *part,
 		copy_files(search, reply);
 	ext_close(search->ext);
 	return found;
+}
+
+/* Returns 0, or -errno with the reason set. */
+static int open_source(struct source *source, const struct reader_fds *fds, uint64_t size,
+		       struct reader_reply *reply)
+{
+	int error = 0;
+
+	*source = (struct source){.fd = fds->image, .size = size};
+	if (fds->served)
+		error = source_connect(source, fds->image);
+	if (error)
+		snprintf(reply->reason, sizeof(reply->reason),
+			 "the program that reads it does not speak NBD as ebb does (%s)",
+			 strerror(-error));
+	return error;
 }
 
 void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_reply *reply)
@@ -157,7 +175,9 @@ void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_repl
 		return;
 	}
 	search->fds = fds;
-	unsigned int parts = partitions_find(fds->image, size, part);
+	if (open_source(&search->source, fds, size, reply) != 0)
+		goto out;
+	unsigned int parts = partitions_find(&search->source, part);
 	unsigned int i = 0;
 	while (i < parts && !search_part(search, &part[i], reply))
 		i++;
@@ -168,6 +188,8 @@ void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_repl
 			: search->file_systems
 				? "it has no boot loader's configuration (/boot/grub/grub.cfg, /boot/loader/entries)"
 				: "it has no ext2, ext3 or ext4 file system");
+out:
+	source_release(&search->source);
 	free(search);
 }
 
@@ -175,6 +197,8 @@ _Noreturn void reader_main(const struct reader_fds *fds, uint64_t size)
 {
 	struct reader_reply reply;
 
+	/* A server that has ended is an error like others. */
+	signal(SIGPIPE, SIG_IGN);
 	if (confine_self(READER_CPU_S, READER_INITRD_MAX) == 0) {
 		reader_find(fds, size, &reply);
 	} else {

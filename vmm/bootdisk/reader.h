@@ -8,6 +8,7 @@
 #ifndef EBB_BOOTDISK_READER_H
 #define EBB_BOOTDISK_READER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define READER_KERNEL_MAX (256ULL << 20) /* bytes */
@@ -24,7 +25,9 @@ struct reader_reply {
 
 /* The descriptors of the child, which has no others. */
 struct reader_fds {
-	int image, kernel, initrd, reply;
+	int image;
+	bool served; /* that is a socket to a server that speaks NBD */
+	int kernel, initrd, reply;
 };
 
 /*
@@ -33,7 +36,7 @@ struct reader_fds {
  */
 void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_reply *reply);
 
-/* The child's whole life. @size: bytes of the image. */
+/* The child's whole life. @size: bytes of the image, which a server tells by itself. */
 _Noreturn void reader_main(const struct reader_fds *fds, uint64_t size);
 
 #endif

@@ -2,12 +2,21 @@
 #include "vmm/cmd/run_boot.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/bootdisk/seed.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
+#include "vmm/storage/storage.h"
+
+#define READY_MS 30000 /* the time of a program to begin */
+#define WHY_MS	 5000  /* its keeper's, to say why it has ended */
+#define POLL_MS	 100   /* between two checks for signals */
 
 /* Puts the user's own parameters last, so that they override the disk's. */
 static int join_params(struct vm_boot *boot, const char *disk)
@@ -25,17 +34,75 @@ static int join_params(struct vm_boot *boot, const char *disk)
 	return -E2BIG;
 }
 
+/* Returns 0 when the program has said something, or -errno after an error message. */
+static int wait_until_it_serves(int server, struct backend *backend, const char *file)
+{
+	struct pollfd said = {.fd = server, .events = POLLIN};
+	char why[BACKEND_WHY_SIZE] = "it takes too long", byte;
+
+	for (unsigned int i = 0; i < READY_MS / POLL_MS && poll(&said, 1, POLL_MS) == 0; i++)
+		if (signal_waits()) {
+			log_error("a signal came while the disk '%s' was read", file);
+			return -EINTR;
+		}
+	if (said.revents && recv(server, &byte, 1, MSG_PEEK) == 1)
+		return 0;
+	if (said.revents)
+		backend_wait(backend, why, WHY_MS);
+	log_error("%s cannot serve the disk '%s': %s", storage_program.name, file, why);
+	return -EIO;
+}
+
+/* Another program reads what is no raw disk, until the kernel has been found. */
+static int find_served(struct bootdisk *disk, const struct vm_disk *first,
+		       struct storage_config *config)
+{
+	const struct storage_image image = {.file = first->file,
+					    .is_nbd = first->format == VM_DISK_NBD,
+					    .read_only = true,
+					    .said = first->said,
+					    .backing = first->backing[0] ? first->backing : NULL};
+	struct backend backend = {.control = -1};
+	struct storage_locks locks = {0};
+	struct storage_nbd nbd;
+	char why[BACKEND_WHY_SIZE];
+
+	config->by_nbd = true;
+	int error = storage_find(&image, config, &nbd, &locks);
+	if (error)
+		goto out;
+	int server = backend_start(&backend, &storage_program, config, why);
+	if (server < 0) {
+		log_error("cannot start %s for the disk '%s': %s", storage_program.name,
+			  first->file, why);
+		error = server;
+		goto out;
+	}
+	error = wait_until_it_serves(server, &backend, first->file);
+	if (!error)
+		error = bootdisk_find_served(disk, first->file, server);
+	close(server);
+out:
+	backend_stop(&backend);
+	storage_locks_release(&locks);
+	return error;
+}
+
+static int find_in(struct bootdisk *disk, const struct vm_disk *first)
+{
+	if (!vm_disk_served(first))
+		return bootdisk_find(disk, first->file, first->raw);
+	struct storage_config *config = calloc(1, sizeof(*config));
+	int error = config ? find_served(disk, first, config) : -ENOMEM;
+	if (!config)
+		log_error("cannot look for a kernel in '%s': %s", first->file, strerror(ENOMEM));
+	free(config);
+	return error;
+}
+
 static int boot_from_disk(struct bootdisk *disk, struct vm_config *config)
 {
-	const struct vm_disk *first = &config->disks.disk[0];
-
-	if (vm_disk_served(first)) {
-		log_error("ebb finds a kernel in raw disks alone, and '%s' is none: name a kernel, "
-			  "or convert the disk with qemu-img convert -O raw",
-			  first->file);
-		return -EINVAL;
-	}
-	int error = bootdisk_find(disk, first->file, first->raw);
+	int error = find_in(disk, &config->disks.disk[0]);
 	if (error)
 		return error;
 	config->boot.kernel = disk->kernel_file;

@@ -57,38 +57,22 @@ static int raw_init(struct disk *disk, const struct vm_disk *wanted)
 
 /* --- any other, by qemu-storage-daemon ------------------------------------------------------- */
 
-static int follow(struct disk *disk, const struct vm_disk *wanted, struct storage_config *config,
-		  uint64_t *size)
+static int find_storage(struct disk *disk, const struct vm_disk *wanted,
+			struct storage_config *config, struct storage_nbd *nbd)
 {
 	const struct storage_image image = {.file = wanted->file,
+					    .is_nbd = wanted->format == VM_DISK_NBD,
 					    .read_only = wanted->read_only,
 					    .said = wanted->said,
 					    .backing = wanted->backing[0] ? wanted->backing : NULL};
 
-	int error = storage_follow(&image, config, &disk->locks, size);
-	if (error)
+	config->direct = wanted->direct;
+	int error = storage_find(&image, config, nbd, &disk->locks);
+	if (error || image.is_nbd)
 		return error;
 	disk->backing_files = config->layers - 1;
 	disk->about = open(wanted->file, O_PATH | O_CLOEXEC);
 	return 0;
-}
-
-static int find_storage(struct disk *disk, const struct vm_disk *wanted,
-			struct storage_config *config, struct storage_nbd *nbd)
-{
-	uint64_t size = 0;
-
-	config->read_only = wanted->read_only;
-	config->direct = wanted->direct;
-	if (wanted->format == VM_DISK_QCOW2)
-		return follow(disk, wanted, config, &size);
-	config->nbd = nbd;
-	int error = storage_parse_nbd(wanted->file, nbd);
-	if (error)
-		log_error("'%s' names no disk: write nbd://HOST[:PORT][/NAME] or "
-			  "nbd+unix:///[NAME]?socket=PATH",
-			  wanted->file);
-	return error;
 }
 
 /* The driver is told what the program says of the disk. */

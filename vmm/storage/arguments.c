@@ -94,6 +94,12 @@ int storage_arguments(struct storage_arguments *arguments, const struct storage_
 		error = add_layer(arguments, config, i - 1);
 	if (!error && config->nbd)
 		error = add_nbd(arguments, config);
+	if (!error && config->by_nbd) {
+		error = add(arguments, "--nbd-server", "addr.type=fd,addr.str=%d", fd);
+		return error ? error
+			     : add(arguments, "--export",
+				   "type=nbd,id=export0,node-name=disk0,name=,writable=off");
+	}
 	if (!error)
 		error = add(arguments, "--export",
 			    "type=vhost-user-blk,id=export0,node-name=disk0,addr.type=fd,"

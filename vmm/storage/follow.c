@@ -233,3 +233,20 @@ int storage_follow(const struct storage_image *image, struct storage_config *con
 	}
 	return error;
 }
+
+int storage_find(const struct storage_image *image, struct storage_config *config,
+		 struct storage_nbd *nbd, struct storage_locks *locks)
+{
+	uint64_t size;
+
+	config->read_only = image->read_only;
+	if (!image->is_nbd)
+		return storage_follow(image, config, locks, &size);
+	config->nbd = nbd;
+	int error = storage_parse_nbd(image->file, nbd);
+	if (error)
+		log_error("'%s' names no disk: write nbd://HOST[:PORT][/NAME] or "
+			  "nbd+unix:///[NAME]?socket=PATH",
+			  image->file);
+	return error;
+}

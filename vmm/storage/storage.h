@@ -34,6 +34,7 @@ struct storage_nbd {
 /* The config of backend_start(). */
 struct storage_config {
 	bool read_only, direct;
+	bool by_nbd; /* serves it by NBD, to be read by ebb; otherwise by vhost-user */
 	const struct storage_nbd *nbd; /* NULL: layers */
 	unsigned int layers;
 	struct storage_layer layer[STORAGE_LAYERS_MAX]; /* the image itself first */
@@ -41,9 +42,10 @@ struct storage_config {
 
 extern const struct backend_program storage_program;
 
-/* How the user named an image. */
+/* How the user named a disk. */
 struct storage_image {
-	const char *file;
+	const char *file; /* or a URI */
+	bool is_nbd;
 	bool read_only;
 	bool said; /* to be qcow2 */
 	const char
@@ -65,6 +67,9 @@ void storage_locks_release(struct storage_locks *locks);
  */
 int storage_follow(const struct storage_image *image, struct storage_config *config,
 		   struct storage_locks *locks, uint64_t *size);
+/* The same for an image or a URI, which fills in @nbd: keep it as long as @config. */
+int storage_find(const struct storage_image *image, struct storage_config *config,
+		 struct storage_nbd *nbd, struct storage_locks *locks);
 
 /* --- pure ------------------------------------------------------------------------------------ */
 
