@@ -16,17 +16,17 @@ PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
 # What only few guests need is linked into ebb: to load it as a library would make each start slower.
 LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) \
-	 -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs ext2fs com_err libseccomp liburing) -Wl,-Bdynamic $(FDT_LIBS)
+	 -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs ext2fs com_err libseccomp liburing ncursesw) -Wl,-Bdynamic $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
-PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansson-dev libseccomp-dev liburing-dev make pkg-config python3
+PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansson-dev libncurses-dev libseccomp-dev liburing-dev make pkg-config python3
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
 PACKAGES_BENCH := iproute2 passt
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
-		  man-db mandoc openssh-client passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pytest shellcheck socat xorriso zlib1g-dev zsh
+		  man-db mandoc openssh-client passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pyte python3-pytest shellcheck socat xorriso zlib1g-dev zsh
 
 PACKAGES_FUZZ  := clang libclang-rt-dev llvm python3
 
@@ -36,7 +36,7 @@ PACKAGES_CROSS := pkg-config $(PACKAGES_CROSS_$(FOREIGN))
 # The architectures that `make check` tests beside this machine's own.
 CROSS_ARCHS := $(filter-out $(NATIVE),arm64 riscv64)
 # These are not installed, but unpacked for the other architecture into the cache: see scripts/debian-unpack.
-PACKAGES_SYSROOT := check comerr-dev libatomic1 libc6-dev libcap-ng-dev libext2fs-dev libfdt-dev libjansson-dev libseccomp-dev \
+PACKAGES_SYSROOT := check comerr-dev libatomic1 libc6-dev libcap-ng-dev libext2fs-dev libfdt-dev libjansson-dev libncurses-dev libseccomp-dev \
 		    libsubunit-dev liburing-dev linux-libc-dev usr-is-merged zlib1g-dev
 
 # Check's own limit of 4 s for a test is no limit on a busy machine but an accident.

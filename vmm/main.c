@@ -14,6 +14,7 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "start a guest"},
 	{"list", cmd_list, "list the running guests"},
+	{"top", cmd_top, "show the running guests live"},
 	{"stat", cmd_stat, "show a guest's memory, balloon and statistics"},
 	{"balloon", cmd_balloon, "change how much is in a guest's balloon"},
 	{"reclaim", cmd_reclaim, "make a guest give back now what it does not use"},

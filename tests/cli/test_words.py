@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "list", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "console", "debug", "doctor", "version", "help"]
+COMMANDS = ["run", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "console", "debug", "doctor", "version", "help"]
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])

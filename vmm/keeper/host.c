@@ -128,6 +128,19 @@ int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uin
 	return 0;
 }
 
+uint64_t keeper_host_pressure(const struct keeper_source *source)
+{
+	static const char key[] = "some avg10=";
+	char text[TEXT];
+	if (read_file(source->proc, "pressure/memory", text) != 0 ||
+	    strncmp(text, key, strlen(key)) != 0)
+		return UINT64_MAX;
+	/* Always two digits after the point. */
+	char *end;
+	uint64_t percent = strtoull(text + strlen(key), &end, 10);
+	return 100 * percent + (*end == '.' ? strtoull(end + 1, NULL, 10) : 0);
+}
+
 int keeper_host_trigger(const struct keeper_source *source)
 {
 	char path[PATH_MAX];

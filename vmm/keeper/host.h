@@ -28,6 +28,12 @@ struct keeper_source {
 int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now);
 
 /*
+ * Returns the share of the last 10 s in which a task waited for memory (PSI's "some"), in 1/100 of a
+ * percent, or UINT64_MAX: the kernel does not tell.
+ */
+uint64_t keeper_host_pressure(const struct keeper_source *source);
+
+/*
  * Opens a trigger that is urgent (EPOLLPRI) when tasks have waited for memory for a while. Returns
  * the descriptor, which the caller owns, or -errno: the kernel has none, or not for this user.
  */

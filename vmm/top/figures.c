@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/top/figures.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/control/guest_figures.h"
+#include "vmm/control/guest_stat.h"
+#include "vmm/lib/clock.h"
+
+#define FRESH_NS (10 * NS_PER_S) /* older statistics of a running guest are not shown */
+#define SPAN_MIN NS_PER_MS	 /* a rate is of no shorter time */
+
+/* --- names ----------------------------------------------------------------------------------- */
+
+/* A terminal must count as many columns as we do: what is not printable ASCII becomes \xNN. */
+static void to_ascii(char *out, size_t size, const char *text)
+{
+	size_t used = 0;
+	for (; *text && used + 5 <= size; text++) {
+		unsigned char c = (unsigned char)*text;
+		if (c >= ' ' && c < 0x7f)
+			out[used++] = (char)c;
+		else
+			used += (size_t)snprintf(out + used, size - used, "\\x%02x", c);
+	}
+	out[used] = '\0';
+}
+
+void top_figures_init(struct top_figures *figures, const char *name, pid_t pid)
+{
+	*figures = (struct top_figures){.pid = pid};
+	snprintf(figures->name, sizeof(figures->name), "%s", name);
+	to_ascii(figures->shown, sizeof(figures->shown), figures->name);
+}
+
+/* --- one answer ------------------------------------------------------------------------------ */
+
+uint64_t top_sum(uint64_t a, uint64_t b)
+{
+	a = a == TOP_UNKNOWN ? 0 : a;
+	b = b == TOP_UNKNOWN ? 0 : b;
+	return a > TOP_UNKNOWN - 1 - b ? TOP_UNKNOWN - 1 : a + b;
+}
+
+/* Returns the sum of two figures of all objects of a list; TOP_UNKNOWN if there are none. */
+static uint64_t sum_list(const json_t *stat, const char *list, const char *one, const char *other)
+{
+	const json_t *objects = json_object_get(stat, list);
+	uint64_t sum = 0;
+	for (size_t i = 0; i < json_array_size(objects); i++) {
+		const json_t *object = json_array_get(objects, i);
+		sum = top_sum(sum, guest_stat_number(object, one, 0));
+		sum = top_sum(sum, guest_stat_number(object, other, 0));
+	}
+	return json_array_size(objects) ? sum : TOP_UNKNOWN;
+}
+
+static uint64_t figure(const json_t *stat, const char *path)
+{
+	return guest_stat_number(stat, path, TOP_UNKNOWN);
+}
+
+struct top_sample top_sample_of(const json_t *stat, uint64_t now)
+{
+	struct top_sample sample = {
+		.at = now,
+		.cpus = figure(stat, "cpus"),
+		.size = figure(stat, "memory/size"),
+		.resident = figure(stat, "memory/rss"),
+		.balloon = figure(stat, "balloon/actual"),
+		.target = figure(stat, "balloon/target"),
+		.free = figure(stat, FIGURE_STATS "/stat-free-memory"),
+		.caches = figure(stat, FIGURE_STATS "/stat-disk-caches"),
+		.updates = guest_stat_number(stat, "guest-stats/updates", 0),
+		.cpu = TOP_UNKNOWN,
+		.reported = figure(stat, "reporting/bytes"),
+		.stalls = figure(stat, FIGURE_STATS "/stat-alloc-stalls"),
+		.disk = sum_list(stat, "disks", "read-bytes", "written-bytes"),
+		.network = sum_list(stat, "networks", "received-bytes", "sent-bytes"),
+	};
+	to_ascii(sample.status, sizeof(sample.status), guest_stat_text(stat, "status"));
+	return sample;
+}
+
+/* --- two answers ----------------------------------------------------------------------------- */
+
+/* Returns by how much a counter grew in a second, @scale times; a counter may start anew. */
+static uint64_t rate(uint64_t before, uint64_t now, uint64_t span, uint64_t scale)
+{
+	if (before == TOP_UNKNOWN || now == TOP_UNKNOWN || now < before || span < SPAN_MIN)
+		return TOP_UNKNOWN;
+	double grown = (double)(now - before) * (double)scale / (double)span;
+	return grown >= (double)INT64_MAX ? INT64_MAX : (uint64_t)(grown + 0.5);
+}
+
+/* A guest that does not send statistics any more may have done anything since, but if it is paused. */
+static bool is_told(const struct top_figures *figures)
+{
+	const struct top_sample *now = &figures->now;
+	bool fresh = now->at - figures->told_at <= FRESH_NS || strcmp(now->status, "running") != 0;
+	return now->updates && fresh && now->free != TOP_UNKNOWN && now->size != TOP_UNKNOWN;
+}
+
+static void judge_memory(struct top_figures *figures)
+{
+	const struct top_sample *now = &figures->now;
+	figures->used = figures->excess = TOP_UNKNOWN;
+	if (!is_told(figures))
+		return;
+	uint64_t unused = top_sum(now->free, now->balloon);
+	figures->used = now->size > unused ? now->size - unused : 0;
+	if (now->resident != TOP_UNKNOWN)
+		figures->excess = now->resident > figures->used ? now->resident - figures->used : 0;
+}
+
+static void record(struct top_figures *figures)
+{
+	unsigned int at = figures->samples++ % TOP_HISTORY;
+	figures->history[TOP_CURVE_HELD][at] = figures->now.resident;
+	figures->history[TOP_CURVE_USED][at] = figures->used;
+	figures->history[TOP_CURVE_REPORTED][at] = figures->reported;
+	figures->history[TOP_CURVE_CPU][at] = figures->cpu;
+}
+
+void top_figures_take(struct top_figures *figures, const struct top_sample *sample)
+{
+	const struct top_sample before = figures->now;
+	uint64_t span = before.at ? sample->at - before.at : 0;
+	figures->now = *sample;
+	if (!before.at || sample->updates != before.updates)
+		figures->told_at = sample->at;
+	judge_memory(figures);
+	/* Nanoseconds in a nanosecond. */
+	figures->cpu = rate(before.cpu, sample->cpu, span, 1000);
+	figures->reported = rate(before.reported, sample->reported, span, NS_PER_S);
+	figures->stalls = rate(before.stalls, sample->stalls, span, NS_PER_S);
+	figures->disk = rate(before.disk, sample->disk, span, NS_PER_S);
+	figures->network = rate(before.network, sample->network, span, NS_PER_S);
+	figures->answers = true;
+	record(figures);
+}
+
+uint64_t top_history(const struct top_figures *figures, enum top_curve curve, unsigned int back)
+{
+	unsigned int there = figures->samples < TOP_HISTORY ? figures->samples : TOP_HISTORY;
+	if (back >= there)
+		return TOP_UNKNOWN;
+	return figures->history[curve][(figures->samples - 1 - back) % TOP_HISTORY];
+}
