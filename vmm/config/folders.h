@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "vmm/lib/bind.h"
+
 /* With all other devices, no more interrupt lines than an x86_64 guest has. */
 #define VM_FOLDERS_MAX 2
 #define VM_TAG_MAX     36 /* bytes: virtio 1.2 §5.11.4 */
@@ -14,6 +16,8 @@ struct vm_folder {
 	char dir[PATH_MAX];
 	char tag[VM_TAG_MAX + 1];
 	bool read_only;
+	const struct bind *
+		parts; /* or NULL; else what the folder is made of, and @dir only their place; set by `ebb sandbox` */
 };
 
 struct vm_folders {

@@ -45,7 +45,8 @@ static int folder_init(struct device *device, const struct vm_config *config)
 {
 	struct folder *folder = (struct folder *)device;
 	const struct vm_folder *wanted = &config->folders.folder[device->number];
-	const struct virtiofsd_config server = {.dir = folder->dir, .read_only = wanted->read_only};
+	const struct virtiofsd_config server = {
+		.dir = folder->dir, .read_only = wanted->read_only, .parts = wanted->parts};
 	char what[PATH_MAX + 16];
 
 	device->virtio = &folder->fs.served.dev;

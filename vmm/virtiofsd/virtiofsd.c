@@ -17,13 +17,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/virtiofsd/view.h"
 #include "vmm/virtiofsd/virtiofsd.h"
 
 /* The time limit for `virtiofsd --help`. */
@@ -64,19 +64,22 @@ static void make_user_namespace(void)
 	ignore_setgroups();
 }
 
-static void make_read_only(const char *dir)
+/* Its mounts: see view.h. */
+static void make_mounts(const struct virtiofsd_config *config)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+	char text[256];
+	const char *what = NULL;
+	int error = config->parts	? view_make(config->dir, config->parts, &what)
+		    : config->read_only ? view_make_read_only(config->dir, &what)
+					: 0;
 
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		backend_fail("make a mount namespace");
-	/* With all that is mounted below it. */
-	int tree = open_tree(AT_FDCWD, dir, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-	if (tree < 0 ||
-	    mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
-	    move_mount(tree, "", AT_FDCWD, dir, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		backend_fail("make the folder read-only");
-	close(tree);
+	if (!error)
+		return;
+	errno = -error;
+	if (*what != '/')
+		backend_fail(what);
+	snprintf(text, sizeof(text), "share %s", what);
+	backend_fail(text);
 }
 
 static void raise_limit(void)
@@ -145,8 +148,7 @@ static _Noreturn void become(const void *data, const char *path, int socket)
 		raise_limit();
 		make_user_namespace();
 	}
-	if (config->read_only)
-		make_read_only(config->dir);
+	make_mounts(config);
 	virtiofsd_arguments(&arguments, kind, config, socket, limited);
 	backend_exec(path, arguments.argv, socket);
 }

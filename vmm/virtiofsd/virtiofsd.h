@@ -9,11 +9,14 @@
 #include <stdbool.h>
 
 #include "vmm/backend/backend.h"
+#include "vmm/lib/bind.h"
 
 /* The config of backend_start(). */
 struct virtiofsd_config {
 	const char *dir; /* absolute */
 	bool read_only;
+	const struct bind
+		*parts; /* or NULL; else the folder is made of these, and @dir only their place */
 };
 
 extern const struct backend_program virtiofsd_program;
