@@ -338,8 +338,10 @@ static enum option_outcome parse_words(struct parse *parse, int argc, char **arg
 	bool help = false;
 	for (int i = 0; i < argc; i++) {
 		if (options_ended || argv[i][0] != '-' || !argv[i][1]) {
-			if (apply_word(parse, argv[i]))
+			int applied = apply_word(parse, argv[i]);
+			if (applied && applied != OPTIONS_END)
 				return OPTIONS_ERROR;
+			options_ended |= applied == OPTIONS_END;
 			continue;
 		}
 		if (strcmp(argv[i], "--") == 0) {

@@ -84,8 +84,9 @@ enum option_outcome {
 
 /*
  * Applies an option. @value points into argv, or is NULL if there is none. Returns 0, or not 0 with
- * @error set by options_fail().
+ * @error set by options_fail(); or, for a word, OPTIONS_END: all that follow are words, too.
  */
+#define OPTIONS_END 1
 typedef int option_apply(void *ctx, int id, const char *value, struct option_error *error);
 
 /*
