@@ -83,7 +83,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all man install uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage cli payload payloads \
+.PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage cli payload payloads \
 	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-devices overcommit overcommit-all soak clean
 .DELETE_ON_ERROR:
 
@@ -271,8 +271,15 @@ install: all man ## install ebb, its man pages and completion (prefix=/usr/local
 	install -D -m 644 $(NATIVE_BUILD)/manual/ebb.bash "$(DESTDIR)$(bashcompletiondir)/ebb"
 	install -D -m 644 $(NATIVE_BUILD)/manual/ebb.zsh "$(DESTDIR)$(zshcompletiondir)/_ebb"
 
+GUEST_BUILD := build/guest$(FOREIGN:%=/%)
+guestdir = $(prefix)/lib/ebb
+
+install-guest: ## install the guest that `ebb sandbox` starts, once `make guest` has built it
+	install -D -m 644 "$(GUEST_BUILD)/initramfs.cpio" "$(DESTDIR)$(guestdir)/initramfs.cpio"
+	install -m 644 "$(GUEST_BUILD)/$(if $(filter x86_64,$(ARCH)),vmlinux,Image)" "$(DESTDIR)$(guestdir)"
+
 uninstall: ## remove what `make install` installed
-	rm -f "$(DESTDIR)$(bindir)/ebb" $(foreach page,$(notdir $(MANUAL)),"$(DESTDIR)$(mandir)/man1/$(page)") \
+	rm -f "$(DESTDIR)$(bindir)/ebb" $(foreach file,vmlinux Image initramfs.cpio,"$(DESTDIR)$(guestdir)/$(file)") $(foreach page,$(notdir $(MANUAL)),"$(DESTDIR)$(mandir)/man1/$(page)") \
 		"$(DESTDIR)$(bashcompletiondir)/ebb" "$(DESTDIR)$(zshcompletiondir)/_ebb"
 
 # --- tests -----------------------------------------------------------------------------------

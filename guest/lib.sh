@@ -35,15 +35,22 @@ with_lock() {
 	) 9>"$file"
 }
 
-# programs FROM TO: compiles the programs in FROM into TO, statically, or copies scripts; leaves out their suffixes.
-programs() {
-	local from=$1 to=$2 source cc=(musl-gcc)
+# program TO SOURCE…: compiles one program, statically.
+program() {
+	local to=$1 cc=(musl-gcc)
+	shift
 	if [ -n "${cross:-}" ] || ! command -v musl-gcc >/dev/null; then
 		cc=("${cross:-}gcc")
 	fi
+	"${cc[@]}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
+		-Wmissing-prototypes -Wvla -I"$root" -static -s -o "$to" "$@"
+}
+
+# programs FROM TO: compiles the programs in FROM into TO, or copies scripts; leaves out their suffixes.
+programs() {
+	local from=$1 to=$2 source
 	for source in "$from"/*.c; do
-		"${cc[@]}" -std=gnu11 -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes \
-			-Wmissing-prototypes -Wvla -I"$root" -static -s -o "$to/$(basename "$source" .c)" "$source"
+		program "$to/$(basename "$source" .c)" "$source"
 	done
 	for source in "$from"/*.sh; do
 		install -m 755 "$source" "$to/$(basename "$source" .sh)"

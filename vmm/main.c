@@ -13,6 +13,7 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{"run", cmd_run, "start a guest"},
+	{"sandbox", cmd_sandbox, "run a command in a guest that sees the current folder"},
 	{"list", cmd_list, "list the running guests"},
 	{"top", cmd_top, "show the running guests live"},
 	{"stat", cmd_stat, "show a guest's memory, balloon and statistics"},

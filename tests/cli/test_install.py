@@ -21,7 +21,7 @@ PAGES = {"ebb": "usr/share/man/man1/ebb.1", "ebb-run": "usr/share/man/man1/ebb-r
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"]
 RUN_SECTIONS = [*SECTIONS[:-1], "FOR USERS OF KVMTOOL", *SECTIONS[-1:]]
 # What the help calls values of which a shell can offer nothing.
-FREE = {"NAME", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT"}
+FREE = {"NAME", "NAME[=VALUE]", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT"}
 
 
 def make(*words):
@@ -63,6 +63,21 @@ def test_install(installed):
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o755, folder
     done = subprocess.run([os.path.join(installed, "usr/bin/ebb"), "version"], check=True, stdout=subprocess.PIPE, text=True)
     assert done.stdout.startswith("ebb ")
+
+
+def test_guest(tmp_path):
+    """The guest of `ebb sandbox` goes where ebb looks for it."""
+    kernel = "vmlinux" if os.uname().machine == "x86_64" else "Image"
+    built = tmp_path / "built"
+    built.mkdir()
+    for name in (kernel, "initramfs.cpio"):
+        (built / name).write_bytes(b"x" * 100)
+    root = tmp_path / "root"
+    make("install", "install-guest", f"GUEST_BUILD={built}", f"DESTDIR={root}", "prefix=/usr")
+    done = subprocess.run([root / "usr/bin/ebb", "sandbox", "-m", "1M", "true"], capture_output=True, text=True, check=False)
+    assert done.returncode == 125 and "16M or more" in done.stderr, done.stderr
+    make("uninstall", f"DESTDIR={root}", "prefix=/usr")
+    assert not written(root)
 
 
 def test_uninstall(tmp_path):
@@ -201,8 +216,10 @@ def test_words_offered_are_taken(ebb):
             continue
         assert all(re.search(rf"\b{word}\b", option.help) for word in words), (command, name)
         for word in words:
-            complaint = ebb(command, f"--{name}={word}").err
-            assert "no kernel" in complaint or "no guest" in complaint, complaint
+            # What is missing comes after the words.
+            rest = ["-k", "/nonesuch", "-i", "/nonesuch", "true"] if command == "sandbox" else []
+            complaint = ebb(command, f"--{name}={word}", *rest).err
+            assert "no kernel" in complaint or "no guest" in complaint or "/nonesuch" in complaint, complaint
 
 
 class Shell:

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "console", "debug", "doctor", "version", "help"]
+COMMANDS = ["run", "sandbox", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "console", "debug", "doctor",
+            "version", "help"]
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
@@ -32,8 +33,9 @@ def test_help_of_each(ebb, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_unknown_option(ebb, command):
-    ebb(command, "--zzzzzz").failed(2, "unknown option --zzzzzz", f"ebb {command} --help")
-    ebb(command, "--hlep").failed(2, "unknown option --hlep", "did you mean --help?")
+    status = 125 if command == "sandbox" else 2
+    ebb(command, "--zzzzzz").failed(status, "unknown option --zzzzzz", f"ebb {command} --help")
+    ebb(command, "--hlep").failed(status, "unknown option --hlep", "did you mean --help?")
 
 
 @pytest.mark.parametrize("words", [
@@ -45,7 +47,7 @@ def test_value_given_twice(ebb, words):
     ebb(*words).failed(2, "is given twice")
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "keeper", "console", "help")])
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "sandbox", "keeper", "console", "help")])
 def test_word_too_many(ebb, command):
     ebb(command, "\x1b[2Jx\n").failed(2, '"\\x1b[2Jx\\x0a" is not an option', f"ebb {command} takes only options")
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
+#include "vmm/cmd/run.h"
 #include "vmm/cmd/run_boot.h"
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
@@ -132,13 +133,41 @@ static int go_to_background(struct detach *detach, const struct vm_config *confi
 	return 0;
 }
 
+/* Runs the guest under its name, or one made for it. */
+static int run_named(struct vm_config *config, struct detach *detach)
+{
+	struct runtime_name name;
+	char own[VM_NAME_MAX];
+	int status = EXIT_NOT_STARTED;
+	int fatal = 0;
+
+	if (!config->machine.name) {
+		snprintf(own, sizeof(own), "guest-%d", getpid());
+		config->machine.name = own;
+	}
+	/* Hold signals first: from here on no signal can end ebb and leave files behind. */
+	if (signals_hold() == 0 && runtime_claim(&name, config->machine.name) == 0) {
+		struct fatal_undo forget = {forget_name, &name, NULL};
+		fatal_undo_add(&forget);
+		status = run(config, &name, detach, &fatal);
+		fatal_undo_remove(&forget);
+		runtime_release(&name);
+	}
+	signals_die(fatal);
+	return status;
+}
+
+int run_guest(struct vm_config *config)
+{
+	struct detach none = DETACH_NONE;
+	return run_named(config, &none);
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct vm_config config;
-	struct runtime_name name;
 	struct detach detach = DETACH_NONE;
 	char error[512];
-	char own[VM_NAME_MAX];
 	int status = EXIT_NOT_STARTED;
 
 	switch (config_parse(&config, argc - 1, argv + 1, error, sizeof(error))) {
@@ -153,19 +182,5 @@ int cmd_run(int argc, char **argv)
 	}
 	if (config.console.detach && !go_to_background(&detach, &config, &status))
 		return status;
-	if (!config.machine.name) {
-		snprintf(own, sizeof(own), "guest-%d", getpid());
-		config.machine.name = own;
-	}
-	int fatal = 0;
-	/* Hold signals first: from here on no signal can end ebb and leave files behind. */
-	if (signals_hold() == 0 && runtime_claim(&name, config.machine.name) == 0) {
-		struct fatal_undo forget = {forget_name, &name, NULL};
-		fatal_undo_add(&forget);
-		status = run(&config, &name, &detach, &fatal);
-		fatal_undo_remove(&forget);
-		runtime_release(&name);
-	}
-	signals_die(fatal);
-	return status;
+	return run_named(&config, &detach);
 }

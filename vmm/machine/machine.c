@@ -308,6 +308,9 @@ static void warn_of_small_pages(const struct vm_config *config)
 	char setting[128] = "";
 	FILE *file = NULL;
 
+	/* `ebb sandbox` needs it always: its users are told by the manual, not at each command. */
+	if (config->folders.count && config->folders.folder[0].parts)
+		return;
 	if (shared && config->memory.backing == RAM_MEMFD)
 		file = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "re");
 	if (!file)

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/agent/files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/agent/wire.h"
+
+/*
+ * What programs of the host's system need to run, and nothing that is somebody's: no /home, no /root, of
+ * /etc only what every user may read on every system and programs ask for; no keys, no configuration of
+ * services. What a distribution does not have is left out.
+ */
+/* Where each is in the folder: its own name is the end of that. */
+#define AT(path) AGENT_ROOT path
+
+static const char *const system_files[] = {
+	AT("/usr"),
+	/* Links into /usr, or folders of their own. */
+	AT("/bin"),
+	AT("/sbin"),
+	AT("/lib"),
+	AT("/lib32"),
+	AT("/lib64"),
+	AT("/libx32"),
+	/* Loading programs. */
+	AT("/etc/ld.so.cache"),
+	AT("/etc/ld.so.conf"),
+	AT("/etc/ld.so.conf.d"),
+	AT("/etc/alternatives"),
+	/* Names of users, services and protocols; language and time. */
+	AT("/etc/passwd"),
+	AT("/etc/group"),
+	AT("/etc/nsswitch.conf"),
+	AT("/etc/services"),
+	AT("/etc/protocols"),
+	AT("/etc/rpc"),
+	AT("/etc/gai.conf"),
+	AT("/etc/host.conf"),
+	AT("/etc/localtime"),
+	AT("/etc/timezone"),
+	AT("/etc/locale.alias"),
+	AT("/etc/locale.conf"),
+	AT("/etc/os-release"),
+	AT("/etc/debian_version"),
+	AT("/etc/mime.types"),
+	AT("/etc/magic"),
+	AT("/etc/papersize"),
+	/* Shells and interpreters. */
+	AT("/etc/profile"),
+	AT("/etc/bash.bashrc"),
+	AT("/etc/inputrc"),
+	AT("/etc/perl"),
+	AT("/etc/python3"),
+	AT("/etc/terminfo"),
+	/* Whom to trust; not the keys beside them. */
+	AT("/etc/ssl/certs"),
+	AT("/etc/ssl/openssl.cnf"),
+	AT("/etc/pki/tls/certs"),
+	AT("/etc/pki/ca-trust/extracted"),
+	AT("/etc/ca-certificates.conf"),
+};
+
+#define SYSTEM_FILES (sizeof(system_files) / sizeof(system_files[0]))
+_Static_assert(SYSTEM_FILES + FILES_DIRS_MAX <= FILES_PARTS_MAX, "all parts have a place");
+
+int files_add(struct files *files, const char *path, bool read_only)
+{
+	struct files_dir *dir = &files->dir[files->dirs];
+
+	if (files->dirs == FILES_DIRS_MAX)
+		return -E2BIG;
+	if (!realpath(path, dir->path))
+		return -errno;
+	dir->read_only = read_only;
+	files->dirs++;
+	return 0;
+}
+
+void files_finish(struct files *files)
+{
+	struct bind *part = files->part;
+
+	for (size_t i = 0; i < SYSTEM_FILES; i++)
+		*part++ = (struct bind){.source = system_files[i] + strlen(AGENT_ROOT),
+					.at = system_files[i],
+					.read_only = true,
+					.optional = true};
+	for (unsigned int i = 0; i < files->dirs; i++) {
+		snprintf(files->at[i], sizeof(files->at[i]), AGENT_DIRS "/%u", i);
+		*part++ = (struct bind){.source = files->dir[i].path,
+					.at = files->at[i],
+					.read_only = files->dir[i].read_only};
+	}
+	part->source = NULL;
+}
+
+/* --- kernel and initrd ------------------------------------------------------------------------ */
+
+/* Returns whether both are in @dir. */
+static bool look_in(const char *dir, char kernel[PATH_MAX], char initrd[PATH_MAX])
+{
+	static const char *const kernels[] = {"vmlinux", "Image"};
+
+	if (snprintf(initrd, PATH_MAX, "%s/initramfs.cpio", dir) >= PATH_MAX ||
+	    access(initrd, R_OK) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(kernels) / sizeof(kernels[0]); i++)
+		if (snprintf(kernel, PATH_MAX, "%s/%s", dir, kernels[i]) < PATH_MAX &&
+		    access(kernel, R_OK) == 0)
+			return true;
+	return false;
+}
+
+/* ebb is build/ebb or build/ARCH/ebb, and the guest in build/guest or build/guest/ARCH; or bin/ebb, and lib/ebb. */
+int files_find_guest(char kernel[PATH_MAX], char initrd[PATH_MAX])
+{
+	char own[PATH_MAX], dir[PATH_MAX + 64];
+	ssize_t len = readlink("/proc/self/exe", own, sizeof(own) - 1);
+
+	if (len < 0)
+		len = 0;
+	own[len] = '\0';
+	char *slash = strrchr(own, '/');
+	if (slash)
+		*slash = '\0';
+	const char *last = strrchr(own, '/');
+	snprintf(dir, sizeof(dir), "%s/../lib/ebb", own);
+	if (look_in(dir, kernel, initrd))
+		return 0;
+	snprintf(dir, sizeof(dir), "%s/../guest/%s", own, last ? last + 1 : "");
+	if (look_in(dir, kernel, initrd))
+		return 0;
+	snprintf(dir, sizeof(dir), "%s/guest", own);
+	if (look_in(dir, kernel, initrd))
+		return 0;
+	snprintf(kernel, PATH_MAX, "%.*s", PATH_MAX - 1, dir);
+	return -ENOENT;
+}

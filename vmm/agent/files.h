@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a guest of `ebb sandbox` sees of the host's files, and which kernel it has. Thread: main.
+ */
+#ifndef EBB_AGENT_FILES_H
+#define EBB_AGENT_FILES_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "vmm/lib/bind.h"
+
+/* Folders that are shared as they are: the current one, and those of --fs. */
+#define FILES_DIRS_MAX	32
+#define FILES_PARTS_MAX (64 + FILES_DIRS_MAX)
+
+struct files_dir {
+	char path[PATH_MAX]; /* absolute, without symbolic links */
+	bool read_only;
+};
+
+/* The parts of the folder that the guest is given. Owned by the caller; starts as all zeros. */
+struct files {
+	unsigned int dirs;
+	struct files_dir dir[FILES_DIRS_MAX];
+	struct bind part[FILES_PARTS_MAX + 1];
+	char at[FILES_DIRS_MAX][16];
+};
+
+/* Adds a folder or file. Returns 0, -E2BIG, or -errno if it cannot be found. */
+int files_add(struct files *files, const char *path, bool read_only);
+/* Fills in the parts: what programs need of the host's system, and the folders. */
+void files_finish(struct files *files);
+
+/*
+ * Finds the kernel and the initrd that `make` has built, or `make install` has installed, beside the
+ * running ebb. Returns 0, or -ENOENT with @kernel set to a place where they were looked for.
+ */
+int files_find_guest(char kernel[PATH_MAX], char initrd[PATH_MAX]);
+
+#endif

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ebb sandbox: runs a command in a guest that sees the current folder, and ends with its status. */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/sandbox_run.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/option_keys.h"
+
+/* By default: half of the host's memory, but not more, since the guest's kernel takes a 64th of it for itself. */
+#define MEMORY_MOST_MIB	 4096
+#define MEMORY_LEAST_MIB 256
+/* Some kernels for guests have no place for more. */
+#define CPUS_MOST 64
+
+enum {
+	READ_ONLY,
+	FOLDER,
+	ENVIRONMENT,
+	NETWORK,
+	/* What `ebb run` calls so, too. */
+	MEMORY,
+	CPUS,
+	KERNEL,
+	INITRD,
+	PARAMS,
+	NAME,
+	REPORTING,
+};
+
+static const struct option options[] = {
+	{READ_ONLY, 0, "ro", NULL, "the command cannot change the current folder", false},
+	{FOLDER | OPTION_AGAIN, 0, "fs", "DIR[,ro]",
+	 "share another folder, or file, at the same place;\nmay be given again", false},
+	{ENVIRONMENT | OPTION_AGAIN, 'e', "env", "NAME[=VALUE]",
+	 "set a variable of the command's environment, or\ntake this one's; may be given again",
+	 false},
+	{NETWORK | OPTION_AGAIN, 'n', "network", "KIND",
+	 "a network, as of \"ebb run\", such as user [none]", false},
+	{MEMORY, 'm', "mem", "SIZE",
+	 "the most memory that the guest may take [half of\nthe host's, up to 4G]", false},
+	{CPUS, 'c', "cpus", "N", "the guest's CPUs [as many as ebb may use]", false},
+	{KERNEL, 'k', "kernel", "FILE", "the guest's kernel [the one that was built with ebb]",
+	 false},
+	{INITRD, 'i', "initrd", "FILE", "an initrd with ebb-agent [likewise]", false},
+	{PARAMS | OPTION_AGAIN, 'p', "params", "STRING", "more parameters of the guest's kernel",
+	 false},
+	{NAME, 0, "name", "NAME", "the guest's name on this machine [guest-PID]", false},
+	{REPORTING, 0, "free-page-reporting", "on|off",
+	 "take back what the guest reports free: on, or off\nto compare [on]", false},
+	OPTION_HELP_LINE,
+};
+
+static const struct option_table table = {
+	.command = "ebb sandbox",
+	.words = "[--] COMMAND [ARG]...",
+	.about =
+		"Runs a command in a guest of its own, which sees the current folder and, to read,\n"
+		"the host's programs (/usr, little of /etc), but no other file, no variable and no\n"
+		"network. Ends with the command's status: 125 if the guest failed, 126 if the\n"
+		"command cannot be executed, 127 if there is none. On a terminal, ^C three times\n"
+		"within a second ends the guest.",
+	.option = options,
+	.options = sizeof(options) / sizeof(options[0]),
+};
+
+/* --- options --------------------------------------------------------------------------------- */
+
+struct parsing {
+	struct sandbox_request *request;
+	char **argv;
+	bool read_only, given[REPORTING + 1];
+};
+
+static int pass_on(struct sandbox_request *request, const char *name, const char *value,
+		   struct option_error *error)
+{
+	char **option = &request->option[request->options];
+
+	/* Room for the defaults. */
+	if (request->options + 6 > SANDBOX_OPTIONS_MAX)
+		return options_fail(error, "--%s is one option too many", name);
+	if (asprintf(option, "--%s=%s", name, value) < 0)
+		return options_fail(error, "out of memory");
+	request->options++;
+	return 0;
+}
+
+enum { FOLDER_READ_ONLY };
+
+static const struct option_key keys[] = {
+	{FOLDER_READ_ONLY, "ro", NULL, false},
+};
+
+static const struct option_keys folder_keys = {"folder", "DIR", keys, 1};
+
+struct folder {
+	char name[PATH_MAX];
+	bool read_only;
+};
+
+static int apply_key(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct folder *folder = ctx;
+
+	if (id == FOLDER_READ_ONLY)
+		folder->read_only = true;
+	else if (!*value)
+		return options_fail(error, "a folder's name is empty; name the folder");
+	else
+		snprintf(folder->name, sizeof(folder->name), "%s", value); /* a part fits */
+	return 0;
+}
+
+static int add_folder(struct sandbox_request *request, const char *value,
+		      struct option_error *error)
+{
+	struct folder folder = {.read_only = false};
+
+	if (option_keys_parse(&folder_keys, value, apply_key, &folder, error))
+		return -EINVAL;
+	int err = files_add(&request->files, folder.name, folder.read_only);
+	if (err == -E2BIG)
+		return options_fail(error, "the folder \"%s\" is one too many; %d can be shared",
+				    value, FILES_DIRS_MAX);
+	if (err)
+		return options_fail(error, "cannot share %s: %s", folder.name, strerror(-err));
+	return 0;
+}
+
+static int add_variable(struct sandbox_request *request, const char *value,
+			struct option_error *error)
+{
+	if (!*value || *value == '=')
+		return options_fail(
+			error, "\"%s\" names no variable; write --env NAME or NAME=VALUE", value);
+	char **more = reallocarray(request->environment, request->environments + 1, sizeof(*more));
+	if (!more)
+		return options_fail(error, "out of memory");
+	request->environment = more;
+	request->environment[request->environments++] = (char *)value;
+	return 0;
+}
+
+static const char *name_of(int id)
+{
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if ((options[i].id & ~OPTION_AGAIN) == id)
+			return options[i].name;
+	return "";
+}
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct parsing *parsing = ctx;
+	struct sandbox_request *request = parsing->request;
+
+	switch (id) {
+	case OPTION_WORD:
+		/* The first is the command; all that follow are its arguments. */
+		if (!request->command)
+			while (*parsing->argv != value)
+				parsing->argv++;
+		request->command = request->command ? request->command : parsing->argv;
+		return OPTIONS_END;
+	case READ_ONLY:
+		parsing->read_only = true;
+		return 0;
+	case FOLDER:
+		return add_folder(request, value, error);
+	case ENVIRONMENT:
+		return add_variable(request, value, error);
+	case NETWORK:
+		request->network |= strcmp(value, "none") != 0;
+		break;
+	default:
+		break;
+	}
+	parsing->given[id] = true;
+	return pass_on(request, name_of(id), value, error);
+}
+
+/* --- defaults -------------------------------------------------------------------------------- */
+
+static void add_number(struct sandbox_request *request, const char *name, unsigned long number)
+{
+	if (asprintf(&request->option[request->options], "--%s=%lu", name, number) > 0)
+		request->options++;
+}
+
+static void add_sizes(struct sandbox_request *request, const bool *given)
+{
+	unsigned long mib =
+		(unsigned long)sysconf(_SC_PHYS_PAGES) / 2 * (unsigned long)sysconf(_SC_PAGESIZE) >>
+		20;
+	cpu_set_t cpus;
+	int count = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+
+	mib = mib > MEMORY_MOST_MIB    ? MEMORY_MOST_MIB
+	      : mib < MEMORY_LEAST_MIB ? MEMORY_LEAST_MIB
+				       : mib;
+	if (!given[MEMORY])
+		add_number(request, "mem", mib);
+	if (!given[CPUS])
+		add_number(request, "cpus", (unsigned long)(count > CPUS_MOST ? CPUS_MOST : count));
+}
+
+static int add_guest(struct sandbox_request *request, const bool *given)
+{
+	char kernel[PATH_MAX], initrd[PATH_MAX];
+
+	if (given[KERNEL] && given[INITRD])
+		return 0;
+	if (files_find_guest(kernel, initrd) < 0) {
+		log_error(
+			"there is no guest's kernel with its initramfs.cpio in %s: 'make guest' builds them; "
+			"or name them with -k and -i",
+			kernel);
+		return -ENOENT;
+	}
+	if (!given[KERNEL] &&
+	    asprintf(&request->option[request->options], "--kernel=%s", kernel) > 0)
+		request->options++;
+	if (!given[INITRD] &&
+	    asprintf(&request->option[request->options], "--initrd=%s", initrd) > 0)
+		request->options++;
+	return 0;
+}
+
+static int add_current_folder(struct sandbox_request *request, bool read_only)
+{
+	int error = files_add(&request->files, ".", read_only);
+
+	if (error == -E2BIG) {
+		log_error("with the current folder more than %d are shared", FILES_DIRS_MAX);
+		return error;
+	}
+	if (error) {
+		log_error("cannot find the current folder: %s", strerror(-error));
+		return error;
+	}
+	const struct files_dir *dir = &request->files.dir[request->files.dirs - 1];
+	if (strcmp(dir->path, "/") == 0) {
+		log_error(
+			"the current folder is /, with all files of this machine: change to the one that "
+			"the command needs");
+		return -EINVAL;
+	}
+	strcpy(request->folder, dir->path);
+	files_finish(&request->files);
+	return 0;
+}
+
+static void release(struct sandbox_request *request)
+{
+	for (unsigned int i = 0; i < request->options; i++)
+		free(request->option[i]);
+	free(request->environment);
+	free(request);
+}
+
+int cmd_sandbox(int argc, char **argv)
+{
+	struct sandbox_request *request = calloc(1, sizeof(*request));
+	struct parsing parsing = {.request = request, .argv = argv};
+	int status = EXIT_SANDBOX;
+
+	if (!request) {
+		log_error("out of memory");
+		return EXIT_SANDBOX;
+	}
+	int parsed = cmd_parse(&table, argc, argv, apply, &parsing);
+	if (parsed >= 0)
+		status = parsed == EXIT_DONE ? EXIT_DONE : EXIT_SANDBOX;
+	else if (!request->command)
+		log_error("no command is given; write ebb sandbox -- COMMAND [ARG]...");
+	else if (add_current_folder(request, parsing.read_only) == 0 &&
+		 add_guest(request, parsing.given) == 0) {
+		add_sizes(request, parsing.given);
+		status = sandbox_run(request);
+	}
+	release(request);
+	return status;
+}
