@@ -334,7 +334,7 @@ tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 
 # Devices, which a guest drives; and what reads files, messages and words.
 FUZZ_DEVICES := balloon blk fs net rng
-FUZZ_PARSERS := board disk image qmp words $(if $(filter x86_64,$(ARCH)),kernel)
+FUZZ_PARSERS := board disk image qmp snapshot words $(if $(filter x86_64,$(ARCH)),kernel)
 FUZZ_BUILD := build/fuzz
 # Comparisons lead libFuzzer through parsers; in devices they cost a third of the speed, and mutate.c knows more.
 FUZZ_EDGES := -fsanitize-coverage=inline-8bit-counters,pc-table
@@ -344,7 +344,7 @@ FUZZ_ENGINE := -fsanitize=fuzzer
 # The C library's calls that tests/fuzz/host.c does itself.
 FUZZ_WRAP := $(foreach call,clock_gettime sendmsg send recv poll close pread,-Wl,--wrap=$(call))
 # An archive: a target is linked with what it uses, in place of which it may have something of its own.
-FUZZ_SRC := $(filter devices/% vmm/lib/% vmm/mem/% vmm/config/%,$(LIB_SRC)) \
+FUZZ_SRC := $(filter devices/% vmm/lib/% vmm/mem/% vmm/config/% vmm/snapshot/%,$(LIB_SRC)) \
 	    $(wildcard vmm/arch/fdt/*.c vmm/arch/riscv64/plic.c vmm/arch/packing.c) \
 	    $(addprefix vmm/bootdisk/,entries.c partitions.c source.c) \
 	    $(addprefix vmm/control/,codec.c dispatch.c guest_stat.c guest_figures.c) \

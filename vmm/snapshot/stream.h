@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A snapshot as a stream of sections, each with its length and checksums: docs/snapshot-format.md. It is written
+ * and read from its beginning to its end, so that it can go through a pipe.
+ *
+ * Nothing in a snapshot is trusted. A reader finds every byte that changed, was lost or was added, says so in
+ * words, and needs no more memory than its caller gives it.
+ *
+ * Pure: bytes go and come through the caller's functions. Thread: its owner's.
+ */
+#ifndef EBB_SNAPSHOT_STREAM_H
+#define EBB_SNAPSHOT_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SNAPSHOT_VERSION 1
+#define SNAPSHOT_HEAD	 32 /* bytes before the first section */
+#define SNAPSHOT_SECTION 32 /* bytes before a section's payload */
+/* The most bytes of a payload, except of SNAPSHOT_PAGES (pages.h). */
+#define SNAPSHOT_PAYLOAD_MAX ((size_t)64 << 10)
+
+/* Of a section. Numbers never change their meaning; see docs/snapshot-format.md for the payloads. */
+enum snapshot_type {
+	SNAPSHOT_FILLER = 1,
+	SNAPSHOT_MACHINE = 2,
+	SNAPSHOT_PAGES = 3,
+	SNAPSHOT_PLATFORM = 4,
+	SNAPSHOT_CPU = 5,
+	SNAPSHOT_SERIAL = 6,
+	SNAPSHOT_DEVICE = 7,
+	SNAPSHOT_END = 8,
+};
+
+struct snapshot_section {
+	uint32_t type;
+	uint32_t number; /* of a vCPU or a device; else 0 */
+	uint64_t len;	 /* bytes of the payload */
+	uint32_t checksum;
+};
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+struct snapshot_writer {
+	/* Writes all of @data. Returns 0 or -errno. */
+	int (*write)(void *ctx, const void *data, size_t len);
+	void *ctx;
+	uint64_t offset; /* bytes written */
+	uint32_t sections;
+	int error; /* the first -errno: afterwards nothing is written */
+};
+
+/* Each returns 0 or the first -errno. */
+int snapshot_begin(struct snapshot_writer *writer);
+int snapshot_write(struct snapshot_writer *writer, enum snapshot_type type, uint32_t number,
+		   const void *payload, size_t len);
+/* Fills up so that the next section begins at a multiple of @alignment bytes, a power of two ≥ 64. */
+int snapshot_align(struct snapshot_writer *writer, size_t alignment);
+/* The last section, which says that nothing is missing. @pages: as counted by pages.h. */
+int snapshot_end(struct snapshot_writer *writer, uint64_t pages);
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+struct snapshot_reader {
+	/* Reads up to @len bytes. Returns how many, 0 at the end, or -errno. */
+	int (*read)(void *ctx, void *data, size_t len);
+	void *ctx;
+	uint64_t offset; /* bytes read */
+	uint32_t sections;
+	char why[160]; /* after an error: what is wrong with the snapshot, "it …" */
+};
+
+/* Reads the head. Each returns 0, or -errno with reader->why set. */
+int snapshot_open(struct snapshot_reader *reader);
+/* Reads the next section's head, past fillers. The caller reads the payload before the next call. */
+int snapshot_next(struct snapshot_reader *reader, struct snapshot_section *section);
+/* Reads and checks the payload of @section, which must have at most @size bytes. */
+int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_section *section,
+		     void *payload, size_t size);
+/* Reads the payload of SNAPSHOT_END, which must be of @pages pages, and finds nothing after it. */
+int snapshot_close(struct snapshot_reader *reader, const struct snapshot_section *section,
+		   uint64_t pages);
+
+/* For pages.h: all of @len bytes; and -EINVAL, after setting reader->why as printf does. */
+int snapshot_take(struct snapshot_reader *reader, void *data, size_t len);
+__attribute__((format(printf, 2, 3))) int snapshot_bad(struct snapshot_reader *reader,
+						       const char *format, ...);
+
+/* CRC-32C of @len bytes that follow those of the checksum @before (0 for the first). */
+uint32_t snapshot_checksum(uint32_t before, const void *data, size_t len);
+
+#endif
