@@ -307,6 +307,8 @@ static void forge(unsigned int runs, unsigned int count, size_t len, const struc
 		record_u64(&table, run[i].gpa);
 		record_u64(&table, run[i].pages);
 	}
+	table.len = SNAPSHOT_TABLE - 4;
+	record_u32(&table, snapshot_checksum(0, payload, SNAPSHOT_TABLE - 4));
 	file.len = 0;
 	writer.offset = writer.sections = 0;
 	snapshot_begin(&writer);

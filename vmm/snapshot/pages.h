@@ -15,9 +15,9 @@
 
 #define SNAPSHOT_PAGE	   4096U /* on every architecture */
 #define SNAPSHOT_PAGES_MAX 256U	 /* pages in a section */
-/* Before the pages: the section's head, two counts, and as many runs as there is room for. */
+/* Before the pages: the section's head, two counts, as many runs as there is room for, a checksum. */
 #define SNAPSHOT_TABLE	  (SNAPSHOT_PAGE - SNAPSHOT_SECTION)
-#define SNAPSHOT_RUNS_MAX ((SNAPSHOT_TABLE - 8) / 16)
+#define SNAPSHOT_RUNS_MAX ((SNAPSHOT_TABLE - 12) / 16)
 
 /* Pages that follow each other in guest RAM. */
 struct snapshot_run {
