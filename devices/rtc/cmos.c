@@ -98,3 +98,17 @@ void cmos_write(struct cmos *cmos, uint64_t offset, uint8_t value)
 	else
 		cmos->byte[cmos->index] = value;
 }
+
+void cmos_save(const struct cmos *cmos, struct record *record)
+{
+	record_u8(record, cmos->index);
+	for (size_t i = 0; i < sizeof(cmos->byte); i++)
+		record_u8(record, cmos->byte[i]);
+}
+
+void cmos_restore(struct cmos *cmos, struct record_in *in)
+{
+	cmos->index = record_take_u8(in) & INDEX_MASK;
+	for (size_t i = 0; i < sizeof(cmos->byte); i++)
+		cmos->byte[i] = record_take_u8(in);
+}

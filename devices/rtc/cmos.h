@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "vmm/lib/record.h"
+
 #define CMOS_SIZE    2	  /* ports: index, data */
 #define CMOS_CENTURY 0x32 /* the register that the FADT names */
 
@@ -30,5 +32,9 @@ void cmos_init(struct cmos *cmos);
  */
 uint8_t cmos_read(struct cmos *cmos, uint64_t offset, int64_t seconds);
 void cmos_write(struct cmos *cmos, uint64_t offset, uint8_t value);
+
+/* Write and read the index and the memory. While no vCPU runs. */
+void cmos_save(const struct cmos *cmos, struct record *record);
+void cmos_restore(struct cmos *cmos, struct record_in *in);
 
 #endif

@@ -21,6 +21,8 @@
 #include "devices/bus.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/kvm/vm.h"
+#include "vmm/lib/record.h"
+#include "vmm/lib/why.h"
 #include "vmm/mem/ram.h"
 
 /* The addresses, interrupt lines and limits of this architecture's machine. */
@@ -186,5 +188,22 @@ void arch_vcpu_registers(const struct vcpu *vcpu, FILE *out);
  * no such interrupt, or -errno.
  */
 int arch_vcpu_nmi(const struct vcpu *vcpu);
+
+/*
+ * Snapshots: docs/snapshot-format.md has the records. Saving: any thread, while no vCPU runs and none has an access
+ * to finish. Restoring: main, after RAM, instead of arch_boot_load(): first all vCPUs, then the platform, whose
+ * interrupts go to them. What is restored is not trusted; KVM checks what is its own. All return 0, or -errno with
+ * @why set.
+ */
+
+/* Returns -EOPNOTSUPP with @why set if machines of this architecture cannot be saved yet. */
+int arch_can_save(struct why *why);
+int arch_vcpu_save(const struct arch_platform *platform, const struct vcpu *vcpu,
+		   struct record *record, struct why *why);
+int arch_vcpu_restore(struct arch_platform *platform, const struct vcpu *vcpu, struct record_in *in,
+		      struct why *why);
+int arch_platform_save(const struct arch_platform *platform, struct record *record,
+		       struct why *why);
+int arch_platform_restore(struct arch_platform *platform, struct record_in *in, struct why *why);
 
 #endif

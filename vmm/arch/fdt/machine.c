@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The parts of arch.h that are the same for all machines with a device tree. */
+#include <errno.h>
+
 #include "vmm/arch/fdt/platform.h"
 
 int arch_ram_layout(uint64_t size, unsigned int gpa_bits, struct gpa_range *span)
@@ -19,4 +21,38 @@ bool arch_gsi_usable(unsigned int gsi, const char *params)
 	(void)gsi;
 	(void)params; /* the tree names each line */
 	return true;
+}
+
+/* --- snapshots: not yet ---------------------------------------------------------------------- */
+
+int arch_can_save(struct why *why)
+{
+	return why_set(why, -EOPNOTSUPP, "ebb cannot save %s guests yet, only x86_64 ones",
+		       arch_map.name);
+}
+
+int arch_vcpu_save(const struct arch_platform *platform, const struct vcpu *vcpu,
+		   struct record *record, struct why *why)
+{
+	(void)platform, (void)vcpu, (void)record;
+	return arch_can_save(why);
+}
+
+int arch_vcpu_restore(struct arch_platform *platform, const struct vcpu *vcpu, struct record_in *in,
+		      struct why *why)
+{
+	(void)platform, (void)vcpu, (void)in;
+	return arch_can_save(why);
+}
+
+int arch_platform_save(const struct arch_platform *platform, struct record *record, struct why *why)
+{
+	(void)platform, (void)record;
+	return arch_can_save(why);
+}
+
+int arch_platform_restore(struct arch_platform *platform, struct record_in *in, struct why *why)
+{
+	(void)platform, (void)in;
+	return arch_can_save(why);
 }

@@ -8,6 +8,7 @@
 #include "vmm/arch/arch.h"
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/state.h"
 #include "vmm/lib/log.h"
 
 const struct arch_map arch_map = {
@@ -77,6 +78,7 @@ int arch_irqchip_init(struct arch_platform *platform)
 		error = vm_setup(vm, KVM_CREATE_IRQCHIP, 0, "interrupt controllers");
 	if (!error)
 		error = vm_setup(vm, KVM_CREATE_PIT2, (unsigned long)&pit, "a timer");
+	saved_cpu_init(&platform->state->saved, vm);
 	return error;
 }
 

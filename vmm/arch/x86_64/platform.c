@@ -5,14 +5,14 @@
  * reports a panic (drivers/misc/pvpanic).
  * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
  */
-#include <pthread.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "devices/rtc/cmos.h"
 #include "vmm/arch/arch.h"
 #include "vmm/arch/platform.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/state.h"
 #include "vmm/lib/clock.h"
 
 #define PM1_SCI_ENABLE	     0x0001
@@ -23,13 +23,6 @@
 #define PM1_ENABLE_OFFSET    2
 #define PM1_ENABLE_SHIFT     16
 #define PM1_ENABLE_MASK	     0xffff
-
-struct arch_state {
-	pthread_mutex_t lock;
-	uint32_t events; /* happened, not yet seen by the guest; under the lock */
-	struct cmos cmos;
-	uint32_t events_enabled; /* raise an interrupt, as set by the guest; under the lock */
-};
 
 static void i8042_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 {
@@ -162,6 +155,40 @@ void arch_platform_release(struct arch_platform *platform)
 	if (!platform->state)
 		return;
 	pthread_mutex_destroy(&platform->state->lock);
+	saved_cpu_release(&platform->state->saved);
 	free(platform->state);
 	platform->state = NULL;
+}
+
+/* --- snapshots --------------------------------------------------------------------------------- */
+
+int arch_platform_save(const struct arch_platform *platform, struct record *record, struct why *why)
+{
+	struct arch_state *state = platform->state;
+
+	int error = saved_chips_save(platform->vm, record, why);
+	pthread_mutex_lock(&state->lock);
+	record_u32(record, state->events);
+	record_u32(record, state->events_enabled);
+	pthread_mutex_unlock(&state->lock);
+	cmos_save(&state->cmos, record);
+	return error;
+}
+
+int arch_platform_restore(struct arch_platform *platform, struct record_in *in, struct why *why)
+{
+	struct arch_state *state = platform->state;
+
+	int error = saved_chips_restore(platform->vm, in, why);
+	if (error)
+		return error;
+	pthread_mutex_lock(&state->lock);
+	state->events = record_take_u32(in) & PM1_POWER_BUTTON;
+	state->events_enabled = record_take_u32(in) & PM1_ENABLE_MASK;
+	/* KVM's controllers forget which lines are high. */
+	pm1_interrupt(platform);
+	pthread_mutex_unlock(&state->lock);
+	cmos_restore(&state->cmos, in);
+	return record_complete(in) ? 0
+				   : why_set(why, -EINVAL, "the state of its machine is malformed");
 }
