@@ -370,3 +370,53 @@ int serial_break(struct serial *serial, uint8_t key)
 		serial->host->receive_ready(serial->host->ctx);
 	return room ? 0 : -EAGAIN;
 }
+
+void serial_save(struct serial *serial, struct record *record)
+{
+	pthread_mutex_lock(&serial->lock);
+	const uint8_t bytes[] = {serial->ier,	      serial->fcr,
+				 serial->lcr,	      serial->mcr,
+				 serial->scr,	      serial->dll,
+				 serial->dlm,	      serial->lsr_overrun,
+				 serial->msr_changes, serial->thr_empty_event};
+	record_bytes(record, bytes, sizeof(bytes));
+	record_u8(record, (uint8_t)serial->count);
+	record_u8(record, (uint8_t)serial->break_at);
+	record_u8(record, (uint8_t)serial->polls);
+	for (unsigned int i = 0; i < SERIAL_FIFO; i++)
+		record_u8(record, serial->fifo[(serial->first + i) % SERIAL_FIFO]);
+	pthread_mutex_unlock(&serial->lock);
+}
+
+int serial_restore(struct serial *serial, struct record_in *in)
+{
+	uint8_t bytes[10];
+
+	pthread_mutex_lock(&serial->lock);
+	record_take_bytes(in, bytes, sizeof(bytes));
+	serial->ier = bytes[0] & IER_ALL;
+	serial->fcr = bytes[1] & FCR_ENABLE;
+	serial->lcr = bytes[2];
+	serial->mcr = bytes[3] & MCR_ALL;
+	serial->scr = bytes[4];
+	serial->dll = bytes[5];
+	serial->dlm = bytes[6];
+	serial->lsr_overrun = bytes[7] & LSR_OVERRUN;
+	serial->msr_changes = bytes[8] & 0x0f;
+	serial->thr_empty_event = bytes[9] != 0;
+	serial->count = record_take_u8(in);
+	serial->break_at = record_take_u8(in);
+	serial->polls = record_take_u8(in);
+	serial->first = 0;
+	record_take_bytes(in, serial->fifo, sizeof(serial->fifo));
+	bool right = record_complete(in) && serial->count <= SERIAL_FIFO &&
+		     serial->break_at <= serial->count && serial->polls <= POLLS_TO_LISTEN;
+	if (!right)
+		serial->count = serial->break_at = serial->polls = 0;
+	/* Input that the host offered before the restored guest listened is asked for as usual. */
+	bool ready = serial_settle(serial);
+	pthread_mutex_unlock(&serial->lock);
+	if (ready)
+		serial->host->receive_ready(serial->host->ctx);
+	return right ? 0 : -EINVAL;
+}

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/lib/record.h"
+
 #define SERIAL_SIZE 8  /* bytes of address space */
 #define SERIAL_FIFO 16 /* bytes that can wait for the guest */
 
@@ -69,5 +71,12 @@ size_t serial_receive(struct serial *serial, const uint8_t *data, size_t len);
  * Returns 0, or -EAGAIN if the guest does not listen or has not read earlier input.
  */
 int serial_break(struct serial *serial, uint8_t key);
+
+/*
+ * Write and read the registers and the FIFO, while no vCPU runs. Restoring sets the interrupt line, so the interrupt
+ * controllers come first; it returns 0 or -EINVAL.
+ */
+void serial_save(struct serial *serial, struct record *record);
+int serial_restore(struct serial *serial, struct record_in *in);
 
 #endif

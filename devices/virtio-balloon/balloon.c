@@ -80,6 +80,9 @@ static const struct virtio_device_ops balloon_ops = {
 	.config_size = sizeof(struct virtio_balloon_config),
 	.config_read = balloon_config_read,
 	.config_write = balloon_config_write,
+	.settled = balloon_settled,
+	.save = balloon_save,
+	.restore = balloon_restore,
 };
 
 static uint64_t features_of(const struct balloon_config *config, const struct ram *ram)

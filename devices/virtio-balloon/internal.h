@@ -46,4 +46,9 @@ void balloon_stats_reset(struct balloon *balloon);
 int balloon_reclaim_work(struct balloon *balloon, struct virtq *q);
 void balloon_reclaim_reset(struct balloon *balloon);
 
+/* save.c: functions of virtio_device_ops. */
+bool balloon_settled(struct virtio_device *dev);
+void balloon_save(struct virtio_device *dev, struct record *record);
+int balloon_restore(struct virtio_device *dev, struct record_in *in);
+
 #endif

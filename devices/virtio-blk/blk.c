@@ -44,6 +44,36 @@ static void blk_config_read(struct virtio_device *dev, size_t offset, void *data
 	memcpy(data, (const uint8_t *)&blk_of(dev)->registers + offset, len);
 }
 
+static bool blk_settled(struct virtio_device *dev)
+{
+	for (unsigned int i = 0; i < dev->queues; i++)
+		if (blk_of(dev)->queue[i].busy || blk_of(dev)->queue[i].flying)
+			return false;
+	return true;
+}
+
+/* What the driver has read of the disk must still be true. */
+static void blk_save(struct virtio_device *dev, struct record *record)
+{
+	const struct virtio_blk_config *registers = &blk_of(dev)->registers;
+
+	record_u64(record, le64toh(registers->capacity));
+	record_u32(record, le32toh(registers->blk_size));
+}
+
+static int blk_restore(struct virtio_device *dev, struct record_in *in)
+{
+	const struct virtio_blk_config *registers = &blk_of(dev)->registers;
+
+	if (record_take_u64(in) != le64toh(registers->capacity) ||
+	    record_take_u32(in) != le32toh(registers->blk_size))
+		return -EINVAL;
+	for (unsigned int i = 0; i < dev->queues; i++)
+		if (dev->queue[i].next_avail != dev->queue[i].next_used)
+			return -EINVAL;
+	return 0;
+}
+
 /* The driver cannot set anything in the configuration: CONFIG_WCE is not offered. */
 static const struct virtio_device_ops blk_ops = {
 	.id = VIRTIO_ID_BLOCK,
@@ -54,6 +84,9 @@ static const struct virtio_device_ops blk_ops = {
 	.work = blk_work,
 	.config_size = sizeof(struct virtio_blk_config),
 	.config_read = blk_config_read,
+	.settled = blk_settled,
+	.save = blk_save,
+	.restore = blk_restore,
 };
 
 static uint64_t features_of(const struct image *image)

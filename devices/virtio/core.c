@@ -4,8 +4,14 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <string.h>
+#include <time.h>
+
+#include "vmm/lib/clock.h"
 
 #define FEATURE(bit) (1ULL << (bit))
+
+/* How often a device that is to be saved is asked whether it has finished its requests. */
+#define SETTLE_NS NS_PER_MS
 
 #define STATUS_DRIVER_BITS                                                                         \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
@@ -255,16 +261,19 @@ bool virtio_core_queue_ready(struct virtio_core *core, uint32_t queue)
 	return ready;
 }
 
+static unsigned int queue_flags(const struct virtio_device *dev)
+{
+	uint64_t features = dev->features;
+	return (features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC) ? VIRTQ_INDIRECT : 0) |
+	       (features & FEATURE(VIRTIO_RING_F_EVENT_IDX) ? VIRTQ_EVENT_IDX : 0);
+}
+
 /* With both locks held. */
 static void queue_start(struct virtio_core *core, uint32_t queue)
 {
 	struct virtq *q = queue_to_set(core, queue);
-	uint64_t features = core->dev->features;
-	unsigned int flags =
-		(features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC) ? VIRTQ_INDIRECT : 0) |
-		(features & FEATURE(VIRTIO_RING_F_EVENT_IDX) ? VIRTQ_EVENT_IDX : 0);
 
-	if (q && virtq_start(q, core->dev->host->ram, flags))
+	if (q && virtq_start(q, core->dev->host->ram, queue_flags(core->dev)))
 		fail(core, "bad size or address", queue);
 }
 
@@ -418,14 +427,133 @@ void virtio_core_work(struct virtio_core *core, unsigned int queue)
 		defer(core, queue);
 }
 
+/* As device_lock(), but gives up at @deadline (clock_ns()). */
+static bool device_lock_until(struct virtio_core *core, uint64_t deadline)
+{
+	const struct timespec limit = clock_timespec(deadline);
+
+	if (pthread_mutex_clocklock(&core->next, CLOCK_MONOTONIC, &limit))
+		return false;
+	bool locked = pthread_mutex_clocklock(&core->device, CLOCK_MONOTONIC, &limit) == 0;
+	pthread_mutex_unlock(&core->next);
+	return locked;
+}
+
 bool virtio_core_stop(struct virtio_core *core, uint64_t deadline)
 {
-	/* Still held: a vCPU waits for the host. */
-	if (pthread_mutex_trylock(&core->device))
+	/* If it stays held, a vCPU waits for the host, or a snapshot for its disk. */
+	if (!device_lock_until(core, deadline))
 		return false;
 	bool all = drain_all(core, deadline);
 	device_unlock(core);
 	return all;
+}
+
+/* --- snapshots --------------------------------------------------------------------------------- */
+
+bool virtio_core_can_save(const struct virtio_core *core)
+{
+	return core->dev->ops->save && core->dev->ops->restore;
+}
+
+static bool settled(const struct virtio_core *core)
+{
+	struct virtio_device *dev = core->dev;
+	return !running(core) || !dev->ops->settled || dev->ops->settled(dev);
+}
+
+bool virtio_core_freeze(struct virtio_core *core, uint64_t deadline)
+{
+	const struct timespec pause = {.tv_nsec = SETTLE_NS};
+
+	while (device_lock_until(core, deadline)) {
+		if (settled(core))
+			return true;
+		device_unlock(core);
+		/* The worker goes on by itself, and ends: no vCPU adds anything. */
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+	}
+	return false;
+}
+
+void virtio_core_thaw(struct virtio_core *core)
+{
+	device_unlock(core);
+	for (unsigned int i = 0; i < core->dev->queues; i++)
+		defer(core, i);
+}
+
+void virtio_core_save(struct virtio_core *core, struct record *record)
+{
+	struct virtio_device *dev = core->dev;
+
+	record_u32(record, dev->ops->id);
+	record_u32(record, dev->queues);
+	state_lock(core);
+	record_u64(record, core->driver_features);
+	record_u64(record, dev->features);
+	record_u32(record, core->status);
+	record_u32(record, dev->config_generation);
+	for (unsigned int i = 0; i < dev->queues; i++)
+		virtq_save(&dev->queue[i], record);
+	state_unlock(core);
+	dev->ops->save(dev, record);
+}
+
+/* Whether this device could have come into the state that was read. */
+static bool is_possible(const struct virtio_core *core)
+{
+	const struct virtio_device *dev = core->dev;
+	const uint32_t known = STATUS_DRIVER_BITS | VIRTIO_CONFIG_S_NEEDS_RESET;
+
+	if (core->status & ~known)
+		return false;
+	if (core->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return dev->features == core->driver_features &&
+		       !(dev->features & ~dev->features_offered) &&
+		       dev->features & FEATURE(VIRTIO_F_VERSION_1);
+	return dev->features == 0 && !(core->status & VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+static int restore_queues(struct virtio_core *core, struct record_in *in)
+{
+	struct virtio_device *dev = core->dev;
+	int error = 0;
+
+	for (unsigned int i = 0; i < dev->queues && !error; i++) {
+		error = virtq_restore(&dev->queue[i], dev->host->ram, queue_flags(dev), in);
+		if (dev->queue[i].ready && !(core->status & VIRTIO_CONFIG_S_FEATURES_OK))
+			error = -EINVAL;
+	}
+	return error;
+}
+
+int virtio_core_restore(struct virtio_core *core, struct record_in *in, struct why *why)
+{
+	struct virtio_device *dev = core->dev;
+	const char *name = dev->ops->name;
+
+	bool same = record_take_u32(in) == dev->ops->id;
+	same = record_take_u32(in) == dev->queues && same;
+	core->driver_features = record_take_u64(in);
+	dev->features = record_take_u64(in);
+	core->status = record_take_u32(in);
+	dev->config_generation = record_take_u32(in);
+	if (in->bad || !same || !is_possible(core))
+		return why_set(why, -EINVAL,
+			       "its virtio-%s has features that this one does not have: give the "
+			       "guest the options that it was started with",
+			       name);
+	int error = restore_queues(core, in);
+	if (!error && running(core) && dev->ops->activate)
+		error = dev->ops->activate(dev);
+	if (!error)
+		error = dev->ops->restore(dev, in);
+	if (error || !record_complete(in))
+		return why_set(why, -EINVAL, "the state of its virtio-%s is malformed", name);
+	for (unsigned int i = 0; i < dev->queues; i++)
+		defer(core, i);
+	return 0;
 }
 
 void virtio_core_init(struct virtio_core *core, struct virtio_device *dev,

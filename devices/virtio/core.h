@@ -26,6 +26,8 @@
 
 #include "devices/virtio/device.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/record.h"
+#include "vmm/lib/why.h"
 
 struct virtio_core;
 
@@ -117,5 +119,24 @@ void virtio_core_work(struct virtio_core *core, unsigned int queue);
  * Thread: main.
  */
 bool virtio_core_stop(struct virtio_core *core, uint64_t deadline);
+
+/* --- snapshots --------------------------------------------------------------------------------- */
+
+/* Returns whether the device can be saved. Any thread. */
+bool virtio_core_can_save(const struct virtio_core *core);
+/*
+ * Waits until the worker has done the requests that it has, then keeps it out until virtio_core_thaw() on the same
+ * thread. Returns false if some are left at @deadline (clock_ns()). While no vCPU runs. Any thread.
+ */
+bool virtio_core_freeze(struct virtio_core *core, uint64_t deadline);
+/* Lets the worker in again, to look at all queues. */
+void virtio_core_thaw(struct virtio_core *core);
+/* Writes the state of a device that is frozen. */
+void virtio_core_save(struct virtio_core *core, struct record *record);
+/*
+ * Reads it, once RAM is restored and before the worker starts, into a device that no driver has touched. Returns 0,
+ * or -EINVAL with @why set, then the guest must not run.
+ */
+int virtio_core_restore(struct virtio_core *core, struct record_in *in, struct why *why);
 
 #endif

@@ -16,6 +16,7 @@
 
 #include "devices/virtio/queue.h"
 #include "vmm/mem/discard.h"
+#include "vmm/lib/record.h"
 #include "vmm/mem/ram.h"
 
 struct virtio_device;
@@ -114,6 +115,21 @@ struct virtio_device_ops {
 	void (*config_read)(struct virtio_device *dev, size_t offset, void *data, size_t len);
 	void (*config_write)(struct virtio_device *dev, size_t offset, const void *data,
 			     size_t len);
+	/*
+	 * Returns whether the device holds no chains but those that save() writes; otherwise the worker
+	 * goes on, and it is called again. With the device's lock held, on any thread, while no vCPU
+	 * runs. NULL: it never holds a chain after a turn.
+	 */
+	bool (*settled)(struct virtio_device *dev);
+	/*
+	 * The device's own state in a snapshot, beside what the core saves. Called as settled(), after
+	 * that returned true.
+	 * restore() is called on the main thread before the worker starts, after activate() if the
+	 * driver had set DRIVER_OK; it returns 0, or -EINVAL if the state is not one of this
+	 * device's. NULL: the device cannot be saved.
+	 */
+	void (*save)(struct virtio_device *dev, struct record *record);
+	int (*restore)(struct virtio_device *dev, struct record_in *in);
 };
 
 /* What all devices share. Embedded in the device's own struct. */

@@ -189,3 +189,29 @@ void virtio_mmio_release(struct virtio_mmio *mmio)
 {
 	virtio_core_release(&mmio->core);
 }
+
+/* --- snapshots --------------------------------------------------------------------------------- */
+
+void virtio_mmio_save(struct virtio_mmio *mmio, struct record *record)
+{
+	record_u32(record, mmio->device_features_sel);
+	record_u32(record, mmio->driver_features_sel);
+	record_u32(record, mmio->queue_sel);
+	record_u32(record, mmio->interrupt_status);
+	virtio_core_save(&mmio->core, record);
+}
+
+int virtio_mmio_restore(struct virtio_mmio *mmio, struct record_in *in, struct why *why)
+{
+	const struct virtio_host *host = mmio->core.dev->host;
+
+	mmio->device_features_sel = record_take_u32(in);
+	mmio->driver_features_sel = record_take_u32(in);
+	mmio->queue_sel = record_take_u32(in);
+	mmio->interrupt_status =
+		record_take_u32(in) & (VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+	int error = virtio_core_restore(&mmio->core, in, why);
+	if (!error && mmio->interrupt_status)
+		host->interrupt(host->ctx, VIRTIO_INTERRUPT_CONFIG);
+	return error;
+}

@@ -35,4 +35,11 @@ void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, uns
 void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *data,
 		       unsigned int len);
 
+/*
+ * As virtio_core_save() and virtio_core_restore(), with the transport's own registers. An interrupt that the driver
+ * has not acknowledged is raised again: restore the interrupt controllers before.
+ */
+void virtio_mmio_save(struct virtio_mmio *mmio, struct record *record);
+int virtio_mmio_restore(struct virtio_mmio *mmio, struct record_in *in, struct why *why);
+
 #endif

@@ -70,6 +70,46 @@ void virtq_reset(struct virtq *q)
 	*q = (struct virtq){.size_max = q->size_max};
 }
 
+void virtq_save(const struct virtq *q, struct record *record)
+{
+	record_u32(record, q->size);
+	record_u64(record, q->desc_gpa);
+	record_u64(record, q->avail_gpa);
+	record_u64(record, q->used_gpa);
+	record_u8(record, q->ready);
+	record_u16(record, q->ready ? q->next_avail : 0);
+	record_u16(record, q->ready ? q->next_used : 0);
+	record_u16(record, q->ready ? q->signalled : 0);
+}
+
+int virtq_restore(struct virtq *q, const struct ram *ram, unsigned int flags, struct record_in *in)
+{
+	virtq_reset(q);
+	q->size = record_take_u32(in);
+	q->desc_gpa = record_take_u64(in);
+	q->avail_gpa = record_take_u64(in);
+	q->used_gpa = record_take_u64(in);
+	uint8_t ready = record_take_u8(in);
+	uint16_t next_avail = record_take_u16(in);
+	uint16_t next_used = record_take_u16(in);
+	uint16_t signalled = record_take_u16(in);
+
+	if (in->bad || ready > 1)
+		return -EINVAL;
+	if (!ready)
+		return 0;
+	if (virtq_start(q, ram, flags) || (uint16_t)(next_avail - next_used) > q->size) {
+		virtq_stop(q);
+		return -EINVAL;
+	}
+	q->next_avail = next_avail;
+	q->next_used = next_used;
+	q->signalled = signalled;
+	/* The queue is looked at again: what was added meanwhile is found then. */
+	q->seen = next_avail;
+	return 0;
+}
+
 /* Returns the driver's index; the driver's writes before it are visible after this. */
 static uint16_t avail_idx(const struct virtq *q)
 {

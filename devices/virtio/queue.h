@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "vmm/lib/record.h"
 #include "vmm/mem/ram.h"
 
 #define VIRTIO_QUEUES_MAX     8
@@ -97,6 +98,13 @@ void virtq_stop(struct virtq *q);
 
 /* Stops the queue and forgets all but size_max. */
 void virtq_reset(struct virtq *q);
+
+/*
+ * Write the driver's settings and the device's place in the rings, and read them: a queue that was ready is started
+ * with @flags as by virtq_start(). Reading returns 0, or -EINVAL if no driver and device can have come there.
+ */
+void virtq_save(const struct virtq *q, struct record *record);
+int virtq_restore(struct virtq *q, const struct ram *ram, unsigned int flags, struct record_in *in);
 
 /* The functions below need a queue that is ready. */
 
