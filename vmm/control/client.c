@@ -13,6 +13,7 @@
 #include "vmm/control/codec.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/pass_fd.h"
 #include "vmm/lib/wake.h"
 
 #define OPEN_MS	    5000
@@ -46,6 +47,7 @@ struct control_client {
 	char *output; /* not sent yet: @pending bytes from @start */
 	size_t start;
 	size_t pending;
+	int pass;      /* to be sent with the first of them, or -1 */
 	json_int_t id; /* of the last command */
 	unsigned int strays;
 	char error_class[32];
@@ -65,8 +67,8 @@ static void flush(struct control_client *client)
 {
 	ssize_t sent = 0;
 	while (client->pending && sent >= 0) {
-		sent = send(client->source.fd, client->output + client->start, client->pending,
-			    MSG_NOSIGNAL | MSG_DONTWAIT);
+		sent = pass_fd_send_now(client->source.fd, client->output + client->start,
+					client->pending, client->pass);
 		if (sent < 0 && errno == EINTR) {
 			sent = 0;
 			continue;
@@ -76,7 +78,7 @@ static void flush(struct control_client *client)
 		if (sent < 0)
 			client->pending = 0;
 		else
-			client->start += sent, client->pending -= sent;
+			client->start += sent, client->pending -= sent, client->pass = -1;
 	}
 	/* If the loop cannot wait for that, the deadline ends the step. */
 	loop_wait_for(client->loop, &client->source, client->pending > 0);
@@ -305,6 +307,7 @@ int control_client_open(struct control_client **out, struct loop *loop, const ch
 	client->done = done;
 	client->ctx = ctx;
 	client->source = (struct loop_source){-1, on_connection, client};
+	client->pass = -1;
 	codec_init(&client->codec, MESSAGE_MAX);
 	/* A name that is too long would be another valid name when cut off. */
 	snprintf(client->name, sizeof(client->name), "%s", name);
@@ -351,6 +354,11 @@ int control_client_start(struct control_client *client, const char *command, jso
 	client->ctx = ctx;
 	set_deadline(client, milliseconds);
 	return 0;
+}
+
+void control_client_pass(struct control_client *client, int fd)
+{
+	client->pass = fd;
 }
 
 const char *control_client_error_class(const struct control_client *client)

@@ -66,6 +66,12 @@ void control_client_close(struct control_client *client);
 int control_client_start(struct control_client *client, const char *command, json_t *arguments,
 			 int milliseconds, control_done *done, void *ctx);
 
+/*
+ * Sends the descriptor @fd, which stays the caller's, with the next command (SCM_RIGHTS). Keep it open until that
+ * command is done.
+ */
+void control_client_pass(struct control_client *client, int fd);
+
 /* Returns the class of the last command's error, from the guest's ebb; "" if it did not refuse. */
 const char *control_client_error_class(const struct control_client *client);
 

@@ -14,6 +14,7 @@
 #include "vmm/control/dispatch.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/pass_fd.h"
 #include "vmm/lib/wake.h"
 
 #define CLIENTS_MAX 16
@@ -43,6 +44,7 @@ struct client {
 	enum interest interest;
 	uint64_t deferred;   /* the command that is answered later, or 0 */
 	json_t *deferred_id; /* the client's id for that command, or NULL */
+	int passed;	     /* the last descriptor sent with this message, or -1 */
 	bool negotiated;
 	bool deaf;   /* it reads no more; its commands are still carried out */
 	bool ending; /* close it when its output is sent */
@@ -156,8 +158,16 @@ static void send_all(struct control_server *server, json_t *message)
 
 /* --- clients ------------------------------------------------------------------------------- */
 
+static void drop_passed(struct client *client)
+{
+	if (client->passed >= 0)
+		close(client->passed);
+	client->passed = -1;
+}
+
 static void close_client(struct client *client)
 {
+	drop_passed(client);
 	loop_remove(client->server->loop, &client->source);
 	close(client->source.fd);
 	client->source.fd = -1;
@@ -220,15 +230,37 @@ static void answer(struct client *client, const json_t *message)
 	}
 }
 
-static void take(struct client *client, const char *bytes, size_t len, size_t *used)
+/* Takes @used bytes out of the socket, with the descriptor that may have come with them. */
+static void consume(struct client *client, size_t used)
 {
-	json_t *message;
-	switch (codec_feed(&client->codec, bytes, len, used, &message)) {
+	char bytes[READ_MAX];
+	int passed;
+
+	while (used > 0) {
+		ssize_t len = pass_fd_receive(client->source.fd, bytes, used, &passed);
+		if (len < 0 && errno == EINTR)
+			continue;
+		if (len <= 0) {
+			/* Otherwise the same bytes would be parsed again. */
+			client->gone = true;
+			return;
+		}
+		if (passed >= 0) {
+			drop_passed(client);
+			client->passed = passed;
+		}
+		used -= (size_t)len;
+	}
+}
+
+static void act(struct client *client, enum codec_result result, const json_t *message)
+{
+	switch (result) {
 	case CODEC_MORE:
 		break;
 	case CODEC_MESSAGE:
 		answer(client, message);
-		json_decref(message);
+		drop_passed(client);
 		break;
 	case CODEC_FATAL:
 		client->ending = true;
@@ -241,12 +273,14 @@ static void take(struct client *client, const char *bytes, size_t len, size_t *u
 
 /*
  * Reads at most one message, so that the others have their turn. The rest stays in the socket, and
- * the loop returns to it.
+ * the loop returns to it. A descriptor is with the message whose bytes it was sent with: so these are
+ * taken before it is carried out, and no more of them.
  */
 static void read_client(struct client *client)
 {
 	char bytes[READ_MAX];
 	size_t used = 0;
+	json_t *message;
 	ssize_t len = recv(client->source.fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -254,18 +288,11 @@ static void read_client(struct client *client)
 		client->gone = true;
 		return;
 	}
-	take(client, bytes, len, &used);
-	while (used > 0) {
-		len = recv(client->source.fd, bytes, used, MSG_DONTWAIT);
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len <= 0) {
-			/* Otherwise the same bytes would be parsed again. */
-			client->gone = true;
-			return;
-		}
-		used -= len;
-	}
+	enum codec_result result = codec_feed(&client->codec, bytes, (size_t)len, &used, &message);
+	consume(client, used);
+	if (!client->gone)
+		act(client, result, message);
+	json_decref(message);
 }
 
 static void on_client(void *ctx)
@@ -283,7 +310,7 @@ static void on_client(void *ctx)
 
 static void add_client(struct control_server *server, struct client *client, int fd)
 {
-	*client = (struct client){.server = server};
+	*client = (struct client){.server = server, .passed = -1};
 	client->source = (struct loop_source){fd, on_client, client};
 	codec_init(&client->codec, CODEC_MESSAGE_MAX);
 	if (loop_add(server->loop, &client->source) < 0) {
@@ -409,6 +436,14 @@ void control_server_event(struct control_server *server, const char *event, json
 }
 
 /* --- answers that come later --------------------------------------------------------------- */
+
+int control_server_take_descriptor(struct control_server *server)
+{
+	int passed = server->serving ? server->serving->passed : -1;
+	if (passed >= 0)
+		server->serving->passed = -1;
+	return passed;
+}
 
 uint64_t control_server_defer(struct control_server *server)
 {

@@ -64,6 +64,12 @@ int control_server_init(struct control_server **server, struct loop *loop, int l
 uint64_t control_server_defer(struct control_server *server);
 
 /*
+ * Called from a command's run(). Returns the descriptor that its client sent with it (SCM_RIGHTS), the caller's from
+ * now on, or -1. One that no command takes is closed.
+ */
+int control_server_take_descriptor(struct control_server *server);
+
+/*
  * Answers a command that was deferred with @result, whose reference the server takes, or, if that
  * is NULL, with @error (NULL: out of memory). Do not call it from a command's run(). The client may
  * be gone already.

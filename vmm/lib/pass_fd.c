@@ -9,7 +9,7 @@ union room {
 	struct cmsghdr align;
 };
 
-ssize_t pass_fd_send(int socket, const void *note, size_t len, int fd)
+static ssize_t transmit(int socket, const void *note, size_t len, int fd, int flags)
 {
 	union room room = {{0}};
 	struct iovec iov = {(void *)note, len};
@@ -22,17 +22,28 @@ ssize_t pass_fd_send(int socket, const void *note, size_t len, int fd)
 		*c = (struct cmsghdr){CMSG_LEN(sizeof(fd)), SOL_SOCKET, SCM_RIGHTS};
 		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 	}
-	return sendmsg(socket, &message, MSG_NOSIGNAL);
+	return sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+}
+
+ssize_t pass_fd_send(int socket, const void *note, size_t len, int fd)
+{
+	return transmit(socket, note, len, fd, 0);
+}
+
+ssize_t pass_fd_send_now(int socket, const void *note, size_t len, int fd)
+{
+	return transmit(socket, note, len, fd, MSG_DONTWAIT);
 }
 
 ssize_t pass_fd_receive(int socket, void *note, size_t len, int *fd)
 {
 	union room room;
 	struct iovec iov = {note, len};
+	/* Without the padding, which would have room for a second descriptor: that would stay open. */
 	struct msghdr message = {.msg_iov = &iov,
 				 .msg_iovlen = 1,
 				 .msg_control = room.space,
-				 .msg_controllen = sizeof(room.space)};
+				 .msg_controllen = CMSG_LEN(sizeof(*fd))};
 
 	*fd = -1;
 	ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

@@ -13,10 +13,12 @@
 
 /* Sends the @len bytes at @note, with @fd unless that is negative; without SIGPIPE. Returns as sendmsg(2). */
 ssize_t pass_fd_send(int socket, const void *note, size_t len, int fd);
+/* The same, with -1 and EAGAIN instead of a wait. */
+ssize_t pass_fd_send_now(int socket, const void *note, size_t len, int fd);
 
 /*
  * Receives a message of up to @len bytes, and does not wait for one. Returns as recvmsg(2), with *@fd set
- * to the descriptor that came, the caller's and closed on exec, or to -1.
+ * to the (first) descriptor that came, the caller's and closed on exec, or to -1.
  */
 ssize_t pass_fd_receive(int socket, void *note, size_t len, int *fd);
 
