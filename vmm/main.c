@@ -23,6 +23,7 @@ static const struct command {
 	{"pause", cmd_pause, "stop a guest's CPUs"},
 	{"resume", cmd_resume, "let a paused guest continue"},
 	{"stop", cmd_stop, "power a guest off"},
+	{"snapshot", cmd_snapshot, "save a guest, to go on from there later"},
 	{"console", cmd_console, "attach to the console of a detached guest"},
 	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},
 	{"doctor", cmd_doctor, "check whether this host is fit for guests"},

@@ -8,8 +8,10 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "sandbox", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "console", "debug", "doctor",
-            "version", "help"]
+COMMANDS = ["run", "sandbox", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "snapshot", "console", "debug",
+            "doctor", "version", "help"]
+# These take words that are no options.
+WORDS = ("run", "sandbox", "keeper", "snapshot", "console", "help")
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
@@ -47,7 +49,7 @@ def test_value_given_twice(ebb, words):
     ebb(*words).failed(2, "is given twice")
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("run", "sandbox", "keeper", "console", "help")])
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in WORDS])
 def test_word_too_many(ebb, command):
     ebb(command, "\x1b[2Jx\n").failed(2, '"\\x1b[2Jx\\x0a" is not an option', f"ebb {command} takes only options")
 

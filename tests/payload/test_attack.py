@@ -16,7 +16,7 @@ import pytest
 from payload import PAYLOADS, REPORTING, TIMEOUT, lib
 
 ATTACK = os.path.join(lib.BUILD, "tests", "attack")
-THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "vsock", "measure"]
+THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "vsock", "measure", "snapshot"]
 ATTEMPTS = ["openat", "create", "unlinkat", "unlinkat-directory", "openat-above", "unlinkat-above", "proc", "connect-abstract",
             "connect-loopback", "connect-file", "execve", "fork", "thread", "socket", "local-socket", "ptrace", "process_vm_readv",
             "mmap-exec", "mprotect-exec", "mmap-file", "kill", "tgkill", "create-vcpu", "tiocsti", "io_uring", "dumpable",

@@ -196,6 +196,25 @@ START_TEST(test_long_words)
 }
 END_TEST
 
+START_TEST(test_restore)
+{
+	struct vm_config config;
+	static const char *const right[] = {"--restore", "/srv/web", NULL};
+	static const char *const wrong[][5] = {
+		{"--restore", "D", "K", NULL},
+		{"--restore", "D", "-i", "I", NULL},
+		{"--restore=D", "-p", "quiet", NULL},
+		{"--restore=D", "--dump-dtb", "F", NULL},
+		{"--restore", "", NULL},
+	};
+	ck_assert_int_eq(config_words(&config, right), CONFIG_RUN);
+	ck_assert_str_eq(config.boot.restore, "/srv/web");
+	ck_assert_ptr_null(config.boot.kernel);
+	for (int i = 0; i < COUNT(wrong); i++)
+		ck_assert_int_eq(config_words(&config, wrong[i]), CONFIG_ERROR);
+}
+END_TEST
+
 START_TEST(test_help)
 {
 	struct vm_config config;
@@ -385,6 +404,7 @@ Suite *config_suite(void)
 	tcase_add_test(tcase, test_long_params);
 	tcase_add_test(tcase, test_longest_name);
 	tcase_add_test(tcase, test_long_words);
+	tcase_add_test(tcase, test_restore);
 	tcase_add_test(tcase, test_help);
 	tcase_add_test(tcase, test_usage);
 	suite_add_tcase(suite, tcase);

@@ -14,6 +14,7 @@ START_TEST(test_kinds)
 	ck_assert_int_eq(calls_kind("vcpu253"), THREAD_VCPU);
 	ck_assert_int_eq(calls_kind("balloon"), THREAD_BALLOON);
 	ck_assert_int_eq(calls_kind("measure"), THREAD_MEASURE);
+	ck_assert_int_eq(calls_kind("snapshot"), THREAD_SNAPSHOT);
 	ck_assert_int_eq(calls_kind("blk"), THREAD_BLK);
 	ck_assert_int_eq(calls_kind("net"), THREAD_NET);
 	ck_assert_int_eq(calls_kind("fs"), THREAD_FS);

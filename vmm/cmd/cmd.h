@@ -25,6 +25,7 @@ int cmd_pause(int argc, char **argv);
 int cmd_resume(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_debug(int argc, char **argv);
+int cmd_snapshot(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_keeper(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -4,7 +4,7 @@
 
 #include "vmm/config/part.h"
 
-enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB };
+enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB, RESTORE };
 
 static const struct option options[] = {
 	/* OPTION_AGAIN lets set_kernel() report two kernels: one may be a word without -k. */
@@ -19,6 +19,9 @@ static const struct option options[] = {
 	 false},
 	{DUMP_DTB, 0, "dump-dtb", "FILE",
 	 "write the guest's device tree to FILE (arm64 and\nriscv64)", false},
+	{RESTORE, 0, "restore", "DIR",
+	 "go on from the snapshot in DIR instead of booting;\ngive the options that its guest had",
+	 false},
 };
 
 static int set_kernel(struct vm_boot *boot, const char *text, struct option_error *error)
@@ -57,6 +60,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case NODEFAULTS:
 		boot->nodefaults = true;
 		return 0;
+	case RESTORE:
+		return config_file(&boot->restore, "snapshot", value, error);
 	case DUMP_DTB:
 		return config_file(&boot->dump_dtb, "device tree", value, error);
 	default: /* KERNEL, or a word without an option */
@@ -67,7 +72,11 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 static int check(void *ctx, struct option_error *error)
 {
 	const struct vm_config *config = ctx;
-	if (config->boot.kernel)
+	const struct vm_boot *boot = &config->boot;
+	if (boot->restore && (boot->kernel || boot->initrd || boot->params[0] || boot->dump_dtb))
+		return options_fail(error, "a restored guest has booted already: leave out the "
+					   "kernel, -i, -p and --dump-dtb");
+	if (boot->kernel || boot->restore)
 		return 0;
 	if (config->disks.count == 0)
 		return options_fail(

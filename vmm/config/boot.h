@@ -15,6 +15,7 @@ struct vm_boot {
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
 	bool nodefaults;	     /* add no device or parameter that was not asked for */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */
+	const char *restore;	     /* the folder of a snapshot to go on from, or NULL */
 };
 
 #endif

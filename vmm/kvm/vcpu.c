@@ -133,8 +133,12 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *err
 	int64_t left = coarse_ms();
 
 	for (;;) {
+		/*
+		 * KVM finishes the access before it looks at this, and returns at once: a vCPU that
+		 * stands outside has nothing half done, and can be saved.
+		 */
 		if (coarse_ms() - left > LONG_IN_A_DEVICE_MS)
-			return VCPU_KICKED;
+			__atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		int failed = run_guest(vcpu, host);
 		if (failed == -EINTR)
 			return VCPU_KICKED;

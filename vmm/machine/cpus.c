@@ -23,8 +23,13 @@ static bool cpu_enter(struct cpu *cpu)
 	struct cpus *cpus = cpu->cpus;
 
 	pthread_mutex_lock(&cpus->lock);
-	while (cpus->paused && !cpus->stopping)
+	while (cpus->paused && !cpus->stopping) {
+		if (!cpu->parked)
+			pthread_cond_broadcast(&cpus->changed);
+		cpu->parked = true;
 		pthread_cond_wait(&cpus->changed, &cpus->lock);
+	}
+	cpu->parked = false;
 	bool go = !cpus->stopping;
 	/* Still under the lock, so that no kick comes in between. */
 	if (go)
@@ -174,6 +179,28 @@ bool cpus_pause(struct cpus *cpus)
 	bool outside = !any_inside(cpus);
 	pthread_mutex_unlock(&cpus->lock);
 	return outside;
+}
+
+static bool all_parked(const struct cpus *cpus)
+{
+	for (unsigned int i = 0; i < cpus->count; i++)
+		if (!cpus->cpu[i].parked)
+			return false;
+	return true;
+}
+
+bool cpus_settle(struct cpus *cpus)
+{
+	const struct timespec limit = clock_timespec(clock_ns() + PAUSE_LIMIT_NS);
+	int error = 0;
+
+	pthread_mutex_lock(&cpus->lock);
+	while (!all_parked(cpus) && !error)
+		error = pthread_cond_clockwait(&cpus->changed, &cpus->lock, CLOCK_MONOTONIC,
+					       &limit);
+	bool all = cpus->paused && all_parked(cpus);
+	pthread_mutex_unlock(&cpus->lock);
+	return all;
 }
 
 void cpus_resume(struct cpus *cpus)

@@ -23,6 +23,7 @@ struct cpu {
 	struct vcpu vcpu;
 	struct worker_thread thread;
 	bool started;
+	bool parked; /* waits, with nothing half done, for the pause to end; under the lock of struct cpus */
 	atomic_int tid;	   /* Linux's id of the thread; 0 before it runs */
 	enum vcpu_end end; /* valid once the thread has ended */
 	int error;	   /* errno, for VCPU_ERROR */
@@ -77,6 +78,11 @@ bool cpus_stop(struct cpus *cpus, uint64_t deadline);
  * left the guest, and stops before it returns there.
  */
 bool cpus_pause(struct cpus *cpus);
+/*
+ * After cpus_pause(): waits up to a second until all vCPUs have finished what they do in devices, too, so that
+ * their state can be saved. Returns false if one waits for a device or for the console.
+ */
+bool cpus_settle(struct cpus *cpus);
 void cpus_resume(struct cpus *cpus);
 
 #endif

@@ -10,6 +10,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/machine/device_pmem.h"
+#include "vmm/machine/save.h"
 
 /* A flush of a slow disk takes seconds; one of hung storage never ends. */
 #define STOP_NS (10 * NS_PER_S)
@@ -181,24 +182,30 @@ static void console_quit(void *ctx)
 	machine_stop(ctx, MACHINE_STOPPED);
 }
 
-static int stage_console_init(struct machine *machine)
+static int stage_serial_init(struct machine *machine)
 {
 	const struct bus_range range = {arch_map.serial_base, SERIAL_SIZE, &machine->serial,
 					bus_serial_read, bus_serial_write};
 	machine->serial_host = (struct serial_host){machine, serial_interrupt, serial_transmit,
 						    serial_receive_ready};
 	serial_init(&machine->serial, &machine->serial_host);
-	int error = console_init(&machine->console, &machine->loop, &machine->serial, console_quit,
-				 machine);
-	if (!error)
-		error = bus_add(arch_map.serial_is_port ? &machine->pio : &machine->mmio, &range);
-	return error;
+	return bus_add(arch_map.serial_is_port ? &machine->pio : &machine->mmio, &range);
+}
+
+static void stage_serial_release(struct machine *machine)
+{
+	serial_release(&machine->serial);
+}
+
+static int stage_console_init(struct machine *machine)
+{
+	return console_init(&machine->console, &machine->loop, &machine->serial, console_quit,
+			    machine);
 }
 
 static void stage_console_release(struct machine *machine)
 {
 	console_release(&machine->console);
-	serial_release(&machine->serial);
 }
 
 static void platform_power(void *ctx, enum arch_power what)
@@ -241,6 +248,8 @@ static int stage_boot_init(struct machine *machine)
 	const struct device_list *list = &machine->devices;
 	struct arch_device device[DEVICES_MAX];
 
+	if (config->boot.restore)
+		return machine_restore(machine, config->boot.restore);
 	/* The guest finds them in this order: its first disk is vda. */
 	for (unsigned int i = 0; i < list->count; i++)
 		device[i] = list->device[i]->slot.place;
@@ -345,6 +354,7 @@ static const struct {
 	{stage_platform_init, stage_platform_release},
 	{stage_cpus_init, stage_cpus_release},
 	{stage_devices_init, devices_release},
+	{stage_serial_init, stage_serial_release},
 	{stage_boot_init, NULL}, /* its data is released with the RAM */
 	/* After the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
 	{stage_console_init, stage_console_release},

@@ -12,6 +12,7 @@
 #include "vmm/mem/provision.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/discard_gate.h"
+#include "vmm/mem/present.h"
 #include "vmm/mem/usage.h"
 #include "vmm/lib/log.h"
 
@@ -143,6 +144,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		.discard = config->discard,
 		.file = -1,
 		.smaps = -1,
+		.pagemap = -1,
 	};
 	if (!spans_valid(span, spans, ram->page_size)) {
 		log_error("guest RAM must be 1 to %d ranges of whole pages, ascending and apart",
@@ -164,6 +166,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		return error;
 	}
 	ram->smaps = usage_open();
+	ram->pagemap = present_open();
 	ram->fatal = (struct fatal_memory){ram->map, ram->map_size, ram_why_refused(ram), NULL};
 	fatal_memory_add(&ram->fatal);
 	return 0;
@@ -195,6 +198,8 @@ void ram_release(struct ram *ram)
 		close(ram->file);
 	if (ram->smaps >= 0)
 		close(ram->smaps);
+	if (ram->pagemap >= 0)
+		close(ram->pagemap);
 	discard_gate_free(ram->gate);
 	reservations_free(ram->reservations);
 	*ram = (struct ram){0};

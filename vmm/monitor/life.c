@@ -70,16 +70,37 @@ static json_t *query_cpus_fast(void *ctx, const json_t *arguments, struct contro
 	return list;
 }
 
+bool monitor_pause(struct monitor *monitor)
+{
+	if (monitor->paused)
+		return false;
+	cpus_pause(&monitor->machine->cpus);
+	devices_hold(&monitor->machine->devices, true);
+	monitor->paused = true;
+	monitor_event(monitor, "STOP", NULL);
+	return true;
+}
+
+bool monitor_resume(struct monitor *monitor)
+{
+	if (!monitor->paused)
+		return false;
+	monitor->paused = false;
+	devices_hold(&monitor->machine->devices, false);
+	cpus_resume(&monitor->machine->cpus);
+	monitor_event(monitor, "RESUME", NULL);
+	return true;
+}
+
+/* While the guest is saved it stays paused, and these decide what it does afterwards. */
 static json_t *stop(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
 	(void)arguments, (void)error;
-	if (!monitor->paused) {
-		cpus_pause(&monitor->machine->cpus);
-		devices_hold(&monitor->machine->devices, true);
-		monitor->paused = true;
-		monitor_event(monitor, "STOP", NULL);
-	}
+	if (monitor->saver.saves)
+		monitor->saver.resume = false;
+	else
+		monitor_pause(monitor);
 	return json_object();
 }
 
@@ -87,12 +108,10 @@ static json_t *cont(void *ctx, const json_t *arguments, struct control_error *er
 {
 	struct monitor *monitor = ctx;
 	(void)arguments, (void)error;
-	if (monitor->paused) {
-		monitor->paused = false;
-		devices_hold(&monitor->machine->devices, false);
-		cpus_resume(&monitor->machine->cpus);
-		monitor_event(monitor, "RESUME", NULL);
-	}
+	if (monitor->saver.saves)
+		monitor->saver.resume = true;
+	else
+		monitor_resume(monitor);
 	return json_object();
 }
 

@@ -10,8 +10,9 @@
 
 /* In the order of their members in x-ebb-stat. */
 static const struct monitor_part *const parts[] = {
-	&monitor_life,	&monitor_debug, &monitor_memory,   &monitor_balloon, &monitor_reclaim,
-	&monitor_disks, &monitor_pmem,	&monitor_networks, &monitor_qom,     &monitor_stat,
+	&monitor_life,	  &monitor_debug,    &monitor_memory, &monitor_balloon,
+	&monitor_reclaim, &monitor_disks,    &monitor_pmem,   &monitor_networks,
+	&monitor_qom,	  &monitor_snapshot, &monitor_stat,
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 _Static_assert(PARTS <= MONITOR_PARTS_MAX, "struct monitor has room for their states");
@@ -116,6 +117,8 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 {
 	*monitor = (struct monitor){.machine = machine};
 	int error = measure_init(&monitor->measure, monitor);
+	if (!error)
+		error = saver_init(&monitor->saver, monitor);
 	if (error)
 		return error;
 	error = join_commands(monitor);
@@ -142,7 +145,8 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 
 int monitor_start(struct monitor *monitor, const struct worker_guard *guard)
 {
-	return measure_start(&monitor->measure, guard);
+	int error = measure_start(&monitor->measure, guard);
+	return error ? error : saver_start(&monitor->saver, guard);
 }
 
 void monitor_ended(struct monitor *monitor, enum machine_end end)
@@ -157,7 +161,9 @@ bool monitor_release(struct monitor *monitor)
 	control_server_release(monitor->server);
 	monitor->server = NULL;
 	/* A device's worker that hangs may still call a part when it continues. */
-	if (!measure_release(&monitor->measure) || monitor->machine->hangs)
+	bool ended = saver_release(&monitor->saver);
+	ended = measure_release(&monitor->measure) && ended;
+	if (!ended || monitor->machine->hangs)
 		return false;
 	while (monitor->built > 0) {
 		const struct monitor_part *part = parts[--monitor->built];

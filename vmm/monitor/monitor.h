@@ -13,6 +13,7 @@
 #include "vmm/control/server.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/measure.h"
+#include "vmm/monitor/saver.h"
 
 #define MONITOR_PARTS_MAX 16
 
@@ -22,9 +23,10 @@ struct monitor {
 	struct control_command *commands; /* of all parts; owned */
 	void *state[MONITOR_PARTS_MAX];	  /* of each part, in the order of the table; owned */
 	struct measure measure;
+	struct saver saver;
 	unsigned int built;  /* parts whose init() was called */
 	const char *sandbox; /* "on", "no namespaces" or "off"; set before monitor_start() */
-	bool paused;	     /* a client paused the guest; the life part alone writes it */
+	bool paused;	     /* by a client, or while it is saved; the life part alone writes it */
 };
 
 /*
@@ -39,7 +41,7 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 bool monitor_release(struct monitor *monitor);
 
 /*
- * Starts the monitor's thread, which enters @guard. Call before the guest runs. Returns 0, or -errno
+ * Starts the monitor's threads, which enter @guard. Call before the guest runs. Returns 0, or -errno
  * after an error message.
  */
 int monitor_start(struct monitor *monitor, const struct worker_guard *guard);

@@ -33,7 +33,8 @@ struct monitor_part {
 };
 
 extern const struct monitor_part monitor_life, monitor_debug, monitor_memory, monitor_balloon,
-	monitor_reclaim, monitor_disks, monitor_pmem, monitor_networks, monitor_qom, monitor_stat;
+	monitor_reclaim, monitor_disks, monitor_pmem, monitor_networks, monitor_qom,
+	monitor_snapshot, monitor_stat;
 
 /* Returns the state of @part, or NULL if it has none. */
 void *monitor_state(const struct monitor *monitor, const struct monitor_part *part);
@@ -67,6 +68,10 @@ const json_t *monitor_integer(const json_t *arguments, const char *name,
 
 /* Returns QMP's RunState for query-status. */
 const char *monitor_status(const struct monitor *monitor);
+
+/* Pause and resume the guest, unless it is so already, with QMP's events. Return whether they did. */
+bool monitor_pause(struct monitor *monitor);
+bool monitor_resume(struct monitor *monitor);
 
 /* Returns the guest's balloon, or NULL with *@error set if the guest was started without one. */
 struct balloon *monitor_balloon_here(const struct monitor *monitor, struct control_error *error);

@@ -15,17 +15,18 @@
 #include <sys/prctl.h>
 #include <termios.h>
 
-#define ALL	((1U << THREAD_KINDS) - 1)
-#define MAIN	(1U << THREAD_MAIN)
-#define VCPU	(1U << THREAD_VCPU)
-#define BALLOON (1U << THREAD_BALLOON)
-#define BLK	(1U << THREAD_BLK)
-#define NET	(1U << THREAD_NET)
-#define FS	(1U << THREAD_FS)
-#define RNG	(1U << THREAD_RNG)
-#define PMEM	(1U << THREAD_PMEM)
-#define VSOCK	(1U << THREAD_VSOCK)
-#define MEASURE (1U << THREAD_MEASURE)
+#define ALL	 ((1U << THREAD_KINDS) - 1)
+#define MAIN	 (1U << THREAD_MAIN)
+#define VCPU	 (1U << THREAD_VCPU)
+#define BALLOON	 (1U << THREAD_BALLOON)
+#define BLK	 (1U << THREAD_BLK)
+#define NET	 (1U << THREAD_NET)
+#define FS	 (1U << THREAD_FS)
+#define RNG	 (1U << THREAD_RNG)
+#define PMEM	 (1U << THREAD_PMEM)
+#define VSOCK	 (1U << THREAD_VSOCK)
+#define MEASURE	 (1U << THREAD_MEASURE)
+#define SNAPSHOT (1U << THREAD_SNAPSHOT)
 
 /* A check: an argument is @value; of its bits @mask, none is set, or all are. */
 #define IS(argument, value)                                                                        \
@@ -144,6 +145,25 @@ const struct call calls[] = {
 	IOCTL(MAIN, KVM_GET_ONE_REG),
 	IOCTL(MAIN, KVM_NMI),
 
+/* --- a snapshot: what KVM knows of the guest; RAM goes through sendto ----------------- */
+#ifdef KVM_APIC_REG_SIZE /* x86: others cannot be saved yet */
+	IOCTL(SNAPSHOT, KVM_GET_MP_STATE),
+	IOCTL(SNAPSHOT, KVM_GET_REGS),
+	IOCTL(SNAPSHOT, KVM_GET_SREGS),
+	IOCTL(SNAPSHOT, KVM_GET_XSAVE),
+	IOCTL(SNAPSHOT, KVM_GET_XSAVE2),
+	IOCTL(SNAPSHOT, KVM_GET_XCRS),
+	IOCTL(SNAPSHOT, KVM_GET_DEBUGREGS),
+	IOCTL(SNAPSHOT, KVM_GET_LAPIC),
+	IOCTL(SNAPSHOT, KVM_GET_MSRS),
+	IOCTL(SNAPSHOT, KVM_GET_VCPU_EVENTS),
+	IOCTL(SNAPSHOT, KVM_GET_CPUID2),
+	IOCTL(SNAPSHOT, KVM_GET_TSC_KHZ),
+	IOCTL(SNAPSHOT, KVM_GET_IRQCHIP),
+	IOCTL(SNAPSHOT, KVM_GET_PIT2),
+	IOCTL(SNAPSHOT, KVM_GET_CLOCK),
+#endif
+
 	/* --- vCPUs -------------------------------------------------------------------------- */
 	IOCTL(VCPU, KVM_RUN),
 	IOCTL(VCPU, KVM_KVMCLOCK_CTRL),
@@ -188,9 +208,11 @@ const size_t calls_count = sizeof(calls) / sizeof(calls[0]);
 int calls_kind(const char *thread)
 {
 	static const char *const names[THREAD_KINDS] = {
-		[THREAD_MAIN] = "main", [THREAD_BALLOON] = "balloon", [THREAD_BLK] = "blk",
-		[THREAD_NET] = "net",	[THREAD_FS] = "fs",	      [THREAD_RNG] = "rng",
-		[THREAD_PMEM] = "pmem", [THREAD_VSOCK] = "vsock",     [THREAD_MEASURE] = "measure",
+		[THREAD_MAIN] = "main",	      [THREAD_BALLOON] = "balloon",
+		[THREAD_BLK] = "blk",	      [THREAD_NET] = "net",
+		[THREAD_FS] = "fs",	      [THREAD_RNG] = "rng",
+		[THREAD_PMEM] = "pmem",	      [THREAD_VSOCK] = "vsock",
+		[THREAD_MEASURE] = "measure", [THREAD_SNAPSHOT] = "snapshot",
 	};
 	if (strncmp(thread, "vcpu", 4) == 0)
 		return THREAD_VCPU;

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebb snapshot and ebb run --restore, with a guest that checks itself (saved.c)."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+from payload import EBB, NO_NETWORK, REPORTING, TIMEOUT, FullPipe, lib, wait_until
+
+OPTIONS = (REPORTING, "--rng")
+
+
+class Restored(lib.Guest):
+    """A guest that goes on from a snapshot."""
+
+    def __init__(self, folder, *options, memory="64M", **popen):
+        super().__init__([EBB, "run", "--restore", str(folder), "-m", memory, *NO_NETWORK, *options], **popen)
+
+    def steps(self, count):
+        """The numbers of the next full lines, of which the first may have begun before the snapshot."""
+        at, seen = 0, []
+        while len(seen) < count:
+            at, match = self.wait_for(r"^step (\d+)$|^FAIL ", TIMEOUT, at)
+            assert match.group(1), self.console()
+            seen.append(int(match.group(1)))
+            at += 1
+        return seen
+
+
+@pytest.fixture
+def restore():
+    guests = []
+
+    def start(*args, **kwargs):
+        guests.append(Restored(*args, **kwargs))
+        return guests[-1]
+
+    yield start
+    for one in guests:
+        one.kill()
+
+
+def step(payload):
+    return int(payload.expect(r"^step (\d+)$").group(1))
+
+
+def snapshot(name, folder, expected=0, **kwargs):
+    done = subprocess.run([EBB, "snapshot", "-n", name, str(folder)], capture_output=True, text=True, timeout=TIMEOUT, check=False, **kwargs)
+    assert done.returncode == expected, done.stderr
+    return done.stderr if expected else done.stdout
+
+
+def refusal(restore, folder, *options, **kwargs):
+    """What a restore that must fail says: one line."""
+    guest = restore(folder, *options, **kwargs)
+    assert guest.wait(TIMEOUT) == 2, guest.console()
+    lines = lib.own_words(guest.stderr()).splitlines()
+    assert len(lines) == 1 and not guest.lines, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize("backing", ["anon", "memfd"])
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_it_goes_on(run, restore, tmp_path, cpus, backing):
+    """The saved guest goes on; two restored ones, at once, from the same moment, both with all they had."""
+    options = (*OPTIONS, "-c", str(cpus), *(["--mem-backing", "memfd"] if backing == "memfd" else []))
+    name = f"saved-{os.getpid()}"
+    payload = run("saved", *options, "--name", name, test="one-cpu" if cpus == 1 else "two-cpus")
+    for _ in range(3):
+        first = step(payload)
+    snapshot(name, tmp_path / "there")
+    after = step(payload)
+    assert step(payload) > after
+    ones = [restore(tmp_path / "there", *options) for _ in range(2)]
+    steps = [one.steps(4) for one in ones]
+    assert steps[0] == steps[1]
+    # It may have been saved in the middle of a line.
+    assert first <= steps[0][0] <= after + 1 and steps[0] == list(range(steps[0][0], steps[0][0] + 4))
+    # What was reported is not in it: a block of 2 MiB, while 6 are filled. (The control: 64 are there.)
+    size = os.stat(tmp_path / "there" / "snapshot").st_size
+    assert 4 << 20 < size < 6 << 20, size
+    for one in [payload, *ones]:
+        one.process.terminate()
+        assert one.wait(TIMEOUT) == 0
+        assert not lib.own_words(one.stderr()), one.stderr()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A snapshot of a small guest."""
+    from payload import Payload  # not before the fixtures that end all of them
+    folder = tmp_path_factory.mktemp("saved") / "there"
+    name = f"module-{os.getpid()}"
+    payload = Payload("saved", *OPTIONS, "--name", name, test="one-cpu")
+    try:
+        step(payload)
+        snapshot(name, folder)
+    finally:
+        payload.kill()
+    return folder
+
+
+@pytest.mark.parametrize("options, memory, words", [
+    ((*OPTIONS, "-c", "2"), "64M", "1 CPUs: run it with -c 1"),
+    (OPTIONS, "128M", "64 MiB of memory: run it with -m 64M"),
+    ((REPORTING,), "64M", "other devices"),
+    ((*OPTIONS, "--vsock"), "64M", "other devices"),
+    (("--free-page-reporting=off", "--rng"), "64M", "features that this one does not have"),
+], ids=["cpus", "memory", "fewer", "more", "features"])
+def test_another_machine_is_refused(restore, saved, options, memory, words, tmp_path):
+    options = [f"--vsock={tmp_path}/v" if option == "--vsock" else option for option in options]
+    assert words in refusal(restore, saved, *options, memory=memory)
+
+
+def test_damage_is_refused(restore, saved, tmp_path):
+    """Cut short, a bit flipped, something else, nothing: words, and nothing else."""
+    whole = (saved / "snapshot").read_bytes()
+    there = tmp_path / "snapshot"
+    for length in 0, 31, 40, len(whole) // 2, len(whole) - 1:
+        there.write_bytes(whole[:length])
+        assert "it is cut short" in refusal(restore, tmp_path, *OPTIONS)
+    for at in 9, 33, 70, 4096 + 100, len(whole) // 2, len(whole) - 5000, len(whole) - 1:
+        there.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
+        assert re.search("damaged|is missing|has another|cut short|missing in it", refusal(restore, tmp_path, *OPTIONS)), at
+    there.write_bytes(whole + b"x")
+    assert "goes on after its end" in refusal(restore, tmp_path, *OPTIONS)
+    there.write_bytes(b"x" * 5000)
+    assert "no snapshot of ebb" in refusal(restore, tmp_path, *OPTIONS)
+    there.unlink()
+    assert "there is no snapshot" in refusal(restore, tmp_path, *OPTIONS)
+    os.mkfifo(there)
+    assert "no plain file" in refusal(restore, tmp_path, *OPTIONS)
+    # The control: unchanged, it goes on.
+    assert restore(saved, *OPTIONS).steps(2)
+
+
+def test_what_cannot_be_saved_says_so_before_anything_stops(run, tmp_path):
+    name = f"vsock-{os.getpid()}"
+    payload = run("saved", REPORTING, "--vsock", str(tmp_path / "v"), "--name", name, test="one-cpu")
+    step(payload)
+    assert '"vsock 0" cannot be saved yet' in snapshot(name, tmp_path / "there", 1)
+    assert not (tmp_path / "there").exists()
+    now = step(payload)
+    assert step(payload) > now
+
+
+def test_a_vcpu_that_waits_for_the_console(run, tmp_path):
+    """It is not saved in the middle of an access; the guest goes on when its output is read."""
+    full = FullPipe()
+    name = f"chatter-{os.getpid()}"
+    payload = run("saved", REPORTING, "--name", name, test="chatter", stdout=full.writer)
+    payload.waits_for_output()
+    assert "waits for a device or for the console" in snapshot(name, tmp_path / "there", 1)
+    full.start_reading()
+    snapshot(name, tmp_path / "there")
+    payload.process.terminate()
+    assert payload.wait(TIMEOUT) == 0
+
+
+def test_the_last_good_one_stays(run, restore, saved, tmp_path):
+    """Killed at some moment, with a full disk, or with a guest that ends: the folder has what it had, and works."""
+    folder = tmp_path / "there"
+    name = f"kept-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu")
+    step(payload)
+    snapshot(name, folder)
+    good = (folder / "snapshot").read_bytes()
+
+    def limited():
+        import resource  # in the child
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    assert "File too large" in snapshot(name, folder, 1, preexec_fn=limited)
+    assert os.listdir(folder) == ["snapshot"] and (folder / "snapshot").read_bytes() == good
+
+    # Stopped while its client waits, then killed: the guest goes on.
+    for _ in range(5):
+        with subprocess.Popen([EBB, "snapshot", "-n", name, str(folder)], stdout=subprocess.DEVNULL) as client:
+            client.kill()
+    now = step(payload)
+    assert step(payload) > now
+    assert set(os.listdir(folder)) == {"snapshot"}
+    assert restore(folder, *OPTIONS).steps(2)
+    snapshot(name, folder)
+
+
+def status(name):
+    return subprocess.run([EBB, "list"], capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
+
+
+def test_a_client_that_reads_nothing(run, tmp_path, monkeypatch):
+    """A program that speaks QMP: the guest stands still until the client goes, and then goes on."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
+    payload = run("saved", REPORTING, "--name", "silent", test="one-cpu")
+    step(payload)
+    ours, theirs = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(TIMEOUT)
+        control.connect(str(tmp_path / "runtime" / "silent.sock"))
+        control.sendall(b'{"execute": "qmp_capabilities"}')
+        # Without a socket, or with something else: said, and nothing left open.
+        control.sendall(b'{"execute": "x-ebb-snapshot"}')
+        with open("/dev/null", "wb") as null:
+            socket.send_fds(control, [b'{"execute": "x-ebb-snapshot"}'], [null.fileno()])
+        text = b""
+        while b"is no socket" not in text:
+            text += control.recv(4096)
+        assert b"SCM_RIGHTS" in text
+        socket.send_fds(control, [b'{"execute": "x-ebb-snapshot"}'], [theirs.fileno(), theirs.fileno()])
+        theirs.close()
+        assert ours.recv(4) == b"ebb\x9a"
+        wait_until(lambda: "paused" in status("silent"), "it is not paused")
+        ours.close()
+        while b"client ended before" not in text:
+            text += control.recv(4096)
+        now = step(payload)
+        assert step(payload) > now
+    assert "paused" not in status("silent")

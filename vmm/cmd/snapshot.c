@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * ebb snapshot: has a guest saved, and writes it to a file. The guest's own ebb may write no files: it sends the
+ * snapshot through a socket that goes to it with the command. So a client that is killed, or whose disk is full,
+ * costs nothing but the attempt, and the guest goes on.
+ *
+ * The file gets its name last, when all of it is on the disk. At every moment the folder has the last snapshot that
+ * is whole.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/guests.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/text.h"
+
+#define COMMAND	   "x-ebb-snapshot"
+#define NAME	   "snapshot"
+#define UNFINISHED "snapshot.unfinished"
+/* The guest's time to report what it does not use, and its ebb's to say that it did not. */
+#define RECLAIM_MS 5000
+/* No answer and no byte for so long: ebb itself waits 30 s for us, and 10 s for the guest's disks. */
+#define SILENCE_MS 60000
+#define FOREVER_MS (24 * 3600 * 1000)
+#define READ_MAX   (256 * 1024)
+
+static const struct option options[] = {
+	OPTION_NAME_LINE,
+	OPTION_HELP_LINE,
+};
+
+static const struct option_table table = {
+	"ebb snapshot", "DIR",
+	"Saves a guest to the folder DIR, from which \"ebb run --restore DIR\" goes on.\n"
+	"The guest stands still meanwhile, and then goes on. Its disks are not saved:\n"
+	"they must not change before it is restored.",
+	options, sizeof(options) / sizeof(options[0])};
+
+struct request {
+	struct guest_choice choice;
+	const char *folder;
+	int dir;	       /* of the folder */
+	int file;	       /* with no name yet, or with the name UNFINISHED */
+	struct loop_source in; /* the snapshot comes there */
+	uint64_t bytes;	       /* that came */
+	int error;	       /* of writing it, -errno */
+	bool made;	       /* the folder is new */
+	bool silent;	       /* nothing came for too long */
+};
+
+static int apply(void *ctx, int id, const char *value, struct option_error *error)
+{
+	struct request *request = ctx;
+	if (id != OPTION_WORD)
+		return guest_choice_apply(&request->choice, id, value, error);
+	if (request->folder)
+		return options_fail(error, "two folders are given: '%s' and '%s'; name one",
+				    request->folder, value);
+	request->folder = value;
+	return 0;
+}
+
+/* --- the folder and the file ------------------------------------------------------------------- */
+
+static int fail(const struct request *request, const char *what)
+{
+	int error = errno;
+	log_error("cannot %s '%s': %s", what, request->folder, strerror(error));
+	return -error;
+}
+
+static int open_folder(struct request *request)
+{
+	request->made = mkdir(request->folder, 0700) == 0;
+	if (!request->made && errno != EEXIST)
+		return fail(request, "make the folder");
+	request->dir = open(request->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (request->dir < 0)
+		return fail(request, "open the folder");
+	if (flock(request->dir, LOCK_EX | LOCK_NB) < 0) {
+		log_error("another \"ebb snapshot\" is writing to '%s': wait for it",
+			  request->folder);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+/* A file without a name is gone when this process is; not all file systems have such. */
+static int open_file(struct request *request)
+{
+	request->file = openat(request->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (request->file >= 0)
+		return 0;
+	if (unlinkat(request->dir, UNFINISHED, 0) < 0 && errno != ENOENT)
+		return fail(request, "replace an unfinished snapshot in");
+	request->file =
+		openat(request->dir, UNFINISHED, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	return request->file < 0 ? fail(request, "write a snapshot to") : 0;
+}
+
+/* Gives a file without a name one, which rename() needs. */
+static int give_name(const struct request *request)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", request->file);
+	if (faccessat(request->dir, UNFINISHED, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+		struct stat there, here;
+		if (fstatat(request->dir, UNFINISHED, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    fstat(request->file, &here) == 0 && there.st_ino == here.st_ino &&
+		    there.st_dev == here.st_dev)
+			return 0;
+		unlinkat(request->dir, UNFINISHED, 0);
+	}
+	return linkat(AT_FDCWD, path, request->dir, UNFINISHED, AT_SYMLINK_FOLLOW);
+}
+
+static int publish(const struct request *request)
+{
+	if (fsync(request->file) < 0 || give_name(request) < 0 ||
+	    renameat(request->dir, UNFINISHED, request->dir, NAME) < 0 || fsync(request->dir) < 0)
+		return fail(request, "finish the snapshot in");
+	return 0;
+}
+
+/* After a failure nothing is left of it. */
+static void forget(struct request *request, bool done)
+{
+	if (!done && request->file >= 0)
+		unlinkat(request->dir, UNFINISHED, 0);
+	if (request->in.fd >= 0)
+		close(request->in.fd);
+	if (request->file >= 0)
+		close(request->file);
+	if (request->dir >= 0)
+		close(request->dir);
+	if (!done && request->made)
+		rmdir(request->folder);
+}
+
+/* --- what comes -------------------------------------------------------------------------------- */
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t written = write(fd, data, len);
+		if (written < 0 && errno != EINTR)
+			return -errno;
+		if (written > 0)
+			data += written, len -= (size_t)written;
+	}
+	return 0;
+}
+
+/* Takes some of what is there. Returns whether there was any. */
+static bool take(struct request *request)
+{
+	char *data = malloc(READ_MAX);
+	ssize_t got = data ? recv(request->in.fd, data, READ_MAX, MSG_DONTWAIT) : 0;
+
+	if (!data)
+		request->error = -ENOMEM;
+	if (got > 0) {
+		request->bytes += (uint64_t)got;
+		request->error = write_all(request->file, data, (size_t)got);
+	}
+	free(data);
+	return got > 0;
+}
+
+static void on_data(void *ctx)
+{
+	take(ctx);
+}
+
+/* Serves the loop until the command is answered, or nothing came for a long time, or the disk is full. */
+static void receive(struct request *request, struct guests *guests, struct control_call *call)
+{
+	uint64_t seen = 0;
+	int64_t silent_since = clock_ms();
+
+	while (call->pending && !request->error && !request->silent) {
+		if (loop_turn(&guests->loop, 1000) < 0)
+			break;
+		if (request->bytes != seen)
+			silent_since = clock_ms();
+		seen = request->bytes;
+		request->silent = clock_ms() - silent_since > SILENCE_MS;
+	}
+}
+
+static int say_result(const struct request *request, struct guest *guest)
+{
+	char text[TEXT_MAX], size[TEXT_SIZE_MAX], memory[TEXT_SIZE_MAX];
+	const char *why = json_string_value(guest->call.reply);
+	json_int_t bytes, saved;
+	double stopped;
+
+	if (request->silent) {
+		log_error(
+			"guest \"%s\" is not saved: its ebb does not answer; it is stopped or stuck",
+			guest->shown);
+		return EXIT_FAILED;
+	}
+	if (request->error) {
+		log_error("guest \"%s\" is not saved: cannot write to '%s': %s", guest->shown,
+			  request->folder, strerror(-request->error));
+		return EXIT_FAILED;
+	}
+	if (guest->call.err) {
+		log_error("guest \"%s\" is not saved: %s", guest->shown,
+			  why ? text_escape(text, sizeof(text), why, false)
+			      : strerror(-guest->call.err));
+		return EXIT_FAILED;
+	}
+	if (json_unpack(guest->call.reply, "{s:I, s:I, s:F}", "bytes", &bytes, "memory", &saved,
+			"stopped", &stopped) ||
+	    bytes < 0 || saved < 0 || (uint64_t)bytes != request->bytes) {
+		log_error("guest \"%s\" is not saved: its ebb answered " COMMAND " wrongly",
+			  guest->shown);
+		return EXIT_FAILED;
+	}
+	if (publish(request) != 0)
+		return EXIT_FAILED;
+	printf("%s: saved in %s, %s with %s of its memory; it stood still for %.2f s\n",
+	       guest->shown, request->folder, text_size(size, (uint64_t)bytes),
+	       text_size(memory, (uint64_t)saved), stopped);
+	return EXIT_DONE;
+}
+
+/* Has @guest saved. Returns the exit status. */
+static int transfer(struct request *request, struct guests *guests, struct guest *guest)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		log_error("cannot make a socket for the snapshot: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	request->in = (struct loop_source){pair[0], on_data, request};
+	int error = loop_add(&guests->loop, &request->in);
+	if (!error) {
+		control_client_pass(guest->call.client, pair[1]);
+		control_call_start(&guest->call, COMMAND, NULL, FOREVER_MS);
+		receive(request, guests, &guest->call);
+		loop_remove(&guests->loop, &request->in);
+	}
+	request->error = error ? error : request->error;
+	close(pair[1]);
+	/* The answer can overtake the last bytes, which are in our socket by then. */
+	while (!request->error && !guest->call.pending && !guest->call.err && take(request))
+		;
+	return say_result(request, guest);
+}
+
+static int snapshot(void *ctx, struct guests *guests, int status)
+{
+	struct request *request = ctx;
+
+	(void)status;
+	if (open_folder(request) != 0 || open_file(request) != 0)
+		return EXIT_FAILED;
+	/* What it does not use need not be saved. A guest that cannot report is saved as it is. */
+	guests_ask_quietly(guests, "x-ebb-reclaim",
+			   json_pack("{s:f}", "timeout", RECLAIM_MS / 1000.0), 3 * RECLAIM_MS);
+	return transfer(request, guests, guests->guest[0]);
+}
+
+int cmd_snapshot(int argc, char **argv)
+{
+	struct request request = {.dir = -1, .file = -1, .in.fd = -1};
+	int status = cmd_parse(&table, argc, argv, apply, &request);
+
+	if (status >= 0)
+		return status;
+	if (!request.folder || !*request.folder) {
+		log_error("name the folder that the snapshot goes to: ebb snapshot -n NAME DIR");
+		return EXIT_USAGE;
+	}
+	status = guests_run(&request.choice, snapshot, &request);
+	forget(&request, status == EXIT_DONE);
+	return status;
+}

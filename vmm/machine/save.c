@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/save.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/lib/clock.h"
+#include "vmm/lib/version.h"
+#include "vmm/machine/machine.h"
+#include "vmm/machine/saved_machine.h"
+#include "vmm/mem/present.h"
+#include "vmm/snapshot/pages.h"
+
+/* A disk that has much to do takes seconds to finish it; meanwhile the guest stands still. */
+#define SETTLE_LIMIT_NS (10 * NS_PER_S)
+
+/* About 1 MiB, and only while a machine is saved. */
+struct saving {
+	struct machine *machine;
+	struct snapshot_writer *writer;
+	struct why *why;
+	struct snapshot_pages pages;
+	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
+};
+
+int machine_can_save(const struct machine *machine, struct why *why)
+{
+	const struct device_list *list = &machine->devices;
+
+	int error = arch_can_save(why);
+	if (error)
+		return error;
+	if (machine->ram.backing == RAM_HUGETLBFS)
+		return why_set(why, -EOPNOTSUPP,
+			       "memory of huge pages (--hugetlbfs) cannot be saved yet");
+	if (machine->ram.page_size != SNAPSHOT_PAGE)
+		return why_set(why, -EOPNOTSUPP,
+			       "only hosts with pages of 4 KiB can save a guest yet");
+	for (unsigned int i = 0; i < list->count; i++)
+		if (!virtio_core_can_save(&list->device[i]->slot.mmio.core))
+			return why_set(why, -EOPNOTSUPP,
+				       "its device \"%s %u\" cannot be saved yet: start the guest "
+				       "without it",
+				       list->device[i]->kind->name, list->device[i]->number);
+	return 0;
+}
+
+/* --- sections ---------------------------------------------------------------------------------- */
+
+static struct record record_begin(struct saving *saving)
+{
+	return (struct record){saving->room, sizeof(saving->room), 0, false};
+}
+
+static int record_end(struct saving *saving, const struct record *record, enum snapshot_type type,
+		      uint32_t number)
+{
+	if (record->full)
+		return why_set(saving->why, -E2BIG, "the state of a device is too large to save");
+	return snapshot_write(saving->writer, type, number, record->data, record->len);
+}
+
+static int save_machine(struct saving *saving)
+{
+	struct record record = record_begin(saving);
+
+	saved_machine_write(saving->machine, &record);
+	return record_end(saving, &record, SNAPSHOT_MACHINE, 0);
+}
+
+static int save_region(struct saving *saving, const struct ram_region *region)
+{
+	const struct ram *ram = &saving->machine->ram;
+	bool present[PRESENT_PAGES];
+	int error = 0;
+
+	for (uint64_t at = 0; at < region->size && !error;) {
+		uint64_t left = (region->size - at) / SNAPSHOT_PAGE;
+		unsigned int pages = left < PRESENT_PAGES ? (unsigned int)left : PRESENT_PAGES;
+		error = ram_present(ram, region, at, pages, present);
+		if (error)
+			return why_set(saving->why, error,
+				       "the host does not tell which memory the guest uses: %s",
+				       strerror(-error));
+		for (unsigned int i = 0; i < pages && !error; i++, at += SNAPSHOT_PAGE)
+			if (present[i])
+				error = snapshot_pages_add(&saving->pages, region->gpa + at,
+							   region->hva + at);
+	}
+	return error;
+}
+
+static int save_ram(struct saving *saving)
+{
+	const struct ram *ram = &saving->machine->ram;
+	int error = 0;
+
+	for (unsigned int i = 0; i < ram->regions && !error; i++)
+		error = save_region(saving, &ram->region[i]);
+	return error ? error : snapshot_pages_flush(&saving->pages);
+}
+
+static int save_cpus(struct saving *saving)
+{
+	struct machine *machine = saving->machine;
+	int error = 0;
+
+	for (unsigned int i = 0; i < machine->cpus.count && !error; i++) {
+		struct record record = record_begin(saving);
+		error = arch_vcpu_save(&machine->platform, &machine->cpus.cpu[i].vcpu, &record,
+				       saving->why);
+		if (!error)
+			error = record_end(saving, &record, SNAPSHOT_CPU, i);
+	}
+	return error;
+}
+
+static int save_platform(struct saving *saving)
+{
+	struct record record = record_begin(saving);
+
+	int error = arch_platform_save(&saving->machine->platform, &record, saving->why);
+	if (!error)
+		error = record_end(saving, &record, SNAPSHOT_PLATFORM, 0);
+	if (error)
+		return error;
+	record = record_begin(saving);
+	serial_save(&saving->machine->serial, &record);
+	return record_end(saving, &record, SNAPSHOT_SERIAL, 0);
+}
+
+static int save_devices(struct saving *saving)
+{
+	const struct device_list *list = &saving->machine->devices;
+	int error = 0;
+
+	for (unsigned int i = 0; i < list->count && !error; i++) {
+		struct record record = record_begin(saving);
+		virtio_mmio_save(&list->device[i]->slot.mmio, &record);
+		error = record_end(saving, &record, SNAPSHOT_DEVICE, i);
+	}
+	return error;
+}
+
+/* What restoring needs first comes first: see machine_restore(). */
+static int save_all(struct saving *saving)
+{
+	int error = snapshot_begin(saving->writer);
+	if (!error)
+		error = save_machine(saving);
+	if (!error)
+		error = save_ram(saving);
+	if (!error)
+		error = save_cpus(saving);
+	if (!error)
+		error = save_platform(saving);
+	if (!error)
+		error = save_devices(saving);
+	return error ? error : snapshot_end(saving->writer, saving->pages.total);
+}
+
+/* --- the machine stands still ------------------------------------------------------------------ */
+
+/* Returns how many devices stand still: all of them, or -EBUSY with @why set and none of them. */
+static int freeze(const struct device_list *list, uint64_t deadline, struct why *why)
+{
+	for (unsigned int i = 0; i < list->count; i++) {
+		const struct device *device = list->device[i];
+		if (virtio_core_freeze(&list->device[i]->slot.mmio.core, deadline))
+			continue;
+		for (unsigned int n = 0; n < i; n++)
+			virtio_core_thaw(&list->device[n]->slot.mmio.core);
+		return why_set(why, -EBUSY,
+			       "the host did not finish the last request of %s %u within ten "
+			       "seconds",
+			       device->kind->name, device->number);
+	}
+	return 0;
+}
+
+static void thaw(const struct device_list *list)
+{
+	for (unsigned int i = 0; i < list->count; i++)
+		virtio_core_thaw(&list->device[i]->slot.mmio.core);
+}
+
+int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
+		 struct why *why)
+{
+	struct saving *saving = calloc(1, sizeof(*saving));
+
+	*pages = 0;
+	if (!saving)
+		return why_set(why, -ENOMEM, "the host has no memory left");
+	saving->machine = machine;
+	saving->writer = writer;
+	saving->why = why;
+	snapshot_pages_init(&saving->pages, writer);
+	int error = cpus_settle(&machine->cpus) ? 0 : -EBUSY;
+	if (error)
+		why_set(why, error,
+			"a virtual CPU waits for a device or for the console: let somebody read "
+			"the guest's output, and try again");
+	if (!error)
+		error = freeze(&machine->devices, clock_ns() + SETTLE_LIMIT_NS, why);
+	if (!error) {
+		error = save_all(saving);
+		thaw(&machine->devices);
+	}
+	*pages = saving->pages.total;
+	free(saving);
+	if (error && !why->text[0])
+		why_set(why, error, "the snapshot cannot be written: %s", strerror(-error));
+	return error;
+}

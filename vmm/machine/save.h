@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine as a snapshot (docs/snapshot-format.md): its sections, in order. vmm/snapshot knows the form of them
+ * only, and each part of the machine writes and reads its own state.
+ */
+#ifndef EBB_MACHINE_SAVE_H
+#define EBB_MACHINE_SAVE_H
+
+#include <stdint.h>
+
+#include "vmm/lib/why.h"
+#include "vmm/snapshot/stream.h"
+
+struct machine;
+
+/* Returns 0, or -EOPNOTSUPP with @why set: a part of the machine cannot be saved. Main thread, at any time. */
+int machine_can_save(const struct machine *machine, struct why *why);
+
+/*
+ * Writes the machine, which is paused (cpus_pause()), and stays so: waits until its vCPUs and devices have finished
+ * what they do, and keeps them from going on. *@pages: how many of 4 KiB were written. Returns 0, or -errno with
+ * @why set. Thread: any but main, which must serve the console meanwhile, and a device's.
+ */
+int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
+		 struct why *why);
+
+/*
+ * Reads the snapshot "snapshot" in the folder @folder into a machine that is complete, except for a kernel to boot.
+ * Returns 0, or -errno after an error message. Main thread, before any other runs.
+ */
+int machine_restore(struct machine *machine, const char *folder);
+
+#endif

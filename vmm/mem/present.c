@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/mem/present.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Of an entry of pagemap: in memory, or in swap. */
+#define ENTRY_HELD (1ULL << 63 | 1ULL << 62)
+
+int present_open(void)
+{
+	return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+}
+
+/* Private memory: whatever is not in the page tables was never written, or was discarded. */
+static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pages, bool *present)
+{
+	uint64_t entry[PRESENT_PAGES];
+	ssize_t len = (ssize_t)(pages * sizeof(entry[0]));
+	off_t at = (off_t)(hva / ram->page_size * sizeof(entry[0]));
+
+	if (ram->pagemap < 0)
+		return -ENOENT;
+	if (lseek(ram->pagemap, at, SEEK_SET) < 0)
+		return -errno;
+	ssize_t got = read(ram->pagemap, entry, (size_t)len);
+	if (got != len)
+		return got < 0 ? -errno : -EIO;
+	for (unsigned int i = 0; i < pages; i++)
+		present[i] = entry[i] & ENTRY_HELD;
+	return 0;
+}
+
+/* A file: what is no hole in it. Its pages need not be in this process's page tables. */
+static int by_holes(const struct ram *ram, uint64_t offset, unsigned int pages, bool *present)
+{
+	uint64_t end = offset + pages * ram->page_size;
+
+	memset(present, false, pages * sizeof(*present));
+	/* Each turn goes a page further, at least. */
+	for (uint64_t at = offset; at < end;) {
+		off_t data = lseek(ram->file, (off_t)at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			return 0; /* nothing up to the end of the file */
+		off_t hole = data < 0 ? -1 : lseek(ram->file, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+		for (uint64_t page = (uint64_t)data; page < (uint64_t)hole && page < end;
+		     page += ram->page_size)
+			present[(page - offset) / ram->page_size] = true;
+		at = (uint64_t)hole;
+	}
+	return 0;
+}
+
+int ram_present(const struct ram *ram, const struct ram_region *region, uint64_t offset,
+		unsigned int pages, bool present[PRESENT_PAGES])
+{
+	if (pages > PRESENT_PAGES || offset % ram->page_size || offset > region->size ||
+	    pages * (uint64_t)ram->page_size > region->size - offset)
+		return -EINVAL;
+	switch (ram->backing) {
+	case RAM_ANON:
+		return by_page_tables(ram, (uintptr_t)region->hva + offset, pages, present);
+	case RAM_MEMFD:
+		/* Its offsets are gpas: see backing.h. */
+		return by_holes(ram, region->gpa + offset, pages, present);
+	default:
+		return -EOPNOTSUPP;
+	}
+}

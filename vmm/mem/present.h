@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which pages of guest RAM can hold something: those that the guest has touched and not given back, in memory or
+ * swapped out. The others read as zero, and are not touched to find that out.
+ *
+ * Source: Documentation/admin-guide/mm/pagemap.rst; lseek(2), SEEK_DATA.
+ * Thread: any, one at a time.
+ */
+#ifndef EBB_MEM_PRESENT_H
+#define EBB_MEM_PRESENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/mem/ram.h"
+
+/* Pages asked for at once: 2 MiB of small ones. */
+#define PRESENT_PAGES 512
+
+/*
+ * Opens pagemap, while files can still be opened by name: ram_init() does. Returns a descriptor, or -1 if there is
+ * no /proc: ram_present() then fails.
+ */
+int present_open(void);
+
+/*
+ * Sets @present for each of @pages pages (of ram->page_size, at most PRESENT_PAGES) from @offset on in @region.
+ * Returns 0, or -errno: -EOPNOTSUPP for memory of which this cannot be known (RAM_HUGETLBFS).
+ */
+int ram_present(const struct ram *ram, const struct ram_region *region, uint64_t offset,
+		unsigned int pages, bool present[PRESENT_PAGES]);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Saves the guest on a thread of its own, so that the loop goes on meanwhile, to a socket that a client passed. ebb
+ * itself may open and write no file (vmm/sandbox): that is the client's part.
+ *
+ * Owner: struct monitor. Thread: main, which runs the loop, for all declared here.
+ */
+#ifndef EBB_MONITOR_SAVER_H
+#define EBB_MONITOR_SAVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/lib/loop.h"
+#include "vmm/lib/why.h"
+#include "vmm/lib/worker.h"
+
+struct monitor;
+
+struct saver {
+	struct monitor *monitor;
+	struct worker worker;
+	struct loop_source wanted; /* eventfd, on the worker */
+	struct loop_source done;   /* eventfd, on the loop */
+	bool saves;		   /* from saver_begin() to the call of @saved */
+	bool resume;		   /* the guest goes on afterwards */
+	void (*saved)(struct monitor *monitor, uint64_t ticket);
+	uint64_t ticket;
+	/* The worker's, while it saves. */
+	int socket;
+	int error; /* afterwards: 0, or -errno with @why set */
+	struct why why;
+	uint64_t bytes, pages, stood; /* written; ns that the guest stood still for it */
+};
+
+/* Returns 0, or -errno after an error message. Call saver_release() in both cases. */
+int saver_init(struct saver *saver, struct monitor *monitor);
+/*
+ * Waits for the worker up to a second; a machine that has ended ends what it does. Returns false if it hangs: then
+ * the monitor and the machine must stay until the process ends.
+ */
+bool saver_release(struct saver *saver);
+/* Starts the thread, before the guest runs. Returns 0, or -errno after an error message. */
+int saver_start(struct saver *saver, const struct worker_guard *guard);
+
+/*
+ * Saves the guest, which is paused, to @socket, which is the saver's from now on; then calls @saved with @ticket.
+ * Not while it saves.
+ */
+void saver_begin(struct saver *saver, int socket,
+		 void (*saved)(struct monitor *monitor, uint64_t ticket), uint64_t ticket);
+
+#endif
