@@ -17,7 +17,7 @@ STAT = {
     "memory": {"size": 1024 * MIB, "backing": "anon", "page-size": 4096, "discard": "dontneed",
                "rss": 123 * MIB + MIB // 2, "pss": 122 * MIB, "huge": 100 * MIB,
                "lazy-free": 7 * MIB, "swap": 1 * MIB, "locked": 0, "inhibits": 0},
-    "balloon": {"target": 64 * MIB, "actual": 64 * MIB, "state": "reached", "deflate-on-oom": False,
+    "balloon": {"target": 64 * MIB, "leased": 0, "actual": 64 * MIB, "state": "reached", "deflate-on-oom": False,
                 "inflated": 80 * MIB, "deflated": 16 * MIB, "discarded": 79 * MIB, "failures": 3},
     "reporting": {"enabled": True, "negotiated": True, "poison": False, "reports": 7, "blocks": 70, "bytes": 140 * MIB,
                   "ranges": 9, "failures": 1, "held-back": 2 * MIB},
@@ -208,6 +208,12 @@ class Fake:
         if balloon["state"] == "reached":
             balloon["state"] = "moving"
         return {}
+
+    def do_x_ebb_balloon(self, arguments):
+        balloon = self.stat["balloon"]
+        own = balloon["target"] - balloon["leased"]
+        balloon |= {"leased": arguments["extra"], "target": own + arguments["extra"], "actual": own + arguments["extra"]}
+        return {"target": balloon["target"], "leased": balloon["leased"]}
 
     def do_x_ebb_reclaim(self, _arguments):
         return copy.deepcopy(RECLAIM)

@@ -308,6 +308,14 @@ def test_balloon_target(ebb, fake, words, target):
     assert done.out.startswith(f"ci: target {target}.0 MiB, actual ")
 
 
+def test_balloon_counts_from_what_is_not_leased(ebb, fake):
+    guest = fake()
+    guest.do_x_ebb_balloon({"extra": 16 * MIB})
+    assert guest.stat["balloon"]["target"] == 80 * MIB
+    assert ebb("balloon", "-i", "8").status == 0
+    assert ("balloon", {"value": (1024 - 72) * MIB}) in guest.asked
+
+
 @pytest.mark.parametrize("words", [["-i", "945"], ["--target=1009M"], ["--target=2G"], ["-i", "17592186044415"], ["--target=16383P"]])
 def test_balloon_too_large(ebb, fake, words):
     guest = fake()

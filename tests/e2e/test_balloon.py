@@ -3,10 +3,11 @@
 
 import os
 import re
+import time
 
 import pytest
 from conftest import LIMIT, lib, wait_until
-from test_monitor import events, qmp_until, run, stat
+from test_monitor import events, qmp, qmp_until, run, stat
 from test_reporting import counters
 
 pytestmark = pytest.mark.linux
@@ -91,6 +92,32 @@ def test_stuck_is_said(module_ebb):
     started.kill()
 
 
+def lease(box, name, extra, seconds):
+    return qmp(box, name, {"execute": "x-ebb-balloon", "arguments": {"extra": extra, "lease": seconds}})[-1]
+
+
+def leases_end(box, name):
+    """A balloon of 128 MiB gets 16 more for a while. Ends with 120, without a lease."""
+    assert lease(box, name, 16 * MIB, 600)["return"] == {"target": 144 * MIB, "leased": 16 * MIB}
+    wait_until(lambda: balloon(box, name)["actual"] == 144 * MIB, "the lease is in the balloon")
+    # Renewed for a shorter time, and not again: all by itself.
+    assert lease(box, name, 8 * MIB, 1)["return"] == {"target": 136 * MIB, "leased": 8 * MIB}
+    wait_until(lambda: balloon(box, name)["actual"] == 128 * MIB, "the lease has come back")
+    assert balloon(box, name)["leased"] == 0
+    # Given back before its end.
+    assert lease(box, name, 16 * MIB, 600)["return"]["leased"] == 16 * MIB
+    assert lease(box, name, 0, 600)["return"] == {"target": 128 * MIB, "leased": 0}
+    # The control: what a user sets stays, and no lease is left that would change it.
+    assert lease(box, name, 16 * MIB, 2)["return"]["leased"] == 16 * MIB
+    run(box, "balloon", "-n", name, "--deflate", 8)
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        found = balloon(box, name)
+        assert (found["target"], found["leased"]) == (120 * MIB, 0)
+    for extra, seconds in ((-1, 5), (MIB, 0), (MIB, 3601), ("1", 5), (MIB, None)):
+        assert lease(box, name, extra, seconds)["error"]["class"] == "GenericError"
+
+
 @pytest.mark.parametrize("option", ["--deflate-on-oom", "--debug"])
 def test_deflate_on_oom(module_ebb, option):
     """Only where it was asked for does the guest take back what it needs, rather than kill."""
@@ -98,6 +125,12 @@ def test_deflate_on_oom(module_ebb, option):
     started = module_ebb.start(job, "--balloon=128M", "--free-page-reporting=off", option, "--name", "oom", memory="256M")
     started.wait_for("^ready$", LIMIT)
     wait_until(lambda: balloon(module_ebb, "oom")["actual"] == 128 * MIB, "the balloon is full")
+    if option == "--deflate-on-oom":
+        leases_end(module_ebb, "oom")
+        send_to(module_ebb, "oom", 128)
+    else:
+        assert lease(module_ebb, "oom", 16 * MIB, 600)["error"]["class"] == "GuestUnsupported"
+        assert balloon(module_ebb, "oom")["target"] == 128 * MIB
     started.send("\n")
     ended = int(started.wait_for("^ended=(\\d+)", LIMIT)[1][1])
     found = balloon(module_ebb, "oom")

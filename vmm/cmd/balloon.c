@@ -84,6 +84,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 
 struct state {
 	uint64_t memory, target, actual; /* bytes */
+	uint64_t own;			 /* the target without what is leased */
 	char name[32];			 /* "reached", … */
 };
 
@@ -110,6 +111,9 @@ static int take_state(struct guest *guest, struct state *state)
 		log_error("guest \"%s\" did not tell how much is in its balloon", guest->shown);
 		return EXIT_FAILED;
 	}
+	/* What is leased goes away by itself: a change counts from the rest. */
+	state->own = guest_stat_number(stat, "balloon/leased", 0);
+	state->own = state->own < state->target ? state->target - state->own : 0;
 	return EXIT_DONE;
 }
 
@@ -133,11 +137,11 @@ static int new_target(const struct request *request, const struct guest *guest,
 	uint64_t most = state->memory > VM_MEMORY_MIN ? state->memory - VM_MEMORY_MIN : 0;
 	uint64_t bytes = request->bytes;
 	if (request->action == OPTION_DEFLATE) {
-		*target = bytes < state->target ? state->target - bytes : 0;
+		*target = bytes < state->own ? state->own - bytes : 0;
 		return EXIT_DONE;
 	}
 	if (request->action == OPTION_INFLATE)
-		bytes = bytes > UINT64_MAX - state->target ? UINT64_MAX : bytes + state->target;
+		bytes = bytes > UINT64_MAX - state->own ? UINT64_MAX : bytes + state->own;
 	*target = bytes;
 	if (bytes <= most)
 		return EXIT_DONE;

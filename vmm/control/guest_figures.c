@@ -37,6 +37,8 @@ const struct figure guest_figures[] = {
 	 "Memory that should be in the balloon."},
 	{"balloon/actual", FIGURE_BYTES, "actual", "balloon_actual_bytes",
 	 "Memory that is in the balloon."},
+	{"balloon/leased", FIGURE_BYTES, "of that leased", "balloon_leased_bytes",
+	 "Memory of the balloon's target that comes back when a lease ends."},
 	{"balloon/state", FIGURE_TEXT, "state", "balloon_state", "1 for the balloon's state."},
 	{"balloon/deflate-on-oom", FIGURE_FLAG, "deflates on OOM", "balloon_deflate_on_oom",
 	 "1 if the guest takes memory out of the balloon when it runs short."},

@@ -59,6 +59,8 @@ static json_t *set_balloon(void *ctx, const json_t *arguments, struct control_er
 	uint64_t size = ram_size(&monitor->machine->ram);
 	if (left <= 0)
 		return control_fail(error, "Parameter 'value' expects a size in bytes");
+	/* Who sets the size means the whole balloon. */
+	monitor_drop_lease(monitor);
 	balloon_set_target(balloon, (uint64_t)left < size ? size - left : 0);
 	return json_object();
 }

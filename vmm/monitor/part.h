@@ -33,7 +33,7 @@ struct monitor_part {
 };
 
 extern const struct monitor_part monitor_life, monitor_debug, monitor_memory, monitor_balloon,
-	monitor_reclaim, monitor_disks, monitor_pmem, monitor_networks, monitor_qom,
+	monitor_lease, monitor_reclaim, monitor_disks, monitor_pmem, monitor_networks, monitor_qom,
 	monitor_snapshot, monitor_stat;
 
 /* Returns the state of @part, or NULL if it has none. */
@@ -75,6 +75,9 @@ bool monitor_resume(struct monitor *monitor);
 
 /* Returns the guest's balloon, or NULL with *@error set if the guest was started without one. */
 struct balloon *monitor_balloon_here(const struct monitor *monitor, struct control_error *error);
+
+/* Forgets what x-ebb-balloon leased; the target is the caller's to set. Needs a balloon. */
+void monitor_drop_lease(struct monitor *monitor);
 
 /* Returns the guest's statistics as a new object; with @absent_too, absent ones are -1. */
 struct balloon_stats;
