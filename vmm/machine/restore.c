@@ -128,7 +128,7 @@ static int restore_devices(struct restoring *restoring)
  */
 static int restore_all(struct restoring *restoring)
 {
-	struct snapshot_section section;
+	struct snapshot_section section = {0};
 	struct record_in in;
 	uint64_t pages = 0;
 
