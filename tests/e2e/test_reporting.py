@@ -316,3 +316,43 @@ def test_compaction_knows_when_to_stop(ebb):
     assert wanted["pgmigrate_success"] <= wanted["compact_migrate_scanned"] <= 4 * GUEST / 4096
     assert stirred["pgmigrate_success"] <= wanted["pgmigrate_success"] / 2
     assert resumed["pgmigrate_success"] >= 1000
+
+
+# Prints MiB that are held back, and blocks that were reported. First part of what rests is wanted, of which half was freed
+# later; for how many centiseconds that is there is told. Then nothing rests for long enough, and there is page cache, too.
+HELD_BACK = "; ".join((
+    # What is freed comes from per-CPU lists soon.
+    "echo 1000 >/proc/sys/vm/percpu_pagelist_high_fraction; cd /sys/kernel/mm/page_reporting",
+    "held() { read -r pages <held_back; held=$((pages / 256)); }",
+    "now() { read -r now _ </proc/uptime; now=${now%.*}${now#*.}; }",
+    "count() { while read -r name count; do [ $name != page_report_block ] || break; done </proc/vmstat; }",
+    "look() { held; count; echo look: $held $count; }; ask() { echo $* timeout=60000 >report_now; }",
+    "mkfifo /tmp/end; hold 64M --thp --wait </tmp/end >/tmp/taken & exec 3>/tmp/end",
+    "until [ -s /tmp/taken ]; do usleep 100000; done; hold 64M --thp --hold 0; sleep 5",
+    "now; freed=$now; echo >&3; wait; look; ask pages=12288; look",
+    "held; while [ $held -ge 48 ]; do usleep 100000; held; done; now; echo age: $((now - freed))",
+    "for end in max min; do echo 60000 >/sys/module/page_reporting/parameters/delay_${end}_ms; done",
+    "truncate -s 64M /tmp/disk; losetup /dev/loop0 /tmp/disk",
+    "exec 4</dev/loop0; dd if=/dev/loop0 of=/dev/null bs=1M 2>/dev/null",
+    "ask now; look; hold 128M --thp --hold 0; look; sleep 2; look; ask pages=8192 cache=all; look; cached /dev/loop0 0M 64M",
+    "ask now; look; ask pages=8192 cache=all; cached /dev/loop0 0M 64M",
+))
+
+
+def test_what_is_held_back_is_told_and_taken_on_request(ebb):
+    """As much of it as is asked for, the oldest first, or all. What is younger stays until it has rested for long enough
+    itself, and page cache unless there is too little. The control: without a request nothing goes.
+    """
+    params = "quiet page_reporting.delay_min_ms=10000 page_reporting.delay_max_ms=10000"
+    lines = ebb.job(HELD_BACK, "--free-page-reporting", memory="1G", params=params)
+    found = [tuple(map(int, line.split()[1:])) for line in lines if line.startswith("look: ")]
+    age = next(int(line.split()[1]) for line in lines if line.startswith("age: "))
+    cached = [int(line.split()[1]) for line in lines if line.startswith("cached: ")]
+    print(found, age, cached)
+    both, younger, none, freed, rested, some, rest = found
+    assert both[0] >= 112 and 20 <= younger[1] - both[1] <= 24 and age >= 1000, (found, age)
+    assert none[0] < 16 and freed[0] >= none[0] + 112 and rested[0] > freed[0] - 16, found
+    assert none[1] == freed[1] == rested[1], found
+    assert 12 <= some[1] - rested[1] <= 16 and 20 <= rested[0] - some[0] <= 36, found
+    assert rest[1] - some[1] >= 32 and rest[0] < 16, found
+    assert cached[0] == 64 and 16 <= cached[1] <= 48, cached
