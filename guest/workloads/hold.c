@@ -2,10 +2,11 @@
 /*
  * hold: takes memory, keeps it for a while, frees it; once or repeatedly.
  *
- *   hold SIZE [--thp|--no-thp] [--rounds N] [--hold SECONDS|--wait] [--rest SECONDS]
+ *   hold SIZE [--thp|--no-thp] [--sparse] [--rounds N] [--hold SECONDS|--wait] [--rest SECONDS]
  *
- * A round writes to every page of SIZE, prints "hold: taken SIZE MiB", keeps it for --hold seconds (1) or,
- * with --wait, until a line comes on stdin, unmaps it, prints "hold: freed" and rests for --rest seconds (0).
+ * A round writes to every page of SIZE, or with --sparse to one in each 2 MiB, prints "hold: taken SIZE MiB",
+ * keeps it for --hold seconds (1) or, with --wait, until a line comes on stdin, unmaps it, prints "hold: freed"
+ * and rests for --rest seconds (0).
  * After the last round prints "hold: done". Exit status 0, or 1 with the reason on stderr.
  */
 #include <getopt.h>
@@ -19,18 +20,19 @@ struct hold {
 	uint64_t hold_us;
 	uint64_t rest_us;
 	int wait;
+	int sparse;
 };
 
 static void usage(void)
 {
-	fputs("usage: hold SIZE [--thp|--no-thp] [--rounds N] [--hold SECONDS|--wait] [--rest SECONDS]\n",
+	fputs("usage: hold SIZE [--thp|--no-thp] [--sparse] [--rounds N] [--hold SECONDS|--wait] [--rest SECONDS]\n",
 	      stderr);
 	exit(2);
 }
 
 static void hold_parse(struct hold *h, int argc, char **argv)
 {
-	enum { ROUNDS = OPT_OWN, HOLD, WAIT, REST };
+	enum { ROUNDS = OPT_OWN, HOLD, WAIT, REST, SPARSE };
 	static const struct option options[] = {
 		{"thp", no_argument, NULL, OPT_THP},
 		{"no-thp", no_argument, NULL, OPT_NO_THP},
@@ -38,6 +40,7 @@ static void hold_parse(struct hold *h, int argc, char **argv)
 		{"hold", required_argument, NULL, HOLD},
 		{"wait", no_argument, NULL, WAIT},
 		{"rest", required_argument, NULL, REST},
+		{"sparse", no_argument, NULL, SPARSE},
 		{NULL, 0, NULL, 0},
 	};
 	int bad = 0;
@@ -60,6 +63,9 @@ static void hold_parse(struct hold *h, int argc, char **argv)
 		case WAIT:
 			h->wait = 1;
 			break;
+		case SPARSE:
+			h->sparse = 1;
+			break;
 		case REST:
 			bad |= time_parse(optarg, 1e6, &h->rest_us);
 			break;
@@ -79,6 +85,15 @@ static void wait_for_line(void)
 		;
 }
 
+static void touch(const struct hold *h, char *mem)
+{
+	if (!h->sparse)
+		memory_touch(mem, h->size);
+	else
+		for (size_t at = 0; at < h->size; at += 2 * MIB)
+			memory_touch(mem + at, 1);
+}
+
 int main(int argc, char **argv)
 {
 	struct hold h = {.kind = PAGES_DEFAULT, .rounds = 1, .hold_us = 1000000};
@@ -90,7 +105,7 @@ int main(int argc, char **argv)
 
 		if (!mem)
 			fail("hold", "cannot map memory");
-		memory_touch(mem, h.size);
+		touch(&h, mem);
 		printf("hold: taken %zu MiB\n", h.size / MIB);
 		if (h.wait)
 			wait_for_line();

@@ -110,3 +110,28 @@ def test_soak_case(ebb, case):
     # Where the guest wants its free pages to hold a poison, they are reported and stay.
     reported = found["reporting"]["held-back" if "page_poison=1" in params else "bytes"]
     assert reported > 0 and found["reporting"]["failures"] == 0 == found["balloon"]["failures"], found
+
+
+# Each time all that is free is reported before a huge page is taken for one byte: by a group that cannot be charged for
+# it, then by one without a limit.
+GROUP = (
+    "cd /tmp; mkdir group; mount -t cgroup2 none group; echo +memory >group/cgroup.subtree_control; "
+    "mkdir group/small group/large; echo 1M >group/small/memory.max; "
+    "count() { grep -E '^(thp_fault_fallback_charge|page_report_zeroed) ' /proc/vmstat; }; "
+    "take() { (echo 0 >group/$1/cgroup.procs; exec hold 2M --thp --sparse --hold 0); }; "
+    "now() { echo now timeout=60000 >/sys/kernel/mm/page_reporting/report_now; }; "
+    "for name in small large; do count; for i in 1 2 3 4 5 6 7 8; do now; take $name; done; count; done"
+)
+
+
+@pytest.mark.skipif(not os.path.exists(KERNELS["debug"]), reason="no kernel with memory cgroups: guest/build debug makes it")
+def test_a_group_at_its_limit_zeroes_nothing_in_vain(ebb):
+    """It takes a huge page, may not have it, gives it back, and takes a small one: nobody needed the huge one to be zero.
+    The control: without a limit, each huge page is one that need not be zeroed. Small pages are as many in both.
+    """
+    lines = ebb.job(GROUP, "--free-page-reporting", memory="1G", kernel=KERNELS["debug"])
+    counts = [int(line.split()[1]) for line in lines if line.startswith(("thp_fault", "page_report_zeroed"))]
+    print(counts)
+    in_vain, zeroed, none_in_vain, all_zeroed = (counts[i + 2] - counts[i] for i in (0, 1, 4, 5))
+    assert in_vain >= 8 and none_in_vain == 0, counts
+    assert all_zeroed >= 8 * 512 and all_zeroed - zeroed >= 6 * 512, counts
