@@ -5,13 +5,15 @@ import hashlib
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 from conftest import LIMIT, lib, trouble, wait_until
+from test_backings import lowest, meminfo
 from test_folder import SHELL, asked, processes
 from test_monitor import answers, qmp, stat
 
-# Other guests' servers would be found.
+# Other guests' shared memory would be counted, and other guests' servers found.
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.arch("x86_64")]
 
 MIB = lib.MIB
@@ -171,4 +173,50 @@ def test_mistakes(ebb, layers, tmp_path):
     forged.write_bytes(top.read_bytes()[:65536] + bytes(MIB - 65536))
     assert ebb.job("head -c 3 /dev/vda; echo", *option(forged, "format=raw", "ro")) == ["QFI"]
     ebb.mistake(lib.ebb("", *option(forged)), "write format=qcow2")
+    nothing_left()
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+class Cached:
+    """A guest that has read 128 MiB of a disk, which its server has put into its memory, and drops its caches when told."""
+
+    def __init__(self, box, path, *options):
+        self.at_rest = meminfo("Shmem")
+        self.guest = box.start(
+            "echo ready; read line; exec 3</dev/vda; dd of=/dev/null bs=1M <&3 2>/dev/null; echo cached; read line; "
+            "echo 3 >/proc/sys/vm/drop_caches; echo dropped; sleep 100000", *option(path, "ro"), *options, memory="384M")
+        self.guest.wait_for("^ready$", LIMIT)
+        self.guest.send("\n")
+        self.guest.wait_for("^cached$", LIMIT)
+        self.cached = self.held()
+        self.guest.send("\n")
+        self.guest.wait_for("^dropped$", LIMIT)
+
+    def held(self):
+        return meminfo("Shmem") - self.at_rest
+
+    def end(self, box):
+        self.guest.process.terminate()
+        box.ended(self.guest, 0)
+
+
+def test_dropped_page_cache_comes_back(ebb, tmp_path):
+    """What another process has put into the guest's memory, too; and without reporting it stays."""
+    path = tmp_path / "a.qcow2"
+    raw = tmp_path / "raw"
+    raw.write_bytes(os.urandom(8 * MIB) * 16)
+    qemu_img("convert", "-O", "qcow2", raw, path)
+    os.unlink(raw)
+    with_it = Cached(ebb, path, "--free-page-reporting")
+    assert with_it.cached > 120 * MIB
+    start = time.monotonic()
+    wait_until(lambda: with_it.held() < with_it.cached - 0.8 * 128 * MIB, "what was dropped comes back")
+    seconds = time.monotonic() - start
+    with_it.end(ebb)
+    control = Cached(ebb, path, "--free-page-reporting=off")
+    assert control.cached > 120 * MIB
+    assert control.cached - lowest(control.held, 2 * seconds + 5) < 16 * MIB
+    control.end(ebb)
     nothing_left()
