@@ -47,6 +47,40 @@ START_TEST(test_disks)
 }
 END_TEST
 
+/* The first disk is the root if it is a folder; the others stay. */
+START_TEST(test_root_folder)
+{
+	const char *const words[] = {"K", "-d", "/usr,ro", "-dx", "-p", "quiet", "--fs=/etc", NULL};
+	struct vm_config config;
+
+	ck_assert_msg(config_words(&config, words) == CONFIG_RUN, "%s", config_error);
+	ck_assert_uint_eq(config.disks.count, 1);
+	ck_assert_str_eq(config.disks.disk[0].file, "x");
+	ck_assert_uint_eq(config.folders.count, 2);
+	ck_assert_str_eq(config.folders.folder[0].dir, "/etc");
+	ck_assert_str_eq(config.folders.folder[1].dir, "/usr");
+	ck_assert_str_eq(config.folders.folder[1].tag, "root");
+	ck_assert(config.folders.folder[1].read_only);
+	ck_assert_str_eq(config.boot.params, "root=root rootfstype=virtiofs ro quiet");
+	ck_assert_int_eq(config.memory.backing, RAM_MEMFD);
+}
+END_TEST
+
+static const struct config_mistake bad_roots[] = {
+	{{"-d", "/usr"}, {"\"/usr\" has no boot loader", "-k FILE"}},
+	{{"K", "-d", "x", "-d", "/usr"}, {"\"/usr\" is a folder", "only the first", "--fs"}},
+	{{"K", "-d", "/usr,format=raw"}, {"\"/usr\" is a folder", "\",ro\" only"}},
+	{{"K", "-d", "/usr,cache=none"}, {"\"/usr\" is a folder", "\",ro\" only"}},
+	{{"K", "-d", "/usr", "--fs", "/a", "--fs", "/b"}, {"\"/usr\" is one too many"}},
+	{{"K", "-d", "/usr", "--fs", "/a,tag=root"}, {"two folders have the tag \"root\""}},
+};
+
+START_TEST(test_bad_roots)
+{
+	config_mistaken(&bad_roots[_i]);
+}
+END_TEST
+
 START_TEST(test_many_disks)
 {
 	struct vm_config config;
@@ -179,6 +213,8 @@ Suite *config_disks_suite(void)
 	Suite *suite = suite_create("config, disks");
 	TCase *tcase = tcase_create("config, disks");
 	tcase_add_loop_test(tcase, test_disks, 0, COUNT(disks));
+	tcase_add_test(tcase, test_root_folder);
+	tcase_add_loop_test(tcase, test_bad_roots, 0, COUNT(bad_roots));
 	tcase_add_test(tcase, test_many_disks);
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	tcase_add_test(tcase, test_long_file);

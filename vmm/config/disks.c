@@ -11,7 +11,7 @@ enum { DISK, USER_DATA };
 static const struct option options[] = {
 	{DISK | OPTION_AGAIN, 'd', "disk",
 	 "FILE[,ro][,format=raw|qcow2][,backing=DIR][,cache=none][,aio=sync]",
-	 "add a raw image, a block device, or, by\nqemu-storage-daemon, a qcow2 image or\nnbd://HOST[:PORT][/NAME] or\nnbd+unix:///[NAME]?socket=PATH as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; backing=DIR: its\nbacking files may be there, too; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 16 of them",
+	 "add a raw image, a block device, or, by\nqemu-storage-daemon, a qcow2 image or\nnbd://HOST[:PORT][/NAME] or\nnbd+unix:///[NAME]?socket=PATH as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; backing=DIR: its\nbacking files may be there, too; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 16 of them; the first may be a folder\nDIR[,ro]: the guest's root, by virtiofsd",
 	 false},
 	{USER_DATA, 0, "user-data", "FILE",
 	 "add a disk that configures a cloud image at its\nfirst start: FILE is cloud-init's user-data",
@@ -136,7 +136,10 @@ static int check_format(struct vm_disk *disk, struct option_error *error)
 static int check(void *ctx, struct option_error *error)
 {
 	struct vm_disks *disks = &((struct vm_config *)ctx)->disks;
+	int folder = config_root_folder(ctx, error);
 
+	if (folder)
+		return folder;
 	for (unsigned int i = 0; i < disks->count; i++) {
 		int failed = check_format(&disks->disk[i], error);
 		if (failed)

@@ -25,4 +25,10 @@ extern const struct option_group config_console;
 /* Sets *@file to @text, the name of @what. Returns 0, or -EINVAL with @error set if it is empty. */
 int config_file(const char **file, const char *what, const char *text, struct option_error *error);
 
+/*
+ * For the disks' check: makes the first disk, if its file is a folder, the guest's root by virtiofs. Returns 0, or
+ * -EINVAL with @error set.
+ */
+int config_root_folder(struct vm_config *config, struct option_error *error);
+
 #endif
