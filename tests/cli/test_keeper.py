@@ -185,6 +185,66 @@ def test_dry_run_asks_nobody(fake, host, keeper):
     assert kept.end() == 0
 
 
+# --- the balloon --------------------------------------------------------------------------------
+
+
+def leases(guest):
+    return [arguments for command, arguments in guest.asked if command == "x-ebb-balloon"]
+
+
+def stock(fake, name, deflates=True):
+    """A guest whose kernel cannot be asked. It needs 424 MiB: of 600, half of what is beyond four times 64 can be lent."""
+    guest = full(fake, name)
+    guest.stat["reclaim"]["negotiated"] = False
+    guest.stat["balloon"]["deflate-on-oom"] = deflates
+    return guest
+
+
+def test_a_stock_kernel_lends_memory(fake, host, keeper):
+    guest, other = stock(fake, "a"), stock(fake, "b", deflates=False)
+    host.available(900)
+    kept = keeper()
+    wait(lambda: leases(guest), kept.log)
+    assert leases(guest)[0] == {"extra": 172 * MIB, "lease": 60}
+    kept.until('guest "a": asked to lend memory by its balloon, 172.0 MiB; it is idle')
+    wait(lambda: kept.guests()["a"]["lent"] >= 172 * MIB, kept.guests)
+    # It needs it back: its statistics say so.
+    guest.stat["guest-stats"]["stats"]["stat-available-memory"] = 60 * MIB
+    wait(lambda: leases(guest)[-1]["extra"] == 0, kept.log)
+    kept.until('guest "a": given back by its balloon, ')
+    assert kept.log().count("; it needs it") == 1
+    assert requests(guest) == requests(other) == leases(other) == []
+    assert kept.guests()["b"]["state"] == "cannot be asked"
+    assert "LENT" in subprocess.run([SHORT, "keeper", "status"], env=kept.env, stdout=subprocess.PIPE, timeout=LIMIT, check=True,
+                                    text=True).stdout
+
+
+def test_plenty_gives_back_what_another_keeper_took(fake, host, keeper):
+    guest = stock(fake, "a")
+    guest.do_x_ebb_balloon({"extra": 6 * MIB})
+    host.available(7000)
+    kept = keeper()
+    wait(lambda: leases(guest), kept.log)
+    # At once, since nobody knows when it was taken; half of it would be a piece too small.
+    assert leases(guest)[-1] == {"extra": 0, "lease": 60}
+    kept.until('guest "a": given back by its balloon, 6.0 MiB; the host has plenty')
+    wait(lambda: kept.guests()["a"]["lent"] == 0, kept.guests)
+
+
+def test_wrong_answers_about_a_lease(fake, host, keeper):
+    good = full(fake, "good")
+    guests = []
+    for answer in ([], {"target": 1}, {"target": 1, "leased": -1}, {"target": 1, "leased": "1"}):
+        guests.append(stock(fake, f"wrong{len(guests)}"))
+        guests[-1].hooks["x-ebb-balloon"] = lambda _arguments, answer=answer: answer
+    host.available(900)
+    kept = keeper()
+    wait(lambda: all(leases(guest) for guest in guests) and requests(good), kept.log)
+    for guest in guests:
+        kept.until(f'guest "{guest.name}" does not answer the keeper')
+    assert kept.end() == 0
+
+
 # --- guests come and go -------------------------------------------------------------------------
 
 
@@ -346,7 +406,7 @@ def test_status_for_people(ebb, fake, keeper):
     lines = ebb("keeper", "status").out.splitlines()
     assert lines[0] == "host: 8000.0 MiB of 8192.0 MiB available; enough: guests are asked when it has less than 1024.0 MiB"
     assert lines[2].split("  ")[0] == "NAME"
-    assert lines[3].split() == ["a", "at", "work", "1024.0", "MiB", "300.0", "MiB", "200.0", "MiB", "0", "0.0", "MiB"]
+    assert lines[3].split() == ["a", "at", "work", "1024.0", "MiB", "300.0", "MiB", "200.0", "MiB", "0.0", "MiB", "0", "0.0", "MiB"]
 
 
 def test_status_clients_do_not_stop_it(fake, host, keeper, runtime):

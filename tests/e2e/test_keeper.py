@@ -134,3 +134,41 @@ def test_a_short_host_gets_memory_from_idle_guests(ebb, guests, keeper):
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT) == 0
     assert not [name for name in os.listdir(ebb.runtime) if name.startswith("keeper")]
+
+
+def test_what_was_lent_comes_back(ebb, keeper, tmp_path):
+    """A guest that cannot be asked lends its balloon; the keeper is killed, and nobody renews the lease."""
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(CACHE)
+    job = "exec 3</dev/vda; cat /dev/vda >/dev/null; echo ready; read line; echo alive; sleep 100000"
+    lender = ebb.start(job, "-d", f"{disk},ro", "--free-page-reporting=off", "--deflate-on-oom", "--name", "lender", memory="512M")
+    # The control: a balloon that was set without a lease.
+    control = ebb.start("echo ready; sleep 100000", "--free-page-reporting=off", "--deflate-on-oom", "--name", "control", memory="128M")
+    for guest in (lender, control):
+        guest.wait_for("^ready$", LIMIT)
+    subprocess.run([lib.EBB, "balloon", "-n", "control", "--target", "32M", f"--wait={int(LIMIT)}"], env=ebb.env, check=True, timeout=LIMIT + 10,
+                   stdout=subprocess.DEVNULL)
+
+    def balloon(name):
+        return command(ebb, "stat", "-n", name, "--no-refresh")["balloon"]
+
+    before = lender.rss()
+    assert before > CACHE
+    hog = Hog()
+    try:
+        hog.take(SHORT)
+        process, says = keeper()
+        wait_until(lambda: says('"lender": asked to lend memory by its balloon'), "the keeper asks")
+        wait_until(lambda: balloon("lender")["actual"] >= 64 * MIB, "the balloon is full")
+        # The host has it.
+        wait_until(lambda: lender.rss() < before - 48 * MIB, "memory came")
+        process.send_signal(signal.SIGKILL)
+        process.wait(LIMIT)
+        assert balloon("lender")["leased"] >= 64 * MIB
+        wait_until(lambda: (lambda now: now["leased"] == now["target"] == now["actual"] == 0)(balloon("lender")), "all came back")
+        assert balloon("control")["actual"] == balloon("control")["target"] == 32 * MIB
+    finally:
+        hog.end()
+    lender.send("\n")
+    lender.wait_for("^alive$", LIMIT)

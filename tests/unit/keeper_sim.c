@@ -5,11 +5,12 @@
 
 #include "vmm/lib/clock.h"
 
-#define MIB	   (UINT64_C(1) << 20)
-#define READ_RATE  (400 * MIB) /* a second, from a disk */
-#define TOUCH_RATE (1024 * MIB)
-#define IDLE_RATE  20	/* page faults a second */
-#define BUSY_RATE  5000 /* likewise, at least */
+#define MIB	     (UINT64_C(1) << 20)
+#define READ_RATE    (400 * MIB) /* a second, from a disk */
+#define TOUCH_RATE   (1024 * MIB)
+#define BALLOON_RATE (256 * MIB)
+#define IDLE_RATE    20	  /* page faults a second */
+#define BUSY_RATE    5000 /* likewise, at least */
 
 const struct sim_policy sim_keeper = {keeper_decide, keeper_look};
 
@@ -66,10 +67,36 @@ static bool at_work(const struct sim_guest *guest, uint64_t now)
 	return guest->turn && (now + guest->offset) % guest->turn < guest->busy;
 }
 
+static uint64_t unused(const struct sim_guest *guest)
+{
+	uint64_t taken = guest->used + guest->caches + guest->balloon;
+	return taken < guest->size ? guest->size - taken : 0;
+}
+
+/* Makes room for programs: caches go first, then the balloon; then a process. Returns the room. */
+static uint64_t make_room(struct sim_guest *guest, uint64_t bytes)
+{
+	uint64_t there = unused(guest);
+	if (there >= bytes)
+		return bytes;
+	uint64_t dropped = min(bytes - there, guest->caches);
+	guest->caches -= dropped;
+	there += dropped;
+	uint64_t back = guest->kills ? 0 : min(bytes - there, guest->balloon);
+	guest->balloon -= back;
+	guest->rescued += back;
+	guest->gave_way |= back != 0;
+	there += back;
+	guest->killed += there < bytes;
+	guest->told.kills = guest->killed;
+	return there;
+}
+
 /* Takes memory up to @used: first what it holds. */
 static void take(struct sim_guest *guest, uint64_t used)
 {
 	uint64_t more = min(used - guest->used, TOUCH_RATE / (NS_PER_S / SIM_STEP));
+	more = make_room(guest, more);
 	guest->used += more;
 	guest->held -= min(more, guest->held);
 }
@@ -77,16 +104,39 @@ static void take(struct sim_guest *guest, uint64_t used)
 static void read_files(struct sim_guest *guest, uint64_t caches)
 {
 	uint64_t more = min(caches - guest->caches, READ_RATE / (NS_PER_S / SIM_STEP));
-	guest->caches += more;
-	guest->held -= min(more, guest->held);
+	uint64_t kept = min(more, unused(guest));
+	guest->caches += kept;
+	guest->held -= min(kept, guest->held);
+	/* Where there is no room it is read again and again. */
 	guest->told.reread += more;
 	guest->reread += more;
+}
+
+/* Its balloon goes where it was sent. */
+static void move_balloon(struct sim_guest *guest, uint64_t now)
+{
+	uint64_t most = BALLOON_RATE / (NS_PER_S / SIM_STEP);
+	if (guest->lease && now >= guest->lease_until) {
+		guest->lease = 0;
+		guest->gave_way = false;
+	}
+	if (guest->balloon > guest->lease) {
+		guest->balloon -= min(most, guest->balloon - guest->lease);
+	} else if (guest->balloon < guest->lease && !guest->gave_way) {
+		uint64_t more = min(most, guest->lease - guest->balloon);
+		uint64_t there = min(more, unused(guest));
+		uint64_t dropped = min(more - there, guest->caches);
+		guest->caches -= dropped;
+		guest->held -= min(there, guest->held);
+		guest->balloon += there + dropped;
+	}
 }
 
 /* Returns what it needs now. */
 static uint64_t live(struct sim_guest *guest, uint64_t now)
 {
 	bool busy = at_work(guest, now);
+	move_balloon(guest, now);
 	uint64_t used = guest->base + (busy ? guest->work : 0);
 	uint64_t caches = guest->hot + (busy ? guest->files : 0);
 	if (guest->used < used) {
@@ -107,21 +157,33 @@ static uint64_t live(struct sim_guest *guest, uint64_t now)
 static void tell(struct sim_guest *guest)
 {
 	bool liar = guest->kind == SIM_LIAR;
-	guest->told.running = guest->told.reclaims = true;
+	guest->told.running = true;
+	guest->told.reclaims = !guest->stock;
 	guest->told.told = guest->kind != SIM_MUTE || guest->told.updates == 0;
 	guest->told.updates += guest->told.told;
 	guest->told.size = guest->size;
 	guest->told.resident = resident(guest);
-	guest->told.free = liar ? guest->size : guest->size - guest->used - guest->caches;
+	guest->told.free = liar ? guest->size : unused(guest);
+	guest->told.deflates = guest->deflates;
+	guest->told.ballooned = guest->balloon;
+	guest->told.target = guest->told.leased = guest->lease;
+	guest->told.available = guest->told.free + (liar ? 0 : guest->caches);
 	guest->told.caches = liar ? guest->size : guest->caches;
 }
 
 /* --- the keeper's side --------------------------------------------------------------------- */
 
 /* Caches that are not in use go first, as in a kernel's lists. */
-static uint64_t obey(struct sim_guest *guest)
+static uint64_t obey(struct sim_guest *guest, uint64_t now)
 {
 	uint64_t before = resident(guest);
+	if (guest->asked.means == KEEPER_BALLOON) {
+		guest->moves += guest->asked.extra > guest->lease;
+		guest->gave_way &= guest->asked.extra == guest->lease;
+		guest->lease = guest->asked.extra;
+		guest->lease_until = now + KEEPER_LEASE_S * NS_PER_S;
+		return 0;
+	}
 	if (guest->kind != SIM_LIAR) {
 		guest->caches -= min(guest->asked.cache, guest->caches);
 		guest->held =
@@ -140,13 +202,13 @@ static void answer(struct sim *sim, size_t i)
 	if (guest->kind == SIM_MUTE)
 		keeper_answered(&sim->seen[i], KEEPER_MUTE, 0, sim->now);
 	else
-		keeper_answered(&sim->seen[i], KEEPER_DONE, obey(guest), sim->now);
+		keeper_answered(&sim->seen[i], KEEPER_DONE, obey(guest, sim->now), sim->now);
 }
 
 static void look(struct sim *sim, size_t i, const struct keeper_host *host)
 {
 	struct keeper_guest *seen = &sim->seen[i];
-	uint64_t due = seen->looked_at + keeper_guest_pause(&sim->state, host);
+	uint64_t due = seen->looked_at + keeper_guest_pause(&sim->state, host, seen);
 	if (sim->guest[i].answer_at || (seen->looked && !seen->answered && sim->now < due))
 		return;
 	tell(&sim->guest[i]);

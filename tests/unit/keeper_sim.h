@@ -2,7 +2,8 @@
 /*
  * Guests and a host on paper, under the keeper's policy or another one, for simulated days. Each
  * guest works by turns: it takes its working set and reads files; then it is idle, frees, and holds
- * back what its rhythm taught it. What a request takes of caches that are in use is read again.
+ * back what its rhythm taught it. What a request takes of caches that are in use is read again. What
+ * its balloon takes is free memory, and then caches; short of memory it takes that back, or kills.
  *
  * Deterministic. Thread: any.
  */
@@ -39,13 +40,22 @@ struct sim_guest {
 	uint64_t delay;		   /* ns from free to reported, by itself */
 	uint64_t pieces;	   /* free, but never reported */
 
+	bool stock;    /* its kernel cannot be asked */
+	bool deflates; /* it has a balloon that gives way when memory is short; or */
+	bool kills;    /* it says so, but does not */
+
 	uint64_t used, caches, held; /* now */
+	uint64_t balloon, lease;     /* what is in it, what shall be */
+	uint64_t lease_until;	     /* ns */
+	bool gave_way;		     /* it takes nothing more until it is sent elsewhere */
 	uint64_t read_at;	     /* ns: when the last freed memory is reported */
 	struct keeper_figures told;
 	uint64_t answer_at;
 	struct keeper_action asked;
 	/* What the keeper took, and what that cost. */
 	uint64_t given, reread, requests;
+	uint64_t rescued, killed; /* bytes out of the balloon for lack of memory; times it killed */
+	uint64_t moves;		  /* leases that grew */
 };
 
 struct sim {

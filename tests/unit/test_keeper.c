@@ -118,6 +118,7 @@ END_TEST
 START_TEST(it_looks_more_often_the_less_there_is)
 {
 	struct keeper_policy policy = keeper_policy_start(0);
+	const struct keeper_guest guest = {.looked = true};
 	uint64_t before = 0;
 	uint64_t guests_before = 0;
 	for (uint64_t available = 0; available <= 65536; available += 256) {
@@ -125,7 +126,7 @@ START_TEST(it_looks_more_often_the_less_there_is)
 		decide(&(struct round){.policy = policy}, &host, START);
 		policy.tight = available < 2048;
 		uint64_t pause = keeper_host_pause(&policy, &host);
-		uint64_t guests = keeper_guest_pause(&policy, &host);
+		uint64_t guests = keeper_guest_pause(&policy, &host, &guest);
 		ck_assert(pause >= 100 * NS_PER_MS && pause <= 10 * NS_PER_S);
 		ck_assert(guests >= NS_PER_S && guests <= 60 * NS_PER_S);
 		ck_assert(pause >= before && guests >= guests_before);
@@ -237,11 +238,17 @@ START_TEST(figures_may_be_anything)
 			.caches = values[i / 625],
 			.faults = values[i % 5],
 			.reread = values[i % 5],
+			.deflates = i % 2,
+			.target = values[i / 5 % 5],
+			.leased = values[i / 125 % 5],
+			.available = values[i / 625],
 		};
 		begin(&round, 1, &figures);
 		for (uint64_t now = START; now < START + 4 * NS_PER_S; now += NS_PER_S) {
 			if (decide(&round, &tight, now)) {
 				ck_assert_uint_le(round.action[0].expected, figures.resident);
+				ck_assert(round.action[0].means != KEEPER_BALLOON || i % 2 ||
+					  figures.leased);
 				keeper_answered(&round.guest[0], KEEPER_DONE, values[i % 5], now);
 			}
 			look(&round, 0, figures, now);

@@ -78,6 +78,30 @@ static size_t decide_nothing(struct keeper_policy *policy, const struct keeper_h
 }
 static const struct sim_policy absent = {decide_nothing, keeper_look};
 
+/* Does not ask what a guest needs. */
+static enum keeper_verdict look_greedily(struct keeper_guest *guest,
+					 const struct keeper_figures *figures, uint64_t now)
+{
+	struct keeper_figures more = *figures;
+	more.available = more.size + 1024 * MIB;
+	more.free = more.size;
+	enum keeper_verdict verdict = keeper_look(guest, &more, now);
+	guest->lease.need = false;
+	return verdict;
+}
+static const struct sim_policy greedy = {keeper_decide, look_greedily};
+
+/* Keeps what it has. */
+static size_t decide_to_keep(struct keeper_policy *policy, const struct keeper_host *host,
+			     struct keeper_guest *const *guest, size_t count, uint64_t now,
+			     struct keeper_action *action)
+{
+	for (size_t i = 0; i < count; i++)
+		guest[i]->lease.changed_at = now;
+	return keeper_decide(policy, host, guest, count, now, action);
+}
+static const struct sim_policy possessive = {decide_to_keep, keeper_look};
+
 /* --- no oscillation ------------------------------------------------------------------------ */
 
 /* Caches in use are all that there is to take: bytes that guests read again, per guest and hour. */
@@ -270,6 +294,105 @@ START_TEST(a_day_at_four_times_the_host)
 }
 END_TEST
 
+/* --- leases -------------------------------------------------------------------------------- */
+
+/* Guests with stock kernels, so the balloon is all there is, on a host that stays short. */
+static void run_lent(struct sim *sim, const struct sim_policy *policy, uint64_t work, bool kills,
+		     uint64_t ns)
+{
+	enum { GUESTS = 16 };
+	sim_init(sim, policy, 16384 * MIB, GUESTS);
+	for (size_t i = 0; i < GUESTS; i++)
+		sim->guest[i] = (struct sim_guest){.size = 1024 * MIB,
+						   .base = 200 * MIB,
+						   .work = work,
+						   .hot = work ? 600 * MIB : 0,
+						   .caches = 600 * MIB,
+						   .stock = true,
+						   .turn = 300 * NS_PER_S,
+						   .busy = 60 * NS_PER_S,
+						   .offset = i * 20 * NS_PER_S,
+						   .pieces = 10 * MIB,
+						   .deflates = true,
+						   .kills = kills};
+	sim->hog = 3000 * MIB;
+	sim_run(sim, ns);
+}
+
+START_TEST(leases_do_not_swing)
+{
+	uint64_t moves[2] = {0};
+	for (int i = 0; i < 2; i++) {
+		struct sim sim;
+		run_lent(&sim, i ? &forgetful : &sim_keeper, 150 * MIB, false, 12 * HOUR);
+		for (size_t g = 0; g < sim.count; g++)
+			moves[i] += sim.guest[g].moves;
+		moves[i] /= sim.count;
+		sim_release(&sim);
+	}
+	/* One each turn of work, of five minutes, and a few that probe. */
+	ck_assert_uint_ge(moves[0], 1);
+	ck_assert_uint_le(moves[0], 2 * 12 * 12);
+	ck_assert_uint_gt(moves[1], 10 * 12 * 12);
+}
+END_TEST
+
+/* Even of guests that would not take memory back from a balloon: times that one killed. */
+static uint64_t kills(const struct sim_policy *policy, uint64_t *moves)
+{
+	struct sim sim;
+	uint64_t killed = 0;
+	run_lent(&sim, policy, 200 * MIB, true, 4 * HOUR);
+	for (size_t i = 0; i < sim.count; i++) {
+		killed += sim.guest[i].killed;
+		*moves += sim.guest[i].moves;
+	}
+	sim_release(&sim);
+	return killed;
+}
+
+START_TEST(no_guest_kills_for_what_it_lent)
+{
+	uint64_t moves = 0, others = 0;
+	ck_assert_uint_eq(kills(&sim_keeper, &moves), 0);
+	ck_assert_uint_gt(moves, 16);
+	ck_assert_uint_gt(kills(&greedy, &others), 0);
+}
+END_TEST
+
+/* What is lent when the host is short, and three minutes after it has plenty. */
+static uint64_t lent(const struct sim *sim)
+{
+	uint64_t sum = 0;
+	for (size_t i = 0; i < sim->count; i++)
+		sum += sim->guest[i].balloon;
+	return sum;
+}
+
+START_TEST(all_comes_back_when_there_is_plenty)
+{
+	static const struct sim_policy *const policy[] = {&sim_keeper, &possessive};
+	for (int i = 0; i < 2; i++) {
+		struct sim sim;
+		uint64_t before = 0;
+		run_lent(&sim, policy[i], 0, false, 60 * NS_PER_S);
+		for (int second = 0; second < 600 && !before; second++) {
+			sim_run(&sim, NS_PER_S);
+			before = lent(&sim);
+		}
+		ck_assert_uint_gt(before, 0);
+		sim.total *= 4;
+		sim_run(&sim, 180 * NS_PER_S);
+		ck_assert_msg(i ? lent(&sim) > 0 : lent(&sim) == 0, "policy %d", i);
+		/* And if the keeper dies, by the leases' end. */
+		sim.policy = absent;
+		sim_run(&sim, (KEEPER_LEASE_S + 10) * NS_PER_S);
+		ck_assert_uint_eq(lent(&sim), 0);
+		sim_release(&sim);
+	}
+}
+END_TEST
+
 /* --- cost ---------------------------------------------------------------------------------- */
 
 START_TEST(ten_thousand_guests)
@@ -297,6 +420,9 @@ Suite *keeper_sim_suite(void)
 	tcase_add_test(tcase, requests_a_second_are_bounded);
 	tcase_add_test(tcase, a_short_host_recovers_in_seconds);
 	tcase_add_test(tcase, a_day_at_four_times_the_host);
+	tcase_add_test(tcase, leases_do_not_swing);
+	tcase_add_test(tcase, no_guest_kills_for_what_it_lent);
+	tcase_add_test(tcase, all_comes_back_when_there_is_plenty);
 	tcase_add_test(tcase, ten_thousand_guests);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -31,8 +31,8 @@ static const struct option_table table = {
 static const struct table_column columns[] = {
 	{"NAME", "name", TABLE_TEXT},	      {"STATE", "state", TABLE_TEXT},
 	{"RESIDENT", "resident", TABLE_SIZE}, {"HELD FREE", "held", TABLE_SIZE},
-	{"CACHES", "caches", TABLE_SIZE},     {"ASKED", "requests", TABLE_NUMBER},
-	{"CAME", "came", TABLE_SIZE},
+	{"CACHES", "caches", TABLE_SIZE},     {"LENT", "lent", TABLE_SIZE},
+	{"ASKED", "requests", TABLE_NUMBER},  {"CAME", "came", TABLE_SIZE},
 };
 
 struct request {

@@ -5,11 +5,6 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* A share of a host's memory, but a large host need not leave gigabytes alone. */
-#define LOW_SHARE 8
-#define LOW_MIN	  (32 * MIB)
-#define LOW_MAX	  (2048 * MIB)
-
 #define PIECE	    (4 * MIB)  /* less is not worth a request: two blocks that are reported */
 #define COMPACT_MIN (32 * MIB) /* nor is less worth moving pages */
 #define CACHE_KEPT  (16 * MIB) /* of a guest's caches: its programs run from them */
@@ -36,13 +31,14 @@
 #define SHARE_MORE   16 /* after a request that cost nothing; one that did halves it */
 #define BUSY_DIVIDES 4	/* a guest at work pays this much less */
 
-/* How fast a host may be filled: it is looked at again before it can be short. */
-#define FILL_RATE	   (1024 * MIB)
-#define HOST_PAUSE_MIN	   (100 * NS_PER_MS)
-#define HOST_PAUSE_MAX	   (10 * NS_PER_S)
-#define GUEST_PAUSE_TIGHT  (1 * NS_PER_S)
-#define GUEST_PAUSE_NEAR   (10 * NS_PER_S)
-#define GUEST_PAUSE_PLENTY (60 * NS_PER_S)
+/* The balloon. */
+#define RENEW_NS (15 * NS_PER_S)
+#define MOVE_NS	 (10 * NS_PER_S) /* within which a balloon is where it was sent */
+#define GIVE_NS                                                                                    \
+	(10 * NS_PER_S) /* half of a lease is given back so often, once the host has plenty */
+#define LEAST	    (32 * MIB) /* available to the guest's programs; or a share of its size */
+#define LEAST_SHARE 16
+#define LEAVE	    4 /* times that are left when a lease is made */
 
 static uint64_t min(uint64_t a, uint64_t b)
 {
@@ -62,16 +58,6 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 /* --- the host ------------------------------------------------------------------------------ */
 
-uint64_t keeper_low(const struct keeper_host *host)
-{
-	return min(max(host->total / LOW_SHARE, LOW_MIN), LOW_MAX);
-}
-
-uint64_t keeper_high(const struct keeper_host *host)
-{
-	return 2 * keeper_low(host);
-}
-
 struct keeper_policy keeper_policy_start(uint64_t now)
 {
 	return (struct keeper_policy){.pace = pace_start(KEEPER_RATE, KEEPER_REQUESTS_MAX, now)};
@@ -87,23 +73,6 @@ static void judge_host(struct keeper_policy *policy, const struct keeper_host *h
 	if (host->available >= high)
 		policy->tight = false;
 	policy->lacks = policy->tight ? high - host->available : 0;
-}
-
-uint64_t keeper_host_pause(const struct keeper_policy *policy, const struct keeper_host *host)
-{
-	uint64_t spare = less(host->available, keeper_low(host));
-	if (policy->tight)
-		return HOST_PAUSE_MIN;
-	if (spare / FILL_RATE >= HOST_PAUSE_MAX / NS_PER_S)
-		return HOST_PAUSE_MAX;
-	return max(spare * NS_PER_S / FILL_RATE, HOST_PAUSE_MIN);
-}
-
-uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct keeper_host *host)
-{
-	if (policy->tight)
-		return GUEST_PAUSE_TIGHT;
-	return host->available < 2 * keeper_high(host) ? GUEST_PAUSE_NEAR : GUEST_PAUSE_PLENTY;
 }
 
 /* --- what a request cost ------------------------------------------------------------------- */
@@ -166,6 +135,24 @@ static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t no
 	return KEEPER_QUIET;
 }
 
+/* What comes is seen at later looks. */
+static void lease_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t now)
+{
+	struct keeper_lease *lease = &guest->lease;
+	if (answer == KEEPER_REFUSED) {
+		pause_means(&guest->pacing[guest->idle], KEEPER_BALLOON, now);
+		return;
+	}
+	lease->renewed_at = now;
+	if (guest->extra != guest->now.leased) {
+		lease->changed_at = now;
+		lease->reread_base = guest->now.reread;
+	}
+	if (guest->extra < guest->now.leased)
+		lease->need = false;
+	guest->now.leased = guest->extra;
+}
+
 void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t came,
 		     uint64_t now)
 {
@@ -176,6 +163,10 @@ void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint
 	if (answer == KEEPER_MUTE) {
 		guest->mute = true;
 		guest->mute_updates = guest->now.updates;
+	}
+	if (means == KEEPER_BALLOON && answer != KEEPER_MUTE) {
+		lease_answered(guest, answer, now);
+		return;
 	}
 	if (answer == KEEPER_MUTE || answer == KEEPER_REFUSED) {
 		pause_all(guest, now);
@@ -228,10 +219,46 @@ static void meet(struct keeper_guest *guest, uint64_t now)
 	leave_alone(guest, KEEPER_COMPACT, now + IDLE_NS);
 }
 
+static uint64_t least(const struct keeper_guest *guest)
+{
+	return max(LEAST, guest->now.size / LEAST_SHARE);
+}
+
+/* Whether the balloon is where it was sent. */
+static bool has_moved(const struct keeper_figures *figures)
+{
+	return figures->ballooned + PIECE > figures->target;
+}
+
+/* Takes figures of a guest that has lent memory; @before are the last ones. */
+static void look_at_lease(struct keeper_guest *guest, const struct keeper_figures *before,
+			  uint64_t now)
+{
+	const struct keeper_figures *figures = &guest->now;
+	struct keeper_lease *lease = &guest->lease;
+	/* Somebody has set the balloon: that is the user's word. */
+	if (before->leased && !figures->leased &&
+	    now < lease->renewed_at + KEEPER_LEASE_S * NS_PER_S)
+		leave_alone(guest, KEEPER_BALLOON, now + PAUSE_MAX);
+	if (!figures->leased) {
+		lease->need = false;
+		return;
+	}
+	bool gave_way = now >= lease->changed_at + MOVE_NS && !has_moved(figures);
+	bool reads = less(figures->reread, lease->reread_base) > figures->leased / COST_SHARE;
+	uint64_t enough = keeper_is_idle(guest) ? least(guest) : 2 * least(guest);
+	if (lease->need || !figures->told || (!gave_way && !reads && figures->available >= enough))
+		return;
+	lease->need = true;
+	pause_means(&guest->pacing[false], KEEPER_BALLOON, now);
+	pause_means(&guest->pacing[true], KEEPER_BALLOON, now);
+}
+
 enum keeper_verdict keeper_look(struct keeper_guest *guest, const struct keeper_figures *figures,
 				uint64_t now)
 {
 	bool killed = guest->looked && figures->kills > guest->now.kills;
+	const struct keeper_figures before = guest->now;
 	if (worked(guest, figures, now))
 		guest->busy_at = now;
 	if (!guest->looked)
@@ -242,9 +269,12 @@ enum keeper_verdict keeper_look(struct keeper_guest *guest, const struct keeper_
 	if (guest->mute && figures->updates > guest->mute_updates)
 		guest->mute = false;
 	uint64_t held = keeper_held(figures);
-	guest->left = guest->answered ? held : min(guest->left, held);
+	bool reported = guest->answered && guest->means != KEEPER_BALLOON;
+	guest->left = reported ? held : min(guest->left, held);
 	guest->answered = false;
+	look_at_lease(guest, &before, now);
 	if (killed) {
+		guest->lease.need = true;
 		guest->watch_until = 0;
 		halve_share(&guest->pacing[false]);
 		halve_share(&guest->pacing[true]);
@@ -262,8 +292,8 @@ static bool may_ask(const struct keeper_guest *guest, uint64_t now)
 	/* A host that has had plenty has not looked at its guests for long. */
 	if (less(now, guest->looked_at) > FRESH_NS)
 		return false;
-	return guest->looked && guest->now.running && guest->now.reclaims && guest->now.told &&
-	       !guest->asked && !guest->mute && !guest->answered;
+	return guest->looked && guest->now.running && guest->now.told && !guest->asked &&
+	       !guest->mute && !guest->answered;
 }
 
 static uint64_t cache_share(const struct keeper_guest *guest, bool idle)
@@ -274,11 +304,25 @@ static uint64_t cache_share(const struct keeper_guest *guest, bool idle)
 	return idle ? share : share / BUSY_DIVIDES;
 }
 
+/* Of what programs could have, half of what can be spared: no guest lives on its last memory. */
+static uint64_t lendable(const struct keeper_guest *guest)
+{
+	const struct keeper_figures *now = &guest->now;
+	if (!now->deflates || !has_moved(now) || guest->lease.need)
+		return 0;
+	uint64_t spare = less(min(now->available, now->size), LEAVE * least(guest));
+	uint64_t there = min(keeper_held(now) + min(now->caches, now->size), now->resident);
+	return min(spare / 2, there);
+}
+
 /* What a guest can be expected to give by @means; 0 if it cannot be asked by them now. */
 static uint64_t offer(const struct keeper_guest *guest, enum keeper_means means, bool idle,
 		      uint64_t now)
 {
 	if (now < guest->pacing[idle].not_before[means])
+		return 0;
+	/* A kernel that cannot be asked has a balloon still. */
+	if (!guest->now.reclaims && means != KEEPER_BALLOON)
 		return 0;
 	uint64_t held = keeper_held(&guest->now);
 	uint64_t bytes = 0;
@@ -291,6 +335,9 @@ static uint64_t offer(const struct keeper_guest *guest, enum keeper_means means,
 		break;
 	case KEEPER_COMPACT:
 		bytes = idle && guest->left >= COMPACT_MIN ? guest->left / 2 : 0;
+		break;
+	case KEEPER_BALLOON:
+		bytes = idle ? lendable(guest) : 0;
 		break;
 	default:
 		break;
@@ -356,38 +403,80 @@ static size_t in_flight(struct keeper_policy *policy, struct keeper_guest *const
 	return flying;
 }
 
-static void ask(struct keeper_guest *guest, struct keeper_action *action, uint64_t lacks,
-		uint64_t now)
+/* Marks a guest as asked. */
+static void send(struct keeper_guest *guest, const struct keeper_action *action, uint64_t now)
 {
-	if (action->means == KEEPER_CACHE) {
-		action->expected = min(action->expected, max(lacks, PIECE));
-		action->cache = action->expected;
-	}
 	guest->asked = true;
 	guest->asked_at = now;
 	guest->means = action->means;
 	guest->idle = action->idle;
 	guest->cache = action->cache;
+	guest->extra = action->extra;
 	guest->expected = action->expected;
 }
+
+static void ask(struct keeper_guest *guest, struct keeper_action *action, uint64_t lacks,
+		uint64_t now)
+{
+	if (action->means == KEEPER_CACHE || action->means == KEEPER_BALLOON)
+		action->expected = min(action->expected, max(lacks, PIECE));
+	if (action->means == KEEPER_CACHE)
+		action->cache = action->expected;
+	if (action->means == KEEPER_BALLOON)
+		action->extra = guest->now.leased + action->expected;
+	send(guest, action, now);
+}
+
+/* --- leases -------------------------------------------------------------------------------- */
+
+/* What a guest's lease shall be from now on. */
+static uint64_t lease_now(const struct keeper_guest *guest, const struct keeper_host *host,
+			  uint64_t now)
+{
+	uint64_t leased = guest->now.leased;
+	if (guest->lease.need)
+		return 0;
+	if (host->available < 2 * keeper_high(host) || now < guest->lease.changed_at + GIVE_NS)
+		return leased;
+	return leased / 2 < PIECE ? 0 : leased / 2;
+}
+
+/* Gives leases back and renews them. Returns how many actions that takes. */
+static size_t tend_leases(const struct keeper_host *host, struct keeper_guest *const *guest,
+			  size_t count, uint64_t now, struct keeper_action *action, size_t room)
+{
+	size_t done = 0;
+	for (size_t i = 0; i < count && done < room; i++) {
+		if (!guest[i]->now.leased || !may_ask(guest[i], now))
+			continue;
+		uint64_t extra = lease_now(guest[i], host, now);
+		if (extra == guest[i]->now.leased && now < guest[i]->lease.renewed_at + RENEW_NS)
+			continue;
+		action[done] = (struct keeper_action){.guest = i,
+						      .means = KEEPER_BALLOON,
+						      .idle = keeper_is_idle(guest[i]),
+						      .extra = extra};
+		send(guest[i], &action[done++], now);
+	}
+	return done;
+}
+
+/* --- all ----------------------------------------------------------------------------------- */
 
 size_t keeper_decide(struct keeper_policy *policy, const struct keeper_host *host,
 		     struct keeper_guest *const *guest, size_t count, uint64_t now,
 		     struct keeper_action action[KEEPER_REQUESTS_MAX])
 {
 	judge_host(policy, host);
-	if (!policy->tight)
-		return 0;
 	size_t flying = in_flight(policy, guest, count, now);
-	size_t room = less(KEEPER_REQUESTS_MAX, flying);
-	room = min(room, pace_left(&policy->pace, now));
-	if (room == 0 || policy->lacks == 0)
-		return 0;
-	size_t found = choose(guest, count, now, action, room);
-	size_t asked = 0;
-	for (uint64_t lacks = policy->lacks; asked < found && lacks; asked++) {
-		ask(guest[action[asked].guest], &action[asked], lacks, now);
-		lacks = less(lacks, action[asked].expected);
+	size_t room = min(less(KEEPER_REQUESTS_MAX, flying), pace_left(&policy->pace, now));
+	size_t asked = tend_leases(host, guest, count, now, action, room);
+	if (policy->tight && policy->lacks && asked < room) {
+		size_t found = asked + choose(guest, count, now, action + asked, room - asked);
+		for (uint64_t lacks = policy->lacks; asked < found && lacks; asked++) {
+			ask(guest[action[asked].guest], &action[asked], lacks, now);
+			lacks = less(lacks, action[asked].expected);
+		}
 	}
 	pace_spend(&policy->pace, asked);
 	return asked;

@@ -5,6 +5,9 @@
  * guests first. What a request cost its guest (memory that came back at once, pages read again)
  * decides when that guest is asked again: later at once, and sooner only slowly.
  *
+ * What goes into a balloon stays there, so it goes by a lease: decide() renews it, and gives it back
+ * when its guest needs it or the host has plenty. A guest whose figures are old is not renewed.
+ *
  * Pure: the caller passes the time, in ns of clock_ns(), and carries out the actions. Sizes are in
  * bytes. A guest's figures may be anything: they decide what that guest is asked for, bounded by
  * what its ebb holds, and never how long another one waits.
@@ -28,8 +31,11 @@ enum keeper_means {
 	KEEPER_REPORT,	/* report now what is free, also what the guest holds back for its rhythm */
 	KEEPER_CACHE,	/* and drop so many bytes of clean page cache */
 	KEEPER_COMPACT, /* and move pages together, so that scattered free ones can be reported */
+	KEEPER_BALLOON, /* a lease on memory that programs could have, into the balloon */
 	KEEPER_MEANS,
 };
+
+#define KEEPER_LEASE_S 60
 
 struct keeper_host {
 	uint64_t total;	    /* RAM, or the limit of the keeper's cgroup */
@@ -42,8 +48,10 @@ struct keeper_figures {
 	bool running;
 	bool reclaims; /* its kernel can be asked */
 	bool told;     /* the guest's own figures below are there, and fresh */
+	bool deflates; /* it takes memory out of its balloon rather than kill for lack of it */
 	uint64_t size, resident, ballooned;
-	uint64_t free, caches;
+	uint64_t target, leased; /* what the balloon shall hold; of that, by a lease */
+	uint64_t free, caches, available;
 	/* Counters. */
 	uint64_t updates; /* statistics that the guest sent */
 	uint64_t faults;  /* page faults of all kinds: the guest is at work */
@@ -72,6 +80,14 @@ struct keeper_pacing {
 	unsigned int share; /* of its caches that it may be asked for at once, in 1/256 */
 };
 
+/* What was leased from a guest. */
+struct keeper_lease {
+	uint64_t renewed_at; /* 0: by another keeper */
+	uint64_t changed_at;
+	uint64_t reread_base;
+	bool need; /* the guest needs it back */
+};
+
 /* The keeper's memory of one guest, and its last figures. All zeros at first. */
 struct keeper_guest {
 	struct keeper_figures now;
@@ -83,7 +99,7 @@ struct keeper_guest {
 	enum keeper_means means;
 	bool idle;
 	uint64_t asked_at;
-	uint64_t cache;
+	uint64_t cache, extra;
 	uint64_t expected;
 
 	bool mute; /* it did not answer; until it sends statistics again */
@@ -91,6 +107,8 @@ struct keeper_guest {
 	struct keeper_pacing pacing[2]; /* at work, idle */
 	bool answered;			/* since the last look */
 	uint64_t left; /* still held after the last request: what it cannot report */
+
+	struct keeper_lease lease;
 
 	/* What the last request took is watched until then; 0: nothing is. */
 	uint64_t watch_until;
@@ -105,7 +123,9 @@ struct keeper_action {
 	size_t guest; /* the index */
 	enum keeper_means means;
 	bool idle;
-	uint64_t cache;	   /* bytes of page cache to ask for */
+	uint64_t cache; /* bytes of page cache to ask for */
+	uint64_t
+		extra; /* KEEPER_BALLOON: how large the lease shall be, also if nothing is to come */
 	uint64_t expected; /* bytes that should come */
 };
 
@@ -140,7 +160,7 @@ size_t keeper_decide(struct keeper_policy *policy, const struct keeper_host *hos
 		     struct keeper_action action[KEEPER_REQUESTS_MAX]);
 
 /*
- * Takes the end of a request: @came bytes fewer are resident (0 unless done or late), by the ebb of
+ * Takes the end of a request: @came bytes fewer are resident (0 unless done or late, and for KEEPER_BALLOON), by the ebb of
  * the guest. Look at the guest again soon.
  */
 void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t came,
@@ -148,7 +168,8 @@ void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint
 
 /* Returns after how many ns the host should be looked at again: the sooner, the less it has. */
 uint64_t keeper_host_pause(const struct keeper_policy *policy, const struct keeper_host *host);
-/* And after how many ns a guest. */
-uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct keeper_host *host);
+/* And after how many ns a guest: the sooner if it has lent memory. */
+uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct keeper_host *host,
+			    const struct keeper_guest *guest);
 
 #endif

@@ -163,7 +163,6 @@ static bool is_looking(const struct kept *kept)
 /* Returns when the next guest is due. */
 static uint64_t look_at_guests(struct keeper *keeper, uint64_t now)
 {
-	uint64_t pause = keeper_guest_pause(&keeper->policy, &keeper->host);
 	uint64_t next = UINT64_MAX;
 	size_t looks = 0;
 	for (size_t i = 0; i < keeper->count; i++)
@@ -176,7 +175,10 @@ static uint64_t look_at_guests(struct keeper *keeper, uint64_t now)
 			due = kept->due;
 		} else if (kept->phase == KEPT_READY) {
 			bool at_once = !kept->seen.looked || kept->seen.answered;
-			due = at_once ? now : kept->seen.looked_at + pause;
+			due = at_once ? now
+				      : kept->seen.looked_at + keeper_guest_pause(&keeper->policy,
+										  &keeper->host,
+										  &kept->seen);
 			if (due <= now && looks < LOOKS_MAX) {
 				kept_look(kept);
 				looks++;

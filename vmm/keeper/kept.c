@@ -137,10 +137,14 @@ static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
 	struct keeper_figures figures = {
 		.running = strcmp(guest_stat_text(stat, "status"), "running") == 0,
 		.reclaims = is_true(stat, "reclaim", "negotiated"),
+		.deflates = is_true(stat, "balloon", "deflate-on-oom"),
 		.size = guest_figure(stat, "memory/size"),
 		.resident = guest_figure(stat, "memory/rss"),
 		.ballooned = guest_figure(stat, "balloon/actual"),
+		.target = guest_figure(stat, "balloon/target"),
+		.leased = guest_figure(stat, "balloon/leased"),
 		.free = guest_figure(stat, FIGURE_STATS "/stat-free-memory"),
+		.available = guest_figure(stat, FIGURE_STATS "/stat-available-memory"),
 		.caches = droppable(stat),
 		.updates = guest_figure(stat, "guest-stats/updates"),
 		.faults = guest_figure(stat, FIGURE_STATS "/stat-minor-faults") + major,
@@ -252,6 +256,16 @@ static void log_answer(const struct kept *kept, bool late, double elapsed, uint6
 }
 
 /* Returns whether the answer has the right form: a peer may answer anything. */
+static bool take_lease(struct kept *kept, json_t *reply)
+{
+	json_int_t target, leased;
+	if (json_unpack(reply, "{s:I, s:I}", "target", &target, "leased", &leased) || leased < 0)
+		return false;
+	kept->answered++;
+	keeper_answered(&kept->seen, KEEPER_DONE, 0, clock_ns());
+	return true;
+}
+
 static bool take_answer(struct kept *kept, json_t *reply)
 {
 	const char *status;
@@ -270,11 +284,12 @@ static bool take_answer(struct kept *kept, json_t *reply)
 	return true;
 }
 
-static void on_reclaimed(void *ctx, int err, json_t *reply)
+static void on_answer(void *ctx, int err, json_t *reply)
 {
 	char text[TEXT_MAX];
 	struct kept *kept = ctx;
-	if (err == 0 && take_answer(kept, reply)) {
+	bool lease = kept->seen.means == KEEPER_BALLOON;
+	if (err == 0 && (lease ? take_lease(kept, reply) : take_answer(kept, reply))) {
 		enter(kept, KEPT_READY);
 		return;
 	}
@@ -292,13 +307,17 @@ static void on_reclaimed(void *ctx, int err, json_t *reply)
 
 void kept_ask(struct kept *kept, const struct keeper_action *action)
 {
+	bool lease = action->means == KEEPER_BALLOON;
 	json_t *arguments =
-		json_pack("{s:o, s:b, s:f}", "cache", json_count(action->cache), "compact",
-			  action->means == KEEPER_COMPACT, "timeout", GUEST_SECONDS);
+		lease ? json_pack("{s:o, s:i}", "extra", json_count(action->extra), "lease",
+				  KEEPER_LEASE_S)
+		      : json_pack("{s:o, s:b, s:f}", "cache", json_count(action->cache), "compact",
+				  action->means == KEEPER_COMPACT, "timeout", GUEST_SECONDS);
 	kept->requests++;
 	kept->phase = KEPT_ASKED;
-	int err = control_client_start(kept->client, "x-ebb-reclaim", arguments, ASK_MS,
-				       on_reclaimed, kept);
+	int err = control_client_start(kept->client, lease ? "x-ebb-balloon" : "x-ebb-reclaim",
+				       arguments, lease ? CONTROL_ANSWER_MS : ASK_MS, on_answer,
+				       kept);
 	if (err)
 		fail(kept, err);
 }
@@ -312,7 +331,7 @@ const char *kept_state(const struct kept *kept)
 		return kept->backoff > BACKOFF_MIN ? "no answer" : "new";
 	if (!seen->now.running)
 		return "not running";
-	if (!seen->now.reclaims)
+	if (!seen->now.reclaims && !seen->now.deflates)
 		return "cannot be asked";
 	if (seen->mute || !seen->now.told)
 		return "mute";

@@ -18,12 +18,12 @@ static json_t *host_object(const struct keeper_policy *policy, const struct keep
 static json_t *guest_object(const struct kept *kept)
 {
 	const struct keeper_figures *now = &kept->seen.now;
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", kept->shown, "state",
-			 kept_state(kept), "resident", json_count(now->resident), "held",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", kept->shown,
+			 "state", kept_state(kept), "resident", json_count(now->resident), "held",
 			 json_count(keeper_held(now)), "caches",
-			 json_count(now->told ? now->caches : 0), "requests",
-			 json_count(kept->requests), "answered", json_count(kept->answered), "came",
-			 json_count(kept->came));
+			 json_count(now->told ? now->caches : 0), "lent", json_count(now->leased),
+			 "requests", json_count(kept->requests), "answered",
+			 json_count(kept->answered), "came", json_count(kept->came));
 }
 
 json_t *status_of(const struct keeper_policy *policy, const struct keeper_host *host,
@@ -50,14 +50,30 @@ void status_log_host(const struct keeper_policy *policy, const struct keeper_hos
 		log_info("the host has enough memory again: %s are available", available);
 }
 
+/* A lease that only goes on is no news. */
+static void log_lease(const struct kept *kept, const struct keeper_action *action, bool dry_run)
+{
+	char size[TEXT_SIZE_MAX];
+	if (action->extra < kept->seen.now.leased)
+		log_info("guest \"%s\": %s back by its balloon, %s; %s", kept->shown,
+			 dry_run ? "would be given" : "given",
+			 text_size(size, kept->seen.now.leased - action->extra),
+			 kept->seen.lease.need ? "it needs it" : "the host has plenty");
+}
+
 void status_log_action(const struct kept *kept, const struct keeper_action *action, bool dry_run)
 {
 	static const char *const what[] = {
 		[KEEPER_REPORT] = "to report what it holds free",
 		[KEEPER_CACHE] = "to drop page cache",
+		[KEEPER_BALLOON] = "to lend memory by its balloon",
 		[KEEPER_COMPACT] = "to compact its memory and report what becomes free",
 	};
 	char size[TEXT_SIZE_MAX];
+	if (action->means == KEEPER_BALLOON && !action->expected) {
+		log_lease(kept, action, dry_run);
+		return;
+	}
 	log_info("guest \"%s\": %s %s, %s; it is %s", kept->shown,
 		 dry_run ? "would be asked" : "asked", what[action->means],
 		 text_size(size, action->expected), action->idle ? "idle" : "at work");

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The policy's marks: when a host is short, and how soon it and its guests are looked at again. */
+#include "vmm/keeper/decide.h"
+#include "vmm/lib/clock.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+/* A share of a host's memory, but a large host need not leave gigabytes alone. */
+#define LOW_SHARE 8
+#define LOW_MIN	  (32 * MIB)
+#define LOW_MAX	  (2048 * MIB)
+
+/* How fast a host may be filled: it is looked at again before it can be short. */
+#define FILL_RATE	   (1024 * MIB)
+#define HOST_PAUSE_MIN	   (100 * NS_PER_MS)
+#define HOST_PAUSE_MAX	   (10 * NS_PER_S)
+#define GUEST_PAUSE_TIGHT  (1 * NS_PER_S)
+#define GUEST_PAUSE_LEASED (2 * NS_PER_S)
+#define GUEST_PAUSE_NEAR   (10 * NS_PER_S)
+#define GUEST_PAUSE_PLENTY (60 * NS_PER_S)
+
+static uint64_t min(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint64_t keeper_low(const struct keeper_host *host)
+{
+	return min(max(host->total / LOW_SHARE, LOW_MIN), LOW_MAX);
+}
+
+uint64_t keeper_high(const struct keeper_host *host)
+{
+	return 2 * keeper_low(host);
+}
+
+uint64_t keeper_host_pause(const struct keeper_policy *policy, const struct keeper_host *host)
+{
+	uint64_t spare =
+		host->available > keeper_low(host) ? host->available - keeper_low(host) : 0;
+	if (policy->tight)
+		return HOST_PAUSE_MIN;
+	if (spare / FILL_RATE >= HOST_PAUSE_MAX / NS_PER_S)
+		return HOST_PAUSE_MAX;
+	return max(spare * NS_PER_S / FILL_RATE, HOST_PAUSE_MIN);
+}
+
+uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct keeper_host *host,
+			    const struct keeper_guest *guest)
+{
+	if (policy->tight)
+		return GUEST_PAUSE_TIGHT;
+	if (guest->now.leased)
+		return GUEST_PAUSE_LEASED;
+	return host->available < 2 * keeper_high(host) ? GUEST_PAUSE_NEAR : GUEST_PAUSE_PLENTY;
+}
