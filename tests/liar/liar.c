@@ -6,7 +6,8 @@
  * EBB_LIE=all    all of each report reads as zero
  *         more   more than that was reported
  *         most   all but one byte of it
- *         slow   reports are answered late, after 6 seconds
+ *         late   reports are answered after 2 seconds
+ *         slow   after 6 seconds
  *         mute   reports are never answered
  */
 #include <stdlib.h>
@@ -29,6 +30,8 @@ void __wrap_virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_
 			total += chain->buffer[i].len;
 		if (!strcmp(lie, "mute"))
 			return;
+		if (!strcmp(lie, "late"))
+			sleep(2);
 		if (!strcmp(lie, "slow"))
 			sleep(6);
 		if (!strcmp(lie, "all"))
