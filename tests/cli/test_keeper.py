@@ -245,6 +245,53 @@ def test_wrong_answers_about_a_lease(fake, host, keeper):
     assert kept.end() == 0
 
 
+# --- admission ----------------------------------------------------------------------------------
+
+
+def run(ebb, *words):
+    """ebb run of a kernel that is not there: as far as that. Returns what it said of the memory."""
+    done = ebb("run", "-k", "/no/kernel", "-n", "none", *words)
+    assert done.status == 2 and done.out == ""
+    *said, last = done.err.splitlines()
+    # What it says of this machine's own memory is none of the keeper's.
+    said = [line for line in said if "this works as long as" not in line]
+    return said, "/no/kernel" in last, last
+
+
+def test_admission(ebb, fake, host, keeper):
+    # Without a keeper nobody is asked.
+    assert run(ebb, "-m", "100G", "--admit=strict")[:2] == ([], True)
+    full(fake, "a")
+    host.available(3000)
+    kept = keeper()
+    kept.looked_at("a")
+    # The low mark is 1024 MiB; 500 are held and caches.
+    said, started, last = run(ebb, "-m", "1900M")
+    assert said == [] and started
+    said, started, last = run(ebb, "-m", "2300M")
+    assert said == ["ebb: warning: if the guest uses all of its 2300.0 MiB, they fit only once other guests gave memory back: "
+                    "the host has 3000.0 MiB"] and started
+    said, started, last = run(ebb, "-m", "2300M", "--admit=strict")
+    assert len(said) == 1 and started
+    said, started, last = run(ebb, "-m", "2900M")
+    assert said == ["ebb: warning: if the guest uses all of its 2900.0 MiB, they do not fit: the host has 3000.0 MiB, "
+                    "and other guests could give back 500.0 MiB"] and started
+    said, started, last = run(ebb, "-m", "2900M", "--admit=strict")
+    assert said == [] and not started and "would not fit" in last
+    # What is in the balloon is not the guest's.
+    assert run(ebb, "-m", "2900M", "--admit=strict", "--balloon=1G")[:2] == ([], True)
+    assert run(ebb, "-m", "2900M", "--admit=off")[:2] == ([], True)
+    assert "warn, strict or off" in run(ebb, "--admit=no")[2]
+
+
+def test_admission_by_a_stuck_keeper(ebb, host, keeper):
+    kept = keeper()
+    os.kill(kept.process.pid, signal.SIGSTOP)
+    said, started, _ = run(ebb, "-m", "100G", "--admit=strict")
+    assert said == ["ebb: warning: the keeper does not say whether the guest fits: Connection timed out"] and started
+    os.kill(kept.process.pid, signal.SIGCONT)
+
+
 # --- guests come and go -------------------------------------------------------------------------
 
 

@@ -66,6 +66,9 @@ static const struct {
 	{{"K", "--mem-prealloc"}, {.memory.prealloc = true}},
 	{{"K", "--mem-lock", "--discard=dontneed"}, {.memory.lock = true}},
 	{{"K", "--discard", "free"}, {.memory.discard = DISCARD_FREE}},
+	{{"K", "--admit=strict"}, {.memory.admit = VM_ADMIT_STRICT}},
+	{{"K", "--admit", "off"}, {.memory.admit = VM_ADMIT_OFF}},
+	{{"K", "--admit=warn"}, {.memory.admit = VM_ADMIT_WARN}},
 	{{"K", "--discard", "dontneed", "--mem-backing=memfd"}, {.memory.backing = RAM_MEMFD}},
 	{{"K", "--numa-node", "0"}, {.memory.numa_node = 0 + 1}},
 	{{"K", "--numa-node=1023"}, {.memory.numa_node = 1023 + 1}},
@@ -85,6 +88,7 @@ START_TEST(test_memory)
 	ck_assert_int_eq(config.memory.prealloc, want->memory.prealloc);
 	ck_assert_int_eq(config.memory.lock, want->memory.lock);
 	ck_assert_int_eq(config.memory.discard, want->memory.discard);
+	ck_assert_int_eq(config.memory.admit, want->memory.admit);
 	ck_assert_int_eq(config.memory.numa_node,
 			 want->memory.numa_node - 1); /* none when left out above */
 	ck_assert_mem_eq(&config.machine.vcpu_affinity, &want->machine.vcpu_affinity,
@@ -137,6 +141,7 @@ static const struct config_mistake bad[] = {
 	{{"K", "--mem-backing", "memfd:/x"}, {"memfd takes no path", "write memfd"}},
 	{{"K", "--mem-backing", "hugetlbfs:"}, {"\"hugetlbfs:\"", "empty path", "hugetlbfs:PATH"}},
 	{{"K", "--mem-backing", ""}, {"kind of memory \"\""}},
+	{{"K", "--admit", "yes"}, {"\"yes\"", "warn, strict or off"}},
 	{{"K", "--discard", "never"}, {"\"never\"", "dontneed or free"}},
 	{{"K", "--discard=free", "--mem-backing=memfd"}, {"--discard free", "anon only", "leave"}},
 	{{"K", "--mem-backing=hugetlbfs", "--discard=free"}, {"--discard free", "anon only"}},

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "vmm/cmd/admit.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/run.h"
 #include "vmm/cmd/run_boot.h"
@@ -75,6 +76,8 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 		log_error("out of memory");
 		goto out;
 	}
+	if (admit_guest(config) != 0)
+		goto out;
 	if (confined && sandbox_begin(&sandbox, name->directory) != 0)
 		goto out;
 	if (run_boot_init(&boot, config) != 0 || machine_init(machine, config) != 0)

@@ -7,7 +7,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-enum { SIZE, BACKING, PREALLOC, LOCK, NUMA_NODE, DISCARD };
+enum { SIZE, BACKING, PREALLOC, LOCK, NUMA_NODE, DISCARD, ADMIT };
 
 static const struct option options[] = {
 	{SIZE, 'm', "mem", "SIZE",
@@ -21,6 +21,9 @@ static const struct option options[] = {
 	{NUMA_NODE, 0, "numa-node", "N", "the host's NUMA node to take memory from", false},
 	{DISCARD, 0, "discard", "HOW",
 	 "take memory back at once (dontneed) or only when\nthe host needs it (free) [dontneed]",
+	 false},
+	{ADMIT, 0, "admit", "HOW",
+	 "if the keeper says that the memory would not fit:\nwarn, do not start (strict), or do not ask (off)\n[warn]",
 	 false},
 };
 
@@ -77,6 +80,19 @@ static int set_discard(struct vm_memory *memory, const char *text, struct option
 	return 0;
 }
 
+static int set_admit(struct vm_memory *memory, const char *text, struct option_error *error)
+{
+	static const char *const words[] = {
+		[VM_ADMIT_WARN] = "warn", [VM_ADMIT_STRICT] = "strict", [VM_ADMIT_OFF] = "off"};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(text, words[i]) == 0) {
+			memory->admit = i;
+			return 0;
+		}
+	return options_fail(error, "unknown word for --admit: \"%s\"; write warn, strict or off",
+			    text);
+}
+
 static int set_numa_node(struct vm_memory *memory, const char *text, struct option_error *error)
 {
 	uint64_t number = 0;
@@ -102,6 +118,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return set_numa_node(memory, value, error);
 	case DISCARD:
 		return set_discard(memory, value, error);
+	case ADMIT:
+		return set_admit(memory, value, error);
 	default:
 		*(id == PREALLOC ? &memory->prealloc : &memory->lock) = true;
 		return 0;

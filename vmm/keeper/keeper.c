@@ -13,10 +13,12 @@
 
 #include "vmm/control/runtime.h"
 #include "vmm/control/server.h"
+#include "vmm/keeper/admit.h"
 #include "vmm/keeper/host.h"
 #include "vmm/keeper/kept.h"
 #include "vmm/keeper/status.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/json.h"
 #include "vmm/lib/wake.h"
 
 /* Answers that come together are one occasion to decide. */
@@ -282,8 +284,35 @@ static json_t *status(void *ctx, const json_t *arguments, struct control_error *
 			 keeper->dry_run);
 }
 
+static json_t *admit(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	static const char *const words[] = {
+		[KEEPER_FITS] = "yes",
+		[KEEPER_FITS_RECLAIMED] = "reclaim",
+		[KEEPER_FITS_NOT] = "no",
+	};
+	struct keeper *keeper = ctx;
+	json_int_t size = json_integer_value(json_object_get(arguments, "size"));
+	uint64_t reclaimable = 0;
+	if (size <= 0)
+		return control_fail(error, "Parameter 'size' expects a size in bytes");
+	int err = keeper_host_read(&keeper->source, &keeper->host, clock_ns());
+	if (err)
+		return control_fail(error, "the host's memory is unknown: %s", strerror(-err));
+	for (size_t i = 0; i < keeper->count; i++) {
+		uint64_t one = keeper_reclaimable(keeper->seen[i]);
+		/* One guest alone cannot have more than the host. */
+		reclaimable += one < keeper->host.total ? one : keeper->host.total;
+	}
+	enum keeper_fit fit = keeper_admit(&keeper->host, reclaimable, (uint64_t)size);
+	return json_pack("{s:s, s:o, s:o}", "fit", words[fit], "available",
+			 json_count(keeper->host.available), "reclaimable",
+			 json_count(reclaimable));
+}
+
 static const struct control_command commands[] = {
 	{KEEPER_STATUS, status},
+	{KEEPER_ADMIT, admit},
 	{NULL, NULL},
 };
 

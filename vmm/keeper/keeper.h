@@ -17,6 +17,11 @@
 
 /* The QMP command of its socket (RUNTIME_KEEPER) that `ebb keeper status` asks. */
 #define KEEPER_STATUS "x-ebb-keeper"
+/*
+ * And the one that `ebb run` asks, with {"size": BYTES} of a guest that is to start: {"fit": "yes",
+ * "reclaim" (once others gave back what they can) or "no", "available": BYTES, "reclaimable": BYTES}.
+ */
+#define KEEPER_ADMIT "x-ebb-keeper-admit"
 
 /*
  * Runs until SIGINT, SIGTERM or SIGHUP. With @dry_run only says what it would ask for. Returns 0,
