@@ -146,7 +146,7 @@ def test_a_pass_comes_to_an_end(ebb, monkeypatch):
     """
     monkeypatch.setattr(lib, "EBB", LIAR)
     ebb.env = ebb.env | {"EBB_LIE": "late"}
-    params = "quiet page_reporting.delay_min_ms=1000 page_reporting.delay_max_ms=1000 page_reporting.compact_ms=0"
+    params = "loglevel=5 page_reporting.delay_min_ms=1000 page_reporting.delay_max_ms=1000 page_reporting.compact_ms=0"
     started = ebb.start(PASSES, "--free-page-reporting", "--name", "late", memory="1G", params=params)
     at, passes, reports = -1, [], []
     for _ in range(3):
