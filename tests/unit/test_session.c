@@ -19,7 +19,8 @@
 #include "vmm/agent/session.h"
 #include "vmm/lib/clock.h"
 
-#define MUCH (4U << 20)
+#define MUCH  (4U << 20)
+#define NEVER 3600000U /* milliseconds: longer than the test may take */
 
 static char path[96];
 static struct session_sockets sockets;
@@ -90,9 +91,10 @@ static void take_command(int control)
 typedef void agent(int value);
 
 /* Runs @agent in a process, and the session with it. */
-static void with(agent *play, int value)
+static void with(agent *play, int value, unsigned int grace_ms)
 {
-	struct session_config config = {.sockets = &sockets, .command = &command};
+	struct session_config config = {
+		.sockets = &sockets, .command = &command, .grace_ms = grace_ms};
 	sigset_t signals;
 
 	session_signals(&signals);
@@ -180,7 +182,7 @@ START_TEST(both_ways_at_once)
 					_exit(1);
 		_exit(all == MUCH ? 0 : 1);
 	}
-	with(echo, 7);
+	with(echo, 7, NEVER);
 	int status;
 	close(1);
 	ck_assert_int_eq(waitpid(reader, &status, 0), reader);
@@ -210,7 +212,7 @@ START_TEST(reader_leaves)
 {
 	close(output[0]);
 	output[0] = open("/dev/null", O_RDONLY);
-	with(write_until_refused, 0);
+	with(write_until_refused, 0, NEVER);
 	ck_assert_int_eq(result.end, SESSION_REPORTED);
 	ck_assert_uint_eq(result.report.kind, AGENT_KILLED);
 }
@@ -235,7 +237,7 @@ static void heed(int signal)
 START_TEST(signals_are_the_commands)
 {
 	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1};
-	with(heed, signals[_i]);
+	with(heed, signals[_i], NEVER);
 	ck_assert_int_eq(result.end, SESSION_REPORTED);
 	ck_assert_uint_eq(result.report.value, (unsigned int)signals[_i]);
 }
@@ -273,7 +275,7 @@ START_TEST(ends_when_asked)
 		ck_assert_int_eq(pipe2(full, O_CLOEXEC), 0);
 		dup2(full[1], 2);
 	}
-	with(flood, signals[_i % 3]);
+	with(flood, signals[_i % 3], NEVER);
 	ck_assert_int_eq(result.end, SESSION_SIGNALLED);
 	ck_assert_int_eq(result.signal, signals[_i % 3]);
 }
@@ -291,7 +293,7 @@ static void ignore(int signal)
 
 START_TEST(ends_when_not_heeded)
 {
-	with(ignore, SIGTERM);
+	with(ignore, SIGTERM, 100);
 	ck_assert_int_eq(result.end, SESSION_SIGNALLED);
 	ck_assert_int_eq(result.signal, SIGTERM);
 }
@@ -307,7 +309,7 @@ static void be_silent(int signal)
 
 START_TEST(ends_before_it_began)
 {
-	with(be_silent, SIGINT);
+	with(be_silent, SIGINT, NEVER);
 	ck_assert_int_eq(result.end, SESSION_SIGNALLED);
 }
 END_TEST
@@ -340,7 +342,7 @@ static void send_report(int number)
 
 START_TEST(false_reports)
 {
-	with(send_report, _i);
+	with(send_report, _i, NEVER);
 	ck_assert_int_eq(result.end, SESSION_BROKEN);
 }
 END_TEST
@@ -365,7 +367,7 @@ static void come_again(int number)
 
 START_TEST(second_connections)
 {
-	with(come_again, _i ? AGENT_OUTPUT : AGENT_CONTROL);
+	with(come_again, _i ? AGENT_OUTPUT : AGENT_CONTROL, NEVER);
 	ck_assert_int_eq(result.end, SESSION_REPORTED);
 	char byte;
 	ck_assert_int_eq(read(output[0], &byte, 1), 1);
@@ -392,7 +394,7 @@ static void die(int with_control)
 START_TEST(guest_dies)
 {
 	char text[8] = "";
-	with(die, _i);
+	with(die, _i, NEVER);
 	ck_assert_int_eq(result.end, SESSION_GUEST_DIED);
 	ck_assert_uint_le(strlen(result.console), SESSION_CONSOLE);
 	ck_assert_str_eq(result.console + strlen(result.console) - 9, "line 999\n");
@@ -413,7 +415,7 @@ static void give_up(int value)
 
 START_TEST(agent_fails)
 {
-	with(give_up, ENOENT);
+	with(give_up, ENOENT, NEVER);
 	ck_assert_int_eq(result.end, SESSION_REPORTED);
 	ck_assert_uint_eq(result.report.kind, AGENT_FAILED);
 	ck_assert_str_eq(result.console, "ebb-agent: why\n");

@@ -146,7 +146,7 @@ static void ask_to_end(struct session *session, int signal)
 	add_event(session, (struct agent_event){.kind = AGENT_SIGNAL, .signal = (uint16_t)signal});
 	if (signal == SIGINT || session->reported == sizeof(session->result->report))
 		return;
-	session->deadline = clock_ms() + SESSION_GRACE_MS;
+	session->deadline = clock_ms() + session->config->grace_ms;
 	session->late = SESSION_SIGNALLED;
 	session->result->signal = signal;
 }

@@ -18,8 +18,8 @@
 
 /* How long the guest may take from its start to the command's; a machine that is emulated is slow. */
 #define SESSION_START_S 300
-/* How long the command may take to end by SIGTERM or SIGHUP, before the guest is ended. */
-#define SESSION_GRACE_MS 3000
+/* How long the command may take to end by SIGTERM or SIGHUP, before the guest is ended: as `docker stop` has it. */
+#define SESSION_GRACE_MS 10000
 /* In a terminal: as many ^C, within a second, end the guest. */
 #define SESSION_KEYS 3
 /* How much of the guest's console is kept: its last words. */
@@ -57,6 +57,7 @@ struct session_config {
 	enum agent_terminal terminal; /* standard input is one then, and raw */
 	int guest;		      /* becomes readable when the guest's process has ended */
 	int console;		      /* the guest's console, to be read; non-blocking */
+	unsigned int grace_ms;	      /* SESSION_GRACE_MS, but in tests */
 	const sigset_t *signals;      /* blocked already: those to pass on */
 };
 

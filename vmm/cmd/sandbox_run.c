@@ -319,6 +319,7 @@ static int with_guest(struct guest_process *guest, const struct sandbox_request 
 		.terminal = guest->terminal,
 		.guest = guest->pidfd,
 		.console = guest->console,
+		.grace_ms = SESSION_GRACE_MS,
 		.signals = &guest->signals,
 	};
 
