@@ -155,6 +155,29 @@ def test_json_has_rates(ebb, fake):
     assert "stalls-per-second" not in a
 
 
+def test_the_host(fake, runtime, tmp_path):
+    """A host that is as a test wants it, by the program that the keeper's tests have."""
+    guest(fake, "a", 100)
+    (tmp_path / "pressure").mkdir()
+    (tmp_path / "meminfo").write_text(f"MemTotal: {8 << 20} kB\nMemAvailable: {3 << 20} kB\n")
+    short = os.path.join(os.path.dirname(EBB), "tests", "short")
+    env = os.environ | {"EBB_RUNTIME_DIR": runtime, "EBB_TEST_HOST": str(tmp_path)}
+
+    def host():
+        done = subprocess.run([short, "top", "--once", "-i", "0.1"], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              timeout=LIMIT, check=True, text=True)
+        return done.stdout.splitlines()[:2]
+
+    assert host() == ["host: 3.0G of 8.0G available, PSI -",
+                      "guests: 1, promised 960M (12 % of the host), held 100M, used 660M, excess 0B"]
+    (tmp_path / "pressure" / "memory").write_text("some avg10=12.04 avg60=0.00 avg300=0.00 total=9\nfull avg10=1.00 total=0\n")
+    assert host()[0] == "host: 3.0G of 8.0G available, PSI 12.04 %"
+    (tmp_path / "pressure" / "memory").write_text("garbage")
+    assert host()[0] == "host: 3.0G of 8.0G available, PSI -"
+    (tmp_path / "meminfo").unlink()
+    assert host()[0] == "host: - of - available, PSI -"
+
+
 def test_options(ebb, fake):
     guest(fake, "ci-1", 100)
     guest(fake, "ci-2", 200)

@@ -155,6 +155,11 @@ def test_what_was_lent_comes_back(ebb, keeper, tmp_path):
 
     before = lender.rss()
     assert before > CACHE
+    # The live screen sees the same, by the guests' own statistics, too.
+    shown = {guest["name"]: guest for guest in command(ebb, "top")["guests"]}
+    assert sorted(shown) == ["control", "lender"] and shown["control"]["balloon"] == 32 * MIB
+    assert abs(shown["lender"]["held"] - before) < 16 * MIB and CACHE < shown["lender"]["used"] < 512 * MIB
+    assert all(guest["cpu-percent"] >= 0 and guest["reported-per-second"] == 0 for guest in shown.values() if "reported-per-second" in guest)
     hog = Hog()
     try:
         hog.take(SHORT)

@@ -239,7 +239,8 @@ static void draw(struct scene *scene, size_t width, size_t height)
 	scene->screen.width = width;
 	scene->screen.height = height;
 	scene->screen.lines = 0;
-	memset(scene->screen.text, 0, sizeof(scene->screen.text));
+	for (size_t row = 0; row < height; row++)
+		scene->screen.text[row][0] = '\0';
 	scene->shown = top_arrange(&scene->view, scene->guest, GUESTS);
 	top_draw(&scene->view, &host, scene->guest, scene->shown, GUESTS, width, height, take,
 		 &scene->screen);
