@@ -63,11 +63,10 @@ static int take_chain(struct balloon *balloon, enum balloon_role role, uint8_t h
 static bool holds_all(const struct balloon *balloon)
 {
 	for (unsigned int i = 0; i < balloon->dev.queues; i++) {
-		const struct virtq *q = &balloon->dev.queue[i];
 		enum balloon_role role = balloon_role(balloon->dev.features, i);
 		bool held = (role == BALLOON_STATS && balloon->stats_held) ||
 			    (role == BALLOON_RECLAIM && balloon->reclaim_held);
-		if (q->ready && (uint16_t)(q->next_avail - q->next_used) != held)
+		if (!virtio_queues_hold(&balloon->dev, i, held))
 			return false;
 	}
 	return true;

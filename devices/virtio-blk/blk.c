@@ -69,7 +69,7 @@ static int blk_restore(struct virtio_device *dev, struct record_in *in)
 	    record_take_u32(in) != le32toh(registers->blk_size))
 		return -EINVAL;
 	for (unsigned int i = 0; i < dev->queues; i++)
-		if (dev->queue[i].next_avail != dev->queue[i].next_used)
+		if (!virtio_queues_hold(dev, i, 0))
 			return -EINVAL;
 	return 0;
 }

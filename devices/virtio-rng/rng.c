@@ -98,7 +98,7 @@ static void rng_save(struct virtio_device *dev, struct record *record)
 static int rng_restore(struct virtio_device *dev, struct record_in *in)
 {
 	(void)in;
-	return dev->queue[0].next_avail == dev->queue[0].next_used ? 0 : -EINVAL;
+	return virtio_queues_hold(dev, 0, 0) ? 0 : -EINVAL;
 }
 
 static const struct virtio_device_ops rng_ops = {

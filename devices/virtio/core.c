@@ -451,6 +451,15 @@ bool virtio_core_stop(struct virtio_core *core, uint64_t deadline)
 
 /* --- snapshots --------------------------------------------------------------------------------- */
 
+bool virtio_queues_hold(const struct virtio_device *dev, unsigned int queue, unsigned int chains)
+{
+	const struct virtq *q = &dev->queue[queue];
+
+	/* A device that the driver must reset leaves its rings alone, whatever it had of them. */
+	return !q->ready || !running(dev->core) ||
+	       (uint16_t)(q->next_avail - q->next_used) == chains;
+}
+
 bool virtio_core_can_save(const struct virtio_core *core)
 {
 	return core->dev->ops->save && core->dev->ops->restore;

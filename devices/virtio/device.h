@@ -164,6 +164,12 @@ void virtio_queue_take_back(struct virtio_device *dev, unsigned int queue, uint1
 void virtio_queues_broken(struct virtio_device *dev);
 
 /*
+ * For restore(): returns whether the device has as many @chains of @queue as its place in the rings says, or is stopped
+ * until the driver resets it.
+ */
+bool virtio_queues_hold(const struct virtio_device *dev, unsigned int queue, unsigned int chains);
+
+/*
  * Tells the driver, if there is one, that the device changed its configuration space. Any thread; waits
  * for no chain. None of the device's own locks may be held.
  */

@@ -106,6 +106,20 @@ static json_t *run_quit(void *ctx, const json_t *arguments, struct control_error
 	return json_object();
 }
 
+static json_t *run_take(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct bench *bench = ctx;
+	int fd = control_server_take_descriptor(bench->server);
+	(void)arguments, (void)error;
+	if (fd < 0)
+		return json_string("none");
+	/* The byte that says which one it is. */
+	char byte[2] = "?";
+	ck_assert_int_eq(read(fd, byte, 1), 1);
+	close(fd);
+	return json_string(byte);
+}
+
 static const struct control_command commands[] = {
 	{"echo", run_echo},
 	{"fail", run_fail},
@@ -116,6 +130,7 @@ static const struct control_command commands[] = {
 	{"emit", run_emit},
 	{"count", run_count},
 	{"later", run_later},
+	{"take", run_take},
 	{"quit", run_quit},
 	{NULL, NULL},
 };

@@ -17,7 +17,7 @@
 
 /*
  * Its commands: echo (returns its arguments), fail, fail-class, fail-long, fail-silently, big (a string
- * of "size" bytes), emit (events "a", "b", and "storm" times "c" of "size" bytes, before its answer), count (calls so far), later (deferred; the test answers it), quit (stops the loop).
+ * of "size" bytes), emit (events "a", "b", and "storm" times "c" of "size" bytes, before its answer), count (calls so far), later (deferred; the test answers it), take (reads a byte of the descriptor that came with it; "none"), quit (stops the loop).
  */
 struct bench {
 	struct runtime_name name;

@@ -88,7 +88,7 @@ static const struct {
 	{"{\"execute\":\"query-commands\"}",
 	 "{\"return\": [{\"name\": \"qmp_capabilities\"}, {\"name\": \"query-version\"}, {\"name\": \"query-commands\"}, "
 	 "{\"name\": \"echo\"}, {\"name\": \"fail\"}, {\"name\": \"fail-class\"}, {\"name\": \"fail-long\"}, "
-	 "{\"name\": \"fail-silently\"}, {\"name\": \"big\"}, {\"name\": \"emit\"}, {\"name\": \"count\"}, {\"name\": \"later\"}, {\"name\": \"quit\"}]}\r\n"},
+	 "{\"name\": \"fail-silently\"}, {\"name\": \"big\"}, {\"name\": \"emit\"}, {\"name\": \"count\"}, {\"name\": \"later\"}, {\"name\": \"take\"}, {\"name\": \"quit\"}]}\r\n"},
 	{"}", FAILED("JSON parse error, unexpected '}'")},
 	{"\xff\n", FAILED("JSON parse error, stray byte 0xff")},
 	{"{\"execute\":\"e\xff\n", FAILED("JSON parse error, stray byte 0xff")},
@@ -284,6 +284,111 @@ START_TEST(test_half_closed)
 }
 END_TEST
 
+/* --- descriptors ----------------------------------------------------------------------------- */
+
+#define TAKE	     "{\"execute\":\"take\"}"
+#define ANSWER(text) "{\"return\": \"" text "\"}\r\n"
+
+/* Sends @text with the ends of pipes that @bytes are in. */
+static void put_pipes(int fd, const char *text, const char *bytes)
+{
+	size_t n = strlen(bytes);
+	union {
+		char space[CMSG_SPACE(4 * sizeof(int))];
+		struct cmsghdr align;
+	} room = {{0}};
+	struct iovec iov = {(void *)text, strlen(text)};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = room.space,
+				 .msg_controllen = CMSG_SPACE(n * sizeof(int))};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+	int ends[4];
+
+	*c = (struct cmsghdr){CMSG_LEN(n * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+	for (size_t i = 0; i < n; i++) {
+		int pair[2];
+		ck_assert_int_eq(pipe(pair), 0);
+		ck_assert_int_eq(write(pair[1], &bytes[i], 1), 1);
+		close(pair[1]);
+		ends[i] = pair[0];
+	}
+	memcpy(CMSG_DATA(c), ends, n * sizeof(int));
+	ck_assert_int_eq(sendmsg(fd, &message, 0), (ssize_t)strlen(text));
+	for (size_t i = 0; i < n; i++)
+		close(ends[i]);
+}
+
+static const char *answers(struct bench *bench, int fd)
+{
+	bench_rounds(bench, 8);
+	return get(fd, NULL);
+}
+
+/* The lowest number that is free: the same as before if nothing stays open. */
+static int lowest_free(void)
+{
+	int fd = dup(0);
+	close(fd);
+	return fd;
+}
+
+START_TEST(test_a_descriptor_comes_with_its_command)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench);
+	int before = lowest_free();
+
+	ck_assert_str_eq(ask(&bench, fd, TAKE), ANSWER("none"));
+	put_pipes(fd, TAKE, "a");
+	ck_assert_str_eq(answers(&bench, fd), ANSWER("a"));
+	/* All there at once: each command has its own, and the one between has none. */
+	put_pipes(fd, TAKE, "b");
+	put(fd, TAKE);
+	put_pipes(fd, TAKE, "c");
+	ck_assert_str_eq(answers(&bench, fd), ANSWER("b") ANSWER("none") ANSWER("c"));
+	/* Two commands in one message of the socket: it is the first's. */
+	put_pipes(fd, TAKE TAKE, "d");
+	ck_assert_str_eq(answers(&bench, fd), ANSWER("d") ANSWER("none"));
+	/* With the second half of a command; and two halves with one each: the last. */
+	put(fd, "{\"execute\":");
+	put_pipes(fd, "\"take\"}", "e");
+	ck_assert_str_eq(answers(&bench, fd), ANSWER("e"));
+	put_pipes(fd, "{\"execute\":", "f");
+	put_pipes(fd, "\"take\"}", "g");
+	ck_assert_str_eq(answers(&bench, fd), ANSWER("g"));
+	ck_assert_int_eq(lowest_free(), before);
+	bench_release(&bench);
+}
+END_TEST
+
+START_TEST(test_no_descriptor_stays_open)
+{
+	struct bench bench;
+	bench_init(&bench);
+	int fd = bench_negotiated(&bench);
+	int before = lowest_free();
+
+	/* Nobody wants it; too many; with half a command, and then the client goes. */
+	for (unsigned int i = 0; i < 100; i++) {
+		put_pipes(fd, "{\"execute\":\"echo\"}", "x");
+		ck_assert_str_eq(answers(&bench, fd), OK);
+		put_pipes(fd, TAKE, "xyzw");
+		ck_assert_str_eq(answers(&bench, fd), ANSWER("x"));
+		put_pipes(fd, "}", "x");
+		ck_assert_ptr_nonnull(strstr(answers(&bench, fd), "error"));
+	}
+	ck_assert_int_eq(lowest_free(), before);
+	put_pipes(fd, "{\"execute\":", "x");
+	bench_rounds(&bench, 3);
+	close(fd);
+	bench_rounds(&bench, 3);
+	ck_assert_int_lt(lowest_free(), before);
+	bench_release(&bench);
+}
+END_TEST
+
 Suite *server_suite(void);
 Suite *server_suite(void)
 {
@@ -291,6 +396,8 @@ Suite *server_suite(void)
 	TCase *tcase = tcase_create("server");
 	tcase_add_checked_fixture(tcase, runtime_dir_setup, runtime_dir_teardown);
 	tcase_add_test(tcase, test_negotiation);
+	tcase_add_test(tcase, test_a_descriptor_comes_with_its_command);
+	tcase_add_test(tcase, test_no_descriptor_stays_open);
 	tcase_add_test(tcase, test_answers);
 	tcase_add_test(tcase, test_pieces);
 	tcase_add_test(tcase, test_events);

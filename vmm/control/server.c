@@ -267,6 +267,7 @@ static void act(struct client *client, enum codec_result result, const json_t *m
 		/* fall through */
 	case CODEC_BAD:
 		send_message(client, dispatch_error(client->codec.error));
+		drop_passed(client);
 		break;
 	}
 }
