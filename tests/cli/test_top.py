@@ -278,7 +278,7 @@ def test_screen_and_its_end(fake, terminal):
     assert b"\x1b[?1049h" in screen.raw and screen.raw.rindex(b"\x1b[?1049l") > screen.raw.rindex(b"q quit")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_signals_give_the_terminal_back(fake, terminal, number):
     guest(fake, "a", 100)
     screen = terminal("-i", "0.2")
@@ -286,6 +286,16 @@ def test_signals_give_the_terminal_back(fake, terminal, number):
     os.kill(screen.pid, number)
     assert screen.ends() == 0
     assert b"\x1b[?1049l" in screen.raw
+
+
+def test_keys_that_are_signals(fake, terminal):
+    for key in ("\x03", "\x1c"):
+        guest(fake, f"a{ord(key)}", 100)
+        screen = terminal("-i", "0.2")
+        screen.shows(f"a{ord(key)}")
+        screen.press(key)
+        assert screen.ends() == 0
+        assert b"\x1b[?1049l" in screen.raw
 
 
 def test_keys(fake, terminal):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The terminal that `ebb top` draws on, by ncurses: the only file that knows it. There is one, as
- * ncurses has one; SIGINT, SIGTERM, SIGHUP and SIGWINCH must be blocked, for it would handle them.
+ * ncurses has one; SIGINT, SIGTERM, SIGHUP and SIGWINCH must be blocked, for it would handle them, and
+ * SIGQUIT, for it would not.
  *
  * Owner: the caller. Thread: main. Source: ncurses(3X).
  */

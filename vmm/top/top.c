@@ -173,8 +173,11 @@ static int watch_signals(struct top *top)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
-	if (top->options->batch == false)
+	/* What would end it while it has the terminal must give that back first. */
+	if (!top->options->batch) {
+		sigaddset(&set, SIGQUIT);
 		sigaddset(&set, SIGWINCH);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	top->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return top->signals.fd < 0 ? -errno : loop_add(&top->loop, &top->signals);
