@@ -14,7 +14,7 @@
 #include "tests/unit/runtime_dir.h"
 #include "vmm/virtiofsd/view.h"
 
-static char dir[96], writable[96], fixed[96], file[96], link_name[96];
+static char dir[96], writable[96], fixed[96], file[96], link_name[96], inner[96];
 
 static void put_file(const char *folder, const char *text)
 {
@@ -37,6 +37,9 @@ static void setup(void)
 	ck_assert(mkdir(dir, 0755) == 0 && mkdir(writable, 0755) == 0 && mkdir(fixed, 0755) == 0);
 	put_file(writable, "of rw");
 	put_file(fixed, "of ro");
+	snprintf(inner, sizeof(inner), "%s/rw/inner", top);
+	ck_assert_int_eq(mkdir(inner, 0755), 0);
+	put_file(inner, "of inner");
 	ck_assert_int_eq(symlink("usr/bin", link_name), 0);
 }
 
@@ -76,8 +79,11 @@ static int look(void)
 	const struct bind parts[] = {
 		{.source = writable, .at = "dirs/0"},
 		{.source = fixed, .at = "dirs/1", .read_only = true},
+		/* One in another one, which is reached by that one, too. */
+		{.source = inner, .at = "dirs/2", .read_only = true},
+		{.source = inner, .at = "dirs/0/inner", .read_only = true},
 		{.source = file, .at = "root/etc/data", .read_only = true},
-		{.source = link_name, .at = "root/bin", .read_only = true},
+		{.source = link_name, .at = "root/bin", .read_only = true, .optional = true},
 		{.source = "/nonesuch", .at = "root/nonesuch", .optional = true},
 		{NULL},
 	};
@@ -97,6 +103,9 @@ static int look(void)
 		can_open("dirs/1/data", O_RDONLY) == 0,
 		can_open("dirs/1/data", O_RDWR) == EROFS,
 		can_open("dirs/1/new", O_RDWR | O_CREAT) == EROFS,
+		can_open("dirs/0/inner/data", O_RDONLY) == 0,
+		can_open("dirs/0/inner/data", O_RDWR) == EROFS,
+		can_open("dirs/2/new", O_RDWR | O_CREAT) == EROFS,
 		can_open("root/etc/data", O_RDONLY) == 0,
 		can_open("root/etc/data", O_RDWR) == EROFS,
 		can_open("root/nonesuch", O_RDONLY) == ENOENT,
@@ -131,6 +140,39 @@ START_TEST(view)
 }
 END_TEST
 
+/* A user's folder was found without links: one that is there now was put there since. */
+static int look_through_links(void)
+{
+	char swapped[128], above[128];
+	const char *what = NULL;
+
+	snprintf(swapped, sizeof(swapped), "%s/swapped", top);
+	snprintf(above, sizeof(above), "%s/swapped/inner", top);
+	if (symlink(writable, swapped) < 0)
+		return 3;
+	const struct bind last[] = {{.source = swapped, .at = "dirs/0"}, {NULL}};
+	const struct bind middle[] = {{.source = above, .at = "dirs/0"}, {NULL}};
+	if (geteuid() && !become_root())
+		return 77;
+	int error = view_make(dir, last, &what);
+	if (error == -EPERM || error == -ENOSYS)
+		return 77;
+	return error != -ELOOP ? 1 : view_make(dir, middle, &what) != -ELOOP ? 2 : 0;
+}
+
+START_TEST(links_are_not_followed)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(look_through_links());
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	ck_assert(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+}
+END_TEST
+
 Suite *view_suite(void);
 Suite *view_suite(void)
 {
@@ -139,6 +181,7 @@ Suite *view_suite(void)
 
 	tcase_add_checked_fixture(tc, setup, runtime_dir_teardown);
 	tcase_add_test(tc, view);
+	tcase_add_test(tc, links_are_not_followed);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

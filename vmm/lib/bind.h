@@ -9,10 +9,10 @@
 #include <stdbool.h>
 
 struct bind {
-	const char *source; /* absolute; a symbolic link is seen as one */
+	const char *source; /* absolute */
 	const char *at;	    /* relative to the folder */
 	bool read_only;
-	bool optional; /* left out where the host has no such file */
+	bool optional; /* left out where the host has no such file; and may be, or lead through, a symbolic link */
 };
 
 #endif

@@ -9,27 +9,31 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+/* Private: what the host mounts later would come as it is, writable. */
 static int leave_mounts(const char **what)
 {
 	*what = "make a mount namespace";
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	return 0;
 }
 
-/* Returns @path with all that is mounted below it, as a mount that is nowhere yet; or -errno. */
-static int clone_tree(const char *path, bool read_only)
+/* Returns what @file is, with all that is mounted below it, as a mount that is nowhere yet; or -errno. */
+static int clone_tree(int file, bool read_only)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-	int tree = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	int tree = open_tree(file, "",
+			     AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 
 	if (tree < 0)
 		return -errno;
@@ -53,7 +57,11 @@ int view_make_read_only(const char *dir, const char **what)
 	if (error)
 		return error;
 	*what = "make the folder read-only";
-	int tree = clone_tree(dir, true);
+	int file = open(dir, O_PATH | O_CLOEXEC);
+	if (file < 0)
+		return -errno;
+	int tree = clone_tree(file, true);
+	close(file);
 	if (tree < 0)
 		return tree;
 	error = attach(tree, dir);
@@ -71,26 +79,51 @@ struct part {
 	char link[PATH_MAX];
 };
 
-static int open_part(struct part *part, const struct bind *bind)
+/*
+ * A user's folder lies where another guest may swap a part of its path for a symbolic link, also when virtiofsd is
+ * started again, long after the path was found: none is followed. The system's own may be links themselves.
+ */
+static int open_file(const struct bind *bind)
+{
+	const struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+				     .resolve = bind->optional ? 0 : RESOLVE_NO_SYMLINKS};
+	int file = (int)syscall(SYS_openat2, AT_FDCWD, bind->source, &how, sizeof(how));
+	return file < 0 ? -errno : file;
+}
+
+static int take_part(struct part *part, const struct bind *bind, int file)
 {
 	struct stat about;
 
-	part->kind = PART_LEFT_OUT;
-	if (lstat(bind->source, &about) < 0)
-		return bind->optional ? 0 : -errno;
+	if (fstat(file, &about) < 0)
+		return -errno;
+	if (S_ISLNK(about.st_mode) && !bind->optional)
+		return -ELOOP;
 	if (S_ISLNK(about.st_mode)) {
-		ssize_t len = readlink(bind->source, part->link, sizeof(part->link) - 1);
+		ssize_t len = readlinkat(file, "", part->link, sizeof(part->link) - 1);
 		if (len < 0)
 			return -errno;
 		part->link[len] = '\0';
 		part->kind = PART_LINK;
 		return 0;
 	}
-	part->tree = clone_tree(bind->source, bind->read_only);
+	part->tree = clone_tree(file, bind->read_only);
 	if (part->tree < 0)
 		return part->tree;
 	part->kind = S_ISDIR(about.st_mode) ? PART_FOLDER : PART_FILE;
 	return 0;
+}
+
+static int open_part(struct part *part, const struct bind *bind)
+{
+	int file = open_file(bind);
+
+	part->kind = PART_LEFT_OUT;
+	if (file < 0)
+		return file == -ENOENT && bind->optional ? 0 : file;
+	int error = take_part(part, bind, file);
+	close(file);
+	return error;
 }
 
 /* Makes the folders that lead to @path, below the first @top bytes of it. */
@@ -124,7 +157,7 @@ static int place_part(const struct part *part, const char *dir, const char *at)
 	if (part->kind == PART_FOLDER)
 		error = mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
 	else
-		error = mknod(path, S_IFREG | 0644, 0) < 0 ? -errno : 0;
+		error = mknod(path, S_IFREG | 0644, 0) < 0 && errno != EEXIST ? -errno : 0;
 	return error ? error : attach(part->tree, path);
 }
 
