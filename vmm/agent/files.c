@@ -2,6 +2,7 @@
 #include "vmm/agent/files.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,6 @@ static const char *const system_files[] = {
 	AT("/etc/magic"),
 	AT("/etc/papersize"),
 	/* Shells and interpreters. */
-	AT("/etc/profile"),
 	AT("/etc/bash.bashrc"),
 	AT("/etc/inputrc"),
 	AT("/etc/perl"),
@@ -65,37 +65,86 @@ static const char *const system_files[] = {
 };
 
 #define SYSTEM_FILES (sizeof(system_files) / sizeof(system_files[0]))
-_Static_assert(SYSTEM_FILES + FILES_DIRS_MAX <= FILES_PARTS_MAX, "all parts have a place");
+_Static_assert(SYSTEM_FILES + FILES_DIRS_MAX + FILES_NESTED_MAX <= FILES_PARTS_MAX,
+	       "all parts have a place");
 
 int files_add(struct files *files, const char *path, bool read_only)
 {
-	struct files_dir *dir = &files->dir[files->dirs];
+	char real[PATH_MAX];
 
+	if (!realpath(path, real))
+		return -errno;
+	if (strcmp(real, "/") == 0)
+		return -EISDIR;
+	for (unsigned int i = 0; i < files->dirs; i++) {
+		if (strcmp(files->dir[i].path, real) != 0)
+			continue;
+		files->dir[i].read_only |= read_only;
+		return 0;
+	}
 	if (files->dirs == FILES_DIRS_MAX)
 		return -E2BIG;
-	if (!realpath(path, dir->path))
-		return -errno;
-	dir->read_only = read_only;
-	files->dirs++;
+	strcpy(files->dir[files->dirs].path, real);
+	files->dir[files->dirs++].read_only = read_only;
 	return 0;
 }
 
-void files_finish(struct files *files)
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct files_dir *)a)->path, ((const struct files_dir *)b)->path);
+}
+
+/* Returns what of @path is below @top, from its slash on; or NULL. */
+static const char *below(const char *path, const char *top)
+{
+	size_t len = strlen(top);
+	return strncmp(path, top, len) == 0 && path[len] == '/' ? path + len : NULL;
+}
+
+/*
+ * Adds a folder to the others that it lies in, too. The command is root, and could look below the mount in its guest:
+ * the host's own is out of its reach.
+ */
+static int add_nested(struct files *files, unsigned int number, struct bind **part)
+{
+	for (unsigned int i = 0; i < number; i++) {
+		const char *rest = below(files->dir[number].path, files->dir[i].path);
+		char place[PATH_MAX + 32];
+		if (!rest)
+			continue;
+		int len = snprintf(place, sizeof(place), AGENT_DIRS "/%u%s", i, rest);
+		if (files->nests == FILES_NESTED_MAX || len >= PATH_MAX)
+			return -E2BIG;
+		char *at = strcpy(files->nested[files->nests++], place);
+		*(*part)++ = (struct bind){.source = files->dir[number].path,
+					   .at = at,
+					   .read_only = files->dir[number].read_only};
+	}
+	return 0;
+}
+
+int files_finish(struct files *files)
 {
 	struct bind *part = files->part;
+	int error = 0;
 
+	files->nests = 0;
 	for (size_t i = 0; i < SYSTEM_FILES; i++)
 		*part++ = (struct bind){.source = system_files[i] + strlen(AGENT_ROOT),
 					.at = system_files[i],
 					.read_only = true,
 					.optional = true};
+	qsort(files->dir, files->dirs, sizeof(files->dir[0]), compare);
 	for (unsigned int i = 0; i < files->dirs; i++) {
 		snprintf(files->at[i], sizeof(files->at[i]), AGENT_DIRS "/%u", i);
 		*part++ = (struct bind){.source = files->dir[i].path,
 					.at = files->at[i],
 					.read_only = files->dir[i].read_only};
 	}
+	for (unsigned int i = 0; i < files->dirs && !error; i++)
+		error = add_nested(files, i, &part);
 	part->source = NULL;
+	return error;
 }
 
 /* --- kernel and initrd ------------------------------------------------------------------------ */

@@ -11,8 +11,9 @@
 #include "vmm/lib/bind.h"
 
 /* Folders that are shared as they are: the current one, and those of --fs. */
-#define FILES_DIRS_MAX	32
-#define FILES_PARTS_MAX (64 + FILES_DIRS_MAX)
+#define FILES_DIRS_MAX	 32
+#define FILES_NESTED_MAX 24 /* of those, in others of them; a folder in two of these counts twice */
+#define FILES_PARTS_MAX	 (64 + FILES_DIRS_MAX + FILES_NESTED_MAX)
 
 struct files_dir {
 	char path[PATH_MAX]; /* absolute, without symbolic links */
@@ -25,12 +26,20 @@ struct files {
 	struct files_dir dir[FILES_DIRS_MAX];
 	struct bind part[FILES_PARTS_MAX + 1];
 	char at[FILES_DIRS_MAX][16];
+	unsigned int nests;
+	char nested[FILES_NESTED_MAX][PATH_MAX];
 };
 
-/* Adds a folder or file. Returns 0, -E2BIG, or -errno if it cannot be found. */
+/*
+ * Adds a folder or file; one that is there already is only made read-only, if @read_only. Returns 0, -E2BIG, -EISDIR for
+ * the root folder, or -errno if it cannot be found.
+ */
 int files_add(struct files *files, const char *path, bool read_only);
-/* Fills in the parts: what programs need of the host's system, and the folders. */
-void files_finish(struct files *files);
+/*
+ * Fills in the parts: what programs need of the host's system, and the folders, which it sorts: one that lies in another
+ * one comes after it. Returns 0, or -E2BIG if too many do.
+ */
+int files_finish(struct files *files);
 
 /*
  * Finds the kernel and the initrd that `make` has built, or `make install` has installed, beside the

@@ -125,6 +125,10 @@ static int add_folder(struct sandbox_request *request, const char *value,
 	if (option_keys_parse(&folder_keys, value, apply_key, &folder, error))
 		return -EINVAL;
 	int err = files_add(&request->files, folder.name, folder.read_only);
+	if (err == -EISDIR)
+		return options_fail(error,
+				    "/ cannot be shared, with all files of this machine; name a "
+				    "folder in it");
 	if (err == -E2BIG)
 		return options_fail(error, "the folder \"%s\" is one too many; %d can be shared",
 				    value, FILES_DIRS_MAX);
@@ -232,28 +236,50 @@ static int add_guest(struct sandbox_request *request, const bool *given)
 	return 0;
 }
 
+/* Returns whether @path is the user's home, or a folder above it. */
+static bool holds_home(const char *path)
+{
+	const char *name = getenv("HOME");
+	char home[PATH_MAX];
+	size_t len = strlen(path);
+
+	return name && realpath(name, home) && strncmp(home, path, len) == 0 &&
+	       (home[len] == '/' || !home[len]);
+}
+
+static bool is_shared(const struct files *files, const char *path)
+{
+	for (unsigned int i = 0; i < files->dirs; i++)
+		if (strcmp(files->dir[i].path, path) == 0)
+			return true;
+	return false;
+}
+
 static int add_current_folder(struct sandbox_request *request, bool read_only)
 {
-	int error = files_add(&request->files, ".", read_only);
+	char *folder = request->folder;
 
-	if (error == -E2BIG) {
-		log_error("with the current folder more than %d are shared", FILES_DIRS_MAX);
-		return error;
+	if (!realpath(".", folder)) {
+		log_error("cannot find the current folder: %s", strerror(errno));
+		return -errno;
 	}
-	if (error) {
-		log_error("cannot find the current folder: %s", strerror(-error));
-		return error;
-	}
-	const struct files_dir *dir = &request->files.dir[request->files.dirs - 1];
-	if (strcmp(dir->path, "/") == 0) {
+	/* Who stands there by chance would give a stranger all that is in it. */
+	if (strcmp(folder, "/") == 0 ||
+	    (holds_home(folder) && !is_shared(&request->files, folder))) {
 		log_error(
-			"the current folder is /, with all files of this machine: change to the one that "
-			"the command needs");
+			"the current folder is %s, with all that is yours: change to the one that the "
+			"command needs%s",
+			folder, folder[1] ? ", or share this one with --fs ." : "");
 		return -EINVAL;
 	}
-	strcpy(request->folder, dir->path);
-	files_finish(&request->files);
-	return 0;
+	int error = files_add(&request->files, folder, read_only);
+	if (!error)
+		error = files_finish(&request->files);
+	if (error)
+		log_error(
+			"more folders are shared, or more of them in others, than can be; name fewer "
+			"with --fs");
+	return error;
 }
 
 static void release(struct sandbox_request *request)
