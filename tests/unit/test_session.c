@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@ static struct command command;
 static struct session_result result;
 static int console[2],
 	life[2]; /* the guest's process has ended when the other end of life[0] is closed */
+static enum agent_terminal terminal;
+static int keys;		/* the other side of the terminal */
 static int input[2], output[2]; /* standard input and output of the session */
 
 static void setup(void)
@@ -93,8 +96,10 @@ typedef void agent(int value);
 /* Runs @agent in a process, and the session with it. */
 static void with(agent *play, int value, unsigned int grace_ms)
 {
-	struct session_config config = {
-		.sockets = &sockets, .command = &command, .grace_ms = grace_ms};
+	struct session_config config = {.sockets = &sockets,
+					.command = &command,
+					.grace_ms = grace_ms,
+					.terminal = terminal};
 	sigset_t signals;
 
 	session_signals(&signals);
@@ -299,6 +304,70 @@ START_TEST(ends_when_not_heeded)
 }
 END_TEST
 
+/* Keys come where the guest takes none: it never connects for them, has ended that stream, or does not read it. */
+static void take_no_keys(int how)
+{
+	static char many[3 * 65536];
+	int control = dial(AGENT_CONTROL);
+	int in = how ? dial(AGENT_INPUT) : -1;
+
+	if (how == 1)
+		close(in);
+	fcntl(keys, F_SETFL, O_NONBLOCK);
+	memset(many, 'x', sizeof(many));
+	for (struct pollfd room = {keys, POLLOUT, 0}; control >= 0;) {
+		/* First more than anybody holds. */
+		for (size_t sent = 0; how == 2 && sent < sizeof(many);) {
+			ssize_t n = write(keys, many, sizeof(many) - sent);
+			sent += n > 0 ? (size_t)n : 0;
+			poll(&room, 1, -1);
+		}
+		how = 0;
+		if (write(keys, "\3\3\3", 3) < 0 && errno != EAGAIN)
+			_exit(2);
+		clock_sleep_ms(10);
+	}
+}
+
+START_TEST(keys_are_heard)
+{
+	int slave;
+
+	close(input[0]);
+	close(input[1]);
+	ck_assert_int_eq(openpty(&input[1], &slave, NULL, NULL, NULL), 0);
+	input[0] = slave;
+	keys = dup(input[1]);
+	int old = dup(0);
+	dup2(slave, 0);
+	ck_assert_int_eq(session_raw(), 0);
+	dup2(old, 0);
+	terminal = AGENT_TERMINAL;
+	with(take_no_keys, _i, NEVER);
+	ck_assert_int_eq(result.end, SESSION_SIGNALLED);
+	ck_assert_int_eq(result.signal, SIGINT);
+}
+END_TEST
+
+/* Reports, and keeps a stream open that never ends. */
+static void linger(int signal)
+{
+	int control = dial(AGENT_CONTROL), out = dial(AGENT_OUTPUT);
+
+	take_command(control);
+	kill(getppid(), signal);
+	report(control, AGENT_EXITED, 3);
+	stay(out);
+}
+
+START_TEST(grace_is_for_the_streams_too)
+{
+	with(linger, SIGTERM, 300);
+	/* The report may come after the grace. */
+	ck_assert(result.end == SESSION_REPORTED || result.end == SESSION_SIGNALLED);
+}
+END_TEST
+
 /* Before there is a command to tell. */
 static void be_silent(int signal)
 {
@@ -482,6 +551,8 @@ Suite *session_suite(void)
 	tcase_add_loop_test(tc, signals_are_the_commands, 0, 5);
 	tcase_add_loop_test(tc, ends_when_asked, 0, 6);
 	tcase_add_test(tc, ends_when_not_heeded);
+	tcase_add_loop_test(tc, keys_are_heard, 0, 3);
+	tcase_add_test(tc, grace_is_for_the_streams_too);
 	tcase_add_test(tc, ends_before_it_began);
 	tcase_add_loop_test(tc, false_reports, 0, sizeof(reports) / sizeof(reports[0]));
 	tcase_add_loop_test(tc, second_connections, 0, 2);

@@ -144,10 +144,11 @@ static void ask_to_end(struct session *session, int signal)
 	}
 	session->asked = signal;
 	add_event(session, (struct agent_event){.kind = AGENT_SIGNAL, .signal = (uint16_t)signal});
-	if (signal == SIGINT || session->reported == sizeof(session->result->report))
+	if (signal == SIGINT)
 		return;
 	session->deadline = clock_ms() + session->config->grace_ms;
-	session->late = SESSION_SIGNALLED;
+	session->late = session->reported == sizeof(session->result->report) ? SESSION_REPORTED
+									     : SESSION_SIGNALLED;
 	session->result->signal = signal;
 }
 
@@ -266,7 +267,8 @@ static void read_control(struct session *session)
 		end(session, SESSION_BROKEN);
 		return;
 	}
-	session->deadline = INT64_MAX;
+	/* If the user wants the end, what is left of the grace is for the streams. */
+	session->late = SESSION_REPORTED;
 	accept_the_rest(session);
 	/* The reason is on the console, which may come later: until the agent, told so, has powered off. */
 	if (report->kind == AGENT_FAILED) {
@@ -317,9 +319,27 @@ static void finish_pump(struct session *session, unsigned int number)
 		close_stream(session, number);
 }
 
+/* Keys that the guest does not take: only ^C counts. */
+static void drop_keys(struct session *session)
+{
+	char keys[256];
+	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
+
+	if (n > 0)
+		watch_keys(session, keys, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		session->pump[AGENT_INPUT].ended = true;
+}
+
 static void move(struct session *session, unsigned int number, const struct pollfd *poll)
 {
 	struct pump *pump = &session->pump[number];
+
+	if (number == AGENT_INPUT && session->config->terminal && poll[0].revents &&
+	    (session->stream[number] < 0 || pump->broken || pump->head + pump->size == PUMP_SIZE)) {
+		drop_keys(session);
+		return;
+	}
 	const char *bytes = NULL;
 	bool was_done = pump_done(pump);
 	size_t n = pump_move(pump, poll, &bytes);
@@ -344,9 +364,11 @@ static void prepare(const struct session *session, struct pollfd *poll)
 			(struct pollfd){session->config->sockets->fd[i], POLLIN, 0};
 		pump_wait(&session->pump[i], &poll[POLL_PUMPS + 2 * i]);
 	}
-	/* A pump without its connection does not read ahead. */
+	/* A pump without its connection does not read ahead. But ^C is heard always: see drop_keys(). */
 	if (session->stream[AGENT_INPUT] < 0)
 		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = -1;
+	if (session->config->terminal && !session->pump[AGENT_INPUT].ended)
+		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = STDIN_FILENO;
 	poll[POLL_CONTROL] = (struct pollfd){reported ? -1 : control, events, 0};
 	poll[POLL_GUEST] =
 		(struct pollfd){session->guest_ended ? -1 : session->config->guest, POLLIN, 0};
@@ -378,7 +400,8 @@ static void act(struct session *session, const struct pollfd *poll)
 		if (session->stream[AGENT_CONTROL] >= 0 &&
 		    session->reported < sizeof(session->result->report))
 			read_control(session);
-		session->deadline = INT64_MAX;
+		if (!session->asked)
+			session->deadline = INT64_MAX;
 	}
 }
 
