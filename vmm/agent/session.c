@@ -3,6 +3,7 @@
 #include "vmm/agent/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct session {
 	int stream[AGENT_STREAMS]; /* connections; -1: none, yet or any more */
 	struct pump pump[AGENT_STREAMS];
 	struct outlet outlet[AGENT_STREAMS];
+	int input;   /* standard input, opened again where that can be */
 	size_t sent; /* of the command */
 	struct agent_event event[EVENTS_MAX];
 	unsigned int events;
@@ -323,7 +325,7 @@ static void finish_pump(struct session *session, unsigned int number)
 static void drop_keys(struct session *session)
 {
 	char keys[256];
-	ssize_t n = read(STDIN_FILENO, keys, sizeof(keys));
+	ssize_t n = read(session->input, keys, sizeof(keys));
 
 	if (n > 0)
 		watch_keys(session, keys, (size_t)n);
@@ -368,7 +370,10 @@ static void prepare(const struct session *session, struct pollfd *poll)
 	if (session->stream[AGENT_INPUT] < 0)
 		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = -1;
 	if (session->config->terminal && !session->pump[AGENT_INPUT].ended)
-		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = STDIN_FILENO;
+		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = session->input;
+	/* In the background a read would stop ebb; the shell sends SIGCONT when it is in the foreground. */
+	if (isatty(session->input) && !terminal_is_ours(session->input))
+		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = -1;
 	poll[POLL_CONTROL] = (struct pollfd){reported ? -1 : control, events, 0};
 	poll[POLL_GUEST] =
 		(struct pollfd){session->guest_ended ? -1 : session->config->guest, POLLIN, 0};
@@ -442,7 +447,10 @@ static void init(struct session *session)
 		session->stream[i] = -1;
 		pump_init(&session->pump[i], -1, -1, NULL, NULL);
 	}
-	pump_init(&session->pump[AGENT_INPUT], STDIN_FILENO, -1, NULL, NULL);
+	/* Others may read the same pipe: a description of our own does not wait when they were first. */
+	int own = outlet_reopen(STDIN_FILENO, O_RDONLY);
+	session->input = own < 0 ? STDIN_FILENO : own;
+	pump_init(&session->pump[AGENT_INPUT], session->input, -1, NULL, NULL);
 	for (unsigned int i = AGENT_OUTPUT; i < AGENT_STREAMS; i++) {
 		struct outlet *outlet = &session->outlet[i];
 		outlet_init(outlet, i == AGENT_OUTPUT ? STDOUT_FILENO : STDERR_FILENO);
@@ -460,6 +468,8 @@ static void release(struct session *session)
 		close_stream(session, i);
 	outlet_release(&session->outlet[AGENT_OUTPUT]);
 	outlet_release(&session->outlet[AGENT_ERRORS]);
+	if (session->input != STDIN_FILENO)
+		close(session->input);
 	close(session->config->console);
 	close(session->signals);
 	free(session);
