@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Two processes. The child is a guest as of `ebb run`, with the same sandbox around it; it never sees the user's
- * streams. This one has those, and nothing of the guest but sockets: it passes bytes on and ends the child.
+ * Two processes. The child is a guest as of `ebb run`, with the same sandbox around it; of the user's streams it has
+ * standard error, to write its own messages. This one has those, and nothing of the guest but sockets: it passes bytes on and ends the child.
  *
  * The child is in a session of its own, so that no key of the terminal reaches it; it ends with this process,
  * however that ends.
@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,11 +101,41 @@ static int configure(struct vm_config *config, struct sandbox_request *request,
 	return 0;
 }
 
+/* Wipes what of the user's variables ebb and its backends do not need: an attacker inside ebb could read them. */
+static void forget_environment(void)
+{
+	static const char *const kept[] = {
+		"PATH=", "HOME=", "EBB_RUNTIME_DIR=", "XDG_RUNTIME_DIR="};
+	char **to = environ;
+
+	for (char **from = environ; *from; from++) {
+		bool keep = false;
+		for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
+			keep |= strncmp(*from, kept[i], strlen(kept[i])) == 0;
+		if (keep)
+			*to++ = *from;
+		else
+			explicit_bzero(*from, strlen(*from));
+	}
+	*to = NULL;
+}
+
+/* Standard error on a terminal can be read, too: what is typed there. Opened again, it can be written only. */
+static void make_errors_write_only(int null)
+{
+	if (!isatty(STDERR_FILENO))
+		return;
+	int errors = open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	dup2(errors < 0 ? null : errors, STDERR_FILENO);
+	if (errors >= 0)
+		close(errors);
+}
+
 /* In the child. */
 static _Noreturn void become_guest(struct guest_process *guest, struct vm_config *config,
 				   pid_t parent, int console)
 {
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -112,6 +143,8 @@ static _Noreturn void become_guest(struct guest_process *guest, struct vm_config
 		_exit(EXIT_NOT_STARTED);
 	dup2(null, STDIN_FILENO);
 	dup2(console, STDOUT_FILENO);
+	make_errors_write_only(null);
+	forget_environment();
 	close(null);
 	close(console);
 	session_close(&guest->sockets, false);
@@ -364,8 +397,9 @@ int sandbox_run(struct sandbox_request *request)
 		return EXIT_SANDBOX;
 	}
 	fatal_undo_add(&forget);
+	/* The guest's process is made before the command's variables are collected: it has none of them. */
 	if (make_files(&guest) == 0 && configure(config, request, &guest) == 0 &&
-	    describe(&command, request, guest.terminal) == 0 && start_guest(&guest, config) == 0) {
+	    start_guest(&guest, config) == 0 && describe(&command, request, guest.terminal) == 0) {
 		/* Only now: the guest's process keeps what it was. */
 		signal(SIGPIPE, SIG_IGN);
 		status = with_guest(&guest, request, &command);
