@@ -11,6 +11,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/machine/device_pmem.h"
 #include "vmm/machine/save.h"
+#include "vmm/mem/present.h"
 
 /* A flush of a slow disk takes seconds; one of hung storage never ends. */
 #define STOP_NS (10 * NS_PER_S)
@@ -95,6 +96,7 @@ static int stage_memory_init(struct machine *machine)
 		.lock = config->memory.lock,
 		.numa_node = config->memory.numa_node,
 		.discard = config->memory.discard,
+		.pagemap = config->memory.pagemap,
 	};
 	int error = ram_init(&machine->ram, &ram, span, spans);
 	if (error)
@@ -359,6 +361,11 @@ static const struct {
 	/* After the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
 	{stage_console_init, stage_console_release},
 };
+
+void machine_prepare(struct vm_config *config)
+{
+	config->memory.pagemap = present_open();
+}
 
 int machine_init(struct machine *machine, const struct vm_config *config)
 {

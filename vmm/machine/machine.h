@@ -63,6 +63,12 @@ struct machine {
 };
 
 /*
+ * Opens what the process may not open any more once it is closed to others (vmm/sandbox), for machine_init() with the same
+ * @config. Call it before.
+ */
+void machine_prepare(struct vm_config *config);
+
+/*
  * @config must outlive the machine. Returns 0, or -errno after an error message, with nothing left
  * behind.
  */

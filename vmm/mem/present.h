@@ -18,8 +18,8 @@
 #define PRESENT_PAGES 512
 
 /*
- * Opens pagemap, while files can still be opened by name: ram_init() does. Returns a descriptor, or -1 if there is
- * no /proc: ram_present() then fails.
+ * Opens pagemap, which only root may once the process is not dumpable (vmm/sandbox): machine_prepare() does. Returns a
+ * descriptor, or -1 if there is none: ram_present() then fails.
  */
 int present_open(void);
 

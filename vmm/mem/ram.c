@@ -144,7 +144,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		.discard = config->discard,
 		.file = -1,
 		.smaps = -1,
-		.pagemap = -1,
+		.pagemap = config->pagemap ? config->pagemap : present_open(),
 	};
 	if (!spans_valid(span, spans, ram->page_size)) {
 		log_error("guest RAM must be 1 to %d ranges of whole pages, ascending and apart",
@@ -166,7 +166,6 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		return error;
 	}
 	ram->smaps = usage_open();
-	ram->pagemap = present_open();
 	ram->fatal = (struct fatal_memory){ram->map, ram->map_size, ram_why_refused(ram), NULL};
 	fatal_memory_add(&ram->fatal);
 	return 0;

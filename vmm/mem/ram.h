@@ -63,6 +63,8 @@ struct ram_config {
 	 */
 	int numa_node;
 	enum discard_kind discard;
+	/* From present_open(), and the RAM's from ram_init() on; -1: there is none; 0: ram_init() opens it. */
+	int pagemap;
 };
 #define RAM_CONFIG_DEFAULT                                                                         \
 	{                                                                                          \
