@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
 #include "vmm/machine/saved_machine.h"
@@ -26,6 +27,9 @@ static int file_read(void *ctx, void *data, size_t len)
 	const int *fd = ctx;
 	ssize_t got;
 
+	/* Signals are held until the guest runs. */
+	if (signal_waits())
+		return -EINTR;
 	do
 		got = read(*fd, data, len < INT_MAX ? len : INT_MAX);
 	while (got < 0 && errno == EINTR);
@@ -189,7 +193,7 @@ int machine_restore(struct machine *machine, const char *folder)
 		goto out;
 	restoring->machine = machine;
 	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = &fd};
-	error = arch_can_save(&restoring->why);
+	error = machine_can_restore(machine, &restoring->why);
 	if (!error)
 		error = restore_all(restoring);
 	if (error)

@@ -24,7 +24,7 @@ struct saving {
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 };
 
-int machine_can_save(const struct machine *machine, struct why *why)
+int machine_can_restore(const struct machine *machine, struct why *why)
 {
 	const struct device_list *list = &machine->devices;
 
@@ -44,6 +44,17 @@ int machine_can_save(const struct machine *machine, struct why *why)
 				       "without it",
 				       list->device[i]->kind->name, list->device[i]->number);
 	return 0;
+}
+
+int machine_can_save(const struct machine *machine, struct why *why)
+{
+	int error = machine_can_restore(machine, why);
+
+	if (!error && machine->ram.backing == RAM_ANON && machine->ram.pagemap < 0)
+		error = why_set(why, -EOPNOTSUPP,
+				"the host does not tell which memory the guest uses: ebb needs "
+				"/proc/self/pagemap");
+	return error;
 }
 
 /* --- sections ---------------------------------------------------------------------------------- */

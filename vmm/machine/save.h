@@ -13,8 +13,12 @@
 
 struct machine;
 
-/* Returns 0, or -EOPNOTSUPP with @why set: a part of the machine cannot be saved. Main thread, at any time. */
+/*
+ * Return 0, or -EOPNOTSUPP with @why set: a part of the machine cannot be saved, or restored. Main thread, at any
+ * time.
+ */
 int machine_can_save(const struct machine *machine, struct why *why);
+int machine_can_restore(const struct machine *machine, struct why *why);
 
 /*
  * Writes the machine, which is paused (cpus_pause()), and stays so: waits until its vCPUs and devices have finished
