@@ -465,10 +465,14 @@ bool virtio_core_can_save(const struct virtio_core *core)
 	return core->dev->ops->save && core->dev->ops->restore;
 }
 
-static bool settled(const struct virtio_core *core)
+static bool settled(struct virtio_core *core, uint64_t deadline)
 {
 	struct virtio_device *dev = core->dev;
-	return !running(core) || !dev->ops->settled || dev->ops->settled(dev);
+
+	/* The worker does no more for a stopped device: its chains are dropped, as the reset will do. */
+	if (!running(core))
+		return drain_all(core, deadline);
+	return !dev->ops->settled || dev->ops->settled(dev);
 }
 
 bool virtio_core_freeze(struct virtio_core *core, uint64_t deadline)
@@ -476,7 +480,7 @@ bool virtio_core_freeze(struct virtio_core *core, uint64_t deadline)
 	const struct timespec pause = {.tv_nsec = SETTLE_NS};
 
 	while (device_lock_until(core, deadline)) {
-		if (settled(core))
+		if (settled(core, deadline))
 			return true;
 		device_unlock(core);
 		/* The worker goes on by itself, and ends: no vCPU adds anything. */
@@ -542,6 +546,8 @@ int virtio_core_restore(struct virtio_core *core, struct record_in *in, struct w
 	struct virtio_device *dev = core->dev;
 	const char *name = dev->ops->name;
 
+	if (!virtio_core_can_save(core))
+		return why_set(why, -EINVAL, "virtio-%s cannot be restored yet", name);
 	bool same = record_take_u32(in) == dev->ops->id;
 	same = record_take_u32(in) == dev->queues && same;
 	core->driver_features = record_take_u64(in);

@@ -181,7 +181,8 @@ const struct call calls[] = {
 	CALL(pwritev2, BLK),
 	CALL(fdatasync, BLK | PMEM),
 	IOCTL(BLK, BLKDISCARD),
-	CALL(io_uring_enter, BLK | VCPU | MAIN), /* restricted: see devices/virtio-blk/ring.c */
+	CALL(io_uring_enter,
+	     BLK | VCPU | MAIN | SNAPSHOT), /* restricted: see devices/virtio-blk/ring.c */
 	CALL_IF(io_uring_register, VCPU, IS(1, IORING_REGISTER_EVENTFD)),
 	CALL(readv, NET | VSOCK),
 	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
