@@ -287,16 +287,26 @@ static int save_msrs(const struct saved_cpu *saved, const struct vcpu *vcpu, str
 	return 0;
 }
 
-static int restore_msrs(const struct vcpu *vcpu, struct record_in *in, struct why *why)
+static bool is_listed(const struct saved_cpu *saved, uint32_t index)
+{
+	for (unsigned int i = 0; i < saved->msrs; i++)
+		if (saved->msr[i] == index)
+			return true;
+	return false;
+}
+
+/* Only those that saving would read: a file must not get at others, which are the host's to choose. */
+static int restore_msrs(const struct saved_cpu *saved, const struct vcpu *vcpu,
+			struct record_in *in, struct why *why)
 {
 	uint32_t count = record_take_u32(in);
 
-	if (count > MSRS_MAX)
+	if (count > saved->msrs)
 		return malformed(vcpu, "model-specific registers", why);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t index = record_take_u32(in);
 		uint64_t value = record_take_u64(in), now;
-		if (in->bad)
+		if (in->bad || !is_listed(saved, index))
 			return malformed(vcpu, "model-specific registers", why);
 		/* Some can only be read, and are right from the start. */
 		if (!set_msr(vcpu, index, value) && !(get_msr(vcpu, index, &now) && now == value))
@@ -455,7 +465,7 @@ int arch_vcpu_restore(struct arch_platform *platform, const struct vcpu *vcpu, s
 	for (size_t i = 0; i < sizeof(second) / sizeof(second[0]) && !error; i++)
 		error = restore_part(vcpu, &second[i], in, why);
 	if (!error)
-		error = restore_msrs(vcpu, in, why);
+		error = restore_msrs(saved, vcpu, in, why);
 	if (!error)
 		error = restore_part(vcpu, &events, in, why);
 	if (!error && !record_complete(in))
