@@ -45,6 +45,8 @@ void balloon_stats_reset(struct balloon *balloon);
 /* reclaim.c */
 int balloon_reclaim_work(struct balloon *balloon, struct virtq *q);
 void balloon_reclaim_reset(struct balloon *balloon);
+/* Returns whether a chain is one of this queue: an answer, and RAM for the next request. */
+bool balloon_reclaim_fits(const struct balloon *balloon, const struct virtq_chain *chain);
 
 /* save.c: functions of virtio_device_ops. */
 bool balloon_settled(struct virtio_device *dev);

@@ -95,6 +95,14 @@ static int answered(struct balloon *balloon, const struct reclaim_response *resp
 	return right ? 0 : -EPROTO;
 }
 
+bool balloon_reclaim_fits(const struct balloon *balloon, const struct virtq_chain *chain)
+{
+	return chain->buffers == 2 && chain->readable == 1 &&
+	       chain->buffer[0].len == sizeof(struct reclaim_response) &&
+	       chain->buffer[1].len == sizeof(struct reclaim_request) &&
+	       ram_at(balloon->dev.host->ram, chain->buffer[1].gpa, chain->buffer[1].len);
+}
+
 /* Reads the chain's answer and keeps the chain for the next request. */
 static int take(struct balloon *balloon, const struct virtq_chain *chain)
 {
@@ -104,11 +112,7 @@ static int take(struct balloon *balloon, const struct virtq_chain *chain)
 	/* A second chain is an error: with one held, there is no request to answer. */
 	if (balloon->reclaim_held)
 		return -EPROTO;
-	if (chain->buffers != 2 || chain->readable != 1 ||
-	    chain->buffer[0].len != sizeof(response) ||
-	    chain->buffer[1].len != sizeof(struct reclaim_request))
-		return -EPROTO;
-	if (!ram_at(ram, chain->buffer[1].gpa, chain->buffer[1].len) ||
+	if (!balloon_reclaim_fits(balloon, chain) ||
 	    ram_read(ram, chain->buffer[0].gpa, &response, sizeof(response)))
 		return -EPROTO;
 	if (answered(balloon, &response))

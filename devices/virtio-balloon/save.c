@@ -95,6 +95,9 @@ int balloon_restore(struct virtio_device *dev, struct record_in *in)
 	    take_chain(balloon, BALLOON_STATS, stats, stats_head, &balloon->stats_chain) ||
 	    take_chain(balloon, BALLOON_RECLAIM, reclaim, reclaim_head, &balloon->reclaim_chain))
 		return -EINVAL;
+	/* The next request is written there without another look. */
+	if (reclaim && !balloon_reclaim_fits(balloon, &balloon->reclaim_chain))
+		return -EINVAL;
 	balloon->stats_held = stats != 0;
 	balloon->reclaim_held = reclaim != 0;
 	return holds_all(balloon) ? 0 : -EINVAL;

@@ -296,6 +296,37 @@ START_TEST(features_must_be_there)
 }
 END_TEST
 
+/* A file may name any device; this one has no restore(). */
+START_TEST(a_device_that_cannot_be_restored)
+{
+	static struct virtio_device_ops ops;
+	struct why why = {""};
+	struct record_in in = {saved, sizeof(saved), false};
+
+	ops = *balloon.dev.ops;
+	ops.save = NULL;
+	ops.restore = NULL;
+	balloon.dev.ops = &ops;
+	ck_assert(!virtio_core_can_save(&guest.mmio.core));
+	ck_assert_int_eq(virtio_mmio_restore(&guest.mmio, &in, &why), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(why.text, "cannot be restored"));
+}
+END_TEST
+
+/* The next request would be written to a chain of another shape. */
+START_TEST(a_forged_reclaim_chain)
+{
+	struct why why = {""};
+
+	give(0);
+	save();
+	struct vring_desc *desc = guest.queue[RECLAIM_Q].desc;
+	for (unsigned int i = 0; i < SIZE; i++)
+		desc[i].flags = 0;
+	ck_assert_int_eq(restore(&config, record.len, &why), -EINVAL);
+}
+END_TEST
+
 /* --- the board's devices ------------------------------------------------------------------------ */
 
 static int line;
@@ -462,6 +493,8 @@ Suite *saved_devices_suite(void)
 	tcase_add_test(tcase, any_byte_can_be_wrong);
 	tcase_add_test(tcase, every_length_but_one_is_wrong);
 	tcase_add_test(tcase, features_must_be_there);
+	tcase_add_test(tcase, a_device_that_cannot_be_restored);
+	tcase_add_test(tcase, a_forged_reclaim_chain);
 	suite_add_tcase(suite, tcase);
 	tcase = tcase_create("board");
 	tcase_add_test(tcase, the_serial_port_keeps_its_input);
