@@ -61,6 +61,13 @@ static int socket_write(void *ctx, const void *data, size_t len)
 	return atomic_load(&saver->monitor->machine->end) == MACHINE_RUNS ? 0 : -ECANCELED;
 }
 
+static void close_socket(struct saver *saver)
+{
+	if (saver->socket >= 0)
+		close(saver->socket);
+	saver->socket = -1;
+}
+
 static void explain(struct saver *saver)
 {
 	switch (saver->error) {
@@ -93,17 +100,12 @@ static void save(void *ctx)
 	explain(saver);
 	saver->bytes = writer.offset;
 	saver->stood = clock_ns() - start;
+	/* Not on the loop: what a client passed can make its last close wait. */
+	close_socket(saver);
 	wake_ring(saver->done.fd);
 }
 
 /* --- on the loop -------------------------------------------------------------------------------- */
-
-static void close_socket(struct saver *saver)
-{
-	if (saver->socket >= 0)
-		close(saver->socket);
-	saver->socket = -1;
-}
 
 static void has_saved(void *ctx)
 {
@@ -111,7 +113,6 @@ static void has_saved(void *ctx)
 
 	if (!wake_take(saver->done.fd))
 		return;
-	close_socket(saver);
 	saver->saves = false;
 	saver->saved(saver->monitor, saver->ticket);
 }
