@@ -56,11 +56,17 @@ static void lease(struct monitor *monitor, uint64_t extra, uint64_t seconds)
 	wake_timer_at(part->timer.fd, part->leased ? clock_ns() + seconds * NS_PER_S : 0);
 }
 
+void monitor_end_lease(struct monitor *monitor)
+{
+	if (part_of(monitor)->leased)
+		lease(monitor, 0, 0);
+}
+
 static void ended(void *ctx)
 {
 	struct monitor *monitor = ctx;
-	if (wake_take(part_of(monitor)->timer.fd) && part_of(monitor)->leased)
-		lease(monitor, 0, 0);
+	if (wake_take(part_of(monitor)->timer.fd))
+		monitor_end_lease(monitor);
 }
 
 /* A guest that cannot take its memory back might kill for lack of it. */
@@ -90,6 +96,8 @@ static json_t *set_lease(void *ctx, const json_t *arguments, struct control_erro
 		return control_fail(error, "Parameter 'lease' expects 1 to 3600 seconds");
 	if (json_integer_value(extra) > 0 && !may_lease(balloon, error))
 		return NULL;
+	if (monitor->saver.saves)
+		return control_fail_as(error, "GuestBusy", "The guest is being saved");
 	lease(monitor, (uint64_t)json_integer_value(extra), (uint64_t)json_integer_value(seconds));
 	return json_pack("{s:o, s:o}", "target", json_count(target_of(monitor)), "leased",
 			 json_count(part_of(monitor)->leased));

@@ -76,7 +76,9 @@ bool monitor_resume(struct monitor *monitor);
 /* Returns the guest's balloon, or NULL with *@error set if the guest was started without one. */
 struct balloon *monitor_balloon_here(const struct monitor *monitor, struct control_error *error);
 
-/* Forgets what x-ebb-balloon leased; the target is the caller's to set. Needs a balloon. */
+/* Ends what x-ebb-balloon leased, if anything. */
+void monitor_end_lease(struct monitor *monitor);
+/* Forgets it; the target is the caller's to set. Needs a balloon. */
 void monitor_drop_lease(struct monitor *monitor);
 
 /* Returns the guest's statistics as a new object; with @absent_too, absent ones are -1. */

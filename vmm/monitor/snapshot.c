@@ -36,6 +36,8 @@ static json_t *begin(struct monitor *monitor, int socket, struct control_error *
 					   "the snapshot to go to");
 	if (machine_can_save(monitor->machine, &why))
 		return control_fail_as(error, "NotSupported", "%s", why.text);
+	/* A restored guest has nobody who would end it. */
+	monitor_end_lease(monitor);
 	saver->resume = monitor_pause(monitor);
 	saver_begin(saver, socket, saved, control_server_defer(monitor->server));
 	return NULL;
