@@ -2,10 +2,10 @@
 /*
  * memcheck: checks that memory in use keeps its contents, and that new memory is zero.
  *
- *   memcheck SIZE --seconds S|--rounds N [--processes N] [--chunk SIZE]... [--kind KIND] [--seed N]
+ *   memcheck SIZE [--seconds S] [--rounds N] [--processes N] [--chunk SIZE]... [--kind KIND] [--seed N]
  *            [--break zero|pattern]
  *
- * A round takes chunks until SIZE is in use, each of a random chunk size (64K 1M 2M 5M 16M) and kind. Every
+ * Goes on until both are over. A round takes chunks until SIZE is in use, each of a random chunk size (64K 1M 2M 5M 16M) and kind. Every
  * word of a new chunk must be zero; then it is filled with a pattern of its address and the seed. Then about
  * three quarters of the chunks are checked for their pattern. Two of the three quarters are freed; of each
  * chunk in the third a part is dropped, must read as zero and is filled again. After the last round all
@@ -82,7 +82,7 @@ struct memcheck {
 
 static void usage(void)
 {
-	fputs("usage: memcheck SIZE --seconds S|--rounds N [--processes N] [--chunk SIZE]... [--kind KIND] [--seed N]\n"
+	fputs("usage: memcheck SIZE [--seconds S] [--rounds N] [--processes N] [--chunk SIZE]... [--kind KIND] [--seed N]\n"
 	      "                [--break zero|pattern]\n",
 	      stderr);
 	exit(2);
@@ -144,7 +144,7 @@ static void memcheck_parse(struct memcheck *m, int argc, char **argv)
 			usage();
 		}
 	}
-	if (bad || !m->rounds == !m->time_us || m->processes > PROCESSES_MAX ||
+	if (bad || (!m->rounds && !m->time_us) || m->processes > PROCESSES_MAX ||
 	    optind != argc - 1 || size_parse(argv[optind], &m->size))
 		usage();
 }
@@ -430,8 +430,8 @@ static uint64_t memcheck_run(struct memcheck *m)
 	m->chunks = memory_take(m->size / page_size() * sizeof(*m->chunks), PAGES_SMALL);
 	if (!m->chunks)
 		fail("memcheck", "cannot map the table of chunks");
-	for (unsigned long round = 1;
-	     m->rounds ? round <= m->rounds : now_us() - start < m->time_us; round++) {
+	for (unsigned long round = 1; round <= m->rounds || now_us() - start < m->time_us;
+	     round++) {
 		memcheck_round(m);
 		printf("memcheck: round %lu %llu MiB checked\n", round,
 		       (unsigned long long)(m->checked / MIB));
