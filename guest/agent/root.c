@@ -3,9 +3,11 @@
  * The command's file tree: what the host shares, read-only, under a private layer in the guest's memory; over that the
  * folders that are shared as they are, each at the place that it has on the host.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,10 +30,67 @@ static void must_mount(const char *source, const char *at, const char *type, uns
 		fail(what);
 }
 
+/* Shows @from, which is not to be changed, at @to in the new root. */
+static void graft(const char *from, const char *to)
+{
+	struct stat about;
+	char link[PATH_MAX] = "";
+
+	if (lstat(from, &about) < 0)
+		fail("look at the host's folders");
+	if (S_ISLNK(about.st_mode)) {
+		if (readlink(from, link, sizeof(link) - 1) < 0 || symlink(link, to) < 0)
+			fail("copy a link");
+		return;
+	}
+	if (S_ISDIR(about.st_mode))
+		mkdir(to, 0755);
+	else
+		close(open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+		fail("show the host's folders");
+}
+
+/* The same for each name in the folder @from, but @apart. */
+static void graft_all(const char *from, const char *to, const char *apart)
+{
+	DIR *dir = opendir(from);
+	struct dirent *entry;
+
+	if (!dir)
+		fail("read the host's folders");
+	while ((entry = readdir(dir))) {
+		char source[PATH_MAX], target[PATH_MAX];
+		snprintf(source, sizeof(source), "%s/%s", from, entry->d_name);
+		snprintf(target, sizeof(target), "%s/%s", to, entry->d_name);
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    strcmp(entry->d_name, apart) != 0)
+			graft(source, target);
+	}
+	closedir(dir);
+}
+
+/*
+ * overlayfs opens what is below it with O_NOATIME, which only a file's owner may, or root. Where the
+ * server is neither, it could read nothing: the folders are shown as they are then, beside what is in memory.
+ */
+static bool can_have_layer(void)
+{
+	struct stat about;
+	return stat(HOST "/" AGENT_ROOT "/usr", &about) == 0 && about.st_uid == 0;
+}
+
 static void make_layers(void)
 {
 	must_mount(AGENT_TAG, HOST, "virtiofs", MS_NODEV, NULL,
 		   "mount the host's folders: the kernel needs CONFIG_VIRTIO_FS");
+	if (!can_have_layer()) {
+		must_mount("root", NEW, "tmpfs", 0, "mode=755", "mount a tmpfs");
+		graft_all(HOST "/" AGENT_ROOT, NEW, "etc");
+		mkdir(NEW "/etc", 0755);
+		graft_all(HOST "/" AGENT_ROOT "/etc", NEW "/etc", "");
+		return;
+	}
 	must_mount("layer", LAYER, "tmpfs", 0, "mode=755", "mount a tmpfs");
 	mkdir(LAYER "/upper", 0755);
 	mkdir(LAYER "/work", 0755);

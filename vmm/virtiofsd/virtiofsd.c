@@ -54,6 +54,11 @@ static void make_user_namespace(void)
 	unsigned int uid = geteuid(), gid = getegid();
 	char map[64];
 
+	/*
+	 * ebb has closed its memory to others of its user, and with it its own files in /proc, which the
+	 * maps are written to. This process has nothing of the guest, and becomes another program.
+	 */
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if (unshare(CLONE_NEWUSER) < 0)
 		backend_fail("make a user namespace, which sharing a folder needs without root");
 	write_file("/proc/self/setgroups", "deny");
