@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+# Emulated host: --timeout 1500
+"""A command in a guest of its own: what it sees, what comes of it, and how it ends."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import tempfile
+import termios
+import time
+
+import pytest
+from conftest import LIMIT, lib, wait_until
+from test_kernels import made
+
+pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.mark.arch("x86_64")]
+
+MIB = lib.MIB
+MUCH = 8 * MIB
+HOLD = 128
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "a folder"
+    path.mkdir()
+    (path / "data").write_text("of the host\n")
+    return path
+
+
+@pytest.fixture
+def sandbox(ebb, folder):
+    """Runs a command there. Nothing of it is left when it has ended."""
+    def argv(*words, options=(), memory="256M"):
+        return [lib.EBB, "sandbox", "-m", memory, "-c", "1", *map(str, options), "--", *map(str, words)]
+
+    def run(*words, options=(), **popen):
+        popen = {"stdin": subprocess.DEVNULL, "timeout": LIMIT, "cwd": folder} | popen
+        if "input" in popen:
+            del popen["stdin"]
+        return subprocess.run(argv(*words, options=options), env=ebb.env, capture_output=True, check=False, **popen)
+
+    run.argv = argv
+    yield run
+    nothing_left(ebb)
+
+
+def nothing_left(ebb):
+    """Of the processes the last ones end a moment later."""
+    def left():
+        words = subprocess.run(["ps", "axo", "stat=,comm="], capture_output=True, text=True, check=True).stdout
+        return [line for line in words.splitlines()
+                if line.split()[0][0] != "Z" and line.split(None, 1)[1] in ("virtiofsd", "fs-keeper", "vsock-dialer")]
+
+    wait_until(lambda: not left(), "its processes are gone")
+    assert not ebb.left()
+    assert not [name for name in os.listdir("/tmp") if name.startswith("ebb-sandbox-")]
+
+
+class Running:
+    """A command whose output is read line by line."""
+
+    def __init__(self, ebb, argv, folder, **popen):
+        popen = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": folder} | popen
+        self.process = subprocess.Popen(argv, env=ebb.env, **popen)
+
+    def line(self):
+        """The next one, or what there is at the end."""
+        return self.process.stdout.readline().decode()
+
+    def ended(self, status):
+        out, err = self.process.communicate(timeout=LIMIT)
+        assert self.process.returncode == status, (self.process.returncode, out, err)
+        return err.decode()
+
+
+def test_command(sandbox, folder):
+    """Its arguments, its environment, its status; what it sees and what not; what it may change."""
+    (folder / "script").write_text("""#!/bin/sh
+for word; do printf '[%s]' "$word"; done; echo
+env | grep -v PWD | sort
+pwd
+cat data ../secret; head -c 5 /etc/passwd; echo
+[ -e /etc/shadow ] || [ -e /etc/ssl/private ] || echo no secrets
+ls -A /root /home | grep -v : | grep .; ls -A /var/log
+echo by the guest >made
+for file in /usr/bin/env /etc/passwd; do : >"$file" && rm "$file" && [ ! -e "$file" ] && echo "no more $file"; done
+: >/usr/local/other
+[ -e /sys/class/net/eth0 ] || echo no network
+echo err >&2
+exit 42
+""")
+    (folder / "script").chmod(0o755)
+    secret = folder.parent / "secret"
+    secret.write_text("not shared\n")
+    words = ["a b", "", "c'd\"e", "new\nline", "*", "$HOME", "--ro", "ä\udcff"]
+    done = sandbox("./script", *words, options=["-e", "LANG=a b", "--env", "NONESUCH", "-e", "LANG=C", "--fs", f"{folder.parent}/secret,ro"])
+    assert done.returncode == 42 and done.stderr == b"err\n", (done.returncode, done.stderr)
+    lines = done.stdout.split(b"\n")
+    assert b"\n".join(lines[:2]) == b"".join(b"[" + os.fsencode(word) + b"]" for word in words)
+    assert lines[2:9] == [b"HOME=/root", b"LANG=C", b"LOGNAME=root",
+                          b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                          b"SHELL=/bin/sh", b"USER=root", str(folder).encode()]
+    assert lines[9:] == [b"of the host", b"not shared", b"root:", b"no secrets", b"no more /usr/bin/env", b"no more /etc/passwd",
+                          b"no network", b""], lines[9:]
+    assert (folder / "made").read_text() == "by the guest\n"
+    # The host still has its own.
+    assert os.path.getsize("/usr/bin/env") > 0 and os.path.getsize("/etc/passwd") > 0
+    assert not os.path.exists("/usr/local/other")
+
+    done = sandbox("sh", "-c", f"cat data; echo x 2>/dev/null >data || echo refused; cat {secret} 2>/dev/null || echo unseen; kill -SEGV $$",
+                   options=["--ro"])
+    assert done.stdout == b"of the host\nrefused\nunseen\n" and done.returncode == 128 + signal.SIGSEGV
+    assert (folder / "data").read_text() == "of the host\n"
+
+
+def test_folder_in_a_folder(sandbox, folder):
+    """--fs below the current folder counts, also for a command that is root and unmounts it."""
+    (folder / "inner").mkdir()
+    (folder / "inner" / "x").write_text("of the host\n")
+    write = "(echo guest >inner/x) 2>/dev/null || echo refused"
+    done = sandbox("sh", "-c", f"{write}; umount inner && {write}; echo guest >data", options=["--fs", f"{folder}/inner,ro"])
+    assert (done.returncode, done.stdout) == (0, b"refused\nrefused\n"), done
+    assert (folder / "inner" / "x").read_text() == "of the host\n" and (folder / "data").read_text() == "guest\n"
+
+
+def test_not_run(sandbox, folder):
+    for name, status, text in (("nonesuch", 127, "No such file"), ("./data", 126, "Permission denied")):
+        done = sandbox(name)
+        assert done.returncode == status and done.stdout == b""
+        assert done.stderr.decode().startswith(f"ebb: cannot run {name}: {text}") and done.stderr.count(b"\n") == 1
+
+
+def test_streams(sandbox, ebb, folder):
+    """Both ways at once, every byte; the two outputs apart; a reader that leaves; a process that stays behind."""
+    data = os.urandom(MUCH)
+    done = sandbox("sh", "-c", "(sleep 1000 &) ; tee /dev/stderr", input=data)
+    assert done.returncode == 0
+    for stream in (done.stdout, done.stderr):
+        assert hashlib.sha256(stream).digest() == hashlib.sha256(data).digest()
+
+    # The shell tells of the signal, which yes gets when nobody reads any more.
+    running = Running(ebb, sandbox.argv("sh", "-c", "yes; echo status=$? >&2"), folder)
+    assert running.line() == "y\n"
+    running.process.stdout.close()
+    assert running.process.stderr.read().decode() == f"status={128 + signal.SIGPIPE}\n"
+    running.process.stderr.close()
+    assert running.process.wait(LIMIT) == 0
+
+
+def test_signals(sandbox, ebb, folder):
+    heeds = "trap 'echo heard; exit 9' INT TERM; echo ready; while :; do sleep 0.1; done"
+    running = Running(ebb, sandbox.argv("sh", "-c", heeds), folder)
+    assert running.line() == "ready\n"
+    running.process.send_signal(signal.SIGINT)
+    assert running.line() == "heard\n"
+    running.ended(9)
+
+    # The second one is for ebb.
+    running = Running(ebb, sandbox.argv("sh", "-c", "trap 'echo heard' INT; echo ready; while :; do sleep 0.1; done"), folder)
+    assert running.line() == "ready\n"
+    running.process.send_signal(signal.SIGINT)
+    assert running.line() == "heard\n"
+    running.process.send_signal(signal.SIGINT)
+    running.ended(128 + signal.SIGINT)
+
+    # ebb dies without a word: the guest goes with it. Its folder in /tmp cannot.
+    running = Running(ebb, sandbox.argv("sh", "-c", "echo ready; sleep 1000"), folder)
+    assert running.line() == "ready\n"
+    running.process.kill()
+    running.process.wait(LIMIT)
+    running.process.stdout.close()
+    running.process.stderr.close()
+    wait_until(lambda: not ebb.left(), "the guest is gone")
+    for name in os.listdir("/tmp"):
+        if name.startswith("ebb-sandbox-"):
+            subprocess.run(["rm", "-r", f"/tmp/{name}"], check=True)
+
+
+@contextlib.contextmanager
+def terminal(argv, env, cwd, rows, columns, errors=None):
+    """A process with a terminal of its own: (pid, master)."""
+    pid, master = pty.fork()
+    if pid == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        os.chdir(cwd)
+        if errors:
+            os.dup2(errors.fileno(), 2)
+        os.execve(argv[0], argv, env)
+    try:
+        yield pid, master
+    finally:
+        os.close(master)
+
+
+def read_until(master, word, said):
+    """Adds to `said` until it has `word`."""
+    while word not in said:
+        assert select.select([master], [], [], LIMIT)[0], said
+        said += os.read(master, 4096)
+    return said
+
+
+def test_terminal(sandbox, ebb, folder):
+    heeds = "trap 'stty size; exit 7' INT; tty; stty size; echo ready; while :; do sleep 0.1; done"
+    sized = "trap 'stty size' WINCH; " + heeds
+    with terminal(sandbox.argv("sh", "-c", sized, options=["-e", "TERM=dumb"]), ebb.env, folder, 33, 77) as (pid, master):
+        said = read_until(master, b"ready", b"")
+        assert b"/dev/pts/" in said and b"\r\n33 77\r\n" in said, said
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 88, 0, 0))
+        read_until(master, b"44 88", b"")
+        os.write(master, b"\x03")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    # What is redirected stays apart.
+    with open(folder / "errors", "wb") as errors, terminal(sandbox.argv("sh", "-c", "tty; tty <&1; echo apart >&2; [ -t 2 ]"),
+                                                           ebb.env, folder, 24, 80, errors) as (pid, master):
+        assert read_until(master, b"\n", b"").startswith(b"/dev/pts/")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+    assert (folder / "errors").read_text() == "apart\n"
+    # A command that does not heed the key: the third one within a second ends the guest.
+    with terminal(sandbox.argv("sh", "-c", "trap '' INT; echo ready; sleep 1000"), ebb.env, folder, 24, 80) as (pid, master):
+        read_until(master, b"ready", b"")
+        os.write(master, b"\x03\x03\x03")
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGINT
+
+
+def held(ebb):
+    """Bytes of the guest's RAM that the host holds."""
+    words = [lib.EBB, "stat", "--no-refresh", "--json"]
+    done = subprocess.run(words, env=ebb.env, check=True, timeout=LIMIT, stdout=subprocess.PIPE)
+    return json.loads(done.stdout)["memory"]["rss"]
+
+
+def freed(running, ebb, enough, looks):
+    """Has the command take and free memory. Returns how many looks it took until enough was back, or None."""
+    assert running.line() == f"hold: taken {HOLD} MiB\n"
+    taken = held(ebb)
+    assert taken > HOLD * MIB
+    running.process.stdin.write(b"\n")
+    running.process.stdin.flush()
+    assert running.line() == "hold: freed\n"
+    for look in range(looks):
+        if taken - held(ebb) > enough:
+            return look
+        time.sleep(0.05)
+    return None
+
+
+def test_memory(sandbox, ebb, folder):
+    """What the command frees comes back while it still runs; with reporting off it does not."""
+    with open(os.path.join(lib.GUEST, "initramfs.cpio"), "rb") as archive:
+        subprocess.run(["busybox", "cpio", "-i", "-d", "bin/hold"], stdin=archive, cwd=folder, check=True, capture_output=True)
+    looks = int(LIMIT / 0.05)
+    for reporting in ("on", "off"):
+        words = sandbox.argv("sh", "-c", f"bin/hold {HOLD}M --wait; read -r line", options=["--free-page-reporting", reporting],
+                             memory="512M")
+        running = Running(ebb, words, folder, stdin=subprocess.PIPE)
+        took = freed(running, ebb, HOLD * MIB * 3 // 4, looks)
+        if reporting == "on":
+            assert took is not None, "the memory did not come back"
+            looks = 2 * took + 20
+        else:
+            assert took is None, "it came back without reports"
+        assert running.process.poll() is None
+        running.process.stdin.write(b"\n")
+        running.process.stdin.flush()
+        assert "hold: done" in running.line()
+        running.ended(0)
+
+
+def test_debian(sandbox, tmp_path):
+    """With a kernel of Debian's, whose drivers are modules; and what a kernel lacks is told."""
+    path = made("kernel", lib.ARCH, "bookworm", "cloud")
+    initrd = tmp_path / "initrd"
+    with open(initrd, "wb") as out:
+        for part in (f"{path}/modules.cpio", lib.INITRAMFS):
+            with open(part, "rb") as file:
+                out.write(file.read())
+    done = sandbox("cat", "data", options=["-k", f"{path}/kernel", "-i", initrd])
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"of the host\n", b"")
+    done = sandbox("true", options=["-k", f"{path}/kernel"])
+    assert done.returncode == 125 and done.stderr.count(b"\n") == 1, done.stderr
+    assert b"the guest did not come to the command" in done.stderr or b"the guest ended before" in done.stderr
+
+
+def test_plain_user(sandbox, ebb):
+    """Without root on the host: what the guest's root makes is the user's."""
+    user = 65534
+    os.chmod("/dev/kvm", 0o666)
+    with tempfile.TemporaryDirectory(prefix="ebb-user-") as home:
+        for path in (home, f"{home}/run", f"{home}/work"):
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            os.chown(path, user, user)
+        argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+                *sandbox.argv("sh", "-c", "id -u; echo by the guest >made; stat -c %u . made /usr; "
+                                "echo x >/etc/new && cat /etc/new; (: >/etc/passwd) 2>/dev/null || echo refused")]
+        done = subprocess.run(argv, env=ebb.env | {"EBB_RUNTIME_DIR": f"{home}/run"}, cwd=f"{home}/work", stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False, timeout=LIMIT)
+        assert (done.returncode, done.stdout, lib.own_words(done.stderr)) == (0, f"0\n0\n0\n{user}\nx\nrefused\n", ""), done.stderr
+        assert os.stat(f"{home}/work/made").st_uid == user
+        assert not os.listdir(f"{home}/run")
+
+
+def test_root_folder(ebb, tmp_path):
+    """-d DIR: a guest whose root is a folder; read-only, and not."""
+    root = tmp_path / "root"
+    for name in ("bin", "dev", "proc", "sys", "tmp", "root"):
+        (root / name).mkdir(parents=True)
+    with open(os.path.join(lib.GUEST, "initramfs.cpio"), "rb") as archive:
+        subprocess.run(["busybox", "cpio", "-i", "bin/busybox", "bin/sh", "init"], stdin=archive, cwd=root, check=True, capture_output=True)
+    params = "quiet init=/init"
+    command = "echo guest >/root/made && cat /root/made"
+    lines = ebb.job(command, "-d", root, initrd=None, params=params)
+    assert lines == ["guest"] and (root / "root/made").read_text() == "guest\n"
+    (root / "root/made").unlink()
+    lines = ebb.job(f"({command}) 2>/dev/null || echo refused", "-d", f"{root},ro", initrd=None, params=params)
+    assert lines == ["refused"] and not os.listdir(root / "root")

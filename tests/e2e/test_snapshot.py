@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+# Emulated host: --timeout 1500
+"""ebb snapshot and ebb run --restore with Linux: it goes on with its memory, processors, timers, disk and console, as often
+as it is restored, and gives memory back as before. tests/payload/test_snapshot.py has damage, mistakes and killed clients.
+"""
+
+import os
+import re
+import shutil
+
+import pytest
+from conftest import LIMIT, lib
+from test_balloon import balloon, lease
+from test_monitor import run
+
+pytestmark = [pytest.mark.linux, pytest.mark.arch("x86_64")]
+
+MIB = lib.MIB
+MEMORY = "512M"
+PATTERN = 4
+TAKE = 96
+RETURNING = 120
+# Commands come on the console; beside them something counts, and checks what it has.
+JOB = (f"head -c {PATTERN * MIB} /dev/urandom >/tmp/pattern; md5sum /tmp/pattern >/tmp/sum; "
+       "(n=0; while md5sum -c -s /tmp/sum; do n=$((n + 1)); echo count $n; sleep 1; done; echo BAD) & "
+       "while read line; do eval $line; done")
+
+
+def counts(guest, number, start=0):
+    """The next numbers; the first line may have begun before the snapshot."""
+    seen = []
+    while len(seen) < number:
+        start, match = guest.wait_for(r"count (\d+)$|BAD", LIMIT, start)
+        assert match[1], guest.console()
+        seen.append(int(match[1]))
+        start += 1
+    return seen
+
+
+def counts_said(guest):
+    """The last number that it said."""
+    return max(int(number) for number in re.findall(r"count (\d+)$", guest.console(), re.M))
+
+
+def answer(guest, command, pattern):
+    start = len(guest.lines)
+    guest.send(command + "\n")
+    return guest.wait_for(pattern, LIMIT, start)[1]
+
+
+def restore(box, folder, *options):
+    argv = [lib.EBB, "run", "--restore", str(folder), "-m", MEMORY, "-n", "none", *map(str, options)]
+    guest = lib.Guest(argv, env=box.env)
+    box.guests.append(guest)
+    return guest
+
+
+def comes_back(guest):
+    """How many MiB of those that it took the host had back, when it had freed them."""
+    answer(guest, f"hold {TAKE}M --no-thp --wait", "^hold: taken")
+    taken = guest.rss()
+    answer(guest, "", "^hold: done")
+    try:
+        guest.wait_for_rss(lambda rss: rss < taken - TAKE * 0.8 * MIB, RETURNING if "off" not in str(guest.argv) else 15)
+    except lib.GuestError:
+        pass
+    return (taken - guest.rss()) / MIB
+
+
+def test_it_goes_on(ebb, tmp_path):
+    disk, folder = tmp_path / "disk.img", tmp_path / "snapshot"
+    with open(disk, "wb") as file:
+        file.truncate(16 * MIB)
+    options = ("-c", 2, "--rng")
+    guest = ebb.start(JOB, *options, "-d", disk, "--name", "saved", memory=MEMORY)
+    counts(guest, 2)
+    answer(guest, "dd if=/tmp/pattern of=/dev/vda bs=1M conv=fsync && echo written", "^written$")
+    # What it has freed is not in the snapshot; and the disk is read while it is saved.
+    answer(guest, f"hold {TAKE}M --hold 0", "^hold: done")
+    answer(guest, "(while :; do dd if=/dev/vda of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null; sleep 0.5; done) & echo reads", "^reads$")
+    free = int(answer(guest, "grep MemFree /proc/meminfo", r"^MemFree: +(\d+) kB")[1]) << 10
+    before = counts(guest, 1, len(guest.lines))[0]
+    run(ebb, "snapshot", "-n", "saved", str(folder))
+    assert counts(guest, 1, len(guest.lines))
+    assert os.listdir(folder) == ["snapshot"]
+    size = os.stat(folder / "snapshot").st_blocks * 512
+    assert PATTERN * MIB < size <= 1.1 * (512 * MIB - free), (size, free)
+    guest.kill()
+    last = counts_said(guest)
+
+    ones = []
+    for number in range(2):
+        shutil.copy(disk, tmp_path / f"{number}.img")
+        ones.append(restore(ebb, folder, *options, "-d", tmp_path / f"{number}.img", "--name", f"restored{number}"))
+    first = [counts(one, 3) for one in ones]
+    assert first[0][:2] == first[1][:2] and before <= first[0][0] <= last
+    assert first[0] == list(range(first[0][0], first[0][0] + 3))
+    for one in ones:
+        assert answer(one, f"dd if=/dev/vda bs=1M count={PATTERN} 2>/dev/null | cmp - /tmp/pattern && echo same", "^same$|differ|EOF")[0] == "same"
+        assert answer(one, "grep -c processor /proc/cpuinfo", r"^(\d+)$")[1] == "2"
+    assert comes_back(ones[0]) >= TAKE * 0.8
+    checked = answer(ones[1], "memcheck 32M --rounds 2", "^memcheck: (ok|BAD)")
+    assert checked[1] == "ok"
+    # The host may still ask it for memory, in both ways, and it still powers off.
+    run(ebb, "reclaim", "-n", "restored0")
+    run(ebb, "balloon", "-n", "restored1", "--target", "128M", f"--wait={int(LIMIT)}")
+    for one in ones:
+        assert counts(one, 1, len(one.lines))
+    run(ebb, "stop", "-a", "--timeout", str(LIMIT))
+    for one in ones:
+        assert one.wait(LIMIT) == 0, one.stderr()
+        assert "BAD" not in one.console()
+        assert not one.stderr()
+
+
+def test_without_reporting_nothing_comes_back(ebb, tmp_path):
+    """The control: the same of a guest whose device is not asked to discard. And what it freed is saved, too."""
+    off = "--free-page-reporting=off"
+    guest = ebb.start(JOB, off, "--deflate-on-oom", "--name", "saved", memory=MEMORY)
+    counts(guest, 1)
+    # What somebody has leased for a while only is not saved: nobody would end it.
+    assert lease(ebb, "saved", 16 * MIB, 3600)["return"]["leased"] == 16 * MIB
+    answer(guest, f"hold {TAKE}M --hold 0", "^hold: done")
+    run(ebb, "snapshot", "-n", "saved", str(tmp_path / "there"))
+    assert os.stat(tmp_path / "there" / "snapshot").st_size > (TAKE // 2 + PATTERN) * MIB
+    guest.kill()
+    restored = restore(ebb, tmp_path / "there", off, "--deflate-on-oom", "--name", "restored")
+    counts(restored, 2)
+    found = balloon(ebb, "restored")
+    assert (found["target"], found["leased"]) == (0, 0)
+    assert comes_back(restored) < 50
