@@ -23,7 +23,7 @@ static bool is_whole(const char *command, const json_t *reply)
 	const char *text = json_string_value(json_object_get(reply, "text"));
 	if (strcmp(command, "echo") == 0)
 		return text && strlen(text) == 1000;
-	return strcmp(command, "emit") == 0 ? json_is_object(reply) : json_array_size(reply) == 13;
+	return strcmp(command, "emit") == 0 ? json_is_object(reply) : json_array_size(reply) == 14;
 }
 
 static void on_done(void *ctx, int err, json_t *reply)
