@@ -421,7 +421,6 @@ DISKS = {
     "VHD of a fixed size": (ends(b"conectix"), ["VHD", *RAW]),
     "VDI": (begins(b"<<< disk >>>\n".ljust(64, b"\0") + b"\x7f\x10\xda\xbe"), ["VDI", *RAW]),
     "missing": (lambda path: None, ["cannot open", "No such file"]),
-    "a directory": (os.mkdir, ["neither a regular file nor a block device"]),
     "a pipe": (os.mkfifo, ["neither a regular file nor a block device"]),
     "empty": (a_file(0), ["is empty", "truncate -s"]),
     "odd": (a_file(1000), ["1000 bytes", "not a multiple of 512", "truncate -s %512"]),
