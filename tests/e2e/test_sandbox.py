@@ -295,16 +295,16 @@ def test_plain_user(sandbox, ebb):
     user = 65534
     os.chmod("/dev/kvm", 0o666)
     with tempfile.TemporaryDirectory(prefix="ebb-user-") as home:
-        for path in (home, f"{home}/run", f"{home}/work"):
+        for path in (home, f"{home}/run", f"{home}/job"):
             os.makedirs(path, mode=0o700, exist_ok=True)
             os.chown(path, user, user)
         argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
                 *sandbox.argv("sh", "-c", "id -u; echo by the guest >made; stat -c %u . made /usr; "
                                 "echo x >/etc/new && cat /etc/new; (: >/etc/passwd) 2>/dev/null || echo refused")]
-        done = subprocess.run(argv, env=ebb.env | {"EBB_RUNTIME_DIR": f"{home}/run"}, cwd=f"{home}/work", stdin=subprocess.DEVNULL,
+        done = subprocess.run(argv, env=ebb.env | {"EBB_RUNTIME_DIR": f"{home}/run"}, cwd=f"{home}/job", stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=LIMIT)
         assert (done.returncode, done.stdout, lib.own_words(done.stderr)) == (0, f"0\n0\n0\n{user}\nx\nrefused\n", ""), done.stderr
-        assert os.stat(f"{home}/work/made").st_uid == user
+        assert os.stat(f"{home}/job/made").st_uid == user
         assert not os.listdir(f"{home}/run")
 
 
