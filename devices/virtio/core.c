@@ -6,49 +6,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "devices/virtio/internal.h"
 #include "vmm/lib/clock.h"
 
-#define FEATURE(bit) (1ULL << (bit))
-
-/* How often a device that is to be saved is asked whether it has finished its requests. */
-#define SETTLE_NS NS_PER_MS
-
-#define STATUS_DRIVER_BITS                                                                         \
-	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK |        \
-	 VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_FAILED)
-
-/* --- locks, in the order of core.h ----------------------------------------------------------- */
-
-static void device_lock(struct virtio_core *core)
-{
-	pthread_mutex_lock(&core->next);
-	pthread_mutex_lock(&core->device);
-	pthread_mutex_unlock(&core->next);
-}
-
-static void device_unlock(struct virtio_core *core)
-{
-	pthread_mutex_unlock(&core->device);
-}
-
-static void state_lock(struct virtio_core *core)
-{
-	pthread_mutex_lock(&core->state);
-}
-
-static void state_unlock(struct virtio_core *core)
-{
-	pthread_mutex_unlock(&core->state);
-}
-
 /* --- the status machine ---------------------------------------------------------------------- */
-
-/* Returns whether the device may use its queues. */
-static bool running(const struct virtio_core *core)
-{
-	const uint32_t stopped = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
-	return (core->status & VIRTIO_CONFIG_S_DRIVER_OK) && !(core->status & stopped);
-}
 
 /* Returns whether the driver may set up queues: after FEATURES_OK, before the device is in use. */
 static bool setting_up(const struct virtio_core *core)
@@ -62,12 +23,6 @@ static bool setting_up(const struct virtio_core *core)
 static struct virtq *queue_at(const struct virtio_core *core, uint32_t queue)
 {
 	return queue < core->dev->queues ? &core->dev->queue[queue] : NULL;
-}
-
-/* Asks the worker to serve @queue. */
-static void defer(const struct virtio_core *core, unsigned int queue)
-{
-	core->dev->host->defer(core->dev->host->ctx, queue);
 }
 
 /* Leaves everything alone until the driver resets the device. With both locks held. */
@@ -96,7 +51,7 @@ static bool drain(struct virtio_core *core, unsigned int queue, uint64_t deadlin
 	return !dev->ops->drain || dev->ops->drain(dev, queue, deadline);
 }
 
-static bool drain_all(struct virtio_core *core, uint64_t deadline)
+bool virtio_core_drain_all(struct virtio_core *core, uint64_t deadline)
 {
 	bool all = true;
 	for (unsigned int i = 0; i < core->dev->queues; i++)
@@ -181,7 +136,7 @@ void virtio_core_set_status(struct virtio_core *core, uint32_t value)
 	device_lock(core);
 	/* No limit: after a shorter wait the driver would use memory that the host still writes. */
 	if (value == 0)
-		drain_all(core, UINT64_MAX);
+		virtio_core_drain_all(core, UINT64_MAX);
 	state_lock(core);
 	status_write(core, value);
 	state_unlock(core);
@@ -259,13 +214,6 @@ bool virtio_core_queue_ready(struct virtio_core *core, uint32_t queue)
 	bool ready = q && q->ready;
 	state_unlock(core);
 	return ready;
-}
-
-static unsigned int queue_flags(const struct virtio_device *dev)
-{
-	uint64_t features = dev->features;
-	return (features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC) ? VIRTQ_INDIRECT : 0) |
-	       (features & FEATURE(VIRTIO_RING_F_EVENT_IDX) ? VIRTQ_EVENT_IDX : 0);
 }
 
 /* With both locks held. */
@@ -382,7 +330,7 @@ void virtio_queues_broken(struct virtio_device *dev)
 	device_lock(core);
 	/* Otherwise the driver was quicker, and has reset the device. */
 	if (dev->lent) {
-		drain_all(core, UINT64_MAX);
+		virtio_core_drain_all(core, UINT64_MAX);
 		state_lock(core);
 		need_reset(core);
 		log_guest(&core->log,
@@ -440,8 +388,7 @@ static bool lock_until(pthread_mutex_t *mutex, uint64_t deadline)
 	return true;
 }
 
-/* As device_lock(), but gives up at @deadline (clock_ns()). */
-static bool device_lock_until(struct virtio_core *core, uint64_t deadline)
+bool virtio_core_lock_until(struct virtio_core *core, uint64_t deadline)
 {
 	if (!lock_until(&core->next, deadline))
 		return false;
@@ -453,133 +400,11 @@ static bool device_lock_until(struct virtio_core *core, uint64_t deadline)
 bool virtio_core_stop(struct virtio_core *core, uint64_t deadline)
 {
 	/* If it stays held, a vCPU waits for the host, or a snapshot for its disk. */
-	if (!device_lock_until(core, deadline))
+	if (!virtio_core_lock_until(core, deadline))
 		return false;
-	bool all = drain_all(core, deadline);
+	bool all = virtio_core_drain_all(core, deadline);
 	device_unlock(core);
 	return all;
-}
-
-/* --- snapshots --------------------------------------------------------------------------------- */
-
-bool virtio_queues_hold(const struct virtio_device *dev, unsigned int queue, unsigned int chains)
-{
-	const struct virtq *q = &dev->queue[queue];
-
-	/* A device that the driver must reset leaves its rings alone, whatever it had of them. */
-	return !q->ready || !running(dev->core) ||
-	       (uint16_t)(q->next_avail - q->next_used) == chains;
-}
-
-bool virtio_core_can_save(const struct virtio_core *core)
-{
-	return core->dev->ops->save && core->dev->ops->restore;
-}
-
-static bool settled(struct virtio_core *core, uint64_t deadline)
-{
-	struct virtio_device *dev = core->dev;
-
-	/* The worker does no more for a stopped device: its chains are dropped, as the reset will do. */
-	if (!running(core))
-		return drain_all(core, deadline);
-	return !dev->ops->settled || dev->ops->settled(dev);
-}
-
-bool virtio_core_freeze(struct virtio_core *core, uint64_t deadline)
-{
-	const struct timespec pause = {.tv_nsec = SETTLE_NS};
-
-	while (device_lock_until(core, deadline)) {
-		if (settled(core, deadline))
-			return true;
-		device_unlock(core);
-		/* The worker goes on by itself, and ends: no vCPU adds anything. */
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
-	}
-	return false;
-}
-
-void virtio_core_thaw(struct virtio_core *core)
-{
-	device_unlock(core);
-	for (unsigned int i = 0; i < core->dev->queues; i++)
-		defer(core, i);
-}
-
-void virtio_core_save(struct virtio_core *core, struct record *record)
-{
-	struct virtio_device *dev = core->dev;
-
-	record_u32(record, dev->ops->id);
-	record_u32(record, dev->queues);
-	state_lock(core);
-	record_u64(record, core->driver_features);
-	record_u64(record, dev->features);
-	record_u32(record, core->status);
-	record_u32(record, dev->config_generation);
-	for (unsigned int i = 0; i < dev->queues; i++)
-		virtq_save(&dev->queue[i], record);
-	state_unlock(core);
-	dev->ops->save(dev, record);
-}
-
-/* Whether this device could have come into the state that was read. */
-static bool is_possible(const struct virtio_core *core)
-{
-	const struct virtio_device *dev = core->dev;
-	const uint32_t known = STATUS_DRIVER_BITS | VIRTIO_CONFIG_S_NEEDS_RESET;
-
-	if (core->status & ~known)
-		return false;
-	if (core->status & VIRTIO_CONFIG_S_FEATURES_OK)
-		return dev->features == core->driver_features &&
-		       !(dev->features & ~dev->features_offered) &&
-		       dev->features & FEATURE(VIRTIO_F_VERSION_1);
-	return dev->features == 0 && !(core->status & VIRTIO_CONFIG_S_DRIVER_OK);
-}
-
-static int restore_queues(struct virtio_core *core, struct record_in *in)
-{
-	struct virtio_device *dev = core->dev;
-	int error = 0;
-
-	for (unsigned int i = 0; i < dev->queues && !error; i++) {
-		error = virtq_restore(&dev->queue[i], dev->host->ram, queue_flags(dev), in);
-		if (dev->queue[i].ready && !(core->status & VIRTIO_CONFIG_S_FEATURES_OK))
-			error = -EINVAL;
-	}
-	return error;
-}
-
-int virtio_core_restore(struct virtio_core *core, struct record_in *in, struct why *why)
-{
-	struct virtio_device *dev = core->dev;
-	const char *name = dev->ops->name;
-
-	if (!virtio_core_can_save(core))
-		return why_set(why, -EINVAL, "virtio-%s cannot be restored yet", name);
-	bool same = record_take_u32(in) == dev->ops->id;
-	same = record_take_u32(in) == dev->queues && same;
-	core->driver_features = record_take_u64(in);
-	dev->features = record_take_u64(in);
-	core->status = record_take_u32(in);
-	dev->config_generation = record_take_u32(in);
-	if (in->bad || !same || !is_possible(core))
-		return why_set(why, -EINVAL,
-			       "its virtio-%s has features that this one does not have: give the "
-			       "guest the options that it was started with",
-			       name);
-	int error = restore_queues(core, in);
-	if (!error && running(core) && dev->ops->activate)
-		error = dev->ops->activate(dev);
-	if (!error)
-		error = dev->ops->restore(dev, in);
-	if (error || !record_complete(in))
-		return why_set(why, -EINVAL, "the state of its virtio-%s is malformed", name);
-	for (unsigned int i = 0; i < dev->queues; i++)
-		defer(core, i);
-	return 0;
 }
 
 void virtio_core_init(struct virtio_core *core, struct virtio_device *dev,
