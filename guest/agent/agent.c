@@ -21,20 +21,9 @@
 #include <unistd.h>
 
 #include "guest/agent/agent.h"
+#include "guest/vsock.h"
 
-/* Two by default: a busy host may take longer. */
-#define CONNECT_SECONDS 100
-#define FILES_MAX	1048576
-
-/* As in the kernel's <linux/vm_sockets.h>, which musl does not bring. */
-#define CID_HOST	2U
-#define CONNECT_TIMEOUT 6
-struct vsock_address {
-	sa_family_t family;
-	unsigned short reserved;
-	unsigned int port, cid;
-	unsigned char flags, zero[3];
-};
+#define FILES_MAX 1048576
 
 static int control = -1;
 
@@ -105,13 +94,13 @@ static void begin(void)
 int dial(enum agent_stream stream)
 {
 	const struct vsock_address address = {
-		.family = AF_VSOCK, .cid = CID_HOST, .port = AGENT_PORT + stream};
-	const struct timeval limit = {.tv_sec = CONNECT_SECONDS};
+		.family = AF_VSOCK, .cid = VSOCK_CID_HOST, .port = AGENT_PORT + stream};
+	const struct timeval limit = {.tv_sec = VSOCK_CONNECT_SECONDS};
 	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		fail("make a socket to the host: the kernel needs CONFIG_VIRTIO_VSOCKETS");
-	setsockopt(fd, AF_VSOCK, CONNECT_TIMEOUT, &limit, sizeof(limit));
+	setsockopt(fd, AF_VSOCK, VSOCK_CONNECT_TIMEOUT, &limit, sizeof(limit));
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		fail("connect to the host");
 	return fd;

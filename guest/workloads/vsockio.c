@@ -14,22 +14,10 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include "guest/vsock.h"
 #include "workload.h"
 
 #define CHUNK ((size_t)64 << 10)
-/* Two by default: a busy host may take longer. */
-#define CONNECT_SECONDS 100
-
-/* As in the kernel's <linux/vm_sockets.h>, which the workloads' C library does not bring. */
-#define CID_ANY		0xffffffffU
-#define CID_HOST	2U
-#define CONNECT_TIMEOUT 6
-struct vsock_address {
-	sa_family_t family;
-	unsigned short reserved;
-	unsigned int port, cid;
-	unsigned char flags, zero[3];
-};
 
 static void usage(void)
 {
@@ -74,7 +62,7 @@ static void echo_one(int fd)
 static void echo(unsigned long port)
 {
 	struct vsock_address own;
-	int fd = address(CID_ANY, port, &own);
+	int fd = address(VSOCK_CID_ANY, port, &own);
 
 	signal(SIGCHLD, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
@@ -160,12 +148,12 @@ static void connect_all(unsigned long port, size_t size, unsigned long count)
 	int status;
 
 	for (unsigned long i = 0; fd && i < count; i++) {
-		const struct timeval limit = {.tv_sec = CONNECT_SECONDS};
+		const struct timeval limit = {.tv_sec = VSOCK_CONNECT_SECONDS};
 		struct vsock_address host;
 
-		fd[i] = address(CID_HOST, port, &host);
+		fd[i] = address(VSOCK_CID_HOST, port, &host);
 		if (fd[i] < 0 ||
-		    setsockopt(fd[i], AF_VSOCK, CONNECT_TIMEOUT, &limit, sizeof(limit)) ||
+		    setsockopt(fd[i], AF_VSOCK, VSOCK_CONNECT_TIMEOUT, &limit, sizeof(limit)) ||
 		    connect(fd[i], (struct sockaddr *)&host, sizeof(host)))
 			fail("vsockio", "connect");
 	}

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 from conftest import LIMIT, lib, wait_until
-from test_kernels import made
+from test_kernels import made, with_modules
 
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.mark.arch("x86_64")]
 
@@ -20,12 +20,7 @@ SHELL = "stty -echo; set -f; echo ready; while read -r c; do eval $c; echo statu
 def debians(tmp_path):
     """For lib.ebb(): Debian's own kernel, which has its drivers as modules."""
     path = made("kernel", lib.ARCH, "bookworm", "cloud")
-    initrd = tmp_path / "initrd"
-    with open(initrd, "wb") as out:
-        for part in (f"{path}/modules.cpio", lib.INITRAMFS):
-            with open(part, "rb") as file:
-                out.write(file.read())
-    return {"kernel": f"{path}/kernel", "initrd": str(initrd),
+    return {"kernel": f"{path}/kernel", "initrd": with_modules(path, tmp_path),
             "params": "quiet cryptomgr.notests nowatchdog rcupdate.rcu_cpu_stall_suppress=1"}
 
 

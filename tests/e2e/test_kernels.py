@@ -41,21 +41,27 @@ def made(*words):
     return path
 
 
+def with_modules(path, tmp_path):
+    """Our initramfs behind the modules of the kernel at `path`."""
+    initrd = tmp_path / "initrd"
+    with open(initrd, "wb") as out:
+        for part in (f"{path}/modules.cpio", lib.INITRAMFS):
+            with open(part, "rb") as file:
+                out.write(file.read())
+    return str(initrd)
+
+
 def machine(row, tmp_path):
     """This kernel's disks, and what is for lib.ebb()."""
     suite, flavour, tool, _ = row
-    disk, initrd = tmp_path / "disk", tmp_path / "initrd"
+    disk = tmp_path / "disk"
     disk.write_bytes(bytes(MIB))
     if tool != "ours":
         path = made("system", lib.ARCH, suite, flavour)
         return [f"{path}/root.img,ro", disk], {"kernel": f"{path}/kernel", "initrd": f"{path}/{tool}.img",
                                                "params": "quiet root=/dev/vda ro init=/sbin/ebb-init"}
     path = made("kernel", lib.ARCH, suite, flavour)
-    with open(initrd, "wb") as out:
-        for part in (f"{path}/modules.cpio", lib.INITRAMFS):
-            with open(part, "rb") as file:
-                out.write(file.read())
-    return [disk], {"kernel": f"{path}/kernel", "initrd": str(initrd), "params": "quiet"}
+    return [disk], {"kernel": f"{path}/kernel", "initrd": with_modules(path, tmp_path), "params": "quiet"}
 
 
 # An address of the host that is not the guest's, too: passt gives the guest that of the interface with the route.

@@ -18,7 +18,7 @@ import time
 
 import pytest
 from conftest import LIMIT, lib, wait_until
-from test_kernels import made
+from test_folder import debians
 
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.mark.arch("x86_64")]
 
@@ -277,15 +277,10 @@ def test_memory(sandbox, ebb, folder):
 
 def test_debian(sandbox, tmp_path):
     """With a kernel of Debian's, whose drivers are modules; and what a kernel lacks is told."""
-    path = made("kernel", lib.ARCH, "bookworm", "cloud")
-    initrd = tmp_path / "initrd"
-    with open(initrd, "wb") as out:
-        for part in (f"{path}/modules.cpio", lib.INITRAMFS):
-            with open(part, "rb") as file:
-                out.write(file.read())
-    done = sandbox("cat", "data", options=["-k", f"{path}/kernel", "-i", initrd])
+    debian = debians(tmp_path)
+    done = sandbox("cat", "data", options=["-k", debian["kernel"], "-i", debian["initrd"]])
     assert (done.returncode, done.stdout, done.stderr) == (0, b"of the host\n", b"")
-    done = sandbox("true", options=["-k", f"{path}/kernel"])
+    done = sandbox("true", options=["-k", debian["kernel"]])
     assert done.returncode == 125 and done.stderr.count(b"\n") == 1, done.stderr
     assert b"the guest did not come to the command" in done.stderr or b"the guest ended before" in done.stderr
 
