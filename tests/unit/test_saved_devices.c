@@ -430,12 +430,14 @@ END_TEST
 
 static unsigned int count(const struct ram *ram, unsigned int region)
 {
+	struct present_cursor cursor = {0};
 	bool present[PRESENT_PAGES];
 	unsigned int found = 0;
 
 	for (uint64_t at = 0; at < ram->region[region].size; at += PRESENT_PAGES * 4096) {
-		ck_assert_int_eq(ram_present(ram, &ram->region[region], at, PRESENT_PAGES, present),
-				 0);
+		ck_assert_int_eq(
+			ram_present(ram, &cursor, &ram->region[region], at, PRESENT_PAGES, present),
+			0);
 		for (unsigned int i = 0; i < PRESENT_PAGES; i++)
 			found += present[i];
 	}
@@ -448,6 +450,7 @@ START_TEST(only_touched_memory_is_present)
 	struct discard_step step[DISCARD_STEPS(1)];
 	struct discard_result result;
 	const struct gpa_range range = {HIGH_GPA + MIB, 8192};
+	struct present_cursor cursor = {0};
 	bool present[PRESENT_PAGES];
 
 	if (_i)
@@ -459,16 +462,17 @@ START_TEST(only_touched_memory_is_present)
 		*(uint8_t *)fake_driver_at(&host, HIGH_GPA + MIB + page * 4096, 1) = 1;
 	*(uint8_t *)fake_driver_at(&host, HIGH_END - 1, 1) = 1;
 	ck_assert_uint_eq(count(&host.ram, 1), 4);
-	ram_present(&host.ram, &host.ram.region[1], MIB, 4, present);
+	ram_present(&host.ram, &cursor, &host.ram.region[1], MIB, 4, present);
 	ck_assert(present[0] && present[1] && present[2] && !present[3]);
 	ram_discard(&host.ram, &range, 1, step, &result);
 	ck_assert_uint_eq(count(&host.ram, 1), 2);
 	/* To ask does not touch. */
 	ck_assert_uint_eq(count(&host.ram, 0), 0);
-	ck_assert_int_eq(
-		ram_present(&host.ram, &host.ram.region[1], HIGH_END - HIGH_GPA, 1, present),
-		-EINVAL);
-	ck_assert_int_eq(ram_present(&host.ram, &host.ram.region[1], 1, 1, present), -EINVAL);
+	ck_assert_int_eq(ram_present(&host.ram, &cursor, &host.ram.region[1], HIGH_END - HIGH_GPA,
+				     1, present),
+			 -EINVAL);
+	ck_assert_int_eq(ram_present(&host.ram, &cursor, &host.ram.region[1], 1, 1, present),
+			 -EINVAL);
 	fake_driver_release(&host);
 }
 END_TEST

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "vmm/lib/clock.h"
-#include "vmm/lib/version.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/saved_machine.h"
 #include "vmm/mem/present.h"
@@ -83,13 +82,14 @@ static int save_machine(struct saving *saving)
 static int save_region(struct saving *saving, const struct ram_region *region)
 {
 	const struct ram *ram = &saving->machine->ram;
+	struct present_cursor cursor = {0};
 	bool present[PRESENT_PAGES];
 	int error = 0;
 
 	for (uint64_t at = 0; at < region->size && !error;) {
 		uint64_t left = (region->size - at) / SNAPSHOT_PAGE;
 		unsigned int pages = left < PRESENT_PAGES ? (unsigned int)left : PRESENT_PAGES;
-		error = ram_present(ram, region, at, pages, present);
+		error = ram_present(ram, &cursor, region, at, pages, present);
 		if (error)
 			return why_set(saving->why, error,
 				       "the host does not tell which memory the guest uses: %s",
@@ -173,7 +173,7 @@ static int save_all(struct saving *saving)
 
 /* --- the machine stands still ------------------------------------------------------------------ */
 
-/* Returns how many devices stand still: all of them, or -EBUSY with @why set and none of them. */
+/* Returns 0 once all devices stand still, or -EBUSY with @why set and none of them frozen. */
 static int freeze(const struct device_list *list, uint64_t deadline, struct why *why)
 {
 	for (unsigned int i = 0; i < list->count; i++) {

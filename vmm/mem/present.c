@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
 /* Of an entry of pagemap: in memory, or in swap. */
@@ -33,30 +32,38 @@ static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pag
 	return 0;
 }
 
-/* A file: what is no hole in it. Its pages need not be in this process's page tables. */
-static int by_holes(const struct ram *ram, uint64_t offset, unsigned int pages, bool *present)
+/* Moves @cursor to the first data at or after @offset. */
+static int find_data(const struct ram *ram, struct present_cursor *cursor, uint64_t offset)
 {
-	uint64_t end = offset + pages * ram->page_size;
+	off_t data = lseek(ram->file, (off_t)offset, SEEK_DATA);
 
-	memset(present, false, pages * sizeof(*present));
-	/* Each turn goes a page further, at least. */
-	for (uint64_t at = offset; at < end;) {
-		off_t data = lseek(ram->file, (off_t)at, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			return 0; /* nothing up to the end of the file */
-		off_t hole = data < 0 ? -1 : lseek(ram->file, data, SEEK_HOLE);
-		if (hole < 0)
-			return -errno;
-		for (uint64_t page = (uint64_t)data; page < (uint64_t)hole && page < end;
-		     page += ram->page_size)
-			present[(page - offset) / ram->page_size] = true;
-		at = (uint64_t)hole;
+	if (data < 0 && errno == ENXIO) { /* nothing up to the end of the file */
+		*cursor = (struct present_cursor){UINT64_MAX, UINT64_MAX};
+		return 0;
+	}
+	off_t hole = data < 0 ? -1 : lseek(ram->file, data, SEEK_HOLE);
+	if (hole < 0)
+		return -errno;
+	*cursor = (struct present_cursor){(uint64_t)data, (uint64_t)hole};
+	return 0;
+}
+
+/* A file: what is no hole in it. Its pages need not be in this process's page tables. */
+static int by_holes(const struct ram *ram, struct present_cursor *cursor, uint64_t offset,
+		    unsigned int pages, bool *present)
+{
+	for (unsigned int i = 0; i < pages; i++, offset += ram->page_size) {
+		int error = offset < cursor->hole ? 0 : find_data(ram, cursor, offset);
+		if (error)
+			return error;
+		present[i] = offset >= cursor->data;
 	}
 	return 0;
 }
 
-int ram_present(const struct ram *ram, const struct ram_region *region, uint64_t offset,
-		unsigned int pages, bool present[PRESENT_PAGES])
+int ram_present(const struct ram *ram, struct present_cursor *cursor,
+		const struct ram_region *region, uint64_t offset, unsigned int pages,
+		bool present[PRESENT_PAGES])
 {
 	if (pages > PRESENT_PAGES || offset % ram->page_size || offset > region->size ||
 	    pages * (uint64_t)ram->page_size > region->size - offset)
@@ -66,7 +73,7 @@ int ram_present(const struct ram *ram, const struct ram_region *region, uint64_t
 		return by_page_tables(ram, (uintptr_t)region->hva + offset, pages, present);
 	case RAM_MEMFD:
 		/* Its offsets are gpas: see backing.h. */
-		return by_holes(ram, region->gpa + offset, pages, present);
+		return by_holes(ram, cursor, region->gpa + offset, pages, present);
 	default:
 		return -EOPNOTSUPP;
 	}

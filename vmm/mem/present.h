@@ -24,10 +24,19 @@
 int present_open(void);
 
 /*
+ * Where a file was looked into last. Zeroed before the first question about a region; those that follow ask for
+ * ascending offsets. Otherwise each would look for the end of the same data again: the square of its size.
+ */
+struct present_cursor {
+	uint64_t data, hole; /* bytes of the file: data is from one to the other */
+};
+
+/*
  * Sets @present for each of @pages pages (of ram->page_size, at most PRESENT_PAGES) from @offset on in @region.
  * Returns 0, or -errno: -EOPNOTSUPP for memory of which this cannot be known (RAM_HUGETLBFS).
  */
-int ram_present(const struct ram *ram, const struct ram_region *region, uint64_t offset,
-		unsigned int pages, bool present[PRESENT_PAGES]);
+int ram_present(const struct ram *ram, struct present_cursor *cursor,
+		const struct ram_region *region, uint64_t offset, unsigned int pages,
+		bool present[PRESENT_PAGES]);
 
 #endif
