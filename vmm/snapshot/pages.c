@@ -27,7 +27,7 @@ int snapshot_pages_flush(struct snapshot_pages *pages)
 	if (pages->count == 0)
 		return pages->writer->error;
 	/* Once, before the first: these sections have whole pages. */
-	int error = snapshot_align(pages->writer, SNAPSHOT_PAGE);
+	int error = snapshot_align(pages->writer);
 	if (error)
 		return error;
 	memset(pages->payload, 0, SNAPSHOT_TABLE);
@@ -38,7 +38,7 @@ int snapshot_pages_flush(struct snapshot_pages *pages)
 		record_u64(&table, pages->run[i].pages);
 	}
 	table.len = SNAPSHOT_TABLE - 4;
-	record_u32(&table, snapshot_checksum(0, pages->payload, SNAPSHOT_TABLE - 4));
+	snapshot_seal(&table);
 	pages->total += pages->count;
 	size_t len = SNAPSHOT_TABLE + (size_t)pages->count * SNAPSHOT_PAGE;
 	pages->runs = pages->count = 0;
@@ -108,10 +108,8 @@ int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_se
 	if (error)
 		return error;
 	/* Of its own, since RAM is written as the table says before the whole is checked. */
-	struct record_in seal = {bytes + sizeof(bytes) - 4, 4, false};
-	if (record_take_u32(&seal) != snapshot_checksum(0, bytes, sizeof(bytes) - 4))
-		return snapshot_bad(reader, "it is damaged before byte %llu",
-				    (unsigned long long)reader->offset);
+	if (!snapshot_sealed(bytes, sizeof(bytes)))
+		return snapshot_damaged(reader);
 	uint32_t checksum = snapshot_checksum(0, bytes, sizeof(bytes));
 	uint32_t runs = record_take_u32(&table);
 	uint32_t count = record_take_u32(&table);

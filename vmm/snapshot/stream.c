@@ -22,8 +22,7 @@ static int put(struct snapshot_writer *writer, const void *data, size_t len)
 	return writer->error;
 }
 
-/* Appends the checksum of all before it. */
-static void seal(struct record *record)
+void snapshot_seal(struct record *record)
 {
 	record_u32(record, snapshot_checksum(0, record->data, record->len));
 }
@@ -37,7 +36,7 @@ int snapshot_begin(struct snapshot_writer *writer)
 	record_u32(&head, SNAPSHOT_VERSION);
 	record_u64(&head, 0);
 	record_u64(&head, 0);
-	seal(&head);
+	snapshot_seal(&head);
 	return put(writer, bytes, sizeof(bytes));
 }
 
@@ -53,21 +52,19 @@ int snapshot_write(struct snapshot_writer *writer, enum snapshot_type type, uint
 	record_u32(&head, snapshot_checksum(0, payload, len));
 	record_u32(&head, writer->sections++);
 	record_u32(&head, 0);
-	seal(&head);
+	snapshot_seal(&head);
 	put(writer, bytes, sizeof(bytes));
 	return put(writer, payload, len);
 }
 
-int snapshot_align(struct snapshot_writer *writer, size_t alignment)
+int snapshot_align(struct snapshot_writer *writer)
 {
-	static const uint8_t zeros[4096];
-	size_t over = writer->offset & (alignment - 1);
+	static const uint8_t zeros[SNAPSHOT_ALIGNMENT];
+	size_t over = writer->offset % sizeof(zeros);
 
 	if (over == 0)
 		return writer->error;
-	size_t len = (2 * alignment - over - SNAPSHOT_SECTION) & (alignment - 1);
-	if (alignment > sizeof(zeros))
-		return writer->error = -EINVAL;
+	size_t len = (2 * sizeof(zeros) - over - SNAPSHOT_SECTION) % sizeof(zeros);
 	return snapshot_write(writer, SNAPSHOT_FILLER, 0, zeros, len);
 }
 
@@ -90,6 +87,19 @@ int snapshot_bad(struct snapshot_reader *reader, const char *format, ...)
 	vsnprintf(reader->why, sizeof(reader->why), format, args);
 	va_end(args);
 	return -EINVAL;
+}
+
+int snapshot_damaged(struct snapshot_reader *reader)
+{
+	return snapshot_bad(reader, "it is damaged before byte %llu",
+			    (unsigned long long)reader->offset);
+}
+
+/* What a later version may use: this one would not know what it means. */
+static int unknown(struct snapshot_reader *reader)
+{
+	return snapshot_bad(reader, "it has something before byte %llu that this ebb does not know",
+			    (unsigned long long)reader->offset);
 }
 
 /* Returns how many bytes were read: fewer than @len at the end of the snapshot only; or -errno. */
@@ -124,7 +134,7 @@ int snapshot_take(struct snapshot_reader *reader, void *data, size_t len)
 	return 0;
 }
 
-static bool sealed(const uint8_t *bytes, size_t len)
+bool snapshot_sealed(const uint8_t *bytes, size_t len)
 {
 	struct record_in in = {bytes + len - 4, 4, false};
 	return record_take_u32(&in) == snapshot_checksum(0, bytes, len - 4);
@@ -140,14 +150,15 @@ int snapshot_open(struct snapshot_reader *reader)
 		return error;
 	if (memcmp(bytes, magic, sizeof(magic)) != 0)
 		return snapshot_bad(reader, "it is no snapshot of ebb");
-	if (!sealed(bytes, sizeof(bytes)))
+	if (!snapshot_sealed(bytes, sizeof(bytes)))
 		return snapshot_bad(reader, "its first bytes are damaged");
 	uint32_t version = record_take_u32(&head);
 	if (version != SNAPSHOT_VERSION)
 		return snapshot_bad(reader,
 				    "its format has version %u, and this ebb reads version %u",
 				    version, SNAPSHOT_VERSION);
-	return 0;
+	uint64_t reserved = record_take_u64(&head);
+	return reserved | record_take_u64(&head) ? unknown(reader) : 0;
 }
 
 static int read_head(struct snapshot_reader *reader, struct snapshot_section *section)
@@ -164,13 +175,15 @@ static int read_head(struct snapshot_reader *reader, struct snapshot_section *se
 	section->len = record_take_u64(&head);
 	section->checksum = record_take_u32(&head);
 	uint32_t index = record_take_u32(&head);
-	if (!sealed(bytes, sizeof(bytes)))
+	uint32_t reserved = record_take_u32(&head);
+	if (!snapshot_sealed(bytes, sizeof(bytes)))
 		return snapshot_bad(reader, "it is damaged at byte %llu",
 				    (unsigned long long)offset);
 	if (index != reader->sections++)
 		return snapshot_bad(reader, "a section is missing before byte %llu",
 				    (unsigned long long)offset);
-	return 0;
+	bool has_number = section->type == SNAPSHOT_CPU || section->type == SNAPSHOT_DEVICE;
+	return reserved || (section->number && !has_number) ? unknown(reader) : 0;
 }
 
 /* Reads the payload of a filler, a piece at a time. */
@@ -178,6 +191,7 @@ static int skip(struct snapshot_reader *reader, const struct snapshot_section *s
 {
 	uint8_t piece[512];
 	uint32_t checksum = 0;
+	uint8_t any = 0;
 
 	if (section->len > SNAPSHOT_PAYLOAD_MAX)
 		return snapshot_bad(reader, "a filler is too long");
@@ -187,12 +201,13 @@ static int skip(struct snapshot_reader *reader, const struct snapshot_section *s
 		if (error)
 			return error;
 		checksum = snapshot_checksum(checksum, piece, len);
+		for (size_t i = 0; i < len; i++)
+			any |= piece[i];
 		left -= len;
 	}
 	if (checksum != section->checksum)
-		return snapshot_bad(reader, "it is damaged before byte %llu",
-				    (unsigned long long)reader->offset);
-	return 0;
+		return snapshot_damaged(reader);
+	return any ? unknown(reader) : 0;
 }
 
 int snapshot_next(struct snapshot_reader *reader, struct snapshot_section *section)
@@ -217,8 +232,7 @@ int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_secti
 	if (error)
 		return error;
 	if (snapshot_checksum(0, payload, section->len) != section->checksum)
-		return snapshot_bad(reader, "it is damaged before byte %llu",
-				    (unsigned long long)reader->offset);
+		return snapshot_damaged(reader);
 	return 0;
 }
 

@@ -11,12 +11,16 @@
 #ifndef EBB_SNAPSHOT_STREAM_H
 #define EBB_SNAPSHOT_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define SNAPSHOT_VERSION 1
-#define SNAPSHOT_HEAD	 32 /* bytes before the first section */
-#define SNAPSHOT_SECTION 32 /* bytes before a section's payload */
+#include "vmm/lib/record.h"
+
+#define SNAPSHOT_VERSION   1
+#define SNAPSHOT_HEAD	   32	/* bytes before the first section */
+#define SNAPSHOT_SECTION   32	/* bytes before a section's payload */
+#define SNAPSHOT_ALIGNMENT 4096 /* bytes: of the first section of pages */
 /* The most bytes of a payload, except of SNAPSHOT_PAGES (pages.h). */
 #define SNAPSHOT_PAYLOAD_MAX ((size_t)64 << 10)
 
@@ -54,8 +58,8 @@ struct snapshot_writer {
 int snapshot_begin(struct snapshot_writer *writer);
 int snapshot_write(struct snapshot_writer *writer, enum snapshot_type type, uint32_t number,
 		   const void *payload, size_t len);
-/* Fills up so that the next section begins at a multiple of @alignment bytes, a power of two ≥ 64. */
-int snapshot_align(struct snapshot_writer *writer, size_t alignment);
+/* Fills up so that the next section begins at a multiple of SNAPSHOT_ALIGNMENT bytes. */
+int snapshot_align(struct snapshot_writer *writer);
 /* The last section, which says that nothing is missing. @pages: as counted by pages.h. */
 int snapshot_end(struct snapshot_writer *writer, uint64_t pages);
 
@@ -81,10 +85,14 @@ int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_secti
 int snapshot_close(struct snapshot_reader *reader, const struct snapshot_section *section,
 		   uint64_t pages);
 
-/* For pages.h: all of @len bytes; and -EINVAL, after setting reader->why as printf does. */
+/* For pages.h. Appends the checksum of all before it; returns whether the last 4 of @len bytes are that. */
+void snapshot_seal(struct record *record);
+bool snapshot_sealed(const uint8_t *bytes, size_t len);
+/* All of @len bytes; and -EINVAL, after setting reader->why as printf does, or to where it is damaged. */
 int snapshot_take(struct snapshot_reader *reader, void *data, size_t len);
 __attribute__((format(printf, 2, 3))) int snapshot_bad(struct snapshot_reader *reader,
 						       const char *format, ...);
+int snapshot_damaged(struct snapshot_reader *reader);
 
 /* CRC-32C of @len bytes that follow those of the checksum @before (0 for the first). */
 uint32_t snapshot_checksum(uint32_t before, const void *data, size_t len);
