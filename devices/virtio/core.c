@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <string.h>
-#include <time.h>
 
 #include "devices/virtio/internal.h"
 #include "vmm/lib/clock.h"
@@ -378,12 +377,10 @@ void virtio_core_work(struct virtio_core *core, unsigned int queue)
 /* By trying: ThreadSanitizer does not know pthread_mutex_clocklock(3), and the other limit moves with the date. */
 static bool lock_until(pthread_mutex_t *mutex, uint64_t deadline)
 {
-	const struct timespec pause = {.tv_nsec = NS_PER_MS};
-
 	while (pthread_mutex_trylock(mutex) != 0) {
 		if (clock_ns() >= deadline)
 			return false;
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+		clock_sleep_ms(1);
 	}
 	return true;
 }

@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A device stands still, is saved and goes on; or is restored. */
 #include <errno.h>
-#include <time.h>
 
 #include "devices/virtio/internal.h"
 #include "vmm/lib/clock.h"
-
-/* How often a device that is to be saved is asked whether it has finished its requests. */
-#define SETTLE_NS NS_PER_MS
 
 bool virtio_queues_hold(const struct virtio_device *dev, unsigned int queue, unsigned int chains)
 {
@@ -35,14 +31,12 @@ static bool settled(struct virtio_core *core, uint64_t deadline)
 
 bool virtio_core_freeze(struct virtio_core *core, uint64_t deadline)
 {
-	const struct timespec pause = {.tv_nsec = SETTLE_NS};
-
 	while (virtio_core_lock_until(core, deadline)) {
 		if (settled(core, deadline))
 			return true;
 		device_unlock(core);
 		/* The worker goes on by itself, and ends: no vCPU adds anything. */
-		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+		clock_sleep_ms(1);
 	}
 	return false;
 }
