@@ -36,6 +36,14 @@ static int file_read(void *ctx, void *data, size_t len)
 	return got < 0 ? -errno : (int)got;
 }
 
+static int payload(struct restoring *restoring, const struct snapshot_section *section,
+		   struct record_in *in)
+{
+	*in = (struct record_in){restoring->room, section->len, false};
+	return snapshot_payload(&restoring->reader, section, restoring->room,
+				sizeof(restoring->room));
+}
+
 /* Reads the next section, which must be this one: a snapshot has all of them, in one order. */
 static int take(struct restoring *restoring, enum snapshot_type type, uint32_t number,
 		struct record_in *in)
@@ -46,12 +54,12 @@ static int take(struct restoring *restoring, enum snapshot_type type, uint32_t n
 	if (error)
 		return error;
 	if (section.type != type || section.number != number)
-		return snapshot_bad(&restoring->reader,
-				    "it has a section of type %u where this ebb expects one of %u",
-				    section.type, type);
-	*in = (struct record_in){restoring->room, section.len, false};
-	return snapshot_payload(&restoring->reader, &section, restoring->room,
-				sizeof(restoring->room));
+		return snapshot_bad(
+			&restoring->reader,
+			"it has section %u of type %u where this ebb expects section %u of "
+			"type %u",
+			section.number, section.type, number, type);
+	return payload(restoring, &section, in);
 }
 
 /* Reads all pages, and the section after them, which must be vCPU 0's, into @in. */
@@ -73,10 +81,7 @@ static int restore_ram(struct restoring *restoring, uint64_t *pages, struct reco
 	*pages = at.total;
 	if (!error && (section.type != SNAPSHOT_CPU || section.number != 0))
 		error = snapshot_bad(&restoring->reader, "it has no vCPU after its memory");
-	*in = (struct record_in){restoring->room, section.len, false};
-	return error ? error
-		     : snapshot_payload(&restoring->reader, &section, restoring->room,
-					sizeof(restoring->room));
+	return error ? error : payload(restoring, &section, in);
 }
 
 /* @in: vCPU 0's record. */

@@ -20,7 +20,7 @@
 struct saved_cpu {
 	uint32_t *msr; /* the registers that this KVM saves */
 	unsigned int msrs;
-	size_t xsave; /* bytes of the extended state */
+	size_t xsave; /* bytes of the extended state; 0: more than ebb knows */
 };
 
 /* Thread: main. */

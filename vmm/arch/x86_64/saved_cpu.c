@@ -98,7 +98,7 @@ void saved_cpu_init(struct saved_cpu *saved, const struct vm *vm)
 
 	*saved = (struct saved_cpu){.xsave = XSAVE_LEGACY};
 	if (size > (int)XSAVE_LEGACY)
-		saved->xsave = (size_t)size;
+		saved->xsave = size <= XSAVE_MAX ? (size_t)size : 0;
 	read_msr_list(saved, vm);
 	put_deadline_last(saved);
 }
@@ -126,7 +126,7 @@ static int failed(const struct vcpu *vcpu, const char *verb, const char *what, s
 
 static int malformed(const struct vcpu *vcpu, const char *what, struct why *why)
 {
-	return why_set(why, -EINVAL, "the %s of its vCPU %u are not such as this KVM's", what,
+	return why_set(why, -EINVAL, "the saved %s of vCPU %u does not fit this host's KVM", what,
 		       vcpu->index);
 }
 
@@ -156,17 +156,27 @@ static int restore_part(const struct vcpu *vcpu, const struct part *part, struct
 	return 0;
 }
 
+static int too_large(const struct vcpu *vcpu, struct why *why)
+{
+	return why_set(why, -EOPNOTSUPP,
+		       "the extended state of vCPU %u is larger than ebb knows: it cannot be saved "
+		       "on this host",
+		       vcpu->index);
+}
+
 static int save_xsave(const struct vcpu *vcpu, size_t size, struct record *record, struct why *why)
 {
-	uint8_t *area = size <= XSAVE_MAX ? calloc(1, size) : NULL;
-	int error = 0;
+	uint8_t *area = calloc(1, size);
+	int error = size ? 0 : too_large(vcpu, why);
 
+	if (error)
+		goto out;
 	if (!area)
-		return why_set(why, -ENOMEM, "the extended state of vCPU %u has %zu bytes",
-			       vcpu->index, size);
+		return why_set(why, -ENOMEM, "the host has no memory left");
 	if (ioctl(vcpu->fd, size > XSAVE_LEGACY ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, area) < 0)
 		error = failed(vcpu, "save", "extended state", why);
 	record_struct(record, area, size);
+out:
 	free(area);
 	return error;
 }
@@ -174,9 +184,11 @@ static int save_xsave(const struct vcpu *vcpu, size_t size, struct record *recor
 static int restore_xsave(const struct vcpu *vcpu, size_t size, struct record_in *in,
 			 struct why *why)
 {
-	uint8_t *area = size <= XSAVE_MAX ? calloc(1, size) : NULL;
-	int error = 0;
+	uint8_t *area = calloc(1, size);
+	int error = size ? 0 : too_large(vcpu, why);
 
+	if (error)
+		goto out;
 	if (!area)
 		return why_set(why, -ENOMEM, "the host has no memory left");
 	record_take_struct(in, area, size);
@@ -185,6 +197,7 @@ static int restore_xsave(const struct vcpu *vcpu, size_t size, struct record_in 
 		error = malformed(vcpu, "extended registers", why);
 	else if (ioctl(vcpu->fd, KVM_SET_XSAVE, area) < 0)
 		error = failed(vcpu, "restore", "extended state", why);
+out:
 	free(area);
 	return error;
 }
@@ -469,6 +482,7 @@ int arch_vcpu_restore(struct arch_platform *platform, const struct vcpu *vcpu, s
 	if (!error)
 		error = restore_part(vcpu, &events, in, why);
 	if (!error && !record_complete(in))
-		error = malformed(vcpu, "parts", why);
+		error = why_set(why, -EINVAL, "the state of vCPU %u has more than this ebb reads",
+				vcpu->index);
 	return error;
 }
