@@ -137,6 +137,11 @@ bool balloon_offers_deflate_on_oom(const struct balloon *balloon)
 	return balloon->dev.features_offered & FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
 }
 
+bool balloon_deflates_on_oom(const struct balloon *balloon)
+{
+	return balloon->dev.features & FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
+}
+
 void balloon_on_changed(struct balloon *balloon, void (*changed)(void *ctx), void *ctx)
 {
 	balloon->changed = changed;

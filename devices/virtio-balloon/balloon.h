@@ -159,6 +159,8 @@ void balloon_release(struct balloon *balloon);
 bool balloon_offers_reporting(const struct balloon *balloon);
 /* Returns whether DEFLATE_ON_OOM is offered. */
 bool balloon_offers_deflate_on_oom(const struct balloon *balloon);
+/* Returns whether the driver negotiated it. */
+bool balloon_deflates_on_oom(const struct balloon *balloon);
 
 /*
  * Sets the hook that is called when the driver reports another size of the balloon; NULL: none. It

@@ -18,7 +18,7 @@ STAT = {
                "rss": 123 * MIB + MIB // 2, "pss": 122 * MIB, "huge": 100 * MIB,
                "lazy-free": 7 * MIB, "swap": 1 * MIB, "locked": 0, "inhibits": 0},
     "balloon": {"target": 64 * MIB, "leased": 0, "actual": 64 * MIB, "state": "reached", "deflate-on-oom": False,
-                "inflated": 80 * MIB, "deflated": 16 * MIB, "discarded": 79 * MIB, "failures": 3},
+                "deflates": False, "inflated": 80 * MIB, "deflated": 16 * MIB, "discarded": 79 * MIB, "failures": 3},
     "reporting": {"enabled": True, "negotiated": True, "poison": False, "reports": 7, "blocks": 70, "bytes": 140 * MIB,
                   "ranges": 9, "failures": 1, "held-back": 2 * MIB},
     "reclaim": {"negotiated": True, "requests": 5, "answered": 3, "timeouts": 1},

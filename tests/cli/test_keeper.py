@@ -193,10 +193,11 @@ def leases(guest):
 
 
 def stock(fake, name, deflates=True):
-    """A guest whose kernel cannot be asked. It needs 424 MiB: of 600, half of what is beyond four times 64 can be lent."""
+    """A guest with --deflate-on-oom whose kernel cannot be asked. It needs 424 MiB: of 600, half of what is beyond four times
+    64 can be lent."""
     guest = full(fake, name)
     guest.stat["reclaim"]["negotiated"] = False
-    guest.stat["balloon"]["deflate-on-oom"] = deflates
+    guest.stat["balloon"] |= {"deflate-on-oom": True, "deflates": deflates}
     return guest
 
 

@@ -91,6 +91,21 @@ START_TEST(zeros_are_offered_where_they_can_be_had)
 }
 END_TEST
 
+/* What a driver left out it does not do, though it was offered. */
+START_TEST(deflating_is_negotiated)
+{
+	balloon_plug(&(struct balloon_config){.deflate_on_oom = true});
+	balloon_start(V1);
+	ck_assert(balloon_offers_deflate_on_oom(&balloon));
+	ck_assert(!balloon_deflates_on_oom(&balloon));
+	balloon_start(V1 | OOM);
+	ck_assert(balloon_deflates_on_oom(&balloon));
+	set(VIRTIO_MMIO_STATUS, 0);
+	ck_assert(!balloon_deflates_on_oom(&balloon));
+	balloon_unplug();
+}
+END_TEST
+
 /* --- the configuration space ----------------------------------------------------------------- */
 
 START_TEST(the_driver_writes_actual_only)
@@ -282,6 +297,7 @@ Suite *balloon_suite(void)
 	TCase *tcase = tcase_create("offers");
 	tcase_add_loop_test(tcase, what_is_offered, 0, sizeof(offers) / sizeof(offers[0]));
 	tcase_add_test(tcase, zeros_are_offered_where_they_can_be_had);
+	tcase_add_test(tcase, deflating_is_negotiated);
 	tcase_add_loop_test(tcase, a_state, 0, sizeof(states) / sizeof(states[0]));
 	suite_add_tcase(suite, tcase);
 

@@ -137,7 +137,7 @@ static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
 	struct keeper_figures figures = {
 		.running = strcmp(guest_stat_text(stat, "status"), "running") == 0,
 		.reclaims = is_true(stat, "reclaim", "negotiated"),
-		.deflates = is_true(stat, "balloon", "deflate-on-oom"),
+		.deflates = is_true(stat, "balloon", "deflates"),
 		.size = guest_figure(stat, "memory/size"),
 		.resident = guest_figure(stat, "memory/rss"),
 		.ballooned = guest_figure(stat, "balloon/actual"),

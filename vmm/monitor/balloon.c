@@ -144,10 +144,11 @@ static json_t *balloon_object(struct balloon *balloon)
 	const struct balloon_counters *counters = &balloon->counters;
 	struct balloon_view view = balloon_view(balloon, clock_ns());
 
-	return json_pack("{s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "target",
+	return json_pack("{s:o, s:o, s:s, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "target",
 			 json_count(view.target), "actual", json_count(view.actual), "state",
 			 state[view.state], "deflate-on-oom",
-			 balloon_offers_deflate_on_oom(balloon), "inflated",
+			 balloon_offers_deflate_on_oom(balloon), "deflates",
+			 balloon_deflates_on_oom(balloon), "inflated",
 			 json_count(counters->balloon.inflated << 12), "deflated",
 			 json_count(counters->balloon.deflated << 12), "discarded",
 			 json_count(counters->balloon.bytes), "failures",

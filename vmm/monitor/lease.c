@@ -72,7 +72,7 @@ static void ended(void *ctx)
 /* A guest that cannot take its memory back might kill for lack of it. */
 static bool may_lease(const struct balloon *balloon, struct control_error *error)
 {
-	if ((balloon->dev.features >> VIRTIO_BALLOON_F_DEFLATE_ON_OOM) & 1)
+	if (balloon_deflates_on_oom(balloon))
 		return true;
 	control_fail_as(
 		error, "GuestUnsupported",
