@@ -182,7 +182,7 @@ static uint64_t obey(struct sim_guest *guest, uint64_t now)
 		guest->gave_way &= guest->asked.extra == guest->lease;
 		guest->lease = guest->asked.extra;
 		guest->lease_until = now + KEEPER_LEASE_S * NS_PER_S;
-		return 0;
+		return guest->lease;
 	}
 	if (guest->kind != SIM_LIAR) {
 		guest->caches -= min(guest->asked.cache, guest->caches);

@@ -61,7 +61,7 @@ static void obey(struct round *round)
 {
 	struct keeper_figures *figures = &round->figures;
 	uint64_t more = round->action[0].extra - figures->leased;
-	keeper_answered(&round->guest, KEEPER_DONE, 0, round->now);
+	keeper_answered(&round->guest, KEEPER_DONE, round->action[0].extra, round->now);
 	figures->leased = figures->target = figures->ballooned = round->action[0].extra;
 	figures->free -= more;
 	figures->available -= more;
@@ -300,6 +300,29 @@ START_TEST(a_refusal_is_of_the_balloon_alone)
 }
 END_TEST
 
+/* An ebb leases no more than its guest's balloon may hold. */
+START_TEST(what_was_leased_counts_not_the_wish)
+{
+	struct round round;
+	begin(&round, &stock);
+	ck_assert_uint_eq(decide(&round, &tight), 1);
+	ck_assert_uint_eq(round.action[0].extra, 128 * MIB);
+	keeper_answered(&round.guest, KEEPER_DONE, 48 * MIB, round.now);
+	ck_assert_uint_eq(round.guest.now.leased, 48 * MIB);
+	ck_assert_uint_eq(round.guest.lease.changed_at, round.now);
+	/* Nothing was leased: nobody has taken a lease away, but it is not asked again at once. */
+	begin(&round, &stock);
+	ck_assert_uint_eq(decide(&round, &tight), 1);
+	keeper_answered(&round.guest, KEEPER_DONE, 0, round.now);
+	ck_assert_uint_eq(round.guest.now.leased, 0);
+	ck_assert_uint_eq(round.guest.lease.changed_at, 0);
+	later(&round, 1);
+	ck_assert_uint_eq(decide(&round, &tight), 0);
+	later(&round, 3);
+	ck_assert_uint_eq(decide(&round, &tight), 1);
+}
+END_TEST
+
 START_TEST(lenders_are_looked_at_more_often)
 {
 	struct round round;
@@ -328,6 +351,7 @@ Suite *keeper_lease_suite(void)
 	tcase_add_test(tcase, plenty_gives_back_by_halves);
 	tcase_add_test(tcase, a_user_has_the_last_word);
 	tcase_add_test(tcase, a_refusal_is_of_the_balloon_alone);
+	tcase_add_test(tcase, what_was_leased_counts_not_the_wish);
 	tcase_add_test(tcase, lenders_are_looked_at_more_often);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -135,25 +135,28 @@ static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t no
 	return KEEPER_QUIET;
 }
 
-/* What comes is seen at later looks. */
-static void lease_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t now)
+/* What comes is seen at later looks. @leased may be less than was asked for. */
+static void lease_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t leased,
+			   uint64_t now)
 {
 	struct keeper_lease *lease = &guest->lease;
 	if (answer == KEEPER_REFUSED) {
 		pause_means(&guest->pacing[guest->idle], KEEPER_BALLOON, now);
 		return;
 	}
+	if (less(leased, guest->now.leased) < guest->expected / FRUIT_SHARE)
+		pause_means(&guest->pacing[guest->idle], KEEPER_BALLOON, now);
 	lease->renewed_at = now;
-	if (guest->extra != guest->now.leased) {
+	if (leased != guest->now.leased) {
 		lease->changed_at = now;
 		lease->reread_base = guest->now.reread;
 	}
-	if (guest->extra < guest->now.leased)
+	if (leased < guest->now.leased)
 		lease->need = false;
-	guest->now.leased = guest->extra;
+	guest->now.leased = leased;
 }
 
-void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t came,
+void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t bytes,
 		     uint64_t now)
 {
 	enum keeper_means means = guest->means;
@@ -165,7 +168,7 @@ void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint
 		guest->mute_updates = guest->now.updates;
 	}
 	if (means == KEEPER_BALLOON && answer != KEEPER_MUTE) {
-		lease_answered(guest, answer, now);
+		lease_answered(guest, answer, bytes, now);
 		return;
 	}
 	if (answer == KEEPER_MUTE || answer == KEEPER_REFUSED) {
@@ -173,11 +176,11 @@ void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint
 		return;
 	}
 	uint64_t least = guest->expected / (answer == KEEPER_LATE ? LATE_SHARE : FRUIT_SHARE);
-	if (came < least)
+	if (bytes < least)
 		pause_means(pacing, means, now);
 	else
 		pacing->not_before[means] = now + NEXT_NS;
-	came = min(came, guest->now.resident);
+	uint64_t came = min(bytes, guest->now.resident);
 	if (came == 0)
 		return;
 	guest->watch_until = now + WATCH_NS;

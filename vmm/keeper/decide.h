@@ -160,10 +160,10 @@ size_t keeper_decide(struct keeper_policy *policy, const struct keeper_host *hos
 		     struct keeper_action action[KEEPER_REQUESTS_MAX]);
 
 /*
- * Takes the end of a request: @came bytes fewer are resident (0 unless done or late, and for KEEPER_BALLOON), by the ebb of
- * the guest. Look at the guest again soon.
+ * Takes the end of a request. @bytes, by the ebb of the guest: so many fewer are resident; for
+ * KEEPER_BALLOON so many are leased now; 0 unless done or late. Look at the guest again soon.
  */
-void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t came,
+void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t bytes,
 		     uint64_t now);
 
 /* Returns after how many ns the host should be looked at again: the sooner, the less it has. */

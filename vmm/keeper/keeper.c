@@ -197,7 +197,7 @@ static uint64_t look_at_guests(struct keeper *keeper, uint64_t now)
 /* Says what would be done, and takes it for done, so that it is not said again at once. */
 static void pretend(struct keeper *keeper, const struct keeper_action *action, uint64_t now)
 {
-	keeper_answered(keeper->seen[action->guest], KEEPER_DONE, 0, now);
+	keeper_answered(keeper->seen[action->guest], KEEPER_DONE, action->extra, now);
 }
 
 static void act(struct keeper *keeper, const struct keeper_action *action, uint64_t now)

@@ -262,7 +262,7 @@ static bool take_lease(struct kept *kept, json_t *reply)
 	if (json_unpack(reply, "{s:I, s:I}", "target", &target, "leased", &leased) || leased < 0)
 		return false;
 	kept->answered++;
-	keeper_answered(&kept->seen, KEEPER_DONE, 0, clock_ns());
+	keeper_answered(&kept->seen, KEEPER_DONE, (uint64_t)leased, clock_ns());
 	return true;
 }
 
