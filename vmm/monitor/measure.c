@@ -3,23 +3,15 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
-#include "vmm/lib/wake.h"
 #include "vmm/monitor/part.h"
 
-/* How long to wait for a worker that hangs when the machine has ended. */
-#define PATIENCE_NS NS_PER_S
-
+/* On the worker. */
 static void look(void *ctx)
 {
 	struct measure *measure = ctx;
-	if (!wake_take(measure->wanted.fd))
-		return;
 	monitor_measure_parts(measure->monitor);
-	wake_ring(measure->done.fd);
 }
 
 static void begin(struct measure *measure)
@@ -28,14 +20,12 @@ static void begin(struct measure *measure)
 	measure->now_count = measure->next_count;
 	measure->next_count = 0;
 	measure->running = true;
-	wake_ring(measure->wanted.fd);
+	job_begin(&measure->job);
 }
 
 static void has_looked(void *ctx)
 {
 	struct measure *measure = ctx;
-	if (!wake_take(measure->done.fd))
-		return;
 	/* Before the worker starts again: the callbacks read the figures it has measured. */
 	for (unsigned int i = 0; i < measure->now_count; i++)
 		measure->now[i].done(measure->monitor, measure->now[i].ticket);
@@ -47,47 +37,23 @@ static void has_looked(void *ctx)
 
 int measure_init(struct measure *measure, struct monitor *monitor)
 {
-	*measure = (struct measure){
-		.monitor = monitor,
-		.wanted = {-1, look, measure},
-		.done = {-1, has_looked, measure},
-	};
-	int error = worker_init(&measure->worker);
-	if (error)
-		return error;
-	measure->wanted.fd = wake_open();
-	measure->done.fd = wake_open();
-	if (measure->wanted.fd < 0 || measure->done.fd < 0)
-		error = measure->wanted.fd < 0 ? measure->wanted.fd : measure->done.fd;
-	if (!error)
-		error = loop_add(&measure->worker.loop, &measure->wanted);
-	if (!error)
-		error = loop_add(&monitor->machine->loop, &measure->done);
-	if (error)
-		log_error("cannot set up the thread that measures memory and disks: %s",
-			  strerror(-error));
-	return error;
+	*measure = (struct measure){.monitor = monitor};
+	return job_init(&measure->job, &monitor->machine->loop, "measures memory and disks", look,
+			has_looked, measure);
 }
 
 bool measure_release(struct measure *measure)
 {
-	if (!worker_stop(&measure->worker, clock_ns() + PATIENCE_NS)) {
+	bool ended = job_release(&measure->job);
+	if (!ended)
 		log_warn("measuring the guest's memory and disks still hangs: ebb ends without "
 			 "waiting for it; check the storage of its disks");
-		return false;
-	}
-	worker_release(&measure->worker);
-	if (measure->wanted.fd >= 0)
-		close(measure->wanted.fd);
-	if (measure->done.fd >= 0)
-		close(measure->done.fd);
-	measure->wanted.fd = measure->done.fd = -1;
-	return true;
+	return ended;
 }
 
 int measure_start(struct measure *measure, const struct worker_guard *guard)
 {
-	return worker_start(&measure->worker, "measure", guard);
+	return job_start(&measure->job, "measure", guard);
 }
 
 int measure_prepare(struct measure *measure)

@@ -12,8 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/lib/loop.h"
-#include "vmm/lib/worker.h"
+#include "vmm/monitor/job.h"
 
 /* Each client of the server can wait for one measurement, and a reclaim request for another. */
 #define MEASURE_WAITING_MAX 32
@@ -27,10 +26,8 @@ struct measure_waiting {
 
 struct measure {
 	struct monitor *monitor;
-	struct worker worker;
-	struct loop_source wanted; /* eventfd, on the worker */
-	struct loop_source done;   /* eventfd, on the loop */
-	bool running;		   /* the worker measures, or is about to */
+	struct job job;
+	bool running; /* the worker measures, or is about to */
 	/* Called when the running measurement is done; next: after the measurement that follows. */
 	struct measure_waiting now[MEASURE_WAITING_MAX], next[MEASURE_WAITING_MAX];
 	unsigned int now_count, next_count;

@@ -3,13 +3,11 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
-#include "vmm/lib/wake.h"
 #include "vmm/machine/save.h"
 #include "vmm/monitor/monitor.h"
 
@@ -17,8 +15,6 @@
 #define CLIENT_LIMIT_NS (30 * NS_PER_S)
 /* How often a save that waits for its client looks whether the machine has ended. */
 #define LOOK_MS 100
-/* How long to wait for the worker when the machine has ended. */
-#define PATIENCE_NS NS_PER_S
 
 /* --- on the worker ------------------------------------------------------------------------------ */
 
@@ -93,8 +89,6 @@ static void save(void *ctx)
 	struct snapshot_writer writer = {.write = socket_write, .ctx = saver};
 	uint64_t start = clock_ns();
 
-	if (!wake_take(saver->wanted.fd))
-		return;
 	saver->why = (struct why){""};
 	saver->error = machine_save(saver->monitor->machine, &writer, &saver->pages, &saver->why);
 	explain(saver);
@@ -102,7 +96,6 @@ static void save(void *ctx)
 	saver->stood = clock_ns() - start;
 	/* Not on the loop: what a client passed can make its last close wait. */
 	close_socket(saver);
-	wake_ring(saver->done.fd);
 }
 
 /* --- on the loop -------------------------------------------------------------------------------- */
@@ -111,57 +104,33 @@ static void has_saved(void *ctx)
 {
 	struct saver *saver = ctx;
 
-	if (!wake_take(saver->done.fd))
-		return;
 	saver->saves = false;
 	saver->saved(saver->monitor, saver->ticket);
 }
 
 int saver_init(struct saver *saver, struct monitor *monitor)
 {
-	*saver = (struct saver){
-		.monitor = monitor,
-		.wanted = {-1, save, saver},
-		.done = {-1, has_saved, saver},
-		.socket = -1,
-	};
-	int error = worker_init(&saver->worker);
-	if (error)
-		return error;
-	saver->wanted.fd = wake_open();
-	saver->done.fd = wake_open();
-	if (saver->wanted.fd < 0 || saver->done.fd < 0)
-		error = saver->wanted.fd < 0 ? saver->wanted.fd : saver->done.fd;
-	if (!error)
-		error = loop_add(&saver->worker.loop, &saver->wanted);
-	if (!error)
-		error = loop_add(&monitor->machine->loop, &saver->done);
-	if (error)
-		log_error("cannot set up the thread that saves the guest: %s", strerror(-error));
-	return error;
+	*saver = (struct saver){.monitor = monitor, .socket = -1};
+	return job_init(&saver->job, &monitor->machine->loop, "saves the guest", save, has_saved,
+			saver);
 }
 
 bool saver_release(struct saver *saver)
 {
 	if (!saver->monitor)
 		return true;
-	if (!worker_stop(&saver->worker, clock_ns() + PATIENCE_NS)) {
+	if (!job_release(&saver->job)) {
 		log_warn("saving the guest still hangs: ebb ends without waiting for it");
 		return false;
 	}
-	worker_release(&saver->worker);
 	close_socket(saver);
-	if (saver->wanted.fd >= 0)
-		close(saver->wanted.fd);
-	if (saver->done.fd >= 0)
-		close(saver->done.fd);
 	*saver = (struct saver){.socket = -1};
 	return true;
 }
 
 int saver_start(struct saver *saver, const struct worker_guard *guard)
 {
-	return worker_start(&saver->worker, "snapshot", guard);
+	return job_start(&saver->job, "snapshot", guard);
 }
 
 void saver_begin(struct saver *saver, int socket,
@@ -171,5 +140,5 @@ void saver_begin(struct saver *saver, int socket,
 	saver->socket = socket;
 	saver->saved = saved;
 	saver->ticket = ticket;
-	wake_ring(saver->wanted.fd);
+	job_begin(&saver->job);
 }

@@ -11,19 +11,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "vmm/lib/loop.h"
 #include "vmm/lib/why.h"
-#include "vmm/lib/worker.h"
+#include "vmm/monitor/job.h"
 
 struct monitor;
 
 struct saver {
 	struct monitor *monitor;
-	struct worker worker;
-	struct loop_source wanted; /* eventfd, on the worker */
-	struct loop_source done;   /* eventfd, on the loop */
-	bool saves;		   /* from saver_begin() to the call of @saved */
-	bool resume;		   /* the guest goes on afterwards */
+	struct job job;
+	bool saves;  /* from saver_begin() to the call of @saved */
+	bool resume; /* the guest goes on afterwards */
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
 	/* The worker's, while it saves. */
