@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/sizes.h"
 
 #define MIB	     (UINT64_C(1) << 20)
 #define READ_RATE    (400 * MIB) /* a second, from a disk */
@@ -40,11 +41,6 @@ uint64_t sim_random(struct sim *sim, uint64_t limit)
 	sim->random ^= sim->random >> 7;
 	sim->random ^= sim->random << 17;
 	return sim->random % limit;
-}
-
-static uint64_t min(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 static uint64_t resident(const struct sim_guest *guest)

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/keeper/admit.h"
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
+#include "vmm/lib/sizes.h"
 
 uint64_t keeper_reclaimable(const struct keeper_guest *guest)
 {
@@ -19,7 +16,7 @@ uint64_t keeper_reclaimable(const struct keeper_guest *guest)
 enum keeper_fit keeper_admit(const struct keeper_host *host, uint64_t reclaimable, uint64_t size)
 {
 	uint64_t low = keeper_low(host);
-	uint64_t spare = host->available > low ? host->available - low : 0;
+	uint64_t spare = less(host->available, low);
 	/* What guests hold is in use: not more of it than there is. */
 	uint64_t more = min(reclaimable, host->total);
 	if (size <= spare)

@@ -2,6 +2,7 @@
 #include "vmm/keeper/decide.h"
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/sizes.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -39,22 +40,6 @@
 #define LEAST	    (32 * MIB) /* available to the guest's programs; or a share of its size */
 #define LEAST_SHARE 16
 #define LEAVE	    4 /* times that are left when a lease is made */
-
-static uint64_t min(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t max(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
-/* Counters and sizes may be anything: never below 0. */
-static uint64_t less(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : 0;
-}
 
 /* --- the host ------------------------------------------------------------------------------ */
 
@@ -406,8 +391,7 @@ static size_t in_flight(struct keeper_policy *policy, struct keeper_guest *const
 	return flying;
 }
 
-/* Marks a guest as asked. */
-static void send(struct keeper_guest *guest, const struct keeper_action *action, uint64_t now)
+static void mark_asked(struct keeper_guest *guest, const struct keeper_action *action, uint64_t now)
 {
 	guest->asked = true;
 	guest->asked_at = now;
@@ -427,7 +411,7 @@ static void ask(struct keeper_guest *guest, struct keeper_action *action, uint64
 		action->cache = action->expected;
 	if (action->means == KEEPER_BALLOON)
 		action->extra = guest->now.leased + action->expected;
-	send(guest, action, now);
+	mark_asked(guest, action, now);
 }
 
 /* --- leases -------------------------------------------------------------------------------- */
@@ -459,7 +443,7 @@ static size_t tend_leases(const struct keeper_host *host, struct keeper_guest *c
 						      .means = KEEPER_BALLOON,
 						      .idle = keeper_is_idle(guest[i]),
 						      .extra = extra};
-		send(guest[i], &action[done++], now);
+		mark_asked(guest[i], &action[done++], now);
 	}
 	return done;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/sizes.h"
 
 /* 100 ms in 2 s: without CAP_SYS_RESOURCE the window is a multiple of 2 s (Linux 6.5). */
 #define TRIGGER	    "some 100000 2000000"
@@ -44,11 +45,6 @@ static uint64_t number(const char *text, const char *key, uint64_t otherwise)
 	return otherwise;
 }
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* --- cgroups ------------------------------------------------------------------------------- */
 
 /* Returns the number in a file of a cgroup; UINT64_MAX: "max", or no such file. */
@@ -71,7 +67,7 @@ static void narrow(const char *folder, struct keeper_host *host)
 	uint64_t files = 0;
 	if (read_file(folder, "memory.stat", text) == 0)
 		files = number(text, "inactive_file ", 0) + number(text, "active_file ", 0);
-	uint64_t used = current > files ? current - files : 0;
+	uint64_t used = less(current, files);
 	host->total = min(host->total, most);
 	host->available = min(host->available, most > used ? most - used : 0);
 }

@@ -10,6 +10,7 @@
 #include "vmm/control/guest_stat.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/json.h"
+#include "vmm/lib/sizes.h"
 #include "vmm/lib/text.h"
 
 #define PAGE 4096
@@ -127,8 +128,7 @@ static uint64_t droppable(const json_t *stat)
 	uint64_t free = guest_figure(stat, FIGURE_STATS "/stat-free-memory");
 	uint64_t available =
 		guest_stat_number(stat, FIGURE_STATS "/stat-available-memory", UINT64_MAX);
-	uint64_t most = available > free ? available - free : 0;
-	return caches < most ? caches : most;
+	return min(caches, less(available, free));
 }
 
 static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)

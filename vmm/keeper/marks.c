@@ -2,6 +2,7 @@
 /* The policy's marks: when a host is short, and how soon it and its guests are looked at again. */
 #include "vmm/keeper/decide.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/sizes.h"
 
 #define MIB (UINT64_C(1) << 20)
 
@@ -19,16 +20,6 @@
 #define GUEST_PAUSE_NEAR   (10 * NS_PER_S)
 #define GUEST_PAUSE_PLENTY (60 * NS_PER_S)
 
-static uint64_t min(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t max(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 uint64_t keeper_low(const struct keeper_host *host)
 {
 	return min(max(host->total / LOW_SHARE, LOW_MIN), LOW_MAX);
@@ -41,8 +32,7 @@ uint64_t keeper_high(const struct keeper_host *host)
 
 uint64_t keeper_host_pause(const struct keeper_policy *policy, const struct keeper_host *host)
 {
-	uint64_t spare =
-		host->available > keeper_low(host) ? host->available - keeper_low(host) : 0;
+	uint64_t spare = less(host->available, keeper_low(host));
 	if (policy->tight)
 		return HOST_PAUSE_MIN;
 	if (spare / FILL_RATE >= HOST_PAUSE_MAX / NS_PER_S)
