@@ -270,12 +270,12 @@ def test_admission(ebb, fake, host, keeper):
     said, started, last = run(ebb, "-m", "1900M")
     assert said == [] and started
     said, started, last = run(ebb, "-m", "2300M")
-    assert said == ["ebb: warning: if the guest uses all of its 2300.0 MiB, they fit only once other guests gave memory back: "
-                    "the host has 3000.0 MiB"] and started
+    assert said == ["ebb: warning: the host could hold the guest's 2300.0 MiB, if it used all of it, only once other guests gave memory "
+                    "back: 3000.0 MiB are available"] and started
     said, started, last = run(ebb, "-m", "2300M", "--admit=strict")
     assert len(said) == 1 and started
     said, started, last = run(ebb, "-m", "2900M")
-    assert said == ["ebb: warning: if the guest uses all of its 2900.0 MiB, they do not fit: the host has 3000.0 MiB, "
+    assert said == ["ebb: warning: the host could not hold the guest's 2900.0 MiB if it used all of it: 3000.0 MiB are available, "
                     "and other guests could give back 500.0 MiB"] and started
     said, started, last = run(ebb, "-m", "2900M", "--admit=strict")
     assert said == [] and not started and "would not fit" in last

@@ -123,6 +123,8 @@ START_TEST(test_calls)
 		ck_assert_int_eq(control_call_wait(&calls[i], &loop), i == 1 ? -ENOENT : 0);
 	/* The first is never answered, and costs the others nothing. */
 	control_call_start(&calls[0], "later", NULL, 50);
+	ck_assert_int_eq(control_call_wait_until(&calls[0], &loop, 0), -ETIMEDOUT);
+	ck_assert(calls[0].pending);
 	for (int i = 1; i < CALLS; i++)
 		control_call_start(&calls[i], "count", NULL, CONTROL_ANSWER_MS);
 	ck_assert_int_eq(control_call_wait(&calls[1], &loop), -ENOENT);

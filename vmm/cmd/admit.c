@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "vmm/control/call.h"
+#include "vmm/control/guest_stat.h"
 #include "vmm/control/runtime.h"
 #include "vmm/keeper/keeper.h"
 #include "vmm/lib/clock.h"
@@ -14,33 +15,15 @@
 
 #define PATIENCE_MS 1000
 
-/* Returns the step's error, or -ETIMEDOUT. */
-static int wait_for(struct control_call *call, struct loop *loop, int64_t end)
-{
-	while (call->pending) {
-		int64_t left = end - clock_ms();
-		int err = left > 0 ? loop_turn(loop, (int)left) : -ETIMEDOUT;
-		if (err < 0)
-			return err;
-	}
-	return call->err;
-}
-
 static int ask(struct control_call *call, struct loop *loop, uint64_t size)
 {
 	int64_t end = clock_ms() + PATIENCE_MS;
-	int err = wait_for(call, loop, end);
+	int err = control_call_wait_until(call, loop, end);
 	if (err)
 		return err;
 	control_call_start(call, KEEPER_ADMIT, json_pack("{s:o}", "size", json_count(size)),
 			   PATIENCE_MS);
-	return wait_for(call, loop, end);
-}
-
-static const char *size_at(char *out, const json_t *reply, const char *key)
-{
-	json_int_t size = json_integer_value(json_object_get(reply, key));
-	return text_size(out, size > 0 ? (uint64_t)size : 0);
+	return control_call_wait_until(call, loop, end);
 }
 
 /* Returns what admit_guest() does. */
@@ -50,19 +33,19 @@ static int judge(const json_t *reply, uint64_t size, bool strict)
 	const char *fit = json_string_value(json_object_get(reply, "fit"));
 	bool fits_not = fit && strcmp(fit, "no") == 0;
 	text_size(wanted, size);
-	size_at(available, reply, "available");
-	size_at(reclaimable, reply, "reclaimable");
+	text_size(available, guest_stat_number(reply, "available", 0));
+	text_size(reclaimable, guest_stat_number(reply, "reclaimable", 0));
 	if (fits_not && strict)
 		log_error(
 			"the guest's %s would not fit: the host has %s, and other guests could give back %s; give it less by -m, or leave out --admit",
 			wanted, available, reclaimable);
 	else if (fits_not)
 		log_warn(
-			"if the guest uses all of its %s, they do not fit: the host has %s, and other guests could give back %s",
+			"the host could not hold the guest's %s if it used all of it: %s are available, and other guests could give back %s",
 			wanted, available, reclaimable);
 	else if (fit && strcmp(fit, "reclaim") == 0)
 		log_warn(
-			"if the guest uses all of its %s, they fit only once other guests gave memory back: the host has %s",
+			"the host could hold the guest's %s, if it used all of it, only once other guests gave memory back: %s are available",
 			wanted, available);
 	return fits_not && strict ? -ENOMEM : 0;
 }

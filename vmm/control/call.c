@@ -55,23 +55,34 @@ void control_call_start(struct control_call *call, const char *command, json_t *
 	      control_client_start(call->client, command, arguments, milliseconds, on_done, call));
 }
 
-int control_call_wait(struct control_call *call, struct loop *loop)
+/* Serves the loop while *@flag is @value. Returns 0, or -errno: -ETIMEDOUT if clock_ms() is @deadline. */
+static int serve_while(struct loop *loop, const bool *flag, bool value, int64_t deadline)
 {
-	while (call->pending) {
-		int err = loop_turn(loop, -1);
+	while (*flag == value) {
+		int64_t left = deadline - clock_ms();
+		if (left <= 0)
+			return -ETIMEDOUT;
+		int err = loop_turn(loop, left < INT_MAX ? (int)left : INT_MAX);
 		if (err < 0)
 			return err;
 	}
-	return call->err;
+	return 0;
+}
+
+int control_call_wait(struct control_call *call, struct loop *loop)
+{
+	return control_call_wait_until(call, loop, INT64_MAX);
+}
+
+int control_call_wait_until(struct control_call *call, struct loop *loop, int64_t deadline)
+{
+	int err = serve_while(loop, &call->pending, true, deadline);
+	return err ? err : call->err;
 }
 
 bool control_call_wait_end(struct control_call *call, struct loop *loop, int64_t deadline)
 {
-	while (!call->ended) {
-		int64_t left = deadline - clock_ms();
-		if (left <= 0 || loop_turn(loop, left < INT_MAX ? (int)left : INT_MAX) < 0)
-			break;
-	}
+	serve_while(loop, &call->ended, false, deadline);
 	return call->ended;
 }
 

@@ -33,6 +33,8 @@ void control_call_start(struct control_call *call, const char *command, json_t *
 
 /* Serves the loop until the step is done. Returns call->err. */
 int control_call_wait(struct control_call *call, struct loop *loop);
+/* Likewise until clock_ms() is @deadline: then it returns -ETIMEDOUT, and the step goes on. */
+int control_call_wait_until(struct control_call *call, struct loop *loop, int64_t deadline);
 
 /*
  * Serves the loop until the guest's ebb ended, or clock_ms() is @deadline. Returns whether it
