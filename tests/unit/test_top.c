@@ -431,6 +431,23 @@ START_TEST(keys_end_and_pause)
 }
 END_TEST
 
+/* Zeros would be figures. */
+START_TEST(of_a_guest_that_never_answered_nothing_is_known)
+{
+	struct scene *scene = begin();
+	for (int column = TOP_SIZE; column < TOP_COLUMNS; column++)
+		ck_assert_uint_eq(top_figure(scene->guest[GUESTS - 1], column), TOP_UNKNOWN);
+	strcpy(scene->view.selected, "ex");
+	scene->view.detail = true;
+	draw(scene, 60, 20);
+	ck_assert(strncmp(scene->screen.text[2], "ex  no answer", 13) == 0);
+	for (size_t row = 3; row < 16; row++)
+		ck_assert_msg(strstr(scene->screen.text[row], "      -"), "row %zu: %s", row,
+			      scene->screen.text[row]);
+	free(scene);
+}
+END_TEST
+
 START_TEST(detail_has_curves)
 {
 	struct scene *scene = begin();
@@ -528,6 +545,7 @@ Suite *top_suite(void)
 	tcase_add_test(tests, keys_filter);
 	tcase_add_test(tests, keys_select);
 	tcase_add_test(tests, keys_end_and_pause);
+	tcase_add_test(tests, of_a_guest_that_never_answered_nothing_is_known);
 	tcase_add_test(tests, detail_has_curves);
 	tcase_add_test(tests, columns_have_names);
 	tcase_add_test(tests, no_guest_at_all);

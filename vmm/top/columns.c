@@ -21,9 +21,6 @@ const struct top_column_row top_columns[TOP_COLUMNS] = {
 
 uint64_t top_figure(const struct top_figures *guest, enum top_column column)
 {
-	/* Of a guest that never answered nothing is known, and zeros are no figures. */
-	if (!guest->now.at)
-		return TOP_UNKNOWN;
 	switch (column) {
 	case TOP_SIZE:
 		return guest->now.size;

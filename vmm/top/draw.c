@@ -304,14 +304,14 @@ static void draw_detail(struct out *out, const struct top_view *view,
 	for (int curve = 0; curve < TOP_CURVES; curve++)
 		draw_curve(out, view, guest, curve);
 	draw_figure(out, "size", top_figure(guest, TOP_SIZE), TOP_BYTES);
-	draw_figure(out, "excess", guest->now.at ? guest->excess : TOP_UNKNOWN, TOP_BYTES);
-	draw_figure(out, "caches", now->at ? now->caches : TOP_UNKNOWN, TOP_BYTES);
+	draw_figure(out, "excess", top_figure(guest, TOP_EXCESS), TOP_BYTES);
+	draw_figure(out, "caches", now->caches, TOP_BYTES);
 	draw_figure(out, "balloon", top_figure(guest, TOP_BALLOON), TOP_BYTES);
-	draw_figure(out, "  target", now->at ? now->target : TOP_UNKNOWN, TOP_BYTES);
+	draw_figure(out, "  target", now->target, TOP_BYTES);
 	draw_figure(out, "stalls/s", top_figure(guest, TOP_STALLS), TOP_COUNT);
 	draw_figure(out, "disk/s", top_figure(guest, TOP_DISK), TOP_BYTES);
 	draw_figure(out, "network/s", top_figure(guest, TOP_NETWORK), TOP_BYTES);
-	draw_figure(out, "CPUs", now->at ? now->cpus : TOP_UNKNOWN, TOP_COUNT);
+	draw_figure(out, "CPUs", now->cpus, TOP_COUNT);
 }
 
 /* --- all ------------------------------------------------------------------------------------- */

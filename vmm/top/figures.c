@@ -29,7 +29,28 @@ static void to_ascii(char *out, size_t size, const char *text)
 
 void top_figures_init(struct top_figures *figures, const char *name, pid_t pid)
 {
-	*figures = (struct top_figures){.pid = pid};
+	*figures = (struct top_figures){
+		.pid = pid,
+		.now = {.cpus = TOP_UNKNOWN,
+			.size = TOP_UNKNOWN,
+			.resident = TOP_UNKNOWN,
+			.balloon = TOP_UNKNOWN,
+			.target = TOP_UNKNOWN,
+			.free = TOP_UNKNOWN,
+			.caches = TOP_UNKNOWN,
+			.cpu = TOP_UNKNOWN,
+			.reported = TOP_UNKNOWN,
+			.stalls = TOP_UNKNOWN,
+			.disk = TOP_UNKNOWN,
+			.network = TOP_UNKNOWN},
+		.used = TOP_UNKNOWN,
+		.excess = TOP_UNKNOWN,
+		.cpu = TOP_UNKNOWN,
+		.reported = TOP_UNKNOWN,
+		.stalls = TOP_UNKNOWN,
+		.disk = TOP_UNKNOWN,
+		.network = TOP_UNKNOWN,
+	};
 	snprintf(figures->name, sizeof(figures->name), "%s", name);
 	to_ascii(figures->shown, sizeof(figures->shown), figures->name);
 }

@@ -33,7 +33,7 @@ struct top_sample {
 
 enum top_curve { TOP_CURVE_HELD, TOP_CURVE_USED, TOP_CURVE_REPORTED, TOP_CURVE_CPU, TOP_CURVES };
 
-/* A guest. All zeros at first, but for the names and the PID. */
+/* A guest. Until it has answered, all its figures are TOP_UNKNOWN. */
 struct top_figures {
 	char name[VM_NAME_MAX + 1];
 	char shown[4 * VM_NAME_MAX + 1]; /* the name in printable ASCII */
@@ -50,7 +50,7 @@ struct top_figures {
 	unsigned int samples;			   /* that were ever put into it */
 };
 
-/* Sets the names. @name may be any bytes. */
+/* Begins with a guest that has not answered yet. @name may be any bytes. */
 void top_figures_init(struct top_figures *figures, const char *name, pid_t pid);
 
 /* Returns the figures of an answer that guest_stat_check() has passed, without the CPU's time. */

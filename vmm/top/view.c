@@ -14,12 +14,6 @@ struct top_view top_view_start(void)
 	return (struct top_view){.sort = TOP_HELD};
 }
 
-static const char *title_at(const void *ctx, size_t i)
-{
-	(void)ctx;
-	return top_columns[i].title;
-}
-
 int top_column_named(const char *name, struct option_error *error)
 {
 	char titles[TEXT_MAX] = "";
@@ -28,7 +22,7 @@ int top_column_named(const char *name, struct option_error *error)
 			return i;
 	for (size_t i = 0, used = 0; i < TOP_COLUMNS; i++)
 		used += (size_t)snprintf(titles + used, sizeof(titles) - used, "%s%s",
-					 i ? ", " : "", title_at(NULL, i));
+					 i ? ", " : "", top_columns[i].title);
 	options_fail(error, "no column is called \"%s\": there are %s", name, titles);
 	return -1;
 }

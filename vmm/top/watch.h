@@ -24,7 +24,7 @@ void top_watch_free(struct top_watch *watch);
 /* Finds guests that came and went, and asks all. Returns 0, or -errno after an error message. */
 int top_watch_frame(struct top_watch *watch);
 
-/* Returns how many guests are still waited for: those that never failed to answer a frame. */
+/* Returns how many guests are still waited for: none that has missed a frame since its last answer. */
 size_t top_watch_pending(const struct top_watch *watch);
 
 /* Returns the guests, *@count of them, in any order; until the next frame. The caller may sort them. */
