@@ -326,6 +326,11 @@ int control_client_open(struct control_client **out, struct loop *loop, const ch
 	return 0;
 }
 
+bool control_client_is_gone(int err)
+{
+	return err == -EPIPE || err == -ECONNRESET || err == -ENOENT || err == -EINVAL;
+}
+
 void control_client_close(struct control_client *client)
 {
 	if (!client)

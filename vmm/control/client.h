@@ -14,6 +14,7 @@
 #define EBB_CONTROL_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "vmm/lib/loop.h"
 
@@ -51,6 +52,12 @@ struct control_client_owner {
  */
 int control_client_open(struct control_client **client, struct loop *loop, const char *name,
 			const struct control_client_owner *owner, control_done *done, void *ctx);
+
+/*
+ * Returns whether @err, of any step, says that the guest has ended or that there is none of its
+ * name. After any other error it may be worth opening another client later.
+ */
+bool control_client_is_gone(int err);
 
 /* Cancels the step in progress: no callback follows. NULL is allowed. */
 void control_client_close(struct control_client *client);

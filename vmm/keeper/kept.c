@@ -72,7 +72,7 @@ static void close_for_now(struct kept *kept)
 static void fail(struct kept *kept, int err)
 {
 	forget_request(kept, KEEPER_MUTE);
-	if (err == -EPIPE || err == -ENOENT || err == -ECONNRESET || err == -EINVAL) {
+	if (control_client_is_gone(err)) {
 		enter(kept, KEPT_GONE);
 		return;
 	}

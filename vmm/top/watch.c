@@ -76,9 +76,7 @@ static void fail(struct watched *watched, int err)
 	watched->missed = true;
 	control_client_close(watched->client);
 	watched->client = NULL;
-	watched->phase = CLOSED;
-	if (err == -EPIPE || err == -ENOENT || err == -ECONNRESET)
-		watched->phase = GONE;
+	watched->phase = control_client_is_gone(err) ? GONE : CLOSED;
 	watched->backoff = watched->backoff ? 2 * watched->backoff : BACKOFF_MIN;
 	if (watched->backoff > BACKOFF_MAX)
 		watched->backoff = BACKOFF_MAX;
