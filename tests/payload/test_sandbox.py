@@ -4,9 +4,11 @@
 Each with its control: the same with --sandbox=off, in which it is within reach.
 """
 
+import ctypes
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -59,6 +61,41 @@ def test_inherited_descriptors(run, options, hidden):
     # Of the machine only: a new machine needs /dev/kvm.
     assert "/dev/kvm" not in there.values(), there
     assert "anon_inode:kvm-vm" in there.values(), there
+
+
+PRESENT = 1 << 63
+FRAME = (1 << 55) - 1
+PIDFD_GETFD = 438
+
+
+def stack_entry(pid, fd):
+    """What a pagemap, open as fd, says of the top page of the process's stack that is in memory."""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        start, end = next([int(part, 16) for part in line.split()[0].split("-")] for line in maps if "[stack]" in line)
+    size = os.sysconf("SC_PAGE_SIZE")
+    data = os.pread(fd, (end - start) // size * 8, start // size * 8)
+    return next(entry for entry in reversed(struct.unpack(f"{len(data) // 8}Q", data)) if entry & PRESENT)
+
+
+def test_frame_numbers(run):
+    """The pagemap that root's ebb keeps open does not tell where in the host's memory a page is; one that is opened with all
+    of root's capabilities does."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: a pagemap with frame numbers")
+    payload = running(run)
+    with open(f"/proc/{payload.pid}/pagemap", "rb", buffering=0) as file:
+        told = stack_entry(payload.pid, file.fileno()) & FRAME
+    if not told:
+        pytest.skip("this host shows frame numbers to nobody here: root has no CAP_SYS_ADMIN of the first namespace")
+    kept = next(fd for fd, name in descriptors(payload).items() if name.endswith("/pagemap"))
+    # Of the same open file: the kernel asks what ebb was capable of when it opened it.
+    pidfd = os.pidfd_open(payload.pid)
+    copy = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, pidfd, kept, 0)
+    assert copy >= 0, os.strerror(ctypes.get_errno())
+    entry = stack_entry(payload.pid, copy)
+    os.close(copy)
+    os.close(pidfd)
+    assert entry & PRESENT and entry & FRAME == 0, hex(entry)
 
 
 def test_kernel_by_descriptor(run):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/mem/present.h"
 
+#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,9 +9,26 @@
 /* Of an entry of pagemap: in memory, or in swap. */
 #define ENTRY_HELD (1ULL << 63 | 1ULL << 62)
 
+/* Changes whether CAP_SYS_ADMIN is in the effective set. */
+static bool change_admin(capng_act_t act)
+{
+	return capng_update(act, CAPNG_EFFECTIVE, CAP_SYS_ADMIN) == 0 &&
+	       capng_apply(CAPNG_SELECT_CAPS) == 0;
+}
+
 int present_open(void)
 {
-	return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (capng_get_caps_process() < 0)
+		return -1;
+	bool admin = capng_have_capability(CAPNG_EFFECTIVE, CAP_SYS_ADMIN);
+	if (admin && !change_admin(CAPNG_DROP))
+		return -1;
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (admin && !change_admin(CAPNG_ADD) && fd >= 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 /* Private memory: whatever is not in the page tables was never written, or was discarded. */

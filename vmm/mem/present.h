@@ -18,8 +18,10 @@
 #define PRESENT_PAGES 512
 
 /*
- * Opens pagemap, which only root may once the process is not dumpable (vmm/sandbox): machine_prepare() does. Returns a
- * descriptor, or -1 if there is none: ram_present() then fails.
+ * Opens pagemap, which only root may once the process is not dumpable (vmm/sandbox): machine_prepare() does. The kernel
+ * shows frame numbers, addresses of the host's memory, by what the opener was capable of (fs/proc/task_mmu.c,
+ * pagemap_read()): it is opened without CAP_SYS_ADMIN, which the caller has again afterwards. Returns a descriptor, or -1
+ * if there is none: ram_present() then fails. Thread: main, while it is the only one.
  */
 int present_open(void);
 
