@@ -457,6 +457,7 @@ START_TEST(only_touched_memory_is_present)
 		fake_driver_init_shared(&host);
 	else
 		fake_driver_init(&host);
+	host.ram.pagemap = present_open();
 	ck_assert_uint_eq(count(&host.ram, 1), 0);
 	for (unsigned int page = 0; page < 3; page++)
 		*(uint8_t *)fake_driver_at(&host, HIGH_GPA + MIB + page * 4096, 1) = 1;

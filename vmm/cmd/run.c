@@ -78,7 +78,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	}
 	if (admit_guest(config) != 0)
 		goto out;
-	machine_prepare(config);
+	machine_prepare(machine);
 	if (confined && sandbox_begin(&sandbox, name->directory) != 0)
 		goto out;
 	if (run_boot_init(&boot, config) != 0 || machine_init(machine, config) != 0)

@@ -25,8 +25,6 @@ struct vm_memory {
 	enum discard_kind discard;
 	enum vm_admit admit;
 	int numa_node; /* the host's node to take memory from, or -1: any */
-	/* No option: set by machine_prepare(); 0: the machine opens it itself. */
-	int pagemap;
 };
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
@@ -96,11 +97,12 @@ static int stage_memory_init(struct machine *machine)
 		.lock = config->memory.lock,
 		.numa_node = config->memory.numa_node,
 		.discard = config->memory.discard,
-		.pagemap = config->memory.pagemap,
 	};
 	int error = ram_init(&machine->ram, &ram, span, spans);
 	if (error)
 		return error;
+	machine->ram.pagemap = machine->pagemap; /* closed with it */
+	machine->pagemap = -1;
 	warn_of_overcommit(size);
 	error = vm_map_ram(&machine->vm, &machine->ram);
 	return error ? error : pmems_map(machine, bits);
@@ -362,17 +364,16 @@ static const struct {
 	{stage_console_init, stage_console_release},
 };
 
-void machine_prepare(struct vm_config *config)
+void machine_prepare(struct machine *machine)
 {
-	config->memory.pagemap = present_open();
+	memset(machine, 0, sizeof(*machine));
+	atomic_init(&machine->end, MACHINE_RUNS);
+	machine->pagemap = present_open();
 }
 
 int machine_init(struct machine *machine, const struct vm_config *config)
 {
-	memset(machine, 0, sizeof(*machine));
 	machine->config = config;
-	atomic_init(&machine->end, MACHINE_RUNS);
-
 	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
 		machine->built++;
 		int error = stages[i].init(machine);
@@ -397,6 +398,9 @@ bool machine_release(struct machine *machine)
 		if (stages[machine->built].release)
 			stages[machine->built].release(machine);
 	}
+	if (machine->pagemap >= 0)
+		close(machine->pagemap);
+	machine->pagemap = -1;
 	return true;
 }
 

@@ -44,7 +44,8 @@ struct machine {
 	const struct vm_config *config;
 	unsigned int built; /* stages whose init() was called */
 	_Atomic enum machine_end end;
-	bool hangs; /* a device's worker did not end */
+	bool hangs;  /* a device's worker did not end */
+	int pagemap; /* until the RAM has it, or -1: see vmm/mem/present.h */
 
 	struct vm vm;
 	struct ram ram;
@@ -63,13 +64,13 @@ struct machine {
 };
 
 /*
- * Opens what the process may not open any more once it is closed to others (vmm/sandbox), for machine_init() with the same
- * @config. Call it before.
+ * Clears @machine, and opens for it what the process may not open any more once it is closed to others (vmm/sandbox).
+ * Call it before machine_init().
  */
-void machine_prepare(struct vm_config *config);
+void machine_prepare(struct machine *machine);
 
 /*
- * @config must outlive the machine. Returns 0, or -errno after an error message, with nothing left
+ * After machine_prepare(). @config must outlive the machine. Returns 0, or -errno after an error message, with nothing left
  * behind.
  */
 int machine_init(struct machine *machine, const struct vm_config *config);

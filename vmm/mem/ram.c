@@ -12,7 +12,6 @@
 #include "vmm/mem/provision.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/discard_gate.h"
-#include "vmm/mem/present.h"
 #include "vmm/mem/usage.h"
 #include "vmm/lib/log.h"
 
@@ -144,7 +143,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		.discard = config->discard,
 		.file = -1,
 		.smaps = -1,
-		.pagemap = config->pagemap ? config->pagemap : present_open(),
+		.pagemap = -1,
 	};
 	if (!spans_valid(span, spans, ram->page_size)) {
 		log_error("guest RAM must be 1 to %d ranges of whole pages, ascending and apart",

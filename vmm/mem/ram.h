@@ -63,8 +63,6 @@ struct ram_config {
 	 */
 	int numa_node;
 	enum discard_kind discard;
-	/* From present_open(), and the RAM's from ram_init() on; -1: there is none; 0: ram_init() opens it. */
-	int pagemap;
 };
 #define RAM_CONFIG_DEFAULT                                                                         \
 	{                                                                                          \
@@ -83,7 +81,7 @@ struct ram {
 	struct reservations *reservations; /* NULL except for RAM_HUGETLBFS: see reservation.h */
 	struct discard_gate *gate;	   /* every discard passes it: see discard_gate.h */
 	int smaps;			   /* for ram_usage(), or -1: see usage.h */
-	int pagemap;			   /* for ram_present(), or -1: see present.h */
+	int pagemap;			   /* for ram_present(), or -1: set after ram_init() */
 	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */
 	/* Memory that is not RAM: see ram_add_window(). */
 	struct ram_region window[RAM_WINDOWS_MAX];
