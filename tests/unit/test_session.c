@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "tests/unit/runtime_dir.h"
+#include "tests/unit/said.h"
 #include "vmm/agent/session.h"
 #include "vmm/lib/clock.h"
 
@@ -493,6 +495,26 @@ END_TEST
 
 /* --- the command's message ---------------------------------------------------------------------------- */
 
+/* Signals are blocked: a session that cannot read them could not be ended. */
+START_TEST(signals_cannot_be_read)
+{
+	sigset_t signals;
+	const struct session_config config = {.sockets = &sockets,
+					      .command = &command,
+					      .console = console[0],
+					      .signals = &signals};
+	struct rlimit files;
+
+	session_signals(&signals);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+	said_begin();
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, files.rlim_max});
+	ck_assert_int_eq(session_run(&config, &result), -EMFILE);
+	setrlimit(RLIMIT_NOFILE, &files);
+	ck_assert_ptr_nonnull(strstr(said_end(), "cannot receive signals"));
+}
+END_TEST
+
 START_TEST(command_message)
 {
 	struct command made = {0};
@@ -558,6 +580,7 @@ Suite *session_suite(void)
 	tcase_add_loop_test(tc, second_connections, 0, 2);
 	tcase_add_loop_test(tc, guest_dies, 0, 2);
 	tcase_add_test(tc, agent_fails);
+	tcase_add_test(tc, signals_cannot_be_read);
 	tcase_add_test(tc, command_message);
 	tcase_add_test(tc, names_go);
 	suite_add_tcase(suite, tc);

@@ -502,6 +502,13 @@ int session_run(const struct session_config *config, struct session_result *resu
 	session->config = config;
 	session->result = result;
 	session->signals = signalfd(-1, config->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (session->signals < 0) {
+		int error = -errno;
+		log_error("cannot receive signals for the command: %s", strerror(-error));
+		close(config->console);
+		free(session);
+		return error;
+	}
 	init(session);
 	while (!session->over) {
 		prepare(session, fds);

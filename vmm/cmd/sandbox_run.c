@@ -154,12 +154,10 @@ static _Noreturn void become_guest(struct guest_process *guest, struct vm_config
 
 static int start_guest(struct guest_process *guest, struct vm_config *config)
 {
-	int console[2];
+	int console[2] = {-1, -1};
 	pid_t parent = getpid();
 
-	if (pipe2(console, O_CLOEXEC) < 0)
-		return -errno;
-	guest->pid = fork();
+	guest->pid = pipe2(console, O_CLOEXEC) < 0 ? -1 : fork();
 	if (guest->pid == 0) {
 		close(console[0]);
 		become_guest(guest, config, parent, console[1]);
