@@ -278,7 +278,7 @@ install-guest: ## install the guest that `ebb sandbox` starts, once `make guest`
 	install -D -m 644 "$(GUEST_BUILD)/initramfs.cpio" "$(DESTDIR)$(guestdir)/initramfs.cpio"
 	install -m 644 "$(GUEST_BUILD)/$(if $(filter x86_64,$(ARCH)),vmlinux,Image)" "$(DESTDIR)$(guestdir)"
 
-uninstall: ## remove what `make install` installed
+uninstall: ## remove what `make install` and `make install-guest` installed
 	rm -f "$(DESTDIR)$(bindir)/ebb" $(foreach file,vmlinux Image initramfs.cpio,"$(DESTDIR)$(guestdir)/$(file)") $(foreach page,$(notdir $(MANUAL)),"$(DESTDIR)$(mandir)/man1/$(page)") \
 		"$(DESTDIR)$(bashcompletiondir)/ebb" "$(DESTDIR)$(zshcompletiondir)/_ebb"
 

@@ -106,7 +106,7 @@ def test_no_kernel(runtime, tmp_path):
     done = subprocess.run([alone, "sandbox", "true"], env=os.environ | {"EBB_RUNTIME_DIR": runtime}, capture_output=True,
                           text=True, timeout=LIMIT, check=False)
     assert done.returncode == 125 and done.stderr.count("\n") == 1
-    for word in ("no guest's kernel", "make guest", "-k and -i"):
+    for word in ("no guest's kernel", "make guest", "make install-guest", "-k and -i"):
         assert word in done.stderr
 
 

@@ -17,6 +17,8 @@
 #define MEMORY_LEAST_MIB 256
 /* Some kernels for guests have no place for more. */
 #define CPUS_MOST 64
+/* Options that are passed on where they are not given: --mem, --cpus, --kernel and --initrd. */
+#define DEFAULTS 4
 
 enum {
 	READ_ONLY,
@@ -60,11 +62,11 @@ static const struct option_table table = {
 	.command = "ebb sandbox",
 	.words = "[--] COMMAND [ARG]...",
 	.about =
-		"Runs a command in a guest of its own, which sees the current folder and, to read,\n"
-		"the host's programs (/usr, little of /etc), but no other file, no variable and no\n"
-		"network. Ends with the command's status: 125 if the guest failed, 126 if the\n"
-		"command cannot be executed, 127 if there is none. On a terminal, ^C three times\n"
-		"within a second ends the guest.",
+		"Runs a command in a guest of its own, which sees the current folder and, to\n"
+		"read, the host's programs (/usr, little of /etc), but no other file, no variable\n"
+		"but TERM, and no network. Ends with the command's status: 125 if the guest\n"
+		"failed, 126 if the command cannot be executed, 127 if there is none. On a\n"
+		"terminal, ^C three times within a second ends the guest.",
 	.option = options,
 	.options = sizeof(options) / sizeof(options[0]),
 };
@@ -82,8 +84,7 @@ static int pass_on(struct sandbox_request *request, const char *name, const char
 {
 	char **option = &request->option[request->options];
 
-	/* Room for the defaults. */
-	if (request->options + 6 > SANDBOX_OPTIONS_MAX)
+	if (request->options == SANDBOX_OPTIONS_MAX)
 		return options_fail(error, "--%s is one option too many", name);
 	if (asprintf(option, "--%s=%s", name, value) < 0)
 		return options_fail(error, "out of memory");
@@ -186,18 +187,23 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		break;
 	}
 	parsing->given[id] = true;
+	if (request->options == SANDBOX_OPTIONS_MAX - DEFAULTS)
+		return options_fail(error, "--%s is one option too many", name_of(id));
 	return pass_on(request, name_of(id), value, error);
 }
 
 /* --- defaults -------------------------------------------------------------------------------- */
 
-static void add_number(struct sandbox_request *request, const char *name, unsigned long number)
+static int add_number(struct sandbox_request *request, const char *name, unsigned long number,
+		      struct option_error *error)
 {
-	if (asprintf(&request->option[request->options], "--%s=%lu", name, number) > 0)
-		request->options++;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", number);
+	return pass_on(request, name, text, error);
 }
 
-static void add_sizes(struct sandbox_request *request, const bool *given)
+static int add_sizes(struct sandbox_request *request, const bool *given, struct option_error *error)
 {
 	unsigned long mib =
 		(unsigned long)sysconf(_SC_PHYS_PAGES) / 2 * (unsigned long)sysconf(_SC_PAGESIZE) >>
@@ -208,32 +214,44 @@ static void add_sizes(struct sandbox_request *request, const bool *given)
 	mib = mib > MEMORY_MOST_MIB    ? MEMORY_MOST_MIB
 	      : mib < MEMORY_LEAST_MIB ? MEMORY_LEAST_MIB
 				       : mib;
-	if (!given[MEMORY])
-		add_number(request, "mem", mib);
-	if (!given[CPUS])
-		add_number(request, "cpus", (unsigned long)(count > CPUS_MOST ? CPUS_MOST : count));
+	int err = given[MEMORY] ? 0 : add_number(request, "mem", mib, error);
+	if (!err && !given[CPUS])
+		err = add_number(request, "cpus",
+				 (unsigned long)(count > CPUS_MOST ? CPUS_MOST : count), error);
+	return err;
 }
 
-static int add_guest(struct sandbox_request *request, const bool *given)
+static int add_guest(struct sandbox_request *request, const bool *given, struct option_error *error)
 {
 	char kernel[PATH_MAX], initrd[PATH_MAX];
+	int err = 0;
 
 	if (given[KERNEL] && given[INITRD])
 		return 0;
-	if (files_find_guest(kernel, initrd) < 0) {
-		log_error(
-			"there is no guest's kernel with its initramfs.cpio in %s: 'make guest' builds them; "
-			"or name them with -k and -i",
+	if (files_find_guest(kernel, initrd) < 0)
+		return options_fail(
+			error,
+			"there is no guest's kernel with its initramfs.cpio in %s: 'make guest' builds them, "
+			"and 'make install-guest' installs them; or name them with -k and -i",
 			kernel);
-		return -ENOENT;
-	}
-	if (!given[KERNEL] &&
-	    asprintf(&request->option[request->options], "--kernel=%s", kernel) > 0)
-		request->options++;
-	if (!given[INITRD] &&
-	    asprintf(&request->option[request->options], "--initrd=%s", initrd) > 0)
-		request->options++;
-	return 0;
+	if (!given[KERNEL])
+		err = pass_on(request, "kernel", kernel, error);
+	if (!err && !given[INITRD])
+		err = pass_on(request, "initrd", initrd, error);
+	return err;
+}
+
+static int add_defaults(struct sandbox_request *request, const bool *given)
+{
+	char text[PATH_MAX + 256];
+	struct option_error error = {text, sizeof(text)};
+
+	int err = add_guest(request, given, &error);
+	if (!err)
+		err = add_sizes(request, given, &error);
+	if (err)
+		log_error("%s", text);
+	return err;
 }
 
 /* Returns whether @path is the user's home, or a folder above it. */
@@ -306,10 +324,8 @@ int cmd_sandbox(int argc, char **argv)
 	else if (!request->command)
 		log_error("no command is given; write ebb sandbox -- COMMAND [ARG]...");
 	else if (add_current_folder(request, parsing.read_only) == 0 &&
-		 add_guest(request, parsing.given) == 0) {
-		add_sizes(request, parsing.given);
+		 add_defaults(request, parsing.given) == 0)
 		status = sandbox_run(request);
-	}
 	release(request);
 	return status;
 }
