@@ -20,7 +20,7 @@ static const struct option options[] = {
 	{DUMP_DTB, 0, "dump-dtb", "FILE",
 	 "write the guest's device tree to FILE (arm64 and\nriscv64)", false},
 	{RESTORE, 0, "restore", "DIR",
-	 "go on from the snapshot in DIR instead of booting;\ngive the options that its guest had",
+	 "go on from the snapshot in DIR instead of booting;\ngive the options that its guest had, without the\nkernel, -i and -p",
 	 false},
 };
 

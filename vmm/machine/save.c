@@ -31,8 +31,9 @@ int machine_can_restore(const struct machine *machine, struct why *why)
 	if (error)
 		return error;
 	if (machine->ram.backing == RAM_HUGETLBFS)
-		return why_set(why, -EOPNOTSUPP,
-			       "memory of huge pages (--hugetlbfs) cannot be saved yet");
+		return why_set(
+			why, -EOPNOTSUPP,
+			"memory of huge pages (--mem-backing hugetlbfs) cannot be saved yet");
 	if (machine->ram.page_size != SNAPSHOT_PAGE)
 		return why_set(why, -EOPNOTSUPP,
 			       "only hosts with pages of 4 KiB can save a guest yet");
