@@ -130,8 +130,8 @@ static int add_seed(struct run_boot *boot, struct vm_config *config)
 int run_boot_init(struct run_boot *boot, struct vm_config *config)
 {
 	*boot = (struct run_boot)RUN_BOOT_NONE;
-	bool loads = config->boot.kernel || config->boot.restore;
-	int error = loads ? 0 : boot_from_disk(&boot->disk, config);
+	bool needs_disk = !config->boot.kernel && !config->boot.restore;
+	int error = needs_disk ? boot_from_disk(&boot->disk, config) : 0;
 	if (!error && config->disks.user_data)
 		error = add_seed(boot, config);
 	return error;
