@@ -140,7 +140,7 @@ static void write_file(const char *path, const char *text)
 		fail("write a file in /etc");
 }
 
-/* As the network's script left it, or "". Static: it is read before the root changes, and written after. */
+/* As the network's script left it, or "": it is read before the root changes, and written after. */
 static void read_file(const char *path, char *text, size_t size)
 {
 	FILE *file = fopen(path, "r");

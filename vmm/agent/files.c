@@ -10,14 +10,14 @@
 
 #include "vmm/agent/wire.h"
 
+/* Where each file is in the folder: its own name is the end of that. */
+#define AT(path) AGENT_ROOT path
+
 /*
  * What programs of the host's system need to run, and nothing that is somebody's: no /home, no /root, of
  * /etc only what every user may read on every system and programs ask for; no keys, no configuration of
  * services. What a distribution does not have is left out.
  */
-/* Where each is in the folder: its own name is the end of that. */
-#define AT(path) AGENT_ROOT path
-
 static const char *const system_files[] = {
 	AT("/usr"),
 	/* Links into /usr, or folders of their own. */

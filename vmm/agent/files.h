@@ -42,8 +42,8 @@ int files_add(struct files *files, const char *path, bool read_only);
 int files_finish(struct files *files);
 
 /*
- * Finds the kernel and the initrd that `make` has built, or `make install` has installed, beside the
- * running ebb. Returns 0, or -ENOENT with @kernel set to a place where they were looked for.
+ * Finds the kernel and the initrd that `make guest` has built, or `make install-guest` has installed, beside
+ * the running ebb. Returns 0, or -ENOENT with @kernel set to a place where they were looked for.
  */
 int files_find_guest(char kernel[PATH_MAX], char initrd[PATH_MAX]);
 

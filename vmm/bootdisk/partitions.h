@@ -21,8 +21,8 @@ struct partition {
 };
 
 /*
- * Fills @found in the order of the table of the image @fd, which has @size bytes. Returns how many
- * there are; a table that cannot be read has none.
+ * Fills @found in the order of the table of the image @source. Returns how many there are; a table that cannot be read
+ * has none.
  */
 unsigned int partitions_find(struct source *source, struct partition found[PARTITIONS_MAX]);
 
