@@ -12,6 +12,7 @@
 
 #include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
+#include "vmm/lib/write_all.h"
 
 #define CHUNK	   65536
 #define PIECE	   (16ULL << 20) /* bytes read between two checks for signals */
@@ -47,17 +48,6 @@ static int pipe_wait(const struct boot_file *source)
 		"no data came through the pipe '%s' for %d seconds: check that the %s is written to it",
 		source->name, BOOT_FILE_SILENCE_S, source->what);
 	return -ETIMEDOUT;
-}
-
-static int write_all(int fd, const char *data, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(fd, data + done, size - done);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
 }
 
 /* Copies all data from source->fd to @copy; source->size counts the bytes. */

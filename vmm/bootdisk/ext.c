@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+#include "vmm/lib/write_all.h"
 
 #define CHUNK 65536
 
@@ -176,17 +177,6 @@ long ext_read(struct ext *ext, const char *path, char *buffer, size_t size)
 	}
 	ext2fs_file_close(file);
 	return error ? error : (long)done;
-}
-
-static int write_all(int to, const char *data, size_t size)
-{
-	for (size_t done = 0; done < size;) {
-		ssize_t n = write(to, data + done, size - done);
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
-	return 0;
 }
 
 int ext_copy(struct ext *ext, const char *path, int to, uint64_t *left)

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/lib/write_all.h"
+
 /* proto.md: magic numbers, options and commands. */
 #define SERVER_MAGIC   0x4e42444d41474943ULL
 #define OPTION_MAGIC   0x49484156454f5054ULL
@@ -59,11 +61,6 @@ static int receive(int fd, void *to, size_t size)
 	return 0;
 }
 
-static int send_all(int fd, const void *from, size_t size)
-{
-	return write(fd, from, size) == (ssize_t)size ? 0 : -EIO;
-}
-
 int source_connect(struct source *source, int fd)
 {
 	const struct choice choice = {htobe32(FIXED_NEWSTYLE | NO_ZEROES), htobe64(OPTION_MAGIC),
@@ -78,7 +75,7 @@ int source_connect(struct source *source, int fd)
 	     (~be16toh(greeting.flags) & (FIXED_NEWSTYLE | NO_ZEROES))))
 		error = -EPROTO;
 	if (!error)
-		error = send_all(fd, &choice, sizeof(choice));
+		error = write_all(fd, &choice, sizeof(choice));
 	if (!error)
 		error = receive(fd, &export, sizeof(export));
 	if (error)
@@ -106,7 +103,7 @@ static int fetch(struct source *source, uint64_t offset)
 	struct reply reply;
 
 	source->len = 0;
-	int error = send_all(source->fd, &request, sizeof(request));
+	int error = write_all(source->fd, &request, sizeof(request));
 	if (!error)
 		error = receive(source->fd, &reply, sizeof(reply));
 	/* There is one request at a time: no answer can be another's. */

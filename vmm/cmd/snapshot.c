@@ -23,6 +23,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
+#include "vmm/lib/write_all.h"
 
 #define COMMAND	   "x-ebb-snapshot"
 #define NAME	   "snapshot"
@@ -149,18 +150,6 @@ static void forget(struct request *request, bool done)
 }
 
 /* --- what comes -------------------------------------------------------------------------------- */
-
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t written = write(fd, data, len);
-		if (written < 0 && errno != EINTR)
-			return -errno;
-		if (written > 0)
-			data += written, len -= (size_t)written;
-	}
-	return 0;
-}
 
 /* Takes some of what is there. Returns whether there was any. */
 static bool take(struct request *request)
