@@ -18,15 +18,9 @@
 #define WHY_MS	 5000  /* its keeper's, to say why it has ended */
 #define POLL_MS	 100   /* between two checks for signals */
 
-/* Puts the user's own parameters last, so that they override the disk's. */
-static int join_params(struct vm_boot *boot, const char *disk)
+static int add_disks_params(struct vm_boot *boot, const char *disk)
 {
-	char own[VM_PARAMS_SIZE];
-
-	memcpy(own, boot->params, sizeof(own));
-	int len = snprintf(boot->params, sizeof(boot->params), "%s%s%s", disk,
-			   disk[0] && own[0] ? " " : "", own);
-	if (len < (int)sizeof(boot->params))
+	if (config_params_before(boot, disk))
 		return 0;
 	log_error(
 		"the kernel parameters are too long; write %zu bytes or less beside the disk's own",
@@ -109,7 +103,7 @@ static int boot_from_disk(struct bootdisk *disk, struct vm_config *config)
 	config->boot.initrd = disk->initrd_file[0] ? disk->initrd_file : NULL;
 	config->boot.kernel_name = disk->kernel_name;
 	config->boot.initrd_name = disk->initrd_name;
-	return join_params(&config->boot, disk->params);
+	return add_disks_params(&config->boot, disk->params);
 }
 
 /* Adds the disk of --user-data; config_parse() has checked that there is room for it. */

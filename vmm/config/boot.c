@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The options for the guest's kernel, its initrd and its parameters. */
+#include <stdio.h>
 #include <string.h>
 
 #include "vmm/config/part.h"
@@ -47,6 +48,16 @@ static int add_params(struct vm_boot *boot, const char *text, struct option_erro
 		boot->params[used++] = ' ';
 	memcpy(boot->params + used, text, len + 1);
 	return 0;
+}
+
+bool config_params_before(struct vm_boot *boot, const char *text)
+{
+	char own[VM_PARAMS_SIZE];
+
+	memcpy(own, boot->params, sizeof(own));
+	int len = snprintf(boot->params, sizeof(boot->params), "%s%s%s", text,
+			   text[0] && own[0] ? " " : "", own);
+	return len < (int)sizeof(boot->params);
 }
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)

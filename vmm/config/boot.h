@@ -18,4 +18,10 @@ struct vm_boot {
 	const char *restore;	     /* the folder of a snapshot to go on from, or NULL */
 };
 
+/*
+ * Puts @text before the parameters, so that the user's own override it. Returns whether both fit; if not, the parameters
+ * are cut off.
+ */
+bool config_params_before(struct vm_boot *boot, const char *text);
+
 #endif

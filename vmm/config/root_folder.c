@@ -1,32 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A folder in the place of the first disk, as kvmtool has it: the guest's root file system, by virtiofs. */
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "vmm/config/part.h"
 
-#define TAG "root"
+#define TAG    "root"
+#define PARAMS "root=" TAG " rootfstype=virtiofs"
 
 static bool is_folder(const char *file)
 {
 	struct stat about;
 	return stat(file, &about) == 0 && S_ISDIR(about.st_mode);
-}
-
-/* Puts them first, so that the user's own override them. */
-static int add_params(struct vm_boot *boot, bool read_only, struct option_error *error)
-{
-	char own[VM_PARAMS_SIZE];
-
-	memcpy(own, boot->params, sizeof(own));
-	int len = snprintf(boot->params, sizeof(boot->params),
-			   "root=" TAG " rootfstype=virtiofs %s%s%s", read_only ? "ro" : "rw",
-			   own[0] ? " " : "", own);
-	if (len < (int)sizeof(boot->params))
-		return 0;
-	return options_fail(error,
-			    "the kernel parameters are too long beside those for the folder");
 }
 
 static int take_first(struct vm_config *config, struct option_error *error)
@@ -53,7 +38,10 @@ static int take_first(struct vm_config *config, struct option_error *error)
 	disks->count--;
 	for (unsigned int i = 0; i < disks->count; i++)
 		disks->disk[i] = disks->disk[i + 1];
-	return add_params(&config->boot, folder->read_only, error);
+	if (config_params_before(&config->boot, folder->read_only ? PARAMS " ro" : PARAMS " rw"))
+		return 0;
+	return options_fail(error,
+			    "the kernel parameters are too long beside those for the folder");
 }
 
 int config_root_folder(struct vm_config *config, struct option_error *error)
