@@ -119,6 +119,13 @@ static void read_whole(void *to, size_t size)
 	}
 }
 
+/* It sends what it should not. */
+static _Noreturn void refuse_host(void)
+{
+	errno = EPROTO;
+	fail("understand the host: the initrd is of another version of ebb");
+}
+
 static void take_record(struct wanted *wanted, char *record, size_t count[3])
 {
 	switch (record[0]) {
@@ -135,8 +142,7 @@ static void take_record(struct wanted *wanted, char *record, size_t count[3])
 		wanted->folder = record + 1;
 		break;
 	default:
-		errno = EPROTO;
-		fail("understand the host: the initrd is of another version of ebb");
+		refuse_host();
 	}
 }
 
@@ -146,10 +152,8 @@ static void read_command(struct wanted *wanted)
 	size_t records = 0, count[3] = {0};
 
 	read_whole(head, sizeof(*head));
-	if (head->magic != AGENT_MAGIC || head->size > AGENT_RECORDS_MAX) {
-		errno = EPROTO;
-		fail("understand the host: the initrd is of another version of ebb");
-	}
+	if (head->magic != AGENT_MAGIC || head->size > AGENT_RECORDS_MAX)
+		refuse_host();
 	wanted->records = malloc(head->size + 1);
 	if (!wanted->records)
 		fail("get memory");
@@ -165,10 +169,8 @@ static void read_command(struct wanted *wanted)
 	for (char *at = wanted->records; at < wanted->records + head->size; at += strlen(at) + 1)
 		take_record(wanted, at, count);
 	wanted->dir_count = (unsigned int)count[2];
-	if (!wanted->argv[0] || !wanted->folder) {
-		errno = EPROTO;
-		fail("find a command");
-	}
+	if (!wanted->argv[0] || !wanted->folder)
+		refuse_host();
 }
 
 static void start_network(bool wanted)

@@ -30,6 +30,17 @@ static void must_mount(const char *source, const char *at, const char *type, uns
 		fail(what);
 }
 
+/* Shows @from at @to, which is made for it: a folder, or a file as anything else is. */
+static void bind_at(const char *from, const char *to, mode_t mode, const char *what)
+{
+	if (S_ISDIR(mode))
+		mkdir(to, 0755);
+	else
+		close(open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+		fail(what);
+}
+
 /* Shows @from, which is not to be changed, at @to in the new root. */
 static void graft(const char *from, const char *to)
 {
@@ -43,12 +54,7 @@ static void graft(const char *from, const char *to)
 			fail("copy a link");
 		return;
 	}
-	if (S_ISDIR(about.st_mode))
-		mkdir(to, 0755);
-	else
-		close(open(to, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
-	if (mount(from, to, NULL, MS_BIND, NULL) < 0)
-		fail("show the host's folders");
+	bind_at(from, to, about.st_mode, "show the host's folders");
 }
 
 /* The same for each name in the folder @from, but @apart. */
@@ -171,13 +177,8 @@ static void show(int fd, char *path)
 	make_parents(path);
 	if (fstat(fd, &about) < 0)
 		fail(what);
-	if (S_ISDIR(about.st_mode))
-		mkdir(path, 0755);
-	else
-		close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
 	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
-	if (mount(from, path, NULL, MS_BIND, NULL) < 0)
-		fail(what);
+	bind_at(from, path, about.st_mode, what);
 	close(fd);
 }
 
