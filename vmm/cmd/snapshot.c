@@ -51,7 +51,8 @@ struct request {
 	struct guest_choice choice;
 	const char *folder;
 	int dir;	       /* of the folder */
-	int file;	       /* with no name yet, or with the name UNFINISHED */
+	int file;	       /* of the snapshot */
+	bool named;	       /* it has the name UNFINISHED; else none yet */
 	struct loop_source in; /* the snapshot comes there */
 	uint64_t bytes;	       /* that came */
 	int error;	       /* of writing it, -errno */
@@ -106,6 +107,7 @@ static int open_file(struct request *request)
 		return fail(request, "replace an unfinished snapshot in");
 	request->file =
 		openat(request->dir, UNFINISHED, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	request->named = request->file >= 0;
 	return request->file < 0 ? fail(request, "write a snapshot to") : 0;
 }
 
@@ -114,15 +116,12 @@ static int give_name(const struct request *request)
 {
 	char path[64];
 
+	if (request->named)
+		return 0;
+	/* Left by one that was killed: the folder is locked. */
+	if (unlinkat(request->dir, UNFINISHED, 0) < 0 && errno != ENOENT)
+		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", request->file);
-	if (faccessat(request->dir, UNFINISHED, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-		struct stat there, here;
-		if (fstatat(request->dir, UNFINISHED, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    fstat(request->file, &here) == 0 && there.st_ino == here.st_ino &&
-		    there.st_dev == here.st_dev)
-			return 0;
-		unlinkat(request->dir, UNFINISHED, 0);
-	}
 	return linkat(AT_FDCWD, path, request->dir, UNFINISHED, AT_SYMLINK_FOLLOW);
 }
 
