@@ -132,6 +132,11 @@ int session_raw(void)
 
 /* --- what the user wants ----------------------------------------------------------------------- */
 
+static bool has_reported(const struct session *session)
+{
+	return session->reported == sizeof(session->result->report);
+}
+
 static bool runs(const struct session *session)
 {
 	return session->stream[AGENT_CONTROL] >= 0 && !session->guest_ended;
@@ -149,8 +154,7 @@ static void ask_to_end(struct session *session, int signal)
 	if (signal == SIGINT)
 		return;
 	session->deadline = clock_ms() + session->config->grace_ms;
-	session->late = session->reported == sizeof(session->result->report) ? SESSION_REPORTED
-									     : SESSION_SIGNALLED;
+	session->late = has_reported(session) ? SESSION_REPORTED : SESSION_SIGNALLED;
 	session->result->signal = signal;
 }
 
@@ -263,7 +267,7 @@ static void read_control(struct session *session)
 		return;
 	}
 	session->reported += (size_t)n;
-	if (session->reported < sizeof(*report))
+	if (!has_reported(session))
 		return;
 	if (!is_report(report)) {
 		end(session, SESSION_BROKEN);
@@ -304,7 +308,7 @@ static bool read_console(struct session *session)
 
 static bool output_done(const struct session *session, unsigned int number)
 {
-	bool comes = !session->guest_ended && session->reported < sizeof(session->result->report);
+	bool comes = !session->guest_ended && !has_reported(session);
 
 	return pump_done(&session->pump[number]) || (session->stream[number] < 0 && !comes);
 }
@@ -357,7 +361,7 @@ static void move(struct session *session, unsigned int number, const struct poll
 static void prepare(const struct session *session, struct pollfd *poll)
 {
 	int control = session->stream[AGENT_CONTROL];
-	bool reported = session->reported == sizeof(session->result->report);
+	bool reported = has_reported(session);
 	short events =
 		(short)((reported ? 0 : POLLIN) | (has_something_to_send(session) ? POLLOUT : 0));
 
@@ -402,8 +406,7 @@ static void act(struct session *session, const struct pollfd *poll)
 		while (read_console(session))
 			;
 		accept_the_rest(session);
-		if (session->stream[AGENT_CONTROL] >= 0 &&
-		    session->reported < sizeof(session->result->report))
+		if (session->stream[AGENT_CONTROL] >= 0 && !has_reported(session))
 			read_control(session);
 		if (!session->asked)
 			session->deadline = INT64_MAX;
@@ -412,7 +415,7 @@ static void act(struct session *session, const struct pollfd *poll)
 
 static void decide(struct session *session)
 {
-	bool reported = session->reported == sizeof(session->result->report);
+	bool reported = has_reported(session);
 
 	if (clock_ms() >= session->deadline)
 		end(session, session->late);
