@@ -19,6 +19,7 @@
 
 #include "tests/unit/runtime_dir.h"
 #include "tests/unit/said.h"
+#include "vmm/agent/keys.h"
 #include "vmm/agent/session.h"
 #include "vmm/lib/clock.h"
 
@@ -342,7 +343,7 @@ START_TEST(keys_are_heard)
 	keys = dup(input[1]);
 	int old = dup(0);
 	dup2(slave, 0);
-	ck_assert_int_eq(session_raw(), 0);
+	ck_assert_int_eq(keys_raw(), 0);
 	dup2(old, 0);
 	terminal = AGENT_TERMINAL;
 	with(take_no_keys, _i, NEVER);

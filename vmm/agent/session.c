@@ -11,17 +11,16 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <unistd.h>
 
+#include "vmm/agent/keys.h"
 #include "vmm/agent/pump.h"
 #include "vmm/console/terminal.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/outlet.h"
 
-#define KEY_INTERRUPT 0x03
-#define ESC	      0x1b
+#define ESC 0x1b
 /* How long the guest's process may go on after its agent has closed the control stream without a report. */
 #define DEATH_MS 10000
 /* Signals and sizes on their way to the agent: if it takes none, more are dropped. */
@@ -41,8 +40,8 @@ struct session {
 	int signals;	 /* descriptor */
 	int asked;	 /* the signal that the command is to end by, or 0 */
 	int64_t deadline;
-	enum session_end late;	      /* what it means if the deadline comes */
-	int64_t key_at[SESSION_KEYS]; /* of the latest ^C */
+	enum session_end late; /* what it means if the deadline comes */
+	struct keys keys;
 	bool over, guest_ended, asked_terminal;
 };
 
@@ -114,22 +113,6 @@ static void send_control(struct session *session)
 	}
 }
 
-/* --- the terminal ------------------------------------------------------------------------------ */
-
-int session_raw(void)
-{
-	struct termios raw;
-	int error = terminal_raw(STDIN_FILENO);
-
-	if (error)
-		return error;
-	/* The guest's terminal has done to the output what is to be done, as to "\n". */
-	if (tcgetattr(STDIN_FILENO, &raw) < 0)
-		return -errno;
-	raw.c_oflag &= ~(tcflag_t)OPOST;
-	return tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0 ? -errno : 0;
-}
-
 /* --- what the user wants ----------------------------------------------------------------------- */
 
 static bool has_reported(const struct session *session)
@@ -172,7 +155,7 @@ static void take_signal(struct session *session)
 		return;
 	case SIGCONT:
 		if (session->config->terminal)
-			session_raw();
+			keys_raw();
 		/* fall through */
 	case SIGWINCH:
 		add_size(session);
@@ -183,18 +166,10 @@ static void take_signal(struct session *session)
 	}
 }
 
-/* The terminal is raw: ^C is the command's. But a command, or a guest, that does not heed it must be left, too. */
-static void watch_keys(struct session *session, const char *keys, size_t count)
+static void watch_keys(struct session *session, const char *data, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (keys[i] != KEY_INTERRUPT)
-			continue;
-		memmove(session->key_at + 1, session->key_at,
-			(SESSION_KEYS - 1) * sizeof(session->key_at[0]));
-		session->key_at[0] = clock_ms();
-		if (session->key_at[0] - session->key_at[SESSION_KEYS - 1] < 1000)
-			end_by(session, SIGINT);
-	}
+	if (keys_end(&session->keys, data, count, clock_ms()))
+		end_by(session, SIGINT);
 }
 
 /* --- from the agent ----------------------------------------------------------------------------- */
@@ -444,8 +419,7 @@ static void init(struct session *session)
 {
 	session->deadline = clock_ms() + SESSION_START_S * 1000;
 	session->late = SESSION_LATE;
-	for (unsigned int i = 0; i < SESSION_KEYS; i++)
-		session->key_at[i] = INT64_MIN / 2;
+	keys_init(&session->keys);
 	for (unsigned int i = 0; i < AGENT_STREAMS; i++) {
 		session->stream[i] = -1;
 		pump_init(&session->pump[i], -1, -1, NULL, NULL);

@@ -20,8 +20,6 @@
 #define SESSION_START_S 300
 /* How long the command may take to end by SIGTERM or SIGHUP, before the guest is ended: as `docker stop` has it. */
 #define SESSION_GRACE_MS 10000
-/* In a terminal: as many ^C, within a second, end the guest. */
-#define SESSION_KEYS 3
 /* How much of the guest's console is kept: its last words. */
 #define SESSION_CONSOLE 4096
 
@@ -54,7 +52,7 @@ void session_close(struct session_sockets *sockets, bool remove);
 struct session_config {
 	struct session_sockets *sockets;
 	const struct command *command;
-	enum agent_terminal terminal; /* standard input is one then, and raw */
+	enum agent_terminal terminal; /* standard input is one then, and raw: keys_raw() */
 	int guest;		      /* becomes readable when the guest's process has ended */
 	int console;		      /* the guest's console, to be read; non-blocking */
 	unsigned int grace_ms;	      /* SESSION_GRACE_MS, but in tests */
@@ -63,11 +61,6 @@ struct session_config {
 
 /* The signals that a session takes: not those that are ignored, nor SIGPIPE. */
 void session_signals(sigset_t *signals);
-
-/*
- * Makes the terminal on standard input raw in both directions, until terminal_restore(). Returns 0 or -errno.
- */
-int session_raw(void);
 
 /* Returns 0 with @result set, or -errno after an error message. Closes @console. */
 int session_run(const struct session_config *config, struct session_result *result);

@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/agent/keys.h"
 #include "vmm/agent/session.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/run.h"
@@ -354,7 +355,7 @@ static int with_guest(struct guest_process *guest, const struct sandbox_request 
 		.signals = &guest->signals,
 	};
 
-	int error = guest->terminal ? session_raw() : 0;
+	int error = guest->terminal ? keys_raw() : 0;
 	if (error) {
 		log_error("cannot set up the terminal: %s", strerror(-error));
 		close(guest->console);
