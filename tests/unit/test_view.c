@@ -73,6 +73,15 @@ static bool become_root(void)
 	       write_map("/proc/self/uid_map", users) && write_map("/proc/self/gid_map", groups);
 }
 
+/* Whether a process ended with 77; if so, says that @test is skipped. Standard error is a pipe of the fixture's. */
+static bool skipped(const char *test, int status)
+{
+	if (status != 77)
+		return false;
+	printf("SKIPPED: %s: this host permits no user namespaces, or no mounts in them\n", test);
+	return true;
+}
+
 /* In a process of its own. Returns the number of the check that failed, 0, or 77 if the host permits no view. */
 static int look(void)
 {
@@ -129,7 +138,7 @@ START_TEST(view)
 		_exit(look());
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
-	if (WEXITSTATUS(status) == 77)
+	if (skipped("view", WEXITSTATUS(status)))
 		return;
 	ck_assert_int_eq(WEXITSTATUS(status), 0);
 	/* Elsewhere nothing of it is seen, but what was written to the folder that may be. */
@@ -169,7 +178,8 @@ START_TEST(links_are_not_followed)
 		_exit(look_through_links());
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFEXITED(status));
-	ck_assert(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+	if (!skipped("links_are_not_followed", WEXITSTATUS(status)))
+		ck_assert_int_eq(WEXITSTATUS(status), 0);
 }
 END_TEST
 
