@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
 import pytest
 from fake import Fake
@@ -13,6 +14,14 @@ from fake import Fake
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EBB = os.path.join(os.environ.get("EBB_BUILD", os.path.join(TREE, "build")), "ebb")
 LIMIT = 60  # seconds that nothing takes
+
+
+def wait(condition, what):
+    """Waits until condition() holds."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.02)
 
 
 class Done:

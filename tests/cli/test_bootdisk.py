@@ -4,9 +4,9 @@
 import os
 import random
 import subprocess
-import time
 
 import pytest
+from conftest import wait
 
 MIB = 1 << 20
 SBIN = "/usr/sbin:/sbin:" + os.environ["PATH"]
@@ -174,10 +174,8 @@ def test_nbd(ebb, disk, tmp_path):
     socket = tmp_path / "nbd"
     server = subprocess.Popen(["qemu-nbd", "-r", "-t", "-f", "raw", "-k", socket, disk(DEBIAN)])
     try:
-        end = time.monotonic() + 60
-        while not socket.exists():
-            assert time.monotonic() < end and server.poll() is None
-            time.sleep(0.02)
+        wait(lambda: socket.exists() or server.poll() is not None, "qemu-nbd does not listen")
+        assert socket.exists(), "qemu-nbd ended"
         uri = f"nbd+unix:///?socket={socket}"
         found_in(boot(ebb, uri), uri)
     finally:

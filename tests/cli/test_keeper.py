@@ -7,10 +7,9 @@ import os
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
-from conftest import EBB, LIMIT
+from conftest import EBB, LIMIT, wait
 from fake import MIB, RECLAIM, Refusal, Silence
 
 SHORT = os.path.join(os.path.dirname(EBB), "tests", "short")
@@ -40,13 +39,6 @@ def full(fake, name, **changes):
 
 def requests(guest):
     return [arguments for command, arguments in guest.asked if command == "x-ebb-reclaim"]
-
-
-def wait(condition, what):
-    end = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 class Host:
