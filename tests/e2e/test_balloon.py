@@ -3,11 +3,10 @@
 
 import os
 import re
-import time
 
 import pytest
 from conftest import LIMIT, lib, wait_until
-from test_monitor import events, qmp, qmp_until, run, stat
+from test_monitor import answers, events, qmp, qmp_until, run, stat
 from test_reporting import counters
 
 pytestmark = pytest.mark.linux
@@ -16,6 +15,7 @@ MIB = lib.MIB
 IDLE = "echo ready; sleep 100000"
 # Firecracker's figures: what may be missing after the second time, and what a page table costs.
 AGAIN = 20000 * 1024
+INTERVAL = {"path": "/machine/peripheral/balloon0", "property": "guest-stats-polling-interval"}
 DRIVER = "/sys/bus/virtio/drivers/virtio_balloon"
 
 
@@ -93,11 +93,17 @@ def test_stuck_is_said(module_ebb):
 
 
 def lease(box, name, extra, seconds):
-    return qmp(box, name, {"execute": "x-ebb-balloon", "arguments": {"extra": extra, "lease": seconds}})[-1]
+    """Its answer. Events may come before and behind it."""
+    return answers(qmp(box, name, {"execute": "x-ebb-balloon", "arguments": {"extra": extra, "lease": seconds}}))[0]
+
+
+def updates(box, name):
+    """How often its statistics came."""
+    return stat(box, name, "--no-refresh")["guest-stats"]["updates"]
 
 
 def leases_end(box, name):
-    """A balloon of 128 MiB gets 16 more for a while. Ends with 120, without a lease."""
+    """A balloon of 128 MiB gets 16 more for a while. Ends with 112, without a lease."""
     assert lease(box, name, 16 * MIB, 600)["return"] == {"target": 144 * MIB, "leased": 16 * MIB}
     wait_until(lambda: balloon(box, name)["actual"] == 144 * MIB, "the lease is in the balloon")
     # Renewed for a shorter time, and not again: all by itself.
@@ -107,13 +113,24 @@ def leases_end(box, name):
     # Given back before its end.
     assert lease(box, name, 16 * MIB, 600)["return"]["leased"] == 16 * MIB
     assert lease(box, name, 0, 600)["return"] == {"target": 128 * MIB, "leased": 0}
-    # The control: what a user sets stays, and no lease is left that would change it.
-    assert lease(box, name, 16 * MIB, 2)["return"]["leased"] == 16 * MIB
+    # What a user sets ends the lease.
+    assert lease(box, name, 16 * MIB, 600)["return"]["leased"] == 16 * MIB
     run(box, "balloon", "-n", name, "--deflate", 8)
-    end = time.monotonic() + 4
-    while time.monotonic() < end:
-        found = balloon(box, name)
-        assert (found["target"], found["leased"]) == (120 * MIB, 0)
+    found = balloon(box, name)
+    assert (found["target"], found["leased"]) == (120 * MIB, 0)
+    # And it stays, also when the time of the lease is over: a timer that was set later, for longer, has run out twice.
+    before = updates(box, name)
+    said = answers(qmp(
+        box, name,
+        {"execute": "x-ebb-balloon", "arguments": {"extra": 16 * MIB, "lease": 1}},
+        {"execute": "balloon", "arguments": {"value": 144 * MIB}},
+        {"execute": "qom-set", "arguments": INTERVAL | {"value": 2}},
+    ))
+    assert [line.get("return") for line in said] == [{"target": 136 * MIB, "leased": 16 * MIB}, {}, {}]
+    wait_until(lambda: updates(box, name) >= before + 2, "statistics twice")
+    qmp(box, name, {"execute": "qom-set", "arguments": INTERVAL | {"value": 0}})
+    found = balloon(box, name)
+    assert (found["target"], found["leased"]) == (112 * MIB, 0)
     for extra, seconds in ((-1, 5), (MIB, 0), (MIB, 3601), ("1", 5), (MIB, None)):
         assert lease(box, name, extra, seconds)["error"]["class"] == "GenericError"
 
