@@ -9,7 +9,8 @@ import re
 import shutil
 
 import pytest
-from conftest import LIMIT, lib
+from conftest import LIMIT, lib, wait_until
+from test_backings import lowest
 from test_balloon import balloon, lease
 from test_monitor import run
 
@@ -55,16 +56,18 @@ def restore(box, folder, *options):
     return guest
 
 
-def comes_back(guest):
-    """How many MiB of those that it took the host had back, when it had freed them."""
+def take_and_free(guest):
+    """Returns the bytes that the host held for it in between."""
     answer(guest, f"hold {TAKE}M --no-thp --wait", "^hold: taken")
     taken = guest.rss()
     answer(guest, "", "^hold: done")
-    try:
-        guest.wait_for_rss(lambda rss: rss < taken - TAKE * 0.8 * MIB, RETURNING if "off" not in str(guest.argv) else 15)
-    except lib.GuestError:
-        pass
-    return (taken - guest.rss()) / MIB
+    return taken
+
+
+def comes_back(guest):
+    """Waits until 80 % of what it takes and frees are the host's again. Returns the seconds that took."""
+    taken = take_and_free(guest)
+    return wait_until(lambda: guest.rss() < taken - TAKE * 0.8 * MIB, "80 % of the memory come back", RETURNING)
 
 
 def test_it_goes_on(ebb, tmp_path):
@@ -98,7 +101,7 @@ def test_it_goes_on(ebb, tmp_path):
     for one in ones:
         assert answer(one, f"dd if=/dev/vda bs=1M count={PATTERN} 2>/dev/null | cmp - /tmp/pattern && echo same", "^same$|differ|EOF")[0] == "same"
         assert answer(one, "grep -c processor /proc/cpuinfo", r"^(\d+)$")[1] == "2"
-    assert comes_back(ones[0]) >= TAKE * 0.8
+    comes_back(ones[0])
     checked = answer(ones[1], "memcheck 32M --rounds 2", "^memcheck: (ok|BAD)")
     assert checked[1] == "ok"
     # The host may still ask it for memory, in both ways, and it still powers off.
@@ -128,4 +131,10 @@ def test_without_reporting_nothing_comes_back(ebb, tmp_path):
     counts(restored, 2)
     found = balloon(ebb, "restored")
     assert (found["target"], found["leased"]) == (0, 0)
-    assert comes_back(restored) < 50
+    # As long as it takes one with reporting, and longer.
+    usual = ebb.start(JOB, memory=MEMORY)
+    counts(usual, 1)
+    seconds = comes_back(usual)
+    usual.kill()
+    taken = take_and_free(restored)
+    assert taken - lowest(restored.rss, 2 * seconds + 5) < 50 * MIB

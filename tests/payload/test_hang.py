@@ -6,10 +6,9 @@ ebb is linked anew for it (tests/hang): while a file is there, its fstat() and i
 
 import os
 import subprocess
-import time
 
 import pytest
-from payload import REPORTING, lib
+from payload import REPORTING, lib, wait_until
 
 # tests/hang looks for its file by name.
 OFF = "--sandbox=off"
@@ -42,10 +41,7 @@ def guest(run, tmp_path):
 def reclaim_that_waits(name):
     """Of two, one is refused, since ebb is busy with the other: then ebb has that one."""
     pair = [command(name, "reclaim", "--timeout", "1") for _ in range(2)]
-    end = time.monotonic() + 30
-    while all(process.poll() is None for process in pair):
-        assert time.monotonic() < end, "none of two is refused"
-        time.sleep(0.01)
+    wait_until(lambda: any(process.poll() is not None for process in pair), "none of two is refused")
     refused, waits = sorted(pair, key=lambda process: process.poll() is None)
     ends(refused, 1)
     return waits
@@ -72,10 +68,7 @@ def test_others_are_served(guest):
 def test_the_end_does_not_wait(guest, how):
     name, payload, hangs = guest
     asking = command(name, "stat", "--no-refresh")
-    end = time.monotonic() + 30
-    while not os.path.exists(f"{hangs}.hung"):
-        assert time.monotonic() < end, "nobody measures"
-        time.sleep(0.01)
+    wait_until(lambda: os.path.exists(f"{hangs}.hung"), "nobody measures")
     if how == "stop":
         ends(command(name, "stop", "--force"))
     else:
@@ -94,10 +87,7 @@ def test_the_end_does_not_wait_for_a_discard(run, tmp_path):
         if step == "dirty":
             hangs.touch()
         payload.proceed()
-    end = time.monotonic() + 30
-    while not os.path.exists(f"{hangs}.hung"):
-        assert time.monotonic() < end, "nothing was discarded"
-        time.sleep(0.01)
+    wait_until(lambda: os.path.exists(f"{hangs}.hung"), "nothing was discarded")
     payload.process.terminate()
     assert payload.wait(30) == 0, payload.stderr()
     said = payload.stderr()
