@@ -14,11 +14,12 @@ import struct
 import subprocess
 import tempfile
 import termios
-import time
 
 import pytest
 from conftest import LIMIT, lib, wait_until
-from test_folder import debians
+from test_backings import lowest
+from test_folder import debians, processes
+from test_monitor import run as ebb_run
 
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.mark.arch("x86_64")]
 
@@ -55,9 +56,8 @@ def sandbox(ebb, folder):
 def nothing_left(ebb):
     """Of the processes the last ones end a moment later."""
     def left():
-        words = subprocess.run(["ps", "axo", "stat=,comm="], capture_output=True, text=True, check=True).stdout
-        return [line for line in words.splitlines()
-                if line.split()[0][0] != "Z" and line.split(None, 1)[1] in ("virtiofsd", "fs-keeper", "vsock-dialer")]
+        """A process that is only waited for has no command line any more."""
+        return [line for name in ("virtiofsd", "fs-keeper", "vsock-dialer") for _, line in processes(name) if line]
 
     wait_until(lambda: not left(), "its processes are gone")
     assert not ebb.left()
@@ -232,42 +232,35 @@ def test_terminal(sandbox, ebb, folder):
 
 
 def held(ebb):
-    """Bytes of the guest's RAM that the host holds."""
-    words = [lib.EBB, "stat", "--no-refresh", "--json"]
-    done = subprocess.run(words, env=ebb.env, check=True, timeout=LIMIT, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)["memory"]["rss"]
+    """Bytes of the only guest's RAM that the host holds."""
+    return json.loads(ebb_run(ebb, "stat", "--no-refresh", "--json"))["memory"]["rss"]
 
 
-def freed(running, ebb, enough, looks):
-    """Has the command take and free memory. Returns how many looks it took until enough was back, or None."""
+def freed(running, ebb):
+    """Has the command take and free memory. Returns the bytes that the host held in between."""
     assert running.line() == f"hold: taken {HOLD} MiB\n"
     taken = held(ebb)
     assert taken > HOLD * MIB
     running.process.stdin.write(b"\n")
     running.process.stdin.flush()
     assert running.line() == "hold: freed\n"
-    for look in range(looks):
-        if taken - held(ebb) > enough:
-            return look
-        time.sleep(0.05)
-    return None
+    return taken
 
 
 def test_memory(sandbox, ebb, folder):
     """What the command frees comes back while it still runs; with reporting off it does not."""
     with open(os.path.join(lib.GUEST, "initramfs.cpio"), "rb") as archive:
         subprocess.run(["busybox", "cpio", "-i", "-d", "bin/hold"], stdin=archive, cwd=folder, check=True, capture_output=True)
-    looks = int(LIMIT / 0.05)
+    enough = HOLD * MIB * 3 // 4
     for reporting in ("on", "off"):
         words = sandbox.argv("sh", "-c", f"bin/hold {HOLD}M --wait; read -r line", options=["--free-page-reporting", reporting],
                              memory="512M")
         running = Running(ebb, words, folder, stdin=subprocess.PIPE)
-        took = freed(running, ebb, HOLD * MIB * 3 // 4, looks)
+        taken = freed(running, ebb)
         if reporting == "on":
-            assert took is not None, "the memory did not come back"
-            looks = 2 * took + 20
+            seconds = wait_until(lambda: taken - held(ebb) > enough, "the memory comes back")
         else:
-            assert took is None, "it came back without reports"
+            assert taken - lowest(lambda: held(ebb), 2 * seconds + 5) <= enough, "it came back without reports"
         assert running.process.poll() is None
         running.process.stdin.write(b"\n")
         running.process.stdin.flush()
