@@ -5,11 +5,12 @@
  *   memcheck SIZE [--seconds S] [--rounds N] [--processes N] [--chunk SIZE]... [--kind KIND] [--seed N]
  *            [--break zero|pattern]
  *
- * Goes on until both are over. A round takes chunks until SIZE is in use, each of a random chunk size (64K 1M 2M 5M 16M) and kind. Every
- * word of a new chunk must be zero; then it is filled with a pattern of its address and the seed. Then about
- * three quarters of the chunks are checked for their pattern. Two of the three quarters are freed; of each
- * chunk in the third a part is dropped, must read as zero and is filled again. After the last round all
- * chunks left are checked once more. Several processes share SIZE, each with random numbers of its own.
+ * Goes on until both are over. A round takes chunks until SIZE is in use, each of a random chunk size (64K 1M
+ * 2M 5M 16M) and kind. Every word of a new chunk must be zero; then it is filled with a pattern of its address
+ * and the seed. Then about three quarters of the chunks are checked for their pattern. Two of the three
+ * quarters are freed; of each chunk in the third a part is dropped, must read as zero and is filled again.
+ * After the last round all chunks left are checked once more. Several processes share SIZE, each with random
+ * numbers of its own.
  *
  * Kinds: default, thp, small   private memory with pages of the system's choice, huge ones, small ones
  *        shared, file          pages of a tmpfs, taken by a page fault; or by write(), which clears the rest

