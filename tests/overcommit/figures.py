@@ -30,6 +30,8 @@ class Record:
     outcome: dict = dataclasses.field(default_factory=dict)  # {guest: outcome}
     ended: float = 0.0
     asked: dict = dataclasses.field(default_factory=dict)  # how often guests were asked for memory, and what came of it
+    kept: dict = dataclasses.field(default_factory=dict)  # the same of the keeper, and how that ended
+    keeper: list = dataclasses.field(default_factory=list)  # its log: (seconds, line)
 
     def take(self, event):
         kind, *rest = event
@@ -41,6 +43,10 @@ class Record:
             self.marks.append(tuple(rest))
         elif kind == "asked":
             self.asked = rest[0]
+        elif kind == "keeper":
+            self.keeper.append(tuple(rest))
+        elif kind == "kept":
+            self.kept = rest[0]
         elif kind == "end":
             self.ended, self.outcome = rest
 

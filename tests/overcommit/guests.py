@@ -15,7 +15,7 @@ import guest as lib  # noqa: E402
 from qmp import Qmp, QmpError  # noqa: E402
 
 BALLOON = "/machine/peripheral/balloon0"
-STOCK = ("none", "qemu", "stock")  # the variants with Debian's kernel
+STOCK = ("none", "qemu", "stock", "stock-keeper")  # the variants with Debian's kernel
 # When the job has ended its guest lives on, as a server's does: `read` waits for a line that nobody types.
 AFTER = "; echo ebb-job: exit=$?; read end"
 
@@ -163,6 +163,8 @@ class Ebb(Machine):
         options = ["--name", self.spec.name, "-c", str(self.spec.cpus), f"--free-page-reporting={state}"]
         if self.variant == "free":
             options += ["--discard", "free"]
+        if self.variant == "stock-keeper":
+            options += ["--deflate-on-oom"]
         for path, read_only in self.disks():
             options += ["-d", path + (",ro" if read_only else "")]
         argv = lib.ebb(None, *options, kernel=lib.STOCK_VMLINUX if self.variant in STOCK else lib.VMLINUX,

@@ -8,6 +8,8 @@ Runs one variant of the scenario that EBB_OVERCOMMIT holds (JSON), and tells all
     ["sample", SECONDS, {host}, {guest: {figures}}]
     ["mark", SECONDS, GUEST, TEXT]      a guest starts, its job begins, reaches a phase, ends; a guest ends
     ["asked", {"times", "late", "failed", "why"}]     what guests answered that were asked for memory
+    ["keeper", SECONDS, LINE]           a line of the keeper's log
+    ["kept", {"requests", "came", "lent", "status"}]    what guests were asked for by the keeper, what came, and how it ended
     ["end", SECONDS, {guest: outcome}]
 
 Seconds are since the scenario's start. --group: in a cgroup that has the scenario's memory, not on a host that has.
@@ -29,6 +31,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import asking  # noqa: E402
 import guests  # noqa: E402
+import keeping  # noqa: E402
 import sampler  # noqa: E402
 import scenario as scenarios  # noqa: E402
 
@@ -77,6 +80,7 @@ class Run:
         self.scenario, self.host, self.say = scenario, host, say
         self.machines = [guests.machine(spec, variant, folder) for spec in scenario.guests]
         self.asker = asking.Asker(folder, scenario.ask) if variant == "asked" else None
+        self.keeper = keeping.Keeper(folder) if variant in scenarios.KEPT else None
         for machine in self.machines:
             machine.prepare()
         self.told = {}  # guest: marks that were said
@@ -106,7 +110,9 @@ class Run:
             before = machine
 
     def look(self):
-        """Reads what the guests said, and tells it."""
+        """Reads what the guests and the keeper said, and tells it."""
+        for line in self.keeper.lines() if self.keeper else ():
+            self.say("keeper", round(self.now(), 3), line)
         for machine in self.machines:
             if machine.vm is None:
                 continue
@@ -156,6 +162,8 @@ class Run:
             "errors": machine.vm.stderr()[-400:]} for machine in self.machines}
         if self.asker:
             self.say("asked", self.asker.end())
+        if self.keeper:
+            self.say("kept", self.keeper.end())
         self.say("end", round(self.now(), 3), outcome)
 
     def warm(self, folder, variant):
@@ -169,9 +177,13 @@ class Run:
             machine.sample()
         finally:
             machine.kill()
+        if self.keeper:
+            self.keeper.lines()  # of that guest
         self.zero = time.monotonic()
 
     def close(self):
+        if self.keeper:
+            self.keeper.kill()
         for machine in self.machines:
             if machine.alive:
                 machine.stop(STOP)

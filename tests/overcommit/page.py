@@ -164,7 +164,7 @@ def write(out, scenario, host, records, figures, claims, goals):
         '<p class="small">Every sample is in the CSV files beside this page: one for each variant, <code>marks.csv</code> '
         "for what happened when, and <code>figures.csv</code>.</p>",
         "<h2>The scenario, and how to repeat it</h2>",
-        f"<pre>tests/overcommit/ebb-overcommit {'--count ' if host.counted else ''}configs/overcommit/{escape(scenario.name)}.toml</pre>",
+        f"<pre>{escape(report.command(scenario, host))}</pre>",
         f"<pre>{escape(scenario.text)}</pre>"]
     text = (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(scenario.title)}</title>'
             f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>\n'

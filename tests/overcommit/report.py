@@ -11,12 +11,13 @@ import subprocess
 import page
 import published
 from figures import GIB, MIB, footprint, phases, sums, used
-from scenario import CONTROL, VARIANTS
+from scenario import CONTROL, KEPT, VARIANTS
 from verdict import goal_text, size
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHADES = ("#1d4f91", "#5b92d4", "#0b7a66", "#58b8a2", "#7a4fa3", "#b493d6", "#9a5b13", "#d9a35b")
-COLOURS = {"none": "#9ca3af", "qemu": "#d9730d", "stock": "#3b82d6", "patched": "#0b8a75", "free": "#9333ea", "asked": "#be185d"}
+COLOURS = {"none": "#9ca3af", "qemu": "#d9730d", "stock": "#3b82d6", "patched": "#0b8a75", "free": "#9333ea", "asked": "#be185d",
+           "stock-keeper": "#64748b", "keeper": "#dc2626"}
 GUEST_COLUMNS = ("size", "total", "used", "caches", "held", "lazy", "swapped", "balloon", "reported", "vmm")
 HOST_COLUMNS = ("total", "free", "available", "swap", "swap_ins", "swap_outs", "oom_kills", "psi_some", "psi_full")
 HEADER = ["variant", "peak", "of none", "mean", "of none", "GiB·min", "jobs", "mean time", "of none", "swap-ins", "OOM kills",
@@ -63,12 +64,17 @@ def text(scenario, records, figures, goals):
     return "\n".join(lines)
 
 
+def command(scenario, host):
+    """The one that repeats it."""
+    options = ("--keeper " if set(KEPT) & set(scenario.variants) else "") + ("--count " if host.counted else "")
+    return f"tests/overcommit/ebb-overcommit {options}configs/overcommit/{scenario.name}.toml"
+
+
 def write_text(out, scenario, host, text, claims):
     """The same as a file, which can be kept."""
     with open(os.path.join(out, "table.txt"), "w", encoding="utf-8") as file:
         file.write(f"{scenario.title}: ebb {page.version()}, {datetime.date.today()}\n"
-                   f"tests/overcommit/ebb-overcommit {'--count ' if host.counted else ''}configs/overcommit/"
-                   f"{scenario.name}.toml; host: {scenario.memory / GIB:g} GiB, {host.about}\n\n{text}\n"
+                   f"{command(scenario, host)}; host: {scenario.memory / GIB:g} GiB, {host.about}\n\n{text}\n"
                    + "\n".join(f"{'holds' if claim.holds else 'DOES NOT HOLD'}: {claim}" for claim in claims) + "\n")
 
 
@@ -85,6 +91,12 @@ def write_samples(path, record):
             out.writerow([when, "", *("" for _ in GUEST_COLUMNS), *(host.get(name, "") for name in HOST_COLUMNS)])
             for guest, row in rows.items():
                 out.writerow([when, guest, *(row.get(name, "") for name in GUEST_COLUMNS), *("" for _ in HOST_COLUMNS)])
+
+
+def write_keeper(path, record):
+    """The log of the keeper, with the seconds at which its lines were seen."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{when:8.1f} {line}\n" for when, line in record.keeper)
 
 
 def write_marks(path, records):
@@ -248,6 +260,8 @@ def write(out, scenario, host, records, figures, claims, goals):
     os.makedirs(out, exist_ok=True)
     for name in figures:
         write_samples(os.path.join(out, f"{name}.csv"), records[name])
+        if records[name].kept:
+            write_keeper(os.path.join(out, f"{name}.log"), records[name])
     write_marks(os.path.join(out, "marks.csv"), records)
     if any(phases(records[name]) for name in figures):
         write_phases(os.path.join(out, "phases.csv"), {name: records[name] for name in figures})

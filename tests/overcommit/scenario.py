@@ -18,10 +18,15 @@ VARIANTS = {
     "patched": "ebb, our kernel",
     "free": "ebb, ours, MADV_FREE",
     "asked": "ebb, ours, asked",
+    "stock-keeper": "ebb, stock, keeper",
+    "keeper": "ebb, ours, keeper",
 }
 CONTROL = "none"
+KEPT = ("stock-keeper", "keeper")  # the variants with a keeper
 # Where nothing else is said: not the one for which a scenario has to say what guests are asked, and when.
-ALWAYS = [name for name in VARIANTS if name != "asked"]
+ALWAYS = [name for name in VARIANTS if name != "asked" and name not in KEPT]
+# What --keeper runs: what a keeper adds to reporting is seen beside reporting alone.
+BESIDE_KEEPER = [CONTROL, "stock", "patched", *KEPT]
 # What others have published of a variant: its name, and what it is measured in.
 PUBLISHED = {"footprint": "GiB·min", "cleaned": "GiB a guest", "dropped": "GiB a guest", "peak": "GiB",
              "time": "of the control's"}
@@ -304,17 +309,20 @@ def parse(where, name, text):
     guests = parse_guests(where, data)
     top = Table(where, data, "")
     ask = parse_ask(where, top.data)
-    variants = top.take("variants", list, list(VARIANTS) if ask else ALWAYS)
+    variants = top.take("variants", list, [*ALWAYS, "asked"] if ask else ALWAYS)
     for variant in variants:
         if variant not in VARIANTS:
             raise top.wrong("variants", f"there is no {variant!r}; there are: {', '.join(VARIANTS)}")
     if not variants:
         raise top.wrong("variants", "one at least is wanted")
     variants = [variant for variant in VARIANTS if variant in variants]
+    # What --keeper runs instead can be bound, too.
+    beside = BESIDE_KEEPER if CONTROL in variants else []
+    told = [variant for variant in VARIANTS if variant in variants or variant in beside]
     if "asked" in variants and not ask:
         raise top.wrong("variants", "\"asked\" wants a table [ask], which says what guests are asked, and when")
-    must, goals = parse_must(where, top.data, variants), parse_goals(where, top.data, variants)
-    published = parse_published(where, top.data, variants)
+    must, goals = parse_must(where, top.data, told), parse_goals(where, top.data, told)
+    published = parse_published(where, top.data, told)
     host = Table(where, top.take("host", dict), "host")
     scenario = Scenario(name, top.take("title", str), text, host.size("memory", least="256M"),
                         host.size("swap", "0M", least="0M"), guests, variants, must,

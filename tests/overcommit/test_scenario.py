@@ -23,7 +23,7 @@ job = "true"
 
 def test_what_is_not_told():
     found = scenario.parse("f", "n", GOOD)
-    assert found.variants == [name for name in scenario.VARIANTS if name != "asked"]
+    assert found.variants == scenario.ALWAYS == ["none", "qemu", "stock", "patched", "free"]
     assert found.goals == {} and found.published is None and found.ask is None
     assert found.memory == 1 << 30 and found.swap == 0
     assert [(one.name, one.size, one.cpus, one.start) for one in found.guests] == [("a", 512 << 20, 1, 0.0)]
@@ -76,9 +76,17 @@ peak = 28.1
 
 def test_goals_what_guests_are_asked_and_what_is_published():
     found = scenario.parse("f", "n", ALL)
-    assert found.variants == list(scenario.VARIANTS), "whoever says what is asked gets that variant, too"
+    assert found.variants == [*scenario.ALWAYS, "asked"], "whoever says what is asked gets that variant, too"
     assert found.goals == {"asked": scenario.Goal(excess=0.1)} and found.ask == scenario.Ask(10.0, "--compact")
     assert found.published == scenario.Published("some", 16 << 30, {"patched": {"peak": 28.1}})
+
+
+def test_a_keeper_is_bound_in_a_file_whose_variants_it_is_none_of():
+    found = scenario.parse("f", "n", GOOD + "[must.keeper]\npeak = 0.6\n[goal.stock-keeper]\nmean = 0.3\n")
+    assert "keeper" not in found.variants
+    assert found.must["keeper"].peak == 0.6 and found.goals == {"stock-keeper": scenario.Goal(mean=0.3)}
+    for variant in scenario.BESIDE_KEEPER:
+        assert found.must[variant].finish, "--keeper runs it"
 
 
 def test_by_way_of_json():

@@ -92,6 +92,18 @@ def test_goals_are_told_with_what_they_are_missed_by(record):
     assert not verdict.goals(found, {"patched": figures["patched"]}), "without a control there is nothing to tell"
 
 
+@pytest.mark.parametrize("status", [0, -11])
+def test_a_keeper_has_to_live(record, status):
+    one = record([1, 1], variant="keeper")
+    one.take(["keeper", 0.5, "looking after the guests of this user"])
+    one.take(["kept", {"requests": 3, "came": 5 << 20, "lent": 0, "status": status}])
+    claims = verdict.variant_claims(scenario.Must(), one, figs.figures(one), None)
+    told = [claim for claim in claims if "keeper" in claim.what]
+    assert [claim.holds for claim in told] == [status == 0]
+    assert told[0].found == f"asked 3 times, 5 MiB came at once, 0 MiB lent at the end; status {status}"
+    assert one.keeper == [(0.5, "looking after the guests of this user")]
+
+
 @pytest.mark.parametrize("asked, holds", [
     ({"times": 3, "late": 2, "failed": 0, "why": ""}, True),
     ({"times": 3, "late": 3, "failed": 0, "why": ""}, False),

@@ -76,6 +76,14 @@ def asked_claim(record):
                  + (f": {asked['why']}" if asked["why"] else ""), not bad)
 
 
+def kept_claim(record):
+    """A keeper lives as long as the scenario, and ends well when it is told to."""
+    kept = record.kept
+    return Claim(record.variant, "the keeper runs until it is stopped, and ends with status 0",
+                 f"asked {kept['requests']} times, {size(kept['came'])} came at once, {size(kept['lent'])} lent at the end; "
+                 f"status {kept['status']}", kept["status"] == 0)
+
+
 def bound_claims(bounds, figures, control):
     """Of what a Must and a Goal have in common."""
     variant, claims = figures.variant, []
@@ -101,6 +109,8 @@ def variant_claims(must, record, figures, control):
         claims.append(alive_claim(record))
     if record.asked:
         claims.append(asked_claim(record))
+    if record.kept:
+        claims.append(kept_claim(record))
     for name, what in (("oom_kills", "OOM kills on the host"), ("swap_ins", "pages swapped in on the host")):
         bound, found = getattr(must, name), getattr(figures, name)
         if bound is not None:
