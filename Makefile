@@ -201,7 +201,7 @@ overcommit-keeper: ## what `ebb keeper` adds to reporting, with our kernel and w
 	@guest/build
 	@guest/image
 	@count=; [ "$$(tests/host/kvm-kind)" = hardware ] || count=--count; \
-	status=0; for name in quick memhog pack compile-three; do \
+	status=0; for name in quick memhog cached pack compile-three; do \
 		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit --keeper $$count configs/overcommit/$$name.toml || \
 			status=1; \
 	done; exit $$status

@@ -11,7 +11,7 @@ import subprocess
 import page
 import published
 from figures import GIB, MIB, footprint, phases, sums, used
-from scenario import CONTROL, KEPT, VARIANTS
+from scenario import CONTROL, VARIANTS
 from verdict import goal_text, size
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -66,8 +66,8 @@ def text(scenario, records, figures, goals):
 
 def command(scenario, host):
     """The one that repeats it."""
-    options = ("--keeper " if set(KEPT) & set(scenario.variants) else "") + ("--count " if host.counted else "")
-    return f"tests/overcommit/ebb-overcommit {options}configs/overcommit/{scenario.name}.toml"
+    options = [*scenario.options, *(["--count"] if host.counted else [])]
+    return " ".join(["tests/overcommit/ebb-overcommit", *options, f"configs/overcommit/{scenario.name}.toml"])
 
 
 def write_text(out, scenario, host, text, claims):

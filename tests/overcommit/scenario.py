@@ -110,6 +110,14 @@ class Scenario:
     goals: dict = dataclasses.field(default_factory=dict)  # variant: Goal
     published: Published | None = None
     ask: Ask | None = None
+    options: list = dataclasses.field(default_factory=list)  # of the command, that made it another than its file's
+
+    def keep(self):
+        """With a keeper, beside reporting alone."""
+        if CONTROL not in self.variants:
+            raise ScenarioError(f"--keeper: a file is wanted whose variants have {CONTROL!r}")
+        self.variants = BESIDE_KEEPER
+        self.options.append("--keeper")
 
     @property
     def sizes(self):

@@ -24,7 +24,7 @@ name = "g"
 size = "640M"
 job = "hold 200M --hold 1"
 says = '^hold: done$'
-[must]
+[must.none]
 excess = 0.5
 """
 
@@ -40,19 +40,25 @@ def overcommit(*words):
                           stderr=subprocess.PIPE, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, check=False)
 
 
-@pytest.mark.parametrize("clock", [[], ["--count"]], ids=["its own clock", "counted"])
-def test_what_must_fail_fails_with_its_reason_first(tmp_path, clock):
+@pytest.mark.parametrize("options, hold", [
+    (["--keeper", "--only", "none", "--only", "keeper"], "7 of 8 hold"),
+    (["--count"], "3 of 4 hold"),
+], ids=["its own clock, and a keeper beside it", "counted"])
+def test_what_must_fail_fails_with_its_reason_first(tmp_path, options, hold):
     path = tmp_path / "broken.toml"
     path.write_text(BROKEN)
-    done = overcommit(*clock, "--out", tmp_path / "out", path)
+    done = overcommit(*options, "--out", tmp_path / "out", path)
     assert done.returncode == 1, done.stdout + done.stderr
     reason = r"ebb-overcommit: none: excess after clean-up is (\d+\.\d)% \(.*\); must be: .* at most 50% of what guests use"
     match = re.fullmatch(reason, done.stderr.strip())
     assert match, done.stderr
     assert float(match[1]) > 100, "200 MiB are held beyond what such a guest uses"
-    assert "3 of 4 hold" in done.stdout
+    assert hold in done.stdout
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert page.index("What must hold does not") < page.index("<svg"), "the reason comes before the figures"
+    if "--keeper" in options:
+        said = (tmp_path / "out" / "keeper.log").read_text(encoding="utf-8")
+        assert "looking after the guests of this user" in said, "one ran beside the guest"
 
 
 def test_quick(tmp_path):

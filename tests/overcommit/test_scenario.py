@@ -89,6 +89,14 @@ def test_a_keeper_is_bound_in_a_file_whose_variants_it_is_none_of():
         assert found.must[variant].finish, "--keeper runs it"
 
 
+def test_a_keeper_runs_beside_reporting_alone():
+    found = scenario.parse("f", "n", GOOD)
+    found.keep()
+    assert found.variants == scenario.BESIDE_KEEPER and found.options == ["--keeper"]
+    with pytest.raises(scenario.ScenarioError, match="--keeper: a file is wanted"):
+        scenario.parse("f", "n", 'variants = ["patched"]\n' + GOOD).keep()
+
+
 def test_by_way_of_json():
     found = scenario.parse("f", "n", ALL)
     assert scenario.from_dict(json.loads(json.dumps(found.as_dict()))) == found
