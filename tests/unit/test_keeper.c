@@ -418,10 +418,51 @@ START_TEST(what_is_read_again_counts_too)
 }
 END_TEST
 
+/* Half of it at first; and half a second later all that is spare, if nothing was missed. */
+START_TEST(an_idle_guest_that_bears_it_gives_the_rest_at_once)
+{
+	struct round round;
+	uint64_t soon = START + NS_PER_S / 2;
+	begin(&round, 1, &reported);
+	ck_assert_uint_eq(ask_cache(&round, START), 120 * MIB);
+	look(&round, 0, without(reported, 120 * MIB), START);
+	ck_assert_uint_eq(keeper_guest_pause(&round.policy, &tight, &round.guest[0]), soon - START);
+	ck_assert_uint_eq(ask_cache(&round, soon - 1), 0);
+	look(&round, 0, without(reported, 120 * MIB), soon);
+	ck_assert_uint_eq(keeper_guest_pause(&round.policy, &tight, &round.guest[0]), NS_PER_S);
+	ck_assert_uint_eq(ask_cache(&round, soon), 120 * MIB);
+}
+END_TEST
+
+/* The same of one that missed it; that had missed it; that is at work. */
+START_TEST(others_do_not)
+{
+	struct round round;
+	uint64_t soon = START + NS_PER_S / 2;
+	struct keeper_figures after = reported;
+	begin(&round, 1, &reported);
+	struct keeper_pacing *pacing = &round.guest[0].pacing[_i != 2];
+	if (_i == 1)
+		pacing->pause[KEEPER_CACHE] = 4 * NS_PER_S;
+	if (_i == 2)
+		round.guest[0].busy_at = START;
+	unsigned int share = pacing->share;
+	uint64_t asked = ask_cache(&round, START);
+	after = without(reported, asked);
+	if (_i == 0)
+		after.reread += asked / 2;
+	look(&round, 0, after, soon);
+	ck_assert_uint_gt(asked, 0);
+	ck_assert_uint_eq(pacing->share, _i == 0 ? share / 2 : share);
+}
+END_TEST
+
 START_TEST(what_stays_away_is_probed_for_more_slowly)
 {
 	struct round round;
 	begin(&round, 1, &reported);
+	/* It wanted it back not long ago. */
+	round.guest[0].pacing[true].pause[KEEPER_CACHE] = 4 * NS_PER_S;
 	uint64_t asked = ask_cache(&round, START);
 	unsigned int share = round.guest[0].pacing[true].share;
 	look(&round, 0, without(reported, asked), START + 5 * NS_PER_S);
@@ -567,6 +608,8 @@ Suite *keeper_suite(void)
 	tcase_add_test(tcase, what_is_in_flight_is_not_asked_for_twice_but_not_for_long);
 	tcase_add_test(tcase, caches_that_grow_back_are_left_alone_twice_as_long_each_time);
 	tcase_add_test(tcase, what_is_read_again_counts_too);
+	tcase_add_test(tcase, an_idle_guest_that_bears_it_gives_the_rest_at_once);
+	tcase_add_loop_test(tcase, others_do_not, 0, 3);
 	tcase_add_test(tcase, what_stays_away_is_probed_for_more_slowly);
 	tcase_add_test(tcase, only_what_was_cached_is_watched);
 	tcase_add_test(tcase, a_failure_is_forgiven_in_time);

@@ -21,7 +21,7 @@
 #define LATE_SHARE  2 /* of a guest that was late: it worked for all of its time */
 
 #define FRESH_NS     (3 * NS_PER_S) /* older figures decide nothing */
-#define NEXT_NS	     (1 * NS_PER_S) /* between two requests to a guest: time to look at it */
+#define NEXT_NS	     (NS_PER_S / 2) /* between two requests to a guest: time to look at it */
 #define PAUSE_MIN    (4 * NS_PER_S) /* after a failure; each further one doubles it */
 #define PAUSE_MAX    (300 * NS_PER_S)
 #define KILLED_NS    (600 * NS_PER_S)
@@ -93,6 +93,20 @@ static uint64_t watched_size(const struct keeper_guest *guest)
 	return guest->watched == KEEPER_CACHE ? guest->now.caches : guest->now.resident;
 }
 
+/*
+ * An idle guest that has not missed what was taken may be asked for twice the share at once: the host
+ * is short now. One that wanted memory back not long ago is probed slowly.
+ */
+static void grow_share(struct keeper_guest *guest, struct keeper_pacing *pacing, uint64_t now)
+{
+	bool seen = now >= guest->watch_until - WATCH_NS + NEXT_NS;
+	if (guest->watched != KEEPER_CACHE || !guest->watched_idle || guest->grown || !seen ||
+	    pacing->pause[KEEPER_CACHE] >= PAUSE_MIN)
+		return;
+	guest->grown = true;
+	pacing->share = min(2 * pacing->share, SHARE_MAX);
+}
+
 /* Compares what is wanted back with what came. */
 static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t now)
 {
@@ -111,8 +125,10 @@ static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t no
 			halve_share(pacing);
 		return KEEPER_TOO_MUCH;
 	}
-	if (now < guest->watch_until)
+	if (now < guest->watch_until) {
+		grow_share(guest, pacing, now);
 		return KEEPER_QUIET;
+	}
 	guest->watch_until = 0;
 	pacing->pause[guest->watched] /= 2;
 	if (guest->watched == KEEPER_CACHE)
@@ -169,6 +185,7 @@ void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint
 	if (came == 0)
 		return;
 	guest->watch_until = now + WATCH_NS;
+	guest->grown = false;
 	guest->watched = means;
 	guest->watched_idle = guest->idle;
 	guest->came = means == KEEPER_CACHE ? min(came, guest->cache) : came;

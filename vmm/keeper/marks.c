@@ -15,6 +15,7 @@
 #define FILL_RATE	   (1024 * MIB)
 #define HOST_PAUSE_MIN	   (100 * NS_PER_MS)
 #define HOST_PAUSE_MAX	   (10 * NS_PER_S)
+#define GUEST_PAUSE_ASKED  (NS_PER_S / 2)
 #define GUEST_PAUSE_TIGHT  (1 * NS_PER_S)
 #define GUEST_PAUSE_LEASED (2 * NS_PER_S)
 #define GUEST_PAUSE_NEAR   (10 * NS_PER_S)
@@ -43,8 +44,9 @@ uint64_t keeper_host_pause(const struct keeper_policy *policy, const struct keep
 uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct keeper_host *host,
 			    const struct keeper_guest *guest)
 {
+	/* The sooner it is known that a guest does not miss what it gave, the sooner it gives more. */
 	if (policy->tight)
-		return GUEST_PAUSE_TIGHT;
+		return guest->watch_until && !guest->grown ? GUEST_PAUSE_ASKED : GUEST_PAUSE_TIGHT;
 	if (guest->now.leased)
 		return GUEST_PAUSE_LEASED;
 	return host->available < 2 * keeper_high(host) ? GUEST_PAUSE_NEAR : GUEST_PAUSE_PLENTY;
