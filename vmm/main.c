@@ -25,6 +25,7 @@ static const struct command {
 	{"stop", cmd_stop, "power a guest off"},
 	{"snapshot", cmd_snapshot, "save a guest, to go on from there later"},
 	{"console", cmd_console, "attach to the console of a detached guest"},
+	{"ssh", cmd_ssh, "run a command in a guest, or a shell, by its SSH server"},
 	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},
 	{"doctor", cmd_doctor, "check whether this host is fit for guests"},
 	{"version", cmd_version, "print the version of ebb"},

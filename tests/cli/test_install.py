@@ -21,7 +21,7 @@ PAGES = {"ebb": "usr/share/man/man1/ebb.1", "ebb-run": "usr/share/man/man1/ebb-r
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"]
 RUN_SECTIONS = [*SECTIONS[:-1], "FOR USERS OF KVMTOOL", *SECTIONS[-1:]]
 # What the help calls values of which a shell can offer nothing.
-FREE = {"NAME", "NAME[=VALUE]", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT"}
+FREE = {"NAME", "NAME[=VALUE]", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT", "USER", "OPTION"}
 
 
 def make(*words):
@@ -196,6 +196,7 @@ def test_bash_guests(fake, complete):
     fake("other")
     assert complete("stop", "-n", "w") == ["we\\ \\$\\(touch\\ x\\)", "web"]
     assert complete("stat", "--name", "=") == ["other", "we\\ \\$\\(touch\\ x\\)", "web"]
+    assert complete("ssh", "w") == complete("console", "w") == ["we\\ \\$\\(touch\\ x\\)", "web"]
     # A new guest has a name that none has yet.
     assert complete("run", "--name", "w") == [""]
 

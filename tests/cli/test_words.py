@@ -8,10 +8,10 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "sandbox", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "snapshot", "console", "debug",
+COMMANDS = ["run", "sandbox", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "snapshot", "console", "ssh", "debug",
             "doctor", "version", "help"]
 # These take words that are no options.
-WORDS = ("run", "sandbox", "keeper", "snapshot", "console", "help")
+WORDS = ("run", "sandbox", "keeper", "snapshot", "console", "ssh", "help")
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])
@@ -35,7 +35,7 @@ def test_help_of_each(ebb, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_unknown_option(ebb, command):
-    status = 125 if command == "sandbox" else 2
+    status = {"sandbox": 125, "ssh": 255}.get(command, 2)
     ebb(command, "--zzzzzz").failed(status, "unknown option --zzzzzz", f"ebb {command} --help")
     ebb(command, "--hlep").failed(status, "unknown option --hlep", "did you mean --help?")
 

@@ -27,6 +27,7 @@ int cmd_stop(int argc, char **argv);
 int cmd_debug(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_console(int argc, char **argv);
+int cmd_ssh(int argc, char **argv);
 int cmd_keeper(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);

@@ -10,9 +10,9 @@
 
 /* In the order of their members in x-ebb-stat. */
 static const struct monitor_part *const parts[] = {
-	&monitor_life,	   &monitor_debug,   &monitor_memory,	&monitor_balloon,
-	&monitor_lease,	   &monitor_reclaim, &monitor_disks,	&monitor_pmem,
-	&monitor_networks, &monitor_qom,     &monitor_snapshot, &monitor_stat,
+	&monitor_life,	   &monitor_debug, &monitor_memory, &monitor_balloon,  &monitor_lease,
+	&monitor_reclaim,  &monitor_disks, &monitor_pmem,   &monitor_networks, &monitor_qom,
+	&monitor_snapshot, &monitor_stat,  &monitor_vsock,
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 _Static_assert(PARTS <= MONITOR_PARTS_MAX, "struct monitor has room for their states");

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/vsock/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "vmm/lib/clock.h"
+
+#define LINE_MAX_BYTES 32  /* "OK ", a port, and a line feed are fewer */
+#define AGAIN_MS       100 /* before the next try at a socket with too many who wait */
+
+/* Opens the folder of @path if the path is too long for an address. Returns a descriptor, -1 for none, or another -errno. */
+static int address_of(struct sockaddr_un *address, const char *path)
+{
+	const size_t size = sizeof(address->sun_path);
+	const char *file = strrchr(path, '/');
+	char folder[PATH_MAX];
+
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if ((size_t)snprintf(address->sun_path, size, "%s", path) < size)
+		return -1;
+	if (!file || (size_t)(file - path) >= sizeof(folder))
+		return -ENAMETOOLONG;
+	snprintf(folder, sizeof(folder), "%.*s", (int)(file - path), path);
+	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == EPERM ? -EACCES : -errno;
+	if ((size_t)snprintf(address->sun_path, size, "/proc/self/fd/%d%s", fd, file) < size)
+		return fd;
+	close(fd);
+	return -ENAMETOOLONG;
+}
+
+/* Returns a connected socket or -errno. */
+static int reach(const struct sockaddr_un *address, int64_t deadline)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int error = fd < 0 ? -errno : 0;
+
+	while (!error && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0) {
+		error = errno != EAGAIN ? -errno : clock_ms() >= deadline ? -ETIMEDOUT : 0;
+		if (!error)
+			clock_sleep_ms(AGAIN_MS);
+	}
+	if (!error)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+/* Waits for one byte. Returns 0 or -errno: -ECONNRESET at the stream's end. */
+static int take_byte(int fd, char *byte, int64_t deadline)
+{
+	for (;;) {
+		struct pollfd more = {.fd = fd, .events = POLLIN};
+		int64_t left = deadline - clock_ms();
+		ssize_t got = recv(fd, byte, 1, MSG_DONTWAIT);
+		if (got == 1)
+			return 0;
+		if (got == 0 || errno == ECONNRESET)
+			return -ECONNRESET;
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (left <= 0)
+			return -ETIMEDOUT;
+		poll(&more, 1, left > INT_MAX ? INT_MAX : (int)left);
+	}
+}
+
+/* Takes the line of the answer, and nothing behind it: that is the program's. Returns 0 or -errno. */
+static int take_answer(int fd, int64_t deadline)
+{
+	char line[LINE_MAX_BYTES];
+	size_t len = 0;
+	int error;
+
+	do
+		error = take_byte(fd, &line[len++], deadline);
+	while (!error && line[len - 1] != '\n' && len < sizeof(line));
+	if (error)
+		return error == -ECONNRESET && len > 1 ? -EPROTO : error;
+	return line[len - 1] == '\n' && strncmp(line, "OK ", 3) == 0 ? 0 : -EPROTO;
+}
+
+int vsock_client_connect(const char *path, uint32_t port, int64_t deadline)
+{
+	struct sockaddr_un address;
+	char line[LINE_MAX_BYTES];
+
+	int folder = address_of(&address, path);
+	if (folder < -1)
+		return folder;
+	int fd = reach(&address, deadline);
+	if (folder >= 0)
+		close(folder);
+	if (fd < 0)
+		return fd;
+	int len = snprintf(line, sizeof(line), "CONNECT %u\n", port);
+	/* A socket of ours that is new has room. */
+	int error = send(fd, line, (size_t)len, MSG_NOSIGNAL) == len ? 0
+		    : errno == EPIPE				     ? -ECONNRESET
+								     : -errno;
+	if (!error)
+		error = take_answer(fd, deadline);
+	if (!error)
+		return fd;
+	close(fd);
+	return error;
+}
