@@ -167,7 +167,7 @@ def test_wrong_path(ebb, fake, program, answer):
     ebb("ssh").failed(255, "ebb: ")
 
 
-@pytest.mark.parametrize("kind, words", [("DeviceNotFound", ["has no vsock device", "--vsock"]), ("CommandNotFound", ["does not say where"])])
+@pytest.mark.parametrize("kind, words", [("DeviceNotFound", ["has no vsock device", "--ssh"]), ("CommandNotFound", ["does not say where"])])
 def test_no_device(ebb, fake, program, kind, words):
     def refuse(_arguments):
         raise Refusal("none", kind)

@@ -25,6 +25,32 @@ START_TEST(test_vsock)
 }
 END_TEST
 
+START_TEST(test_ssh)
+{
+	struct vm_config config;
+
+	ck_assert_int_eq(config_words(&config, (const char *const[]){"--ssh", "K", NULL}),
+			 CONFIG_RUN);
+	ck_assert(config.vsock.wanted && config.vsock.login && !config.vsock.key);
+	ck_assert_str_eq(config.vsock.path, "");
+	ck_assert_uint_eq(config.vsock.cid, 3);
+	/* In any order. */
+	ck_assert_int_eq(config_words(&config, (const char *const[]){"K", "--vsock=/a,cid=7",
+								     "--ssh=k.pub", NULL}),
+			 CONFIG_RUN);
+	ck_assert_str_eq(config.vsock.path, "/a");
+	ck_assert_uint_eq(config.vsock.cid, 7);
+	ck_assert_str_eq(config.vsock.key, "k.pub");
+	ck_assert_int_eq(config_words(&config, (const char *const[]){"K", "--ssh=k.pub",
+								     "--vsock=/a", NULL}),
+			 CONFIG_RUN);
+	ck_assert_str_eq(config.vsock.path, "/a");
+	ck_assert_uint_eq(config.vsock.cid, 3);
+	ck_assert(config.vsock.login);
+	ck_assert_str_eq(config.vsock.key, "k.pub");
+}
+END_TEST
+
 #define LONG                                                                                       \
 	"/23456789/23456789/23456789/23456789/23456789/23456789/23456789/23456789/23456789/123456"
 
@@ -47,6 +73,8 @@ static const struct config_mistake bad[] = {
 	{{"K", "--vsock", "/a,cid="}, {"CID must be 3 to 4294967294", "\"\""}},
 	{{"K", "--vsock", "/a,cid=4,cid=5"}, {"cid", "twice"}},
 	{{"K", "--vsock", "/a,port=4"}, {"\"port\" of the vsock", "cid=N"}},
+	{{"K", "--ssh="}, {"public key's file name is empty"}},
+	{{"K", "--ssh=a", "--ssh=b"}, {"--ssh", "twice"}},
 	{{"K", "--vsock", "/a", "--vsock", "/b"}, {"--vsock", "twice"}},
 };
 
@@ -61,6 +89,7 @@ Suite *config_vsock_suite(void)
 {
 	Suite *suite = suite_create("config, vsock");
 	TCase *tcase = tcase_create("config, vsock");
+	tcase_add_test(tcase, test_ssh);
 	tcase_add_test(tcase, test_vsock);
 	tcase_add_test(tcase, test_longest);
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));

@@ -110,6 +110,22 @@ START_TEST(test_watch)
 }
 END_TEST
 
+START_TEST(test_vsock_path)
+{
+	struct runtime_name guest;
+	char path[PATH_MAX], small[8];
+	ck_assert_int_eq(runtime_claim(&guest, "one.two"), 0);
+	ck_assert_int_eq(runtime_vsock_path(&guest, path, sizeof(path)), 0);
+	ck_assert_str_eq(strrchr(path, '/'), "/one.two.vsck");
+	ck_assert_int_eq(runtime_vsock_path(&guest, small, sizeof(small)), -ENAMETOOLONG);
+	/* What its maker has left goes with the name. */
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	ck_assert_int_eq(files_left(), 2);
+	runtime_release(&guest);
+	ck_assert_int_eq(files_left(), 0);
+}
+END_TEST
+
 /* A process that holds "one" until it is killed. */
 static pid_t holder(void)
 {
@@ -391,6 +407,7 @@ Suite *runtime_suite(void)
 	tcase_add_test(tcase, test_in_use);
 	tcase_add_test(tcase, test_keeper);
 	tcase_add_test(tcase, test_watch);
+	tcase_add_test(tcase, test_vsock_path);
 	tcase_add_test(tcase, test_dead_owner);
 	tcase_add_test(tcase, test_race);
 	tcase_add_test(tcase, test_bad_names);

@@ -14,6 +14,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/run.h"
 #include "vmm/cmd/run_boot.h"
+#include "vmm/cmd/run_ssh.h"
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
 #include "vmm/detach/detach.h"
@@ -81,7 +82,8 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	machine_prepare(machine);
 	if (confined && sandbox_begin(&sandbox, name->directory) != 0)
 		goto out;
-	if (run_boot_init(&boot, config) != 0 || machine_init(machine, config) != 0)
+	if (run_ssh_prepare(config, name) != 0 || run_boot_init(&boot, config) != 0 ||
+	    machine_init(machine, config) != 0)
 		goto out;
 	/* The machine has opened or copied the files. */
 	run_boot_release(&boot);

@@ -51,7 +51,7 @@ static const struct option_table table = {
 	"ebb ssh", "[NAME] [--] [COMMAND [ARG]...]",
 	"Runs a command in a guest, or a shell, by ssh and the guest's SSH server, which\n"
 	"listens on vsock, as systemd 256 and later has it; needs no network. Start the\n"
-	"guest with --vsock. Host keys are not checked: the socket is the guest's alone.\n"
+	"guest with --ssh. Host keys are not checked: the socket is the guest's alone.\n"
 	"Ends with the command's status, or 255 if ebb or ssh failed.",
 	options, sizeof(options) / sizeof(options[0])};
 
@@ -263,7 +263,7 @@ static const char *find_socket(struct guests *guests)
 	    strcmp(control_client_error_class(guest->call.client), "DeviceNotFound") == 0) {
 		log_error(
 			"the guest \"%s\" has no vsock device, by which ssh could reach it; start it "
-			"with --vsock PATH",
+			"with --ssh",
 			guest->shown);
 		return NULL;
 	}

@@ -6,7 +6,7 @@
 #include "vmm/config/part.h"
 #include "vmm/lib/option_keys.h"
 
-enum { VSOCK };
+enum { VSOCK, SSH };
 
 static const struct option options[] = {
 	{VSOCK, 0, "vsock", "PATH[,cid=N]",
@@ -16,6 +16,11 @@ static const struct option options[] = {
 	 "whose programs reach the socket PATH_P as port P\n"
 	 "of the host, CID 2; N: the guest's CID [3]",
 	 false},
+	{SSH, 0, "ssh", "FILE",
+	 "let \"ebb ssh\" in: sockets without a PATH of their\n"
+	 "own, and root of a guest with systemd gets the\n"
+	 "public key in FILE [~/.ssh/id_*.pub]",
+	 true},
 };
 
 enum { CID };
@@ -56,14 +61,23 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct vm_vsock *vsock = &((struct vm_config *)ctx)->vsock;
-	(void)id;
 
-	*vsock = (struct vm_vsock){.wanted = true, .cid = VM_VSOCK_CID_MIN};
+	vsock->wanted = true;
+	if (id == SSH) {
+		vsock->login = true;
+		return value ? config_file(&vsock->key, "public key", value, error) : 0;
+	}
 	return option_keys_parse(&vsock_keys, value, apply_key, vsock, error);
+}
+
+static void defaults(void *ctx)
+{
+	((struct vm_config *)ctx)->vsock.cid = VM_VSOCK_CID_MIN;
 }
 
 const struct option_group config_vsock = {
 	.option = options,
 	.options = sizeof(options) / sizeof(options[0]),
 	.apply = apply,
+	.defaults = defaults,
 };

@@ -14,8 +14,10 @@
 
 struct vm_vsock {
 	bool wanted;
+	bool login; /* for `ebb ssh`: without a path, it is in the runtime directory; and a key for root */
+	const char *key; /* the key's file, or NULL: the user's own */
 	uint32_t cid;
-	char path[VM_VSOCK_PATH_MAX + 1];
+	char path[VM_VSOCK_PATH_MAX + 1]; /* or "" */
 };
 
 #endif

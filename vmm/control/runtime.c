@@ -55,6 +55,7 @@ static struct file_name lock_name(const char *guest)
 /* The suffixes of a guest's sockets. */
 #define CONTROL ".sock"
 #define CONSOLE ".cons"
+#define VSOCK	".vsck"
 
 static bool has_socket(int directory, const char *guest, const char *suffix)
 {
@@ -309,7 +310,7 @@ out:
 static void remove_files(int directory, const char *guest)
 {
 	const struct file_name files[] = {file_name(guest, CONTROL), file_name(guest, CONSOLE),
-					  lock_name(guest)};
+					  file_name(guest, VSOCK), lock_name(guest)};
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		unlinkat(directory, files[i].text, 0);
 }
@@ -383,6 +384,14 @@ int runtime_listen(struct runtime_name *name)
 int runtime_listen_console(struct runtime_name *name)
 {
 	return listen_as(name, CONSOLE);
+}
+
+int runtime_vsock_path(const struct runtime_name *name, char *path, size_t size)
+{
+	/* name->path ends with ".lock". */
+	int stem = (int)(strlen(name->path) - strlen(VSOCK));
+	int len = snprintf(path, size, "%.*s%s", stem, name->path, VSOCK);
+	return (size_t)len < size ? 0 : -ENAMETOOLONG;
 }
 
 /* Returns whether @guest lives; if not, removes its files. Called with the directory's lock. */

@@ -6,7 +6,7 @@
  * guest holds the directory itself, not its path: if the directory is removed (as at a logout) or
  * replaced, its guests are hidden, and they touch nothing in the new one. A guest holds its name by
  * a lock on NAME.lock there, which the kernel releases however ebb ends; beside it is the socket
- * NAME.sock, and, of a detached guest, its console's, NAME.cons. The files of a dead guest are taken over by the next guest of that name, or removed by
+ * NAME.sock, and, of a detached guest, its console's, NAME.cons; and, with `ebb run --ssh`, its vsock's, NAME.vsck. The files of a dead guest are taken over by the next guest of that name, or removed by
  * any command that finds them, and only under that lock.
  *
  * Thread: main. runtime_connect() does not wait; the others wait up to 2 seconds for a process that
@@ -44,8 +44,13 @@ int runtime_claim(struct runtime_name *name, const char *guest);
 int runtime_listen(struct runtime_name *name);
 /* The same for NAME.cons, the socket of a detached guest's console (vmm/detach). */
 int runtime_listen_console(struct runtime_name *name);
+/*
+ * Writes the path of NAME.vsck, for a socket that the caller makes, into @path, of @size bytes. Returns 0, or -ENAMETOOLONG
+ * with as much as fits.
+ */
+int runtime_vsock_path(const struct runtime_name *name, char *path, size_t size);
 
-/* Removes the socket and releases the name, if it is held. */
+/* Removes the sockets and releases the name, if it is held. */
 void runtime_release(struct runtime_name *name);
 
 /*
