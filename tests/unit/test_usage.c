@@ -46,6 +46,7 @@ static const struct {
 		      "Rss:                 100 kB\n"
 		      "Pss:                  50 kB\n"
 		      "Pss_Dirty:             1 kB\n"
+		      "Anonymous:            40 kB\n"
 		      "LazyFree:             12 kB\n"
 		      "AnonHugePages:        30 kB\n"
 		      "ShmemPmdMapped:        5 kB\n"
@@ -57,24 +58,24 @@ static const struct {
 		      "Locked:               20 kB\n"
 		      "THPeligible:           1\n"
 		      "VmFlags: rd wr mr mw me nr dd hg\n" GUARD SECOND
-		      "Rss:  1 kB\nPss: 2 kB\n" AFTER,
+		      "Rss:  1 kB\nPss: 2 kB\nAnonymous: 2 kB\n" AFTER,
 	 0,
-	 {101 * K, 52 * K, 35 * K, 12 * K, 8 * K, 20 * K, {{0}}}},
+	 {101 * K, 52 * K, 35 * K, 12 * K, 8 * K, 20 * K, 42 * K, {{0}}}},
 	{"huge pages of hugetlbfs",
 	 FIRST "Rss: 0 kB\nPrivate_Hugetlb: 2048 kB\n" SECOND
 	       "Rss: 0 kB\nShared_Hugetlb: 1024 kB\n",
 	 0,
-	 {3 * MIB, 3 * MIB, 3 * MIB, 0, 0, 0, {{0}}}},
+	 {3 * MIB, 3 * MIB, 3 * MIB, 0, 0, 0, 0, {{0}}}},
 	{"a region in pieces",
 	 "7f0000200000-7f0000300000 rw-p 0 00:00 0\nRss: 1 kB\n"
 	 "7f0000300000-7f0000400000 rw-p 0 00:00 0\nRss: 2 kB\n" SECOND "Rss: 4 kB\n",
 	 0,
-	 {7 * K, 0, 0, 0, 0, 0, {{0}}}},
+	 {7 * K, 0, 0, 0, 0, 0, 0, {{0}}}},
 	{"no figures at all", FIRST SECOND, 0, {0}},
 	{"the last line without an end",
 	 FIRST SECOND "Rss: 5 kB",
 	 0,
-	 {5 * K, 0, 0, 0, 0, 0, {{0}}}},
+	 {5 * K, 0, 0, 0, 0, 0, 0, {{0}}}},
 	{"what is behind is not read",
 	 FIRST SECOND AFTER "7f0000200000-7f0000400000 rw-p 0 00:00 0\nRss: 5 kB\n",
 	 0,
@@ -83,7 +84,7 @@ static const struct {
 	 FIRST "Rss\nRss:\nRss: kB\nRss: 5\nRss: 5 MB\nRss: many kB\nRssAnon: 5 kB\n Rss: 5 kB\n"
 	       ": 5 kB\n\nSwap:5 kB\n" SECOND,
 	 0,
-	 {0, 0, 0, 0, 5 * K, 0, {{0}}}},
+	 {0, 0, 0, 0, 5 * K, 0, 0, {{0}}}},
 	{"nothing", "", -ENODATA, {0}},
 	{"others only", BEFORE AFTER, -ENODATA, {0}},
 	{"a region is missing", FIRST "Rss: 5 kB\n" AFTER, -ENODATA, {0}},
@@ -114,9 +115,9 @@ START_TEST(a_text)
 	fclose(smaps);
 	ck_assert_msg(error == texts[_i].error, "%s: %d", texts[_i].name, error);
 	ck_assert_msg(memcmp(&usage, &texts[_i].usage, sizeof(usage)) == 0,
-		      "%s: rss %lu pss %lu huge %lu lazyfree %lu swap %lu locked %lu",
+		      "%s: rss %lu pss %lu huge %lu lazyfree %lu swap %lu locked %lu own %lu",
 		      texts[_i].name, usage.rss, usage.pss, usage.huge, usage.lazyfree, usage.swap,
-		      usage.locked);
+		      usage.locked, usage.own);
 }
 END_TEST
 
@@ -202,6 +203,7 @@ START_TEST(it_follows_what_is_taken_and_given_back)
 	ck_assert_uint_eq(usage_now().rss, 6 * MIB);
 	ck_assert_uint_eq(usage_now().pss, 6 * MIB);
 	ck_assert_uint_le(usage_now().huge, 6 * MIB);
+	ck_assert_uint_eq(usage_now().own, config.backing == RAM_ANON ? 6 * MIB : 0);
 	if (config.backing == RAM_HUGETLBFS)
 		ck_assert_uint_eq(usage_now().huge, 6 * MIB);
 	ram_discard(&ram, &range, 1, step, &result);

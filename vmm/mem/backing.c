@@ -75,7 +75,7 @@ static unsigned long long hugepages(size_t page_size, const char *name)
  * Refuse huge pages that are larger than a reported block (512 MiB on a host with pages of 64 KiB):
  * after nearly all of such a page was discarded, the host soon fills the whole page again.
  */
-static int hugepage_advice(void)
+int backing_advice(void)
 {
 	return number_in("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") > REPORTED_BLOCK
 		       ? MADV_NOHUGEPAGE
@@ -198,25 +198,43 @@ int backing_open(struct ram *ram, const struct ram_config *config, const struct 
 
 /* --- mapping --------------------------------------------------------------------------------- */
 
+static int map(void *hva, uint64_t len, int flags, int fd, uint64_t offset)
+{
+	if (mmap(hva, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, (off_t)offset) ==
+	    MAP_FAILED)
+		return -errno;
+	/* Ignore errors: a kernel that does not know an advice still runs the guest. */
+	madvise(hva, len, MADV_DONTDUMP);
+	/* A child process would keep pages that the guest gives back. */
+	madvise(hva, len, MADV_DONTFORK);
+	return 0;
+}
+
+int backing_map_anonymous(void *hva, uint64_t len, int advice)
+{
+	int error = map(hva, len, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!error)
+		madvise(hva, len, advice);
+	return error;
+}
+
+int backing_map_private(void *hva, uint64_t len, int fd, uint64_t offset)
+{
+	return map(hva, len, MAP_PRIVATE | MAP_NORESERVE, fd, offset);
+}
+
 int backing_map(const struct ram *ram, const struct gpa_range *span, void *hva)
 {
+	if (ram->backing == RAM_ANON)
+		return backing_map_anonymous(hva, span->len, backing_advice());
 	/*
 	 * Without MAP_NORESERVE this reserves huge pages: too few of them is an error at the start
 	 * instead of a SIGBUS later.
 	 */
-	int flags =
-		ram->backing == RAM_ANON ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : MAP_SHARED;
-	void *at = mmap(hva, span->len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, ram->file,
-			ram->backing == RAM_ANON ? 0 : span->gpa);
-	if (at == MAP_FAILED)
-		return -errno;
-	/* Ignore errors: a kernel that knows neither advice still runs the guest. */
-	if (ram->backing != RAM_HUGETLBFS)
-		madvise(hva, span->len, hugepage_advice());
-	madvise(hva, span->len, MADV_DONTDUMP);
-	/* A child process would keep pages that the guest gives back. */
-	madvise(hva, span->len, MADV_DONTFORK);
-	return 0;
+	int error = map(hva, span->len, MAP_SHARED, ram->file, span->gpa);
+	if (!error && ram->backing != RAM_HUGETLBFS)
+		madvise(hva, span->len, backing_advice());
+	return error;
 }
 
 /* Returns true if the pool has or may get pages beyond those promised to guests. */

@@ -8,8 +8,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "vmm/mem/reservation.h"
 #include "vmm/mem/discard_gate.h"
+#include "vmm/mem/private_file.h"
+#include "vmm/mem/reservation.h"
 
 /* How often a call that returns EAGAIN or EINTR is made before it counts as failed. */
 #define TRIES 3
@@ -92,10 +93,23 @@ static int discard_call(const struct ram *ram, const struct discard_step *step)
 	return madvise(step->hva, step->range.len, advice(ram));
 }
 
+/* A part of it is a file's, mapped privately: of that, madvise() would bring the contents back. */
+static bool is_files(const struct ram *ram, const struct discard_step *step)
+{
+	return ram->private_file &&
+	       !private_file_left(ram->private_file, step->hva, step->range.len);
+}
+
 static int step_run(const struct ram *ram, const struct discard_step *step,
 		    struct discard_result *result)
 {
 	int error = 0;
+
+	if (is_files(ram, step)) {
+		result->calls++;
+		return private_file_discard(ram->private_file, step->hva, step->range.len,
+					    &result->zeroed);
+	}
 	for (int i = 0; i < TRIES; i++) {
 		result->calls++;
 		error = discard_call(ram, step) == 0 ? 0 : -errno;
@@ -120,11 +134,14 @@ static size_t run_together(const struct ram *ram, const struct discard_step *ste
 		return 0;
 	if (n > TOGETHER)
 		n = TOGETHER;
-	for (size_t i = 0; i < n; i++)
-		vec[i] = (struct iovec){step[i].hva, step[i].range.len};
-	if (!discard_gate_enter(ram->gate))
+	size_t steps = 0;
+	while (steps < n && !is_files(ram, &step[steps])) {
+		vec[steps] = (struct iovec){step[steps].hva, step[steps].range.len};
+		steps++;
+	}
+	if (steps < 2 || !discard_gate_enter(ram->gate))
 		return 0;
-	ssize_t bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD, vec, n, advice(ram), 0);
+	ssize_t bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD, vec, steps, advice(ram), 0);
 	discard_gate_leave(ram->gate);
 	if (bytes > 0)
 		result->calls++;
@@ -178,6 +195,7 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 				result->error = error;
 		}
 	}
+	result->bytes -= result->zeroed;
 }
 
 size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t n,

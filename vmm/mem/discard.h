@@ -27,6 +27,7 @@ struct discard_step {
 
 struct discard_result {
 	uint64_t bytes;	       /* given back to the host */
+	uint64_t zeroed;       /* bytes filled with zeros instead: see private_file.h */
 	uint64_t held_back;    /* bytes left alone because discards are inhibited */
 	unsigned int calls;    /* system calls that discarded something or failed */
 	unsigned int failures; /* steps that failed, and ranges (partly) outside RAM */

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "vmm/mem/private_file.h"
+
 /* Of an entry of pagemap: in memory, or in swap. */
 #define ENTRY_HELD (1ULL << 63 | 1ULL << 62)
 
@@ -31,7 +33,16 @@ int present_open(void)
 	return fd;
 }
 
-/* Private memory: whatever is not in the page tables was never written, or was discarded. */
+static bool is_files(const struct ram *ram, uintptr_t hva)
+{
+	return ram->private_file &&
+	       !private_file_left(ram->private_file, (const void *)hva, ram->page_size);
+}
+
+/*
+ * Private memory: whatever is not in the page tables was never written, or was discarded; or it is a file's, and was
+ * not touched yet.
+ */
 static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pages, bool *present)
 {
 	uint64_t entry[PRESENT_PAGES];
@@ -46,7 +57,7 @@ static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pag
 	if (got != len)
 		return got < 0 ? -errno : -EIO;
 	for (unsigned int i = 0; i < pages; i++)
-		present[i] = entry[i] & ENTRY_HELD;
+		present[i] = entry[i] & ENTRY_HELD || is_files(ram, hva + i * ram->page_size);
 	return 0;
 }
 

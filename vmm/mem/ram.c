@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "vmm/mem/backing.h"
+#include "vmm/mem/private_file.h"
 #include "vmm/mem/reservation.h"
 #include "vmm/mem/provision.h"
 #include "vmm/mem/discard.h"
@@ -142,6 +143,7 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 		.backing = config->backing,
 		.discard = config->discard,
 		.file = -1,
+		.placed = config->prealloc || config->lock || config->numa_node != -1,
 		.smaps = -1,
 		.pagemap = -1,
 	};
@@ -170,8 +172,29 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 	return 0;
 }
 
+int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, int fd,
+		 uint64_t offset)
+{
+	int error = 0;
+
+	if (ram->backing != RAM_ANON || ram->placed || ram->private_file)
+		return -EOPNOTSUPP;
+	ram->private_file = private_file_new(ram);
+	if (!ram->private_file)
+		return -ENOMEM;
+	ram->fatal.why = ram_why_refused(ram);
+	for (unsigned int i = 0; i < n && !error; i++) {
+		error = private_file_map(ram->private_file, &run[i], fd, offset);
+		offset += run[i].len;
+	}
+	return error;
+}
+
 const char *ram_why_refused(const struct ram *ram)
 {
+	if (ram->private_file)
+		return "ebb: the guest's memory is in a snapshot that became shorter or cannot be read: keep a snapshot as it "
+		       "is while guests that were restored from it run\n";
 	if (ram->backing == RAM_HUGETLBFS)
 		return "ebb: the guest needs a huge page and the host's pool is empty: a guest that "
 		       "gave some back wants them again; raise vm.nr_hugepages\n";
@@ -199,6 +222,7 @@ void ram_release(struct ram *ram)
 	if (ram->pagemap >= 0)
 		close(ram->pagemap);
 	discard_gate_free(ram->gate);
+	private_file_free(ram->private_file);
 	reservations_free(ram->reservations);
 	*ram = (struct ram){0};
 }

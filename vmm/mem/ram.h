@@ -25,6 +25,7 @@
 
 struct reservations;
 struct discard_gate;
+struct private_file;
 
 /* A range of guest-physical addresses, in bytes. */
 struct gpa_range {
@@ -77,9 +78,11 @@ struct ram {
 	size_t map_size;
 	enum ram_backing backing;
 	enum discard_kind discard;
+	bool placed;			   /* locked, allocated, or bound to a node */
 	int file;			   /* file whose offsets are gpas, or -1 */
 	struct reservations *reservations; /* NULL except for RAM_HUGETLBFS: see reservation.h */
 	struct discard_gate *gate;	   /* every discard passes it: see discard_gate.h */
+	struct private_file *private_file; /* or NULL: see ram_map_file() */
 	int smaps;			   /* for ram_usage(), or -1: see usage.h */
 	int pagemap;			   /* for ram_present(), or -1: set after ram_init() */
 	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */
@@ -102,6 +105,14 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 	     unsigned int spans);
 /* @ram may be all zero. */
 void ram_release(struct ram *ram);
+
+/*
+ * Maps the guest's memory @run, @n ranges of whole pages, each in one region, from @offset on in @fd, one after another:
+ * see private_file.h. Only RAM_ANON that is neither locked, nor allocated, nor bound to a node can be mapped. While no
+ * other thread runs, and nothing touched it. Returns 0, -EOPNOTSUPP for other RAM, or -errno, with a part of it mapped.
+ */
+int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, int fd,
+		 uint64_t offset);
 
 /*
  * Adds memory of a device that the guest may name as a buffer of another device: a page of a file

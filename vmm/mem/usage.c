@@ -21,6 +21,7 @@ static const struct {
 } counted[] = {
 	{"Rss", {FIELD(rss), NONE, NONE}},
 	{"Pss", {FIELD(pss), NONE, NONE}},
+	{"Anonymous", {FIELD(own), NONE, NONE}},
 	{"Swap", {FIELD(swap), NONE, NONE}},
 	{"Locked", {FIELD(locked), NONE, NONE}},
 	{"LazyFree", {FIELD(lazyfree), NONE, NONE}},

@@ -34,6 +34,7 @@ struct ram_usage {
 	uint64_t lazyfree; /* of rss: released by DISCARD_FREE, and not yet taken by the host */
 	uint64_t swap;	   /* swapped out */
 	uint64_t locked;   /* of pss: locked by ram_config.lock; never of hugetlbfs */
+	uint64_t own;	   /* of rss: anonymous, no page of a file that others may map, too */
 	struct window_usage window[RAM_WINDOWS_MAX]; /* in none of the above */
 };
 

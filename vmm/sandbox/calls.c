@@ -100,6 +100,10 @@ const struct call calls[] = {
 	CALL_IF(madvise, ALL, IS(2, MADV_DONTNEED)), /* also the stack of a thread that ends */
 	CALL_IF(madvise, ALL, IS(2, MADV_HUGEPAGE)), /* malloc(3) with glibc.malloc.hugetlb=1 */
 	CALL_IF(madvise, BALLOON, IS(2, MADV_FREE)),
+	/* Of memory that is mapped in place of a snapshot's: see vmm/mem/private_file.c. */
+	CALL_IF(madvise, BALLOON, IS(2, MADV_NOHUGEPAGE)),
+	CALL_IF(madvise, BALLOON, IS(2, MADV_DONTDUMP)),
+	CALL_IF(madvise, BALLOON, IS(2, MADV_DONTFORK)),
 	CALL_IF_BOTH(process_madvise, BALLOON, IS(0, SELF_THREAD), IS(3, MADV_DONTNEED)),
 	CALL_IF_BOTH(process_madvise, BALLOON, IS(0, SELF_THREAD), IS(3, MADV_FREE)),
 	CALL(sysinfo, ALL), /* qsort(3) before glibc 2.37 */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest RAM that is a private mapping of a file, a snapshot's: pages come from the file when the guest touches them, are
+ * shared with all who map the same file through the page cache, and are copied when they are written.
+ *
+ * To discard such memory takes more than madvise(): MADV_DONTNEED would drop the copy, and bring the file's bytes back
+ * where the guest is promised zeros. Instead, anonymous memory is mapped over it, once: each page is known to be the
+ * file's or anonymous. A process may have 65,530 mappings (vm.max_map_count): once half of them are used, discarded
+ * pages are filled with zeros instead, which keeps the promise, but gives nothing back.
+ *
+ * The file must not change. If it becomes shorter, the guest ends when it touches what is gone.
+ *
+ * Owner: struct ram. Thread: main for new, map and free, before others start and after they ended; any for the rest.
+ * Source: mmap(2), mm/vma.c for what the kernel merges, Documentation/admin-guide/sysctl/vm.rst.
+ */
+#ifndef EBB_MEM_PRIVATE_FILE_H
+#define EBB_MEM_PRIVATE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/mem/ram.h"
+
+struct private_file;
+
+/* All of @ram, which is RAM_ANON, is anonymous at first. Returns NULL if no memory is left. */
+struct private_file *private_file_new(const struct ram *ram);
+void private_file_free(struct private_file *file);
+
+/*
+ * Maps the guest's memory @run, whole pages of one region, from @offset on in @fd, which may be closed afterwards. What
+ * was there is lost. Returns 0 or -errno.
+ */
+int private_file_map(struct private_file *file, const struct gpa_range *run, int fd,
+		     uint64_t offset);
+
+/* Returns whether no page of @len bytes at @hva, within one region, is the file's. */
+bool private_file_left(struct private_file *file, const void *hva, uint64_t len);
+
+/*
+ * Makes @len bytes at @hva, whole pages within one region, read as zero, and gives them back, unless too many mappings
+ * would be needed: adds the bytes that were filled with zeros instead to *@zeroed. Returns 0 or -errno.
+ */
+int private_file_discard(struct private_file *file, void *hva, uint64_t len, uint64_t *zeroed);
+
+/* For tests: at most @mappings from now on. */
+void private_file_limit(struct private_file *file, unsigned int mappings);
+
+#endif
