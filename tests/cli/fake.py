@@ -16,7 +16,7 @@ STAT = {
     "name": "ci", "pid": os.getpid(), "status": "running", "sandbox": "on", "uptime": 12.5, "cpus": 2,
     "memory": {"size": 1024 * MIB, "backing": "anon", "page-size": 4096, "discard": "dontneed",
                "rss": 123 * MIB + MIB // 2, "pss": 122 * MIB, "huge": 100 * MIB,
-               "lazy-free": 7 * MIB, "swap": 1 * MIB, "locked": 0, "inhibits": 0},
+               "own": 120 * MIB, "lazy-free": 7 * MIB, "swap": 1 * MIB, "locked": 0, "inhibits": 0, "zeroed": 0},
     "balloon": {"target": 64 * MIB, "leased": 0, "actual": 64 * MIB, "state": "reached", "deflate-on-oom": False,
                 "deflates": False, "inflated": 80 * MIB, "deflated": 16 * MIB, "discarded": 79 * MIB, "failures": 3},
     "reporting": {"enabled": True, "negotiated": True, "poison": False, "reports": 7, "blocks": 70, "bytes": 140 * MIB,

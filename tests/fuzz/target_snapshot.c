@@ -40,20 +40,26 @@ static int input_read(void *ctx, void *data, size_t len)
 static int read_sections(struct snapshot_reader *reader, const struct ram *ram)
 {
 	static uint8_t payload[SNAPSHOT_PAYLOAD_MAX];
-	struct snapshot_pages_in in = {0};
+	static struct snapshot_memory memory;
 	struct snapshot_section section;
+	uint32_t checksum = 0;
 
+	memory.pages = 0;
 	for (;;) {
 		int error = snapshot_next(reader, &section);
 		if (error)
 			return error;
 		MUST(section.type != SNAPSHOT_FILLER);
 		if (section.type == SNAPSHOT_END)
-			return snapshot_close(reader, &section, in.total);
-		error = section.type == SNAPSHOT_PAGES
-				? snapshot_pages_read(reader, &section, ram, &in)
-				: snapshot_payload(reader, &section, payload, sizeof(payload));
-		MUST(in.total * SNAPSHOT_PAGE <= RAM_SIZE);
+			return snapshot_close(reader, &section, memory.pages, &checksum);
+		if (section.type == SNAPSHOT_MEMORY) {
+			error = snapshot_memory_read(reader, &section, ram, &memory);
+			MUST(error || memory.pages * SNAPSHOT_PAGE <= RAM_SIZE);
+			if (!error)
+				error = snapshot_pages_read(reader, &memory, ram, &checksum);
+		} else {
+			error = snapshot_payload(reader, &section, payload, sizeof(payload));
+		}
 		if (error)
 			return error;
 	}

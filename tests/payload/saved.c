@@ -90,6 +90,70 @@ static void test_two_cpus(void)
 	go_on(true);
 }
 
+#define AREA  (24 * MIB)
+#define BLOCK (2 * MIB)
+#define STEP  50000000 /* of the clock's ticks */
+
+/* Every second of a few pages, then the block as a whole: each time what is given back reads as zero, alone. */
+static void give_back(uint64_t gpa)
+{
+	const struct block whole = {gpa, BLOCK};
+	uint32_t len;
+
+	for (uint64_t page = 1; page < 16; page += 2) {
+		const struct block block = {gpa + page * PAGE, PAGE};
+		if (!report(&dev, &queue, &block, 1, &len))
+			return;
+		CHECK(is_zero(block.gpa, PAGE), "page %lx is not zero", block.gpa);
+		CHECK(is_filled(block.gpa - PAGE, PAGE) && is_filled(block.gpa + PAGE, PAGE),
+		      "a neighbour of page %lx is lost", block.gpa);
+	}
+	if (!report(&dev, &queue, &whole, 1, &len))
+		return;
+	CHECK(is_zero(gpa, BLOCK), "block %lx is not zero", gpa);
+}
+
+static void let_pass(uint32_t ticks)
+{
+	uint32_t end = interrupts + ticks;
+	WAIT_FOR(interrupts >= end, "the timer stands still");
+}
+
+/* It is saved while memory is full, or empty, or between; and gives back what it never touched since. */
+static void test_tide(void)
+{
+	const uint64_t area = memory_free() + 2 * MIB + PATTERN;
+
+	if (!start(false))
+		return;
+	for (uint64_t step = 0;; step++) {
+		fill(area, AREA);
+		print("full %lu\n", step);
+		let_pass(2 * TICKS);
+		CHECK(is_filled(area, AREA), "memory is lost");
+		for (uint64_t block = 0; block < AREA && !test_failed(); block += BLOCK)
+			give_back(area + block);
+		print("empty %lu\n", step);
+		let_pass(2 * TICKS);
+		CHECK(is_zero(area, AREA), "what was given back is there again");
+		CHECK(is_filled(memory_free() + 2 * MIB, PATTERN), "memory is lost");
+		if (test_failed())
+			return;
+	}
+}
+
+/* Has much that it does not touch again; it takes long to save, and needs no timer. */
+static void test_large(void)
+{
+	fill(memory_free() + 2 * MIB + PATTERN, 256 * MIB);
+	for (uint64_t step = 0;; step++) {
+		uint64_t now = clock_ticks();
+		print("step %lu\n", step);
+		while (clock_ticks() - now < STEP)
+			__asm__ volatile("pause");
+	}
+}
+
 /* Waits for the host in a device: the console takes no more. */
 static void test_chatter(void)
 {
@@ -98,8 +162,6 @@ static void test_chatter(void)
 }
 
 const struct test tests[] = {
-	{"one-cpu", test_one_cpu},
-	{"two-cpus", test_two_cpus},
-	{"chatter", test_chatter},
-	{0},
+	{"one-cpu", test_one_cpu}, {"two-cpus", test_two_cpus}, {"tide", test_tide},
+	{"large", test_large},	   {"chatter", test_chatter},	{0},
 };

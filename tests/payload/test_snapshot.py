@@ -3,24 +3,30 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
+from conftest import KIND
 from test_sandbox import AS, USER
 from payload import EBB, NO_NETWORK, REPORTING, TIMEOUT, FullPipe, lib, wait_until
 
 OPTIONS = (REPORTING, "--rng")
+# Ticks that the guest waits. Where KVM gives guests the host's own TSC, the time since it was saved counts, too.
+PATIENT = "limit=100000000000000"
+WAYS = ("--restore", "--restore-all")
 MIB = lib.MIB
 
 
 class Restored(lib.Guest):
     """A guest that goes on from a snapshot."""
 
-    def __init__(self, folder, *options, memory="64M", **popen):
-        super().__init__([EBB, "run", "--restore", str(folder), "-m", memory, *NO_NETWORK, *options], **popen)
+    def __init__(self, folder, *options, memory="64M", way="--restore", **popen):
+        super().__init__([EBB, "run", way, str(folder), "-m", memory, *NO_NETWORK, *options], **popen)
 
     def steps(self, count):
         """The numbers of the next full lines, of which the first may have begun before the snapshot."""
@@ -77,16 +83,20 @@ def test_it_goes_on(run, restore, tmp_path, cpus, backing):
     snapshot(name, tmp_path / "there")
     after = step(payload)
     assert step(payload) > after
-    ones = [restore(tmp_path / "there", *options) for _ in range(2)]
+    ones = [restore(tmp_path / "there", *options, "--name", f"{name}-{number}", way=way) for number, way in enumerate(WAYS)]
     steps = [one.steps(4) for one in ones]
     assert steps[0] == steps[1]
+    # One that was restored is saved: also what it has not touched since.
+    snapshot(f"{name}-0", tmp_path / "there")
+    ones.append(restore(tmp_path / "there", *options))
+    assert ones[2].steps(2)[0] >= steps[0][3]
     # It may have been saved in the middle of a line. The last that it said came later.
     payload.process.terminate()
     assert payload.wait(TIMEOUT) == 0
     last = max(int(number) for number in re.findall(r"step (\d+)", payload.console()))
     assert first <= steps[0][0] <= last and steps[0] == list(range(steps[0][0], steps[0][0] + 4))
     # What was reported is not in it: a block of 2 MiB, while 6 are filled. (The control: 64 are there.)
-    size = os.stat(tmp_path / "there" / "snapshot").st_size
+    size = os.stat(tmp_path / "there" / "snapshot").st_blocks * 512
     assert 4 << 20 < size < 6 << 20, size
     for one in ones:
         one.process.terminate()
@@ -100,7 +110,7 @@ def saved(tmp_path_factory):
     from payload import Payload  # not before the fixtures that end all of them
     folder = tmp_path_factory.mktemp("saved") / "there"
     name = f"module-{os.getpid()}"
-    payload = Payload("saved", *OPTIONS, "--name", name, test="one-cpu")
+    payload = Payload("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
     try:
         step(payload)
         snapshot(name, folder)
@@ -121,18 +131,21 @@ def test_another_machine_is_refused(restore, saved, options, memory, words, tmp_
     assert words in refusal(restore, saved, *options, memory=memory)
 
 
-def test_damage_is_refused(restore, saved, tmp_path):
+@pytest.mark.parametrize("way", WAYS)
+def test_damage_is_refused(restore, saved, tmp_path, way):
     """Cut short, a bit flipped, something else, nothing: words, and nothing else."""
     whole = (saved / "snapshot").read_bytes()
     there = tmp_path / "snapshot"
     for length in 0, 31, 40, len(whole) // 2, len(whole) - 1:
         there.write_bytes(whole[:length])
-        assert "it is cut short" in refusal(restore, tmp_path, *OPTIONS)
-    for at in 9, 33, 70, 4096 + 100, len(whole) // 2, len(whole) - 5000, len(whole) - 1:
+        assert "it is cut short" in refusal(restore, tmp_path, *OPTIONS, way=way)
+    # Memory that is mapped is not read, and not checked.
+    pages = [4096 + 100, len(whole) // 2] if way == "--restore-all" else []
+    for at in 9, 33, 70, *pages, len(whole) - 200, len(whole) - 1:
         there.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
-        assert re.search("damaged|is missing|has another|cut short|missing in it", refusal(restore, tmp_path, *OPTIONS)), at
+        assert re.search("damaged|is missing|has another|cut short|missing in it", refusal(restore, tmp_path, *OPTIONS, way=way)), at
     there.write_bytes(whole + b"x")
-    assert "goes on after its end" in refusal(restore, tmp_path, *OPTIONS)
+    assert "goes on after its end" in refusal(restore, tmp_path, *OPTIONS, way=way)
     there.write_bytes(b"x" * 5000)
     assert "no snapshot of ebb" in refusal(restore, tmp_path, *OPTIONS)
     there.unlink()
@@ -141,6 +154,99 @@ def test_damage_is_refused(restore, saved, tmp_path):
     assert "no plain file" in refusal(restore, tmp_path, *OPTIONS)
     # The control: unchanged, it goes on.
     assert restore(saved, *OPTIONS).steps(2)
+
+
+def smaps(pid, name):
+    """Bytes of all its mappings."""
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
+        return sum(int(line.split()[1]) << 10 for line in file if line.startswith(f"{name}:"))
+
+
+def test_clones_share(restore, saved):
+    """What they only read is the file's, and theirs together; the control has it for itself alone."""
+    ones = [restore(saved, *OPTIONS, way=way) for way in ("--restore", "--restore", "--restore-all")]
+    for one in ones:
+        one.steps(3)
+    own = [smaps(one.pid, "Anonymous") for one in ones]
+    assert own[2] - own[0] > 3.5 * MIB and own[2] - own[1] > 3.5 * MIB, own
+    held = [smaps(one.pid, "Rss") - smaps(one.pid, "Pss") for one in ones]
+    assert held[0] - held[2] > 1.5 * MIB, held
+
+
+def test_clones_give_back(run, restore, tmp_path):
+    """What the file has, and its copies: it reads as zero, and the host's memory falls, again and again."""
+    name = f"tide-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="tide", params=PATIENT)
+    folder = tmp_path / "there"
+    payload.expect("^full 0$")
+    # The guest goes on meanwhile: it is saved at some moment of it.
+    for _ in range(20):
+        snapshot(name, folder)
+        if os.stat(folder / "snapshot").st_blocks * 512 > 20 * MIB:
+            break
+    else:
+        pytest.fail("it was never saved with its memory full")
+    payload.kill()
+    ones = [restore(folder, *OPTIONS) for _ in range(2)]
+    for one in ones:
+        for _ in range(2):
+            wait_until(lambda one=one: smaps(one.pid, "Anonymous") > 22 * MIB, one.console())
+            wait_until(lambda one=one: smaps(one.pid, "Anonymous") < 8 * MIB, one.console())
+        assert "FAIL" not in one.console()
+        one.process.terminate()
+        assert one.wait(TIMEOUT) == 0 and not lib.own_words(one.stderr()), one.stderr()
+
+
+@pytest.mark.parametrize("toucher", ["guest", "ebb"])
+def test_a_snapshot_that_becomes_shorter(restore, saved, tmp_path, toucher):
+    """Whoever touches what is gone, the guest ends, in words. Removed, the snapshot is there as long as a guest uses it."""
+    if toucher == "guest" and KIND == "emulating":
+        pytest.skip("this KVM does not tell that the host refuses a page: tests/host/run")
+    shutil.copytree(saved, tmp_path / "there")
+    name = f"short-{os.getpid()}"
+    ones = [restore(tmp_path / "there", *OPTIONS, "--name", name), restore(saved, *OPTIONS)]
+    ones[0].steps(2)
+    if toucher == "ebb":
+        subprocess.run([EBB, "pause", "-n", name], check=True, timeout=TIMEOUT, stdout=subprocess.DEVNULL)
+    with open(tmp_path / "there" / "snapshot", "r+b") as file:
+        os.unlink(tmp_path / "there" / "snapshot")
+        if toucher == "guest":
+            ones[0].steps(2)
+        # What the guest reads at each step is at the end; its page tables stay. (Of half a page, the rest reads as zero.)
+        file.truncate(os.fstat(file.fileno()).st_size // 4096 * 4096 - 2 * MIB)
+    if toucher == "ebb":
+        snapshot(name, tmp_path / "other", 1)
+        assert not (tmp_path / "other").exists()
+    assert ones[0].wait(TIMEOUT) == 1, ones[0].console()
+    words = lib.own_words(ones[0].stderr()).splitlines()
+    assert len(words) == 1 and "became shorter or cannot be read: keep a snapshot as it is" in words[0], words
+    assert ones[1].steps(2)
+
+
+def test_the_size_takes_no_time(run, restore, saved, tmp_path):
+    """Mapped, 256 MiB more take less than half as long as read. The control: of little memory, both take about as long."""
+    name = f"large-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, memory="512M", test="large", params=PATIENT)
+    step(payload)
+    snapshot(name, tmp_path / "there")
+    payload.kill()
+    assert os.stat(tmp_path / "there" / "snapshot").st_size > 256 * MIB
+
+    def seconds(folder, memory, way):
+        """The least of some."""
+        found = []
+        for _ in range(5):
+            start = time.monotonic()
+            one = restore(folder, *OPTIONS, memory=memory, way=way)
+            one.steps(1)
+            found.append(time.monotonic() - start)
+            one.kill()
+        return min(found)
+
+    mapped, read = (seconds(tmp_path / "there", "512M", way) for way in WAYS)
+    small = seconds(saved, "64M", "--restore")
+    print(f"large: {mapped:.3f} s mapped, {read:.3f} s read; small: {small:.3f} s mapped")
+    assert mapped - small < (read - small) / 2, (mapped, read, small)
 
 
 def test_a_users_guest(run, restore):
@@ -164,7 +270,7 @@ def test_a_restore_can_be_stopped(saved):
     def stopped():  # in the child
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         os.kill(os.getpid(), signal.SIGTERM)
-    done = subprocess.run([EBB, "run", "--restore", str(saved), "-m", "64M", *NO_NETWORK, *OPTIONS], stdin=subprocess.DEVNULL,
+    done = subprocess.run([EBB, "run", "--restore-all", str(saved), "-m", "64M", *NO_NETWORK, *OPTIONS], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=TIMEOUT, preexec_fn=stopped, check=False)
     assert done.returncode != 0 and "Interrupted" in done.stderr, done
     assert "step" not in done.stdout

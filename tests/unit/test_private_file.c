@@ -214,6 +214,7 @@ START_TEST(a_limit_is_kept)
 	for (uint64_t page = 0; page < SIZE / P; page++)
 		ck_assert(memory_is(at(HIGH + page * P), P, gone[page] ? 0 : 0x5a));
 	ck_assert_uint_gt(zeroed, 0);
+	ck_assert_uint_eq(private_file_zeroed(ram.private_file), zeroed);
 	ck_assert_uint_gt(bytes, 0);
 	/* A large block makes mappings fewer, so it goes at any limit. */
 	ck_assert_uint_eq(discard(HIGH, SIZE).zeroed, 0);

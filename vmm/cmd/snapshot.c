@@ -24,6 +24,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 #include "vmm/lib/write_all.h"
+#include "vmm/lib/zero.h"
 
 #define COMMAND	   "x-ebb-snapshot"
 #define NAME	   "snapshot"
@@ -34,6 +35,7 @@
 #define SILENCE_MS 60000
 #define FOREVER_MS (24 * 3600 * 1000)
 #define READ_MAX   (256 * 1024)
+#define PAGE	   4096U
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
@@ -58,6 +60,8 @@ struct request {
 	int error;	       /* of writing it, -errno */
 	bool made;	       /* the folder is new */
 	bool silent;	       /* nothing came for too long */
+	size_t held;	       /* bytes of data[] that are not written yet */
+	uint8_t data[READ_MAX];
 };
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
@@ -150,20 +154,42 @@ static void forget(struct request *request, bool done)
 
 /* --- what comes -------------------------------------------------------------------------------- */
 
+/*
+ * Writes the whole pages that came, and keeps the rest. A page of zeros becomes a hole: guest memory is saved in large
+ * blocks, and not all of a block is used.
+ */
+static int write_pages(struct request *request)
+{
+	size_t end = request->held - request->held % PAGE, at = 0;
+	int error = 0;
+
+	while (at < end && !error) {
+		size_t from = at;
+		while (at < end && !is_zero(request->data + at, PAGE))
+			at += PAGE;
+		error = write_all(request->file, request->data + from, at - from);
+		for (from = at; at < end && is_zero(request->data + at, PAGE);)
+			at += PAGE;
+		if (!error && at > from && lseek(request->file, (off_t)(at - from), SEEK_CUR) < 0)
+			error = -errno;
+	}
+	request->held -= end;
+	memmove(request->data, request->data + end, request->held);
+	return error;
+}
+
 /* Takes some of what is there. Returns whether there was any. */
 static bool take(struct request *request)
 {
-	char *data = malloc(READ_MAX);
-	ssize_t got = data ? recv(request->in.fd, data, READ_MAX, MSG_DONTWAIT) : 0;
+	ssize_t got = recv(request->in.fd, request->data + request->held,
+			   sizeof(request->data) - request->held, MSG_DONTWAIT);
 
-	if (!data)
-		request->error = -ENOMEM;
-	if (got > 0) {
-		request->bytes += (uint64_t)got;
-		request->error = write_all(request->file, data, (size_t)got);
-	}
-	free(data);
-	return got > 0;
+	if (got <= 0)
+		return false;
+	request->bytes += (uint64_t)got;
+	request->held += (size_t)got;
+	request->error = write_pages(request);
+	return true;
 }
 
 static void on_data(void *ctx)
@@ -248,6 +274,9 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	/* The answer can overtake the last bytes, which are in our socket by then. */
 	while (!request->error && !guest->call.pending && !guest->call.err && take(request))
 		;
+	/* A snapshot's last bytes are not zero: so the file has its full size. */
+	if (!request->error)
+		request->error = write_all(request->file, request->data, request->held);
 	return say_result(request, guest);
 }
 

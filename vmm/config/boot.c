@@ -5,7 +5,7 @@
 
 #include "vmm/config/part.h"
 
-enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB, RESTORE };
+enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB, RESTORE, RESTORE_ALL };
 
 static const struct option options[] = {
 	/* OPTION_AGAIN lets set_kernel() report two kernels: one may be a word without -k. */
@@ -21,7 +21,10 @@ static const struct option options[] = {
 	{DUMP_DTB, 0, "dump-dtb", "FILE",
 	 "write the guest's device tree to FILE (arm64 and\nriscv64)", false},
 	{RESTORE, 0, "restore", "DIR",
-	 "go on from the snapshot in DIR instead of booting;\ngive the options that its guest had, without the\nkernel, -i and -p",
+	 "go on from the snapshot in DIR instead of booting;\ngive the options that its guest had, without the\nkernel, -i and -p; its memory is read when it is\nused: DIR must stay as it is while the guest runs",
+	 false},
+	{RESTORE_ALL, 0, "restore-all", "DIR",
+	 "the same, but read and check all memory first: DIR\nis not needed any more once the guest runs",
 	 false},
 };
 
@@ -31,6 +34,13 @@ static int set_kernel(struct vm_boot *boot, const char *text, struct option_erro
 		return options_fail(error, "two kernels are given: \"%s\" and \"%s\"; name one",
 				    boot->kernel, text);
 	return config_file(&boot->kernel, "kernel", text, error);
+}
+
+static int set_restore(struct vm_boot *boot, const char *text, struct option_error *error)
+{
+	if (boot->restore)
+		return options_fail(error, "--restore and --restore-all cannot be combined");
+	return config_file(&boot->restore, "snapshot", text, error);
 }
 
 /* Adds to earlier parameters: a script may give some, and its caller others. */
@@ -72,7 +82,10 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		boot->nodefaults = true;
 		return 0;
 	case RESTORE:
-		return config_file(&boot->restore, "snapshot", value, error);
+		return set_restore(boot, value, error);
+	case RESTORE_ALL:
+		boot->restore_all = true;
+		return set_restore(boot, value, error);
 	case DUMP_DTB:
 		return config_file(&boot->dump_dtb, "device tree", value, error);
 	default: /* KERNEL, or a word without an option */

@@ -16,6 +16,7 @@ struct vm_boot {
 	bool nodefaults;	     /* add no device or parameter that was not asked for */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */
 	const char *restore;	     /* the folder of a snapshot to go on from, or NULL */
+	bool restore_all;	     /* read and check all of its memory first */
 };
 
 /*

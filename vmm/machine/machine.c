@@ -253,7 +253,7 @@ static int stage_boot_init(struct machine *machine)
 	struct arch_device device[DEVICES_MAX];
 
 	if (config->boot.restore)
-		return machine_restore(machine, config->boot.restore);
+		return machine_restore(machine, config->boot.restore, config->boot.restore_all);
 	/* The guest finds them in this order: its first disk is vda. */
 	for (unsigned int i = 0; i < list->count; i++)
 		device[i] = list->device[i]->slot.place;
@@ -424,6 +424,13 @@ static void report_crash(const struct machine *machine)
 			log_error("vCPU %u needs a huge page, but the host's pool is empty: others "
 				  "took pages that the guest gave back; raise vm.nr_hugepages",
 				  i);
+		else if (cpu->end == VCPU_ERROR && cpu->error == EFAULT &&
+			 machine->ram.private_file)
+			log_error(
+				"vCPU %u needs memory that is in a snapshot, which became "
+				"shorter or cannot be read: keep a snapshot as it is while guests "
+				"that were restored from it run",
+				i);
 		else if (cpu->end == VCPU_ERROR)
 			log_error("KVM cannot run vCPU %u: %s", i, strerror(cpu->error));
 		else

@@ -19,19 +19,23 @@ struct restoring {
 	struct machine *machine;
 	struct snapshot_reader reader;
 	struct why why;
+	int fd;
+	bool whole; /* RAM is read and checked before the guest runs, not mapped */
+	struct snapshot_memory memory;
+	uint32_t checksum; /* of RAM, if it is whole */
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 };
 
 static int file_read(void *ctx, void *data, size_t len)
 {
-	const int *fd = ctx;
+	const struct restoring *restoring = ctx;
 	ssize_t got;
 
 	/* Signals are held until the guest runs. */
 	if (signal_waits())
 		return -EINTR;
 	do
-		got = read(*fd, data, len < INT_MAX ? len : INT_MAX);
+		got = read(restoring->fd, data, len < INT_MAX ? len : INT_MAX);
 	while (got < 0 && errno == EINTR);
 	return got < 0 ? -errno : (int)got;
 }
@@ -62,40 +66,59 @@ static int take(struct restoring *restoring, enum snapshot_type type, uint32_t n
 	return payload(restoring, &section, in);
 }
 
-/* Reads all pages, and the section after them, which must be vCPU 0's, into @in. */
-static int restore_ram(struct restoring *restoring, uint64_t *pages, struct record_in *in)
+/* Maps what would be read next, and leaves it out. */
+static int map_ram(struct restoring *restoring)
 {
-	struct snapshot_pages_in at = {0};
-	struct snapshot_section section;
-	int error;
+	const struct snapshot_memory *memory = &restoring->memory;
+	off_t from = (off_t)restoring->reader.offset;
+	uint64_t len = memory->pages * SNAPSHOT_PAGE;
+	struct stat st;
 
-	for (;;) {
-		error = snapshot_next(&restoring->reader, &section);
-		if (error || section.type != SNAPSHOT_PAGES)
-			break;
-		error = snapshot_pages_read(&restoring->reader, &section, &restoring->machine->ram,
-					    &at);
-		if (error)
-			return error;
-	}
-	*pages = at.total;
-	if (!error && (section.type != SNAPSHOT_CPU || section.number != 0))
-		error = snapshot_bad(&restoring->reader, "it has no vCPU after its memory");
-	return error ? error : payload(restoring, &section, in);
+	if (fstat(restoring->fd, &st) < 0 || st.st_size < from ||
+	    (uint64_t)(st.st_size - from) < len)
+		return snapshot_bad(&restoring->reader, "it is cut short: it ends after %llu bytes",
+				    (unsigned long long)st.st_size);
+	int error = ram_map_file(&restoring->machine->ram, memory->run, memory->runs, restoring->fd,
+				 (uint64_t)from);
+	if (!error && lseek(restoring->fd, (off_t)len, SEEK_CUR) < 0)
+		error = -errno;
+	if (error)
+		return why_set(&restoring->why, error,
+			       "its memory cannot be mapped: %s; --restore-all reads it instead",
+			       strerror(-error));
+	restoring->reader.offset += len;
+	return 0;
 }
 
-/* @in: vCPU 0's record. */
-static int restore_cpus(struct restoring *restoring, struct record_in *in)
+static int restore_ram(struct restoring *restoring)
+{
+	struct snapshot_reader *reader = &restoring->reader;
+	const struct ram *ram = &restoring->machine->ram;
+	struct snapshot_section section;
+
+	int error = snapshot_next(reader, &section);
+	if (!error && section.type != SNAPSHOT_MEMORY)
+		error = snapshot_bad(reader, "it has no list of memory");
+	if (!error)
+		error = snapshot_memory_read(reader, &section, ram, &restoring->memory);
+	if (error)
+		return error;
+	return restoring->whole
+		       ? snapshot_pages_read(reader, &restoring->memory, ram, &restoring->checksum)
+		       : map_ram(restoring);
+}
+
+static int restore_cpus(struct restoring *restoring)
 {
 	struct machine *machine = restoring->machine;
+	struct record_in in;
 	int error = 0;
 
 	for (unsigned int i = 0; i < machine->cpus.count && !error; i++) {
-		if (i > 0)
-			error = take(restoring, SNAPSHOT_CPU, i, in);
+		error = take(restoring, SNAPSHOT_CPU, i, &in);
 		if (!error)
 			error = arch_vcpu_restore(&machine->platform, &machine->cpus.cpu[i].vcpu,
-						  in, &restoring->why);
+						  &in, &restoring->why);
 	}
 	return error;
 }
@@ -135,11 +158,10 @@ static int restore_devices(struct restoring *restoring)
  * RAM first: the processors' page tables and the devices' rings are in it. The interrupt controllers after the
  * processors that they interrupt, and before the devices that raise interrupts.
  */
-static int restore_all(struct restoring *restoring)
+static int restore(struct restoring *restoring)
 {
 	struct snapshot_section section = {0};
 	struct record_in in;
-	uint64_t pages = 0;
 
 	int error = snapshot_open(&restoring->reader);
 	if (!error)
@@ -147,9 +169,9 @@ static int restore_all(struct restoring *restoring)
 	if (!error)
 		error = saved_machine_compare(restoring->machine, &in, &restoring->why);
 	if (!error)
-		error = restore_ram(restoring, &pages, &in);
+		error = restore_ram(restoring);
 	if (!error)
-		error = restore_cpus(restoring, &in);
+		error = restore_cpus(restoring);
 	if (!error)
 		error = restore_platform(restoring);
 	if (!error)
@@ -158,7 +180,9 @@ static int restore_all(struct restoring *restoring)
 		error = snapshot_next(&restoring->reader, &section);
 	if (!error && section.type != SNAPSHOT_END)
 		error = snapshot_bad(&restoring->reader, "it has more sections than this machine");
-	return error ? error : snapshot_close(&restoring->reader, &section, pages);
+	return error ? error
+		     : snapshot_close(&restoring->reader, &section, restoring->memory.pages,
+				      restoring->whole ? &restoring->checksum : NULL);
 }
 
 /* Only a plain file: nothing that another could make ebb wait for. */
@@ -186,27 +210,30 @@ static int file_open(const char *folder, int *fd)
 	return error;
 }
 
-int machine_restore(struct machine *machine, const char *folder)
+int machine_restore(struct machine *machine, const char *folder, bool whole)
 {
 	struct restoring *restoring = calloc(1, sizeof(*restoring));
-	int fd = -1;
 
-	int error = restoring ? file_open(folder, &fd) : -ENOMEM;
-	if (!restoring)
+	if (!restoring) {
 		log_error("cannot restore a guest: the host has no memory left");
+		return -ENOMEM;
+	}
+	restoring->machine = machine;
+	/* Memory that other processes share, or that is placed at the start, cannot be a mapping of the file. */
+	restoring->whole = whole || machine->ram.backing != RAM_ANON || machine->ram.placed;
+	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
+	int error = file_open(folder, &restoring->fd);
 	if (error)
 		goto out;
-	restoring->machine = machine;
-	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = &fd};
 	error = machine_can_restore(machine, &restoring->why);
 	if (!error)
-		error = restore_all(restoring);
+		error = restore(restoring);
 	if (error)
 		log_error("cannot restore the snapshot in '%s': %s", folder,
 			  restoring->why.text[0] ? restoring->why.text : restoring->reader.why);
 out:
-	if (fd >= 0)
-		close(fd);
+	if (restoring->fd >= 0)
+		close(restoring->fd);
 	free(restoring);
 	return error;
 }

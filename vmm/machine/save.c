@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/zero.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/saved_machine.h"
 #include "vmm/mem/present.h"
@@ -14,13 +15,20 @@
 /* A disk that has much to do takes seconds to finish it; meanwhile the guest stands still. */
 #define SETTLE_LIMIT_NS (10 * NS_PER_S)
 
-/* About 1 MiB, and only while a machine is saved. */
+/* Pages asked for, checked and written together: a run begins and ends with such a block of its region. */
+#define BLOCK_PAGES PRESENT_PAGES
+#define BLOCK	    (BLOCK_PAGES * (uint64_t)SNAPSHOT_PAGE)
+
+/* About 2 MiB, and only while a machine is saved. */
 struct saving {
 	struct machine *machine;
 	struct snapshot_writer *writer;
 	struct why *why;
-	struct snapshot_pages pages;
+	struct snapshot_memory memory;
+	struct present_cursor cursor;
+	bool present[BLOCK_PAGES];
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
+	uint8_t block[BLOCK_PAGES * SNAPSHOT_PAGE];
 };
 
 int machine_can_restore(const struct machine *machine, struct why *why)
@@ -80,37 +88,117 @@ static int save_machine(struct saving *saving)
 	return record_end(saving, &record, SNAPSHOT_MACHINE, 0);
 }
 
-static int save_region(struct saving *saving, const struct ram_region *region)
+/* Sets saving->present for the block at @offset in @region. Returns its number of pages, or -errno. */
+static int look_at(struct saving *saving, const struct ram_region *region, uint64_t offset)
+{
+	uint64_t left = (region->size - offset) / SNAPSHOT_PAGE;
+	unsigned int pages = left < BLOCK_PAGES ? (unsigned int)left : BLOCK_PAGES;
+
+	int error = ram_present(&saving->machine->ram, &saving->cursor, region, offset, pages,
+				saving->present);
+	if (error)
+		return why_set(saving->why, error,
+			       "the host does not tell which memory the guest uses: %s",
+			       strerror(-error));
+	return (int)pages;
+}
+
+/* Untouched pages stay so. */
+static bool holds_something(const struct saving *saving, const uint8_t *block, int pages)
+{
+	for (int i = 0; i < pages; i++)
+		if (saving->present[i] &&
+		    !is_zero(block + (size_t)i * SNAPSHOT_PAGE, SNAPSHOT_PAGE))
+			return true;
+	return false;
+}
+
+/* Adds a block; a @gap to the run before it, of the same region, is filled. Returns whether there is room for it. */
+static bool add_block(struct snapshot_memory *memory, const struct ram_region *region,
+		      uint64_t offset, int pages, uint64_t gap)
+{
+	struct gpa_range *last = memory->runs ? &memory->run[memory->runs - 1] : NULL;
+	uint64_t gpa = region->gpa + offset, end = gpa + (uint64_t)pages * SNAPSHOT_PAGE;
+
+	if (last && last->gpa >= region->gpa && gpa - (last->gpa + last->len) <= gap) {
+		memory->pages += (end - last->gpa - last->len) / SNAPSHOT_PAGE;
+		last->len = end - last->gpa;
+		return true;
+	}
+	if (memory->runs == SNAPSHOT_RUNS_MAX)
+		return false;
+	memory->run[memory->runs++] = (struct gpa_range){gpa, end - gpa};
+	memory->pages += (uint64_t)pages;
+	return true;
+}
+
+/* Lists what the guest uses. Returns 0, -E2BIG if there are too many runs with no gap longer than @gap in them, or -errno. */
+static int find_memory(struct saving *saving, uint64_t gap)
 {
 	const struct ram *ram = &saving->machine->ram;
-	struct present_cursor cursor = {0};
-	bool present[PRESENT_PAGES];
-	int error = 0;
 
-	for (uint64_t at = 0; at < region->size && !error;) {
-		uint64_t left = (region->size - at) / SNAPSHOT_PAGE;
-		unsigned int pages = left < PRESENT_PAGES ? (unsigned int)left : PRESENT_PAGES;
-		error = ram_present(ram, &cursor, region, at, pages, present);
-		if (error)
-			return why_set(saving->why, error,
-				       "the host does not tell which memory the guest uses: %s",
-				       strerror(-error));
-		for (unsigned int i = 0; i < pages && !error; i++, at += SNAPSHOT_PAGE)
-			if (present[i])
-				error = snapshot_pages_add(&saving->pages, region->gpa + at,
-							   region->hva + at);
+	saving->memory.runs = 0;
+	saving->memory.pages = 0;
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		const struct ram_region *region = &ram->region[i];
+		saving->cursor = (struct present_cursor){0};
+		for (uint64_t at = 0; at < region->size; at += BLOCK) {
+			int pages = look_at(saving, region, at);
+			if (pages < 0)
+				return pages;
+			if (holds_something(saving, region->hva + at, pages) &&
+			    !add_block(&saving->memory, region, at, pages, gap))
+				return -E2BIG;
+		}
 	}
-	return error;
+	return 0;
+}
+
+/* Copy, then write: the checksum is that of what is written, and the host may take pages (MADV_FREE) meanwhile. */
+static int save_block(struct saving *saving, const struct ram_region *region, uint64_t offset)
+{
+	int pages = look_at(saving, region, offset);
+
+	for (int i = 0; i < pages; i++) {
+		size_t at = (size_t)i * SNAPSHOT_PAGE;
+		if (saving->present[i])
+			memcpy(saving->block + at, region->hva + offset + at, SNAPSHOT_PAGE);
+		else
+			memset(saving->block + at, 0, SNAPSHOT_PAGE);
+	}
+	return pages < 0 ? pages
+			 : snapshot_pages_write(saving->writer, saving->block, (size_t)pages);
+}
+
+static const struct ram_region *region_of(const struct ram *ram, uint64_t gpa)
+{
+	const struct ram_region *region = ram->region;
+	while (gpa - region->gpa >= region->size)
+		region++;
+	return region;
 }
 
 static int save_ram(struct saving *saving)
 {
-	const struct ram *ram = &saving->machine->ram;
-	int error = 0;
+	const struct snapshot_memory *memory = &saving->memory;
+	uint64_t gap = 0;
+	int error;
 
-	for (unsigned int i = 0; i < ram->regions && !error; i++)
-		error = save_region(saving, &ram->region[i]);
-	return error ? error : snapshot_pages_flush(&saving->pages);
+	/* A sum of gaps that needs so many pieces is small beside the memory that lies between them. */
+	do
+		error = find_memory(saving, gap);
+	while (error == -E2BIG && (gap = gap ? 2 * gap : BLOCK));
+	if (!error)
+		error = snapshot_memory_write(saving->writer, memory);
+	for (unsigned int i = 0; i < memory->runs && !error; i++) {
+		const struct gpa_range *run = &memory->run[i];
+		const struct ram_region *region = region_of(&saving->machine->ram, run->gpa);
+		uint64_t from = run->gpa - region->gpa;
+		saving->cursor = (struct present_cursor){0};
+		for (uint64_t at = from; at < from + run->len && !error; at += BLOCK)
+			error = save_block(saving, region, at);
+	}
+	return error;
 }
 
 static int save_cpus(struct saving *saving)
@@ -169,7 +257,7 @@ static int save_all(struct saving *saving)
 		error = save_platform(saving);
 	if (!error)
 		error = save_devices(saving);
-	return error ? error : snapshot_end(saving->writer, saving->pages.total);
+	return error ? error : snapshot_end(saving->writer);
 }
 
 /* --- the machine stands still ------------------------------------------------------------------ */
@@ -208,7 +296,6 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 	saving->machine = machine;
 	saving->writer = writer;
 	saving->why = why;
-	snapshot_pages_init(&saving->pages, writer);
 	int error = cpus_settle(&machine->cpus) ? 0 : -EBUSY;
 	if (error)
 		why_set(why, error,
@@ -220,7 +307,7 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		error = save_all(saving);
 		thaw(&machine->devices);
 	}
-	*pages = saving->pages.total;
+	*pages = writer->pages;
 	free(saving);
 	if (error && !why->text[0])
 		why_set(why, error, "the snapshot cannot be written: %s", strerror(-error));

@@ -6,6 +6,7 @@
 #ifndef EBB_MACHINE_SAVE_H
 #define EBB_MACHINE_SAVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vmm/lib/why.h"
@@ -29,9 +30,10 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		 struct why *why);
 
 /*
- * Reads the snapshot "snapshot" in the folder @folder into a machine that is complete, except for a kernel to boot.
- * Returns 0, or -errno after an error message. Main thread, before any other runs.
+ * Reads the snapshot "snapshot" in the folder @folder into a machine that is complete, except for a kernel to boot. Its
+ * RAM becomes a private mapping of the file, which must stay as it is while the guest runs, and is not checked; with
+ * @whole, or if RAM cannot be mapped (ram_map_file()), it is read and checked. Returns 0, or -errno after an error message. Main thread, before any other runs.
  */
-int machine_restore(struct machine *machine, const char *folder);
+int machine_restore(struct machine *machine, const char *folder, bool whole);
 
 #endif

@@ -26,6 +26,7 @@ struct private_file {
 	size_t page_size;
 	int advice; /* for anonymous memory: see backing.h */
 	unsigned int mappings, mappings_max;
+	uint64_t zeroed; /* bytes in all */
 	unsigned int parts;
 	struct part part[RAM_REGIONS_MAX];
 };
@@ -161,10 +162,20 @@ int private_file_discard(struct private_file *file, void *hva, uint64_t len, uin
 
 	if (!part || page == end)
 		return -EINVAL;
+	uint64_t before = *zeroed;
 	pthread_mutex_lock(&file->lock);
 	int error = discard(file, part, page, end, zeroed);
+	file->zeroed += *zeroed - before;
 	pthread_mutex_unlock(&file->lock);
 	return error;
+}
+
+uint64_t private_file_zeroed(struct private_file *file)
+{
+	pthread_mutex_lock(&file->lock);
+	uint64_t zeroed = file->zeroed;
+	pthread_mutex_unlock(&file->lock);
+	return zeroed;
 }
 
 bool private_file_left(struct private_file *file, const void *hva, uint64_t len)

@@ -2,6 +2,7 @@
 /* Guest RAM, and its cost to the host. */
 #include "vmm/lib/json.h"
 #include "vmm/mem/discard.h"
+#include "vmm/mem/private_file.h"
 #include "vmm/mem/usage.h"
 #include "vmm/monitor/part.h"
 
@@ -37,16 +38,18 @@ static void memory_figures(struct monitor *monitor, json_t *stat)
 	const struct memory *memory = monitor_state(monitor, &monitor_memory);
 	const struct ram_usage *usage = &memory->usage;
 	const struct ram *ram = &monitor->machine->ram;
+	uint64_t zeroed = ram->private_file ? private_file_zeroed(ram->private_file) : 0;
 
 	json_object_set_new(
 		stat, "memory",
-		json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "size",
-			  json_count(ram_size(ram)), "backing", backing[ram->backing], "page-size",
-			  json_count(ram->page_size), "discard", discard[ram->discard], "rss",
-			  json_count(usage->rss), "pss", json_count(usage->pss), "huge",
-			  json_count(usage->huge), "lazy-free", json_count(usage->lazyfree), "swap",
-			  json_count(usage->swap), "locked", json_count(usage->locked), "inhibits",
-			  json_count(ram_discard_inhibits(ram))));
+		json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			  "size", json_count(ram_size(ram)), "backing", backing[ram->backing],
+			  "page-size", json_count(ram->page_size), "discard", discard[ram->discard],
+			  "rss", json_count(usage->rss), "pss", json_count(usage->pss), "own",
+			  json_count(usage->own), "huge", json_count(usage->huge), "lazy-free",
+			  json_count(usage->lazyfree), "swap", json_count(usage->swap), "locked",
+			  json_count(usage->locked), "inhibits",
+			  json_count(ram_discard_inhibits(ram)), "zeroed", json_count(zeroed)));
 }
 
 const struct monitor_part monitor_memory = {

@@ -5,129 +5,128 @@
 #include <string.h>
 
 #include "vmm/lib/record.h"
+#include "vmm/lib/zero.h"
+
+#define RUN_SIZE    16
+#define MEMORY_HEAD 12
+#define MEMORY_MAX  (MEMORY_HEAD + RUN_SIZE * SNAPSHOT_RUNS_MAX)
+_Static_assert(MEMORY_MAX <= SNAPSHOT_PAYLOAD_MAX, "the list of runs is a section like others");
+
+/* Read at once. */
+#define PIECE (16 * (size_t)SNAPSHOT_PAGE)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-void snapshot_pages_init(struct snapshot_pages *pages, struct snapshot_writer *writer)
+int snapshot_memory_write(struct snapshot_writer *writer, const struct snapshot_memory *memory)
 {
-	pages->writer = writer;
-	pages->total = 0;
-	pages->runs = pages->count = 0;
-}
+	uint8_t bytes[MEMORY_MAX];
+	struct record list = {bytes, sizeof(bytes), 0, false};
 
-static bool is_zero(const uint8_t *page)
-{
-	return page[0] == 0 && memcmp(page, page + 1, SNAPSHOT_PAGE - 1) == 0;
-}
-
-int snapshot_pages_flush(struct snapshot_pages *pages)
-{
-	struct record table = {pages->payload, SNAPSHOT_TABLE, 0, false};
-
-	if (pages->count == 0)
-		return pages->writer->error;
-	/* Once, before the first: these sections have whole pages. */
-	int error = snapshot_align(pages->writer);
-	if (error)
-		return error;
-	memset(pages->payload, 0, SNAPSHOT_TABLE);
-	record_u32(&table, pages->runs);
-	record_u32(&table, pages->count);
-	for (unsigned int i = 0; i < pages->runs; i++) {
-		record_u64(&table, pages->run[i].gpa);
-		record_u64(&table, pages->run[i].pages);
+	record_u32(&list, memory->runs);
+	record_u64(&list, memory->pages);
+	for (unsigned int i = 0; i < memory->runs; i++) {
+		record_u64(&list, memory->run[i].gpa);
+		record_u64(&list, memory->run[i].len / SNAPSHOT_PAGE);
 	}
-	table.len = SNAPSHOT_TABLE - 4;
-	snapshot_seal(&table);
-	pages->total += pages->count;
-	size_t len = SNAPSHOT_TABLE + (size_t)pages->count * SNAPSHOT_PAGE;
-	pages->runs = pages->count = 0;
-	return snapshot_write(pages->writer, SNAPSHOT_PAGES, 0, pages->payload, len);
+	snapshot_write(writer, SNAPSHOT_MEMORY, 0, bytes, list.len);
+	snapshot_align(writer);
+	return snapshot_write_head(writer, SNAPSHOT_PAGES, 0, memory->pages * SNAPSHOT_PAGE, 0);
 }
 
-static bool follows(const struct snapshot_run *run, uint64_t gpa)
+int snapshot_pages_write(struct snapshot_writer *writer, const void *page, size_t count)
 {
-	return run->gpa + run->pages * SNAPSHOT_PAGE == gpa;
-}
-
-int snapshot_pages_add(struct snapshot_pages *pages, uint64_t gpa, const uint8_t *hva)
-{
-	bool joins = pages->runs && follows(&pages->run[pages->runs - 1], gpa);
-	bool full =
-		pages->count == SNAPSHOT_PAGES_MAX || (!joins && pages->runs == SNAPSHOT_RUNS_MAX);
-	int error = full ? snapshot_pages_flush(pages) : pages->writer->error;
-
-	if (error)
-		return error;
-	/* Copy, then look: memory that the host may take back (MADV_FREE) can become zero at any time. */
-	uint8_t *page = pages->payload + SNAPSHOT_TABLE + (size_t)pages->count * SNAPSHOT_PAGE;
-	memcpy(page, hva, SNAPSHOT_PAGE);
-	if (is_zero(page))
-		return 0;
-	if (!joins || full)
-		pages->run[pages->runs++] = (struct snapshot_run){gpa, 0};
-	pages->run[pages->runs - 1].pages++;
-	pages->count++;
-	return 0;
+	writer->pages += count;
+	writer->checksum = snapshot_checksum(writer->checksum, page, count * SNAPSHOT_PAGE);
+	return snapshot_put(writer, page, count * SNAPSHOT_PAGE);
 }
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-/* Reads the pages of one run into RAM. */
-static int read_run(struct snapshot_reader *reader, const struct snapshot_run *run,
-		    const struct ram *ram, struct snapshot_pages_in *in, uint32_t *checksum)
+static int take_run(struct snapshot_reader *reader, struct record_in *in, const struct ram *ram,
+		    uint64_t least, struct gpa_range *run)
 {
-	uint64_t len = run->pages * SNAPSHOT_PAGE;
-	uint8_t *hva = NULL;
+	uint64_t gpa = record_take_u64(in);
+	uint64_t pages = record_take_u64(in);
 
-	if (run->pages > 0 && run->pages <= SNAPSHOT_PAGES_MAX && run->gpa >= in->next &&
-	    run->gpa % SNAPSHOT_PAGE == 0)
-		hva = ram_at(ram, run->gpa, len);
-	if (!hva)
-		return snapshot_bad(reader, "it has memory at %#llx, where the guest has none",
-				    (unsigned long long)run->gpa);
-	int error = snapshot_take(reader, hva, len);
-	if (error)
-		return error;
-	*checksum = snapshot_checksum(*checksum, hva, len);
-	in->next = run->gpa + len;
-	in->total += run->pages;
+	*run = (struct gpa_range){gpa, pages * SNAPSHOT_PAGE};
+	if (pages > 0 && pages <= UINT64_MAX / SNAPSHOT_PAGE && gpa >= least &&
+	    gpa % SNAPSHOT_PAGE == 0 && ram_at(ram, gpa, run->len))
+		return 0;
+	return snapshot_bad(reader, "it has memory at %#llx, where the guest has none",
+			    (unsigned long long)gpa);
+}
+
+static int take_runs(struct snapshot_reader *reader, struct record_in *in, const struct ram *ram,
+		     struct snapshot_memory *memory)
+{
+	uint64_t least = 0, pages = 0;
+
+	memory->runs = record_take_u32(in);
+	memory->pages = record_take_u64(in);
+	if (memory->runs > SNAPSHOT_RUNS_MAX)
+		return snapshot_bad(reader, "its memory is in too many pieces");
+	for (unsigned int i = 0; i < memory->runs; i++) {
+		struct gpa_range *run = &memory->run[i];
+		int error = take_run(reader, in, ram, least, run);
+		if (error)
+			return error;
+		/* No sum wraps: runs are in RAM, and none comes twice. */
+		least = run->gpa + run->len;
+		pages += run->len / SNAPSHOT_PAGE;
+	}
+	if (pages != memory->pages || !record_complete(in))
+		return snapshot_bad(reader, "its list of memory is malformed");
 	return 0;
 }
 
-int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_section *section,
-			const struct ram *ram, struct snapshot_pages_in *in)
+int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+			 const struct ram *ram, struct snapshot_memory *memory)
 {
-	uint8_t bytes[SNAPSHOT_TABLE];
-	struct record_in table = {bytes, sizeof(bytes), false};
-	uint64_t pages = in->total;
+	uint8_t bytes[MEMORY_MAX];
+	struct record_in in = {bytes, section->len, false};
+	struct snapshot_section pages;
 
-	if (section->len < SNAPSHOT_TABLE)
-		return snapshot_bad(reader, "a section of pages is too short");
-	int error = snapshot_take(reader, bytes, sizeof(bytes));
+	int error = snapshot_payload(reader, section, bytes, sizeof(bytes));
+	if (!error)
+		error = take_runs(reader, &in, ram, memory);
+	if (!error)
+		error = snapshot_next(reader, &pages);
 	if (error)
 		return error;
-	/* Of its own, since RAM is written as the table says before the whole is checked. */
-	if (!snapshot_sealed(bytes, sizeof(bytes)))
-		return snapshot_damaged(reader);
-	uint32_t checksum = snapshot_checksum(0, bytes, sizeof(bytes));
-	uint32_t runs = record_take_u32(&table);
-	uint32_t count = record_take_u32(&table);
-	if (runs > SNAPSHOT_RUNS_MAX || count > SNAPSHOT_PAGES_MAX ||
-	    section->len != SNAPSHOT_TABLE + (uint64_t)count * SNAPSHOT_PAGE)
-		return snapshot_bad(reader, "a section of pages has a wrong length");
-	for (uint32_t i = 0; i < runs; i++) {
-		struct snapshot_run run;
-		run.gpa = record_take_u64(&table);
-		run.pages = record_take_u64(&table);
-		if (run.pages > count - (in->total - pages))
-			return snapshot_bad(reader, "a section of pages has more than it counts");
-		error = read_run(reader, &run, ram, in, &checksum);
-		if (error)
-			return error;
-	}
-	if (in->total - pages != count || checksum != section->checksum)
-		return snapshot_bad(reader, "its memory is damaged before byte %llu",
-				    (unsigned long long)reader->offset);
+	if (pages.type != SNAPSHOT_PAGES || pages.len != memory->pages * SNAPSHOT_PAGE ||
+	    pages.checksum || reader->offset % SNAPSHOT_ALIGNMENT)
+		return snapshot_bad(reader, "its memory is not where its list says");
 	return 0;
+}
+
+/* Reads @len bytes, at most PIECE, to @hva. */
+static int read_piece(struct snapshot_reader *reader, uint8_t *hva, size_t len, uint32_t *checksum)
+{
+	uint8_t piece[PIECE];
+
+	int error = snapshot_take(reader, piece, len);
+	if (error)
+		return error;
+	*checksum = snapshot_checksum(*checksum, piece, len);
+	for (size_t at = 0; at < len; at += SNAPSHOT_PAGE)
+		if (!is_zero(piece + at, SNAPSHOT_PAGE))
+			memcpy(hva + at, piece + at, SNAPSHOT_PAGE);
+	return 0;
+}
+
+int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_memory *memory,
+			const struct ram *ram, uint32_t *checksum)
+{
+	int error = 0;
+
+	*checksum = 0;
+	for (unsigned int i = 0; i < memory->runs && !error; i++) {
+		const struct gpa_range *run = &memory->run[i];
+		uint8_t *hva = ram_at(ram, run->gpa, run->len);
+		for (uint64_t at = 0; at < run->len && !error; at += PIECE) {
+			uint64_t left = run->len - at;
+			error = read_piece(reader, hva + at, left < PIECE ? left : PIECE, checksum);
+		}
+	}
+	return error;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM in a snapshot: only pages that hold something, up to 256 in a section, in the order of their
- * addresses. Every page lies at a multiple of 4096 bytes in the file, so that it could be mapped from there.
+ * Guest RAM in a snapshot: first which parts of it there are, then these parts, one after another, at a multiple of
+ * 4096 bytes in the file: a reader maps them from there, or reads them.
  *
  * Thread: its owner's, while nothing else accesses guest RAM.
  */
@@ -13,44 +13,39 @@
 #include "vmm/mem/ram.h"
 #include "vmm/snapshot/stream.h"
 
-#define SNAPSHOT_PAGE	   4096U /* on every architecture */
-#define SNAPSHOT_PAGES_MAX 256U	 /* pages in a section */
-/* Before the pages: the section's head, two counts, as many runs as there is room for, a checksum. */
-#define SNAPSHOT_TABLE	  (SNAPSHOT_PAGE - SNAPSHOT_SECTION)
-#define SNAPSHOT_RUNS_MAX ((SNAPSHOT_TABLE - 12) / 16)
+#define SNAPSHOT_PAGE 4096U /* on every architecture */
+/* Each costs a mapping of the guest that is restored, of 65,530 that a process may have. */
+#define SNAPSHOT_RUNS_MAX 4000U
 
-/* Pages that follow each other in guest RAM. */
-struct snapshot_run {
-	uint64_t gpa;
-	uint64_t pages;
+/* Which parts of RAM a snapshot has: they ascend, and each lies in one region. About 64 KiB. */
+struct snapshot_memory {
+	uint64_t pages; /* in all runs */
+	unsigned int runs;
+	struct gpa_range run[SNAPSHOT_RUNS_MAX]; /* whole pages */
 };
 
-/* Owner: who saves. About 1 MiB: the pages of a section are copied, so that its checksum is that of what is written. */
-struct snapshot_pages {
-	struct snapshot_writer *writer;
-	uint64_t total; /* pages written */
-	unsigned int runs, count;
-	struct snapshot_run run[SNAPSHOT_RUNS_MAX];
-	uint8_t payload[SNAPSHOT_TABLE + SNAPSHOT_PAGES_MAX * SNAPSHOT_PAGE];
-};
+/* --- writing --------------------------------------------------------------------------------- */
 
-void snapshot_pages_init(struct snapshot_pages *pages, struct snapshot_writer *writer);
-/* Adds the page of guest memory at @hva, unless it holds only zeros. Addresses ascend. Returns 0 or -errno. */
-int snapshot_pages_add(struct snapshot_pages *pages, uint64_t gpa, const uint8_t *hva);
-/* Writes what waits. Returns 0 or -errno. */
-int snapshot_pages_flush(struct snapshot_pages *pages);
+/* Writes @memory, and all up to the first page. @memory->pages pages must follow. Returns 0 or the first -errno. */
+int snapshot_memory_write(struct snapshot_writer *writer, const struct snapshot_memory *memory);
+/* Writes the next @count pages. The caller owns @page, which does not change meanwhile. */
+int snapshot_pages_write(struct snapshot_writer *writer, const void *page, size_t count);
 
-/* Where a reader is in guest RAM. All zero at the start. */
-struct snapshot_pages_in {
-	uint64_t next;	/* the lowest address that the next page may have */
-	uint64_t total; /* pages read */
-};
+/* --- reading --------------------------------------------------------------------------------- */
 
 /*
- * Reads the payload of @section, of type SNAPSHOT_PAGES, into @ram, whose other pages stay as they are. Returns 0,
- * or -errno with reader->why set: then RAM holds part of a snapshot, and the guest must not run.
+ * Reads @section, of type SNAPSHOT_MEMORY, and all up to the first page, which is at reader->offset then. Checks that
+ * all runs lie in @ram. Returns 0, or -errno with reader->why set.
  */
-int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_section *section,
-			const struct ram *ram, struct snapshot_pages_in *in);
+int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+			 const struct ram *ram, struct snapshot_memory *memory);
+
+/*
+ * Reads all pages of @memory into @ram, which reads as zero: pages of zeros are left untouched. Sets *@checksum for
+ * snapshot_close(). Returns 0, or -errno with reader->why set: then RAM holds part of a snapshot, and the guest must
+ * not run.
+ */
+int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_memory *memory,
+			const struct ram *ram, uint32_t *checksum);
 
 #endif

@@ -12,9 +12,11 @@
 /* A text, a byte that is no text, and the line ends that a careless transfer changes. */
 static const uint8_t magic[8] = {'e', 'b', 'b', 0x9a, '\r', '\n', 0x1a, '\n'};
 
+#define END_SIZE 16
+
 /* --- writing --------------------------------------------------------------------------------- */
 
-static int put(struct snapshot_writer *writer, const void *data, size_t len)
+int snapshot_put(struct snapshot_writer *writer, const void *data, size_t len)
 {
 	if (!writer->error && len)
 		writer->error = writer->write(writer->ctx, data, len);
@@ -22,7 +24,7 @@ static int put(struct snapshot_writer *writer, const void *data, size_t len)
 	return writer->error;
 }
 
-void snapshot_seal(struct record *record)
+static void seal(struct record *record)
 {
 	record_u32(record, snapshot_checksum(0, record->data, record->len));
 }
@@ -36,12 +38,12 @@ int snapshot_begin(struct snapshot_writer *writer)
 	record_u32(&head, SNAPSHOT_VERSION);
 	record_u64(&head, 0);
 	record_u64(&head, 0);
-	snapshot_seal(&head);
-	return put(writer, bytes, sizeof(bytes));
+	seal(&head);
+	return snapshot_put(writer, bytes, sizeof(bytes));
 }
 
-int snapshot_write(struct snapshot_writer *writer, enum snapshot_type type, uint32_t number,
-		   const void *payload, size_t len)
+int snapshot_write_head(struct snapshot_writer *writer, enum snapshot_type type, uint32_t number,
+			uint64_t len, uint32_t checksum)
 {
 	uint8_t bytes[SNAPSHOT_SECTION];
 	struct record head = {bytes, sizeof(bytes), 0, false};
@@ -49,32 +51,38 @@ int snapshot_write(struct snapshot_writer *writer, enum snapshot_type type, uint
 	record_u32(&head, type);
 	record_u32(&head, number);
 	record_u64(&head, len);
-	record_u32(&head, snapshot_checksum(0, payload, len));
+	record_u32(&head, checksum);
 	record_u32(&head, writer->sections++);
 	record_u32(&head, 0);
-	snapshot_seal(&head);
-	put(writer, bytes, sizeof(bytes));
-	return put(writer, payload, len);
+	seal(&head);
+	return snapshot_put(writer, bytes, sizeof(bytes));
+}
+
+int snapshot_write(struct snapshot_writer *writer, enum snapshot_type type, uint32_t number,
+		   const void *payload, size_t len)
+{
+	snapshot_write_head(writer, type, number, len, snapshot_checksum(0, payload, len));
+	return snapshot_put(writer, payload, len);
 }
 
 int snapshot_align(struct snapshot_writer *writer)
 {
 	static const uint8_t zeros[SNAPSHOT_ALIGNMENT];
-	size_t over = writer->offset % sizeof(zeros);
+	/* The filler's own head, and that of the section after it. */
+	size_t over = (writer->offset + 2 * SNAPSHOT_SECTION) % sizeof(zeros);
+	size_t len = (sizeof(zeros) - over) % sizeof(zeros);
 
-	if (over == 0)
-		return writer->error;
-	size_t len = (2 * sizeof(zeros) - over - SNAPSHOT_SECTION) % sizeof(zeros);
 	return snapshot_write(writer, SNAPSHOT_FILLER, 0, zeros, len);
 }
 
-int snapshot_end(struct snapshot_writer *writer, uint64_t pages)
+int snapshot_end(struct snapshot_writer *writer)
 {
-	uint8_t bytes[12];
+	uint8_t bytes[END_SIZE];
 	struct record end = {bytes, sizeof(bytes), 0, false};
 
 	record_u32(&end, writer->sections);
-	record_u64(&end, pages);
+	record_u64(&end, writer->pages);
+	record_u32(&end, writer->checksum);
 	return snapshot_write(writer, SNAPSHOT_END, 0, bytes, sizeof(bytes));
 }
 
@@ -89,7 +97,7 @@ int snapshot_bad(struct snapshot_reader *reader, const char *format, ...)
 	return -EINVAL;
 }
 
-int snapshot_damaged(struct snapshot_reader *reader)
+static int damaged(struct snapshot_reader *reader)
 {
 	return snapshot_bad(reader, "it is damaged before byte %llu",
 			    (unsigned long long)reader->offset);
@@ -134,7 +142,7 @@ int snapshot_take(struct snapshot_reader *reader, void *data, size_t len)
 	return 0;
 }
 
-bool snapshot_sealed(const uint8_t *bytes, size_t len)
+static bool sealed(const uint8_t *bytes, size_t len)
 {
 	struct record_in in = {bytes + len - 4, 4, false};
 	return record_take_u32(&in) == snapshot_checksum(0, bytes, len - 4);
@@ -150,7 +158,7 @@ int snapshot_open(struct snapshot_reader *reader)
 		return error;
 	if (memcmp(bytes, magic, sizeof(magic)) != 0)
 		return snapshot_bad(reader, "it is no snapshot of ebb");
-	if (!snapshot_sealed(bytes, sizeof(bytes)))
+	if (!sealed(bytes, sizeof(bytes)))
 		return snapshot_bad(reader, "its first bytes are damaged");
 	uint32_t version = record_take_u32(&head);
 	if (version != SNAPSHOT_VERSION)
@@ -176,7 +184,7 @@ static int read_head(struct snapshot_reader *reader, struct snapshot_section *se
 	section->checksum = record_take_u32(&head);
 	uint32_t index = record_take_u32(&head);
 	uint32_t reserved = record_take_u32(&head);
-	if (!snapshot_sealed(bytes, sizeof(bytes)))
+	if (!sealed(bytes, sizeof(bytes)))
 		return snapshot_bad(reader, "it is damaged at byte %llu",
 				    (unsigned long long)offset);
 	if (index != reader->sections++)
@@ -206,7 +214,7 @@ static int skip(struct snapshot_reader *reader, const struct snapshot_section *s
 		left -= len;
 	}
 	if (checksum != section->checksum)
-		return snapshot_damaged(reader);
+		return damaged(reader);
 	return any ? unknown(reader) : 0;
 }
 
@@ -232,14 +240,14 @@ int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_secti
 	if (error)
 		return error;
 	if (snapshot_checksum(0, payload, section->len) != section->checksum)
-		return snapshot_damaged(reader);
+		return damaged(reader);
 	return 0;
 }
 
 int snapshot_close(struct snapshot_reader *reader, const struct snapshot_section *section,
-		   uint64_t pages)
+		   uint64_t pages, const uint32_t *checksum)
 {
-	uint8_t bytes[12];
+	uint8_t bytes[END_SIZE];
 	struct record_in end = {bytes, sizeof(bytes), false};
 	uint8_t more;
 
@@ -253,6 +261,8 @@ int snapshot_close(struct snapshot_reader *reader, const struct snapshot_section
 	uint64_t expected = record_take_u64(&end);
 	if (sections != reader->sections - 1 || expected != pages)
 		return snapshot_bad(reader, "sections are missing in it");
+	if (checksum && *checksum != record_take_u32(&end))
+		return snapshot_bad(reader, "its memory is damaged");
 	ssize_t got = take_some(reader, &more, 1);
 	if (got < 0)
 		return (int)got;

@@ -17,10 +17,10 @@
 
 #include "vmm/lib/record.h"
 
-#define SNAPSHOT_VERSION   1
+#define SNAPSHOT_VERSION   2
 #define SNAPSHOT_HEAD	   32	/* bytes before the first section */
 #define SNAPSHOT_SECTION   32	/* bytes before a section's payload */
-#define SNAPSHOT_ALIGNMENT 4096 /* bytes: of the first section of pages */
+#define SNAPSHOT_ALIGNMENT 4096 /* bytes: of the first page */
 /* The most bytes of a payload, except of SNAPSHOT_PAGES (pages.h). */
 #define SNAPSHOT_PAYLOAD_MAX ((size_t)64 << 10)
 
@@ -28,12 +28,13 @@
 enum snapshot_type {
 	SNAPSHOT_FILLER = 1,
 	SNAPSHOT_MACHINE = 2,
-	SNAPSHOT_PAGES = 3,
+	SNAPSHOT_MEMORY = 3,
 	SNAPSHOT_PLATFORM = 4,
 	SNAPSHOT_CPU = 5,
 	SNAPSHOT_SERIAL = 6,
 	SNAPSHOT_DEVICE = 7,
 	SNAPSHOT_END = 8,
+	SNAPSHOT_PAGES = 9,
 };
 
 struct snapshot_section {
@@ -49,7 +50,9 @@ struct snapshot_writer {
 	/* Writes all of @data. Returns 0 or -errno. */
 	int (*write)(void *ctx, const void *data, size_t len);
 	void *ctx;
-	uint64_t offset; /* bytes written */
+	uint64_t offset;   /* bytes written */
+	uint64_t pages;	   /* of them: see pages.h */
+	uint32_t checksum; /* of the pages */
 	uint32_t sections;
 	int error; /* the first -errno: afterwards nothing is written */
 };
@@ -58,10 +61,15 @@ struct snapshot_writer {
 int snapshot_begin(struct snapshot_writer *writer);
 int snapshot_write(struct snapshot_writer *writer, enum snapshot_type type, uint32_t number,
 		   const void *payload, size_t len);
-/* Fills up so that the next section begins at a multiple of SNAPSHOT_ALIGNMENT bytes. */
+/* Fills up so that the payload of the next section begins at a multiple of SNAPSHOT_ALIGNMENT bytes. */
 int snapshot_align(struct snapshot_writer *writer);
-/* The last section, which says that nothing is missing. @pages: as counted by pages.h. */
-int snapshot_end(struct snapshot_writer *writer, uint64_t pages);
+/* The last section, which says that nothing is missing. */
+int snapshot_end(struct snapshot_writer *writer);
+
+/* For pages.h: a section's head, whose payload follows; bytes of a payload. */
+int snapshot_write_head(struct snapshot_writer *writer, enum snapshot_type type, uint32_t number,
+			uint64_t len, uint32_t checksum);
+int snapshot_put(struct snapshot_writer *writer, const void *data, size_t len);
 
 /* --- reading --------------------------------------------------------------------------------- */
 
@@ -81,18 +89,17 @@ int snapshot_next(struct snapshot_reader *reader, struct snapshot_section *secti
 /* Reads and checks the payload of @section, which must have at most @size bytes. */
 int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_section *section,
 		     void *payload, size_t size);
-/* Reads the payload of SNAPSHOT_END, which must be of @pages pages, and finds nothing after it. */
+/*
+ * Reads the payload of SNAPSHOT_END, which must be of @pages pages with this checksum (NULL: they were not read), and
+ * finds nothing after it.
+ */
 int snapshot_close(struct snapshot_reader *reader, const struct snapshot_section *section,
-		   uint64_t pages);
+		   uint64_t pages, const uint32_t *checksum);
 
-/* For pages.h. Appends the checksum of all before it; returns whether the last 4 of @len bytes are that. */
-void snapshot_seal(struct record *record);
-bool snapshot_sealed(const uint8_t *bytes, size_t len);
-/* All of @len bytes; and -EINVAL, after setting reader->why as printf does, or to where it is damaged. */
+/* For pages.h. All of @len bytes; and -EINVAL, after setting reader->why as printf does, or to where it is damaged. */
 int snapshot_take(struct snapshot_reader *reader, void *data, size_t len);
 __attribute__((format(printf, 2, 3))) int snapshot_bad(struct snapshot_reader *reader,
 						       const char *format, ...);
-int snapshot_damaged(struct snapshot_reader *reader);
 
 /* CRC-32C of @len bytes that follow those of the checksum @before (0 for the first). */
 uint32_t snapshot_checksum(uint32_t before, const void *data, size_t len);
