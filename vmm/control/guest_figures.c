@@ -21,6 +21,8 @@ const struct figure guest_figures[] = {
 	 "Guest RAM in host memory."},
 	{"memory/pss", FIGURE_BYTES, "its share", "memory_proportional_bytes",
 	 "Guest RAM in host memory, shared pages in proportion."},
+	{"memory/own", FIGURE_BYTES, "its own", "memory_own_bytes",
+	 "Guest RAM in host memory that is in no file which others may map, too."},
 	{"memory/huge", FIGURE_BYTES, "in huge pages", "memory_huge_bytes",
 	 "Guest RAM in the host's huge pages."},
 	{"memory/lazy-free", FIGURE_BYTES, "free when wanted", "memory_lazy_free_bytes",
@@ -31,6 +33,8 @@ const struct figure guest_figures[] = {
 	 "Guest RAM locked in memory."},
 	{"memory/inhibits", FIGURE_COUNT, "reasons not to discard", "memory_discard_inhibits",
 	 "Reasons for which guest RAM is not discarded now."},
+	{"memory/zeroed", FIGURE_BYTES, "zeroed instead", "memory_zeroed_bytes_total",
+	 "Discarded guest RAM that was filled with zeros instead."},
 
 	{"balloon", FIGURE_GROUP, "balloon", NULL, NULL},
 	{"balloon/target", FIGURE_BYTES, "target", "balloon_target_bytes",
