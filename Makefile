@@ -69,11 +69,14 @@ FDT_SRC :=
 FDT_LIBS :=
 endif
 
+# A program of its own, which runs while ebb is built.
+FILTER_SRC := vmm/sandbox/compile.c vmm/sandbox/calls.c
+
 # Everything but main.c can be linked into a test.
-LIB_SRC := $(filter-out vmm/main.c vmm/arch/%,$(sort $(shell find vmm devices -name '*.c'))) \
+LIB_SRC := $(filter-out vmm/main.c $(FILTER_SRC) vmm/arch/%,$(sort $(shell find vmm devices -name '*.c'))) \
 	   $(wildcard vmm/arch/*.c vmm/arch/$(ARCH)/*.c) $(FDT_SRC)
 # What is pure in other architectures is tested on this one too.
-UNIT_ARCH_SRC := $(filter-out $(LIB_SRC) vmm/arch/fdt/machine.c,$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c))
+UNIT_ARCH_SRC := $(filter-out $(LIB_SRC) vmm/arch/fdt/machine.c,$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c)) vmm/sandbox/calls.c
 UNIT_LIBS := -lfdt -lz
 # Allocations that a test can let fail: tests/unit/failing.c. And an io_uring that is none: tests/unit/fake_ring.c.
 UNIT_WRAP := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup \
@@ -242,6 +245,20 @@ $(BUILD)/vmm/%.o: %.c | $(SYSROOT)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+
+# filter.c includes what a program that is built first has made: vmm/sandbox/compile.c.
+$(BUILD)/made/filters: $(call obj,vmm,$(FILTER_SRC))
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $(EBB_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/made/programs.h: $(BUILD)/made/filters
+	@echo '  GEN   $@'
+	@$(EMULATE) $< >$@
+
+FILTER_OBJ := $(foreach kind,vmm unit tsan,$(BUILD)/$(kind)/vmm/sandbox/filter.o)
+$(FILTER_OBJ): $(BUILD)/made/programs.h
+$(FILTER_OBJ): EBB_CFLAGS += -I$(BUILD)/made
 
 # --- manual and installation -------------------------------------------------------------------
 

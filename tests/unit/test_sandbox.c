@@ -2,6 +2,7 @@
 #include <check.h>
 #include <errno.h>
 #include <seccomp.h>
+#include <unistd.h>
 
 #include "vmm/sandbox/calls.h"
 #include "vmm/sandbox/filter.h"
@@ -9,21 +10,21 @@
 /* Names of threads as they are given at their start; a device's is that of its kind. */
 START_TEST(test_kinds)
 {
-	ck_assert_int_eq(calls_kind("main"), THREAD_MAIN);
-	ck_assert_int_eq(calls_kind("vcpu0"), THREAD_VCPU);
-	ck_assert_int_eq(calls_kind("vcpu253"), THREAD_VCPU);
-	ck_assert_int_eq(calls_kind("balloon"), THREAD_BALLOON);
-	ck_assert_int_eq(calls_kind("measure"), THREAD_MEASURE);
-	ck_assert_int_eq(calls_kind("snapshot"), THREAD_SNAPSHOT);
-	ck_assert_int_eq(calls_kind("blk"), THREAD_BLK);
-	ck_assert_int_eq(calls_kind("net"), THREAD_NET);
-	ck_assert_int_eq(calls_kind("fs"), THREAD_FS);
-	ck_assert_int_eq(calls_kind("rng"), THREAD_RNG);
-	ck_assert_int_eq(calls_kind("vsock"), THREAD_VSOCK);
+	ck_assert_int_eq(thread_kind("main"), THREAD_MAIN);
+	ck_assert_int_eq(thread_kind("vcpu0"), THREAD_VCPU);
+	ck_assert_int_eq(thread_kind("vcpu253"), THREAD_VCPU);
+	ck_assert_int_eq(thread_kind("balloon"), THREAD_BALLOON);
+	ck_assert_int_eq(thread_kind("measure"), THREAD_MEASURE);
+	ck_assert_int_eq(thread_kind("snapshot"), THREAD_SNAPSHOT);
+	ck_assert_int_eq(thread_kind("blk"), THREAD_BLK);
+	ck_assert_int_eq(thread_kind("net"), THREAD_NET);
+	ck_assert_int_eq(thread_kind("fs"), THREAD_FS);
+	ck_assert_int_eq(thread_kind("rng"), THREAD_RNG);
+	ck_assert_int_eq(thread_kind("vsock"), THREAD_VSOCK);
 	/* A new kind of thread has to come into the table. */
-	ck_assert_int_eq(calls_kind("new"), -ENOENT);
-	ck_assert_int_eq(calls_kind(""), -ENOENT);
-	ck_assert_int_eq(calls_kind("ball"), -ENOENT);
+	ck_assert_int_eq(thread_kind("new"), -ENOENT);
+	ck_assert_int_eq(thread_kind(""), -ENOENT);
+	ck_assert_int_eq(thread_kind("ball"), -ENOENT);
 }
 END_TEST
 
@@ -65,14 +66,30 @@ START_TEST(test_checked)
 }
 END_TEST
 
+/* How often a program compares with @value. */
+static unsigned int compares(const struct sock_filter *step, int steps, uint32_t value)
+{
+	unsigned int n = 0;
+	for (int i = 0; i < steps; i++)
+		n += step[i].code == (BPF_JMP | BPF_JEQ | BPF_K) && step[i].k == value;
+	return n;
+}
+
 START_TEST(test_filters)
 {
+	const int directory = 12345;
+
 	for (int kind = 0; kind < THREAD_KINDS; kind++) {
-		struct filter filter;
-		ck_assert_int_eq(filter_make(&filter, kind, 5), 0);
-		ck_assert_uint_gt(filter.steps, 20);
+		struct sock_filter step[FILTER_STEPS_MAX];
+		int steps = filter_program(kind, directory, step);
+		ck_assert_int_gt(steps, 20);
 		/* Room for more rows. */
-		ck_assert_uint_lt(filter.steps, FILTER_STEPS_MAX * 3 / 4);
+		ck_assert_int_lt(steps, FILTER_STEPS_MAX * 3 / 4);
+		/* What is known only now is in its place, once. */
+		ck_assert_uint_eq(compares(step, steps, CALL_PID), 0);
+		ck_assert_uint_eq(compares(step, steps, CALL_DIRECTORY), 0);
+		ck_assert_uint_eq(compares(step, steps, (uint32_t)getpid()), 1);
+		ck_assert_uint_eq(compares(step, steps, directory), 1);
 	}
 }
 END_TEST

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/sandbox/calls.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
@@ -9,7 +8,6 @@
 #include <linux/kvm.h>
 #include <linux/vhost.h>
 #include <seccomp.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -122,8 +120,7 @@ const struct call calls[] = {
 	CALL(rt_sigreturn, ALL),
 	CALL(restart_syscall, ALL),
 	CALL(pause, ALL),
-	/* The first argument, ebb's own PID, is checked by filter.c: kicks of vCPUs, raise(3). */
-	CALL(tgkill, ALL),
+	CALL_IF(tgkill, ALL, IS(0, CALL_PID)), /* kicks of vCPUs, raise(3) */
 	CALL(exit, ALL),
 	CALL(exit_group, ALL),
 
@@ -134,8 +131,8 @@ const struct call calls[] = {
 	CALL(getpgrp, ALL),
 	CALL_IF(getpgid, ALL, IS(0, 0)), /* getpgrp(3) where there is no such call */
 	IOCTL(MAIN, TCFLSH),
-	/* The first argument is checked by filter.c, and what it may remove by paths.c. */
-	CALL_IF(unlinkat, ALL, IS(2, 0)),
+	/* What it may remove there is checked by paths.c. */
+	CALL_IF_BOTH(unlinkat, ALL, IS(0, CALL_DIRECTORY), IS(2, 0)),
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
 	CALL(accept4, MAIN | VSOCK),
@@ -209,20 +206,3 @@ const struct call calls[] = {
 	IOCTL(NET | VCPU | MAIN, VHOST_NET_SET_BACKEND),
 };
 const size_t calls_count = sizeof(calls) / sizeof(calls[0]);
-
-int calls_kind(const char *thread)
-{
-	static const char *const names[THREAD_KINDS] = {
-		[THREAD_MAIN] = "main",	      [THREAD_BALLOON] = "balloon",
-		[THREAD_BLK] = "blk",	      [THREAD_NET] = "net",
-		[THREAD_FS] = "fs",	      [THREAD_RNG] = "rng",
-		[THREAD_PMEM] = "pmem",	      [THREAD_VSOCK] = "vsock",
-		[THREAD_MEASURE] = "measure", [THREAD_SNAPSHOT] = "snapshot",
-	};
-	if (strncmp(thread, "vcpu", 4) == 0)
-		return THREAD_VCPU;
-	for (int kind = 0; kind < THREAD_KINDS; kind++)
-		if (names[kind] && strcmp(thread, names[kind]) == 0)
-			return kind;
-	return -ENOENT;
-}

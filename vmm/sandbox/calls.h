@@ -4,7 +4,8 @@
  * which kinds of threads make it, and with which arguments.
  *
  * All kinds share one memory, so an attacker in one thread may come to run another's calls; what no
- * kind has, nobody has. Pure. Thread: any. Source: seccomp(2), seccomp_rule_add(3).
+ * kind has, nobody has. The table is not part of ebb: compile.c makes the filters of it, while ebb is
+ * built. Pure. Source: seccomp(2), seccomp_rule_add(3).
  */
 #ifndef EBB_SANDBOX_CALLS_H
 #define EBB_SANDBOX_CALLS_H
@@ -12,25 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum thread_kind {
-	THREAD_MAIN,
-	THREAD_VCPU,
-	THREAD_BALLOON,
-	THREAD_BLK,
-	THREAD_NET,
-	THREAD_FS,
-	THREAD_RNG,
-	THREAD_PMEM,
-	THREAD_VSOCK,
-	THREAD_MEASURE,
-	THREAD_SNAPSHOT,
-	THREAD_KINDS,
-};
-
-/* Returns the kind of the thread with this name ("vcpu12"), or -ENOENT. */
-int calls_kind(const char *thread);
+#include "vmm/sandbox/threads.h"
 
 #define CALL_CHECKS_MAX 2
+
+/* Two values that are known only when a thread loads its filter: ebb's PID, a descriptor. */
+#define CALL_PID       0x7ebb0001
+#define CALL_DIRECTORY 0x7ebb0002
 
 /* The bits @mask of argument @argument are @value. */
 struct call_check {

@@ -1,35 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Filters of system calls (seccomp), one for each kind of thread, made of the table in calls.h. They
- * are made on the main thread; each thread loads its own. A call that its filter refuses is not
- * made: SIGSYS comes in its place, and ends ebb (vmm/lib/fatal.h).
+ * Filters of system calls (seccomp), one for each kind of thread, made of the table in calls.h while
+ * ebb is built (compile.c). A call that its filter refuses is not made: SIGSYS comes in its place, and
+ * ends ebb (vmm/lib/fatal.h).
  *
  * In builds with sanitizers, which make calls of their own, a filter refuses nothing.
  *
- * Thread: filter_make(): main; filter_load(): any. Source: seccomp(2), libseccomp.
+ * Thread: any. Source: seccomp(2).
  */
 #ifndef EBB_SANDBOX_FILTER_H
 #define EBB_SANDBOX_FILTER_H
 
 #include <linux/filter.h>
 
-#include "vmm/sandbox/calls.h"
+#include "vmm/sandbox/threads.h"
 
 #define FILTER_STEPS_MAX 256
 
-/* A program for the kernel's filter machine. */
-struct filter {
-	unsigned int steps;
-	struct sock_filter step[FILTER_STEPS_MAX];
-};
-
 /*
- * Makes the filter of @kind. @directory is a descriptor: names are removed there only. Returns 0 or
- * -errno.
+ * The program of @kind for this process. @directory is a descriptor: names are removed there only.
+ * Returns how many steps it has, or -E2BIG.
  */
-int filter_make(struct filter *filter, enum thread_kind kind, int directory);
+int filter_program(enum thread_kind kind, int directory, struct sock_filter step[FILTER_STEPS_MAX]);
 
 /* Loads it for the calling thread, for ever; needs no_new_privs. Returns 0 or -errno. */
-int filter_load(const struct filter *filter);
+int filter_load(enum thread_kind kind, int directory);
 
 #endif

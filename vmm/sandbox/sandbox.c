@@ -70,8 +70,8 @@ static int run_phases(const struct phase *phase, size_t n)
 static void load_filter(const struct worker_guard *guard, const char *name)
 {
 	const struct sandbox *sandbox = (const struct sandbox *)guard; /* its first member */
-	int kind = calls_kind(name);
-	int error = kind < 0 ? kind : filter_load(&sandbox->filter[kind]);
+	int kind = thread_kind(name);
+	int error = kind < 0 ? kind : filter_load(kind, sandbox->directory);
 	if (!error)
 		return;
 	log_error("cannot filter the system calls of the thread %s: %s; --sandbox=off does without",
@@ -119,16 +119,6 @@ static int leave_namespaces(struct sandbox *sandbox, bool required)
 	return required ? error : 0;
 }
 
-static int make_filters(struct sandbox *sandbox, int directory)
-{
-	int error = 0;
-	for (int kind = 0; kind < THREAD_KINDS && !error; kind++)
-		error = filter_make(&sandbox->filter[kind], kind, directory);
-	if (error)
-		log_error("cannot make filters for system calls: %s", strerror(-error));
-	return error;
-}
-
 int sandbox_begin(struct sandbox *sandbox, int directory)
 {
 	static const struct phase phases[] = {
@@ -140,9 +130,7 @@ int sandbox_begin(struct sandbox *sandbox, int directory)
 	sandbox->has_namespaces = false;
 	/* First: the files in /proc of a process that is not dumpable are root's. */
 	namespaces_begin(&sandbox->namespaces, directory);
-	int error = run_phases(phases, sizeof(phases) / sizeof(phases[0]));
-	/* Early: what is freed then, 80 KiB, is used again. */
-	return error ? error : make_filters(sandbox, directory);
+	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
 }
 
 int sandbox_enter(struct sandbox *sandbox, bool required)

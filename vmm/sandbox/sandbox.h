@@ -17,7 +17,6 @@
 
 struct sandbox {
 	struct worker_guard guard; /* loads the filter of a thread's kind */
-	struct filter filter[THREAD_KINDS];
 	struct namespaces namespaces;
 	bool has_namespaces; /* once it is entered; false where the host does not permit them */
 	int directory;
@@ -30,8 +29,8 @@ struct sandbox {
 
 /*
  * Before there is anything of a guest in ebb's memory. @directory is a descriptor, which stays open:
- * names of files can be removed there, and nowhere else. The struct, 15 KiB, stays until all threads
- * have ended. Call sandbox_release() in any case.
+ * names of files can be removed there, and nowhere else. The struct stays until all threads have
+ * ended. Call sandbox_release() in any case.
  */
 int sandbox_begin(struct sandbox *sandbox, int directory);
 
