@@ -434,6 +434,29 @@ START_TEST(an_idle_guest_that_bears_it_gives_the_rest_at_once)
 }
 END_TEST
 
+/* Of guests that missed something once, again, and of one at work. */
+START_TEST(a_host_about_to_swap_asks_idle_guests_for_twice_as_much)
+{
+	static const struct keeper_host urgent = {8192 * MIB, 500 * MIB, false};
+	static const struct {
+		uint64_t pause;
+		bool busy;
+		uint64_t cache;
+	} cases[] = {{4 * NS_PER_S, false, 120 * MIB},
+		     {8 * NS_PER_S, false, 60 * MIB},
+		     {4 * NS_PER_S, true, 15 * MIB}};
+	struct round round;
+	begin(&round, 1, &reported);
+	struct keeper_pacing *pacing = &round.guest[0].pacing[!cases[_i].busy];
+	pacing->share = 64;
+	pacing->pause[KEEPER_CACHE] = cases[_i].pause;
+	if (cases[_i].busy)
+		round.guest[0].busy_at = START;
+	ck_assert_uint_eq(decide(&round, &urgent, START), 1);
+	ck_assert_uint_eq(round.action[0].cache, cases[_i].cache);
+}
+END_TEST
+
 /* The same of one that missed it; that had missed it; that is at work. */
 START_TEST(others_do_not)
 {
@@ -609,6 +632,7 @@ Suite *keeper_suite(void)
 	tcase_add_test(tcase, caches_that_grow_back_are_left_alone_twice_as_long_each_time);
 	tcase_add_test(tcase, what_is_read_again_counts_too);
 	tcase_add_test(tcase, an_idle_guest_that_bears_it_gives_the_rest_at_once);
+	tcase_add_loop_test(tcase, a_host_about_to_swap_asks_idle_guests_for_twice_as_much, 0, 3);
 	tcase_add_loop_test(tcase, others_do_not, 0, 3);
 	tcase_add_test(tcase, what_stays_away_is_probed_for_more_slowly);
 	tcase_add_test(tcase, only_what_was_cached_is_watched);

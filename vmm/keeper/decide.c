@@ -57,6 +57,7 @@ static void judge_host(struct keeper_policy *policy, const struct keeper_host *h
 	/* Stalls with much available are those of a cgroup that guests cannot help. */
 	if (host->available >= high)
 		policy->tight = false;
+	policy->urgent = policy->tight && host->available < low / 2;
 	policy->lacks = policy->tight ? high - host->available : 0;
 }
 
@@ -301,12 +302,20 @@ static bool may_ask(const struct keeper_guest *guest, uint64_t now)
 	       !guest->mute && !guest->answered;
 }
 
-static uint64_t cache_share(const struct keeper_guest *guest, bool idle)
+/*
+ * A host that will swap soon costs guests more than files that they read again. But one that fails
+ * again and again reads all of its caches.
+ */
+static uint64_t cache_share(const struct keeper_policy *policy, const struct keeper_guest *guest,
+			    bool idle)
 {
+	const struct keeper_pacing *pacing = &guest->pacing[idle];
+	bool more = policy->urgent && idle && pacing->pause[KEEPER_CACHE] <= PAUSE_MIN;
+	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
 	uint64_t spare = less(min(guest->now.caches, guest->now.resident),
 			      max(CACHE_KEPT, guest->now.size / 64));
-	uint64_t share = spare / SHARE_MAX * guest->pacing[idle].share;
-	return idle ? share : share / BUSY_DIVIDES;
+	uint64_t bytes = spare / SHARE_MAX * share;
+	return idle ? bytes : bytes / BUSY_DIVIDES;
 }
 
 /* Of what programs could have, half of what can be spared: no guest lives on its last memory. */
@@ -321,8 +330,8 @@ static uint64_t lendable(const struct keeper_guest *guest)
 }
 
 /* What a guest can be expected to give by @means; 0 if it cannot be asked by them now. */
-static uint64_t offer(const struct keeper_guest *guest, enum keeper_means means, bool idle,
-		      uint64_t now)
+static uint64_t offer(const struct keeper_policy *policy, const struct keeper_guest *guest,
+		      enum keeper_means means, bool idle, uint64_t now)
 {
 	if (now < guest->pacing[idle].not_before[means])
 		return 0;
@@ -336,7 +345,7 @@ static uint64_t offer(const struct keeper_guest *guest, enum keeper_means means,
 		bytes = less(held, guest->left);
 		break;
 	case KEEPER_CACHE:
-		bytes = cache_share(guest, idle);
+		bytes = cache_share(policy, guest, idle);
 		break;
 	case KEEPER_COMPACT:
 		bytes = idle && guest->left >= COMPACT_MIN ? guest->left / 2 : 0;
@@ -374,8 +383,8 @@ static size_t insert(struct keeper_action *action, size_t count, size_t room,
 }
 
 /* Finds the cheapest means for each guest, and the @room best of all. */
-static size_t choose(struct keeper_guest *const *guest, size_t count, uint64_t now,
-		     struct keeper_action *action, size_t room)
+static size_t choose(const struct keeper_policy *policy, struct keeper_guest *const *guest,
+		     size_t count, uint64_t now, struct keeper_action *action, size_t room)
 {
 	size_t found = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -384,7 +393,7 @@ static size_t choose(struct keeper_guest *const *guest, size_t count, uint64_t n
 		struct keeper_action one = {.guest = i, .idle = keeper_is_idle(guest[i])};
 		for (int means = 0; means < KEEPER_MEANS && !one.expected; means++) {
 			one.means = means;
-			one.expected = offer(guest[i], means, one.idle, now);
+			one.expected = offer(policy, guest[i], means, one.idle, now);
 		}
 		if (one.expected)
 			found = insert(action, found, room, &one);
@@ -476,7 +485,8 @@ size_t keeper_decide(struct keeper_policy *policy, const struct keeper_host *hos
 	size_t room = min(less(KEEPER_REQUESTS_MAX, flying), pace_left(&policy->pace, now));
 	size_t asked = tend_leases(host, guest, count, now, action, room);
 	if (policy->tight && policy->lacks && asked < room) {
-		size_t found = asked + choose(guest, count, now, action + asked, room - asked);
+		size_t found =
+			asked + choose(policy, guest, count, now, action + asked, room - asked);
 		for (uint64_t lacks = policy->lacks; asked < found && lacks; asked++) {
 			ask(guest[action[asked].guest], &action[asked], lacks, now);
 			lacks = less(lacks, action[asked].expected);

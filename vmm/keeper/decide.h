@@ -132,6 +132,7 @@ struct keeper_action {
 
 struct keeper_policy {
 	bool tight;	/* from below the low mark until above the high one */
+	bool urgent;	/* below half of the low mark */
 	uint64_t lacks; /* bytes, at the last decision */
 	struct pace pace;
 };
