@@ -58,7 +58,7 @@ class Progress:
         held, using = sum(map(footprint, rows.values())) / MIB, sum(map(used, rows.values())) / MIB
         filled = min(round(20 * held / (host["total"] / MIB)), 20)
         said = "" if when < self.scenario.limit else "  late"
-        return (f"{record.variant:12}{when:6.0f} s  {done}/{len(self.scenario.guests)} jobs done  "
+        return (f"{record.variant:13}{when:6.0f} s  {done}/{len(self.scenario.guests)} jobs done  "
                 f"[{'#' * filled}{'.' * (20 - filled)}]  held {held:5.0f} of {host['total'] / MIB:.0f} MiB, "
                 f"used {using:5.0f}{said}")
 
@@ -84,7 +84,7 @@ class Progress:
     def end(self, variant, text):
         with self.lock:
             self.lines.pop(variant, None)
-        self.say(f"{variant:12}{text}")
+        self.say(f"{variant:13}{text}")
 
     def draw(self):
         width = os.get_terminal_size(self.out.fileno()).columns - 1
@@ -148,7 +148,7 @@ class Runner:
         self.children = set()
         self.stopped = False
         for variant in self.records:
-            self.progress.say(f"{variant:12}was run before: its record is kept")
+            self.progress.say(f"{variant:13}was run before: its record is kept")
 
     def argv(self, variant):
         inner = ["/usr/bin/python3", "-I", os.path.join(HERE, "host.py"), variant]
@@ -184,7 +184,7 @@ class Runner:
                     if event[0] == "sample":
                         self.progress.sample(record)
                     elif event[0] == "host" and event[1]["note"]:
-                        self.progress.say(f"{variant:12}{event[1]['note']}")
+                        self.progress.say(f"{variant:13}{event[1]['note']}")
             self.children.discard(child)
             errors.seek(0)
             if not child.returncode and record.whole:
