@@ -11,10 +11,12 @@
 
 #include "vmm/lib/log.h"
 
-/* With a newline at the end, since more keys may be added. systemd takes the "\n" so. */
-#define PARAM_BEGIN "systemd.set_credential=\"ssh.authorized_keys.root:"
-#define PARAM_END   "\\n\""
-#define KEY_MAX	    1024 /* bytes of type and key: one of RSA with 4096 bits has 724 */
+/*
+ * systemd 252 takes text only, and no newline in it. With a comment behind it the key stays whole, even if another key is
+ * appended to its line.
+ */
+#define PARAM	"systemd.set_credential=\"ssh.authorized_keys.root:%s ebb\""
+#define KEY_MAX 1024 /* bytes of type and key: one of RSA with 4096 bits has 724 */
 
 static int name_socket(struct vm_vsock *vsock, const struct runtime_name *name)
 {
@@ -54,17 +56,17 @@ static bool cut_key(char *text)
 	size_t len = text[type] == ' ' ? strspn(text + type + 1, in_key) : 0;
 	char *end = text + type + 1 + len;
 
+	if (!type || !len || text[0] == '-')
+		return false;
 	/* At the very end, there may be more of it in the file. */
 	bool whole = *end ? strchr(" \r\n", *end) != NULL : end - text < KEY_MAX - 1;
-	if (!len || text[0] == '-' || !whole)
-		return false;
 	*end = '\0';
-	return true;
+	return whole;
 }
 
 static int add_key(struct vm_boot *boot, const char *file)
 {
-	char key[KEY_MAX], param[KEY_MAX + sizeof(PARAM_BEGIN PARAM_END)];
+	char key[KEY_MAX], param[sizeof(PARAM) + KEY_MAX];
 
 	int error = read_beginning(file, key, sizeof(key));
 	if (error) {
@@ -78,7 +80,7 @@ static int add_key(struct vm_boot *boot, const char *file)
 			file, KEY_MAX);
 		return -EINVAL;
 	}
-	snprintf(param, sizeof(param), PARAM_BEGIN "%s" PARAM_END, key);
+	snprintf(param, sizeof(param), PARAM, key);
 	if (config_params_before(boot, param))
 		return 0;
 	log_error("the kernel parameters are too long beside the public key; write fewer");
