@@ -11,7 +11,7 @@ KEY = "ssh-ed25519 " + 68 * "A"
 
 
 def ssh(name, **popen):
-    done = subprocess.run([EBB, "ssh", name, "--timeout", "3", "true"], capture_output=True, text=True, timeout=TIMEOUT, check=False, **popen)
+    done = subprocess.run([EBB, "ssh", name, "--timeout", "5", "true"], capture_output=True, text=True, timeout=TIMEOUT, check=False, **popen)
     assert done.returncode == 255 and done.stdout == "" and done.stderr.count("\n") == 1, done
     return done.stderr
 
@@ -49,6 +49,7 @@ def test_option(run, home):
     assert path.is_socket() and path.stat().st_mode & 0o777 == 0o600
     assert "nothing listens" in ssh(name, env=env)
     payload.process.kill()
+    payload.process.wait(TIMEOUT)  # its name is free
     wait_until(lambda: not path.exists(), f"{path} is still there")
     assert payload.stderr() == ""
 
