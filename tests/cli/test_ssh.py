@@ -137,7 +137,7 @@ def test_waits(ebb, fake, vsock, program):
 
 def test_nothing_listens(ebb, fake, vsock, program):
     vsock(refused=1000000)
-    ebb("ssh", "ci", "--timeout", "3").failed(255, "nothing listens on vsock port 22", "SSH server")
+    ebb("ssh", "ci", "--timeout", "3").failed(255, "nothing listens on vsock port 22", "longer --timeout", "SSH server")
 
 
 def test_no_socket(ebb, fake, program):

@@ -128,8 +128,9 @@ static void say_why(const char *path, int error)
 	switch (error) {
 	case -ECONNRESET:
 		log_error(
-			"nothing listens on vsock port %d in the guest: it needs an SSH server there, "
-			"as systemd 256 and later starts one where sshd is installed",
+			"nothing listens on vsock port %d in the guest: if it is still starting, wait "
+			"with a longer --timeout; else it needs an SSH server there, as systemd 256 and "
+			"later starts one where sshd is installed",
 			PORT);
 		break;
 	case -ETIMEDOUT:
