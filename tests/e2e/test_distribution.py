@@ -72,20 +72,29 @@ def package(tmp_path):
         yield port, hashlib.sha256((path / "package.tar").read_bytes()).hexdigest()
 
 
+# What systemd 256 has by itself: an SSH server for each connection by vsock. Debian 12's is older.
+UNITS = {"vsock-ssh.socket": "[Socket]\nListenStream=vsock::22\nAccept=yes\n",
+         "vsock-ssh@.service": "[Service]\nExecStart=/usr/sbin/sshd -i\nStandardInput=socket\n"}
+
+
+def add_units(disk, folder):
+    """To a disk that is not in use."""
+    commands = ""
+    for name, text in UNITS.items():
+        (folder / name).write_text(text)
+        commands += f"write {folder}/{name} /etc/systemd/system/{name}\n"
+    subprocess.run(["/usr/sbin/debugfs", "-w", "-f", "-", disk], input=commands, text=True, check=True, timeout=LIMIT,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 class Ssh:
-    """README's way into the guest, with a key and a list of known hosts of its own."""
+    """By a forwarded port, with a key and a list of known hosts of its own."""
 
     def __init__(self, folder, port):
         self.port, self.key = port, folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True, timeout=LIMIT)
         self.argv = ["ssh", "-p", str(port), "-i", self.key, "-o", f"UserKnownHostsFile={folder}/known",
                      "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "root@127.0.0.1"]
-
-    def install(self, disk):
-        """Puts the key into a disk that is not in use, as a person would by --user-data."""
-        commands = f"mkdir /root/.ssh\nwrite {self.key}.pub /root/.ssh/authorized_keys\n"
-        subprocess.run(["/usr/sbin/debugfs", "-w", "-f", "-", disk], input=commands, text=True, check=True, timeout=LIMIT,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def answers(self):
         """Whether the guest's server is there. The client speaks first, for Debian 12's passt: see test_network.py."""
@@ -103,8 +112,10 @@ class Ssh:
         assert done.returncode == 0, f"status {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout.splitlines()
 
-    def start(self, command):
-        return lib.Guest([*self.argv, command])  # a process whose lines one can wait for
+
+def ebb_ssh(name, *words):
+    """README's way into the guest."""
+    return [lib.EBB, "ssh", "--timeout", str(LIMIT), "-o", "BatchMode=yes", *words, name]
 
 
 @pytest.fixture
@@ -133,8 +144,9 @@ def test_circle(ebb, boot, tmp_path, route, dns, package):
     subprocess.run(["dd", f"if={DISK}", f"of={disk}", "bs=1M", "conv=sparse", "status=none"], check=True, timeout=LONG)
     port, digest = package
     ssh = Ssh(tmp_path, free_port())
-    ssh.install(disk)
-    started = boot("-n", f"user,hostfwd=tcp:127.0.0.1:{ssh.port}-:22")
+    add_units(disk, tmp_path)
+    started = boot("-n", f"user,hostfwd=tcp:127.0.0.1:{ssh.port}-:22", f"--ssh={ssh.key}.pub", "--name", "debian",
+                   params="systemd.wants=vsock-ssh.socket")
     wait_until(ssh.answers, "the guest's SSH server answers", LONG)
 
     # At the first try.
@@ -151,8 +163,17 @@ def test_circle(ebb, boot, tmp_path, route, dns, package):
     assert [line.split()[0] for line in job[-5:-3]] == [GATEWAY, GATEWAY6], job
     assert job[-3:] == ["by IPv6", f"{digest}  -", "compiled"], job
 
+    # Without the network: what it reads, what it says, its status. And the control, without the key.
+    inside = ebb_ssh("debian", "-i", ssh.key)
+    data = os.urandom(2 * lib.MIB)
+    done = subprocess.run([*inside, "sha256sum; exit 7"], input=data, env=ebb.env, capture_output=True, timeout=LONG, check=False)
+    assert (done.returncode, done.stderr) == (7, b"") and done.stdout.decode() == f"{hashlib.sha256(data).hexdigest()}  -\n", done
+    done = subprocess.run(ebb_ssh("debian", "-o", "IdentityFile=none", "-o", "IdentityAgent=none"), env=ebb.env, capture_output=True, timeout=LONG,
+                          check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 255 and b"Permission denied" in done.stderr, done
+
     before = started.rss()
-    job = ssh.start(f"package/hold {TAKE} --wait; read line; systemctl --no-block poweroff")
+    job = lib.Guest([*inside, f"package/hold {TAKE} --wait; read line; systemctl --no-block poweroff"], env=ebb.env)
     job.wait_for("^hold: taken", LONG)
     taken = started.rss()
     assert taken - before > 0.9 * TAKE
