@@ -114,6 +114,8 @@ def test_streams(ebb, tmp_path, tell):
     started.wait_for("^ready$", 3 * LIMIT)
     assert path.stat().st_mode & 0o777 == 0o600
     assert connect(path, 5000) is None, "nobody listens there yet"
+    done = subprocess.run([lib.EBB, "ssh", "v", "--timeout", "5", "true"], env=ebb.env, timeout=LIMIT, capture_output=True, check=False)
+    assert done.returncode == 255 and b"nothing listens on vsock port 22" in done.stderr and done.stderr.count(b"\n") == 1, done
     assert asked(started, "vsockio echo 5000 &")[0] == 0
     started.wait_for("^vsockio: listens$", LIMIT)
 
