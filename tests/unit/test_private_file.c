@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/unit/memory.h"
+#include "vmm/lib/fatal.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/present.h"
 #include "vmm/mem/private_file.h"
@@ -257,6 +258,16 @@ START_TEST(untouched_pages_of_the_file_are_present)
 }
 END_TEST
 
+/* Not only a vCPU touches guest RAM. */
+START_TEST(a_shorter_file_ends_the_process)
+{
+	fatal_take();
+	ck_assert_int_eq(ftruncate(fileno(file), 2 * P), 0);
+	ck_assert_int_eq(*(volatile uint8_t *)at(LOW + 2 * MIB), 0x5a);
+	*(volatile uint8_t *)at(HIGH);
+}
+END_TEST
+
 static atomic_bool stop;
 
 /* Discards pages of its own without end. */
@@ -344,6 +355,7 @@ Suite *private_file_suite(void)
 	tcase_add_loop_test(tcase, a_limit_is_kept, 0, 4);
 	tcase_add_test(tcase, figures_stay_right);
 	tcase_add_test(tcase, untouched_pages_of_the_file_are_present);
+	tcase_add_exit_test(tcase, a_shorter_file_ends_the_process, FATAL_GUEST_FAILED);
 	tcase_add_test(tcase, threads);
 	tcase_add_loop_test(tcase, other_memory_cannot_be_mapped, 0, 3);
 	tcase_add_loop_test(tcase, only_ram_can_be_mapped, 0, 4);

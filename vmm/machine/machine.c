@@ -274,6 +274,11 @@ static int stage_boot_init(struct machine *machine)
 	return error ? error : arch_vcpu_enter(&machine->cpus.cpu[0].vcpu, &entry);
 }
 
+static void stage_boot_release(struct machine *machine)
+{
+	restored_file_release(&machine->restored_file); /* all else goes with the RAM */
+}
+
 static enum machine_end end_of(enum vcpu_end end)
 {
 	switch (end) {
@@ -359,7 +364,7 @@ static const struct {
 	{stage_cpus_init, stage_cpus_release},
 	{stage_devices_init, devices_release},
 	{stage_serial_init, stage_serial_release},
-	{stage_boot_init, NULL}, /* its data is released with the RAM */
+	{stage_boot_init, stage_boot_release},
 	/* After the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
 	{stage_console_init, stage_console_release},
 };
@@ -395,8 +400,7 @@ bool machine_release(struct machine *machine)
 	}
 	while (machine->built > 0) {
 		machine->built--;
-		if (stages[machine->built].release)
-			stages[machine->built].release(machine);
+		stages[machine->built].release(machine);
 	}
 	if (machine->pagemap >= 0)
 		close(machine->pagemap);
@@ -415,6 +419,13 @@ static void report_crash(const struct machine *machine)
 			  file);
 		return;
 	}
+	if (machine->restored_file.changed) {
+		log_error(
+			"the snapshot that the guest was restored from was written to or cut, and "
+			"memory of the guest is in it: keep a snapshot as it is while guests run "
+			"from it, or restore them with --restore-all");
+		return;
+	}
 	for (unsigned int i = 0; i < machine->cpus.count; i++) {
 		const struct cpu *cpu = &machine->cpus.cpu[i];
 		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED)
@@ -424,13 +435,6 @@ static void report_crash(const struct machine *machine)
 			log_error("vCPU %u needs a huge page, but the host's pool is empty: others "
 				  "took pages that the guest gave back; raise vm.nr_hugepages",
 				  i);
-		else if (cpu->end == VCPU_ERROR && cpu->error == EFAULT &&
-			 machine->ram.private_file)
-			log_error(
-				"vCPU %u needs memory that is in a snapshot, which became "
-				"shorter or cannot be read: keep a snapshot as it is while guests "
-				"that were restored from it run",
-				i);
 		else if (cpu->end == VCPU_ERROR)
 			log_error("KVM cannot run vCPU %u: %s", i, strerror(cpu->error));
 		else
@@ -478,6 +482,8 @@ enum machine_end machine_run(struct machine *machine)
 	threads_stop(machine);
 
 	enum machine_end end = atomic_load(&machine->end);
+	if (restored_file_changed(&machine->restored_file))
+		end = MACHINE_CRASHED;
 	if (end == MACHINE_PANIC)
 		log_error("the guest's kernel panicked");
 	else if (end == MACHINE_CRASHED)

@@ -25,6 +25,7 @@
 #include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
 #include "vmm/machine/panic.h"
+#include "vmm/machine/restored_file.h"
 #include "vmm/machine/signals.h"
 
 /* Why the machine stopped. The first reason is kept. */
@@ -49,6 +50,7 @@ struct machine {
 
 	struct vm vm;
 	struct ram ram;
+	struct restored_file restored_file;
 	struct pmem_region pmem[VM_PMEMS_MAX];
 	struct bus pio, mmio;
 	struct loop loop;

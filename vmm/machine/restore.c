@@ -87,6 +87,7 @@ static int map_ram(struct restoring *restoring)
 			       "its memory cannot be mapped: %s; --restore-all reads it instead",
 			       strerror(-error));
 	restoring->reader.offset += len;
+	restored_file_watch(&restoring->machine->restored_file, restoring->machine, restoring->fd);
 	return 0;
 }
 

@@ -193,8 +193,8 @@ int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, i
 const char *ram_why_refused(const struct ram *ram)
 {
 	if (ram->private_file)
-		return "ebb: the guest's memory is in a snapshot that became shorter or cannot be read: keep a snapshot as it "
-		       "is while guests that were restored from it run\n";
+		return "ebb: memory of the guest is in a snapshot that became shorter or cannot be read: keep a snapshot as it is "
+		       "while guests run from it, or restore them with --restore-all\n";
 	if (ram->backing == RAM_HUGETLBFS)
 		return "ebb: the guest needs a huge page and the host's pool is empty: a guest that "
 		       "gave some back wants them again; raise vm.nr_hugepages\n";

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The snapshot that a running guest's memory is in: it must stay as it is. If it is written to or cut, the guest ends.
+ *
+ * That is not left to KVM: on x86_64, a vCPU that touches a page beyond the file's end tries again for ever (see
+ * device_pmem.c); and nobody would notice other bytes in pages that the guest has not used yet.
+ *
+ * Owner: struct machine. Thread: main. Source: inotify(7).
+ */
+#ifndef EBB_MACHINE_RESTORED_FILE_H
+#define EBB_MACHINE_RESTORED_FILE_H
+
+#include <stdbool.h>
+
+#include "vmm/lib/loop.h"
+
+struct machine;
+
+struct restored_file {
+	struct loop_source changes; /* inotify's, or 0: there is no file */
+	struct machine *machine;
+	bool changed;
+};
+
+/* Watches @fd, which may be closed afterwards, on the machine's loop. A host that cannot gets a warning. */
+void restored_file_watch(struct restored_file *file, struct machine *machine, int fd);
+/* Returns whether it has changed: however the guest ended, that is the reason then. @file may be all zero. */
+bool restored_file_changed(struct restored_file *file);
+/* @file may be all zero. */
+void restored_file_release(struct restored_file *file);
+
+#endif
