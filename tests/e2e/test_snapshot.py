@@ -12,7 +12,7 @@ import pytest
 from conftest import LIMIT, lib, wait_until
 from test_backings import lowest
 from test_balloon import balloon, lease
-from test_monitor import run
+from test_monitor import run, stat
 
 pytestmark = [pytest.mark.linux, pytest.mark.arch("x86_64")]
 
@@ -101,9 +101,17 @@ def test_it_goes_on(ebb, tmp_path):
     for one in ones:
         assert answer(one, f"dd if=/dev/vda bs=1M count={PATTERN} 2>/dev/null | cmp - /tmp/pattern && echo same", "^same$|differ|EOF")[0] == "same"
         assert answer(one, "grep -c processor /proc/cpuinfo", r"^(\d+)$")[1] == "2"
+    # What they have not written is the file's, and theirs together.
+    found = [stat(ebb, f"restored{number}")["memory"] for number in range(2)]
+    for one in found:
+        assert one["rss"] - one["own"] > 8 * MIB and one["pss"] < one["rss"] - 4 * MIB, found
+    # What comes back of one is zero there, and as it was in the other; both have what they check.
+    ones[1].send("memcheck 32M --rounds 2\n")
     comes_back(ones[0])
-    checked = answer(ones[1], "memcheck 32M --rounds 2", "^memcheck: (ok|BAD)")
-    assert checked[1] == "ok"
+    assert ones[1].wait_for("^memcheck: (ok|BAD)", LIMIT)[1][1] == "ok"
+    assert answer(ones[0], "memcheck 32M --rounds 2", "^memcheck: (ok|BAD)")[1] == "ok"
+    after = stat(ebb, "restored0")["memory"]
+    assert after["own"] < found[0]["own"] + 0.4 * TAKE * MIB and after["zeroed"] == 0, (after, found)
     # The host may still ask it for memory, in both ways, and it still powers off.
     run(ebb, "reclaim", "-n", "restored0")
     run(ebb, "balloon", "-n", "restored1", "--target", "128M", f"--wait={int(LIMIT)}")

@@ -145,7 +145,7 @@ static void test_tide(void)
 /* Has much that it does not touch again; it takes long to save, and needs no timer. */
 static void test_large(void)
 {
-	fill(memory_free() + 2 * MIB + PATTERN, 256 * MIB);
+	fill(memory_free() + 2 * MIB + PATTERN, 128 * MIB);
 	for (uint64_t step = 0;; step++) {
 		uint64_t now = clock_ticks();
 		print("step %lu\n", step);
