@@ -27,6 +27,13 @@
 
 #define MSR_TSC		 0x10
 #define MSR_TSC_DEADLINE 0x6e0
+/*
+ * KVM takes a TSC that differs by less than a second from one that was set before for an attempt to set both to the same,
+ * and keeps the one before (arch/x86/kvm/x86.c, kvm_synchronize_tsc()). That is meant for the other vCPUs; but vCPU 0's
+ * was set to 0 when it was made, Linux 6.1 does not tell the two apart, and the clock of a guest that is younger
+ * than a second would go back. So it is set to one far away first.
+ */
+#define TSC_FAR (1ULL << 62)
 
 #define EFER_SVME (1ULL << 12)
 #define CR4_VMXE  (1ULL << 13)
@@ -321,6 +328,8 @@ static int restore_msrs(const struct saved_cpu *saved, const struct vcpu *vcpu,
 		uint64_t value = record_take_u64(in), now;
 		if (in->bad || !is_listed(saved, index))
 			return malformed(vcpu, "model-specific registers", why);
+		if (index == MSR_TSC && vcpu->index == 0)
+			set_msr(vcpu, index, value + TSC_FAR);
 		/* Some can only be read, and are right from the start. */
 		if (!set_msr(vcpu, index, value) && !(get_msr(vcpu, index, &now) && now == value))
 			return why_set(why, -EINVAL,
