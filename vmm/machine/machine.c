@@ -419,13 +419,8 @@ static void report_crash(const struct machine *machine)
 			  file);
 		return;
 	}
-	if (machine->restored_file.changed) {
-		log_error(
-			"the snapshot that the guest was restored from was written to or cut, and "
-			"memory of the guest is in it: keep a snapshot as it is while guests run "
-			"from it, or restore them with --restore-all");
+	if (restored_file_explain(&machine->restored_file))
 		return;
-	}
 	for (unsigned int i = 0; i < machine->cpus.count; i++) {
 		const struct cpu *cpu = &machine->cpus.cpu[i];
 		if (!cpu->started || end_of(cpu->end) != MACHINE_CRASHED)

@@ -53,6 +53,27 @@ void restored_file_watch(struct restored_file *file, struct machine *machine, in
 			 strerror(-error));
 }
 
+/* A vCPU ended as KVM has no page for it. */
+static bool page_is_missing(const struct machine *machine)
+{
+	for (unsigned int i = 0; i < machine->cpus.count; i++) {
+		const struct cpu *cpu = &machine->cpus.cpu[i];
+		if (cpu->started && cpu->end == VCPU_ERROR && cpu->error == EFAULT)
+			return true;
+	}
+	return false;
+}
+
+bool restored_file_explain(const struct restored_file *file)
+{
+	if (!file->machine || !(file->changed || page_is_missing(file->machine)))
+		return false;
+	log_error("memory of the guest is in a snapshot that was written to or cut, or cannot be "
+		  "read: keep a snapshot as it is while guests run from it, or restore them with "
+		  "--restore-all");
+	return true;
+}
+
 void restored_file_release(struct restored_file *file)
 {
 	if (file->machine && file->changes.fd >= 0)

@@ -26,6 +26,11 @@ struct restored_file {
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd);
 /* Returns whether it has changed: however the guest ended, that is the reason then. @file may be all zero. */
 bool restored_file_changed(struct restored_file *file);
+/*
+ * Prints an error message if the machine crashed because of the file: it changed, or a vCPU needs memory that cannot be
+ * had from it, which can be noticed sooner. Returns whether it did. @file may be all zero.
+ */
+bool restored_file_explain(const struct restored_file *file);
 /* @file may be all zero. */
 void restored_file_release(struct restored_file *file);
 
