@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-struct record {
+struct access {
 	uint8_t what, width;
 	uint16_t offset;
 	uint32_t value;
@@ -53,48 +53,48 @@ static void plic_interrupt(void *ctx, unsigned int context, bool to)
 static const struct serial_host serial_host = {NULL, interrupt, transmit, receive_ready};
 
 /* 64 KiB of offsets reach all of the PLIC's 2 MiB in steps of 64; the width has the word. */
-static uint64_t plic_offset(const struct record *record)
+static uint64_t plic_offset(const struct access *access)
 {
-	return (record->offset * 64ULL + record->width / 4 * 4) % PLIC_SIZE(CONTEXTS);
+	return (access->offset * 64ULL + access->width / 4 * 4) % PLIC_SIZE(CONTEXTS);
 }
 
-static void step(const struct record *record, struct serial *serial, struct cmos *cmos,
+static void step(const struct access *access, struct serial *serial, struct cmos *cmos,
 		 struct goldfish *goldfish, struct plic *plic)
 {
-	unsigned int len = 1u << record->width % 4;
+	unsigned int len = 1u << access->width % 4;
 	uint8_t bytes[8] = {0};
 
-	memcpy(bytes, &record->value, sizeof(record->value));
-	switch (record->what % 9) {
+	memcpy(bytes, &access->value, sizeof(access->value));
+	switch (access->what % 9) {
 	case 0:
-		serial_write(serial, record->offset % SERIAL_SIZE, bytes, len);
+		serial_write(serial, access->offset % SERIAL_SIZE, bytes, len);
 		break;
 	case 1:
-		serial_read(serial, record->offset % SERIAL_SIZE, bytes, len);
+		serial_read(serial, access->offset % SERIAL_SIZE, bytes, len);
 		break;
 	case 2:
-		MUST(serial_receive(serial, bytes, record->offset % 8) <= 8);
+		MUST(serial_receive(serial, bytes, access->offset % 8) <= 8);
 		break;
 	case 3:
 		serial_break(serial, bytes[0]);
 		break;
 	case 4:
-		cmos_write(cmos, record->offset % CMOS_SIZE, bytes[0]);
-		cmos_read(cmos, record->offset / 2 % CMOS_SIZE,
-			  (int64_t)record->value << record->width % 32);
+		cmos_write(cmos, access->offset % CMOS_SIZE, bytes[0]);
+		cmos_read(cmos, access->offset / 2 % CMOS_SIZE,
+			  (int64_t)access->value << access->width % 32);
 		break;
 	case 5:
-		goldfish_read(goldfish, record->offset % GOLDFISH_SIZE, record->value);
-		pl031_read(record->offset % PL031_SIZE, record->value);
+		goldfish_read(goldfish, access->offset % GOLDFISH_SIZE, access->value);
+		pl031_read(access->offset % PL031_SIZE, access->value);
 		break;
 	case 6:
-		plic_line(plic, record->offset, record->value & 1);
+		plic_line(plic, access->offset, access->value & 1);
 		break;
 	case 7:
-		plic_write(plic, plic_offset(record), bytes, len);
+		plic_write(plic, plic_offset(access), bytes, len);
 		break;
 	default:
-		plic_read(plic, plic_offset(record), bytes, len);
+		plic_read(plic, plic_offset(access), bytes, len);
 	}
 	MUST(serial->count <= SERIAL_FIFO && serial->first < SERIAL_FIFO);
 }
@@ -105,16 +105,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cmos cmos;
 	struct goldfish goldfish = {0};
 	struct plic plic;
-	struct record record;
+	struct access access;
 
 	host_reset();
 	memset(level, 0, sizeof(level));
 	serial_init(&serial, &serial_host);
 	cmos_init(&cmos);
 	MUST(plic_init(&plic, CONTEXTS, plic_interrupt, NULL) == 0);
-	for (; size >= sizeof(record); data += sizeof(record), size -= sizeof(record)) {
-		memcpy(&record, data, sizeof(record));
-		step(&record, &serial, &cmos, &goldfish, &plic);
+	for (; size >= sizeof(access); data += sizeof(access), size -= sizeof(access)) {
+		memcpy(&access, data, sizeof(access));
+		step(&access, &serial, &cmos, &goldfish, &plic);
 	}
 	plic_release(&plic);
 	serial_release(&serial);
