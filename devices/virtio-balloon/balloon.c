@@ -61,6 +61,31 @@ static int balloon_activate(struct virtio_device *dev)
 	return 0;
 }
 
+/* The chains that the device holds between two turns are the driver's again. */
+static bool balloon_drain(struct virtio_device *dev, unsigned int queue, uint64_t deadline)
+{
+	struct balloon *balloon = balloon_of(dev);
+	(void)deadline;
+
+	switch (balloon_role(dev->features, queue)) {
+	case BALLOON_INFLATE:
+		balloon->inflate.busy = false;
+		break;
+	case BALLOON_DEFLATE:
+		balloon->deflate.busy = false;
+		break;
+	case BALLOON_STATS:
+		balloon->stats_held = false;
+		break;
+	case BALLOON_RECLAIM:
+		balloon->reclaim_held = false;
+		break;
+	default:
+		break;
+	}
+	return true;
+}
+
 static void balloon_reset(struct virtio_device *dev)
 {
 	struct balloon *balloon = balloon_of(dev);
@@ -75,6 +100,7 @@ static const struct virtio_device_ops balloon_ops = {
 	.id = VIRTIO_ID_BALLOON,
 	.name = "balloon",
 	.activate = balloon_activate,
+	.drain = balloon_drain,
 	.reset = balloon_reset,
 	.work = balloon_work,
 	.config_size = sizeof(struct virtio_balloon_config),

@@ -8,9 +8,10 @@
 bool virtio_queues_hold(const struct virtio_device *dev, unsigned int queue, unsigned int chains)
 {
 	const struct virtq *q = &dev->queue[queue];
+	const uint32_t stopped = VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED;
 
 	/* A device that the driver must reset leaves its rings alone, whatever it had of them. */
-	return !q->ready || !running(dev->core) ||
+	return !q->ready || dev->core->status & stopped ||
 	       (uint16_t)(q->next_avail - q->next_used) == chains;
 }
 

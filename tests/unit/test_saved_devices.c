@@ -196,6 +196,24 @@ START_TEST(a_request_that_is_under_way)
 }
 END_TEST
 
+/* The driver stopped a queue, with a chain that the device held. It may start it anew. */
+START_TEST(a_stopped_queue_holds_nothing)
+{
+	struct vring_used_elem element;
+
+	give(0);
+	fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_SEL, RECLAIM_Q);
+	fake_driver_set(&guest, VIRTIO_MMIO_QUEUE_READY, 0);
+	move();
+	fake_driver_queue(&guest, RECLAIM_Q, 8);
+	const struct balloon_reclaim_request request = {.timeout_ms = 1000};
+	ck_assert_int_eq(balloon_reclaim(&balloon, &request, clock_ns()), 0);
+	fake_driver_work(&guest);
+	ck_assert(!fake_queue_used(&guest.queue[RECLAIM_Q], &element));
+	ck_assert(!needs_reset());
+}
+END_TEST
+
 /* A chain of which the device has done only a part. */
 static void begin_long_chain(void)
 {
@@ -519,6 +537,7 @@ Suite *saved_devices_suite(void)
 	tcase_add_test(tcase, held_statistics_go_back);
 	tcase_add_test(tcase, the_held_reclaim_chain_is_used);
 	tcase_add_test(tcase, a_request_that_is_under_way);
+	tcase_add_test(tcase, a_stopped_queue_holds_nothing);
 	tcase_add_test(tcase, a_long_chain_begins_again);
 	tcase_add_test(tcase, a_saved_device_finishes_a_long_chain);
 	tcase_add_test(tcase, before_any_driver);
