@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/lib/record.h"
 #include "vmm/lib/wake.h"
+#include "vmm/lib/why.h"
 
 #define TURNS 6	  /* of the worker after one step */
 #define STEPS 256 /* of a script */
@@ -37,6 +39,8 @@ struct driver_queue {
 struct guest guest;
 static struct driver_queue queues[VIRTIO_QUEUES_MAX];
 static const struct guest_record *last_chain; /* of the script */
+static struct guest_record machine_record;
+static bool ended; /* the guest could not be restored */
 static uint8_t *low, *high;
 
 void guest_rings_are_spoilt(void)
@@ -346,8 +350,9 @@ static void check_held(unsigned int number)
 	const struct virtq *q = &guest.mmio.core.dev->queue[number];
 	unsigned int held = guest_device.held ? guest_device.held(number) : 0;
 
+	/* Until it is reset, a stopped device does nothing more. */
 	if (!q->ready || q->lent || guest.others_write ||
-	    guest.mmio.core.status & VIRTIO_CONFIG_S_NEEDS_RESET)
+	    guest.mmio.core.status & (VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_FAILED))
 		return;
 	MUST((uint16_t)(q->next_avail - q->next_used) == held);
 }
@@ -396,9 +401,73 @@ static void access_register(const struct guest_record *record, bool write)
 	guest_work();
 }
 
+static bool can_be_saved(void)
+{
+	struct virtio_core *core = &guest.mmio.core;
+	const struct virtio_device_ops *ops = core->dev->ops;
+	bool runs = core->status & VIRTIO_CONFIG_S_DRIVER_OK &&
+		    !(core->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+
+	return virtio_core_can_save(core) && (!runs || !ops->settled || ops->settled(core->dev));
+}
+
+/* Whether the driver has kept the rules on every queue that it started. */
+static bool all_is_good(void)
+{
+	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+		if (queues[i].size && !queues[i].good)
+			return false;
+	return true;
+}
+
+/* Changes what was saved as @record says. */
+static void damage(struct record_in *saved, uint8_t *bytes, const struct guest_record *record,
+		   unsigned int changes)
+{
+	for (unsigned int i = 1; i <= changes && saved->left; i++)
+		bytes[record[i].b % saved->left] ^= (uint8_t)record[i].c;
+	if (saved->left)
+		saved->left -= record->b % saved->left;
+}
+
+static size_t move(const struct guest_record *record, size_t left)
+{
+	static uint8_t bytes[8192];
+	unsigned int changes = record->a % 8;
+	struct why why = {""};
+
+	if (changes > left)
+		return left;
+	if (!can_be_saved())
+		return changes;
+	struct record saved = {bytes, sizeof(bytes), 0, false};
+	MUST(virtio_core_freeze(&guest.mmio.core, UINT64_MAX));
+	virtio_mmio_save(&guest.mmio, &saved);
+	virtio_core_thaw(&guest.mmio.core);
+	MUST(!saved.full);
+	virtio_mmio_release(&guest.mmio);
+	guest_device.unplug();
+
+	struct record_in in = {bytes, saved.len, false};
+	damage(&in, bytes, record, changes);
+	guest.deferred = 0;
+	virtio_mmio_init(&guest.mmio, guest_device.plug(&machine_record));
+	bool changed = changes > 0 || in.left < saved.len;
+	if (changed)
+		guest_rings_are_spoilt();
+	ended = virtio_mmio_restore(&guest.mmio, &in, &why) != 0;
+	/* A driver that wrote over what the device held has harmed itself. */
+	MUST(!ended || changed || !all_is_good());
+	if (!ended)
+		guest_work();
+	return changes;
+}
+
 /* Does one step. Returns how many of the @left records behind it belong to it. */
 static size_t step(const struct guest_record *record, size_t left)
 {
+	if (record->op == GUEST_MOVE)
+		return move(record, left);
 	switch ((enum guest_op)(record->op % GUEST_OPS)) {
 	case GUEST_START:
 		start(record);
@@ -452,6 +521,8 @@ static void machine(const struct guest_record *record)
 	}
 	memset(queues, 0, sizeof(queues));
 	last_chain = NULL;
+	machine_record = *record;
+	ended = false;
 	guest = (struct guest){
 		.ram = {.region = {{0, GUEST_LOW, low}, {GUEST_HIGH, GUEST_HIGH_SIZE, high}},
 			.regions = 2,
@@ -482,11 +553,11 @@ void guest_run(const uint8_t *bytes, size_t size)
 	virtio_mmio_init(&guest.mmio, guest_device.plug(&script[0]));
 	if (!guest.others_write)
 		guest_memory_begin();
-	for (size_t i = 1; i < records; i++) {
+	for (size_t i = 1; i < records && !ended; i++) {
 		i += step(&script[i], records - i - 1);
-		for (unsigned int q = 0; q < guest.mmio.core.dev->queues; q++)
+		for (unsigned int q = 0; !ended && q < guest.mmio.core.dev->queues; q++)
 			check_used(q), check_held(q);
-		if (guest_device.check)
+		if (!ended && guest_device.check)
 			guest_device.check();
 	}
 	MUST(virtio_core_stop(&guest.mmio.core, UINT64_MAX));

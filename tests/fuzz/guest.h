@@ -49,6 +49,11 @@ enum guest_op {
 	GUEST_TIME,  /* b << a % 32 ns pass */
 	GUEST_AGAIN, /* the last chain b & 63 times more, each a new one */
 	GUEST_OPS,
+	/*
+	 * By this number alone. The device is saved, and another restored from that takes its place. First, a % 8 bytes
+	 * are changed: at the next records' b, by their c; then b bytes are missing. Unchanged, it must go on.
+	 */
+	GUEST_MOVE = 0xff,
 };
 
 #define START_SIZE  0x0f /* of b: log 2 of the queues' size, modulo 9 */

@@ -48,6 +48,8 @@ static bool one_in(struct script *script, unsigned int n)
 /* How many records behind this one belong to it. */
 static size_t tail_of(const struct guest_record *record)
 {
+	if (record->op == GUEST_MOVE)
+		return record->a % 8;
 	switch (record->op % GUEST_OPS) {
 	case GUEST_CHAIN:
 		return record->b & 63;
@@ -211,10 +213,26 @@ static struct guest_record make_register(struct script *script)
 	return record;
 }
 
+/* What is saved of a device is a hundred bytes or two: most in front, its queues'. */
+static size_t make_move(struct script *script, struct guest_record *record)
+{
+	uint8_t changes = one_in(script, 2) ? 0 : (uint8_t)below(script, 8);
+
+	record[0] = (struct guest_record){GUEST_MOVE, changes, 0, 0};
+	if (one_in(script, 16))
+		record[0].b = (uint16_t)below(script, 256);
+	for (unsigned int i = 1; i <= changes; i++)
+		record[i] = (struct guest_record){0, 0, (uint16_t)below(script, 256),
+						  1U << below(script, 8)};
+	return 1 + changes;
+}
+
 /* Something that a script may do next. Returns the number of records, at most RECORDS_MAX. */
 static size_t make_step(struct script *script, struct guest_record *record)
 {
-	switch (below(script, 13)) {
+	switch (below(script, 14)) {
+	case 13:
+		return make_move(script, record);
 	case 0:
 		record[0] = make_start(script);
 		return 1;
