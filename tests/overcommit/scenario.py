@@ -76,6 +76,9 @@ class Goal:
     excess: float | None = None
 
 
+FIGURES = [field.name for field in dataclasses.fields(Goal)]
+
+
 @dataclasses.dataclass
 class Published:
     """What others have published of a like scenario."""
@@ -117,6 +120,10 @@ class Scenario:
         if CONTROL not in self.variants:
             raise ScenarioError(f"--keeper: a file is wanted whose variants have {CONTROL!r}")
         self.variants = BESIDE_KEEPER
+        # Where the keeper is bound, those without one are there for comparison: a run without --keeper holds them to their bounds.
+        if any(getattr(self.must["keeper"], name) is not None for name in FIGURES):
+            for name in set(BESIDE_KEEPER) - set(KEPT):
+                self.must[name] = dataclasses.replace(self.must[name], **dict.fromkeys(FIGURES))
         self.options.append("--keeper")
 
     @property

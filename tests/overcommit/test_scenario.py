@@ -97,6 +97,18 @@ def test_a_keeper_runs_beside_reporting_alone():
         scenario.parse("f", "n", 'variants = ["patched"]\n' + GOOD).keep()
 
 
+def test_beside_a_bound_keeper_the_others_are_compared_with():
+    """What a keeper mends does not hold without it: that is no failure of the keeper's run."""
+    text = GOOD + "[must]\nswap_ins = 0\n[must.patched]\npeak = 0.5\nexcess = 0.3\n"
+    found = scenario.parse("f", "n", text + "[must.keeper]\npeak = 0.6\n")
+    assert found.must["patched"].peak == 0.5, "without --keeper"
+    found.keep()
+    assert found.must["patched"] == scenario.Must(swap_ins=0) and found.must["keeper"].peak == 0.6
+    found = scenario.parse("f", "n", text)
+    found.keep()
+    assert (found.must["patched"].peak, found.must["patched"].excess) == (0.5, 0.3), "nothing else is bound there"
+
+
 def test_by_way_of_json():
     found = scenario.parse("f", "n", ALL)
     assert scenario.from_dict(json.loads(json.dumps(found.as_dict()))) == found
