@@ -260,6 +260,8 @@ $(BUILD)/made/filters: $(call obj,vmm,$(FILTER_SRC))
 
 $(BUILD)/made/programs.h: $(BUILD)/made/filters
 	@echo '  GEN   $@'
+	@command -v $(or $(firstword $(EMULATE)),true) >/dev/null || \
+		{ echo "ebb: there is no $(firstword $(EMULATE)) to run $<; install qemu-user-static" >&2; exit 1; }
 	@$(EMULATE) $< >$@
 
 FILTER_OBJ := $(foreach kind,vmm unit tsan,$(BUILD)/$(kind)/vmm/sandbox/filter.o)
