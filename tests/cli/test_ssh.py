@@ -126,6 +126,9 @@ def test_choice(ebb, fake, vsock, program):
         assert said[:2] == ["-t", "-t"] and said[-4:] == ["-l", "me", "--", "ebb-ci"]
     said = json.loads(ebb("ssh", "-n", "ci", "--", "-x", "y").out)["words"]
     assert said[-3:] == ["ebb-ci", "-x", "y"]
+    said = json.loads(ebb("ssh", "--", "uptime", "--", "-p").out)["words"]
+    assert said[-4:] == ["ebb-ci", "uptime", "--", "-p"], "no name, since -- comes first"
+    ebb("ssh", "uptime", "--", "-p").failed(255, 'no guest called "uptime" is running')
 
 
 def test_waits(ebb, fake, vsock, program):

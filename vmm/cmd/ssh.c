@@ -78,11 +78,12 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case OPTION_WORD:
 		if (request->command)
 			return OPTIONS_END;
-		if (!request->choice.name)
-			return guest_choice_apply(&request->choice, OPTION_CHOICE_NAME, value,
-						  error);
 		while (*request->argv != value)
 			request->argv++;
+		/* Behind "--" is the command, also where no guest is named. */
+		if (!request->choice.name && strcmp(request->argv[-1], "--") != 0)
+			return guest_choice_apply(&request->choice, OPTION_CHOICE_NAME, value,
+						  error);
 		request->command = true;
 		return OPTIONS_END;
 	case LOGIN:
