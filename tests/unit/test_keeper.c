@@ -434,6 +434,37 @@ START_TEST(an_idle_guest_that_bears_it_gives_the_rest_at_once)
 }
 END_TEST
 
+/* What it was asked for, what it missed before, and whether it still tells its figures: all the same. */
+START_TEST(a_guest_that_was_asked_is_looked_at_sooner_once)
+{
+	static const struct {
+		const struct keeper_figures *figures;
+		uint64_t pause;
+		bool tells;
+	} cases[] = {{&reported, 0, true},
+		     {&reported, 4 * NS_PER_S, true},
+		     {&reported, 0, false},
+		     {&usual, 0, true}};
+	struct round round;
+	begin(&round, 1, cases[_i].figures);
+	round.guest[0].pacing[true].pause[KEEPER_CACHE] = cases[_i].pause;
+	ck_assert_uint_eq(decide(&round, &tight, START), 1);
+	struct keeper_figures after = without(*cases[_i].figures, round.action[0].cache);
+	if (round.action[0].means == KEEPER_REPORT)
+		after.resident -= round.action[0].expected;
+	after.told = cases[_i].tells;
+	keeper_answered(&round.guest[0], KEEPER_DONE, round.action[0].expected, START);
+	look(&round, 0, after, START);
+	ck_assert_uint_eq(keeper_guest_pause(&round.policy, &tight, &round.guest[0]), NS_PER_S / 2);
+	for (uint64_t now = START + NS_PER_S / 2; now < START + 9 * NS_PER_S; now += NS_PER_S) {
+		look(&round, 0, after, now);
+		ck_assert(round.guest[0].watch_until);
+		ck_assert_uint_eq(keeper_guest_pause(&round.policy, &tight, &round.guest[0]),
+				  NS_PER_S);
+	}
+}
+END_TEST
+
 /* Of guests that missed something once, again, and of one at work. */
 START_TEST(a_host_about_to_swap_asks_idle_guests_for_twice_as_much)
 {
@@ -632,6 +663,7 @@ Suite *keeper_suite(void)
 	tcase_add_test(tcase, caches_that_grow_back_are_left_alone_twice_as_long_each_time);
 	tcase_add_test(tcase, what_is_read_again_counts_too);
 	tcase_add_test(tcase, an_idle_guest_that_bears_it_gives_the_rest_at_once);
+	tcase_add_loop_test(tcase, a_guest_that_was_asked_is_looked_at_sooner_once, 0, 4);
 	tcase_add_loop_test(tcase, a_host_about_to_swap_asks_idle_guests_for_twice_as_much, 0, 3);
 	tcase_add_loop_test(tcase, others_do_not, 0, 3);
 	tcase_add_test(tcase, what_stays_away_is_probed_for_more_slowly);

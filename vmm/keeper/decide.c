@@ -98,11 +98,10 @@ static uint64_t watched_size(const struct keeper_guest *guest)
  * An idle guest that has not missed what was taken may be asked for twice the share at once: the host
  * is short now. One that wanted memory back not long ago is probed slowly.
  */
-static void grow_share(struct keeper_guest *guest, struct keeper_pacing *pacing, uint64_t now)
+static void grow_share(struct keeper_guest *guest, struct keeper_pacing *pacing)
 {
-	bool seen = now >= guest->watch_until - WATCH_NS + NEXT_NS;
-	if (guest->watched != KEEPER_CACHE || !guest->watched_idle || guest->grown || !seen ||
-	    pacing->pause[KEEPER_CACHE] >= PAUSE_MIN)
+	if (guest->watched != KEEPER_CACHE || !guest->watched_idle || guest->grown ||
+	    !guest->seen || pacing->pause[KEEPER_CACHE] >= PAUSE_MIN)
 		return;
 	guest->grown = true;
 	pacing->share = min(2 * pacing->share, SHARE_MAX);
@@ -111,7 +110,10 @@ static void grow_share(struct keeper_guest *guest, struct keeper_pacing *pacing,
 /* Compares what is wanted back with what came. */
 static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t now)
 {
-	if (!guest->watch_until || (guest->watched == KEEPER_CACHE && !guest->now.told))
+	if (!guest->watch_until)
+		return KEEPER_QUIET;
+	guest->seen |= now >= guest->watch_until - WATCH_NS + NEXT_NS;
+	if (guest->watched == KEEPER_CACHE && !guest->now.told)
 		return KEEPER_QUIET;
 	struct keeper_pacing *pacing = &guest->pacing[guest->watched_idle];
 	uint64_t size = watched_size(guest);
@@ -127,7 +129,7 @@ static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t no
 		return KEEPER_TOO_MUCH;
 	}
 	if (now < guest->watch_until) {
-		grow_share(guest, pacing, now);
+		grow_share(guest, pacing);
 		return KEEPER_QUIET;
 	}
 	guest->watch_until = 0;
@@ -186,6 +188,7 @@ void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint
 	if (came == 0)
 		return;
 	guest->watch_until = now + WATCH_NS;
+	guest->seen = false;
 	guest->grown = false;
 	guest->watched = means;
 	guest->watched_idle = guest->idle;

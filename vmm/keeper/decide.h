@@ -114,6 +114,7 @@ struct keeper_guest {
 	uint64_t watch_until;
 	enum keeper_means watched;
 	bool watched_idle; /* when it was asked */
+	bool seen;	   /* it was looked at half a second after that request, or later */
 	bool grown;	   /* its share is larger by what was seen since */
 	uint64_t came;
 	uint64_t base; /* of the watched size: the least since the request */

@@ -46,7 +46,7 @@ uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct kee
 {
 	/* The sooner it is known that a guest does not miss what it gave, the sooner it gives more. */
 	if (policy->tight)
-		return guest->watch_until && !guest->grown ? GUEST_PAUSE_ASKED : GUEST_PAUSE_TIGHT;
+		return guest->watch_until && !guest->seen ? GUEST_PAUSE_ASKED : GUEST_PAUSE_TIGHT;
 	if (guest->now.leased)
 		return GUEST_PAUSE_LEASED;
 	return host->available < 2 * keeper_high(host) ? GUEST_PAUSE_NEAR : GUEST_PAUSE_PLENTY;
