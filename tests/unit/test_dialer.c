@@ -193,19 +193,19 @@ START_TEST(a_path_in_use)
 
 	ck_assert_int_eq(listen(other, 1), 0);
 	ck_assert_int_eq(dialer_start(&dialer, path), -EADDRINUSE);
-	assert_said("a program listens there; name another path");
+	assert_said("a program listens there; name another path with --vsock PATH");
 	ck_assert(exists(path));
 	close(other);
 	unlink(path);
 	int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	close(file);
 	ck_assert_int_eq(dialer_start(&dialer, path), -ENOTSOCK);
-	assert_said("exists and is not a socket; name another path");
+	assert_said("exists and is not a socket; name another path with --vsock PATH");
 	ck_assert(exists(path));
 	unlink(path);
 	snprintf(path, sizeof(path), "%s/none/vsock", top);
 	ck_assert_int_eq(dialer_start(&dialer, path), -ENOENT);
-	assert_said("name a path in a directory of yours");
+	assert_said("name a path in a directory of yours with --vsock PATH");
 }
 END_TEST
 

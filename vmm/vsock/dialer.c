@@ -94,15 +94,16 @@ static int listen_at(struct dialer_file *file)
 static void say_why(const char *path, int error)
 {
 	if (error == -EADDRINUSE)
-		log_error("cannot use %s for --vsock: a program listens there; name another path",
+		log_error("cannot use %s for the guest's vsock: a program listens there; name "
+			  "another path with --vsock PATH",
 			  path);
 	else if (error == -ENOTSOCK)
-		log_error("cannot use %s for --vsock: it exists and is not a socket; name another "
-			  "path",
+		log_error("cannot use %s for the guest's vsock: it exists and is not a socket; "
+			  "name another path with --vsock PATH",
 			  path);
 	else
-		log_error("cannot make the socket %s for --vsock: %s; name a path in a directory "
-			  "of yours",
+		log_error("cannot make the socket %s for the guest's vsock: %s; name a path in "
+			  "a directory of yours with --vsock PATH",
 			  path, strerror(-error));
 }
 
