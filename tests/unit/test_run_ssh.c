@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/runtime_dir.h"
@@ -99,6 +100,44 @@ START_TEST(test_long)
 }
 END_TEST
 
+/* Of `--ssh=<(ssh-add -L)`: from a pipe, in pieces, the first of which is late. */
+START_TEST(test_pipe)
+{
+	int pipes[2];
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	snprintf(file, sizeof(file), "/dev/fd/%d", pipes[0]);
+	pid_t writer = fork();
+	if (writer == 0) {
+		for (const char *text = "ssh-rsa AAAAB me\n"; *text; text++) {
+			usleep(20000);
+			if (write(pipes[1], text, 1) != 1)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	close(pipes[1]);
+	ck_assert_int_eq(run_ssh_prepare(&config, &name), 0);
+	ck_assert_str_eq(config.boot.params, PARAM "ssh-rsa AAAAB ebb\"");
+	close(pipes[0]);
+	ck_assert_int_eq(waitpid(writer, NULL, 0), writer);
+}
+END_TEST
+
+/* One that nobody writes to, or closes. */
+START_TEST(test_pipe_without_end)
+{
+	int pipes[2];
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	snprintf(file, sizeof(file), "/dev/fd/%d", pipes[0]);
+	ck_assert_int_eq(run_ssh_prepare(&config, &name), -ETIMEDOUT);
+	assert_said("does not come to an end");
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
 START_TEST(test_no_room)
 {
 	write_key(file, good[0].text);
@@ -155,6 +194,8 @@ Suite *run_ssh_suite(void)
 	tcase_add_loop_test(tcase, test_good, 0, COUNT(good));
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	tcase_add_test(tcase, test_long);
+	tcase_add_test(tcase, test_pipe);
+	tcase_add_test(tcase, test_pipe_without_end);
 	tcase_add_test(tcase, test_no_room);
 	tcase_add_test(tcase, test_own);
 	tcase_add_test(tcase, test_without);
