@@ -26,7 +26,8 @@ struct program {
 #define REFUSED SECCOMP_RET_TRAP
 #endif
 
-int filter_program(enum thread_kind kind, int directory, struct sock_filter step[FILTER_STEPS_MAX])
+int filter_program(enum thread_kind kind, pid_t pid, int directory,
+		   struct sock_filter step[FILTER_STEPS_MAX])
 {
 	const struct program *program = &programs[kind];
 
@@ -36,7 +37,7 @@ int filter_program(enum thread_kind kind, int directory, struct sock_filter step
 	for (unsigned int i = 0; i < program->steps; i++) {
 		bool compares = step[i].code == (BPF_JMP | BPF_JEQ | BPF_K);
 		if (compares && step[i].k == CALL_PID)
-			step[i].k = (uint32_t)getpid();
+			step[i].k = (uint32_t)pid;
 		else if (compares && step[i].k == CALL_DIRECTORY)
 			step[i].k = (uint32_t)directory;
 		else if (step[i].code == (BPF_RET | BPF_K) && step[i].k == SECCOMP_RET_TRAP)
@@ -48,7 +49,7 @@ int filter_program(enum thread_kind kind, int directory, struct sock_filter step
 int filter_load(enum thread_kind kind, int directory)
 {
 	struct sock_filter step[FILTER_STEPS_MAX];
-	int steps = filter_program(kind, directory, step);
+	int steps = filter_program(kind, getpid(), directory, step);
 	if (steps < 0)
 		return steps;
 	const struct sock_fprog program = {(unsigned short)steps, step};

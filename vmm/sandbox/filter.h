@@ -12,16 +12,18 @@
 #define EBB_SANDBOX_FILTER_H
 
 #include <linux/filter.h>
+#include <sys/types.h>
 
 #include "vmm/sandbox/threads.h"
 
 #define FILTER_STEPS_MAX 256
 
 /*
- * The program of @kind for this process. @directory is a descriptor: names are removed there only.
+ * The program of @kind for a process, @pid. @directory is a descriptor: names are removed there only.
  * Returns how many steps it has, or -E2BIG.
  */
-int filter_program(enum thread_kind kind, int directory, struct sock_filter step[FILTER_STEPS_MAX]);
+int filter_program(enum thread_kind kind, pid_t pid, int directory,
+		   struct sock_filter step[FILTER_STEPS_MAX]);
 
 /* Loads it for the calling thread, for ever; needs no_new_privs. Returns 0 or -errno. */
 int filter_load(enum thread_kind kind, int directory);
