@@ -85,6 +85,7 @@ START_TEST(test_filters)
 		ck_assert_int_gt(steps, 20);
 		/* Room for more rows. */
 		ck_assert_int_lt(steps, FILTER_STEPS_MAX * 3 / 4);
+		ck_assert_int_eq(BPF_CLASS(step[steps - 1].code), BPF_RET);
 		/* What is known only now is in its place, once. */
 		ck_assert_uint_eq(compares(step, steps, CALL_PID), 0);
 		ck_assert_uint_eq(compares(step, steps, CALL_DIRECTORY), 0);

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "vmm/sandbox/calls.h"
 
@@ -38,18 +40,30 @@ static int add_calls(scmp_filter_ctx context, enum thread_kind kind)
 	return error;
 }
 
-/* libseccomp writes a program to a descriptor: to a file without a name. */
+/* Returns 0; or -errno, also if the program is cut: each ends with a return. */
+static int print_steps(int fd)
+{
+	struct sock_filter step = {0};
+	off_t at = 0;
+	ssize_t len;
+
+	for (; (len = pread(fd, &step, sizeof(step), at)) == sizeof(step); at += len)
+		printf("\t{0x%x, %u, %u, 0x%x},\n", step.code, step.jt, step.jf, step.k);
+	if (len < 0)
+		return -errno;
+	return len || !at || BPF_CLASS(step.code) != BPF_RET ? -EIO : 0;
+}
+
+/* libseccomp writes a program to a descriptor: to a file without a name, which needs no /tmp. */
 static int print_program(scmp_filter_ctx context)
 {
-	struct sock_filter step;
-	FILE *file = tmpfile();
-	if (!file)
+	int fd = memfd_create("filter", MFD_CLOEXEC);
+	if (fd < 0)
 		return -errno;
-	int error = seccomp_export_bpf(context, fileno(file));
-	rewind(file);
-	while (!error && fread(&step, sizeof(step), 1, file) == 1)
-		printf("\t{0x%x, %u, %u, 0x%x},\n", step.code, step.jt, step.jf, step.k);
-	fclose(file);
+	int error = seccomp_export_bpf(context, fd);
+	if (!error)
+		error = print_steps(fd);
+	close(fd);
 	return error;
 }
 
@@ -69,7 +83,10 @@ static int print_kind(enum thread_kind kind)
 
 int main(void)
 {
-	/* With what ebb's kernel has: the one that builds it may be less, or QEMU's user mode. */
+	/*
+	 * With what the kernel of a running ebb has: the kernel that builds it, or QEMU's user
+	 * mode, may have less.
+	 */
 	int error = seccomp_api_set(3);
 	if (error) {
 		fprintf(stderr, "ebb: libseccomp: %s\n", strerror(-error));
@@ -88,5 +105,5 @@ int main(void)
 	for (int kind = 0; kind < THREAD_KINDS; kind++)
 		printf("\t{steps_%d, sizeof(steps_%d) / sizeof(steps_%d[0])},\n", kind, kind, kind);
 	puts("};");
-	return fflush(stdout) ? 1 : 0;
+	return fflush(stdout) || ferror(stdout) ? 1 : 0;
 }
