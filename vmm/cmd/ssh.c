@@ -42,7 +42,8 @@ static const struct option options[] = {
 	{IDENTITY | OPTION_AGAIN, 'i', "identity", "FILE", "a private key, as of ssh -i", false},
 	{SSH_OPTION | OPTION_AGAIN, 'o', "option", "OPTION",
 	 "an option of ssh_config(5), such as\nForwardAgent=yes; may be given again", false},
-	{TTY, 't', "terminal", NULL, "give the command a terminal; twice: in any case", false},
+	{TTY, 't', "terminal", NULL, "give the command a terminal; give\nit twice to force one",
+	 false},
 	{TIMEOUT, 0, "timeout", "SECONDS", "wait so long for the guest's SSH server [10]", false},
 	OPTION_HELP_LINE,
 };

@@ -17,9 +17,9 @@ static const struct option options[] = {
 	 "of the host, CID 2; N: the guest's CID [3]",
 	 false},
 	{SSH, 0, "ssh", "FILE",
-	 "let \"ebb ssh\" in: sockets without a PATH of their\n"
-	 "own, and root of a guest with systemd gets the\n"
-	 "public key in FILE [~/.ssh/id_*.pub]",
+	 "prepare for \"ebb ssh\": a socket in the runtime\n"
+	 "directory, and root of a guest with systemd gets\n"
+	 "the public key in FILE [~/.ssh/id_*.pub]",
 	 true},
 };
 
