@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,11 @@ struct part {
 };
 
 struct private_file {
-	pthread_mutex_t lock; /* over the bits and figures, and while mappings change */
+	pthread_mutex_t lock; /* over the bits and the count, and while mappings change */
 	size_t page_size;
 	int advice; /* for anonymous memory: see backing.h */
 	unsigned int mappings, mappings_max;
-	uint64_t zeroed; /* bytes in all */
+	_Atomic uint64_t zeroed; /* bytes in all */
 	unsigned int parts;
 	struct part part[RAM_REGIONS_MAX];
 };
@@ -165,17 +166,14 @@ int private_file_discard(struct private_file *file, void *hva, uint64_t len, uin
 	uint64_t before = *zeroed;
 	pthread_mutex_lock(&file->lock);
 	int error = discard(file, part, page, end, zeroed);
-	file->zeroed += *zeroed - before;
+	atomic_fetch_add(&file->zeroed, *zeroed - before);
 	pthread_mutex_unlock(&file->lock);
 	return error;
 }
 
-uint64_t private_file_zeroed(struct private_file *file)
+uint64_t private_file_zeroed(const struct private_file *file)
 {
-	pthread_mutex_lock(&file->lock);
-	uint64_t zeroed = file->zeroed;
-	pthread_mutex_unlock(&file->lock);
-	return zeroed;
+	return atomic_load(&file->zeroed);
 }
 
 bool private_file_left(struct private_file *file, const void *hva, uint64_t len)

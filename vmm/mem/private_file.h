@@ -43,8 +43,8 @@ bool private_file_left(struct private_file *file, const void *hva, uint64_t len)
  */
 int private_file_discard(struct private_file *file, void *hva, uint64_t len, uint64_t *zeroed);
 
-/* Returns all bytes that were filled with zeros so far. */
-uint64_t private_file_zeroed(struct private_file *file);
+/* Returns all bytes that were filled with zeros so far. Does not wait for a discard. */
+uint64_t private_file_zeroed(const struct private_file *file);
 
 /* For tests: at most @mappings from now on. */
 void private_file_limit(struct private_file *file, unsigned int mappings);
