@@ -11,6 +11,9 @@
 /* The kernel renders whole mappings, 700 bytes each, until a read is filled: a guard and RAM. */
 #define BUFFER 2048
 
+/* How often smaps is read if the mappings change meanwhile: see usage_parse(). */
+#define TRIES 3
+
 #define FIELD(name) offsetof(struct ram_usage, name)
 #define NONE	    SIZE_MAX
 
@@ -102,9 +105,9 @@ static uint64_t size_of_all(const struct ram *ram)
 int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 {
 	const uint64_t size = ram_size(ram), all = size_of_all(ram);
-	uint64_t covered = 0, seen = 0;
+	uint64_t covered = 0, seen = 0, last = 0;
 	char line[256];
-	bool whole = true, inside = false;
+	bool whole = true, inside = false, overlaps = false;
 	int window = -1;
 
 	*usage = (struct ram_usage){0};
@@ -118,6 +121,9 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 		if (sscanf(line, "%16llx-%16llx ", &from, &to) == 2) {
 			if (seen == all)
 				break; /* spare the kernel the rest */
+			/* This one and the one before it became one between two reads. */
+			overlaps |= from < last;
+			last = to;
 			inside = region_of(ram->region, ram->regions, from, to) >= 0;
 			window = region_of(ram->window, ram->windows, from, to);
 			covered += inside ? to - from : 0;
@@ -128,7 +134,7 @@ int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage)
 			count_window_line(line, &usage->window[window]);
 		}
 	}
-	if (covered == size)
+	if (covered == size && !overlaps)
 		return 0;
 	*usage = (struct ram_usage){0};
 	return -ENODATA;
@@ -139,7 +145,7 @@ int usage_open(void)
 	return open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
 }
 
-int ram_usage(const struct ram *ram, struct ram_usage *usage)
+static int usage_once(const struct ram *ram, struct ram_usage *usage)
 {
 	char buffer[BUFFER];
 
@@ -158,5 +164,14 @@ int ram_usage(const struct ram *ram, struct ram_usage *usage)
 	setvbuf(smaps, buffer, _IOFBF, sizeof(buffer));
 	int error = usage_parse(smaps, ram, usage);
 	fclose(smaps);
+	return error;
+}
+
+int ram_usage(const struct ram *ram, struct ram_usage *usage)
+{
+	int error = -ENODATA;
+
+	for (int i = 0; i < TRIES && error == -ENODATA; i++)
+		error = usage_once(ram, usage);
 	return error;
 }

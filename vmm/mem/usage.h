@@ -44,12 +44,16 @@ struct ram_usage {
  */
 int usage_open(void);
 
-/* One thread at a time. Returns 0, or -errno without a message and with *usage all 0. */
+/*
+ * One thread at a time. Reads up to three times if mappings change meanwhile. Returns 0, or -errno without a message
+ * and with *usage all 0.
+ */
 int ram_usage(const struct ram *ram, struct ram_usage *usage);
 
 /*
  * Reads the text of smaps from @smaps, up to the end of guest RAM and of its windows. Skips lines that it does not
- * know or cannot read. Returns 0, or -ENODATA with *usage all 0 if some of guest RAM is missing.
+ * know or cannot read. Returns 0, or -ENODATA with *usage all 0 if some of guest RAM is missing, or comes twice: the
+ * kernel renders a few mappings at a time, and discards of private_file.h join mappings meanwhile.
  */
 int usage_parse(FILE *smaps, const struct ram *ram, struct ram_usage *usage);
 

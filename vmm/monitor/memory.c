@@ -10,11 +10,14 @@ struct memory {
 	struct ram_usage usage;
 };
 
-/* Ignores errors: missing figures (0) must not hide the others. */
+/* Ignores errors: missing figures must not hide the others. The last ones are nearer to the truth than 0. */
 static void memory_measure(struct monitor *monitor)
 {
 	struct memory *memory = monitor_state(monitor, &monitor_memory);
-	ram_usage(&monitor->machine->ram, &memory->usage);
+	struct ram_usage usage;
+
+	if (!ram_usage(&monitor->machine->ram, &usage))
+		memory->usage = usage;
 }
 
 const struct ram_usage *monitor_usage(const struct monitor *monitor)
