@@ -224,6 +224,24 @@ START_TEST(a_limit_is_kept)
 }
 END_TEST
 
+/* What was used up for many small pieces comes back when a large one covers them. */
+START_TEST(a_large_discard_repays)
+{
+	private_file_limit(ram.private_file, 250);
+	for (unsigned int turn = 0; turn < 10; turn++) {
+		/* Each second page, then the gaps between them, which the kernel joins with both neighbours. */
+		for (uint64_t page = 1; page < 200; page += 2)
+			ck_assert_uint_eq(discard(HIGH + page * P, P).zeroed, 0);
+		for (uint64_t page = 2; page < 200; page += 2)
+			ck_assert_uint_eq(discard(HIGH + page * P, P).zeroed, 0);
+		ck_assert_uint_eq(discard(HIGH, MIB).zeroed, 0);
+		ck_assert_int_eq(
+			private_file_map(ram.private_file, &runs[1], fileno(file), P + 2 * MIB), 0);
+	}
+	ck_assert_uint_le(mappings(), 10);
+}
+END_TEST
+
 START_TEST(figures_stay_right)
 {
 	struct ram_usage usage;
@@ -353,6 +371,7 @@ Suite *private_file_suite(void)
 	tcase_add_test(tcase, many_together);
 	tcase_add_test(tcase, mappings_are_bounded);
 	tcase_add_loop_test(tcase, a_limit_is_kept, 0, 4);
+	tcase_add_test(tcase, a_large_discard_repays);
 	tcase_add_test(tcase, figures_stay_right);
 	tcase_add_test(tcase, untouched_pages_of_the_file_are_present);
 	tcase_add_exit_test(tcase, a_shorter_file_ends_the_process, FATAL_GUEST_FAILED);

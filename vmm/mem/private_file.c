@@ -20,23 +20,29 @@ struct part {
 	uint8_t *hva;
 	uint64_t gpa, pages;
 	uint8_t *is_files; /* a bit for each page */
+	uint8_t *begins;   /* likewise: a mapping may begin there, none elsewhere */
 };
 
 struct private_file {
 	pthread_mutex_t lock; /* over the bits and the count, and while mappings change */
 	size_t page_size;
-	int advice; /* for anonymous memory: see backing.h */
-	unsigned int mappings, mappings_max;
-	_Atomic uint64_t zeroed; /* bytes in all */
+	int advice;			     /* for anonymous memory: see backing.h */
+	unsigned int mappings, mappings_max; /* bits of begins */
+	_Atomic uint64_t zeroed;	     /* bytes in all */
 	unsigned int parts;
 	struct part part[RAM_REGIONS_MAX];
 };
 
 /* --- the bits: all under the lock ------------------------------------------------------------- */
 
+static bool get(const uint8_t *bits, uint64_t page)
+{
+	return bits[page / 8] >> page % 8 & 1;
+}
+
 static bool is_files(const struct part *part, uint64_t page)
 {
-	return part->is_files[page / 8] >> page % 8 & 1;
+	return get(part->is_files, page);
 }
 
 /* Returns the first page from @page on, before @end, for which is_files() is not @value; or @end. */
@@ -55,13 +61,30 @@ static uint64_t same_up_to(const struct part *part, uint64_t page, uint64_t end,
 	return page;
 }
 
-static void set(struct part *part, uint64_t page, uint64_t end, bool value)
+/* Leaves bytes alone that stay as they are: they may not be in memory. */
+static void set(uint8_t *bits, uint64_t page, uint64_t end, bool value)
 {
+	const uint8_t whole = value ? 0xff : 0;
+
 	while (page < end) {
-		uint8_t bit = (uint8_t)(1 << page % 8), *byte = &part->is_files[page / 8];
-		*byte = value ? *byte | bit : *byte & (uint8_t)~bit;
-		page++;
+		bool all = page % 8 == 0 && end - page >= 8;
+		uint8_t bit = all ? 0xff : (uint8_t)(1 << page % 8), *byte = &bits[page / 8];
+		if ((*byte & bit) != (whole & bit))
+			*byte = (uint8_t)((*byte & ~bit) | (whole & bit));
+		page += all ? 8 : 1;
 	}
+}
+
+static unsigned int count(const uint8_t *bits, uint64_t page, uint64_t end)
+{
+	unsigned int found = 0;
+
+	while (page < end) {
+		bool all = page % 8 == 0 && end - page >= 8;
+		found += all ? (unsigned int)__builtin_popcount(bits[page / 8]) : get(bits, page);
+		page += all ? 8 : 1;
+	}
+	return found;
 }
 
 /* Returns the part that has all of @len bytes at @hva, and sets the pages they are; or NULL. */
@@ -81,26 +104,43 @@ static struct part *find(struct private_file *file, const void *hva, uint64_t le
 	return NULL;
 }
 
-/*
- * Returns how many mappings more there are once pages @page to @end are one anonymous one. The kernel joins it with one
- * of its neighbours, if that is anonymous; with both only if one of them was never touched.
- */
-static int growth(const struct part *part, uint64_t page, uint64_t end)
-{
-	bool joins = (page > 0 && !is_files(part, page - 1)) ||
-		     (end < part->pages && !is_files(part, end));
-	int grown = joins ? 0 : 1;
+/* Where mappings may begin once pages @page to @end are one: there, and behind it. */
+struct cut {
+	bool page, end;
+};
 
-	/* What is cut off stays. */
-	if (page > 0 && is_files(part, page - 1) == is_files(part, page))
-		grown++;
-	if (end < part->pages && is_files(part, end) == is_files(part, end - 1))
-		grown++;
-	while (page < end) {
-		page = same_up_to(part, page, end, is_files(part, page));
-		grown--;
-	}
-	return grown;
+static unsigned int bits_of(struct cut cut)
+{
+	return (unsigned int)cut.page + (unsigned int)cut.end;
+}
+
+/*
+ * Pages @page to @end are to become one anonymous mapping. The kernel joins it with the one before it, if that is
+ * anonymous; else with the one behind it. With both only if one of them was never touched, which is not known here.
+ */
+static struct cut cut_anonymous(const struct part *part, uint64_t page, uint64_t end)
+{
+	bool before = page > 0 && !is_files(part, page - 1);
+	bool after = end < part->pages && !is_files(part, end);
+
+	return (struct cut){!before, end < part->pages && (before || !after)};
+}
+
+/* Returns how many of these mappings begin in pages @page to @end, or right behind. */
+static unsigned int mappings_in(const struct part *part, uint64_t page, uint64_t end)
+{
+	return count(part->begins, page, end < part->pages ? end + 1 : end);
+}
+
+static void replaced(struct private_file *file, struct part *part, uint64_t page, uint64_t end,
+		     struct cut cut)
+{
+	file->mappings -= mappings_in(part, page, end);
+	file->mappings += bits_of(cut);
+	set(part->begins, page, end, false);
+	set(part->begins, page, page + 1, cut.page);
+	if (end < part->pages)
+		set(part->begins, end, end + 1, cut.end);
 }
 
 /* --- discarding ------------------------------------------------------------------------------- */
@@ -140,9 +180,13 @@ static int clear(const struct private_file *file, const struct part *part, uint6
 static int discard(struct private_file *file, struct part *part, uint64_t page, uint64_t end,
 		   uint64_t *zeroed)
 {
-	int grown = growth(part, page, end);
+	struct cut cut = cut_anonymous(part, page, end);
+	unsigned int fewer = mappings_in(part, page, end), more = bits_of(cut);
 
-	if (grown > 0 && file->mappings + (unsigned int)grown > file->mappings_max)
+	/* Another thread may have discarded all of it. */
+	if (same_up_to(part, page, end, false) == end)
+		return clear(file, part, page, end, zeroed);
+	if (more > fewer && file->mappings - fewer + more > file->mappings_max)
 		return clear(file, part, page, end, zeroed);
 	int error = backing_map_anonymous(part->hva + page * file->page_size,
 					  (end - page) * file->page_size, file->advice);
@@ -151,8 +195,8 @@ static int discard(struct private_file *file, struct part *part, uint64_t page, 
 		return clear(file, part, page, end, zeroed);
 	if (error)
 		return error;
-	set(part, page, end, false);
-	file->mappings += (unsigned int)grown;
+	replaced(file, part, page, end, cut);
+	set(part->is_files, page, end, false);
 	return 0;
 }
 
@@ -209,8 +253,9 @@ int private_file_map(struct private_file *file, const struct gpa_range *run, int
 						offset);
 		if (error)
 			return error;
-		set(part, page, page + pages, true);
-		file->mappings += 2; /* itself, and what is after it */
+		replaced(file, part, page, page + pages,
+			 (struct cut){true, page + pages < part->pages});
+		set(part->is_files, page, page + pages, true);
 		return 0;
 	}
 	return -EINVAL;
@@ -244,12 +289,13 @@ struct private_file *private_file_new(const struct ram *ram)
 		const struct ram_region *region = &ram->region[i];
 		struct part *part = &file->part[file->parts++];
 		*part = (struct part){region->hva, region->gpa, region->size / ram->page_size,
-				      NULL};
-		part->is_files = calloc(1, part->pages / 8 + 1);
-		if (!part->is_files) {
+				      calloc(1, region->size / ram->page_size / 8 + 1),
+				      calloc(1, region->size / ram->page_size / 8 + 1)};
+		if (!part->is_files || !part->begins) {
 			private_file_free(file);
 			return NULL;
 		}
+		set(part->begins, 0, 1, true);
 	}
 	return file;
 }
@@ -258,8 +304,10 @@ void private_file_free(struct private_file *file)
 {
 	if (!file)
 		return;
-	for (unsigned int i = 0; i < file->parts; i++)
+	for (unsigned int i = 0; i < file->parts; i++) {
 		free(file->part[i].is_files);
+		free(file->part[i].begins);
+	}
 	pthread_mutex_destroy(&file->lock);
 	free(file);
 }
