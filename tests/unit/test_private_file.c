@@ -224,6 +224,19 @@ START_TEST(a_limit_is_kept)
 }
 END_TEST
 
+/* At the limit, pages that read as zero already are kept like the others. */
+START_TEST(what_is_kept_is_not_given_back)
+{
+	memset(at(LOW + 2 * MIB + P), 0, 2 * P);
+	private_file_limit(ram.private_file, 1);
+	struct discard_result result = discard(LOW + 2 * MIB + P, 4 * P);
+	ck_assert_uint_eq(result.bytes, 0);
+	ck_assert_uint_eq(result.zeroed, 4 * P);
+	ck_assert(memory_is(at(LOW + 2 * MIB + P), 4 * P, 0));
+	ck_assert(memory_is(at(LOW + 2 * MIB + 5 * P), P, 0x5a));
+}
+END_TEST
+
 /* What was used up for many small pieces comes back when a large one covers them. */
 START_TEST(a_large_discard_repays)
 {
@@ -371,6 +384,7 @@ Suite *private_file_suite(void)
 	tcase_add_test(tcase, many_together);
 	tcase_add_test(tcase, mappings_are_bounded);
 	tcase_add_loop_test(tcase, a_limit_is_kept, 0, 4);
+	tcase_add_test(tcase, what_is_kept_is_not_given_back);
 	tcase_add_test(tcase, a_large_discard_repays);
 	tcase_add_test(tcase, figures_stay_right);
 	tcase_add_test(tcase, untouched_pages_of_the_file_are_present);

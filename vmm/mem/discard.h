@@ -21,13 +21,13 @@
 struct discard_step {
 	struct gpa_range range;
 	void *hva;
-	bool done; /* set by discard_run(): the host has it or, with DISCARD_FREE, may take it */
+	bool done; /* set by discard_run(): the host has it, may take it (DISCARD_FREE), or it was zeroed instead */
 	bool zero; /* done, and sure to read as zero from now on */
 };
 
 struct discard_result {
 	uint64_t bytes;	       /* given back to the host */
-	uint64_t zeroed;       /* bytes filled with zeros instead: see private_file.h */
+	uint64_t zeroed;       /* bytes kept and filled with zeros instead: see private_file.h */
 	uint64_t held_back;    /* bytes left alone because discards are inhibited */
 	unsigned int calls;    /* system calls that discarded something or failed */
 	unsigned int failures; /* steps that failed, and ranges (partly) outside RAM */

@@ -145,17 +145,16 @@ static void replaced(struct private_file *file, struct part *part, uint64_t page
 
 /* --- discarding ------------------------------------------------------------------------------- */
 
-/* The file's pages must be written to: only those that would not read as zero anyway. */
+/*
+ * The file's pages must be written to: only those that would not read as zero anyway. All of them stay in the host's
+ * memory, those that were shared with others as copies of this guest now.
+ */
 static uint64_t fill_zeros(const struct private_file *file, uint8_t *hva, uint64_t len)
 {
-	uint64_t zeroed = 0;
-
 	for (uint64_t at = 0; at < len; at += file->page_size)
-		if (!is_zero(hva + at, file->page_size)) {
+		if (!is_zero(hva + at, file->page_size))
 			memset(hva + at, 0, file->page_size);
-			zeroed += file->page_size;
-		}
-	return zeroed;
+	return len;
 }
 
 static int clear(const struct private_file *file, const struct part *part, uint64_t page,

@@ -5,8 +5,9 @@
  *
  * To discard such memory takes more than madvise(): MADV_DONTNEED would drop the copy, and bring the file's bytes back
  * where the guest is promised zeros. Instead, anonymous memory is mapped over it, once: each page is known to be the
- * file's or anonymous. A process may have 65,530 mappings (vm.max_map_count): once half of them are used, discarded
- * pages are filled with zeros instead, which keeps the promise, but gives nothing back.
+ * file's or anonymous. A process may have 65,530 mappings (vm.max_map_count): once half of them are used, the file's
+ * pages are filled with zeros instead, which keeps the promise, but gives nothing back: a page that was shared, or not in
+ * memory, costs the host one more.
  *
  * The file must not change. If it becomes shorter, the guest ends when it touches what is gone.
  *
@@ -39,11 +40,11 @@ bool private_file_left(struct private_file *file, const void *hva, uint64_t len)
 
 /*
  * Makes @len bytes at @hva, whole pages within one region, read as zero, and gives them back, unless too many mappings
- * would be needed: adds the bytes that were filled with zeros instead to *@zeroed. Returns 0 or -errno.
+ * would be needed: adds the bytes that are kept, filled with zeros, to *@zeroed. Returns 0 or -errno.
  */
 int private_file_discard(struct private_file *file, void *hva, uint64_t len, uint64_t *zeroed);
 
-/* Returns all bytes that were filled with zeros so far. Does not wait for a discard. */
+/* Returns all bytes that were kept so far, filled with zeros. Does not wait for a discard. */
 uint64_t private_file_zeroed(const struct private_file *file);
 
 /* For tests: at most @mappings from now on. */
