@@ -237,6 +237,33 @@ START_TEST(what_is_kept_is_not_given_back)
 }
 END_TEST
 
+/* Mappings that are not ours count, too: the kernel refuses, and what was there stays and becomes zero. */
+START_TEST(the_kernels_limit_is_kept)
+{
+	enum { MANY = 40000, SPARE = 50 };
+	uint8_t *others = mmap(NULL, 2 * MANY * P, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t n = 0, page = 1, kept = 0;
+
+	ck_assert_ptr_ne(others, MAP_FAILED);
+	private_file_limit(ram.private_file, 1U << 30);
+	while (n < MANY && mprotect(others + 2 * n * P, P, PROT_READ) == 0)
+		n++;
+	if (n == MANY) {
+		printf("SKIPPED: %s: vm.max_map_count is too high\n", __func__);
+		munmap(others, 2 * MANY * P);
+		return;
+	}
+	for (unsigned int i = 0; i < SPARE; i++)
+		ck_assert_int_eq(mprotect(others + 2 * --n * P, P, PROT_NONE), 0);
+	for (; page < 4 * SPARE && !kept; page += 2)
+		kept = discard(HIGH + page * P, P).zeroed;
+	ck_assert_uint_eq(kept, P);
+	munmap(others, 2 * MANY * P);
+	for (uint64_t i = 0; i < page; i++)
+		ck_assert(memory_is(at(HIGH + i * P), P, i % 2 ? 0 : 0x5a));
+}
+END_TEST
+
 /* What was used up for many small pieces comes back when a large one covers them. */
 START_TEST(a_large_discard_repays)
 {
@@ -385,6 +412,7 @@ Suite *private_file_suite(void)
 	tcase_add_test(tcase, mappings_are_bounded);
 	tcase_add_loop_test(tcase, a_limit_is_kept, 0, 4);
 	tcase_add_test(tcase, what_is_kept_is_not_given_back);
+	tcase_add_test(tcase, the_kernels_limit_is_kept);
 	tcase_add_test(tcase, a_large_discard_repays);
 	tcase_add_test(tcase, figures_stay_right);
 	tcase_add_test(tcase, untouched_pages_of_the_file_are_present);

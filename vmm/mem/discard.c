@@ -103,12 +103,16 @@ static bool is_files(const struct ram *ram, const struct discard_step *step)
 static int step_run(const struct ram *ram, const struct discard_step *step,
 		    struct discard_result *result)
 {
+	uint64_t zeroed = 0;
 	int error = 0;
 
 	if (is_files(ram, step)) {
 		result->calls++;
-		return private_file_discard(ram->private_file, step->hva, step->range.len,
-					    &result->zeroed);
+		error = private_file_discard(ram->private_file, step->hva, step->range.len,
+					     &zeroed);
+		/* What did not become zero as a whole is not given back either. */
+		result->zeroed += error ? 0 : zeroed;
+		return error;
 	}
 	for (int i = 0; i < TRIES; i++) {
 		result->calls++;

@@ -176,6 +176,12 @@ static int clear(const struct private_file *file, const struct part *part, uint6
 	return error;
 }
 
+/* All of RAM has this advice already. */
+static bool is_mapped(void *hva, uint64_t len)
+{
+	return madvise(hva, len, MADV_DONTFORK) == 0;
+}
+
 static int discard(struct private_file *file, struct part *part, uint64_t page, uint64_t end,
 		   uint64_t *zeroed)
 {
@@ -187,11 +193,16 @@ static int discard(struct private_file *file, struct part *part, uint64_t page, 
 		return clear(file, part, page, end, zeroed);
 	if (more > fewer && file->mappings - fewer + more > file->mappings_max)
 		return clear(file, part, page, end, zeroed);
-	int error = backing_map_anonymous(part->hva + page * file->page_size,
-					  (end - page) * file->page_size, file->advice);
-	/* The guest can keep the kernel from joining mappings; this is the kernel's own bound. */
+	uint8_t *hva = part->hva + page * file->page_size;
+	uint64_t len = (end - page) * file->page_size;
+	int error = backing_map_anonymous(hva, len, file->advice);
+	/* Short of memory, the kernel may have unmapped what was there already. */
 	if (error == -ENOMEM)
+		error = backing_map_anonymous(hva, len, file->advice);
+	/* The guest can keep the kernel from joining mappings; this is the kernel's own bound. */
+	if (error == -ENOMEM && is_mapped(hva, len))
 		return clear(file, part, page, end, zeroed);
+	/* Else the memory ends the guest if it is used: zeros in place of it are not to be had. */
 	if (error)
 		return error;
 	replaced(file, part, page, end, cut);
