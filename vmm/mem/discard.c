@@ -127,14 +127,15 @@ static int step_run(const struct ram *ram, const struct discard_step *step,
  * Runs as many of the first steps as one call does, and returns their number. Each madvise()
  * interrupts the CPUs that run the guest to flush the pages from their TLBs; process_madvise() does
  * so once for all steps (Linux 6.16, and more so since). It does fewer, or none, if a step fails or
- * an older kernel refuses it: step_run() does the rest, and finds out why.
+ * an older kernel refuses it: step_run() does the rest, and finds out why. Clears *@helps once it
+ * did none, but not where a step is a file's and it was not called.
  */
 static size_t run_together(const struct ram *ram, const struct discard_step *step, size_t n,
-			   struct discard_result *result)
+			   struct discard_result *result, bool *helps)
 {
 	struct iovec vec[TOGETHER];
 
-	if (n < 2 || ram->backing != RAM_ANON)
+	if (!*helps || n < 2 || ram->backing != RAM_ANON)
 		return 0;
 	if (n > TOGETHER)
 		n = TOGETHER;
@@ -143,7 +144,10 @@ static size_t run_together(const struct ram *ram, const struct discard_step *ste
 		vec[steps] = (struct iovec){step[steps].hva, step[steps].range.len};
 		steps++;
 	}
-	if (steps < 2 || !discard_gate_enter(ram->gate))
+	if (steps < 2)
+		return 0;
+	*helps = discard_gate_enter(ram->gate);
+	if (!*helps)
 		return 0;
 	ssize_t bytes = syscall(SYS_process_madvise, PIDFD_SELF_THREAD, vec, steps, advice(ram), 0);
 	discard_gate_leave(ram->gate);
@@ -153,6 +157,7 @@ static size_t run_together(const struct ram *ram, const struct discard_step *ste
 	size_t done = 0;
 	while (done < n && bytes >= (ssize_t)step[done].range.len)
 		bytes -= (ssize_t)step[done++].range.len;
+	*helps = done > 0;
 	return done;
 }
 
@@ -173,18 +178,16 @@ static void step_done(const struct ram *ram, struct discard_step *step,
 void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 		 struct discard_result *result)
 {
-	size_t together = n;
+	bool helps = true;
 	*result = (struct discard_result){0};
 	for (size_t i = 0; i < n; i++) {
-		/* Once it has failed at the first step, do not try it again. */
-		if (together > 0)
-			together = run_together(ram, &step[i], n - i, result);
+		size_t together = run_together(ram, &step[i], n - i, result, &helps);
 		for (size_t end = i + together; i < end; i++)
 			step_done(ram, &step[i], result);
 		if (i == n)
 			break;
 		step[i].done = step[i].zero = false;
-		/* Once a step: ram_discard_inhibit() waits for one system call, not for all. */
+		/* Once a step: ram_discard_inhibit() waits for one step, not for all. */
 		if (!discard_gate_enter(ram->gate)) {
 			result->held_back += step[i].range.len;
 			continue;

@@ -26,10 +26,11 @@ struct discard_step {
 };
 
 struct discard_result {
-	uint64_t bytes;	       /* given back to the host */
-	uint64_t zeroed;       /* bytes kept and filled with zeros instead: see private_file.h */
-	uint64_t held_back;    /* bytes left alone because discards are inhibited */
-	unsigned int calls;    /* system calls that discarded something or failed */
+	uint64_t bytes;	    /* given back to the host */
+	uint64_t zeroed;    /* bytes kept and filled with zeros instead: see private_file.h */
+	uint64_t held_back; /* bytes left alone because discards are inhibited */
+	unsigned int
+		calls; /* system calls that discarded something or failed; one for a step of private_file.h */
 	unsigned int failures; /* steps that failed, and ranges (partly) outside RAM */
 	int error;	       /* -errno of the first step that failed, or 0 */
 };
@@ -56,7 +57,8 @@ size_t ram_discard(const struct ram *ram, const struct gpa_range *range, size_t 
 /*
  * After ram_discard_inhibit() returns, no discard runs until ram_discard_allow() has been called as
  * often. A discard asked for meanwhile is held back: it is no error, and is not run later. Waits
- * for one system call at most. Any thread, but not from within a discard. Memory that DISCARD_FREE
+ * for what runs: a system call, for up to 256 steps, or one step of private_file.h, which may read
+ * the step's pages from storage. Any thread, but not from within a discard. Memory that DISCARD_FREE
  * released before may still turn into zeros.
  */
 void ram_discard_inhibit(const struct ram *ram);
