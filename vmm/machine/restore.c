@@ -74,8 +74,11 @@ static int map_ram(struct restoring *restoring)
 	uint64_t len = memory->pages * SNAPSHOT_PAGE;
 	struct stat st;
 
-	if (fstat(restoring->fd, &st) < 0 || st.st_size < from ||
-	    (uint64_t)(st.st_size - from) < len)
+	/* First: each later change of what is looked at here makes an event. */
+	restored_file_watch(&restoring->machine->restored_file, restoring->machine, restoring->fd);
+	if (fstat(restoring->fd, &st) < 0)
+		return why_set(&restoring->why, -errno, "its size is unknown: %s", strerror(errno));
+	if (st.st_size < from || (uint64_t)(st.st_size - from) < len)
 		return snapshot_bad(&restoring->reader, "it is cut short: it ends after %llu bytes",
 				    (unsigned long long)st.st_size);
 	int error = ram_map_file(&restoring->machine->ram, memory->run, memory->runs, restoring->fd,
@@ -87,7 +90,6 @@ static int map_ram(struct restoring *restoring)
 			       "its memory cannot be mapped: %s; --restore-all reads it instead",
 			       strerror(-error));
 	restoring->reader.offset += len;
-	restored_file_watch(&restoring->machine->restored_file, restoring->machine, restoring->fd);
 	return 0;
 }
 
