@@ -10,13 +10,24 @@
 #include "vmm/lib/log.h"
 #include "vmm/machine/machine.h"
 
+/* IN_Q_OVERFLOW: events were lost. Others do no harm: IN_IGNORED tells that the file is gone. */
+static bool is_change(const struct inotify_event *event)
+{
+	return event->mask & (IN_MODIFY | IN_Q_OVERFLOW);
+}
+
 bool restored_file_changed(struct restored_file *file)
 {
-	char events[4096];
+	_Alignas(struct inotify_event) char events[4096];
+	ssize_t len = 0;
 
-	if (file->machine && file->changes.fd >= 0 &&
-	    read(file->changes.fd, events, sizeof(events)) > 0)
-		file->changed = true;
+	if (file->machine && file->changes.fd >= 0)
+		len = read(file->changes.fd, events, sizeof(events));
+	for (ssize_t at = 0; at < len;) {
+		const struct inotify_event *event = (const void *)(events + at);
+		file->changed |= is_change(event);
+		at += (ssize_t)(sizeof(*event) + event->len);
+	}
 	return file->changed;
 }
 
@@ -32,25 +43,36 @@ static int watch(struct restored_file *file, int fd)
 {
 	char path[64];
 
+	file->changes.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (file->changes.fd < 0)
+		return -errno;
 	/* The file that is open, whatever has its name now. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (file->changes.fd < 0 || inotify_add_watch(file->changes.fd, path, IN_MODIFY) < 0)
+	if (inotify_add_watch(file->changes.fd, path, IN_MODIFY) < 0)
 		return -errno;
 	return loop_add(&file->machine->loop, &file->changes);
 }
 
+static const char *advice(int error)
+{
+	switch (error) {
+	case -EMFILE:
+		return "raise fs.inotify.max_user_instances, and ";
+	case -ENOSPC:
+		return "raise fs.inotify.max_user_watches, and ";
+	default:
+		return "";
+	}
+}
+
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd)
 {
-	*file = (struct restored_file){
-		.changes = {inotify_init1(IN_CLOEXEC | IN_NONBLOCK), has_event, file},
-		.machine = machine,
-	};
+	*file = (struct restored_file){.changes = {-1, has_event, file}, .machine = machine};
 	int error = watch(file, fd);
 	if (error)
-		log_warn("the host cannot tell when the snapshot changes: %s; raise "
-			 "fs.inotify.max_user_instances, and keep the snapshot as it is while the "
-			 "guest runs, or restore it with --restore-all",
-			 strerror(-error));
+		log_warn("the host cannot tell when the snapshot changes: %s; %skeep the snapshot "
+			 "as it is while the guest runs, or restore it with --restore-all",
+			 strerror(-error), advice(error));
 }
 
 /* A vCPU ended as KVM has no page for it. */

@@ -3,7 +3,8 @@
  * The snapshot that a running guest's memory is in: it must stay as it is. If it is written to or cut, the guest ends.
  *
  * That is not left to KVM: on x86_64, a vCPU that touches a page beyond the file's end tries again for ever (see
- * device_pmem.c); and nobody would notice other bytes in pages that the guest has not used yet.
+ * device_pmem.c); and neither the host nor the guest would notice other bytes in pages that the guest has not used yet.
+ * The same vCPU may try for ever, unnoticed, when the storage fails to read a page (EIO): no event tells of that.
  *
  * Owner: struct machine. Thread: main. Source: inotify(7).
  */
@@ -17,8 +18,8 @@
 struct machine;
 
 struct restored_file {
-	struct loop_source changes; /* inotify's, or 0: there is no file */
-	struct machine *machine;
+	struct loop_source changes; /* inotify's; its fd is -1 if the host cannot watch the file */
+	struct machine *machine;    /* or NULL: there is no file */
 	bool changed;
 };
 
