@@ -10,7 +10,8 @@
 #include "vmm/machine/machine.h"
 #include "vmm/machine/saved_machine.h"
 #include "vmm/mem/present.h"
-#include "vmm/snapshot/pages.h"
+#include "vmm/mem/private_file.h"
+#include "vmm/snapshot/runs.h"
 
 /* A disk that has much to do takes seconds to finish it; meanwhile the guest stands still. */
 #define SETTLE_LIMIT_NS (10 * NS_PER_S)
@@ -19,12 +20,16 @@
 #define BLOCK_PAGES PRESENT_PAGES
 #define BLOCK	    (BLOCK_PAGES * (uint64_t)SNAPSHOT_PAGE)
 
+/* How often RAM is looked through: twice if it is in too many pieces, more if the host takes pages meanwhile. */
+#define LOOKS 4
+
 /* About 2 MiB, and only while a machine is saved. */
 struct saving {
 	struct machine *machine;
 	struct snapshot_writer *writer;
 	struct why *why;
 	struct snapshot_memory memory;
+	struct snapshot_runs runs;
 	struct present_cursor cursor;
 	bool present[BLOCK_PAGES];
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
@@ -103,9 +108,16 @@ static int look_at(struct saving *saving, const struct ram_region *region, uint6
 	return (int)pages;
 }
 
-/* Untouched pages stay so. */
+/*
+ * Does not touch pages to find out: those that are not present hold nothing. Those that are still the file's that the
+ * guest was restored from would have to be read from storage, while the client waits for the first of them.
+ */
 static bool holds_something(const struct saving *saving, const uint8_t *block, int pages)
 {
+	struct private_file *file = saving->machine->ram.private_file;
+
+	if (file && !private_file_left(file, block, (uint64_t)pages * SNAPSHOT_PAGE))
+		return true;
 	for (int i = 0; i < pages; i++)
 		if (saving->present[i] &&
 		    !is_zero(block + (size_t)i * SNAPSHOT_PAGE, SNAPSHOT_PAGE))
@@ -113,45 +125,36 @@ static bool holds_something(const struct saving *saving, const uint8_t *block, i
 	return false;
 }
 
-/* Adds a block; a @gap to the run before it, of the same region, is filled. Returns whether there is room for it. */
-static bool add_block(struct snapshot_memory *memory, const struct ram_region *region,
-		      uint64_t offset, int pages, uint64_t gap)
+static int look_through(struct saving *saving, const struct ram_region *region)
 {
-	struct gpa_range *last = memory->runs ? &memory->run[memory->runs - 1] : NULL;
-	uint64_t gpa = region->gpa + offset, end = gpa + (uint64_t)pages * SNAPSHOT_PAGE;
-
-	if (last && last->gpa >= region->gpa && gpa - (last->gpa + last->len) <= gap) {
-		memory->pages += (end - last->gpa - last->len) / SNAPSHOT_PAGE;
-		last->len = end - last->gpa;
-		return true;
+	saving->cursor = (struct present_cursor){0};
+	for (uint64_t at = 0; at < region->size; at += BLOCK) {
+		int pages = look_at(saving, region, at);
+		if (pages < 0)
+			return pages;
+		if (atomic_load(&saving->machine->end) != MACHINE_RUNS)
+			return -ECANCELED;
+		const struct gpa_range block = {region->gpa + at, (uint64_t)pages * SNAPSHOT_PAGE};
+		if (holds_something(saving, region->hva + at, pages))
+			snapshot_runs_add(&saving->runs, region->gpa, &block);
 	}
-	if (memory->runs == SNAPSHOT_RUNS_MAX)
-		return false;
-	memory->run[memory->runs++] = (struct gpa_range){gpa, end - gpa};
-	memory->pages += (uint64_t)pages;
-	return true;
+	return 0;
 }
 
-/* Lists what the guest uses. Returns 0, -E2BIG if there are too many runs with no gap longer than @gap in them, or -errno. */
-static int find_memory(struct saving *saving, uint64_t gap)
+/* Lists what the guest uses. */
+static int find_memory(struct saving *saving)
 {
 	const struct ram *ram = &saving->machine->ram;
 
-	saving->memory.runs = 0;
-	saving->memory.pages = 0;
-	for (unsigned int i = 0; i < ram->regions; i++) {
-		const struct ram_region *region = &ram->region[i];
-		saving->cursor = (struct present_cursor){0};
-		for (uint64_t at = 0; at < region->size; at += BLOCK) {
-			int pages = look_at(saving, region, at);
-			if (pages < 0)
-				return pages;
-			if (holds_something(saving, region->hva + at, pages) &&
-			    !add_block(&saving->memory, region, at, pages, gap))
-				return -E2BIG;
-		}
+	for (int look = 0; look < LOOKS; look++) {
+		int error = 0;
+		snapshot_runs_begin(&saving->runs, &saving->memory);
+		for (unsigned int i = 0; i < ram->regions && !error; i++)
+			error = look_through(saving, &ram->region[i]);
+		if (error || snapshot_runs_fit(&saving->runs))
+			return error;
 	}
-	return 0;
+	return why_set(saving->why, -E2BIG, "the guest's memory is in too many pieces: try again");
 }
 
 /* Copy, then write: the checksum is that of what is written, and the host may take pages (MADV_FREE) meanwhile. */
@@ -181,13 +184,8 @@ static const struct ram_region *region_of(const struct ram *ram, uint64_t gpa)
 static int save_ram(struct saving *saving)
 {
 	const struct snapshot_memory *memory = &saving->memory;
-	uint64_t gap = 0;
-	int error;
 
-	/* A sum of gaps that needs so many pieces is small beside the memory that lies between them. */
-	do
-		error = find_memory(saving, gap);
-	while (error == -E2BIG && (gap = gap ? 2 * gap : BLOCK));
+	int error = find_memory(saving);
 	if (!error)
 		error = snapshot_memory_write(saving->writer, memory);
 	for (unsigned int i = 0; i < memory->runs && !error; i++) {
