@@ -43,16 +43,18 @@ static void memory_figures(struct monitor *monitor, json_t *stat)
 	const struct ram *ram = &monitor->machine->ram;
 	uint64_t zeroed = ram->private_file ? private_file_zeroed(ram->private_file) : 0;
 
-	json_object_set_new(
-		stat, "memory",
-		json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-			  "size", json_count(ram_size(ram)), "backing", backing[ram->backing],
-			  "page-size", json_count(ram->page_size), "discard", discard[ram->discard],
-			  "rss", json_count(usage->rss), "pss", json_count(usage->pss), "own",
-			  json_count(usage->own), "huge", json_count(usage->huge), "lazy-free",
-			  json_count(usage->lazyfree), "swap", json_count(usage->swap), "locked",
-			  json_count(usage->locked), "inhibits",
-			  json_count(ram_discard_inhibits(ram)), "zeroed", json_count(zeroed)));
+	json_t *answer =
+		json_pack("{s:o, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "size",
+			  json_count(ram_size(ram)), "backing", backing[ram->backing], "page-size",
+			  json_count(ram->page_size), "discard", discard[ram->discard], "rss",
+			  json_count(usage->rss), "pss", json_count(usage->pss), "huge",
+			  json_count(usage->huge), "lazy-free", json_count(usage->lazyfree), "swap",
+			  json_count(usage->swap), "locked", json_count(usage->locked), "inhibits",
+			  json_count(ram_discard_inhibits(ram)), "zeroed", json_count(zeroed));
+	/* Of a file of its own smaps calls nothing anonymous. */
+	if (ram->backing == RAM_ANON)
+		json_object_set_new(answer, "own", json_count(usage->own));
+	json_object_set_new(stat, "memory", answer);
 }
 
 const struct monitor_part monitor_memory = {
