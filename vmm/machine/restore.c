@@ -20,9 +20,9 @@ struct restoring {
 	struct snapshot_reader reader;
 	struct why why;
 	int fd;
-	bool whole; /* RAM is read and checked before the guest runs, not mapped */
+	bool restore_all; /* RAM is read and checked before the guest runs, not mapped */
 	struct snapshot_memory memory;
-	uint32_t checksum; /* of RAM, if it is whole */
+	uint32_t checksum; /* of RAM, if restore_all */
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 };
 
@@ -106,7 +106,7 @@ static int restore_ram(struct restoring *restoring)
 		error = snapshot_memory_read(reader, &section, ram, &restoring->memory);
 	if (error)
 		return error;
-	return restoring->whole
+	return restoring->restore_all
 		       ? snapshot_pages_read(reader, &restoring->memory, ram, &restoring->checksum)
 		       : map_ram(restoring);
 }
@@ -185,7 +185,7 @@ static int restore(struct restoring *restoring)
 		error = snapshot_bad(&restoring->reader, "it has more sections than this machine");
 	return error ? error
 		     : snapshot_close(&restoring->reader, &section, restoring->memory.pages,
-				      restoring->whole ? &restoring->checksum : NULL);
+				      restoring->restore_all ? &restoring->checksum : NULL);
 }
 
 /* Only a plain file: nothing that another could make ebb wait for. */
@@ -213,7 +213,7 @@ static int file_open(const char *folder, int *fd)
 	return error;
 }
 
-int machine_restore(struct machine *machine, const char *folder, bool whole)
+int machine_restore(struct machine *machine, const char *folder, bool restore_all)
 {
 	struct restoring *restoring = calloc(1, sizeof(*restoring));
 
@@ -223,7 +223,8 @@ int machine_restore(struct machine *machine, const char *folder, bool whole)
 	}
 	restoring->machine = machine;
 	/* Memory that other processes share, or that is placed at the start, cannot be a mapping of the file. */
-	restoring->whole = whole || machine->ram.backing != RAM_ANON || machine->ram.placed;
+	restoring->restore_all =
+		restore_all || machine->ram.backing != RAM_ANON || machine->ram.placed;
 	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
 	int error = file_open(folder, &restoring->fd);
 	if (error)

@@ -114,9 +114,8 @@ static int look_at(struct saving *saving, const struct ram_region *region, uint6
  */
 static bool holds_something(const struct saving *saving, const uint8_t *block, int pages)
 {
-	struct private_file *file = saving->machine->ram.private_file;
-
-	if (file && !private_file_left(file, block, (uint64_t)pages * SNAPSHOT_PAGE))
+	if (private_file_has(saving->machine->ram.private_file, block,
+			     (uint64_t)pages * SNAPSHOT_PAGE))
 		return true;
 	for (int i = 0; i < pages; i++)
 		if (saving->present[i] &&

@@ -32,8 +32,9 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 /*
  * Reads the snapshot "snapshot" in the folder @folder into a machine that is complete, except for a kernel to boot. Its
  * RAM becomes a private mapping of the file, which must stay as it is while the guest runs, and is not checked; with
- * @whole, or if RAM cannot be mapped (ram_map_file()), it is read and checked. Returns 0, or -errno after an error message. Main thread, before any other runs.
+ * @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. Returns 0, or -errno after an error
+ * message. Main thread, before any other runs.
  */
-int machine_restore(struct machine *machine, const char *folder, bool whole);
+int machine_restore(struct machine *machine, const char *folder, bool restore_all);
 
 #endif

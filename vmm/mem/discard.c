@@ -93,11 +93,10 @@ static int discard_call(const struct ram *ram, const struct discard_step *step)
 	return madvise(step->hva, step->range.len, advice(ram));
 }
 
-/* A part of it is a file's, mapped privately: of that, madvise() would bring the contents back. */
-static bool is_files(const struct ram *ram, const struct discard_step *step)
+/* Of a file's pages, mapped privately, madvise() would bring the contents back. */
+static bool has_file(const struct ram *ram, const struct discard_step *step)
 {
-	return ram->private_file &&
-	       !private_file_left(ram->private_file, step->hva, step->range.len);
+	return private_file_has(ram->private_file, step->hva, step->range.len);
 }
 
 static int step_run(const struct ram *ram, const struct discard_step *step,
@@ -106,7 +105,7 @@ static int step_run(const struct ram *ram, const struct discard_step *step,
 	uint64_t zeroed = 0;
 	int error = 0;
 
-	if (is_files(ram, step)) {
+	if (has_file(ram, step)) {
 		result->calls++;
 		error = private_file_discard(ram->private_file, step->hva, step->range.len,
 					     &zeroed);
@@ -140,7 +139,7 @@ static size_t run_together(const struct ram *ram, const struct discard_step *ste
 	if (n > TOGETHER)
 		n = TOGETHER;
 	size_t steps = 0;
-	while (steps < n && !is_files(ram, &step[steps])) {
+	while (steps < n && !has_file(ram, &step[steps])) {
 		vec[steps] = (struct iovec){step[steps].hva, step[steps].range.len};
 		steps++;
 	}

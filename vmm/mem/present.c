@@ -33,13 +33,8 @@ int present_open(void)
 	return fd;
 }
 
-static bool is_files(const struct ram *ram, uintptr_t hva, uint64_t len)
-{
-	return ram->private_file && !private_file_left(ram->private_file, (const void *)hva, len);
-}
-
 /*
- * Private memory: whatever is not in the page tables was never written, or was discarded; or it is a file's, and was
+ * Private memory: a page that is not in the page tables was never written, or was discarded; or it is a file's, and was
  * not touched yet.
  */
 static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pages, bool *present)
@@ -55,10 +50,12 @@ static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pag
 	ssize_t got = read(ram->pagemap, entry, (size_t)len);
 	if (got != len)
 		return got < 0 ? -errno : -EIO;
-	bool any_files = is_files(ram, hva, pages * (uint64_t)ram->page_size);
+	bool any_files = private_file_has(ram->private_file, (const void *)hva,
+					  pages * (uint64_t)ram->page_size);
 	for (unsigned int i = 0; i < pages; i++, hva += ram->page_size)
-		present[i] =
-			entry[i] & ENTRY_HELD || (any_files && is_files(ram, hva, ram->page_size));
+		present[i] = entry[i] & ENTRY_HELD ||
+			     (any_files && private_file_has(ram->private_file, (const void *)hva,
+							    ram->page_size));
 	return 0;
 }
 

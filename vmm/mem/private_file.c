@@ -230,17 +230,17 @@ uint64_t private_file_zeroed(const struct private_file *file)
 	return atomic_load(&file->zeroed);
 }
 
-bool private_file_left(struct private_file *file, const void *hva, uint64_t len)
+bool private_file_has(struct private_file *file, const void *hva, uint64_t len)
 {
 	uint64_t page, end;
-	const struct part *part = find(file, hva, len, &page, &end);
+	const struct part *part = file ? find(file, hva, len, &page, &end) : NULL;
 
 	if (!part)
-		return true;
+		return false;
 	pthread_mutex_lock(&file->lock);
-	bool left = same_up_to(part, page, end, false) == end;
+	bool has = same_up_to(part, page, end, false) < end;
 	pthread_mutex_unlock(&file->lock);
-	return left;
+	return has;
 }
 
 void private_file_limit(struct private_file *file, unsigned int mappings)

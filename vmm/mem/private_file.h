@@ -11,7 +11,8 @@
  *
  * The file must not change. If it becomes shorter, the guest ends when it touches what is gone.
  *
- * Owner: struct ram. Thread: main for new, map and free, before others start and after they ended; any for the rest.
+ * Owner: struct ram. Thread: main for new, map and free, before others start and after they ended, and for limit; any
+ * for the rest.
  * Source: mmap(2), mm/vma.c for what the kernel merges, Documentation/admin-guide/sysctl/vm.rst.
  */
 #ifndef EBB_MEM_PRIVATE_FILE_H
@@ -35,8 +36,8 @@ void private_file_free(struct private_file *file);
 int private_file_map(struct private_file *file, const struct gpa_range *run, int fd,
 		     uint64_t offset);
 
-/* Returns whether no page of @len bytes at @hva, within one region, is the file's. */
-bool private_file_left(struct private_file *file, const void *hva, uint64_t len);
+/* Returns whether a page of @len bytes at @hva, within one region, is the file's. None is if @file is NULL. */
+bool private_file_has(struct private_file *file, const void *hva, uint64_t len);
 
 /*
  * Makes @len bytes at @hva, whole pages within one region, read as zero, and gives them back, unless too many mappings
