@@ -274,7 +274,10 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	/* The answer can overtake the last bytes, which are in our socket by then. */
 	while (!request->error && !guest->call.pending && !guest->call.err && take(request))
 		;
-	/* A snapshot's last bytes are not zero: so the file has its full size. */
+	/*
+	 * The file has its full size: the rest is no hole, whatever it holds; if there is none, the last page had the
+	 * head of the end's section, which is not zero.
+	 */
 	if (!request->error)
 		request->error = write_all(request->file, request->data, request->held);
 	return say_result(request, guest);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which pages of guest RAM can hold something: those that the guest has touched and not given back, in memory or
- * swapped out. The others read as zero, and are not touched to find that out.
+ * swapped out, and those that are still the file's (private_file.h), touched or not. The others read as zero, and are not
+ * touched to find that out.
  *
  * Source: Documentation/admin-guide/mm/pagemap.rst; lseek(2), SEEK_DATA.
  * Thread: any, one at a time.

@@ -6,7 +6,8 @@
  * The kernel walks the page tables of resident memory, which takes some ten milliseconds for each
  * GiB in small pages, much less for huge ones, and does not stop the guest: call it on request, not
  * periodically. Each mapping below guest RAM costs as much as 64 MiB of huge pages in it, however
- * small it is: ram_init() therefore maps RAM below all others.
+ * small it is: ram_init() therefore maps RAM below all others. RAM itself is one mapping a region, but that of a clone
+ * (private_file.h) is as many as the guest makes of it, up to 32,765 by default.
  *
  * Source: Documentation/filesystems/proc.rst, fs/proc/task_mmu.c.
  * Thread: any that may block: a worker.

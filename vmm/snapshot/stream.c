@@ -163,7 +163,8 @@ int snapshot_open(struct snapshot_reader *reader)
 	uint32_t version = record_take_u32(&head);
 	if (version != SNAPSHOT_VERSION)
 		return snapshot_bad(reader,
-				    "its format has version %u, and this ebb reads version %u",
+				    "its format has version %u, and this ebb reads version %u: "
+				    "make the snapshot again with this ebb",
 				    version, SNAPSHOT_VERSION);
 	uint64_t reserved = record_take_u64(&head);
 	return reserved | record_take_u64(&head) ? unknown(reader) : 0;

@@ -51,7 +51,7 @@ struct snapshot_writer {
 	int (*write)(void *ctx, const void *data, size_t len);
 	void *ctx;
 	uint64_t offset;   /* bytes written */
-	uint64_t pages;	   /* of them: see pages.h */
+	uint64_t pages;	   /* of guest RAM written: see pages.h */
 	uint32_t checksum; /* of the pages */
 	uint32_t sections;
 	int error; /* the first -errno: afterwards nothing is written */
