@@ -2,9 +2,11 @@
 #include "vmm/machine/restored_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
@@ -14,6 +16,15 @@
 static bool is_change(const struct inotify_event *event)
 {
 	return event->mask & (IN_MODIFY | IN_Q_OVERFLOW);
+}
+
+/* The guest may end of what is missing before there is an event: the kernel tells of a cut after it is done. */
+static bool is_shorter(const struct restored_file *file)
+{
+	struct stat st;
+
+	return file->machine && file->fd >= 0 && fstat(file->fd, &st) == 0 &&
+	       (uint64_t)st.st_size < file->size;
 }
 
 bool restored_file_changed(struct restored_file *file)
@@ -28,6 +39,7 @@ bool restored_file_changed(struct restored_file *file)
 		file->changed |= is_change(event);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
+	file->changed |= is_shorter(file);
 	return file->changed;
 }
 
@@ -67,7 +79,14 @@ static const char *advice(int error)
 
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd)
 {
-	*file = (struct restored_file){.changes = {-1, has_event, file}, .machine = machine};
+	struct stat st;
+
+	*file = (struct restored_file){
+		.changes = {-1, has_event, file},
+		.machine = machine,
+		.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+		.size = fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size,
+	};
 	int error = watch(file, fd);
 	if (error)
 		log_warn("the host cannot tell when the snapshot changes: %s; %skeep the snapshot "
@@ -100,5 +119,7 @@ void restored_file_release(struct restored_file *file)
 {
 	if (file->machine && file->changes.fd >= 0)
 		close(file->changes.fd);
+	if (file->machine && file->fd >= 0)
+		close(file->fd);
 	*file = (struct restored_file){0};
 }

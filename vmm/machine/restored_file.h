@@ -12,6 +12,7 @@
 #define EBB_MACHINE_RESTORED_FILE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "vmm/lib/loop.h"
 
@@ -20,6 +21,8 @@ struct machine;
 struct restored_file {
 	struct loop_source changes; /* inotify's; its fd is -1 if the host cannot watch the file */
 	struct machine *machine;    /* or NULL: there is no file */
+	int fd;			    /* a duplicate, or -1 */
+	uint64_t size;		    /* bytes: when it was mapped */
 	bool changed;
 };
 
