@@ -237,6 +237,7 @@ START_TEST(what_is_kept_is_not_given_back)
 }
 END_TEST
 
+#ifndef __SANITIZE_THREAD__
 /* Mappings that are not ours count, too: the kernel refuses, and what was there stays and becomes zero. */
 START_TEST(the_kernels_limit_is_kept)
 {
@@ -263,6 +264,7 @@ START_TEST(the_kernels_limit_is_kept)
 		ck_assert(memory_is(at(HIGH + i * P), P, i % 2 ? 0 : 0x5a));
 }
 END_TEST
+#endif
 
 /* What was used up for many small pieces comes back when a large one covers them. */
 START_TEST(a_large_discard_repays)
@@ -412,7 +414,9 @@ Suite *private_file_suite(void)
 	tcase_add_test(tcase, mappings_are_bounded);
 	tcase_add_loop_test(tcase, a_limit_is_kept, 0, 4);
 	tcase_add_test(tcase, what_is_kept_is_not_given_back);
+#ifndef __SANITIZE_THREAD__ /* which needs mappings of its own */
 	tcase_add_test(tcase, the_kernels_limit_is_kept);
+#endif
 	tcase_add_test(tcase, a_large_discard_repays);
 	tcase_add_test(tcase, figures_stay_right);
 	tcase_add_test(tcase, untouched_pages_of_the_file_are_present);
