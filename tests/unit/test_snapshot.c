@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/lib/record.h"
 #include "vmm/snapshot/pages.h"
-#include "vmm/snapshot/runs.h"
 #include "vmm/snapshot/stream.h"
 
 #define PAGE	 4096
@@ -531,96 +529,6 @@ START_TEST(the_checksum_is_crc32c)
 }
 END_TEST
 
-START_TEST(records)
-{
-	uint8_t bytes[32];
-	struct record record = {bytes, sizeof(bytes), 0, false};
-	uint16_t two = 0;
-
-	record_u8(&record, 1);
-	record_u16(&record, 0x203);
-	record_u32(&record, 0x4050607);
-	record_u64(&record, 0x8090a0b0c0d0e0fULL);
-	record_struct(&record, "xy", 2);
-	ck_assert_uint_eq(record.len, 21);
-	ck_assert_mem_eq(bytes, "\1\3\2\7\6\5\4\x0f\x0e\x0d\x0c\x0b\x0a\x09\x08\2\0\0\0xy", 21);
-
-	struct record_in in = {bytes, record.len, false};
-	ck_assert_uint_eq(record_take_u8(&in), 1);
-	ck_assert_uint_eq(record_take_u16(&in), 0x203);
-	ck_assert_uint_eq(record_take_u32(&in), 0x4050607);
-	ck_assert_uint_eq(record_take_u64(&in), 0x8090a0b0c0d0e0fULL);
-	ck_assert(!record_complete(&in));
-	record_take_struct(&in, &two, sizeof(two));
-	ck_assert(record_complete(&in));
-	/* Beyond the end there are zeros, and it is noticed. */
-	ck_assert_uint_eq(record_take_u32(&in), 0);
-	ck_assert(!record_complete(&in));
-	/* Of another size. */
-	in = (struct record_in){bytes + 15, 6, false};
-	uint8_t one;
-	record_take_struct(&in, &one, sizeof(one));
-	ck_assert(in.bad);
-	ck_assert_uint_eq(one, 0);
-	/* What does not fit is noticed, too. */
-	for (unsigned int i = 0; i < 3; i++)
-		record_u64(&record, i);
-	ck_assert(record.full);
-	ck_assert_uint_le(record.len, sizeof(bytes));
-}
-END_TEST
-
-/* --- which runs ------------------------------------------------------------------------------- */
-
-#define PIECES 20000ULL
-
-/* Each second page; after each 1000 of them a GiB without any. */
-static void add_pieces(struct snapshot_runs *runs)
-{
-	snapshot_runs_begin(runs, &memory);
-	for (uint64_t i = 0; i < PIECES; i++) {
-		const struct gpa_range piece = {LOW + i * 2 * PAGE + (i / 1000 << 30), PAGE};
-		snapshot_runs_add(runs, LOW, &piece);
-	}
-}
-
-START_TEST(short_gaps_are_filled_and_no_more_than_needed)
-{
-	struct snapshot_runs runs = {0};
-	uint64_t pages = 0;
-
-	add_pieces(&runs);
-	ck_assert(!snapshot_runs_fit(&runs));
-	ck_assert_uint_eq(runs.pieces, PIECES);
-	add_pieces(&runs);
-	ck_assert(snapshot_runs_fit(&runs));
-	ck_assert_uint_le(memory.runs, SNAPSHOT_RUNS_MAX);
-	ck_assert_uint_gt(memory.runs, SNAPSHOT_RUNS_MAX / 2);
-	/* A gap that is filled costs one page, and takes one run away. */
-	ck_assert_uint_eq(memory.pages, PIECES + PIECES - memory.runs);
-	for (unsigned int i = 0; i < memory.runs; i++) {
-		pages += memory.run[i].len / PAGE;
-		ck_assert_uint_lt(memory.run[i].len, 2000 * PAGE);
-		if (i > 0)
-			ck_assert_uint_gt(memory.run[i].gpa,
-					  memory.run[i - 1].gpa + memory.run[i - 1].len);
-	}
-	ck_assert_uint_eq(memory.run[0].gpa, LOW);
-	ck_assert_uint_eq(pages, memory.pages);
-	/* Nor is anything filled of what is in few pieces, or lies in two regions. */
-	runs = (struct snapshot_runs){0};
-	snapshot_runs_begin(&runs, &memory);
-	snapshot_runs_add(&runs, LOW, &(struct gpa_range){LOW, PAGE});
-	snapshot_runs_add(&runs, LOW, &(struct gpa_range){LOW + PAGE, PAGE});
-	snapshot_runs_add(&runs, LOW, &(struct gpa_range){LOW + 3 * PAGE, PAGE});
-	snapshot_runs_add(&runs, LOW + 4 * PAGE, &(struct gpa_range){LOW + 4 * PAGE, PAGE});
-	ck_assert(snapshot_runs_fit(&runs));
-	ck_assert_uint_eq(memory.runs, 3);
-	ck_assert_uint_eq(memory.pages, 4);
-	ck_assert_uint_eq(memory.run[0].len, 2 * PAGE);
-}
-END_TEST
-
 Suite *snapshot_suite(void);
 Suite *snapshot_suite(void)
 {
@@ -647,8 +555,6 @@ Suite *snapshot_suite(void)
 	tcase_add_test(tcase, a_long_section_is_refused);
 	tcase_add_test(tcase, the_first_error_stays);
 	tcase_add_test(tcase, the_checksum_is_crc32c);
-	tcase_add_test(tcase, records);
-	tcase_add_test(tcase, short_gaps_are_filled_and_no_more_than_needed);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
