@@ -9,7 +9,6 @@
 Everything that is opened or started lies in memory and was read once before; so does the snapshot.
 """
 
-import argparse
 import os
 import re
 import statistics
@@ -21,8 +20,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import boot_host  # noqa: E402
 import measuring  # noqa: E402
-from measuring import LIMIT, say  # noqa: E402
-from scale_host import KERNEL_FIELDS, RUNTIME, SETTLE, meminfo  # noqa: E402
+from measuring import KERNEL_FIELDS, LIMIT, SETTLE, meminfo, rollup, say  # noqa: E402
 
 HERE = "/tmp/bench-clones"
 SNAPSHOT = "/snapshot"
@@ -55,11 +53,6 @@ def make_snapshot():
     say("snapshot", {"used": used, "stopped": re.search(r"stood still for (.*)", said)[1]})
 
 
-def rollup(pid, name):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        return int(re.search(rf"^{name}: +(\d+) kB$", file.read(), re.M)[1]) * 1024
-
-
 def memory(processes, before):
     now, count = meminfo(), len(processes)
     found = {name.lower(): statistics.mean(rollup(process.pid, name) for process in processes)
@@ -90,18 +83,7 @@ def measure(args):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("ebb", "initramfs", "kernel"):
-        parser.add_argument("--" + name, required=True)
-    parser.add_argument("--way", choices=("boot", "restore", "restore-all"), required=True)
-    parser.add_argument("points", type=int, nargs="+")
-    args = parser.parse_args()
-    versions = measuring.enter(HERE, args.ebb, {"/kernel": args.kernel, "/initramfs": args.initramfs})
-    os.makedirs(RUNTIME, mode=0o700)
-    os.environ["EBB_RUNTIME_DIR"] = RUNTIME
-    say("versions", versions)
-    say("doing", f"up to {args.points[-1]} guests")
-    return measuring.run(lambda: measure(args), "bench-clones")
+    return measuring.main_at_points("bench-clones", HERE, {"way": ("boot", "restore", "restore-all")}, measure)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ Each line on standard output is one JSON list; ["doing", TEXT] tells what is und
 is measured: writing makes the counted clock leap.
 """
 
+import argparse
 import codecs
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +23,10 @@ import host_root  # noqa: E402
 MIB = 1 << 20
 MS_MOVE = 8192  # of mount(2)
 LIMIT = 900.0  # seconds on the host's clock for anything that a guest is waited for
+SETTLE = 15.0  # seconds: a guest that has started reports what it freed within this
+RUNTIME = "/run/ebb"
+# Of the host's kernel, for its processes and guests. SecPageTables are KVM's.
+KERNEL_FIELDS = ("PageTables", "SecPageTables", "KernelStack", "Slab", "Percpu")
 
 
 def say(*what):
@@ -52,12 +58,45 @@ def run(what, bench):
     return 0
 
 
+def meminfo():
+    """Bytes. Of free memory a CPU's own lists hold tens of MiB, huge pages among them, which MemFree leaves out."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        found = {name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+): +(\d+) kB$", file.read(), re.M)}
+    with open("/proc/zoneinfo", encoding="ascii") as file:
+        found["MemFree"] += sum(int(pages) * 4096 for pages in re.findall(r"^ +count: +(\d+)$", file.read(), re.M))
+    return found
+
+
+def rollup(pid, name):
+    """Bytes of a process, guest RAM among them."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return int(re.search(rf"^{name}: +(\d+) kB$", file.read(), re.M)[1]) * 1024
+
+
+def main_at_points(bench, root, choices, measure):
+    """The main program of a half that starts ever more guests, and measures at some numbers of them. `choices`: what else it
+    is told, {option: values}. `measure(args)` does it all."""
+    parser = argparse.ArgumentParser()
+    for name in ("ebb", "initramfs", "kernel"):
+        parser.add_argument("--" + name, required=True)
+    for name, values in choices.items():
+        parser.add_argument("--" + name, choices=values, required=True)
+    parser.add_argument("points", type=int, nargs="+")
+    args = parser.parse_args()
+    versions = enter(root, args.ebb, {"/kernel": args.kernel, "/initramfs": args.initramfs})
+    os.makedirs(RUNTIME, mode=0o700)
+    os.environ["EBB_RUNTIME_DIR"] = RUNTIME
+    say("versions", versions)
+    say("doing", f"up to {args.points[-1]} guests")
+    return run(lambda: measure(args), bench)
+
+
 class Bench:
     """What guests are started with."""
 
     def __init__(self, vmm, quick=False):
         self.vmm, self.quick = vmm, quick
-        self.env = os.environ | {"EBB_RUNTIME_DIR": "/run/ebb"}
+        self.env = os.environ | {"EBB_RUNTIME_DIR": RUNTIME}
 
     def argv(self, state, mib, command, params, kernel="/kernel"):
         params = f'quiet {params} ebb.cmd="{command}"'

@@ -9,7 +9,6 @@
 Everything that is opened or started lies in memory and was read once before.
 """
 
-import argparse
 import json
 import os
 import re
@@ -23,15 +22,13 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import boot_host  # noqa: E402
 import measuring  # noqa: E402
-from measuring import LIMIT, MIB, guest, say  # noqa: E402
+from measuring import KERNEL_FIELDS, LIMIT, MIB, RUNTIME, SETTLE, guest, meminfo, rollup, say  # noqa: E402
 
 HERE = "/tmp/bench-scale"
 boot_host.LIMIT = LIMIT  # the host's clock may leap
 GUEST_MIB = 64
-SETTLE = 15.0  # seconds: a guest that has started reports what it freed within this
 WINDOW = 30.0
 REPEATS = 5
-RUNTIME = "/run/ebb"
 COMMAND = 'quiet reboot=t ebb.cmd="echo sits; read end"'
 
 
@@ -50,19 +47,6 @@ def argv_of(vmm, state, number):
 
 # --- Memory -------------------------------------------------------------------------------------------------------
 
-# Of the host's kernel, for its processes and guests. SecPageTables are KVM's.
-KERNEL_FIELDS = ("PageTables", "SecPageTables", "KernelStack", "Slab", "Percpu")
-
-
-def meminfo():
-    """Bytes. Of free memory a CPU's own lists hold tens of MiB, huge pages among them, which MemFree leaves out."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        found = {name: int(kib) * 1024 for name, kib in re.findall(r"^(\w+): +(\d+) kB$", file.read(), re.M)}
-    with open("/proc/zoneinfo", encoding="ascii") as file:
-        found["MemFree"] += sum(int(pages) * 4096 for pages in re.findall(r"^ +count: +(\d+)$", file.read(), re.M))
-    return found
-
-
 def ram_of(pid):
     """Bytes of guest RAM that the host holds."""
     rss, inside = 0, False
@@ -76,17 +60,12 @@ def ram_of(pid):
     return rss
 
 
-def pss_of(pid):
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
-        return int(re.search(r"^Pss: +(\d+) kB$", rollup.read(), re.M)[1]) * 1024
-
-
 def memory(processes, before):
     now, count = meminfo(), len(processes)
     found = {"each free": (before["MemFree"] - now["MemFree"]) / count,
              "each ram": statistics.mean(ram_of(process.pid) for process in processes),
              "each own": statistics.mean(boot_host.own_memory(process.pid, GUEST_MIB * MIB) for process in processes),
-             "each pss": statistics.mean(pss_of(process.pid) for process in processes)}
+             "each pss": statistics.mean(rollup(process.pid, "Pss") for process in processes)}
     found.update({"each " + name: (now[name] - before[name]) / count for name in KERNEL_FIELDS})
     return found
 
@@ -232,19 +211,7 @@ def measure(args):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("ebb", "initramfs", "kernel"):
-        parser.add_argument("--" + name, required=True)
-    parser.add_argument("--vmm", choices=("ebb", "qemu"), required=True)
-    parser.add_argument("--state", choices=("off", "on"), required=True)
-    parser.add_argument("points", type=int, nargs="+")
-    args = parser.parse_args()
-    versions = measuring.enter(HERE, args.ebb, {"/kernel": args.kernel, "/initramfs": args.initramfs})
-    os.makedirs(RUNTIME, mode=0o700)
-    os.environ["EBB_RUNTIME_DIR"] = RUNTIME
-    say("versions", versions)
-    say("doing", f"up to {args.points[-1]} guests")
-    return measuring.run(lambda: measure(args), "bench-scale")
+    return measuring.main_at_points("bench-scale", HERE, {"vmm": ("ebb", "qemu"), "state": ("off", "on")}, measure)
 
 
 if __name__ == "__main__":
