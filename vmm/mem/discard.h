@@ -29,8 +29,7 @@ struct discard_result {
 	uint64_t bytes;	    /* given back to the host */
 	uint64_t zeroed;    /* bytes kept and filled with zeros instead: see private_file.h */
 	uint64_t held_back; /* bytes left alone because discards are inhibited */
-	unsigned int
-		calls; /* system calls that discarded something or failed; one for a step of private_file.h */
+	unsigned int calls; /* steps of private_file.h, and other system calls, also failed ones */
 	unsigned int failures; /* steps that failed, and ranges (partly) outside RAM */
 	int error;	       /* -errno of the first step that failed, or 0 */
 };

@@ -176,7 +176,7 @@ static int clear(const struct private_file *file, const struct part *part, uint6
 	return error;
 }
 
-/* All of RAM has this advice already. */
+/* madvise(2) fails where nothing is mapped. All of RAM has this advice already: it changes nothing. */
 static bool is_mapped(void *hva, uint64_t len)
 {
 	return madvise(hva, len, MADV_DONTFORK) == 0;
