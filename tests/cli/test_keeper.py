@@ -193,6 +193,15 @@ def stock(fake, name, deflates=True):
     return guest
 
 
+def test_weights_count(fake, host, keeper):
+    guest, heavy = stock(fake, "a"), stock(fake, "b")
+    heavy.stat["weight"] = 200
+    host.available(900)
+    kept = keeper()
+    wait(lambda: leases(guest) and leases(heavy), kept.log)
+    assert leases(guest)[0]["extra"] == 172 * MIB and leases(heavy)[0]["extra"] == 86 * MIB
+
+
 def test_a_stock_kernel_lends_memory(fake, host, keeper):
     guest, other = stock(fake, "a"), stock(fake, "b", deflates=False)
     host.available(900)

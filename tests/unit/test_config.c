@@ -49,6 +49,13 @@ static const struct {
 	  .machine.irqchip = "gicv2",
 	  .machine.cpus = 1,
 	  .memory.size = 256 * MIB}},
+	{{"K", "--weight", "1"},
+	 {.boot.kernel = "K", .machine.weight = 1, .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K", "--weight=10000"},
+	 {.boot.kernel = "K",
+	  .machine.weight = VM_WEIGHT_MAX,
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
 	{{"K", "--rng"},
 	 {.boot.kernel = "K", .rng.wanted = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 	{{"K", "--console", "serial", "--debug"},
@@ -85,6 +92,7 @@ START_TEST(test_good)
 	same(config.machine.name, want->machine.name);
 	ck_assert_uint_eq(config.memory.size, want->memory.size);
 	ck_assert_uint_eq(config.machine.cpus, want->machine.cpus);
+	ck_assert_uint_eq(config.machine.weight, want->machine.weight ?: VM_WEIGHT);
 	ck_assert_int_eq(config.balloon.wanted, !want->boot.nodefaults);
 	ck_assert_int_eq(config.machine.debug, want->machine.debug);
 	ck_assert_int_eq(config.boot.nodefaults, want->boot.nodefaults);
@@ -108,6 +116,10 @@ static const struct config_mistake bad[] = {
 	{{"K", "-c", "0"}, {"\"0\"", "CPUs", "1 or more"}},
 	{{"K", "-c", "-1"}, {"\"-1\"", "CPUs", "1 or more"}},
 	{{"K", "-c", ""}, {"\"\"", "CPUs"}},
+	{{"K", "--weight", "0"}, {"\"0\"", "weight", "1 to 10000"}},
+	{{"K", "--weight", "10001"}, {"\"10001\"", "weight", "1 to 10000"}},
+	{{"K", "--weight", "1M"}, {"\"1M\"", "weight", "1 to 10000"}},
+	{{"K", "--weight", "18446744073709551617"}, {"weight", "1 to 10000"}},
 	{{"K", "-c", "2x"}, {"\"2x\"", "CPUs"}},
 	{{"K", "-c", "4097"}, {"4097", "too many", "4096"}},
 	{{"K", "-c", "4294967297"}, {"too many"}},

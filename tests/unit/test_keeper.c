@@ -106,6 +106,38 @@ START_TEST(no_more_cache_than_the_host_lacks)
 }
 END_TEST
 
+START_TEST(a_weight_divides_what_is_asked_for)
+{
+	/* Of 240 MiB that are spare; 0 and more than there is are no weights that a user sets. */
+	static const struct {
+		uint64_t weight, cache;
+	} cases[] = {{0, 120},	{100, 120}, {200, 60},	{400, 30},
+		     {50, 240}, {1, 240},   {10000, 0}, {UINT64_MAX, 0}};
+	struct round round;
+	struct keeper_figures figures = reported;
+	figures.weight = cases[_i].weight;
+	round_begin(&round, 1, &figures);
+	round.guest[0].left = keeper_held(&figures);
+	size_t asked = round_decide(&round, &tight, START);
+	ck_assert_uint_eq(asked, cases[_i].cache != 0);
+	if (asked)
+		ck_assert_uint_eq(round.action[0].cache / MIB, cases[_i].cache);
+}
+END_TEST
+
+START_TEST(the_lighter_guest_comes_first)
+{
+	struct round round;
+	struct keeper_figures heavy = reported;
+	heavy.weight = 2 * KEEPER_WEIGHT;
+	round_begin(&round, 2, &reported);
+	round_look(&round, 0, heavy, START);
+	ck_assert_uint_eq(round_decide(&round, &tight, START), 2);
+	ck_assert_uint_eq(round.action[0].guest, 1);
+	ck_assert_uint_eq(round.action[1].guest, 0);
+}
+END_TEST
+
 START_TEST(idle_guests_pay_first_and_busy_ones_less)
 {
 	struct round round;
@@ -302,6 +334,8 @@ Suite *keeper_suite(void)
 	tcase_add_test(tcase, what_is_free_and_held_back_comes_first);
 	tcase_add_test(tcase, then_caches_by_half_of_what_is_spare);
 	tcase_add_test(tcase, no_more_cache_than_the_host_lacks);
+	tcase_add_loop_test(tcase, a_weight_divides_what_is_asked_for, 0, 8);
+	tcase_add_test(tcase, the_lighter_guest_comes_first);
 	tcase_add_test(tcase, idle_guests_pay_first_and_busy_ones_less);
 	tcase_add_test(tcase, a_guest_that_has_stopped_working_is_idle_after_a_while);
 	tcase_add_test(tcase, a_new_guest_keeps_its_caches_until_it_is_known_to_be_idle);

@@ -190,6 +190,49 @@ START_TEST(a_guest_at_work_keeps_its_caches)
 }
 END_TEST
 
+/* --- weights ------------------------------------------------------------------------------- */
+
+/* Looks as a keeper would that knows no weights. */
+static enum keeper_verdict look_past_weights(struct keeper_guest *guest,
+					     const struct keeper_figures *figures, uint64_t now)
+{
+	struct keeper_figures seen = *figures;
+	seen.weight = 0;
+	return keeper_look(guest, &seen, now);
+}
+
+static const struct sim_policy egalitarian = {keeper_decide, look_past_weights};
+
+/* What two idle guests gave that differ in weight alone, once the host had taken so much of both. */
+static void give(const struct sim_policy *policy, uint64_t given[2])
+{
+	struct sim sim;
+	sim_init(&sim, policy, 4096 * MIB, 2);
+	for (size_t i = 0; i < 2; i++) {
+		sim.guest[i] = (struct sim_guest){
+			.size = 2048 * MIB, .base = 200 * MIB, .caches = 1500 * MIB};
+		sim.guest[i].told.weight = i ? 4 * KEEPER_WEIGHT : KEEPER_WEIGHT;
+	}
+	for (int minute = 0; minute < 10; minute++) {
+		sim.hog += 120 * MIB;
+		sim_run(&sim, 60 * NS_PER_S);
+	}
+	for (size_t i = 0; i < 2; i++)
+		given[i] = sim.guest[i].given;
+	sim_release(&sim);
+}
+
+START_TEST(a_heavier_guest_pays_less)
+{
+	uint64_t good[2], bad[2];
+	give(&sim_keeper, good);
+	give(&egalitarian, bad);
+	ck_assert_uint_gt(good[1], 0);
+	ck_assert_uint_ge(good[0], 2 * good[1]);
+	ck_assert_uint_lt(bad[0], 2 * bad[1]);
+}
+END_TEST
+
 /* --- bounds -------------------------------------------------------------------------------- */
 
 static void many_of_all_kinds(struct sim *sim, const struct sim_policy *policy)
@@ -418,6 +461,7 @@ Suite *keeper_sim_suite(void)
 	tcase_add_test(tcase, caches_in_use_do_not_swing);
 	tcase_add_test(tcase, equal_idle_guests_pay_alike);
 	tcase_add_test(tcase, a_guest_at_work_keeps_its_caches);
+	tcase_add_test(tcase, a_heavier_guest_pays_less);
 	tcase_add_test(tcase, requests_a_second_are_bounded);
 	tcase_add_test(tcase, a_short_host_recovers_in_seconds);
 	tcase_add_test(tcase, a_day_at_four_times_the_host);

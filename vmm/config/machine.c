@@ -8,7 +8,7 @@
 
 #define CPUS_MAX 4096 /* KVM's limit, which is lower on most hosts, is checked later */
 
-enum { CPUS, NAME, VCPU_AFFINITY, IRQCHIP, PMU, SANDBOX, DEBUG };
+enum { CPUS, NAME, VCPU_AFFINITY, IRQCHIP, PMU, WEIGHT, SANDBOX, DEBUG };
 
 static const struct option options[] = {
 	{CPUS, 'c', "cpus", "N", "the guest's CPUs [1]", false},
@@ -18,6 +18,9 @@ static const struct option options[] = {
 	{IRQCHIP, 0, "irqchip", "KIND", "the guest's interrupt controller: gicv2 or gicv3\n(arm64)",
 	 false},
 	{PMU, 0, "pmu", NULL, "give the guest's CPUs performance counters (arm64)", false},
+	{WEIGHT, 0, "weight", "N",
+	 "what this guest's memory is worth to the keeper,\n1 to 10000: one of 200 is asked for half of what\none of 100 is, of caches and by its balloon [100]",
+	 false},
 	{SANDBOX, 0, "sandbox", "on|require|off",
 	 "give up all that a guest could misuse [on];\nrequire fails where the host permits less;\noff is for looking into ebb with a debugger",
 	 false},
@@ -70,6 +73,16 @@ static int set_irqchip(struct vm_machine *machine, const char *text, struct opti
 	return 0;
 }
 
+static int set_weight(struct vm_machine *machine, const char *text, struct option_error *error)
+{
+	uint64_t number = 0;
+	if (options_number(text, &number, NULL) || number == 0 || number > VM_WEIGHT_MAX)
+		return options_fail(error, "\"%s\" is not a weight; write a number from 1 to %d",
+				    text, VM_WEIGHT_MAX);
+	machine->weight = (unsigned int)number;
+	return 0;
+}
+
 static int set_sandbox(struct vm_machine *machine, const char *text, struct option_error *error)
 {
 	static const char *const words[] = {
@@ -98,6 +111,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return set_affinity(machine, value, error);
 	case IRQCHIP:
 		return set_irqchip(machine, value, error);
+	case WEIGHT:
+		return set_weight(machine, value, error);
 	case SANDBOX:
 		return set_sandbox(machine, value, error);
 	case PMU:
@@ -113,6 +128,7 @@ static void defaults(void *ctx)
 {
 	struct vm_config *config = ctx;
 	config->machine.cpus = 1;
+	config->machine.weight = VM_WEIGHT;
 }
 
 const struct option_group config_machine = {

@@ -7,6 +7,9 @@
 
 #include "vmm/lib/cpulist.h"
 
+#define VM_WEIGHT     100 /* without --weight */
+#define VM_WEIGHT_MAX 10000
+
 enum vm_sandbox {
 	VM_SANDBOX_ON, /* all that the host lets ebb give up */
 	VM_SANDBOX_REQUIRE,
@@ -19,6 +22,7 @@ struct vm_machine {
 	struct cpulist vcpu_affinity; /* the host's CPUs that all vCPUs run on; empty: any */
 	const char *irqchip;	      /* "gicv2", "gicv3", or NULL: whichever the host has */
 	bool pmu;		      /* performance counters */
+	unsigned int weight;	      /* against other guests', for the keeper */
 	bool debug;		      /* print ebb's actions to standard error */
 	enum vm_sandbox sandbox;
 };

@@ -8,6 +8,8 @@ const struct figure guest_figures[] = {
 	{"sandbox", FIGURE_TEXT, "sandbox", NULL, NULL},
 	{"uptime", FIGURE_SECONDS, "up for", "uptime_seconds", "Time since the guest was started."},
 	{"cpus", FIGURE_COUNT, "CPUs", "cpus", "Virtual CPUs."},
+	{"weight", FIGURE_COUNT, "weight", "weight",
+	 "What the guest's memory is worth to the keeper, against other guests'."},
 
 	{"memory", FIGURE_GROUP, "memory", NULL, NULL},
 	{"memory/size", FIGURE_BYTES, "size", "memory_size_bytes", "The guest's RAM."},

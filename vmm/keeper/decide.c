@@ -31,6 +31,7 @@
 #define SHARE_MIN    8
 #define SHARE_MORE   16 /* after a request that cost nothing; one that did halves it */
 #define BUSY_DIVIDES 4	/* a guest at work pays this much less */
+#define WEIGHT_MAX   10000
 
 /* The balloon. */
 #define RENEW_NS (15 * NS_PER_S)
@@ -305,6 +306,14 @@ static bool may_ask(const struct keeper_guest *guest, uint64_t now)
 	       !guest->mute && !guest->answered;
 }
 
+/* Of what is @spare, a guest of the usual weight is asked for @bytes. */
+static uint64_t weigh(const struct keeper_guest *guest, uint64_t bytes, uint64_t spare)
+{
+	uint64_t weight = min(guest->now.weight, WEIGHT_MAX);
+	return weight ? min(min(bytes, UINT64_MAX / KEEPER_WEIGHT) * KEEPER_WEIGHT / weight, spare)
+		      : bytes;
+}
+
 /*
  * A host that will swap soon costs guests more than files that they read again. But one that fails
  * again and again reads all of its caches.
@@ -317,7 +326,7 @@ static uint64_t cache_share(const struct keeper_policy *policy, const struct kee
 	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
 	uint64_t spare = less(min(guest->now.caches, guest->now.resident),
 			      max(CACHE_KEPT, guest->now.size / 64));
-	uint64_t bytes = spare / SHARE_MAX * share;
+	uint64_t bytes = weigh(guest, spare / SHARE_MAX * share, spare);
 	return idle ? bytes : bytes / BUSY_DIVIDES;
 }
 
@@ -329,7 +338,7 @@ static uint64_t lendable(const struct keeper_guest *guest)
 		return 0;
 	uint64_t spare = less(min(now->available, now->size), LEAVE * least(guest));
 	uint64_t there = min(keeper_held(now) + min(now->caches, now->size), now->resident);
-	return min(spare / 2, there);
+	return min(weigh(guest, spare / 2, spare), there);
 }
 
 /* What a guest can be expected to give by @means; 0 if it cannot be asked by them now. */

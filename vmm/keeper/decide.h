@@ -36,6 +36,7 @@ enum keeper_means {
 };
 
 #define KEEPER_LEASE_S 60
+#define KEEPER_WEIGHT  100 /* of a guest whose user set none */
 
 struct keeper_host {
 	uint64_t total;	    /* RAM, or the limit of the keeper's cgroup */
@@ -46,9 +47,10 @@ struct keeper_host {
 /* Of a guest, at one look. */
 struct keeper_figures {
 	bool running;
-	bool reclaims; /* its kernel can be asked */
-	bool told;     /* the guest's own figures below are there, and fresh */
-	bool deflates; /* it takes memory out of its balloon rather than kill for lack of it */
+	bool reclaims;	 /* its kernel can be asked */
+	bool told;	 /* the guest's own figures below are there, and fresh */
+	bool deflates;	 /* it takes memory out of its balloon rather than kill for lack of it */
+	uint64_t weight; /* what its memory is worth, against other guests'; 0: not told */
 	uint64_t size, resident, ballooned;
 	uint64_t target, leased; /* what the balloon shall hold; of that, by a lease */
 	uint64_t free, caches, available;

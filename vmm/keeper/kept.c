@@ -138,6 +138,7 @@ static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
 		.running = strcmp(guest_stat_text(stat, "status"), "running") == 0,
 		.reclaims = is_true(stat, "reclaim", "negotiated"),
 		.deflates = is_true(stat, "balloon", "deflates"),
+		.weight = guest_figure(stat, "weight"),
 		.size = guest_figure(stat, "memory/size"),
 		.resident = guest_figure(stat, "memory/rss"),
 		.ballooned = guest_figure(stat, "balloon/actual"),

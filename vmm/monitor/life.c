@@ -35,6 +35,7 @@ static void life_figures(struct monitor *monitor, json_t *stat)
 			    json_real((double)(clock_ns() - life->started) / NS_PER_S));
 	json_object_set_new(stat, "sandbox", json_string(monitor->sandbox));
 	json_object_set_new(stat, "cpus", json_integer(config->machine.cpus));
+	json_object_set_new(stat, "weight", json_integer(config->machine.weight));
 }
 
 static json_t *query_name(void *ctx, const json_t *arguments, struct control_error *error)
