@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -11,13 +10,12 @@
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/read_all.h"
 #include "vmm/lib/signal_waits.h"
 #include "vmm/lib/write_all.h"
 
-#define CHUNK	   65536
-#define PIECE	   (16ULL << 20) /* bytes read between two checks for signals */
-#define POLL_MS	   100
-#define SILENT_MAX (BOOT_FILE_SILENCE_S * 1000 / POLL_MS)
+#define CHUNK 65536
+#define PIECE (16ULL << 20) /* bytes read between two checks for signals */
 
 static int cannot(const struct boot_file *source, const char *verb, int error)
 {
@@ -31,23 +29,19 @@ static int interrupted(const struct boot_file *source)
 	return -EINTR;
 }
 
-/* Waits until the pipe is readable or closed. Returns 0, or -errno after an error message. */
-static int pipe_wait(const struct boot_file *source)
+/* Reads the next piece of the pipe. Returns its length, 0 at the end, or -errno after an error message. */
+static ssize_t pipe_read(const struct boot_file *source, char data[CHUNK])
 {
-	struct pollfd pipe = {.fd = source->fd, .events = POLLIN};
-	for (unsigned int silent = 0; silent < SILENT_MAX; silent++) {
-		int ready = poll(&pipe, 1, POLL_MS);
-		if (signal_waits())
-			return interrupted(source);
-		if (ready > 0)
-			return 0;
-		if (ready < 0 && errno != EINTR)
-			return cannot(source, "read", errno);
-	}
-	log_error(
-		"no data came through the pipe '%s' for %d seconds: check that the %s is written to it",
-		source->name, BOOT_FILE_SILENCE_S, source->what);
-	return -ETIMEDOUT;
+	ssize_t n = read_next(source->fd, data, CHUNK, BOOT_FILE_SILENCE_S * 1000);
+	if (n == -EINTR)
+		return interrupted(source);
+	if (n == -ETIMEDOUT)
+		log_error(
+			"no data came through the pipe '%s' for %d seconds: check that the %s is written to it",
+			source->name, BOOT_FILE_SILENCE_S, source->what);
+	else if (n < 0)
+		cannot(source, "read", (int)-n);
+	return n;
 }
 
 /* Copies all data from source->fd to @copy; source->size counts the bytes. */
@@ -55,22 +49,15 @@ static int pipe_copy(struct boot_file *source, int copy, uint64_t limit)
 {
 	char data[CHUNK];
 	for (;;) {
-		int error = pipe_wait(source);
-		if (error)
-			return error;
-		ssize_t n = read(source->fd, data, sizeof(data));
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n < 0)
-			return cannot(source, "read", errno);
-		if (n == 0)
-			return 0;
+		ssize_t n = pipe_read(source, data);
+		if (n <= 0)
+			return (int)n;
 		if ((uint64_t)n > limit - source->size) {
 			log_error("the %s '%s' is larger than the guest's memory", source->what,
 				  source->name);
 			return -EFBIG;
 		}
-		error = write_all(copy, data, (size_t)n);
+		int error = write_all(copy, data, (size_t)n);
 		if (error)
 			return cannot(source, "copy", -error);
 		source->size += (uint64_t)n;

@@ -4,8 +4,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,9 +16,8 @@
 #include "devices/virtio-blk/format.h"
 #include "vmm/bootdisk/reader.h"
 #include "vmm/lib/log.h"
-#include "vmm/lib/signal_waits.h"
+#include "vmm/lib/read_all.h"
 
-#define POLL_MS	 100
 #define FIRST_FD 3 /* the child's first descriptor; the standard ones are closed */
 #define CANNOT	 "cannot boot from the disk '%s': "
 #define NAME_ONE "; name a kernel with -k FILE"
@@ -86,20 +83,6 @@ static _Noreturn void child(const struct reader_fds *fds, uint64_t size)
 	reader_main(&own, size);
 }
 
-/* Waits until the child has replied or ended. Returns 0 or -errno. */
-static int wait_reply(int fd)
-{
-	struct pollfd reply = {.fd = fd, .events = POLLIN};
-	for (unsigned int i = 0; i < BOOTDISK_WAIT_S * 1000 / POLL_MS; i++) {
-		int ready = poll(&reply, 1, POLL_MS);
-		if (signal_waits())
-			return -EINTR;
-		if (ready > 0)
-			return 0;
-	}
-	return -ETIMEDOUT;
-}
-
 /* Nor is the child trusted with text that is printed or passed to a kernel. */
 static void make_plain(char *text, size_t size)
 {
@@ -111,17 +94,15 @@ static void make_plain(char *text, size_t size)
 
 static int take_reply(struct bootdisk *boot, const char *file, int fd, struct reader_reply *reply)
 {
-	int error = wait_reply(fd);
-	if (error == -EINTR) {
+	ssize_t got = read_all(fd, reply, sizeof(*reply), BOOTDISK_WAIT_S * 1000);
+	if (got == -EINTR) {
 		log_error("a signal came while the disk '%s' was read", file);
-		return error;
+		return -EINTR;
 	}
-	/* A pipe passes a reply of less than PIPE_BUF in one piece. */
-	_Static_assert(sizeof(*reply) <= PIPE_BUF, "the reply is written at once");
-	if (error || read(fd, reply, sizeof(*reply)) != (ssize_t)sizeof(*reply)) {
+	if (got != (ssize_t)sizeof(*reply)) {
 		log_error(CANNOT "the process that reads it %s" NAME_ONE, file,
-			  error ? "took too long" : "failed");
-		return error ? error : -EIO;
+			  got == -ETIMEDOUT ? "took too long" : "failed");
+		return got < 0 ? (int)got : -EIO;
 	}
 	make_plain(reply->reason, sizeof(reply->reason));
 	make_plain(reply->params, sizeof(reply->params));

@@ -4,22 +4,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/read_all.h"
 
 /*
  * systemd 252 takes text only, and no newline in it. With a comment behind it the key stays whole, even if another key is
  * appended to its line.
  */
-#define PARAM	"systemd.set_credential=\"ssh.authorized_keys.root:%s ebb\""
-#define KEY_MAX 1024 /* bytes of type and key: one of RSA with 4096 bits has 724 */
-#define READ_MS 3000
+#define PARAM	   "systemd.set_credential=\"ssh.authorized_keys.root:%s ebb\""
+#define KEY_MAX	   1024 /* bytes of type and key: one of RSA with 4096 bits has 724 */
+#define SILENCE_MS 3000 /* the longest that a pipe may be silent */
 
 static int name_socket(struct vm_vsock *vsock, const struct runtime_name *name)
 {
@@ -33,38 +32,16 @@ static int name_socket(struct vm_vsock *vsock, const struct runtime_name *name)
 	return error;
 }
 
-/* Waits until there is more of a pipe to read, until @deadline. Returns 0 or -ETIMEDOUT. */
-static int wait_for_more(int fd, int64_t deadline)
-{
-	struct pollfd more = {.fd = fd, .events = POLLIN};
-	int64_t left = deadline - clock_ms();
-
-	if (left <= 0)
-		return -ETIMEDOUT;
-	poll(&more, 1, (int)left);
-	return 0;
-}
-
-/* Reads the beginning of a file, as text; of a pipe, which may bring it in pieces, too. Returns 0 or -errno. */
+/* Reads the beginning of a file or pipe, as text. Returns 0 or -errno. */
 static int read_beginning(const char *file, char *text, size_t size)
 {
-	int64_t deadline = clock_ms() + READ_MS;
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	int error = fd < 0 ? -errno : 0;
-	size_t used = 0;
-	ssize_t len = 1;
+	ssize_t len = fd < 0 ? -errno : read_all(fd, text, size - 1, SILENCE_MS);
 
-	while (!error && len != 0 && used < size - 1) {
-		len = read(fd, text + used, size - 1 - used);
-		if (len > 0)
-			used += (size_t)len;
-		else if (len < 0)
-			error = errno == EAGAIN ? wait_for_more(fd, deadline) : -errno;
-	}
-	text[used] = '\0';
 	if (fd >= 0)
 		close(fd);
-	return error;
+	text[len < 0 ? 0 : len] = '\0';
+	return len < 0 ? (int)len : 0;
 }
 
 /*
@@ -95,7 +72,9 @@ static int add_key(struct vm_boot *boot, const char *file)
 	int error = read_beginning(file, key, sizeof(key));
 	if (error) {
 		log_error("cannot read the public key %s: %s", file,
-			  error == -ETIMEDOUT ? "it does not come to an end" : strerror(-error));
+			  error == -ETIMEDOUT ? "it does not come to an end"
+			  : error == -EINTR   ? "a signal came"
+					      : strerror(-error));
 		return error;
 	}
 	if (!cut_key(key)) {

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -22,11 +21,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmm/lib/clock.h"
+#include "vmm/lib/read_all.h"
 #include "vmm/virtiofsd/view.h"
 #include "vmm/virtiofsd/virtiofsd.h"
 
-/* The time limit for `virtiofsd --help`. */
+/* The longest that `virtiofsd --help` may be silent. */
 #define HELP_MS 10000
 
 static void write_file(const char *path, const char *text)
@@ -99,23 +98,6 @@ static void raise_limit(void)
 
 /* --- the program ----------------------------------------------------------------------------- */
 
-/* Reads what comes from @fd until it ends or @text is full. Stops at @deadline. */
-static void read_all(int fd, char *text, size_t size, uint64_t deadline)
-{
-	size_t len = 0;
-
-	while (len + 1 < size && clock_ns() < deadline) {
-		struct pollfd readable = {.fd = fd, .events = POLLIN};
-		if (poll(&readable, 1, 100) <= 0)
-			continue;
-		ssize_t n = read(fd, text + len, size - 1 - len);
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	text[len] = '\0';
-}
-
 /* Asks the program for its kind: the two take other options, and their version numbers overlap. */
 static enum virtiofsd_kind ask_kind(const char *path)
 {
@@ -134,7 +116,7 @@ static enum virtiofsd_kind ask_kind(const char *path)
 	}
 	close(out[1]);
 	if (pid > 0) {
-		read_all(out[0], help, sizeof(help), clock_ns() + HELP_MS * NS_PER_MS);
+		read_all(out[0], help, sizeof(help) - 1, HELP_MS);
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
 	}
