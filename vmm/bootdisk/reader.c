@@ -12,6 +12,7 @@
 #include "vmm/bootdisk/entries.h"
 #include "vmm/bootdisk/ext.h"
 #include "vmm/bootdisk/partitions.h"
+#include "vmm/lib/write_all.h"
 
 #define CONFIG_MAX (256 * 1024) /* bytes of a boot loader's configuration */
 #define NAME_MAX_  256
@@ -98,7 +99,18 @@ static void fail(struct reader_reply *reply, const char *file, int error)
 		 file,
 		 error == -ENOENT  ? "is not there"
 		 : error == -EFBIG ? "is too large"
-				   : "cannot be read");
+				   : "cannot be read or copied");
+}
+
+/* Fills up to a multiple of 4 bytes: the kernel finds a further initrd only at the start of a word. */
+static int align_initrd(int initrd, uint64_t *left)
+{
+	static const char padding[3];
+	size_t odd = (READER_INITRD_MAX - *left) % 4;
+	size_t more = odd ? 4 - odd : 0;
+
+	*left -= more;
+	return write_all(initrd, padding, more);
 }
 
 static void copy_files(struct search *search, struct reader_reply *reply)
@@ -113,12 +125,9 @@ static void copy_files(struct search *search, struct reader_reply *reply)
 	}
 	left = READER_INITRD_MAX;
 	for (const char *file = entry->initrds; *file; file += strlen(file) + 1) {
-		/* Pad to 4 bytes: the kernel finds a further initrd only at the start of a word. */
-		static const char padding[3];
-		size_t odd = (READER_INITRD_MAX - left) % 4;
-		if (odd && write(search->fds->initrd, padding, 4 - odd) == (ssize_t)(4 - odd))
-			left -= 4 - odd;
-		error = ext_copy(search->ext, file, search->fds->initrd, &left);
+		error = align_initrd(search->fds->initrd, &left);
+		if (!error)
+			error = ext_copy(search->ext, file, search->fds->initrd, &left);
 		if (error) {
 			fail(reply, file, error);
 			return;
@@ -206,6 +215,5 @@ _Noreturn void reader_main(const struct reader_fds *fds, uint64_t size)
 		snprintf(reply.reason, sizeof(reply.reason),
 			 "this host does not let ebb confine the process that would read it");
 	}
-	ssize_t n = write(fds->reply, &reply, sizeof(reply));
-	_exit(n == (ssize_t)sizeof(reply) ? 0 : 1);
+	_exit(write_all(fds->reply, &reply, sizeof(reply)) == 0 ? 0 : 1);
 }
