@@ -18,6 +18,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
+#include "vmm/lib/write_all.h"
 
 #define USER_DATA_MAX (1 << 20) /* bytes; real user-data is smaller */
 #define POLL_MS	      5
@@ -132,8 +133,9 @@ static int make_disk(const char *user_data, const char *host, uint64_t name, int
 	int len = snprintf(text, sizeof(text), "instance-id: ebb-%016llx\n%s%s%s",
 			   (unsigned long long)name, host ? "local-hostname: " : "",
 			   host ? host : "", host ? "\n" : "");
-	int error = write(fd, text, (size_t)len) == len ? run_xorriso(user_data, meta_data, disk)
-							: -EIO;
+	int error = write_all(fd, text, (size_t)len);
+	if (!error)
+		error = run_xorriso(user_data, meta_data, disk);
 	close(fd);
 	unlink(meta_data);
 	if (error == -ENOENT)

@@ -13,6 +13,7 @@
 #include "vmm/control/runtime.h"
 #include "vmm/detach/hub.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/write_all.h"
 
 #define CTRL_A 0x01
 #define ESC    0x1b
@@ -125,14 +126,7 @@ static bool show_output(struct attached *attached)
 		from++;
 	}
 	attached->asked |= memchr(data, ESC, (size_t)len) != NULL;
-	for (const char *end = data + len; from < end;) {
-		ssize_t written = write(STDOUT_FILENO, from, (size_t)(end - from));
-		if (written < 0 && errno != EINTR)
-			return false;
-		if (written > 0)
-			from += written;
-	}
-	return len > 0;
+	return write_all(STDOUT_FILENO, from, (size_t)(data + len - from)) == 0 && len > 0;
 }
 
 static void attach(struct attached *attached)

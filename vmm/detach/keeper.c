@@ -18,6 +18,7 @@
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/pass_fd.h"
+#include "vmm/lib/write_all.h"
 
 struct keeper {
 	struct loop loop;
@@ -85,8 +86,8 @@ static void errors_ready(void *ctx)
 	uint8_t data[4096];
 	size_t len = take(keeper, &keeper->errors, data, sizeof(data));
 	pass_on(keeper, data, len);
-	if (is_awaited(keeper) && write(STDERR_FILENO, data, len) < 0)
-		return;
+	if (is_awaited(keeper))
+		write_all(STDERR_FILENO, data, len);
 }
 
 /* The guest runs: its process sends the socket for the console's clients. */

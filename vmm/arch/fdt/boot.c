@@ -12,6 +12,7 @@
 #include "vmm/arch/fdt/reader.h"
 #include "vmm/arch/packing.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/write_all.h"
 
 #define PARAMS_MAX                                                                                 \
 	2048 /* COMMAND_LINE_SIZE of arm64, including the terminating zero; riscv64 has half */
@@ -127,14 +128,11 @@ static int write_params(char *line, const struct arch_boot *boot)
 
 static int dump(const char *path, const void *tree, size_t size)
 {
-	int error = 0;
 	/* O_NONBLOCK: do not wait for a pipe's reader. */
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC, 0600);
-	errno = fd < 0 ? errno : 0;
-	if (fd < 0 || write(fd, tree, size) != (ssize_t)size) {
-		error = errno ? -errno : -EIO;
+	int error = fd < 0 ? -errno : write_all(fd, tree, size);
+	if (error)
 		log_error("cannot write the device tree to '%s': %s", path, strerror(-error));
-	}
 	if (fd >= 0)
 		close(fd);
 	return error;
