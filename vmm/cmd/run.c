@@ -80,11 +80,12 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	if (admit_guest(config) != 0)
 		goto out;
 	machine_prepare(machine);
-	if (confined && sandbox_begin(&sandbox, name->directory) != 0)
+	if ((confined && sandbox_begin(&sandbox, name->directory) != 0) ||
+	    run_ssh_prepare(config, name) != 0 || run_boot_init(&boot, config) != 0 ||
+	    machine_init(machine, config) != 0) {
+		machine_release(machine);
 		goto out;
-	if (run_ssh_prepare(config, name) != 0 || run_boot_init(&boot, config) != 0 ||
-	    machine_init(machine, config) != 0)
-		goto out;
+	}
 	/* The machine has opened or copied the files. */
 	run_boot_release(&boot);
 	/* Enter the sandbox last: no thread runs yet, and no more files are opened. */

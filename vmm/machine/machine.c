@@ -382,10 +382,8 @@ int machine_init(struct machine *machine, const struct vm_config *config)
 	for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
 		machine->built++;
 		int error = stages[i].init(machine);
-		if (error) {
-			machine_release(machine);
+		if (error)
 			return error;
-		}
 	}
 	vm_close_kvm(&machine->vm);
 	return 0;

@@ -67,13 +67,13 @@ struct machine {
 
 /*
  * Clears @machine, and opens for it what the process may not open any more once it is closed to others (vmm/sandbox).
- * Call it before machine_init().
+ * Call it before machine_init(), and machine_release() in any case.
  */
 void machine_prepare(struct machine *machine);
 
 /*
- * After machine_prepare(). @config must outlive the machine. Returns 0, or -errno after an error message, with nothing left
- * behind.
+ * After machine_prepare(). @config must outlive the machine. Returns 0, or -errno after an error message. Call
+ * machine_release() in both cases.
  */
 int machine_init(struct machine *machine, const struct vm_config *config);
 /*
