@@ -211,7 +211,6 @@ static void say_failure(const struct guest *guest, const char *command)
 			text_escape(text, sizeof(text), why ? why : "it does not say why", false));
 		break;
 	case -EPIPE:
-	case -ECONNRESET:
 		log_error("guest \"%s\" ended before it answered %s", guest->shown, command);
 		break;
 	case -ETIMEDOUT:

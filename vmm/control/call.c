@@ -6,16 +6,11 @@
 
 #include "vmm/lib/clock.h"
 
-static bool is_end(int err)
-{
-	return err == -EPIPE || err == -ECONNRESET;
-}
-
 static void on_done(void *ctx, int err, json_t *reply)
 {
 	struct control_call *call = ctx;
 	call->pending = false;
-	call->ended = is_end(err);
+	call->ended = err == -EPIPE;
 	call->err = err;
 	call->reply = json_incref(reply);
 }
@@ -23,7 +18,7 @@ static void on_done(void *ctx, int err, json_t *reply)
 static void on_ended(void *ctx, int err)
 {
 	struct control_call *call = ctx;
-	call->ended = is_end(err);
+	call->ended = err == -EPIPE;
 }
 
 static void begin(struct control_call *call)

@@ -328,7 +328,7 @@ int control_client_open(struct control_client **out, struct loop *loop, const ch
 
 bool control_client_is_gone(int err)
 {
-	return err == -EPIPE || err == -ECONNRESET || err == -ENOENT || err == -EINVAL;
+	return err == -EPIPE || err == -ENOENT || err == -EINVAL;
 }
 
 void control_client_close(struct control_client *client)
