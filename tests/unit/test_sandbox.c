@@ -66,10 +66,10 @@ START_TEST(test_checked)
 END_TEST
 
 /* How often a program compares with @value. */
-static unsigned int compares(const struct sock_filter *step, int steps, uint32_t value)
+static unsigned int compares(const struct sock_filter *step, unsigned int steps, uint32_t value)
 {
 	unsigned int n = 0;
-	for (int i = 0; i < steps; i++)
+	for (unsigned int i = 0; i < steps; i++)
 		n += step[i].code == (BPF_JMP | BPF_JEQ | BPF_K) && step[i].k == value;
 	return n;
 }
@@ -81,10 +81,10 @@ START_TEST(test_filters)
 
 	for (int kind = 0; kind < THREAD_KINDS; kind++) {
 		struct sock_filter step[FILTER_STEPS_MAX];
-		int steps = filter_program(kind, pid, directory, step);
-		ck_assert_int_gt(steps, 20);
+		unsigned int steps = filter_program(kind, pid, directory, step);
+		ck_assert_uint_gt(steps, 20);
 		/* Room for more rows. */
-		ck_assert_int_lt(steps, FILTER_STEPS_MAX * 3 / 4);
+		ck_assert_uint_lt(steps, FILTER_STEPS_MAX * 3 / 4);
 		ck_assert_int_eq(BPF_CLASS(step[steps - 1].code), BPF_RET);
 		/* What is known only now is in its place, once. */
 		ck_assert_uint_eq(compares(step, steps, CALL_PID), 0);

@@ -101,6 +101,9 @@ int main(void)
 			return 1;
 		}
 	}
+	for (int kind = 0; kind < THREAD_KINDS; kind++)
+		printf("_Static_assert(sizeof(steps_%d) / sizeof(steps_%d[0]) <= FILTER_STEPS_MAX, \"room for it\");\n",
+		       kind, kind);
 	puts("static const struct program programs[THREAD_KINDS] = {");
 	for (int kind = 0; kind < THREAD_KINDS; kind++)
 		printf("\t{steps_%d, sizeof(steps_%d) / sizeof(steps_%d[0])},\n", kind, kind, kind);

@@ -26,13 +26,11 @@ struct program {
 #define REFUSED SECCOMP_RET_TRAP
 #endif
 
-int filter_program(enum thread_kind kind, pid_t pid, int directory,
-		   struct sock_filter step[FILTER_STEPS_MAX])
+unsigned int filter_program(enum thread_kind kind, pid_t pid, int directory,
+			    struct sock_filter step[FILTER_STEPS_MAX])
 {
 	const struct program *program = &programs[kind];
 
-	if (program->steps > FILTER_STEPS_MAX)
-		return -E2BIG;
 	memcpy(step, program->step, program->steps * sizeof(*step));
 	for (unsigned int i = 0; i < program->steps; i++) {
 		bool compares = step[i].code == (BPF_JMP | BPF_JEQ | BPF_K);
@@ -43,15 +41,13 @@ int filter_program(enum thread_kind kind, pid_t pid, int directory,
 		else if (step[i].code == (BPF_RET | BPF_K) && step[i].k == SECCOMP_RET_TRAP)
 			step[i].k = REFUSED;
 	}
-	return (int)program->steps;
+	return program->steps;
 }
 
 int filter_load(enum thread_kind kind, int directory)
 {
 	struct sock_filter step[FILTER_STEPS_MAX];
-	int steps = filter_program(kind, getpid(), directory, step);
-	if (steps < 0)
-		return steps;
+	unsigned int steps = filter_program(kind, getpid(), directory, step);
 	const struct sock_fprog program = {(unsigned short)steps, step};
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }

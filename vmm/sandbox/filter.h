@@ -20,10 +20,10 @@
 
 /*
  * The program of @kind for a process, @pid. @directory is a descriptor: names are removed there only.
- * Returns how many steps it has, or -E2BIG.
+ * Returns how many steps it has.
  */
-int filter_program(enum thread_kind kind, pid_t pid, int directory,
-		   struct sock_filter step[FILTER_STEPS_MAX]);
+unsigned int filter_program(enum thread_kind kind, pid_t pid, int directory,
+			    struct sock_filter step[FILTER_STEPS_MAX]);
 
 /* Loads it for the calling thread, for ever; needs no_new_privs. Returns 0 or -errno. */
 int filter_load(enum thread_kind kind, int directory);
