@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
 #include <errno.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <seccomp.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "vmm/sandbox/calls.h"
+#include "vmm/sandbox/capabilities.h"
 #include "vmm/sandbox/filter.h"
 
 /* Names of threads as they are given at their start; a device's is that of its kind. */
@@ -95,6 +101,46 @@ START_TEST(test_filters)
 }
 END_TEST
 
+/* A user without privileges has all in a user namespace of its own. */
+static bool have_all(void)
+{
+	return capabilities_left() || unshare(CLONE_NEWUSER) == 0;
+}
+
+static void set_capabilities(uint32_t effective, uint32_t permitted, uint32_t inheritable)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct set[_LINUX_CAPABILITY_U32S_3] = {
+		{effective, permitted, inheritable}};
+
+	ck_assert_int_eq(syscall(SYS_capset, &head, set), 0);
+}
+
+/* One in any of the sets is left, one that is not in use, too; after the drop none is, and none comes back. */
+START_TEST(test_capabilities)
+{
+	const uint32_t one = 1U << CAP_CHOWN;
+
+	if (!have_all()) {
+		printf("SKIPPED: test_capabilities: this host permits no user namespace\n");
+		return;
+	}
+	ck_assert(capabilities_left());
+	if (_i == 0)
+		set_capabilities(one, one, 0);
+	else if (_i == 1)
+		set_capabilities(0, one, 0);
+	else if (_i == 2)
+		set_capabilities(0, 0, one);
+	ck_assert(capabilities_left());
+	ck_assert_int_eq(capabilities_drop(), 0);
+	ck_assert(!capabilities_left());
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	const struct __user_cap_data_struct again[_LINUX_CAPABILITY_U32S_3] = {{one, one, 0}};
+	ck_assert_int_eq(syscall(SYS_capset, &head, again), -1);
+}
+END_TEST
+
 Suite *sandbox_suite(void);
 Suite *sandbox_suite(void)
 {
@@ -104,6 +150,7 @@ Suite *sandbox_suite(void)
 	tcase_add_test(tc, test_never);
 	tcase_add_test(tc, test_checked);
 	tcase_add_test(tc, test_filters);
+	tcase_add_loop_test(tc, test_capabilities, 0, 4);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

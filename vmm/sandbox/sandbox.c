@@ -2,7 +2,6 @@
 /* The phases: README.md. */
 #include "vmm/sandbox/sandbox.h"
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <sys/resource.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/sandbox/capabilities.h"
 #include "vmm/sandbox/cores.h"
 #include "vmm/sandbox/descriptors.h"
 #include "vmm/sandbox/paths.h"
@@ -24,24 +24,6 @@ static int drop_core_dumps(void)
 {
 	const struct rlimit none = {0, 0};
 	return setrlimit(RLIMIT_CORE, &none) < 0 ? -errno : 0;
-}
-
-static int drop_capabilities(void)
-{
-	if (capng_get_caps_process() < 0)
-		return -EPERM;
-	/* Emptying the bounding set needs CAP_SETPCAP; no_new_privs makes up for it. */
-	bool bounds = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
-
-	capng_clear(CAPNG_SELECT_ALL);
-	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT |
-			(bounds ? CAPNG_SELECT_BOUNDS : 0)) < 0)
-		return -EPERM;
-	/* Ask the kernel which are left: libcap-ng's own state could be wrong. */
-	if (capng_get_caps_process() < 0 ||
-	    capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
-		return -EPERM;
-	return 0;
 }
 
 static int forbid_new_privileges(void)
@@ -142,7 +124,7 @@ int sandbox_enter(struct sandbox *sandbox, bool required)
 	};
 	/* After them: there it has all capabilities over what is new. */
 	static const struct phase after[] = {
-		{drop_capabilities, "drop capabilities"},
+		{capabilities_drop, "drop capabilities"},
 		{forbid_new_privileges, "set no_new_privs"},
 	};
 	int error = run_phases(before, sizeof(before) / sizeof(before[0]));
