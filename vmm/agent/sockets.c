@@ -4,36 +4,33 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/agent/session.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/unix_address.h"
 
-/* Returns whether the name fits. */
-static bool name_of(struct sockaddr_un *address, const char *path, unsigned int stream)
+static int address_of(struct sockaddr_un *address, const char *path, unsigned int stream)
 {
-	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	int len = snprintf(address->sun_path, sizeof(address->sun_path), "%s_%u", path,
-			   AGENT_PORT + stream);
-	return len < (int)sizeof(address->sun_path);
+	return unix_address(address, "%s_%u", path, AGENT_PORT + stream);
 }
 
 static int listen_at(const char *path, unsigned int stream)
 {
 	struct sockaddr_un address;
+	int error = address_of(&address, path, stream);
 
-	if (!name_of(&address, path, stream))
-		return -ENAMETOOLONG;
+	if (error)
+		return error;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	/* One comes; another is refused while that one waits. */
 	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0)
 		return fd;
-	int error = errno;
+	error = -errno;
 	close(fd);
-	return -error;
+	return error;
 }
 
 int session_listen(struct session_sockets *sockets, const char *path)
@@ -61,7 +58,7 @@ void session_close(struct session_sockets *sockets, bool remove)
 		if (sockets->fd[i] >= 0)
 			close(sockets->fd[i]);
 		sockets->fd[i] = -1;
-		if (remove && name_of(&address, sockets->path, i))
+		if (remove && address_of(&address, sockets->path, i) == 0)
 			unlink(address.sun_path);
 	}
 }

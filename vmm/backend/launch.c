@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/backend/backend.h"
+#include "vmm/lib/unix_address.h"
 
 static bool find_in(const char *dirs, const char *name, char *path)
 {
@@ -42,13 +42,13 @@ bool backend_find(const struct backend_program *program, char *path)
 /* Sets @pair to a socket of ebb's, and one that listens, to which the former is connected. */
 static int make_listener(const char *keeper, int pair[2])
 {
-	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	struct sockaddr_un name;
 	char dir[64];
 
 	snprintf(dir, sizeof(dir), "/tmp/ebb-%s-XXXXXX", keeper);
 	if (!mkdtemp(dir))
 		return -1;
-	snprintf(name.sun_path, sizeof(name.sun_path), "%s/socket", dir);
+	unix_address(&name, "%s/socket", dir); /* it fits */
 	pair[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	pair[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool ok = pair[0] >= 0 && pair[1] >= 0 &&

@@ -11,11 +11,11 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
+#include "vmm/lib/unix_address.h"
 
 /* A try fails only if a guest of that name ended at that moment. */
 #define CLAIM_TRIES 1000
@@ -333,13 +333,10 @@ void runtime_release(struct runtime_name *name)
 static int socket_address(struct sockaddr_un *address, int directory, struct file_name file)
 {
 	char path[PATH_MAX];
-	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	const size_t size = sizeof(address->sun_path);
 	if (directory_path(path, sizeof(path)) == 0 &&
-	    (size_t)snprintf(address->sun_path, size, "%s/%s", path, file.text) < size)
+	    unix_address(address, "%s/%s", path, file.text) == 0)
 		return 0;
-	int len = snprintf(address->sun_path, size, "/proc/self/fd/%d/%s", directory, file.text);
-	return (size_t)len < size ? 0 : -ENAMETOOLONG;
+	return unix_address(address, "/proc/self/fd/%d/%s", directory, file.text);
 }
 
 /* bind() makes the file with the socket's mode less the umask: it is never open to other users. */

@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/unix_address.h"
 
 #define LINE_MAX_BYTES 32  /* "OK ", a port, and a line feed are fewer */
 #define AGAIN_MS       100 /* before the next try at a socket with too many who wait */
@@ -19,12 +19,10 @@
 /* Opens the folder of @path if the path is too long for an address. Returns a descriptor, -1 for none, or another -errno. */
 static int address_of(struct sockaddr_un *address, const char *path)
 {
-	const size_t size = sizeof(address->sun_path);
 	const char *file = strrchr(path, '/');
 	char folder[PATH_MAX];
 
-	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	if ((size_t)snprintf(address->sun_path, size, "%s", path) < size)
+	if (unix_address(address, "%s", path) == 0)
 		return -1;
 	if (!file || (size_t)(file - path) >= sizeof(folder))
 		return -ENAMETOOLONG;
@@ -32,7 +30,7 @@ static int address_of(struct sockaddr_un *address, const char *path)
 	int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == EPERM ? -EACCES : -errno;
-	if ((size_t)snprintf(address->sun_path, size, "/proc/self/fd/%d%s", fd, file) < size)
+	if (unix_address(address, "/proc/self/fd/%d%s", fd, file) == 0)
 		return fd;
 	close(fd);
 	return -ENAMETOOLONG;

@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/lib/log.h"
 #include "vmm/lib/pass_fd.h"
+#include "vmm/lib/unix_address.h"
 
 /* The process only has to notice that ebb's end is closed. */
 #define STOP_MS 1000
@@ -77,10 +77,11 @@ static int bind_private(int fd, const struct sockaddr_un *address, struct dialer
 
 static int listen_at(struct dialer_file *file)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct sockaddr_un address;
+	int error = unix_address(&address, "%s", file->path);
 
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", file->path);
-	int error = look(&address);
+	if (!error)
+		error = look(&address);
 	int fd = error ? error : new_socket();
 	if (fd < 0)
 		return fd;

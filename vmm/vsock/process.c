@@ -6,11 +6,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "vmm/lib/child.h"
 #include "vmm/lib/pass_fd.h"
+#include "vmm/lib/unix_address.h"
 #include "vmm/vsock/dialer.h"
 
 void dialer_remove(const struct dialer_file *file)
@@ -24,17 +24,19 @@ void dialer_remove(const struct dialer_file *file)
 /* Returns a socket, or -errno: -EAGAIN if too many wait to be accepted there. */
 static int dial(const char *path, uint32_t port)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address;
+	int error = unix_address(&address, "%s_%u", path, port);
 
+	if (error)
+		return error;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u", path, port);
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
 		return fd;
-	int error = errno;
+	error = -errno;
 	close(fd);
-	return -error;
+	return error;
 }
 
 /* Waits while ebb has not taken the earlier answers. Returns 0, or -errno if it has ended. */
