@@ -28,7 +28,7 @@ class Keeper:
         return [line.removeprefix("ebb: ") for line in whole]
 
     def came_of_it(self):
-        """What it asked all guests for that are there, and what they gave."""
+        """What it asked all guests for that are there, and what they gave; nothing if it does not answer."""
         done = subprocess.run([lib.EBB, "keeper", "status", "--json"], env=self.env, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, timeout=LIMIT, check=False)
         guests = json.loads(done.stdout)["guests"] if done.returncode == 0 else []
@@ -36,10 +36,14 @@ class Keeper:
                                                                             ("lent", "lent"))}
 
     def end(self):
-        """Has it end. Returns what came of it all, and its status."""
+        """Has it end, and ends it if it hangs. Returns what came of it all, and its status, or that it hung."""
         found = self.came_of_it()
         self.process.send_signal(signal.SIGTERM)
-        return found | {"status": self.process.wait(LIMIT)}
+        try:
+            return found | {"status": self.process.wait(LIMIT)}
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return found | {"status": f"none: it hung, and was killed after {LIMIT} seconds"}
 
     def kill(self):
         if self.process.poll() is None:

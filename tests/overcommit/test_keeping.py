@@ -2,6 +2,7 @@
 """A keeper beside guests: that it is started, heard and ended."""
 
 import json
+import signal
 import time
 
 import keeping
@@ -42,6 +43,14 @@ def test_what_it_says_and_what_came(keeper):
     one = keeper("trap 'kill $!; exit 0' TERM; printf 'ebb: looking after\\nhalf' >&2; sleep 100 & printf ' a line\\n' >&2; wait")
     assert heard(one, 2) == ["looking after", "half a line"]
     assert one.end() == {"requests": 3, "came": 12, "lent": 3, "status": 0}
+
+
+def test_one_that_hangs_is_ended(keeper, monkeypatch):
+    monkeypatch.setattr(keeping, "LIMIT", 1)
+    one = keeper("trap '' TERM; echo 'ebb: it hangs' >&2; while :; do sleep 0.1; done")
+    assert heard(one, 1) == ["it hangs"]
+    assert "it hung" in one.end()["status"]
+    assert one.process.wait(30) == -signal.SIGKILL
 
 
 def test_one_that_fails_is_found_out(keeper):

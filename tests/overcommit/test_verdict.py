@@ -92,7 +92,7 @@ def test_goals_are_told_with_what_they_are_missed_by(record):
     assert not verdict.goals(found, {"patched": figures["patched"]}), "without a control there is nothing to tell"
 
 
-@pytest.mark.parametrize("status", [0, -11])
+@pytest.mark.parametrize("status", [0, -11, "none: it hung"])
 def test_a_keeper_has_to_live(record, status):
     one = record([1, 1], variant="keeper")
     one.take(["keeper", 0.5, "looking after the guests of this user"])
