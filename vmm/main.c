@@ -14,6 +14,8 @@ static const struct command {
 } commands[] = {
 	{"run", cmd_run, "start a guest"},
 	{"sandbox", cmd_sandbox, "run a command in a guest that sees the current folder"},
+	{"setup", cmd_setup, "make an image, a Debian from packages, for \"ebb run\""},
+	{"images", cmd_images, "list the images that were set up, or remove one"},
 	{"list", cmd_list, "list the running guests"},
 	{"top", cmd_top, "show the running guests live"},
 	{"stat", cmd_stat, "show a guest's memory, balloon and statistics"},

@@ -58,6 +58,12 @@ def runtime():
     shutil.rmtree(path)
 
 
+@pytest.fixture(autouse=True)
+def no_images(runtime, monkeypatch):
+    """Those of the user who runs the tests are not for them."""
+    monkeypatch.setenv("XDG_DATA_HOME", os.path.join(runtime, "no-images"))
+
+
 @pytest.fixture
 def ebb(runtime):
     def run(*arguments, **popen):

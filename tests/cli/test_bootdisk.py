@@ -188,7 +188,6 @@ def test_no_disk(ebb, tmp_path):
     boot(ebb, tmp_path / "missing.raw").failed(2, "missing.raw", "No such file")
     boot(ebb, "/dev/null").failed(2, "neither a regular file nor a block device")
     boot(ebb, tmp_path).failed(2, f'the folder "{tmp_path}" has no boot loader', "-k FILE")
-    ebb("run").failed(2, "no kernel given", "-k FILE", "-d FILE")
     ebb("run", "-d", "any", "-i", "any").failed(2, "an initrd is given, but no kernel")
 
 

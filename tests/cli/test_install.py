@@ -21,7 +21,7 @@ PAGES = {"ebb": "usr/share/man/man1/ebb.1", "ebb-run": "usr/share/man/man1/ebb-r
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"]
 RUN_SECTIONS = [*SECTIONS[:-1], "FOR USERS OF KVMTOOL", *SECTIONS[-1:]]
 # What the help calls values of which a shell can offer nothing.
-FREE = {"NAME", "NAME[=VALUE]", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT", "USER", "OPTION"}
+FREE = {"NAME", "PACKAGE[,PACKAGE]...", "NAME[=VALUE]", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT", "USER", "OPTION"}
 
 
 def make(*words):
@@ -220,9 +220,9 @@ def test_words_offered_are_taken(ebb):
         assert all(re.search(rf"\b{word}\b", option.help) for word in words), (command, name)
         for word in words:
             # What is missing comes after the words.
-            rest = ["-k", "/nonesuch", "-i", "/nonesuch", "true"] if command == "sandbox" else []
+            rest = {"sandbox": ["-k", "/nonesuch", "-i", "/nonesuch", "true"], "setup": ["--size=1"]}.get(command, [])
             complaint = ebb(command, f"--{name}={word}", *rest).err
-            assert "no kernel" in complaint or "no guest" in complaint or "/nonesuch" in complaint, complaint
+            assert re.search("no kernel|no guest|/nonesuch|is too small", complaint), complaint
 
 
 class Shell:

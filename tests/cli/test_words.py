@@ -8,10 +8,10 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "sandbox", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "snapshot", "console", "ssh", "debug",
+COMMANDS = ["run", "sandbox", "setup", "images", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "snapshot", "console", "ssh", "debug",
             "doctor", "version", "help"]
 # These take words that are no options.
-WORDS = ("run", "sandbox", "keeper", "snapshot", "console", "ssh", "help")
+WORDS = ("run", "sandbox", "setup", "keeper", "snapshot", "console", "ssh", "help")
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])

@@ -105,8 +105,7 @@ END_TEST
 #define NAME_64 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
 
 static const struct config_mistake bad[] = {
-	{{NULL}, {"no kernel", "-k FILE"}},
-	{{"-m", "1G"}, {"no kernel", "-k FILE"}},
+	{{"-i", "I"}, {"an initrd is given, but no kernel", "-k FILE"}},
 	{{"-k", ""}, {"kernel", "empty", "name the file"}},
 	{{"K", "-i", ""}, {"initrd", "empty", "name the file"}},
 	{{"K", "L"}, {"two kernels", "\"K\"", "\"L\""}},

@@ -93,6 +93,10 @@ START_TEST(test_many_disks)
 	ck_assert_int_eq(config_parse(&config, argc, argv, config_error, sizeof(config_error)),
 			 CONFIG_RUN);
 	ck_assert_uint_eq(config.disks.count, VM_DISKS_MAX);
+	argv[argc] = "--image=more";
+	ck_assert_int_eq(config_parse(&config, argc + 1, argv, config_error, sizeof(config_error)),
+			 CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(config_error, "that of --image would be one too many"));
 	argv[argc++] = "-dlast";
 	ck_assert_int_eq(config_parse(&config, argc, argv, config_error, sizeof(config_error)),
 			 CONFIG_ERROR);
@@ -101,7 +105,39 @@ START_TEST(test_many_disks)
 }
 END_TEST
 
+static const struct {
+	const char *words[WORDS_MAX + 1];
+	const char *image;
+	unsigned int disks;
+} images[] = {
+	/* Nothing else names what to boot. */
+	{{NULL}, VM_IMAGE_DEFAULT, 0},
+	{{"-m", "1G", "--ssh"}, VM_IMAGE_DEFAULT, 0},
+	{{"--image", "next"}, "next", 0},
+	{{"--image", "next", "-dx"}, "next", 1},
+	{{"K", "--image", "next"}, "next", 0},
+	{{"K"}, NULL, 0},
+	{{"-dx"}, NULL, 1},
+	{{"--restore", "/dir"}, NULL, 0},
+};
+
+START_TEST(test_images)
+{
+	struct vm_config config;
+	ck_assert_msg(config_words(&config, images[_i].words) == CONFIG_RUN, "%s", config_error);
+	if (images[_i].image)
+		ck_assert_str_eq(config.disks.image, images[_i].image);
+	else
+		ck_assert_ptr_null(config.disks.image);
+	ck_assert_uint_eq(config.disks.count, images[_i].disks);
+}
+END_TEST
+
 static const struct config_mistake bad[] = {
+	{{"--image", ""}, {"image's file name is empty"}},
+	{{"K", "--image", "a", "--image", "b"}, {"--image", "given twice"}},
+	/* The image is the root. */
+	{{"K", "--image", "a", "-d/usr"}, {"\"/usr\" is a folder", "--fs"}},
 	{{"K", "-d", ""}, {"disk's file name is empty", "name the file"}},
 	{{"K", "-d", ",ro"}, {"disk's file name is empty"}},
 	{{"K", "-d"}, {"-d needs a value", "-d FILE[,ro]"}},
@@ -216,6 +252,7 @@ Suite *config_disks_suite(void)
 	tcase_add_test(tcase, test_root_folder);
 	tcase_add_loop_test(tcase, test_bad_roots, 0, COUNT(bad_roots));
 	tcase_add_test(tcase, test_many_disks);
+	tcase_add_loop_test(tcase, test_images, 0, COUNT(images));
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	tcase_add_test(tcase, test_long_file);
 	tcase_add_test(tcase, test_nbd);

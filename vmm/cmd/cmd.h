@@ -16,6 +16,8 @@
 /* @argv[0] is the subcommand's name. Return ebb's exit status. */
 int cmd_run(int argc, char **argv);
 int cmd_sandbox(int argc, char **argv);
+int cmd_setup(int argc, char **argv);
+int cmd_images(int argc, char **argv);
 int cmd_list(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_stat(int argc, char **argv);

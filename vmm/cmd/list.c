@@ -6,6 +6,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
+#include "vmm/cmd/list_images.h"
 #include "vmm/control/guest_stat.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/table.h"
@@ -14,8 +15,7 @@ enum { OPTION_RUN, OPTION_ROOTFS, OPTION_JSON };
 
 static const struct option options[] = {
 	{OPTION_RUN, 'i', "run", NULL, "list running guests, as without it", false},
-	{OPTION_ROOTFS, 'r', "rootfs", NULL, "list kvmtool's root file systems: ebb has none",
-	 false},
+	{OPTION_ROOTFS, 'r', "rootfs", NULL, "list the images, as \"ebb images\" does", false},
 	{OPTION_JSON, 0, "json", NULL, "print JSON, with sizes in bytes", false},
 	OPTION_HELP_LINE,
 };
@@ -92,11 +92,12 @@ int cmd_list(int argc, char **argv)
 	int status = cmd_parse(&table, argc, argv, apply, &request);
 	if (status >= 0)
 		return status;
-	if (request.rootfs) {
-		log_info("there are no root file systems to list: ebb keeps none for its guests");
-		if (!request.run)
-			return EXIT_DONE;
+	if (request.rootfs && request.run) {
+		log_error("--run and --rootfs cannot be combined");
+		return EXIT_USAGE;
 	}
+	if (request.rootfs)
+		return list_images(request.json);
 
 	json_t *rows = json_array();
 	status = guests_open(&guests, &(struct guest_choice){.all = true});

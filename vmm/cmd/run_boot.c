@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/bootdisk/seed.h"
+#include "vmm/images/images.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
 #include "vmm/storage/storage.h"
@@ -121,11 +122,51 @@ static int add_seed(struct run_boot *boot, struct vm_config *config)
 	return 0;
 }
 
+/* Says what is booted: who names nothing has to know what it was. */
+static void say_image(const char *name, const char *file)
+{
+	json_t *image = image_describe(name);
+	const char *suite = json_string_value(json_object_get(image, "suite"));
+	const char *kernel = json_string_value(json_object_get(image, "kernel"));
+
+	log_info("the image \"%s\" of Debian's %s, made with Linux %s: %s", name,
+		 suite ? suite : "?", kernel ? kernel : "?", file);
+	json_decref(image);
+}
+
+/* Puts the image before the other disks; config_parse() has checked that there is room for it. */
+static int add_image(struct vm_config *config)
+{
+	struct vm_disks *disks = &config->disks;
+	struct vm_disk disk = {.raw = true};
+
+	int error = image_disk(disks->image, disk.file);
+	if (error == -ENOENT && strcmp(disks->image, VM_IMAGE_DEFAULT) == 0)
+		log_error(
+			"no kernel given, and there is no image \"%s\": name a kernel with -k FILE, or a disk that "
+			"has one with -d FILE, or make an image with \"ebb setup\"",
+			disks->image);
+	else if (error == -ENOENT)
+		log_error(
+			"there is no image \"%s\"; \"ebb images\" lists them, and \"ebb setup %s\" "
+			"makes it",
+			disks->image, disks->image);
+	if (error)
+		return error;
+	memmove(&disks->disk[1], &disks->disk[0], disks->count * sizeof(disks->disk[0]));
+	disks->disk[0] = disk;
+	disks->count++;
+	say_image(disks->image, disk.file);
+	return 0;
+}
+
 int run_boot_init(struct run_boot *boot, struct vm_config *config)
 {
 	*boot = (struct run_boot)RUN_BOOT_NONE;
 	bool needs_disk = !config->boot.kernel && !config->boot.restore;
-	int error = needs_disk ? boot_from_disk(&boot->disk, config) : 0;
+	int error = config->disks.image ? add_image(config) : 0;
+	if (!error && needs_disk)
+		error = boot_from_disk(&boot->disk, config);
 	if (!error && config->disks.user_data)
 		error = add_seed(boot, config);
 	return error;

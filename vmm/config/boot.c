@@ -95,17 +95,15 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 
 static int check(void *ctx, struct option_error *error)
 {
-	const struct vm_config *config = ctx;
+	struct vm_config *config = ctx;
 	const struct vm_boot *boot = &config->boot;
 	if (boot->restore && (boot->kernel || boot->initrd || boot->params[0] || boot->dump_dtb))
 		return options_fail(error, "a restored guest has booted already: leave out the "
 					   "kernel, -i, -p and --dump-dtb");
 	if (boot->kernel || boot->restore)
 		return 0;
-	if (config->disks.count == 0)
-		return options_fail(
-			error,
-			"no kernel given; name a vmlinux or a bzImage with -k FILE, or a disk that has one with -d FILE");
+	if (config->disks.count == 0 && !config->disks.image)
+		config->disks.image = VM_IMAGE_DEFAULT;
 	if (config->boot.initrd)
 		return options_fail(
 			error, "an initrd is given, but no kernel; name the kernel with -k FILE");

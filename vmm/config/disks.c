@@ -6,12 +6,15 @@
 #include "vmm/config/part.h"
 #include "vmm/lib/option_keys.h"
 
-enum { DISK, USER_DATA };
+enum { DISK, IMAGE, USER_DATA };
 
 static const struct option options[] = {
 	{DISK | OPTION_AGAIN, 'd', "disk",
 	 "FILE[,ro][,format=raw|qcow2][,backing=DIR][,cache=none][,aio=sync]",
 	 "add a raw image, a block device, or, by\nqemu-storage-daemon, a qcow2 image or\nnbd://HOST[:PORT][/NAME] or\nnbd+unix:///[NAME]?socket=PATH as a disk;\nro: read-only; format=raw: use it as raw even if\nit looks like another format; backing=DIR: its\nbacking files may be there, too; cache=none:\nbypass the host's page cache; aio=sync: do one\nrequest at a time, without io_uring;\ngive up to 16 of them; the first may be a folder\nDIR[,ro]: the guest's root, by virtiofsd",
+	 false},
+	{IMAGE, 0, "image", "NAME",
+	 "an image that \"ebb setup\" made, as the first disk;\n\"default\" without a kernel, a disk or a snapshot",
 	 false},
 	{USER_DATA, 0, "user-data", "FILE",
 	 "add a disk that configures a cloud image at its\nfirst start: FILE is cloud-init's user-data",
@@ -101,6 +104,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 
 	if (id == USER_DATA)
 		return config_file(&disks->user_data, "user-data", value, error);
+	if (id == IMAGE)
+		return config_file(&disks->image, "image", value, error);
 	if (disks->count == VM_DISKS_MAX)
 		return options_fail(error, "the disk \"%s\" is one too many; a guest can have %d",
 				    value, VM_DISKS_MAX);
@@ -145,11 +150,11 @@ static int check(void *ctx, struct option_error *error)
 		if (failed)
 			return failed;
 	}
-	if (!disks->user_data || disks->count < VM_DISKS_MAX)
+	unsigned int more = (disks->image ? 1 : 0) + (disks->user_data ? 1 : 0);
+	if (disks->count + more <= VM_DISKS_MAX)
 		return 0;
-	return options_fail(error,
-			    "there are %d disks, and that of --user-data would be one too many",
-			    VM_DISKS_MAX);
+	return options_fail(error, "there are %u disks, and that of %s would be one too many",
+			    disks->count, disks->user_data ? "--user-data" : "--image");
 }
 
 const struct option_group config_disks = {

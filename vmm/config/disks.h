@@ -6,7 +6,8 @@
 #include <limits.h>
 #include <stdbool.h>
 
-#define VM_DISKS_MAX 16
+#define VM_DISKS_MAX	 16
+#define VM_IMAGE_DEFAULT "default" /* what is booted where nothing else is named */
 
 enum vm_disk_format {
 	VM_DISK_RAW,
@@ -28,6 +29,7 @@ struct vm_disk {
 };
 
 struct vm_disks {
+	const char *image; /* the name of an image that is put before the other disks, or NULL */
 	const char *user_data; /* the file for a disk that ebb makes, the last one; or NULL */
 	unsigned int count;
 	struct vm_disk disk[VM_DISKS_MAX]; /* in the order of the guest's vda, vdb, … */

@@ -48,12 +48,14 @@ int config_root_folder(struct vm_config *config, struct option_error *error)
 {
 	const struct vm_disks *disks = &config->disks;
 
-	for (unsigned int i = 1; i < disks->count; i++)
+	for (unsigned int i = disks->image ? 0 : 1; i < disks->count; i++)
 		if (is_folder(disks->disk[i].file))
 			return options_fail(
 				error,
 				"\"%s\" is a folder, and only the first disk can be one, the guest's "
 				"root; share it with --fs",
 				disks->disk[i].file);
-	return disks->count && is_folder(disks->disk[0].file) ? take_first(config, error) : 0;
+	return !disks->image && disks->count && is_folder(disks->disk[0].file)
+		       ? take_first(config, error)
+		       : 0;
 }
