@@ -352,6 +352,27 @@ def status(name):
     return next((line for line in said.splitlines() if name in line.split()), "")
 
 
+def test_a_client_that_is_killed(run, tmp_path):
+    """While the guest stands still for it: as long as it is only stopped, the guest does; then it goes on."""
+    name = f"killed-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, memory="256M", test="large", params=PATIENT)
+    step(payload)
+    for attempt in range(50):  # it may be done before it is stopped
+        folder = tmp_path / str(attempt)
+        with subprocess.Popen([EBB, "snapshot", "-n", name, str(folder)], stdout=subprocess.DEVNULL) as client:
+            wait_until(lambda client=client: client.poll() is not None or "paused" in status(name), "it is not paused")
+            client.send_signal(signal.SIGSTOP)
+            caught = "paused" in status(name) and client.poll() is None
+            client.send_signal(signal.SIGKILL if caught else signal.SIGCONT)
+        if caught:
+            break
+    assert caught, "the guest was saved too soon, each time"
+    wait_until(lambda: "running" in status(name), "the guest does not go on")
+    now = step(payload)
+    assert step(payload) > now
+    assert not (folder / "snapshot").exists()
+
+
 def test_a_client_that_reads_nothing(run, tmp_path, monkeypatch):
     """A program that speaks QMP: the guest stands still until the client goes, and then goes on."""
     monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
