@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.
 MIB = lib.MIB
 MUCH = 8 * MIB
 HOLD = 128
+# On an emulated host a guest takes a hundred times as long to start, and there is one processor for all.
+MANY = 10 if os.environ.get("EBB_HOST") else 50
 
 
 @pytest.fixture
@@ -245,6 +247,26 @@ def freed(running, ebb):
     running.process.stdin.flush()
     assert running.line() == "hold: freed\n"
     return taken
+
+
+def test_many_at_once(sandbox, ebb, folder):
+    """Each has its own streams, its own status and its own layer over /usr; they meet in the folder."""
+    script = (f"read -r n; echo $n >/usr/local/own; : >here.$n; until [ $(ls | grep -c here) = {MANY} ]; do sleep 0.1; done; "
+              "cat /usr/local/own; exit $n")
+    running = [Running(ebb, sandbox.argv("sh", "-c", script, memory="128M"), folder, stdin=subprocess.PIPE) for _ in range(MANY)]
+
+    def start(number):
+        running[number].process.stdin.write(f"{number}\n".encode())
+        running[number].process.stdin.flush()
+
+    for number in range(1, MANY):
+        start(number)
+    wait_until(lambda: len(list(folder.glob("here.*"))) == MANY - 1, "all but one are there", 3 * LIMIT)
+    assert all(one.process.poll() is None for one in running), "they are there at once"
+    start(0)
+    for number, one in enumerate(running):
+        assert one.line() == f"{number}\n"
+        one.ended(number)
 
 
 def test_memory(sandbox, ebb, folder):
