@@ -76,7 +76,7 @@ def left(folder):
     return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
-def setup(*words):
+def begin(*words):
     """One that goes on meanwhile."""
     return subprocess.Popen([EBB, "setup", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -84,7 +84,7 @@ def setup(*words):
 def holding(state, *words):
     """One whose mmdebstrap waits until `hold` is removed."""
     (state / "hold").touch()
-    started = setup(*words)
+    started = begin(*words)
     wait(lambda: (state / "called").exists() or started.poll() is not None, "mmdebstrap is not called")
     return started
 
@@ -156,7 +156,7 @@ def test_there_already(ebb, state, folder):
 
 def test_failure_leaves_nothing(state, folder):
     (state / "fail").touch()
-    failing = setup("a")
+    failing = begin("a")
     said = failing.communicate(timeout=LIMIT)[1]
     assert failing.returncode == 1 and "E: no such package" in said and "mmdebstrap failed with status 25" in said.splitlines()[-1]
     assert left(folder) == []
