@@ -22,10 +22,10 @@ def test_list(ebb, fake):
     fake("d", sandbox="no namespaces")
     fake("a long name", status="paused", cpus=16)
     lines = ebb("list").out.splitlines()
-    assert [line.split() for line in lines[:1]] == [["PID", "NAME", "STATUS", "CPUS", "MEMORY", "RSS"]]
+    assert [line.split() for line in lines[:1]] == [["PID", "NAME", "STATUS", "CPUS", "MEMORY", "RSS", "OWN"]]
     pid = str(STAT["pid"])
-    assert lines[1].split() == [pid, "a", "long", "name", "paused", "16", "1024.0", "MiB", "123.5", "MiB"]
-    assert lines[2].split() == [pid, "b", "running", "2", "1024.0", "MiB", "123.5", "MiB"]
+    assert lines[1].split() == [pid, "a", "long", "name", "paused", "16", "1024.0", "MiB", "123.5", "MiB", "120.0", "MiB"]
+    assert lines[2].split() == [pid, "b", "running", "2", "1024.0", "MiB", "123.5", "MiB", "120.0", "MiB"]
     assert "c       running, no sandbox" in re.sub(" {8,}", " " * 7, lines[3])
     assert "d       running, no namespaces" in re.sub(" {4,}", " " * 7, lines[4])
     assert len(lines) == 5 and len({len(line) for line in lines}) == 1  # the last column is to the right
@@ -37,11 +37,11 @@ def test_list_json(ebb, fake):
     rows = ebb("list", "--json").json()
     assert [row["name"] for row in rows] == ["a", "b"]
     assert rows[0] == {"name": "a", "status": "running", "sandbox": "on", "pid": STAT["pid"], "cpus": 2, "memory": 1024 * MIB,
-                       "rss": 123 * MIB + MIB // 2}
+                       "rss": 123 * MIB + MIB // 2, "own": 120 * MIB}
 
 
 def test_list_none(ebb):
-    assert ebb("list").out == "PID  NAME  STATUS  CPUS  MEMORY  RSS\n"
+    assert ebb("list").out == "PID  NAME  STATUS  CPUS  MEMORY  RSS  OWN\n"
     assert ebb("list", "-i", "--json").json() == []
 
 
@@ -66,7 +66,7 @@ def test_list_without_an_answer(ebb, fake):
     assert done.status == 1
     assert done.err.count("\n") == 1 and '"deaf"' in done.err
     lines = done.out.splitlines()
-    assert lines[1].split() == [str(STAT["pid"]), "deaf", "no", "answer", "-", "-", "-"]
+    assert lines[1].split() == [str(STAT["pid"]), "deaf", "no", "answer", "-", "-", "-", "-"]
     assert lines[2].split()[1] == "live"
 
 

@@ -22,6 +22,7 @@ def full(fake, name, **changes):
     """A guest that holds all of its memory, and gives back what it is asked for."""
     guest = fake(name)
     guest.stat["memory"]["rss"] = 1024 * MIB
+    del guest.stat["memory"]["own"]
     guest.stat["balloon"]["actual"] = guest.stat["balloon"]["target"] = 0
     guest.stat["guest-stats"]["stats"] = STATS | changes
     guest.given = 0
@@ -140,6 +141,19 @@ def test_short_asks_for_what_is_held_and_then_for_cache(fake, host, keeper):
     asked = len(requests(guest))
     status = kept.guests()["a"]
     assert (status["requests"], status["answered"], status["came"]) == (asked, asked, guest.given)
+
+
+def test_what_clones_share_is_nothing_to_ask_for(fake, host, keeper):
+    """One of whose memory all is shared with others has none that would come back; the control has its own."""
+    shares, owns = full(fake, "shares"), full(fake, "owns")
+    shares.stat["memory"]["own"] = 0
+    kept = keeper()
+    kept.looked_at("shares")
+    kept.looked_at("owns")
+    host.available(900)
+    wait(lambda: len(requests(owns)) >= 2, kept.log)
+    assert requests(shares) == []
+    assert kept.guests()["shares"]["resident"] == kept.guests()["shares"]["held"] == 0
 
 
 def test_its_own_cgroup_counts(fake, host, keeper):

@@ -24,6 +24,7 @@ def guest(fake, name, rss, **hooks):
     """1 GiB, of which so many MiB are resident, 300 are free, 64 are in the balloon: 660 are used."""
     one = fake(name)
     one.stat["memory"]["rss"] = rss * MIB
+    del one.stat["memory"]["own"]
     one.stat["guest-stats"]["stats"] = dict(STATS)
     one.hooks |= hooks
     return one
@@ -191,6 +192,16 @@ def test_options(ebb, fake):
     with open("/dev/full", "w", encoding="ascii") as full:
         done = subprocess.run([EBB, "top", "--batch", "-i", "0.1"], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT, check=False)
     assert (done.returncode, done.stderr) == (1, b"ebb: cannot write to standard output\n")
+
+
+def test_what_clones_share_counts_for_none(ebb, fake):
+    """Two with 800 MiB each, of which 90 are their own; the control is one that shares nothing."""
+    for name, own in (("one", 90), ("two", 90), ("else", 800)):
+        guest(fake, name, 800).stat["memory"]["own"] = own * MIB
+    rows = {row["name"]: row for row in ebb("top", "--json", "-i", "0.1").json()["guests"]}
+    assert [(rows[name]["held"], rows[name]["excess"]) for name in ("one", "two", "else")] == [
+        (90 * MIB, 90 * MIB), (90 * MIB, 90 * MIB), (800 * MIB, 140 * MIB)]
+    assert ebb("top", "--once", "-i", "0.1").out.splitlines()[1].endswith("held 980M, used 1.9G, excess 320M")
 
 
 def test_no_guest(ebb):

@@ -51,6 +51,18 @@ START_TEST(what_a_guest_could_give)
 	ck_assert_uint_eq(keeper_reclaimable(&guest), 332 * MIB);
 	guest.now.free = guest.now.caches = UINT64_MAX;
 	ck_assert_uint_le(keeper_reclaimable(&guest), 900 * MIB);
+	/* A clone: of what it does not use no more comes back than is its own. */
+	guest.now = usual;
+	guest.now.resident = 100 * MIB;
+	guest.now.shared = 800 * MIB;
+	ck_assert_uint_eq(keeper_held(&guest.now), 100 * MIB);
+	ck_assert_uint_eq(keeper_reclaimable(&guest), 100 * MIB);
+	guest.now.resident = 300 * MIB;
+	guest.now.shared = 600 * MIB;
+	ck_assert_uint_eq(keeper_held(&guest.now), 132 * MIB);
+	/* The control: it has nothing beside its own. */
+	guest.now.shared = 0;
+	ck_assert_uint_eq(keeper_held(&guest.now), 0);
 	guest.now = usual;
 	guest.now.told = false;
 	ck_assert_uint_eq(keeper_reclaimable(&guest), 0);

@@ -22,6 +22,7 @@ static const struct top_sample usual = {
 	.cpus = 2,
 	.size = 1024 * MIB,
 	.resident = 900 * MIB,
+	.own = 900 * MIB,
 	.balloon = 64 * MIB,
 	.free = 300 * MIB,
 	.updates = 1,
@@ -50,6 +51,7 @@ START_TEST(an_answer_becomes_figures)
 	ck_assert_uint_eq(sample.at, 77);
 	ck_assert_uint_eq(sample.size, 1024 * MIB);
 	ck_assert_uint_eq(sample.resident, 5 * MIB);
+	ck_assert_uint_eq(sample.own, 5 * MIB);
 	ck_assert_uint_eq(sample.balloon, 7 * MIB);
 	ck_assert_uint_eq(sample.free, 9 * MIB);
 	ck_assert_uint_eq(sample.updates, 3);
@@ -143,7 +145,7 @@ START_TEST(history_keeps_the_newest)
 	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, 0), TOP_UNKNOWN);
 	for (uint64_t i = 0; i < TOP_HISTORY + 10; i++) {
 		sample = later(sample, NS_PER_S);
-		sample.resident = i;
+		sample.resident = sample.own = i;
 		top_figures_take(&guest, &sample);
 	}
 	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, 0), TOP_HISTORY + 9);
@@ -225,7 +227,7 @@ static struct scene *begin(void)
 	for (int i = 0; i < GUESTS; i++) {
 		char name[] = {(char)('a' + i), 'x', '\0'};
 		struct top_sample sample = usual;
-		sample.resident = (uint64_t)(i + 1) * 100 * MIB;
+		sample.resident = sample.own = (uint64_t)(i + 1) * 100 * MIB;
 		top_figures_init(&scene->figures[i], name, i + 1);
 		scene->guest[i] = &scene->figures[i];
 		if (i < GUESTS - 1)
@@ -454,7 +456,7 @@ START_TEST(detail_has_curves)
 	struct top_sample sample = usual;
 	for (int i = 0; i <= 8; i++) {
 		sample = later(sample, NS_PER_S);
-		sample.resident = (uint64_t)i * 128 * MIB;
+		sample.resident = sample.own = (uint64_t)i * 128 * MIB;
 		top_figures_take(&scene->figures[0], &sample);
 	}
 	strcpy(scene->view.selected, "ax");

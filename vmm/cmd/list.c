@@ -27,6 +27,7 @@ static const struct table_column columns[] = {
 	{"PID", "pid", TABLE_NUMBER},	  {"NAME", "name", TABLE_TEXT},
 	{"STATUS", "status", TABLE_TEXT}, {"CPUS", "cpus", TABLE_NUMBER},
 	{"MEMORY", "memory", TABLE_SIZE}, {"RSS", "rss", TABLE_SIZE},
+	{"OWN", "own", TABLE_SIZE},
 };
 
 struct request {
@@ -76,6 +77,9 @@ static json_t *make_row(const struct guest *guest, bool json)
 	set_number(row, "cpus", stat, "cpus");
 	set_number(row, "memory", stat, "memory/size");
 	set_number(row, "rss", stat, "memory/rss");
+	uint64_t own = guest_stat_own(stat, UINT64_MAX);
+	if (own != UINT64_MAX)
+		json_object_set_new(row, "own", json_integer((json_int_t)own));
 	return row;
 }
 

@@ -47,6 +47,13 @@ uint64_t guest_stat_number(const json_t *stat, const char *path, uint64_t otherw
 	return json_is_integer(value) ? (uint64_t)json_integer_value(value) : otherwise;
 }
 
+uint64_t guest_stat_own(const json_t *stat, uint64_t otherwise)
+{
+	uint64_t resident = guest_stat_number(stat, "memory/rss", otherwise);
+	uint64_t own = guest_stat_number(stat, "memory/own", resident);
+	return own < resident ? own : resident;
+}
+
 const char *guest_stat_text(const json_t *stat, const char *path)
 {
 	const char *text = json_string_value(at(stat, path));

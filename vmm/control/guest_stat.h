@@ -27,6 +27,11 @@ json_t *guest_stat_check(const json_t *answer, struct option_error *error);
  * @otherwise.
  */
 uint64_t guest_stat_number(const json_t *stat, const char *path, uint64_t otherwise);
+/*
+ * Returns what the host holds for this guest alone: without pages that clones of one snapshot share, where the guest tells
+ * them apart. Or @otherwise.
+ */
+uint64_t guest_stat_own(const json_t *stat, uint64_t otherwise);
 /* Likewise for a text, or "". */
 const char *guest_stat_text(const json_t *stat, const char *path);
 

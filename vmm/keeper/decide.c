@@ -204,7 +204,8 @@ uint64_t keeper_held(const struct keeper_figures *figures)
 {
 	/* What is resident beyond the use, if all the rest is: free is the guest's own word. */
 	uint64_t used = less(less(figures->size, figures->ballooned), figures->free);
-	return figures->told ? min(less(figures->resident, used), figures->free) : 0;
+	uint64_t beyond = less(figures->resident + figures->shared, used);
+	return figures->told ? min(min(beyond, figures->free), figures->resident) : 0;
 }
 
 bool keeper_is_idle(const struct keeper_guest *guest)

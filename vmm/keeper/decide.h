@@ -51,7 +51,9 @@ struct keeper_figures {
 	bool told;	 /* the guest's own figures below are there, and fresh */
 	bool deflates;	 /* it takes memory out of its balloon rather than kill for lack of it */
 	uint64_t weight; /* what its memory is worth, against other guests'; 0: not told */
-	uint64_t size, resident, ballooned;
+	uint64_t size, ballooned;
+	uint64_t resident;	 /* what the host gets back if it is discarded */
+	uint64_t shared;	 /* resident beside it, in a file that other clones map, too */
 	uint64_t target, leased; /* what the balloon shall hold; of that, by a lease */
 	uint64_t free, caches, available;
 	/* Counters. */

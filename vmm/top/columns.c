@@ -27,7 +27,7 @@ uint64_t top_figure(const struct top_figures *guest, enum top_column column)
 	case TOP_USED:
 		return guest->used;
 	case TOP_HELD:
-		return guest->now.resident;
+		return guest->now.own;
 	case TOP_EXCESS:
 		return guest->excess;
 	case TOP_REPORTED:

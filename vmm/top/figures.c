@@ -7,6 +7,7 @@
 #include "vmm/control/guest_figures.h"
 #include "vmm/control/guest_stat.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/sizes.h"
 
 #define FRESH_NS (10 * NS_PER_S) /* older statistics of a running guest are not shown */
 #define SPAN_MIN NS_PER_MS	 /* a rate is of no shorter time */
@@ -34,6 +35,7 @@ void top_figures_init(struct top_figures *figures, const char *name, pid_t pid)
 		.now = {.cpus = TOP_UNKNOWN,
 			.size = TOP_UNKNOWN,
 			.resident = TOP_UNKNOWN,
+			.own = TOP_UNKNOWN,
 			.balloon = TOP_UNKNOWN,
 			.target = TOP_UNKNOWN,
 			.free = TOP_UNKNOWN,
@@ -89,6 +91,7 @@ struct top_sample top_sample_of(const json_t *stat, uint64_t now)
 		.cpus = figure(stat, "cpus"),
 		.size = figure(stat, "memory/size"),
 		.resident = figure(stat, "memory/rss"),
+		.own = guest_stat_own(stat, TOP_UNKNOWN),
 		.balloon = figure(stat, "balloon/actual"),
 		.target = figure(stat, "balloon/target"),
 		.free = figure(stat, FIGURE_STATS "/stat-free-memory"),
@@ -131,14 +134,15 @@ static void judge_memory(struct top_figures *figures)
 		return;
 	uint64_t unused = top_sum(now->free, now->balloon);
 	figures->used = now->size > unused ? now->size - unused : 0;
+	/* What clones share is not beyond the use of any of them. */
 	if (now->resident != TOP_UNKNOWN)
-		figures->excess = now->resident > figures->used ? now->resident - figures->used : 0;
+		figures->excess = min(less(now->resident, figures->used), now->own);
 }
 
 static void record(struct top_figures *figures)
 {
 	unsigned int at = figures->samples++ % TOP_HISTORY;
-	figures->history[TOP_CURVE_HELD][at] = figures->now.resident;
+	figures->history[TOP_CURVE_HELD][at] = figures->now.own;
 	figures->history[TOP_CURVE_USED][at] = figures->used;
 	figures->history[TOP_CURVE_REPORTED][at] = figures->reported;
 	figures->history[TOP_CURVE_CPU][at] = figures->cpu;

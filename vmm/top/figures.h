@@ -23,9 +23,10 @@
 struct top_sample {
 	uint64_t at; /* ns of clock_ns(); 0: there is none */
 	char status[TOP_STATUS_SIZE];
-	uint64_t cpus, size, resident, balloon, target;
-	uint64_t free, caches; /* by the guest's own statistics */
-	uint64_t updates;      /* statistics that it sent */
+	uint64_t cpus, size, balloon, target;
+	uint64_t resident, own; /* in host memory; of that for this guest alone */
+	uint64_t free, caches;	/* by the guest's own statistics */
+	uint64_t updates;	/* statistics that it sent */
 	/* Counters. */
 	uint64_t cpu; /* ns of the host's CPUs, which the caller fills in */
 	uint64_t reported, stalls, disk, network;
