@@ -4,6 +4,7 @@
 """Debian as it is, from a disk: its kernel, its initrd, its systemd and its SSH server, on the user network."""
 
 import hashlib
+import json
 import os
 import socket
 import socketserver
@@ -113,9 +114,9 @@ class Ssh:
         return done.stdout.splitlines()
 
 
-def ebb_ssh(name, *words):
+def ebb_ssh(name, *words, limit=LIMIT):
     """README's way into the guest."""
-    return [lib.EBB, "ssh", "--timeout", str(LIMIT), "-o", "BatchMode=yes", *words, name]
+    return [lib.EBB, "ssh", "--timeout", str(limit), "-o", "BatchMode=yes", *words, name]
 
 
 @pytest.fixture
@@ -197,3 +198,53 @@ def test_circle(ebb, boot, tmp_path, route, dns, package):
     started.send('\nsleep 6; echo sle""pt\n')
     started.wait_for("slept$", LONG)
     assert started.rss() > taken - 0.1 * TAKE
+
+
+# Who listens on vsock's port 22: ebb's own unit before systemd 256, and from then on its generator's.
+LISTENS = {"bookworm": "ebb-ssh.socket", "trixie": "sshd-vsock.socket"}
+
+
+@pytest.fixture(params=LISTENS)
+def image(ebb, tmp_path, request):
+    """What `ebb setup` made, as this user's default image: (its folder, what it says of itself)."""
+    made = os.path.join(lib.BUILD, "guest", "kernels", f"image-x86_64-{request.param}", "ebb", "default")
+    if not os.path.isdir(made):
+        pytest.skip(f"no {made}: 'guest/distribution image {request.param}' makes it")
+    folder = tmp_path / "ebb" / "default"
+    folder.mkdir(parents=True)
+    for name in ("disk.img", "image.json"):
+        subprocess.run(["dd", f"if={made}/{name}", f"of={folder}/{name}", "bs=1M", "conv=sparse", "status=none"], check=True, timeout=LONG)
+    ebb.env["XDG_DATA_HOME"] = str(tmp_path)
+    return folder, json.loads((folder / "image.json").read_text())
+
+
+def test_image(ebb, tmp_path, request, route, image):
+    """`ebb run` boots it without another word; `ebb ssh` needs nothing from it but its systemd; it has a network."""
+    folder, about = image
+    suite, key = about["suite"], tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True, timeout=LIMIT)
+    started = lib.Guest([lib.EBB, "run", f"--ssh={key}.pub", "--name", "debian", "-p", SLOW], env=ebb.env)
+    ebb.guests.append(started)
+    request.addfinalizer(lambda: print(started.console(), started.stderr(), sep="\n"))
+
+    def run(*argv):
+        return subprocess.run(argv, env=ebb.env, capture_output=True, text=True, timeout=LONG, check=False, stdin=subprocess.DEVNULL)
+
+    wait_until(lambda: started.process.poll() is not None or run(lib.EBB, "stat").returncode == 0, "the guest runs", LONG)
+    inside = ebb_ssh("debian", "-i", key, limit=LONG)
+    job = run(*inside, f"uname -r; . /etc/os-release; echo $VERSION_CODENAME; systemctl is-active {LISTENS[suite]}; "
+              f"findmnt -n -o SOURCE,FSTYPE /; {REPORTING}; until ip -4 -o addr show dev eth0 | grep -o 'inet [^ ]*'; do sleep 1; done; "
+              "systemctl --failed --no-legend --plain")
+    assert (job.returncode, job.stderr) == (0, ""), job
+    assert job.stdout.splitlines() == [about["kernel"], suite, "active", "/dev/vda ext4", "1", f"inet {HOST}/24"], job
+    # The control: without the key.
+    job = run(*ebb_ssh("debian", "-o", "IdentityFile=none", "-o", "IdentityAgent=none"))
+    assert job.returncode == 255 and "Permission denied" in job.stderr, job
+
+    assert f'the image "default" of Debian\'s {suite}, made with Linux {about["kernel"]}' in started.stderr()
+    # What is in use cannot be removed, and then it can.
+    job = run(lib.EBB, "images", "--remove", "default")
+    assert job.returncode == 2 and 'a guest uses the image "default"' in job.stderr and (folder / "disk.img").exists(), job
+    assert run(*inside, "systemctl --no-block poweroff").returncode == 0
+    ebb.ended(started, 0, LONG)
+    assert run(lib.EBB, "images", "--remove", "default").returncode == 0 and not folder.exists()
