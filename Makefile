@@ -372,7 +372,7 @@ tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 # --- fuzzing: tests/fuzz/README.md
 
 # Devices, which a guest drives; and what reads files, messages and words.
-FUZZ_DEVICES := balloon blk fs net rng
+FUZZ_DEVICES := balloon blk fs net rng vsock
 FUZZ_PARSERS := board disk image qmp snapshot words $(if $(filter x86_64,$(ARCH)),kernel)
 FUZZ_BUILD := build/fuzz
 # Comparisons lead libFuzzer through parsers; in devices they cost a third of the speed, and mutate.c knows more.
@@ -381,7 +381,7 @@ FUZZ_CMP   := -fsanitize-coverage=trace-cmp
 FUZZ_SANITIZE := -O2 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_ENGINE := -fsanitize=fuzzer
 # The C library's calls that tests/fuzz/host.c does itself.
-FUZZ_WRAP := $(foreach call,clock_gettime sendmsg send recv poll close pread,-Wl,--wrap=$(call))
+FUZZ_WRAP := $(foreach call,clock_gettime sendmsg send recv readv accept4 shutdown poll close pread,-Wl,--wrap=$(call))
 # An archive: a target is linked with what it uses, in place of which it may have something of its own.
 FUZZ_SRC := $(filter devices/% vmm/lib/% vmm/mem/% vmm/config/% vmm/snapshot/%,$(LIB_SRC)) \
 	    $(wildcard vmm/arch/fdt/*.c vmm/arch/riscv64/plic.c vmm/arch/packing.c) \

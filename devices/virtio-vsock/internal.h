@@ -9,6 +9,11 @@
 
 #define SHUT_BOTH (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 
+static inline struct vsock *vsock_of(struct virtio_device *dev)
+{
+	return (struct vsock *)((char *)dev - offsetof(struct vsock, dev));
+}
+
 /* connection.c: the table. */
 
 /* Returns a connection in @state, or NULL if there are too many. */
@@ -47,6 +52,11 @@ void vsock_pass_on(struct vsock_connection *connection, struct iovec *iov, unsig
 void vsock_shut(struct vsock_connection *connection, unsigned int flags);
 /* The program of the host has written its last. */
 void vsock_heard_end(struct vsock_connection *connection);
+
+/* event.c: virtio_device_ops of the same names, without the lock; and work of the event queue. */
+void vsock_save(struct virtio_device *dev, struct record *record);
+int vsock_restore(struct virtio_device *dev, struct record_in *in);
+int vsock_tell_event(struct vsock *vsock, struct virtq *q);
 
 /* transmit.c, receive.c: virtio_device_ops.work of each queue. */
 int vsock_transmit(struct vsock *vsock, struct virtq *q);

@@ -15,11 +15,6 @@
 /* Only in newer headers (§5.10.3): the device has streams. */
 #define F_STREAM 0
 
-static struct vsock *vsock_of(struct virtio_device *dev)
-{
-	return (struct vsock *)((char *)dev - offsetof(struct vsock, dev));
-}
-
 static int vsock_activate(struct virtio_device *dev)
 {
 	struct vsock *vsock = vsock_of(dev);
@@ -45,6 +40,7 @@ static void vsock_reset(struct virtio_device *dev)
 
 	pthread_mutex_lock(&vsock->lock);
 	vsock->active = false;
+	vsock->event = VSOCK_EVENT_NONE;
 	drop_all(vsock);
 	pthread_mutex_unlock(&vsock->lock);
 }
@@ -63,13 +59,16 @@ static int work_locked(struct vsock *vsock, unsigned int queue)
 {
 	const struct virtio_host *host = vsock->dev.host;
 	struct virtq *q = &vsock->dev.queue[queue];
-	int result;
+	int result = 0;
 
-	if (queue == VSOCK_TRANSMIT) {
+	if (queue == VSOCK_EVENT) {
+		result = vsock_tell_event(vsock, q);
+		host->defer(host->ctx, VSOCK_RECEIVE);
+	} else if (queue == VSOCK_TRANSMIT) {
 		result = vsock_transmit(vsock, q);
 		if (has_ready(vsock))
 			host->defer(host->ctx, VSOCK_RECEIVE);
-	} else {
+	} else if (vsock->event == VSOCK_EVENT_NONE) {
 		result = vsock_receive(vsock, q);
 		if (vsock->waits && vsock->resets < VSOCK_RESETS_MAX / 2)
 			host->defer(host->ctx, VSOCK_TRANSMIT);
@@ -77,13 +76,12 @@ static int work_locked(struct vsock *vsock, unsigned int queue)
 	return result;
 }
 
-/* The event queue is for guests that move to another host: there are none yet. */
 static int vsock_work(struct virtio_device *dev, unsigned int queue)
 {
 	struct vsock *vsock = vsock_of(dev);
 	int result = 0;
 
-	if (queue == VSOCK_EVENT || atomic_load(&vsock->held))
+	if (atomic_load(&vsock->held))
 		return 0;
 	pthread_mutex_lock(&vsock->lock);
 	result = work_locked(vsock, queue);
@@ -106,6 +104,8 @@ static const struct virtio_device_ops vsock_ops = {
 	.work = vsock_work,
 	.config_size = sizeof(struct virtio_vsock_config),
 	.config_read = vsock_config_read,
+	.save = vsock_save,
+	.restore = vsock_restore,
 };
 
 void vsock_hold(struct vsock *vsock, bool held)
@@ -113,7 +113,7 @@ void vsock_hold(struct vsock *vsock, bool held)
 	const struct virtio_host *host = vsock->dev.host;
 
 	atomic_store(&vsock->held, held);
-	for (unsigned int i = 0; i < VSOCK_EVENT && !held; i++)
+	for (unsigned int i = 0; i < VSOCK_QUEUES && !held; i++)
 		host->defer(host->ctx, i);
 }
 

@@ -52,6 +52,13 @@ enum vsock_state {
 	VSOCK_LINGERS, /* the guest has forgotten it, the program of the host reads what is left */
 };
 
+/* Of a restored guest: until it has heard that its connections are no more, it gets no packets. */
+enum vsock_event {
+	VSOCK_EVENT_NONE,
+	VSOCK_EVENT_OWED,
+	VSOCK_EVENT_TOLD, /* it has not given the buffer back */
+};
+
 /* Packets that the guest is to get: bits. */
 enum vsock_owed {
 	VSOCK_OWES_REQUEST = 1,
@@ -114,6 +121,8 @@ struct vsock {
 	bool ticks;	      /* the timer is set */
 	bool rests;	      /* the listener is not in the loop */
 	bool waits;	      /* packets from the guest wait for room among the resets */
+	enum vsock_event event;
+	uint16_t event_seen; /* the driver's index of the event queue when it was told */
 	uint64_t calls;
 	uint32_t next_port;
 	unsigned int most; /* no connection is at this place or behind it */

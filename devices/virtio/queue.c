@@ -301,6 +301,11 @@ bool virtq_empty(const struct virtq *q)
 	return avail_idx(q) == q->next_avail;
 }
 
+bool virtq_saw_all(const struct virtq *q, uint16_t seen)
+{
+	return avail_idx(q) == seen;
+}
+
 /*
  * The event indices (§2.7.7.1, §2.7.10.1): each is the last field of the other side's ring. Sequentially
  * consistent, for the reason given in virtq_push_all().

@@ -141,6 +141,9 @@ void virtq_unpop(struct virtq *q, unsigned int n);
 /* Returns whether there is no chain to pop. */
 bool virtq_empty(const struct virtq *q);
 
+/* Returns whether the driver has added no chain since its index was @seen. */
+bool virtq_saw_all(const struct virtq *q, uint16_t seen);
+
 /* Returns whether the driver wants an interrupt for the chains pushed since the last call. */
 bool virtq_should_interrupt(struct virtq *q);
 

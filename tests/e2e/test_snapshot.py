@@ -4,15 +4,19 @@
 as it is restored, and gives memory back as before. tests/payload/test_snapshot.py has damage, mistakes and killed clients.
 """
 
+import contextlib
 import os
 import re
 import shutil
+import socket
+import subprocess
 
 import pytest
 from conftest import LIMIT, lib, wait_until
 from test_backings import lowest
 from test_balloon import balloon, lease
 from test_monitor import run, stat
+from test_vsock import connect, echoing
 
 pytestmark = [pytest.mark.linux, pytest.mark.arch("x86_64")]
 
@@ -49,8 +53,8 @@ def answer(guest, command, pattern):
     return guest.wait_for(pattern, LIMIT, start)[1]
 
 
-def restore(box, folder, *options):
-    argv = [lib.EBB, "run", "--restore", str(folder), "-m", MEMORY, "-n", "none", *map(str, options)]
+def restore(box, folder, *options, way="--restore"):
+    argv = [lib.EBB, "run", way, str(folder), "-m", MEMORY, "-n", "none", *map(str, options)]
     guest = lib.Guest(argv, env=box.env)
     box.guests.append(guest)
     return guest
@@ -146,3 +150,53 @@ def test_without_reporting_nothing_comes_back(ebb, tmp_path):
     usual.kill()
     taken = take_and_free(restored)
     assert taken - lowest(restored.rss, 2 * seconds + 5) < 50 * MIB
+
+
+def talk(stream, text):
+    stream.sendall(text)
+    return stream.recv(len(text), socket.MSG_WAITALL)
+
+
+def ssh(box, name):
+    """What `ebb ssh` says of a guest where nobody answers on its port."""
+    done = subprocess.run([lib.EBB, "ssh", name, "--timeout", "5", "true"], env=box.env, timeout=LIMIT, capture_output=True, text=True, check=False)
+    assert done.returncode == 255, done
+    return done.stderr
+
+
+@pytest.mark.parametrize("way", ["--restore", "--restore-all"])
+def test_sockets_begin_anew(ebb, tmp_path, way):
+    """A clone has its own socket and CID, and its programs find their connections reset; those of the saved guest stay."""
+    paths = [tmp_path / name for name in ("saved", "clone", "another")]
+    guest = ebb.start(JOB, "--vsock", f"{paths[0]},cid=7", "--name", "saved", memory=MEMORY)
+    counts(guest, 1)
+    answer(guest, "vsockio echo 5000 &", "^vsockio: listens$")
+    with connect(paths[0], 5000) as old, contextlib.ExitStack() as stack:
+        for path in paths:
+            stack.enter_context(echoing(f"{path}_5001"))
+        assert talk(old, b"before") == b"before"
+        # A program of the guest's waits for what the host's never sends.
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(f"{paths[0]}_5002")
+            server.listen(1)
+            server.settimeout(LIMIT)
+            answer(guest, "(vsockio connect 5002 1K 1; echo waited=$?) & echo asks", "^asks$")
+            silent, _ = server.accept()
+            run(ebb, "snapshot", "-n", "saved", str(tmp_path / "there"))
+            clones = [restore(ebb, tmp_path / "there", "--vsock", f"{path},cid={7 + n}", "--name", path.name, way=way)
+                      for n, path in enumerate(paths[1:], 1)]
+            for clone, path in zip(clones, paths[1:]):
+                wait_until(path.exists, "the clone's socket is there")
+                # At once: it is held back until the guest knows that it is another's.
+                with connect(path, 5000) as new:
+                    assert talk(new, b"after") == b"after"
+                assert clone.wait_for(r"^waited=(\d+)$", LIMIT)[1][1] == "1"
+                assert answer(clone, "vsockio connect 5001 64K 3", "^vsockio: (65536 bytes|.*: )")[1] == "65536 bytes"
+                assert "nothing listens on vsock port 22" in ssh(ebb, path.name)
+            # The control: where nothing was restored nothing was reset.
+            assert talk(old, b"still") == b"still"
+            assert "waited=1" not in guest.console()
+            silent.close()
+            guest.wait_for("^waited=1$", LIMIT)
+    for one in (guest, *clones):
+        assert "BAD" not in one.console() and not one.stderr(), one.stderr()

@@ -238,6 +238,11 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_send(int fd, const void *bytes, size_t len, int flags);
 ssize_t __wrap_recv(int fd, void *bytes, size_t len, int flags);
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int n);
+ssize_t __real_readv(int fd, const struct iovec *iov, int n);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
+int __wrap_shutdown(int fd, int how);
+int __real_shutdown(int fd, int how);
 int __wrap_poll(struct pollfd *fds, nfds_t n, int timeout);
 int __wrap_close(int fd);
 int __real_close(int fd);
@@ -329,6 +334,39 @@ ssize_t __wrap_recv(int fd, void *bytes, size_t len, int flags)
 	if (!(flags & MSG_PEEK))
 		host.peer.start += len;
 	return (ssize_t)len;
+}
+
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int n)
+{
+	ssize_t sum = 0;
+
+	if (!is_ours(fd))
+		return __real_readv(fd, iov, n);
+	for (int i = 0; i < n; i++) {
+		ssize_t got = __wrap_recv(fd, iov[i].iov_base, iov[i].iov_len, 0);
+		if (got < 0)
+			return sum ? sum : got;
+		sum += got;
+		if ((size_t)got < iov[i].iov_len)
+			break;
+	}
+	return sum;
+}
+
+/* Somebody always waits. */
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
+{
+	(void)address, (void)len, (void)flags;
+	if (!is_socket(fd))
+		return -1;
+	int socket = host_socket();
+	errno = socket < 0 ? -socket : 0;
+	return socket < 0 ? -1 : socket;
+}
+
+int __wrap_shutdown(int fd, int how)
+{
+	return is_ours(fd) ? 0 : __real_shutdown(fd, how);
 }
 
 static short ready(int fd)

@@ -132,6 +132,27 @@ def fs():
     yield script(driver, request(1, 26), event(2, 1, 0x801), request(1, 3), event(6, 300, 1), request(1, 3), event(4, 3, 1))
 
 
+def vsock():
+    def header(op, src=1, dst=2, length=0, flags=0, room=65536, forwarded=0):
+        return struct.pack("<QQIIIHHIII", 3, 2, src, dst, length, 1, op, flags, room, forwarded)
+
+    def send(op, *more, length=0, **fields):
+        return data(0x8000, header(op, length=length, **fields)) + chain(1, (0, 44, 0x8000), *more)
+
+    driver = record(START, 0, 5)
+    rx = b"".join(record(CHAIN, NO_KICK, 1) + record(W, 0, 4096, 4096 * i) for i in range(6)) + record(KICK, 0)
+    told, moved = chain(2, (W, 8, 0xf000)), record(0xff)
+    connect, answer = event(0, 0, 5000), send(2, src=5000, dst=1 << 30)
+    served = send(1) + event(5)
+    yield script(driver, rx, told, connect, answer, event(1, 300), send(3, (0, 100, 0x9000), length=100, src=5000, dst=1 << 30), event(3))
+    yield script(driver, rx, served, send(3, (0, 1000, 0x9000), length=1000), event(4, 10), send(3, (0, 1000, 0x9000), length=1000), event(4, 0xffff),
+                 send(4, flags=1), send(4, flags=2), event(1, 9), send(5))
+    yield script(driver, rx, told, served, connect, moved, send(6), told, connect, answer, event(1, 300), served, a=3)
+    yield script(driver, moved, connect, told, rx, moved, told, answer)
+    yield script(driver, rx, event(8, 1), send(1), event(8), send(1), event(5, 0x100), send(7), event(7, 31), event(6, 1), connect, event(6), event(2, 4, 7))
+    yield script(driver, send(9), send(1, room=0), event(5), event(1, 100), rx, send(6, room=50), record(WRITE, 2, 0x70, 0), driver, rx, record(READ, 0x82, 0))
+
+
 def rng():
     driver = record(START, 0, 4)
     fill = chain(0, (W, 1024, 0))
@@ -256,7 +277,7 @@ def snapshot():
     yield before + filler + section(3, 9, b"\x55" * 8192) + section(4, 8, end)
 
 
-TARGETS = {function.__name__: function for function in (balloon, blk, net, fs, rng, board, kernel, image, disk, qmp, snapshot, words)}
+TARGETS = {function.__name__: function for function in (balloon, blk, net, fs, rng, vsock, board, kernel, image, disk, qmp, snapshot, words)}
 
 # From which a planted fault has to be found: a driver's start, and nothing else.
 PLANTED = script(record(START, 0, 6))

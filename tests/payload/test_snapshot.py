@@ -122,11 +122,15 @@ def saved(tmp_path_factory):
     ((*OPTIONS, "-c", "2"), "64M", "1 CPUs: run it with -c 1"),
     (OPTIONS, "128M", "64 MiB of memory: run it with -m 64M"),
     ((REPORTING,), "64M", "other devices"),
-    ((*OPTIONS, "--vsock"), "64M", '"vsock 0" cannot be saved'),
+    ((*OPTIONS, "--vsock"), "64M", "other devices"),
+    ((*OPTIONS, "--pmem"), "64M", '"pmem 0" cannot be saved'),
     (("--free-page-reporting=off", "--rng"), "64M", "features that this one does not have"),
-], ids=["cpus", "memory", "fewer", "more", "features"])
+], ids=["cpus", "memory", "fewer", "more", "unsaved", "features"])
 def test_another_machine_is_refused(restore, saved, options, memory, words, tmp_path):
-    options = [f"--vsock={tmp_path}/v" if option == "--vsock" else option for option in options]
+    if "--pmem" in options:
+        with open(tmp_path / "--pmem", "wb") as file:
+            file.truncate(2 * MIB)
+    options = [f"{option}={tmp_path}/{option}" if option in ("--vsock", "--pmem") else option for option in options]
     assert words in refusal(restore, saved, *options, memory=memory)
 
 
@@ -278,10 +282,12 @@ def test_a_restore_can_be_stopped(saved):
 
 
 def test_what_cannot_be_saved_says_so_before_anything_stops(run, tmp_path):
-    name = f"vsock-{os.getpid()}"
-    payload = run("saved", REPORTING, "--vsock", str(tmp_path / "v"), "--name", name, test="one-cpu")
+    with open(tmp_path / "pmem", "wb") as file:
+        file.truncate(2 * MIB)
+    name = f"pmem-{os.getpid()}"
+    payload = run("saved", REPORTING, "--pmem", str(tmp_path / "pmem"), "--name", name, test="one-cpu")
     step(payload)
-    assert '"vsock 0" cannot be saved yet' in snapshot(name, tmp_path / "there", 1)
+    assert '"pmem 0" cannot be saved yet' in snapshot(name, tmp_path / "there", 1)
     assert not (tmp_path / "there").exists()
     now = step(payload)
     assert step(payload) > now

@@ -45,13 +45,9 @@ static int make_listener(void)
 	return fd;
 }
 
-void vs_setup(void)
+void vs_plug(uint64_t cid)
 {
-	vs_dials = 0;
-	vs_dial_error = 0;
-	fake_driver_init(&vs_guest);
-	ck_assert_int_eq(loop_init(&vs_loop), 0);
-	const struct vsock_config config = {.cid = VS_CID,
+	const struct vsock_config config = {.cid = cid,
 					    .loop = &vs_loop,
 					    .listener = make_listener(),
 					    .dial = dial,
@@ -59,6 +55,15 @@ void vs_setup(void)
 	memset(&vs, 0, sizeof(vs));
 	ck_assert_int_eq(vsock_init(&vs, &config, &vs_guest.host), 0);
 	fake_driver_plug(&vs_guest, &vs.dev);
+}
+
+void vs_setup(void)
+{
+	vs_dials = 0;
+	vs_dial_error = 0;
+	fake_driver_init(&vs_guest);
+	ck_assert_int_eq(loop_init(&vs_loop), 0);
+	vs_plug(VS_CID);
 	vs_start();
 }
 

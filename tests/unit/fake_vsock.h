@@ -33,6 +33,7 @@ extern int vs_dial_error; /* what the next ones return */
 
 void vs_setup(void); /* with a driver, and buffers for it */
 void vs_teardown(void);
+void vs_plug(uint64_t cid); /* a new device, in place of none */
 void vs_start(void);
 bool vs_needs_reset(void);
 
