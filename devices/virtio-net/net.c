@@ -13,11 +13,6 @@
 #define SERVED                                                                                     \
 	(VIRTIO_FEATURES | FEATURE(VIRTIO_RING_F_INDIRECT_DESC) | FEATURE(VIRTIO_NET_F_MRG_RXBUF))
 
-static struct net *net_of(struct virtio_device *dev)
-{
-	return (struct net *)((char *)dev - offsetof(struct net, dev));
-}
-
 /* --- the link -------------------------------------------------------------------------------- */
 
 bool net_is_up(const struct net *net)
@@ -99,6 +94,7 @@ static void net_reset(struct virtio_device *dev)
 	net->tx.busy = false;
 	net->rx.len = 0;
 	net->vhost_failed = false;
+	atomic_store(&net->replug, NET_REPLUG_NONE);
 }
 
 /* Without vhost, no chain is in flight between two turns. */
@@ -114,6 +110,7 @@ static int net_work(struct virtio_device *dev, unsigned int queue)
 	struct net *net = net_of(dev);
 	struct virtq *q = &dev->queue[queue];
 
+	net_replug(net);
 	if (net_lend(net) || atomic_load(&net->held))
 		return 0;
 	return queue == NET_RECEIVE ? net_receive(net, q) : net_transmit(net, q);
@@ -121,19 +118,24 @@ static int net_work(struct virtio_device *dev, unsigned int queue)
 
 static void net_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len)
 {
-	const struct net *net = net_of(dev);
+	const size_t status = offsetof(struct virtio_net_config, status);
+	struct net *net = net_of(dev);
+	bool up = net_is_up(net) && atomic_load(&net->replug) == NET_REPLUG_NONE;
 	struct virtio_net_config registers = {
-		.status = htole16(net_is_up(net) ? VIRTIO_NET_S_LINK_UP : 0),
+		.status = htole16(up ? VIRTIO_NET_S_LINK_UP : 0),
 		.mtu = htole16(net->config.mtu),
 	};
 
 	memcpy(registers.mac, net->config.mac, sizeof(registers.mac));
 	memcpy(data, (const uint8_t *)&registers + offset, len);
+	if (offset <= status && offset + len > status)
+		net_status_read(net);
 }
 
 static const struct virtio_device_ops net_ops = {
 	.id = VIRTIO_ID_NET,
 	.name = "net",
+	.paced = true,
 	.activate = net_activate,
 	.drain = net_drain,
 	.reset = net_reset,
@@ -141,6 +143,9 @@ static const struct virtio_device_ops net_ops = {
 	/* The fields after the MTU belong to features that are not offered. */
 	.config_size = offsetof(struct virtio_net_config, mtu) + sizeof(uint16_t),
 	.config_read = net_config_read,
+	.settled = net_settled,
+	.save = net_save,
+	.restore = net_restore,
 };
 
 void net_init(struct net *net, const struct net_config *config, const struct virtio_host *host)
@@ -155,6 +160,7 @@ void net_init(struct net *net, const struct net_config *config, const struct vir
 						    FEATURE(VIRTIO_NET_F_STATUS) |
 						    config->backend->features,
 				.queues = NET_QUEUES,
+				.unsaved = config->unsaved,
 			},
 	};
 	if (config->mtu)

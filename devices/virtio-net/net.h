@@ -45,6 +45,15 @@ struct net_config {
 	 * Called with the device's lock held, on any thread; only with @vhost.
 	 */
 	void (*lend)(void *ctx, bool lent);
+	const char *unsaved; /* as in struct virtio_device */
+};
+
+/* Of a restored guest, whose driver is to find the link down, and then up again. Frames pass meanwhile. */
+enum net_replug {
+	NET_REPLUG_NONE,
+	NET_REPLUG_DOWN,  /* the driver has not read it yet */
+	NET_REPLUG_SEEN,  /* it has */
+	NET_REPLUG_WAITS, /* until replug_at */
 };
 
 /* The backend's header always has room for a number of buffers. */
@@ -66,6 +75,8 @@ struct net {
 	atomic_bool carrier; /* the backend works */
 	atomic_bool link;    /* as net_set_link() */
 	atomic_bool held;    /* as net_hold() */
+	atomic_int replug;   /* enum net_replug */
+	uint64_t replug_at;  /* clock_ns(). Thread: as tx */
 	bool vhost_failed;   /* since the last reset. Thread: as tx */
 
 	/* Thread: the worker, or the core while it keeps the worker out. */
@@ -109,6 +120,20 @@ void net_lost(struct net *net);
  */
 bool net_lend(struct net *net);
 void net_take_back(struct net *net);
+
+/* save.c: virtio_device_ops of the same names. */
+bool net_settled(struct virtio_device *dev);
+void net_save(struct virtio_device *dev, struct record *record);
+int net_restore(struct virtio_device *dev, struct record_in *in);
+/* The driver reads the link's status. Thread: a vCPU's. */
+void net_status_read(struct net *net);
+/* Lets the driver find the link up again, if it is time to. On the worker, as work(). */
+void net_replug(struct net *net);
+
+static inline struct net *net_of(struct virtio_device *dev)
+{
+	return (struct net *)((char *)dev - offsetof(struct net, dev));
+}
 
 static inline void net_count(struct net_counters *counters, size_t len)
 {

@@ -138,6 +138,7 @@ struct virtio_device {
 	const struct virtio_host *host;
 	uint64_t features_offered; /* fixed at init; VIRTIO_F_VERSION_1 among them */
 	_Atomic uint64_t features; /* negotiated; 0 before FEATURES_OK */
+	const char *unsaved;	   /* why it cannot be saved, if others of its kind can; or NULL */
 	unsigned int queues;
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 	atomic_uint lent; /* bit n: queue n is */

@@ -12,10 +12,11 @@ import socket
 import subprocess
 
 import pytest
-from conftest import LIMIT, lib, wait_until
+from conftest import GATEWAY, HOST, LIMIT, ip, lib, serving, wait_until
 from test_backings import lowest
 from test_balloon import balloon, lease
 from test_monitor import run, stat
+from test_network import answered, free_port, passts
 from test_vsock import connect, echoing
 
 pytestmark = [pytest.mark.linux, pytest.mark.arch("x86_64")]
@@ -53,8 +54,8 @@ def answer(guest, command, pattern):
     return guest.wait_for(pattern, LIMIT, start)[1]
 
 
-def restore(box, folder, *options, way="--restore"):
-    argv = [lib.EBB, "run", way, str(folder), "-m", MEMORY, "-n", "none", *map(str, options)]
+def restore(box, folder, *options, way="--restore", network=False):
+    argv = [lib.EBB, "run", way, str(folder), "-m", MEMORY, *([] if network else ["-n", "none"]), *map(str, options)]
     guest = lib.Guest(argv, env=box.env)
     box.guests.append(guest)
     return guest
@@ -200,3 +201,50 @@ def test_sockets_begin_anew(ebb, tmp_path, way):
             guest.wait_for("^waited=1$", LIMIT)
     for one in (guest, *clones):
         assert "BAD" not in one.console() and not one.stderr(), one.stderr()
+
+
+@pytest.mark.usefixtures("route")
+def test_a_network_begins_anew(ebb, tmp_path):
+    """Each clone has a passt of its own, at once, and its guest sees the link go down and up; the saved one goes on."""
+    ports = [free_port() for _ in range(3)]
+    networks = [f"user,hostfwd=tcp:127.0.0.1:{port}-:80" for port in ports]
+    downs = "cat /sys/class/net/eth0/carrier_down_count"
+    guest = ebb.start("udhcpc -q -n -i eth0 >/dev/null 2>&1; nc -ll -p 80 -e busybox cat & " + JOB, "-n", networks[0], "--name", "saved", memory=MEMORY)
+    counts(guest, 1)
+    wait_until(lambda: answered(ports[0]), "the guest's server answers")
+    before = int(answer(guest, downs, r"^(\d+)$")[1])
+    run(ebb, "snapshot", "-n", "saved", str(tmp_path / "there"))
+    clones = [restore(ebb, tmp_path / "there", "-n", network, "--name", f"clone{n}", network=True) for n, network in enumerate(networks[1:])]
+    for clone in clones:
+        counts(clone, 1)
+    address = [stat(ebb, name)["networks"][0]["mac"] for name in ("saved", "clone0", "clone1")]
+    assert len(set(address)) == 1, address
+    (tmp_path / "file").write_text("f00d\n")
+    with serving(tmp_path) as port:
+        for clone, forwarded in zip(clones, ports[1:]):
+            wait_until(lambda clone=clone: int(answer(clone, downs, r"^(\d+)$")[1]) == before + 1, "the link went down")
+            wait_until(lambda clone=clone: answer(clone, "cat /sys/class/net/eth0/carrier", r"^(\d)$")[1] == "1", "the link is up again")
+            assert answer(clone, "udhcpc -q -n -i eth0 2>&1", r"lease of ([\d.]+) obtained|no lease")[1] == HOST
+            answer(clone, f"until timeout 40 busybox wget -q -O /tmp/f http://{GATEWAY}:{port}/file; do sleep 1; done; cat /tmp/f", "^f00d$")
+            wait_until(lambda forwarded=forwarded: answered(forwarded), "the clone's server answers")
+    assert len(passts()) == 3
+    # The control: the saved one has the passt and the link that it had.
+    assert answered(ports[0]) and int(answer(guest, downs, r"^(\d+)$")[1]) == before
+    for one in (guest, *clones):
+        assert "BAD" not in one.console() and not one.stderr(), one.stderr()
+
+
+def test_a_tap_is_not_saved(ebb, tmp_path):
+    """In words, before the guest stops: another guest may have the interface when it is restored."""
+    ip("tuntap", "add", "t9", "mode", "tap")
+    try:
+        guest = ebb.start(JOB, "-n", "tap,tapif=t9", "--name", "saved", memory=MEMORY)
+        counts(guest, 1)
+        done = subprocess.run([lib.EBB, "snapshot", "-n", "saved", str(tmp_path / "there")], env=ebb.env, timeout=LIMIT, capture_output=True, text=True,
+                              check=False)
+        assert done.returncode == 1 and '"network 0" cannot be saved yet: one by passt can (-n user)' in done.stderr, done
+        assert not (tmp_path / "there").exists()
+        counts(guest, 1, len(guest.lines))
+        guest.kill()
+    finally:
+        ip("link", "del", "t9")

@@ -14,7 +14,7 @@ struct stream net_stream;
 int net_peer;
 unsigned int net_lost_times;
 
-static const uint8_t mac[6] = {2, 0, 0, 1, 2, 3};
+static const uint8_t usual[6] = {2, 0, 0, 1, 2, 3};
 
 static void lost(void *ctx)
 {
@@ -28,14 +28,13 @@ void net_setup(void)
 	net_setup_with(NULL, NULL);
 }
 
-void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, bool lent))
+static void plug(const uint8_t mac[6], struct vhost *vhost, void (*lend)(void *ctx, bool lent))
 {
 	int pair[2];
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	net_peer = pair[1];
 	net_lost_times = 0;
-	fake_driver_init(&net_guest);
 	stream_init(&net_stream);
 	stream_attach(&net_stream, pair[0]);
 	struct net_config config = {.mtu = 1500,
@@ -43,9 +42,26 @@ void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, bool lent))
 				    .lost = lost,
 				    .vhost = vhost,
 				    .lend = lend};
-	memcpy(config.mac, mac, sizeof(mac));
+	memcpy(config.mac, mac, sizeof(config.mac));
 	net_init(&net, &config, &net_guest.host);
 	fake_driver_plug(&net_guest, &net.dev);
+}
+
+void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, bool lent))
+{
+	fake_driver_init(&net_guest);
+	plug(usual, vhost, lend);
+}
+
+void net_plug_another(void)
+{
+	static const uint8_t other[6] = {2, 9, 9, 9, 9, 9};
+
+	virtio_mmio_release(&net_guest.mmio);
+	stream_release(&net_stream);
+	close(net_peer);
+	net_guest.deferred = 0;
+	plug(other, NULL, NULL);
 }
 
 void net_teardown(void)

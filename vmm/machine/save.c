@@ -50,12 +50,15 @@ int machine_can_restore(const struct machine *machine, struct why *why)
 	if (machine->ram.page_size != SNAPSHOT_PAGE)
 		return why_set(why, -EOPNOTSUPP,
 			       "only hosts with pages of 4 KiB can save a guest yet");
-	for (unsigned int i = 0; i < list->count; i++)
+	for (unsigned int i = 0; i < list->count; i++) {
+		const struct device *device = list->device[i];
+		const char *advice = device->virtio->unsaved;
 		if (!virtio_core_can_save(&list->device[i]->slot.mmio.core))
 			return why_set(why, -EOPNOTSUPP,
-				       "its device \"%s %u\" cannot be saved yet: start the guest "
-				       "without it",
-				       list->device[i]->kind->name, list->device[i]->number);
+				       "its device \"%s %u\" cannot be saved yet: %s",
+				       device->kind->name, device->number,
+				       advice ? advice : "start the guest without it");
+	}
 	return 0;
 }
 
