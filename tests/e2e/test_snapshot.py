@@ -248,3 +248,21 @@ def test_a_tap_is_not_saved(ebb, tmp_path):
         guest.kill()
     finally:
         ip("link", "del", "t9")
+
+
+FORKED = "crng reseeded due to virtual machine fork"
+
+
+@pytest.mark.parametrize("knows", [True, False], ids=["vmgenid", "without"])
+def test_each_clone_draws_its_own_random_numbers(ebb, tmp_path, knows):
+    """Their kernels take new entropy at once, and say so. The control is one without the driver; it may draw other numbers,
+    too: soon after its start a kernel takes new entropy every few seconds."""
+    guest = ebb.start("while read line; do eval $line; done", "--name", "saved", memory=MEMORY,
+                      params="quiet" if knows else "quiet initcall_blacklist=vmgenid_plaform_driver_init")
+    answer(guest, "echo up", "^up$")
+    run(ebb, "snapshot", "-n", "saved", str(tmp_path / "there"))
+    clones = [restore(ebb, tmp_path / "there", "--name", f"clone{n}") for n in range(2)]
+    drawn = [answer(clone, "head -c 16 /dev/urandom | md5sum", "^([0-9a-f]{32})  -$")[1] for clone in clones]
+    told = [int(answer(one, f"dmesg | grep -c '{FORKED}'", r"^(\d+)$")[1]) for one in (guest, *clones)]
+    assert told == ([0, 1, 1] if knows else [0, 0, 0])
+    assert drawn[0] != drawn[1] or not knows, drawn

@@ -205,5 +205,7 @@ int arch_vcpu_restore(struct arch_platform *platform, const struct vcpu *vcpu, s
 int arch_platform_save(const struct arch_platform *platform, struct record *record,
 		       struct why *why);
 int arch_platform_restore(struct arch_platform *platform, struct record_in *in, struct why *why);
+/* After both: tells the guest that it goes on as another one, for its random numbers. */
+int arch_new_generation(struct arch_platform *platform, const struct ram *ram, struct why *why);
 
 #endif

@@ -178,6 +178,9 @@ static int restore(struct restoring *restoring)
 	if (!error)
 		error = restore_platform(restoring);
 	if (!error)
+		error = arch_new_generation(&restoring->machine->platform, &restoring->machine->ram,
+					    &restoring->why);
+	if (!error)
 		error = restore_devices(restoring);
 	if (!error)
 		error = snapshot_next(&restoring->reader, &section);

@@ -124,6 +124,8 @@ START_TEST(fadt_has_its_offsets)
 	ck_assert_uint_eq(get(fadt + 46, 2), 9);
 	ck_assert_uint_eq(get(fadt + 56, 4), 0x600);
 	ck_assert_uint_eq(get(fadt + 64, 4), 0x604);
+	ck_assert_uint_eq(get(fadt + 80, 4), 0x608); /* general events: 8 of them */
+	ck_assert_uint_eq(fadt[92], 2);
 	ck_assert_uint_eq(fadt[116], 1); /* reset register: a port, */
 	ck_assert_uint_eq(get(fadt + 120, 8), 0x64);
 	ck_assert_uint_eq(fadt[128], 0xfe);
@@ -202,6 +204,14 @@ START_TEST(aml_is_what_iasl_reads)
 	ck_assert_ptr_nonnull(strstr(text, "IO (Decode16, 0x0505,"));
 	ck_assert_ptr_nonnull(strstr(text, "Name (\\_S5, Package (0x04)"));
 	ck_assert_ptr_nonnull(strstr(text, "{ 0x05, Zero, Zero, Zero }"));
+
+	/* What tells a clone. */
+	ck_assert_ptr_nonnull(strstr(text, "Device (VGEN) { Name (_HID, \"EBBV0001\")"));
+	ck_assert_ptr_nonnull(strstr(text, "Name (_CID, \"VM_Gen_Counter\")"));
+	ck_assert_ptr_nonnull(strstr(text, "Name (ADDR, Package (0x02)"));
+	ck_assert_ptr_nonnull(strstr(text, "{ 0x000FFF00, Zero }"));
+	ck_assert_ptr_nonnull(strstr(text, "Method (_E00, 0, NotSerialized)"));
+	ck_assert_ptr_nonnull(strstr(text, "Notify (\\_SB.VGEN, 0x80)"));
 
 	/* All devices, the tenth and its line among them. */
 	ck_assert_ptr_nonnull(strstr(text, "Device (VR00)"));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vmm/arch/arch.h"
+#include "vmm/arch/x86_64/layout.h"
 
 struct fixture {
 	struct bus pio, mmio;
@@ -143,6 +144,42 @@ START_TEST(power_button_interrupts_who_listens)
 }
 END_TEST
 
+/* Low memory, of which only the firmware's is used here. */
+static uint8_t low[LAYOUT_HIGH];
+static const struct ram low_ram = {.region = {{0, sizeof(low), low}},
+				   .regions = 1,
+				   .page_size = 4096,
+				   .file = -1,
+				   .smaps = -1};
+
+START_TEST(a_new_generation_interrupts_who_listens)
+{
+	uint8_t before[16];
+	struct why why = {""};
+
+	for (unsigned int i = 0; i < 2; i++) {
+		memcpy(before, low + LAYOUT_GENERATION, sizeof(before));
+		ck_assert_int_eq(arch_new_generation(&f.platform, &low_ram, &why), 0);
+		ck_assert_mem_ne(before, low + LAYOUT_GENERATION, sizeof(before));
+	}
+	ck_assert_int_eq(f.level, 0); /* nobody asked for it yet */
+	ck_assert_uint_eq(in(0x608, 1), 1);
+	out(0x609, 0xff, 1);
+	ck_assert_int_eq(f.level, 1);
+	ck_assert_uint_eq(in(0x609, 1), 0xff);
+	ck_assert_uint_eq(in(0x608, 2), 0xff01);
+	/* The power button has the same line. */
+	out(0x602, 0x0100, 2);
+	arch_power_button(&f.platform);
+	out(0x608, 0xfe, 1);
+	out(0x600, 0x0100, 2);
+	ck_assert_int_eq(f.level, 1);
+	out(0x608, 1, 1);
+	ck_assert_int_eq(f.level, 0);
+	ck_assert_uint_eq(in(0x608, 1), 0);
+}
+END_TEST
+
 Suite *platform_suite(void);
 Suite *platform_suite(void)
 {
@@ -155,6 +192,7 @@ Suite *platform_suite(void)
 	tcase_add_test(tcase, panic_is_told);
 	tcase_add_test(tcase, enabled_events_read_back);
 	tcase_add_test(tcase, power_button_interrupts_who_listens);
+	tcase_add_test(tcase, a_new_generation_interrupts_who_listens);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -56,3 +56,9 @@ int arch_platform_restore(struct arch_platform *platform, struct record_in *in, 
 	(void)platform, (void)in;
 	return arch_can_save(why);
 }
+
+int arch_new_generation(struct arch_platform *platform, const struct ram *ram, struct why *why)
+{
+	(void)platform, (void)ram;
+	return arch_can_save(why);
+}

@@ -114,6 +114,8 @@ struct madt_nmi {
 #define MADT_LEVEL_HIGH 0x000d
 #define MADT_ALL_CPUS	0xff
 
+#define NOTIFY_CHANGED 0x80
+
 #define STATUS_WORKS  0x0f /* _STA: there, decoding, shown, working */
 #define DSDT_SIZE_MAX 3072 /* of its AML; the other tables have the rest of ACPI_SIZE_MAX */
 
@@ -177,6 +179,28 @@ static void write_pvpanic(struct aml *aml)
 	aml_close(aml, device);
 }
 
+/* The event has the kernel look at the generation again (drivers/virt/vmgenid.c). */
+static void write_generation(struct aml *aml)
+{
+	static const uint32_t address[] = {LAYOUT_GENERATION, 0};
+	size_t scope = aml_scope(aml, "\\_SB_");
+	size_t device = aml_device(aml, "VGEN");
+	aml_text(aml, "_HID", "EBBV0001");
+	aml_text(aml, "_CID", "VM_Gen_Counter");
+	aml_text(aml, "_DDN", "VM_Gen_Counter");
+	aml_package(aml, "ADDR", address, 2);
+	aml_close(aml, device);
+	aml_close(aml, scope);
+
+	char name[5];
+	snprintf(name, sizeof(name), "_E%02X", GPE_GENERATION);
+	scope = aml_scope(aml, "\\_GPE");
+	size_t method = aml_method(aml, name);
+	aml_notify(aml, "_SB_", "VGEN", NOTIFY_CHANGED);
+	aml_close(aml, method);
+	aml_close(aml, scope);
+}
+
 static void write_virtio(struct aml *aml, const struct arch_device *virtio)
 {
 	char name[5];
@@ -195,7 +219,7 @@ static void write_virtio(struct aml *aml, const struct arch_device *virtio)
 
 static uint64_t build_dsdt(struct builder *b, const struct acpi_machine *machine)
 {
-	static const uint8_t s5[] = {SLEEP_TYPE_S5, 0, 0, 0};
+	static const uint32_t s5[] = {SLEEP_TYPE_S5, 0, 0, 0};
 	size_t start = begin(b);
 	struct table head = header("DSDT", 2);
 	put(b, &head, sizeof(head));
@@ -206,7 +230,8 @@ static uint64_t build_dsdt(struct builder *b, const struct acpi_machine *machine
 	for (unsigned int i = 0; i < machine->devices; i++)
 		write_virtio(&aml, &machine->device[i]);
 	aml_close(&aml, scope);
-	aml_package(&aml, "\\_S5_", s5, sizeof(s5));
+	write_generation(&aml);
+	aml_package(&aml, "\\_S5_", s5, sizeof(s5) / sizeof(s5[0]));
 	b->size += aml.size;
 	b->full = aml.full;
 	return end(b, start);
@@ -232,6 +257,9 @@ static uint64_t build_fadt(struct builder *b, uint64_t dsdt)
 		.pm1a_control = PORT_PM1_CONTROL,
 		.pm1_control_len = 2,
 		.x_pm1a_control = port(PORT_PM1_CONTROL, 16),
+		.gpe0 = PORT_GPE,
+		.gpe0_len = 2,
+		.x_gpe0 = port(PORT_GPE, 16),
 		.c2_latency = FADT_C_LATENCY_NONE,
 		.c3_latency = FADT_C_LATENCY_NONE,
 		.boot_flags = FADT_NO_VGA | FADT_NO_MSI | FADT_NO_ASPM,

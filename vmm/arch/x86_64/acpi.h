@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ACPI tables: enough for a guest to find its CPUs, interrupt controllers and virtio devices,
- * to power off, to reset and to report a panic.
+ * to power off, to reset, to report a panic, and to learn that it was restored.
  *
  * A guest must find each virtio device once only. The tables name them: a kernel with ACPI, as
  * distributions ship it, needs no parameter. For a kernel without ACPI the user gives acpi=off, as

@@ -12,6 +12,10 @@ enum {
 	SCOPE = 0x10,
 	BUFFER = 0x11,
 	PACKAGE = 0x12,
+	METHOD = 0x14,
+	ROOT = 0x5c,
+	TWO_NAMES = 0x2e,
+	NOTIFY = 0x86,
 	EXTENDED = 0x5b,
 	DEVICE = 0x82, /* follows EXTENDED */
 
@@ -96,6 +100,26 @@ size_t aml_device(struct aml *aml, const char *name)
 	return open;
 }
 
+size_t aml_method(struct aml *aml, const char *name)
+{
+	put_byte(aml, METHOD);
+	size_t open = open_length(aml);
+	put_name(aml, name);
+	put_byte(aml, 0); /* no arguments */
+	return open;
+}
+
+void aml_notify(struct aml *aml, const char *scope, const char *device, uint8_t value)
+{
+	put_byte(aml, NOTIFY);
+	put_byte(aml, ROOT);
+	put_byte(aml, TWO_NAMES);
+	put_name(aml, scope);
+	put_name(aml, device);
+	put_byte(aml, BYTE);
+	put_byte(aml, value);
+}
+
 size_t aml_resources(struct aml *aml, const char *name)
 {
 	put_byte(aml, NAME);
@@ -146,7 +170,7 @@ void aml_integer(struct aml *aml, const char *name, uint32_t value)
 	put_integer(aml, value);
 }
 
-void aml_package(struct aml *aml, const char *name, const uint8_t *value, uint8_t n)
+void aml_package(struct aml *aml, const char *name, const uint32_t *value, uint8_t n)
 {
 	put_byte(aml, NAME);
 	put_name(aml, name);

@@ -26,6 +26,10 @@ struct aml {
  */
 size_t aml_scope(struct aml *aml, const char *name);
 size_t aml_device(struct aml *aml, const char *name);
+/* Opens a method without arguments. */
+size_t aml_method(struct aml *aml, const char *name);
+/* Notify (\@scope.@device, @value), in a method. */
+void aml_notify(struct aml *aml, const char *scope, const char *device, uint8_t value);
 /* Opens Name (@name, ResourceTemplate () { … }), for the resources below. */
 size_t aml_resources(struct aml *aml, const char *name);
 void aml_resources_close(struct aml *aml, size_t open);
@@ -35,8 +39,8 @@ void aml_close(struct aml *aml, size_t open);
 /* Name (@name, @text) and Name (@name, @value). */
 void aml_text(struct aml *aml, const char *name, const char *text);
 void aml_integer(struct aml *aml, const char *name, uint32_t value);
-/* Name (@name, Package () { … }) of @n ≤ 255 bytes. */
-void aml_package(struct aml *aml, const char *name, const uint8_t *value, uint8_t n);
+/* Name (@name, Package () { … }) of @n numbers. */
+void aml_package(struct aml *aml, const char *name, const uint32_t *value, uint8_t n);
 
 void aml_io(struct aml *aml, uint16_t port, uint8_t ports);
 void aml_memory(struct aml *aml, uint32_t gpa, uint32_t size);

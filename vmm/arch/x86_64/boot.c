@@ -13,6 +13,7 @@
 #include "vmm/arch/boot_file.h"
 #include "vmm/arch/packing.h"
 #include "vmm/arch/x86_64/acpi.h"
+#include "vmm/arch/x86_64/generation.h"
 #include "vmm/arch/x86_64/image.h"
 #include "vmm/arch/x86_64/initrd.h"
 #include "vmm/arch/x86_64/layout.h"
@@ -209,6 +210,8 @@ static int write_acpi(const struct arch_boot *boot, unsigned int cpus)
 		log_error("the ACPI tables have no room for %u devices", machine.devices);
 		return -ENOSPC;
 	}
+	/* A host that has just started has no random numbers: then the first generation is all zeros. */
+	generation_begin(boot->ram);
 	return ram_write(boot->ram, LAYOUT_ACPI, tables, size);
 }
 

@@ -3,7 +3,7 @@
  * The PC's guest-physical addresses, its ports and its interrupt lines.
  *
  *   0            … 0x9fc00      RAM; below 0x40000 ebb's boot structures, which the kernel copies early
- *   0x9fc00      … 0x100000     reserved for firmware: ACPI tables at 0xe0000, the reset vector at 0xffff0
+ *   0x9fc00      … 0x100000     reserved for firmware: ACPI tables at 0xe0000, the generation and the reset vector at its end
  *   1 MiB        … ≤ 3 GiB      RAM; the kernel, the initrd behind it
  *   3 GiB        … 4 GiB        the hole: virtio-mmio, I/O APIC, local APIC, KVM's TSS
  *   4 GiB        …              the rest of the RAM
@@ -19,7 +19,8 @@
 #define LAYOUT_COMMAND_MAX  0x00010000
 #define LAYOUT_LOW_END	    0x0009fc00 /* end of RAM below 1 MiB */
 #define LAYOUT_ACPI	    0x000e0000 /* 16-byte aligned, where kernels look for the RSDP */
-#define LAYOUT_ACPI_END	    0x000ffff0
+#define LAYOUT_ACPI_END	    0x000fff00
+#define LAYOUT_GENERATION   0x000fff00 /* in the page of the reset vector, which is written anyway */
 #define LAYOUT_RESET_VECTOR                                                                        \
 	0x000ffff0 /* f000:fff0, where a guest jumps to make the firmware reset the machine */
 #define LAYOUT_HIGH	  0x00100000 /* RAM from 1 MiB */
@@ -38,6 +39,7 @@
 #define PORT_PVPANIC	  0x505
 #define PORT_PM1_EVENT	  0x600 /* status and enable, 2 bytes each */
 #define PORT_PM1_CONTROL  0x604
+#define PORT_GPE	  0x608 /* ACPI's general events: status and enable, 1 byte each */
 #define PORT_RESET	  0xcf9 /* reset control of Intel's chipsets, without the PCI ports around it */
 
 #define GSI_SERIAL  4
@@ -50,5 +52,7 @@
 #define I8042_RESET   0xfe
 #define RESET_CPU     0x04
 #define SLEEP_TYPE_S5 5
+
+#define GPE_GENERATION 0 /* an event: there is a new generation */
 
 #endif

@@ -3,7 +3,7 @@
  * The PC's small devices on the port bus: ACPI's power registers, the clock, the keyboard
  * controller's reset line, the chipset's reset register, and the device through which a Linux guest
  * reports a panic (drivers/misc/pvpanic).
- * Sources: ACPI 6.4 §4.8.3 (PM1 registers), Documentation of QEMU's pvpanic device.
+ * Sources: ACPI 6.4 §4.8.3 (PM1 registers) and §4.8.4 (general events), Documentation of QEMU's pvpanic device.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/arch/platform.h"
+#include "vmm/arch/x86_64/generation.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/state.h"
 #include "vmm/lib/clock.h"
@@ -56,11 +57,13 @@ static void reset_write(void *ctx, uint64_t offset, const void *data, unsigned i
 		platform->power(platform->ctx, ARCH_RESET);
 }
 
-/* Call it with the lock held, after each change of either register. */
-static void pm1_interrupt(const struct arch_platform *platform)
+/* Call it with the lock held, after each change of these registers. */
+static void sci(const struct arch_platform *platform)
 {
 	const struct arch_state *state = platform->state;
-	platform->interrupt(platform->ctx, (state->events & state->events_enabled) != 0);
+	bool level =
+		state->events & state->events_enabled || state->general & state->general_enabled;
+	platform->interrupt(platform->ctx, level);
 }
 
 /* Two registers: events that happened, and events that raise an interrupt. */
@@ -82,7 +85,7 @@ static void pm1_event_write(void *ctx, uint64_t offset, const void *data, unsign
 		state->events_enabled = bus_get(data, len) & PM1_ENABLE_MASK;
 	else if (offset == 0)
 		state->events &= ~bus_get(data, len); /* writing a 1 marks an event as seen */
-	pm1_interrupt(platform);
+	sci(platform);
 	pthread_mutex_unlock(&state->lock);
 }
 
@@ -91,7 +94,31 @@ void arch_power_button(struct arch_platform *platform)
 	struct arch_state *state = platform->state;
 	pthread_mutex_lock(&state->lock);
 	state->events |= PM1_POWER_BUTTON;
-	pm1_interrupt(platform);
+	sci(platform);
+	pthread_mutex_unlock(&state->lock);
+}
+
+/* The same of general events, in a byte each. */
+static void gpe_read(void *ctx, uint64_t offset, void *data, unsigned int len)
+{
+	struct arch_state *state = ((const struct arch_platform *)ctx)->state;
+	pthread_mutex_lock(&state->lock);
+	uint32_t both = state->general | (uint32_t)state->general_enabled << 8;
+	pthread_mutex_unlock(&state->lock);
+	bus_put(data, len, both >> (8 * offset));
+}
+
+static void gpe_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
+{
+	const struct arch_platform *platform = ctx;
+	struct arch_state *state = platform->state;
+	uint8_t value = (uint8_t)bus_get(data, len);
+	pthread_mutex_lock(&state->lock);
+	if (offset == 0)
+		state->general &= (uint8_t)~value;
+	else
+		state->general_enabled = value;
+	sci(platform);
 	pthread_mutex_unlock(&state->lock);
 }
 
@@ -133,6 +160,7 @@ int arch_platform_init(struct arch_platform *platform, struct bus *pio, struct b
 		{PORT_RESET, 1, platform, reset_read, reset_write},
 		{PORT_PM1_EVENT, 4, platform, pm1_event_read, pm1_event_write},
 		{PORT_PM1_CONTROL, 2, platform, pm1_control_read, pm1_control_write},
+		{PORT_GPE, 2, platform, gpe_read, gpe_write},
 	};
 	(void)mmio;
 	int error = platform_no_choices(platform);
@@ -170,6 +198,8 @@ int arch_platform_save(const struct arch_platform *platform, struct record *reco
 	pthread_mutex_lock(&state->lock);
 	record_u32(record, state->events);
 	record_u32(record, state->events_enabled);
+	record_u8(record, state->general);
+	record_u8(record, state->general_enabled);
 	pthread_mutex_unlock(&state->lock);
 	cmos_save(&state->cmos, record);
 	return error;
@@ -185,10 +215,26 @@ int arch_platform_restore(struct arch_platform *platform, struct record_in *in, 
 	pthread_mutex_lock(&state->lock);
 	state->events = record_take_u32(in) & PM1_POWER_BUTTON;
 	state->events_enabled = record_take_u32(in) & PM1_ENABLE_MASK;
+	state->general = record_take_u8(in) & 1 << GPE_GENERATION;
+	state->general_enabled = record_take_u8(in);
 	/* KVM's controllers forget which lines are high. */
-	pm1_interrupt(platform);
+	sci(platform);
 	pthread_mutex_unlock(&state->lock);
 	cmos_restore(&state->cmos, in);
 	return record_complete(in) ? 0
 				   : why_set(why, -EINVAL, "the state of its machine is malformed");
+}
+
+int arch_new_generation(struct arch_platform *platform, const struct ram *ram, struct why *why)
+{
+	struct arch_state *state = platform->state;
+
+	if (generation_begin(ram))
+		return why_set(why, -EAGAIN,
+			       "the host has no random numbers for it yet: try again");
+	pthread_mutex_lock(&state->lock);
+	state->general |= 1 << GPE_GENERATION;
+	sci(platform);
+	pthread_mutex_unlock(&state->lock);
+	return 0;
 }

@@ -14,6 +14,7 @@ struct arch_state {
 	uint32_t events; /* happened, not yet seen by the guest; under the lock */
 	struct cmos cmos;
 	uint32_t events_enabled; /* raise an interrupt, as set by the guest; under the lock */
+	uint8_t general, general_enabled; /* the same of general events, bit GPE_* */
 	struct saved_cpu saved;
 };
 
