@@ -251,6 +251,17 @@ static long change_directory(void)
 	return syscall(SYS_chdir, "/");
 }
 
+/* Which a filter cannot refuse: an ebb that runs away, or hurts its neighbours. */
+static long take_memory(void)
+{
+	size_t size = (size_t)atoi(getenv("EBB_ATTACK_MIB")) << 20;
+	uint8_t *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	for (size_t i = 0; at != MAP_FAILED && i < size; i += PAGE)
+		at[i] = 1;
+	return at == MAP_FAILED ? -1 : 0;
+}
+
 static const struct {
 	const char *name;
 	long (*run)(void);
@@ -284,6 +295,7 @@ static const struct {
 	{"dumpable", become_dumpable},
 	{"unshare", leave_namespace},
 	{"chdir", change_directory},
+	{"memory", take_memory},
 };
 
 static void tell(long done)

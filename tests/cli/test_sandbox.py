@@ -50,6 +50,9 @@ def test_mistakes(ebb, words, said):
     (["--name", "a/b"], ["the name"]),
     (["-n", "nonesuch"], ["nonesuch"]),
     (["--free-page-reporting", "perhaps"], ["perhaps"]),
+    (["--cgroup", "/tmp,cpu=0"], ['"0" is no share of the CPUs']),
+    (["--cgroup", "/tmp"], ["needs a cgroup of version 2"]),
+    (["--cgroup", "/nonesuch"], ["cannot open the cgroup", "No such file"]),
 ], ids=str)
 @pytest.mark.usefixtures("nothing_left")
 def test_values_of_run(ebb, files, words, said):

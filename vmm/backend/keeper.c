@@ -339,7 +339,7 @@ void backend_keep(const struct backend_program *program, const void *config, int
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	child_begin(program->keeper, control, &child);
+	child_begin(program->keeper, control, &child, false);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	keeper.child_signal = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (!backend_find(program, keeper.path))

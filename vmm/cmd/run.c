@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "vmm/cgroup/cgroup.h"
 #include "vmm/cmd/admit.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/run.h"
@@ -56,6 +57,14 @@ static void start(struct machine *machine, struct monitor *monitor,
 		guard->enter(guard, "main");
 }
 
+/* Before anything of the guest takes memory, and before what serves its devices is started. */
+static int enter_cgroup(const struct vm_config *config)
+{
+	const struct vm_cgroup *cgroup = &config->cgroup;
+	const struct cgroup_limits limits = {.memory = cgroup->memory, .cpu = cgroup->cpu};
+	return cgroup->wanted ? cgroup_enter(cgroup->path, config->machine.name, &limits) : 0;
+}
+
 /*
  * Runs the guest from start to end under @name, which is held. Returns the exit status; sets
  * *@fatal to the signal to die of instead, or to 0.
@@ -77,7 +86,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 		log_error("out of memory");
 		goto out;
 	}
-	if (admit_guest(config) != 0)
+	if (admit_guest(config) != 0 || enter_cgroup(config) != 0)
 		goto out;
 	machine_prepare(machine);
 	if ((confined && sandbox_begin(&sandbox, name->directory) != 0) ||

@@ -33,6 +33,7 @@ enum {
 	PARAMS,
 	NAME,
 	REPORTING,
+	CGROUP,
 };
 
 static const struct option options[] = {
@@ -55,6 +56,8 @@ static const struct option options[] = {
 	{NAME, 0, "name", "NAME", "the guest's name on this machine [guest-PID]", false},
 	{REPORTING, 0, "free-page-reporting", "on|off",
 	 "take back what the guest reports free: on, or off\nto compare [on]", false},
+	{CGROUP, 0, "cgroup", "PATH[,memory=SIZE][,cpu=N]",
+	 "run the guest's processes in a cgroup of its own\nin PATH, as \"ebb run\" does", false},
 	OPTION_HELP_LINE,
 };
 
@@ -76,7 +79,7 @@ static const struct option_table table = {
 struct parsing {
 	struct sandbox_request *request;
 	char **argv;
-	bool read_only, given[REPORTING + 1];
+	bool read_only, given[CGROUP + 1];
 };
 
 static int pass_on(struct sandbox_request *request, const char *name, const char *value,

@@ -11,7 +11,7 @@
 static const struct option_group *const parts[] = {
 	&config_boot,	 &config_disks,	  &config_pmem,	   &config_folders,
 	&config_network, &config_machine, &config_memory,  &config_balloon,
-	&config_rng,	 &config_vsock,	  &config_console,
+	&config_rng,	 &config_vsock,	  &config_console, &config_cgroup,
 };
 
 static const struct option options[] = {OPTION_HELP_LINE};

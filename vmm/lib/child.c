@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-void child_begin(const char *name, int control, const sigset_t *blocked)
+void child_begin(const char *name, int control, const sigset_t *blocked, bool speaks)
 {
 	const struct sigaction normal = {.sa_handler = SIG_DFL};
 
@@ -17,7 +17,7 @@ void child_begin(const char *name, int control, const sigset_t *blocked)
 		sigaction(number, &normal, NULL);
 	sigprocmask(SIG_SETMASK, blocked, NULL);
 	setsid();
-	for (int fd = 0; fd < CHILD_CONTROL; fd++)
+	for (int fd = 0; fd < (speaks ? STDERR_FILENO : CHILD_CONTROL); fd++)
 		dup2(null, fd);
 	/* At a known number, so that all other descriptors can be closed. */
 	if (control != CHILD_CONTROL)

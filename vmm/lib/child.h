@@ -8,6 +8,7 @@
 #define EBB_LIB_CHILD_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 /* Where child_begin() puts the one descriptor that the child keeps. */
 #define CHILD_CONTROL 3
@@ -15,8 +16,9 @@
 /*
  * Gives up everything of ebb's: all descriptors but @control, which becomes CHILD_CONTROL, closed on exec;
  * handlers of signals, of which those in @blocked are blocked from now on; the terminal, whose keys may
- * not end the child before ebb. The three standard streams lead nowhere. The process is called @name (15 bytes).
+ * not end the child before ebb. The standard streams lead nowhere, but for standard error if the child @speaks.
+ * The process is called @name (15 bytes).
  */
-void child_begin(const char *name, int control, const sigset_t *blocked);
+void child_begin(const char *name, int control, const sigset_t *blocked, bool speaks);
 
 #endif

@@ -36,6 +36,8 @@ static void life_figures(struct monitor *monitor, json_t *stat)
 	json_object_set_new(stat, "sandbox", json_string(monitor->sandbox));
 	json_object_set_new(stat, "cpus", json_integer(config->machine.cpus));
 	json_object_set_new(stat, "weight", json_integer(config->machine.weight));
+	if (config->cgroup.wanted)
+		json_object_set_new(stat, "cgroup", json_text(config->cgroup.path));
 }
 
 static json_t *query_name(void *ctx, const json_t *arguments, struct control_error *error)

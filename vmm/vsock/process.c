@@ -59,7 +59,7 @@ void dialer_run(const struct dialer_file *file, int control)
 	int error = 0;
 
 	sigemptyset(&none);
-	child_begin("vsock-dialer", control, &none);
+	child_begin("vsock-dialer", control, &none, false);
 	while (!error) {
 		ssize_t got = recv(CHILD_CONTROL, &question, sizeof(question), 0);
 		if (got == sizeof(question))

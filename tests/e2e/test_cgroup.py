@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest's processes in a cgroup of their own (--cgroup): an ebb that takes all the memory it can get ends there, and its
+neighbour lives. In the control, without the option, nothing stops it."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from conftest import LIMIT, lib, wait_until, write
+
+ROOT = "/sys/fs/cgroup"
+MIB = 1 << 20
+ATTACK = os.path.join(lib.BUILD, lib.CROSS, "tests", "attack")
+TICKS = "n=0; while :; do n=$((n + 1)); echo tick $n; sleep 0.2; done"
+NOBODY = 65534
+
+pytestmark = [pytest.mark.linux, pytest.mark.root, pytest.mark.emulated]
+
+
+def read(*path):
+    with open(os.path.join(*path), encoding="ascii") as file:
+        return file.read()
+
+
+def processes(*path):
+    return {int(pid) for pid in read(*path, "cgroup.procs").split()}
+
+
+def use(path):
+    write(f"{path}/cgroup.subtree_control", "+memory +pids +cpu +io")
+
+
+def remove(path):
+    for folder, _, _ in os.walk(path, topdown=False):
+        wait_until(lambda folder=folder: "populated 0" in read(folder, "cgroup.events"), f"{folder} is empty")
+        os.rmdir(folder)
+
+
+@pytest.fixture
+def guests():
+    """A cgroup for guests, with all controllers."""
+    use(ROOT)
+    path = f"{ROOT}/guests"
+    os.mkdir(path)
+    yield path
+    remove(path)
+
+
+@pytest.fixture
+def sleeper():
+    """sleeper(cgroup): a process in it."""
+    started = []
+
+    def start(path):
+        started.append(subprocess.Popen(["sleep", "1000"]))
+        write(f"{path}/cgroup.procs", str(started[-1].pid))
+        return started[-1].pid
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def opened(pid):
+    """The names of the files that a process has open."""
+    return [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
+
+
+def gone(path):
+    wait_until(lambda: not os.path.exists(path), f"{path} is gone")
+
+
+def tick(guest):
+    """Waits for a new one."""
+    guest.wait_for("^tick", LIMIT, start=len(guest.lines))
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_limits(guests, ebb, tmp_path, end):
+    """ebb and what it has forked are in it, with limits; it goes with them, however they end."""
+    own = f"{guests}/ebb-one"
+    guest = ebb.start(TICKS, "--name=one", f"--cgroup={guests},cpu=150", f"--vsock={tmp_path}/v", memory="128M")
+    tick(guest)
+    assert read(own, "memory.max") == f"{(128 + 2 + 256) * MIB}\n"
+    assert read(own, "memory.oom.group") == "1\n" and read(own, "pids.max") == "4096\n"
+    assert read(own, "cpu.max") == "150000 100000\n"
+    inside = processes(own)
+    assert guest.pid in inside and len(inside) > 1, "ebb, and what connects for --vsock"
+    assert int(read(own, "memory.current")) > 10 * MIB
+    stat = subprocess.run([lib.EBB, "stat", "-n", "one", "--json", "--no-refresh"], env=ebb.env, capture_output=True, check=True)
+    assert f'"cgroup": "{guests}"' in stat.stdout.decode()
+    # Nothing of it is left in the sandbox.
+    assert not [name for name in opened(guest.pid) if "cgroup" in name]
+    (keeper,) = (int(pid) for pid in os.listdir("/proc") if pid.isdigit() and read("/proc", pid, "comm") == "cgroup-keeper\n")
+    assert keeper not in inside
+    os.kill(keeper, signal.SIGTERM)  # as a service manager does to all at once
+    guest.process.send_signal(end)
+    assert guest.wait(LIMIT) in (0, -end)
+    gone(own)
+    assert not any(os.path.exists(f"/proc/{pid}/exe") for pid in inside)
+
+
+def take_memory(ebb, *options):
+    """How an ebb ends that takes 512 MiB beside its guest's 64, and what it says."""
+    env = ebb.env | {"EBB_ATTACK": "main:memory", "EBB_ATTACK_MIB": "512"}
+    argv = [ATTACK, "run", "-k", lib.KERNEL, "-i", lib.INITRAMFS, "-m", "64M", "-n", "none", "--name", "greedy", *options]
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                          timeout=LIMIT, check=False)
+    return done.returncode, lib.own_words(done.stderr)
+
+
+def test_greedy_ebb_ends_alone(guests, ebb):
+    neighbour = ebb.start(TICKS, "--name=neighbour", f"--cgroup={guests}", memory="128M")
+    tick(neighbour)
+    status, said = take_memory(ebb, f"--cgroup={guests}")
+    assert status == -signal.SIGKILL, said
+    assert said.count("\n") == 1, said
+    assert 'the kernel ended the guest "greedy"' in said and f"{(64 + 1 + 256) * MIB} bytes" in said and "memory=SIZE" in said
+    gone(f"{guests}/ebb-greedy")
+    tick(neighbour)
+    # With more it may; and without the option nothing stops it.
+    assert take_memory(ebb, f"--cgroup={guests},memory=1G") == (0, "attack: done\n")
+    gone(f"{guests}/ebb-greedy")
+    assert take_memory(ebb) == (0, "attack: done\n")
+    tick(neighbour)
+
+
+def test_user(guests, ebb):
+    """Another user, in a cgroup that was delegated to it: no root is needed."""
+    for path in ("", "/shell"):
+        os.makedirs(guests + path, exist_ok=True)
+        for name in ("", "/cgroup.procs", "/cgroup.subtree_control"):
+            os.chown(guests + path + name, NOBODY, NOBODY)
+    os.mkdir(ebb.runtime, 0o700)
+    os.chown(ebb.runtime, NOBODY, NOBODY)
+    for folder in list(ebb.runtime.parents)[:-2]:
+        os.chmod(folder, 0o755)
+    as_user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    inside = ["sh", "-c", f'echo $$ >{guests}/shell/cgroup.procs && exec "$@"', "sh", *as_user]
+    guest = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M", wrapper=inside)
+    tick(guest)
+    assert guest.pid in processes(guests, "ebb-one")
+    guest.process.send_signal(signal.SIGTERM)
+    guest.wait(LIMIT)
+    gone(f"{guests}/ebb-one")
+    # From elsewhere the kernel lets nobody but root move a process there.
+    mistaken(ebb, guests, "may not move ebb", "delegated", wrapper=as_user)
+
+
+def mistaken(ebb, path, *words, wrapper=()):
+    ebb.mistake([*wrapper, lib.EBB, "run", "-k", lib.KERNEL, "-m", "64M", "-n", "none", "--name=one", f"--cgroup={path}"], *words)
+    gone(f"{path}/ebb-one")
+
+
+def test_mistakes(guests, ebb, sleeper, tmp_path):
+    mistaken(ebb, f"{guests}/none", "cannot open the cgroup", "No such file")
+    mistaken(ebb, tmp_path, "needs a cgroup of version 2", "ebb doctor")
+    os.mkdir(f"{guests}/deep")
+    mistaken(ebb, f"{guests}/deep", 'no controller "memory"', "subtree_control")
+    write(f"{guests}/cgroup.subtree_control", "+memory +pids")
+    ebb.mistake([lib.EBB, "run", "-k", lib.KERNEL, "-n", "none", f"--cgroup={guests}/deep,cpu=10"], 'no controller "cpu"')
+    sleeper(f"{guests}/deep")
+    mistaken(ebb, f"{guests}/deep", "has processes of its own")
+
+
+def test_name_is_taken(guests, ebb, sleeper):
+    use(guests)
+    own = f"{guests}/ebb-one"
+    os.mkdir(own)
+    pid = sleeper(own)
+    ebb.mistake([lib.EBB, "run", "-k", lib.KERNEL, "-n", "none", "--name=one", f"--cgroup={guests}"], "there are processes in", "ebb-one")
+    assert processes(own) == {pid}
+
+
+def test_left_over(guests, ebb):
+    """An empty one of this name is no hindrance, and its limits do not stay."""
+    use(guests)
+    own = f"{guests}/ebb-one"
+    os.mkdir(own)
+    write(f"{own}/memory.max", str(MIB))
+    ebb.job("true", "--name=one", f"--cgroup={guests}", memory="128M")
+    gone(own)

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A cgroup (version 2) of one guest's own, below one that this user may change: what runs away in it hurts nobody
+ * else. README.md has the limits and who removes it.
+ *
+ * Thread: main, before any other. Source: the kernel's Documentation/admin-guide/cgroup-v2.rst.
+ */
+#ifndef EBB_CGROUP_CGROUP_H
+#define EBB_CGROUP_CGROUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cgroup_limits {
+	uint64_t memory;  /* bytes, once of memory and once of swap */
+	unsigned int cpu; /* percent of one CPU's time; 0: as much as there is */
+};
+
+/*
+ * Makes the cgroup ebb-@guest in the cgroup @path, with @limits, and moves this process into it; processes that are
+ * forked later are born there. A process beside it removes it when this one has ended and no other is left in it.
+ * Returns 0, or -errno after an error message, with no cgroup left behind.
+ */
+int cgroup_enter(const char *path, const char *guest, const struct cgroup_limits *limits);
+
+/* --- pure, for cgroup_enter() and its tests ------------------------------------------------------ */
+
+struct cgroup_setting {
+	const char *file;
+	char text[48];
+	bool optional; /* some kernels, and some configurations, do not have it */
+};
+
+#define CGROUP_SETTINGS_MAX 5
+
+/* Sets @setting to the files to write and their texts. Returns how many there are. */
+size_t cgroup_settings(const struct cgroup_limits *limits,
+		       struct cgroup_setting setting[CGROUP_SETTINGS_MAX]);
+
+/* Returns whether @word is one of the words of @list, which are separated by white space. */
+bool cgroup_has(const char *list, const char *word);
+
+/* Returns the number after the key @key, which begins a line of @text, or 0 if there is none. */
+uint64_t cgroup_count(const char *text, const char *key);
+
+/* --- between the two files ----------------------------------------------------------------------- */
+
+#define CGROUP_TEXT_MAX 4096
+
+/* Reads the beginning of @file in @directory as text. Returns 0 or -errno. */
+int cgroup_read(int directory, const char *file, char text[CGROUP_TEXT_MAX]);
+int cgroup_write(int directory, const char *file, const char *text);
+
+/*
+ * Starts the process that removes @folder, the cgroup of @guest in @parent, when this process has ended.
+ * Returns 0 or -errno.
+ */
+int cgroup_keep(int parent, const char *folder, const char *guest);
+
+#endif
