@@ -48,7 +48,7 @@ def test_doctor_json(ebb):
         assert set(one) == {"level", "about", "what", "means", "change"}
         assert one["level"] in ("ok", "warn", "fail") and one["what"] and one["means"]
     about = {one["about"] for one in whole["findings"]}
-    assert {"/dev/kvm", "overcommit", "swap", "cgroup", "RLIMIT_MEMLOCK", "namespaces", "Landlock", "seccomp", "privileges", "runtime directory"} <= about
+    assert {"/dev/kvm", "overcommit", "swap", "cgroup", "RLIMIT_MEMLOCK", "namespaces", "Landlock", "seccomp", "own cgroup", "privileges", "runtime directory"} <= about
 
 
 def test_doctor_of_a_bad_runtime_directory(ebb, runtime):

@@ -400,6 +400,31 @@ START_TEST(test_isolation)
 }
 END_TEST
 
+/* Which command gives a guest a cgroup of its own, if one does. */
+START_TEST(test_own_cgroup)
+{
+	struct findings findings;
+	struct doctor_host host = good_host();
+
+	doctor_look(&findings, &host);
+	ck_assert_ptr_null(find(&findings, "own cgroup"));
+	write_file("/sys/fs/cgroup/memory/tasks", "");
+	doctor_look(&findings, &host);
+	ck_assert_int_eq(find(&findings, "own cgroup")->level, FINDING_WARN);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "mount cgroup"));
+	write_file("/sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n");
+	doctor_look(&findings, &host);
+	ck_assert_int_eq(find(&findings, "own cgroup")->level, FINDING_OK);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "--cgroup=/sys"));
+	host.user = 1000;
+	doctor_look(&findings, &host);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "delegated"));
+	write_file("/run/systemd/system/there", "");
+	doctor_look(&findings, &host);
+	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "systemd-run --user"));
+}
+END_TEST
+
 START_TEST(test_limits)
 {
 	struct findings findings;
@@ -464,6 +489,7 @@ Suite *doctor_suite(void)
 	tcase_add_test(tcase, test_abilities);
 	tcase_add_test(tcase, test_isolation);
 	tcase_add_test(tcase, test_limits);
+	tcase_add_test(tcase, test_own_cgroup);
 	tcase_add_test(tcase, test_depth);
 	suite_add_tcase(suite, tcase);
 	return suite;

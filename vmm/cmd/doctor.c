@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "vmm/arch/arch.h"
 #include "vmm/cmd/cmd.h"
@@ -46,6 +47,7 @@ static void look_at_host(struct doctor_host *host)
 	*host = (struct doctor_host){
 		.root = "",
 		.x86 = strcmp(arch_map.name, "x86_64") == 0,
+		.user = geteuid(),
 		.limit_memlock = limit(RLIMIT_MEMLOCK),
 		.limit_as = limit(RLIMIT_AS),
 		.limit_data = limit(RLIMIT_DATA),

@@ -41,6 +41,7 @@ struct findings {
 struct doctor_host {
 	const char *root; /* "" for the real one; /proc and /sys are read below it */
 	bool x86;
+	unsigned int user;
 	struct vm_probe kvm;
 	struct sandbox_host sandbox;
 	uint64_t limit_memlock, limit_as, limit_data; /* bytes; UINT64_MAX: none */

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/doctor/doctor.h"
 
@@ -69,6 +70,41 @@ static void look_at_filters(struct findings *findings, const struct doctor_host 
 		finding_add(findings, FINDING_FAIL, "seccomp", "guests run only with --sandbox=off",
 			    "use a kernel with CONFIG_SECCOMP_FILTER", "not there: %s",
 			    strerror(-host->sandbox.filters));
+}
+
+/*
+ * Whether a guest can have a cgroup of its own, and by which command: a user's processes are systemd's to move where it
+ * runs, and without it somebody's who may write to the files.
+ */
+static void look_at_own_cgroup(struct findings *findings, const struct doctor_host *host)
+{
+	char path[PATH_MAX], text[DOCTOR_FILE_MAX];
+	snprintf(path, sizeof(path), "%s/run/systemd/system", host->root);
+	bool systemd = access(path, F_OK) == 0;
+	bool root = host->user == 0;
+
+	snprintf(path, sizeof(path), "%s/sys/fs/cgroup", host->root);
+	if (access(path, F_OK) != 0)
+		return; /* a kernel without any */
+	if (!doctor_read(host, "/sys/fs/cgroup/cgroup.controllers", text, sizeof(text)) ||
+	    !strstr(text, "memory"))
+		finding_add(findings, FINDING_WARN, "own cgroup",
+			    "a guest that takes ebb over can use all memory that you may use",
+			    "mount cgroup version 2 at /sys/fs/cgroup (with systemd: the kernel "
+			    "parameter systemd.unified_cgroup_hierarchy=1)",
+			    "cgroup v2 does not control memory here");
+	else
+		finding_add(
+			findings, FINDING_OK, "own cgroup",
+			"one can end a guest that takes ebb over and uses more than it may",
+			root ? "mkdir /sys/fs/cgroup/guests; ebb run --cgroup=/sys/fs/cgroup/guests ..."
+			: systemd
+				? "systemd-run --user --scope -p MemoryMax=1296M ebb run -m 1G ..."
+				: "ebb run --cgroup=PATH in a cgroup that root has delegated to you",
+			"%s",
+			root	  ? "by --cgroup"
+			: systemd ? "by systemd"
+				  : "by delegation");
 }
 
 /* --- what the processor leaks ---------------------------------------------------------------- */
@@ -137,6 +173,7 @@ void doctor_isolation(struct findings *findings, const struct doctor_host *host)
 	look_at_namespaces(findings, host);
 	look_at_landlock(findings, host);
 	look_at_filters(findings, host);
+	look_at_own_cgroup(findings, host);
 	look_at_smt(findings, host);
 	look_at_vulnerabilities(findings, host);
 }
