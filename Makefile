@@ -86,7 +86,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage cli payload payloads \
+.PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
 	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-clones bench-devices overcommit overcommit-all overcommit-keeper soak clean
 .DELETE_ON_ERROR:
 
@@ -433,6 +433,9 @@ fuzz-coverage: ## which lines of the devices and parsers the inputs found so far
 	@+$(MAKE) --no-print-directory fuzz-build FUZZ_BUILD=build/fuzz-coverage FUZZ_EDGES= FUZZ_CMP= \
 		FUZZ_SANITIZE="-O1 -fprofile-instr-generate -fcoverage-mapping"
 	@tests/fuzz/run --coverage $(FUZZ_TARGETS)
+
+prove: ## prove by CBMC what pure parts promise: tests/prove/README.md
+	@tests/prove/run
 
 # ebb on a host that is short of memory: see tests/short/short.c.
 $(BUILD)/tests/short: tests/short/short.c $(call obj,vmm,$(EBB_SRC))
