@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* The most bytes that a chain may hold (virtio 1.2 §2.7.4.2). */
+/* The most bytes that a chain may hold (virtio 1.2 §2.7.5.2). */
 #define CHAIN_BYTES_MAX (1ULL << 32)
 
 /* The table of descriptors that a chain walks through. */

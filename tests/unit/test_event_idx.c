@@ -214,6 +214,56 @@ START_TEST(a_reset_begins_anew)
 }
 END_TEST
 
+/* The flag is the other way to say so, for those that have not negotiated this one. */
+START_TEST(the_flag_means_nothing_with_it)
+{
+	start(true);
+	unsigned int before = driver.interrupts;
+	ring()->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	set_used_event(ring()->used->idx);
+	add();
+	fake_driver_work(&driver);
+	ck_assert_uint_eq(driver.interrupts, before + 1);
+	/* The control. */
+	start(false);
+	before = driver.interrupts;
+	ring()->avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+	add();
+	fake_driver_work(&driver);
+	ck_assert_uint_eq(driver.interrupts, before);
+}
+END_TEST
+
+/* Of the used ring's flags a driver with event indices ignores one, and the others have no meaning: none is set. */
+START_TEST(the_device_sets_no_flag)
+{
+	start(_i);
+	for (unsigned int i = 0; i < 100; i++) {
+		burst();
+		ck_assert_uint_eq(ring()->used->flags, 0);
+		ck_assert_uint_eq(chains_done(0), BURST);
+	}
+}
+END_TEST
+
+START_TEST(a_notification_of_nothing)
+{
+	start(_i);
+	burst();
+	ck_assert_uint_eq(chains_done(0), BURST);
+	unsigned int before = driver.interrupts;
+	uint16_t used = ring()->used->idx;
+	for (unsigned int i = 0; i < 100; i++) {
+		toy_set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+		fake_driver_work(&driver);
+	}
+	ck_assert_uint_eq(ring()->used->idx, used);
+	ck_assert_uint_eq(driver.interrupts, before);
+	burst();
+	ck_assert_uint_eq(chains_done(0), BURST);
+}
+END_TEST
+
 /* --- hostile ---------------------------------------------------------------------------------- */
 
 /* The indices are all over the place: the device goes on or is stopped, and each call ends. */
@@ -320,6 +370,9 @@ Suite *event_idx_suite(void)
 	tcase_add_test(tcase, what_comes_meanwhile_is_found);
 	tcase_add_test(tcase, what_the_device_leaves_is_left);
 	tcase_add_test(tcase, a_reset_begins_anew);
+	tcase_add_test(tcase, the_flag_means_nothing_with_it);
+	tcase_add_loop_test(tcase, the_device_sets_no_flag, 0, 2);
+	tcase_add_loop_test(tcase, a_notification_of_nothing, 0, 2);
 	tcase_add_loop_test(tcase, any_index_is_harmless, 0, 4);
 	tcase_add_test(tcase, nothing_is_lost_between_threads);
 	suite_add_tcase(suite, tcase);

@@ -62,6 +62,21 @@ START_TEST(so_many_tags)
 }
 END_TEST
 
+START_TEST(in_any_order)
+{
+	uint8_t data[BALLOON_STAT_TAGS * ENTRY];
+	struct balloon_stats stats = stale();
+
+	/* 16 and 5 have no common divisor. */
+	for (unsigned int i = 0; i < BALLOON_STAT_TAGS; i++)
+		put(data + ENTRY * i, (i * 5 + 3) % BALLOON_STAT_TAGS, 100 + i);
+	balloon_stats_parse(&stats, data, sizeof(data), true);
+	ck_assert_uint_eq(present(&stats), BALLOON_STAT_TAGS);
+	for (unsigned int i = 0; i < BALLOON_STAT_TAGS; i++)
+		ck_assert_uint_eq(stats.value[(i * 5 + 3) % BALLOON_STAT_TAGS], 100 + i);
+}
+END_TEST
+
 START_TEST(odd_entries)
 {
 	uint8_t data[6 * ENTRY + 9];
@@ -334,6 +349,7 @@ Suite *stats_suite(void)
 	Suite *suite = suite_create("statistics");
 	TCase *tcase = tcase_create("parse");
 	tcase_add_loop_test(tcase, so_many_tags, 0, sizeof(numbers) / sizeof(numbers[0]));
+	tcase_add_test(tcase, in_any_order);
 	tcase_add_test(tcase, odd_entries);
 	tcase_add_test(tcase, tags_of_our_own);
 	tcase_add_test(tcase, any_length);
