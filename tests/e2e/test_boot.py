@@ -127,7 +127,7 @@ def test_command_line(ebb):
 
 
 def test_kernel_as_bare_argument(ebb):
-    argv = [lib.EBB, "run", lib.BZIMAGE, "-m128", "-nnone", "--initrd=" + lib.INITRAMFS, "--params", 'quiet ebb.cmd="echo I am up"']
+    argv = [lib.EBB, "run", lib.BZIMAGE, "-m128", "-nnone", "--initrd=" + lib.PACKED_INITRAMFS, "--params", 'quiet ebb.cmd="echo I am up"']
     started = lib.Guest(argv, env=ebb.env)
     ebb.guests.append(started)
     ebb.ended(started, 0)
@@ -174,7 +174,7 @@ def test_from_pipes(ebb):
         return f"<({'gzip -dc' if path.endswith('.gz') else 'cat'} {path})"
     argv = lib.ebb("echo here", kernel="KERNEL", initrd="INITRD")
     words = " ".join(shlex.quote(str(word)) for word in argv)
-    words = words.replace("KERNEL", cat(lib.PACKED_KERNEL)).replace("INITRD", cat(lib.INITRAMFS))
+    words = words.replace("KERNEL", cat(lib.PACKED_KERNEL)).replace("INITRD", cat(lib.PACKED_INITRAMFS))
     started = lib.Guest(["bash", "-c", f"exec {words}"], env=ebb.env)
     ebb.guests.append(started)
     ebb.ended(started, 0)
@@ -212,7 +212,7 @@ def test_from_a_disk(ebb, tmp_path):
     root = tmp_path / "root"
     (root / "boot/grub").mkdir(parents=True)
     shutil.copy(lib.BZIMAGE, root / "boot/vmlinuz-6.12")
-    shutil.copy(lib.INITRAMFS, root / "boot/initrd.img-6.12")
+    shutil.copy(lib.PACKED_INITRAMFS, root / "boot/initrd.img-6.12")
     (root / "boot/grub/grub.cfg").write_text(
         "menuentry 'Debian' {\n\tlinux /boot/vmlinuz-6.12 console=ttyS0 ebb.disk=$root ebb.test=1\n"
         "\tinitrd /boot/initrd.img-6.12\n}\n"

@@ -45,7 +45,7 @@ def with_modules(path, tmp_path):
     """Our initramfs behind the modules of the kernel at `path`."""
     initrd = tmp_path / "initrd"
     with open(initrd, "wb") as out:
-        for part in (f"{path}/modules.cpio", lib.INITRAMFS):
+        for part in (f"{path}/modules.cpio", lib.PACKED_INITRAMFS):
             with open(part, "rb") as file:
                 out.write(file.read())
     return str(initrd)

@@ -295,7 +295,7 @@ FILES = {
     "lzma": (lambda: lzma.compress(bytes(5000), lzma.FORMAT_ALONE), ["xz -dc"]),
     "bzip2": (lambda: bz2.compress(bytes(5000)), ["bzip2 -dc"]),
     "zstd": (lambda: b"\x28\xb5\x2f\xfd" + bytes(5000), ["zstd -dc"]),
-    "initramfs": (lambda: start_of(lib.INITRAMFS, 1 << 20), ["gzip"]),
+    "initramfs": (lambda: start_of(lib.PACKED_INITRAMFS, 1 << 20), ["gzip"]),
     "program": (lambda: start_of("/bin/sh", 1 << 24), ["is a program, not a kernel"]),
     "ELF header cut off": (lambda: start_of(lib.VMLINUX, 40), ["truncated"]),
     "ELF program headers cut off": (lambda: start_of(lib.VMLINUX, 80), ["truncated"]),

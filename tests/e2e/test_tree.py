@@ -37,7 +37,7 @@ def test_as_the_cover_letter_has_it(ebb):
     """The command line that the RISC-V series of kvmtool was sent with, in ebb's words."""
     params = 'console=ttyS0 earlycon ebb.cmd="cat /proc/cmdline"'
     argv = [lib.EBB, "run", "-m", "128", "-c2", "--console", "serial", "-p", params, "-k", lib.KERNEL, "-n", "none", "--debug"]
-    started = lib.Guest([*argv, "-i", lib.INITRAMFS], env=ebb.env)
+    started = lib.Guest([*argv, "-i", lib.PACKED_INITRAMFS], env=ebb.env)
     ebb.guests.append(started)
     ebb.ended(started, 0)
     console = started.console()

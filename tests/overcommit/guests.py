@@ -20,23 +20,17 @@ STOCK = ("none", "qemu", "stock", "stock-keeper")  # the variants with Debian's 
 AFTER = "; echo ebb-job: exit=$?; read end"
 
 
-def plain_initramfs():
-    """The one that need not be unpacked, where the build made it."""
-    plain = lib.INITRAMFS.removesuffix(".gz")
-    return plain if os.path.exists(plain) else lib.INITRAMFS
-
-
 def files_wanted(scenario):
     """What a scenario's guests are made of."""
     kernels = {lib.STOCK_VMLINUX if variant in STOCK else lib.VMLINUX for variant in scenario.variants}
-    files = {lib.EBB, plain_initramfs()} | kernels
+    files = {lib.EBB, lib.INITRAMFS} | kernels
     return files | ({lib.IMAGE} if any(guest.disk for guest in scenario.guests) else set())
 
 
 def into_memory(folder, scenario):
     """Copies what guests are made of to where reading it needs no other machine; they are started from there."""
     for name in ("EBB", "VMLINUX", "STOCK_VMLINUX", "INITRAMFS", "IMAGE"):
-        path = plain_initramfs() if name == "INITRAMFS" else getattr(lib, name)
+        path = getattr(lib, name)
         if path in files_wanted(scenario):
             to = os.path.join(folder, f"{name.lower()}.file")
             # A sparse file stays one: the image's empty half takes no memory.
@@ -168,7 +162,7 @@ class Ebb(Machine):
         for path, read_only in self.disks():
             options += ["-d", path + (",ro" if read_only else "")]
         argv = lib.ebb(None, *options, kernel=lib.STOCK_VMLINUX if self.variant in STOCK else lib.VMLINUX,
-                       initrd=None if self.spec.disk else plain_initramfs(), params=self.params(),
+                       initrd=None if self.spec.disk else lib.INITRAMFS, params=self.params(),
                        memory=f"{self.spec.size >> 20}M")
         return argv
 
@@ -207,7 +201,7 @@ class Qemu(Machine):
                 "virtio-balloon-device,id=balloon0,free-page-reporting=on", "-kernel", lib.STOCK_VMLINUX, "-append",
                 f"console=ttyS0 panic=-1 {self.params()}"]
         if not self.spec.disk:
-            argv += ["-initrd", plain_initramfs()]
+            argv += ["-initrd", lib.INITRAMFS]
         for number, (path, read_only) in enumerate(self.disks()):
             argv += ["-drive", f"id=disk{number},file={path},format=raw,if=none,discard=unmap"
                      + (",readonly=on" if read_only else ""), "-device", f"virtio-blk-device,drive=disk{number}"]
