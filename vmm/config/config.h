@@ -52,7 +52,8 @@ enum config_outcome {
  * given once, except -d and -n, which add a disk or a network each time, and -p, whose values are
  * joined with a space. The defaults are 1 CPU; as in kvmtool, 64 MiB of memory for each CPU and for
  * three more; and, without --nodefaults, a balloon that takes back the memory that the guest
- * reports, and a user network. A balloon leaves the guest VM_MEMORY_MIN bytes. @error is set with CONFIG_ERROR only.
+ * reports, and a user network. Without a kernel, a disk and a snapshot, the image
+ * VM_IMAGE_DEFAULT is booted. A balloon leaves the guest VM_MEMORY_MIN bytes. @error is set with CONFIG_ERROR only.
  */
 enum config_outcome config_parse(struct vm_config *config, int argc, char **argv, char *error,
 				 unsigned int error_size);
