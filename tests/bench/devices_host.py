@@ -35,6 +35,7 @@ PORT = 5000
 # passt gives the guest the host's address, and the gateway's is the host's loopback.
 USER_HOST, USER_GATEWAY = "10.9.0.1", "10.9.0.2"
 TAP_HOST, TAP_GUEST, TAP = "10.8.0.1", "10.8.0.2", "bench0"
+VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 MTU = 65520  # of a network by passt; ebb's default
 
 # ROW: blockio's arguments, count of requests, and what else the guest does.
@@ -76,7 +77,10 @@ def make_host(args):
     with open(args.initramfs, "rb") as initramfs:
         subprocess.run(["cpio", "-i", "-d", "--quiet", "bin/netio"], stdin=initramfs, cwd=HERE, check=True)
     passt = shutil.which("passt")
-    for path in (passt, *host_root.libraries(passt), "/etc/passwd", "/etc/group"):
+    for path in (passt, VIRTIOFSD, "/usr/bin/true"):
+        for file in (path, *host_root.libraries(path)):
+            host_root.copy(HERE, file)
+    for path in ("/etc/passwd", "/etc/group"):
         host_root.copy(HERE, path)
     for words in (f"tuntap add {TAP} mode tap", f"addr add {TAP_HOST}/24 dev {TAP}", f"link set {TAP} up",
                   "tuntap add t0 mode tap", f"addr add {USER_HOST}/24 dev t0", "link set t0 up",
@@ -284,7 +288,21 @@ def cloud(bench):
             say("value", "cloud disk", disk * 1e3)
 
 
-SCENARIOS = {"blocks": blocks, "networks": networks, "idle": idle, "cloud": cloud}
+def sandbox(bench):
+    """A command that does nothing, in a guest that sees the current folder; milliseconds, to the end of it all."""
+    argv = ["/ebb", "sandbox", "-c", "1", "-m", f"{GUEST_MIB}M", "-k", "/kernel", "-i", "/initramfs", "--", "true"]
+    os.mkdir("/job")
+    for turn in range(2):  # the first reads everything once
+        say("doing", "sandbox -- true")
+        time.sleep(0.5)  # by then that is outside
+        start = time.monotonic()
+        subprocess.run(argv, cwd="/job", env=bench.env, stdin=subprocess.DEVNULL, timeout=LIMIT, check=True)
+        took = time.monotonic() - start
+        if turn:
+            say("value", "sandbox true", took * 1e3)
+
+
+SCENARIOS = {"blocks": blocks, "networks": networks, "idle": idle, "cloud": cloud, "sandbox": sandbox}
 
 
 def main():
@@ -303,6 +321,7 @@ def main():
             for path in (f"{args.cloud}/modules.cpio", args.initramfs):
                 with open(path, "rb") as part:
                     shutil.copyfileobj(part, out)
+    guest.namespaces()  # asked, and kept, while there is a program for it
     versions = measuring.enter(HERE, args.ebb, files)
     bench = Bench(args.vmm, disks, args.runs)
 
