@@ -5,6 +5,7 @@
 
 #include "devices/virtio-balloon/internal.h"
 #include "vmm/mem/gpa_range.h"
+#include "vmm/mem/torn.h"
 
 /* Returns whether a step covers all of @block and reads as zero. One is enough: ranges were merged. */
 static bool block_gone(const struct gpa_range *block, const struct discard_step *step, size_t steps)
@@ -87,6 +88,7 @@ static uint32_t report(struct balloon *balloon, const struct virtq_chain *chain)
 		steps = hold_back(host->ram, range, ranges, step, &result);
 	else
 		steps = host->discard(host->ctx, range, ranges, step, &result);
+	ram_torn(host->ram, step, steps);
 	count(balloon, chain, steps, &result);
 	return bytes_gone(chain, step, steps);
 }

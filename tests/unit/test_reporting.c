@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "tests/unit/fake_balloon.h"
+#include "vmm/mem/torn.h"
 
 #define REPORT_Q 2
 
@@ -93,6 +94,18 @@ START_TEST(pages_of_the_host_go_whole)
 	ck_assert_uint_eq(report(halves, 2), K(16));
 	ck_assert(holds(BLOCKS_GPA, K(48), 0));
 	ck_assert_uint_eq(report(&(struct gpa_range){BLOCKS_GPA, BLOCK}, 1), BLOCK);
+}
+END_TEST
+
+/* A part of a huge page goes, and then all of it. */
+START_TEST(what_is_left_of_a_huge_page_is_torn)
+{
+	if (!guest.ram.torn)
+		return; /* this host makes no huge pages */
+	ck_assert_uint_eq(report(&(struct gpa_range){BLOCKS_GPA + K(16), K(16)}, 1), K(16));
+	ck_assert_uint_eq(ram_torn_count(&guest.ram), 1);
+	ck_assert_uint_eq(report(&(struct gpa_range){BLOCKS_GPA, BLOCK}, 1), BLOCK);
+	ck_assert_uint_eq(ram_torn_count(&guest.ram), 0);
 }
 END_TEST
 
@@ -454,6 +467,7 @@ Suite *reporting_suite(void)
 	tcase_add_checked_fixture(tcase, setup, balloon_unplug);
 	tcase_add_test(tcase, a_full_report);
 	tcase_add_test(tcase, pages_of_the_host_go_whole);
+	tcase_add_test(tcase, what_is_left_of_a_huge_page_is_torn);
 	tcase_add_test(tcase, report_after_report);
 	tcase_add_test(tcase, many_chains_at_one_doorbell);
 	tcase_add_loop_test(tcase, the_used_length_is_a_promise, 0,

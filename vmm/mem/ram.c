@@ -13,6 +13,7 @@
 #include "vmm/mem/provision.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/discard_gate.h"
+#include "vmm/mem/torn.h"
 #include "vmm/mem/usage.h"
 #include "vmm/lib/log.h"
 
@@ -127,6 +128,7 @@ static int books_open(struct ram *ram)
 	const struct ram_region *last = &ram->region[ram->regions - 1];
 
 	ram->gate = discard_gate_new();
+	ram->torn = torn_new(ram);
 	if (ram->backing == RAM_HUGETLBFS)
 		ram->reservations = reservations_new(ram->page_size, last->gpa + last->size);
 	if (ram->gate && (ram->reservations || ram->backing != RAM_HUGETLBFS))
@@ -223,6 +225,7 @@ void ram_release(struct ram *ram)
 		close(ram->pagemap);
 	discard_gate_free(ram->gate);
 	private_file_free(ram->private_file);
+	torn_free(ram->torn);
 	reservations_free(ram->reservations);
 	*ram = (struct ram){0};
 }

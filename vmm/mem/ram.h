@@ -26,6 +26,7 @@
 struct reservations;
 struct discard_gate;
 struct private_file;
+struct torn;
 
 /* A range of guest-physical addresses, in bytes. */
 struct gpa_range {
@@ -83,6 +84,7 @@ struct ram {
 	struct reservations *reservations; /* NULL except for RAM_HUGETLBFS: see reservation.h */
 	struct discard_gate *gate;	   /* every discard passes it: see discard_gate.h */
 	struct private_file *private_file; /* or NULL: see ram_map_file() */
+	struct torn *torn;		   /* or NULL: see torn.h */
 	int smaps;			   /* for ram_usage(), or -1: see usage.h */
 	int pagemap;			   /* for ram_present(), or -1: set after ram_init() */
 	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */

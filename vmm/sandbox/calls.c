@@ -98,7 +98,7 @@ const struct call calls[] = {
 	CALL_IF(madvise, ALL, IS(2, MADV_DONTNEED)), /* also the stack of a thread that ends */
 	CALL_IF(madvise, ALL, IS(2, MADV_HUGEPAGE)), /* malloc(3) with glibc.malloc.hugetlb=1 */
 	CALL_IF(madvise, BALLOON, IS(2, MADV_FREE)),
-	/* Of memory that is mapped in place of a snapshot's: see vmm/mem/private_file.c. */
+	/* Of memory mapped in place of a snapshot's, and of torn huge pages: vmm/mem/private_file.c, torn.c. */
 	CALL_IF(madvise, BALLOON, IS(2, MADV_NOHUGEPAGE)),
 	CALL_IF(madvise, BALLOON, IS(2, MADV_DONTDUMP)),
 	CALL_IF(madvise, BALLOON, IS(2, MADV_DONTFORK)),
