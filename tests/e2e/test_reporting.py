@@ -356,3 +356,20 @@ def test_what_is_held_back_is_told_and_taken_on_request(ebb):
     assert 12 <= some[1] - rested[1] <= 16 and 20 <= rested[0] - some[0] <= 36, found
     assert rest[1] - some[1] >= 32 and rest[0] < 16, found
     assert cached[0] == 64 and 16 <= cached[1] <= 48, cached
+
+
+def test_a_request_ends_when_it_has_what_it_wanted(ebb):
+    """Passes look for ever younger memory, by halves of the delay. Of 64 MiB that have rested for more than half of it, 4 MiB
+    are wanted: the second pass brings them, and a third one is in vain. The control: more is wanted than there is.
+    """
+    ask = "count; was=$count; echo pages=$1 timeout=60000 >/sys/kernel/mm/page_reporting/report_now; count"
+    job = "; ".join((
+        "count() { while read -r name count; do [ $name != page_report_pass ] || break; done </proc/vmstat; }",
+        f"ask() {{ hold 64M --thp --hold 0; sleep 6; {ask}; echo passes $1: $((count - was)); }}",
+        "for round in 1 2 3; do ask 1024; ask 1000000; done",
+    ))
+    params = "quiet page_reporting.delay_min_ms=10000 page_reporting.delay_max_ms=10000"
+    lines = ebb.job(job, "--free-page-reporting", memory="512M", params=params)
+    passes = [[int(line.split()[2]) for line in lines if line.startswith(f"passes {n}:")] for n in (1024, 1000000)]
+    # A pass of the guest's own can be among them.
+    assert len(passes[0]) == len(passes[1]) == 3 and min(passes[0]) == 2 < min(passes[1]), passes
