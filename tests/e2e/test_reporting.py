@@ -25,6 +25,7 @@ TAKING = LIMIT if lib.CROSS else 60
 RETURNING = 120
 UNCHANGED = 50 * MIB
 
+BLOCKS = "quiet page_reporting.piece_order=20"  # nothing below 2 MiB is reported
 REPORTING = re.compile(
     r"free page reporting: (\d+) reports, (\d+) blocks, (\d+) MiB given back in (\d+) ranges, (\d+) failures$"
 )
@@ -43,9 +44,9 @@ def counters(started):
 class Round:
     """A guest that takes TAKE, and frees it when it is told."""
 
-    def __init__(self, box, pages, *options):
+    def __init__(self, box, pages, *options, **more):
         job = f"echo ready; read line; hold {TAKE // MIB}M {pages} --wait; sleep 100000"
-        self.guest = box.start(job, *options, memory="1G")
+        self.guest = box.start(job, *options, memory="1G", **more)
         self.guest.wait_for("^ready$", LIMIT)
         self.booted = self.guest.stable_rss(timeout=LIMIT)
 
@@ -63,7 +64,7 @@ class Reported(Round):
     """The whole of it, with reporting."""
 
     def __init__(self, box, pages):
-        super().__init__(box, pages, "--debug")  # nobody has to ask for it
+        super().__init__(box, pages, "--debug", params=BLOCKS)  # nobody has to ask for it
         self.take()
         self.free()
         _, self.seconds = self.guest.wait_for_rss(lambda rss: rss < self.taken - TAKE * 0.8, RETURNING)
@@ -218,11 +219,11 @@ def test_page_cache_comes_back_on_request(ebb):
 
 def test_pieces_come_back(ebb):
     """Small files, every second one deleted: 72 MiB are free, and no two pages of them side by side. The guest makes them
-    whole by itself; the control, with compact_ms=0, does not.
+    whole by itself; the control, with compact_ms=0, does not. Other pieces stay in both.
     """
     job = "cachefill 144M /tmp/pieces --files 36864 --delete-every 2; sleep 100000"
     ours, control = (
-        ebb.start(job, "--free-page-reporting", memory="1G", params=f"quiet page_reporting.compact_ms={ms}")
+        ebb.start(job, "--free-page-reporting", memory="1G", params=f"{BLOCKS} page_reporting.compact_ms={ms}")
         for ms in (100, 0)
     )
     for each in (ours, control):

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# Emulated host: --count --memory 2048
+"""Free memory in pieces goes back, too. Where the guest is idle for long, the clock had better be a counted one: it leaps."""
+
+import pytest
+from conftest import LIMIT, lib, wait_until
+
+pytestmark = [pytest.mark.linux, pytest.mark.root]
+
+MIB = lib.MIB
+KHUGEPAGED = "/sys/kernel/mm/transparent_hugepage/khugepaged/"
+
+
+def khugepaged_looks(times):
+    """The host's khugepaged has gone through all processes so often."""
+    with open(KHUGEPAGED + "scan_sleep_millisecs", "w", encoding="ascii") as file:
+        file.write("100")
+
+    def scans():
+        with open(KHUGEPAGED + "full_scans", encoding="ascii") as file:
+            return int(file.read())
+
+    end = scans() + times
+    wait_until(lambda: scans() >= end, "khugepaged looks at all memory")
+
+
+def test_an_idle_guest_keeps_no_pieces(ebb):
+    """What is free at the start and cannot be made whole goes after a long rest, down to 64 KiB, and the host's khugepaged
+    does not bring it back. The control, with piece_order beyond any order, keeps it.
+    """
+    params = "quiet page_reporting.piece_order="
+    job = "echo ready; sleep 100000"
+    ours, control = (
+        ebb.start(job, "--free-page-reporting", memory="64M", params=params + order) for order in ("4", "20")
+    )
+    for each in (ours, control):
+        each.wait_for("^ready$", LIMIT)
+    kept = control.stable_rss(timeout=LIMIT)
+    ours.wait_for_rss(lambda rss: rss < kept - 6 * MIB, LIMIT)
+    khugepaged_looks(3)
+    assert ours.rss() < control.rss() - 6 * MIB
