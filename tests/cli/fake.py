@@ -13,7 +13,8 @@ MIB = 1 << 20
 GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": "a fake"}, "capabilities": []}}
 
 STAT = {
-    "name": "ci", "pid": os.getpid(), "status": "running", "sandbox": "on", "uptime": 12.5, "cpus": 2, "weight": 100,
+    "name": "ci", "pid": os.getpid(), "status": "running", "sandbox": "on", "cgroup": "/sys/fs/cgroup/guests",
+    "uptime": 12.5, "cpus": 2, "weight": 100,
     "memory": {"size": 1024 * MIB, "backing": "anon", "page-size": 4096, "discard": "dontneed",
                "rss": 123 * MIB + MIB // 2, "pss": 122 * MIB, "huge": 100 * MIB,
                "own": 120 * MIB, "lazy-free": 7 * MIB, "swap": 1 * MIB, "locked": 0, "inhibits": 0, "zeroed": 0},

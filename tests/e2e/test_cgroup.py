@@ -81,7 +81,7 @@ def tick(guest):
 def test_limits(guests, ebb, tmp_path, end):
     """ebb and what it has forked are in it, with limits; it goes with them, however they end."""
     own = f"{guests}/ebb-one"
-    guest = ebb.start(TICKS, "--name=one", f"--cgroup={guests},cpu=150", f"--vsock={tmp_path}/v", memory="128M")
+    guest = ebb.start(TICKS, "--name=one", "--cgroup=guests,cpu=150", f"--vsock={tmp_path}/v", memory="128M", popen={"cwd": ROOT})
     tick(guest)
     assert read(own, "memory.max") == f"{(128 + 2 + 256) * MIB}\n"
     assert read(own, "memory.oom.group") == "1\n" and read(own, "pids.max") == "4096\n"

@@ -4,10 +4,12 @@
  * machine and the monitor. It claims a name, makes the machine and its monitor, enters the sandbox,
  * and tears down in reverse.
  */
+#include <limits.h>
 #include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "vmm/cgroup/cgroup.h"
@@ -58,11 +60,18 @@ static void start(struct machine *machine, struct monitor *monitor,
 }
 
 /* Before anything of the guest takes memory, and before what serves its devices is started. */
-static int enter_cgroup(const struct vm_config *config)
+static int enter_cgroup(struct vm_config *config)
 {
-	const struct vm_cgroup *cgroup = &config->cgroup;
+	struct vm_cgroup *cgroup = &config->cgroup;
 	const struct cgroup_limits limits = {.memory = cgroup->memory, .cpu = cgroup->cpu};
-	return cgroup->wanted ? cgroup_enter(cgroup->path, config->machine.name, &limits) : 0;
+	char whole[PATH_MAX];
+
+	if (!cgroup->wanted)
+		return 0;
+	/* Clients are told of it, wherever they are. */
+	if (realpath(cgroup->path, whole))
+		memcpy(cgroup->path, whole, sizeof(whole));
+	return cgroup_enter(cgroup->path, config->machine.name, &limits);
 }
 
 /*

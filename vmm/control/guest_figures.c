@@ -6,6 +6,7 @@ const struct figure guest_figures[] = {
 	{"pid", FIGURE_COUNT, "process", "process_id", "Process that runs the guest."},
 	{"status", FIGURE_TEXT, "status", "status", "1 for the guest's status."},
 	{"sandbox", FIGURE_TEXT, "sandbox", NULL, NULL},
+	{"cgroup", FIGURE_NAME, "cgroup in", NULL, NULL},
 	{"uptime", FIGURE_SECONDS, "up for", "uptime_seconds", "Time since the guest was started."},
 	{"cpus", FIGURE_COUNT, "CPUs", "cpus", "Virtual CPUs."},
 	{"weight", FIGURE_COUNT, "weight", "weight",
