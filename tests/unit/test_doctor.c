@@ -400,6 +400,16 @@ START_TEST(test_isolation)
 }
 END_TEST
 
+static void look_at_own_cgroup(const struct doctor_host *host, enum finding_level level,
+			       const char *change)
+{
+	struct findings findings;
+	doctor_look(&findings, host);
+	const struct finding *finding = find(&findings, "own cgroup");
+	ck_assert_int_eq(finding->level, level);
+	ck_assert_ptr_nonnull(strstr(finding->change, change));
+}
+
 /* Which command gives a guest a cgroup of its own, if one does. */
 START_TEST(test_own_cgroup)
 {
@@ -409,19 +419,22 @@ START_TEST(test_own_cgroup)
 	doctor_look(&findings, &host);
 	ck_assert_ptr_null(find(&findings, "own cgroup"));
 	write_file("/sys/fs/cgroup/memory/tasks", "");
-	doctor_look(&findings, &host);
-	ck_assert_int_eq(find(&findings, "own cgroup")->level, FINDING_WARN);
-	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "mount cgroup"));
+	look_at_own_cgroup(&host, FINDING_WARN, "mount cgroup");
 	write_file("/sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n");
-	doctor_look(&findings, &host);
-	ck_assert_int_eq(find(&findings, "own cgroup")->level, FINDING_OK);
-	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "--cgroup=/sys"));
+	look_at_own_cgroup(&host, FINDING_WARN, "can be written");
+	write_file("/sys/fs/cgroup/cgroup.procs", "");
+	look_at_own_cgroup(&host, FINDING_WARN, "can be written");
+	write_file("/sys/fs/cgroup/cgroup.subtree_control", "");
+	look_at_own_cgroup(&host, FINDING_OK, "--cgroup=/sys");
 	host.user = 1000;
-	doctor_look(&findings, &host);
-	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "delegated"));
+	look_at_own_cgroup(&host, FINDING_WARN, "let root give you");
+	write_file("/proc/self/cgroup", "0::/user/shell\n");
+	look_at_own_cgroup(&host, FINDING_WARN, "let root give you");
+	write_file("/sys/fs/cgroup/user/shell/cgroup.procs", "");
+	write_file("/sys/fs/cgroup/user/shell/cgroup.subtree_control", "");
+	look_at_own_cgroup(&host, FINDING_OK, "delegated");
 	write_file("/run/systemd/system/there", "");
-	doctor_look(&findings, &host);
-	ck_assert_ptr_nonnull(strstr(find(&findings, "own cgroup")->change, "systemd-run --user"));
+	look_at_own_cgroup(&host, FINDING_OK, "systemd-run --user");
 }
 END_TEST
 

@@ -61,6 +61,19 @@ bool doctor_chosen(const struct doctor_host *host, const char *path, char *word)
 	return chosen && sscanf(chosen, "[%31[^]]]", word) == 1;
 }
 
+bool doctor_own_cgroup(const struct doctor_host *host, char *path, size_t size)
+{
+	char text[DOCTOR_FILE_MAX];
+	if (!doctor_read(host, "/proc/self/cgroup", text, sizeof(text)))
+		return false;
+	const char *own = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+	own = own ? strchr(own, '/') : NULL;
+	if (!own || strstr(own, "/.."))
+		return false;
+	snprintf(path, size, DOCTOR_CGROUPS "%.*s", (int)strcspn(own, "\n"), own);
+	return true;
+}
+
 bool doctor_line(const char *text, const char *key, int base, uint64_t *number)
 {
 	size_t len = strlen(key);

@@ -81,6 +81,11 @@ bool doctor_read(const struct doctor_host *host, const char *path, char *text, s
 bool doctor_number(const struct doctor_host *host, const char *path, uint64_t *number);
 bool doctor_chosen(const struct doctor_host *host, const char *path, char *word);
 
+#define DOCTOR_CGROUPS "/sys/fs/cgroup"
+
+/* Fills @path, of @size bytes, with the folder of ebb's own cgroup (version 2). Returns whether one was found. */
+bool doctor_own_cgroup(const struct doctor_host *host, char *path, size_t size);
+
 /* Finds the line "@key: NUMBER" in @text and reads its number. Returns whether there is one. */
 bool doctor_line(const char *text, const char *key, int base, uint64_t *number);
 

@@ -11,6 +11,10 @@
 
 #define CPU "/sys/devices/system/cpu/"
 
+/* What a cgroup of a guest's own, or none, means. */
+#define CAN_END	    "one can end a guest that takes ebb over and uses more than it may"
+#define CAN_USE_ALL "a guest that takes ebb over can use all memory that you may use"
+
 /* --- what ebb gives up ----------------------------------------------------------------------- */
 
 /* The settings that forbid user namespaces, with the value that does. */
@@ -72,39 +76,68 @@ static void look_at_filters(struct findings *findings, const struct doctor_host 
 			    strerror(-host->sandbox.filters));
 }
 
-/*
- * Whether a guest can have a cgroup of its own, and by which command: a user's processes are systemd's to move where it
- * runs, and without it somebody's who may write to the files.
- */
+/* Whether this user may make cgroups with limits in the one in @folder, and move processes there. */
+static bool may_change(const struct doctor_host *host, const char *folder)
+{
+	static const char *const files[] = {"cgroup.procs", "cgroup.subtree_control"};
+	char path[2 * PATH_MAX];
+	bool may = true;
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && may; i++) {
+		snprintf(path, sizeof(path), "%s%s/%s", host->root, folder, files[i]);
+		may = access(path, W_OK) == 0;
+	}
+	return may;
+}
+
+/* Without systemd, which makes cgroups for users: root makes them at the top, others in what was delegated to them. */
+static void look_at_delegation(struct findings *findings, const struct doctor_host *host)
+{
+	bool root = host->user == 0;
+	char own[PATH_MAX];
+
+	if (root ? may_change(host, DOCTOR_CGROUPS)
+		 : doctor_own_cgroup(host, own, sizeof(own)) && may_change(host, own))
+		finding_add(
+			findings, FINDING_OK, "own cgroup", CAN_END,
+			root ? "mkdir " DOCTOR_CGROUPS "/guests; ebb run --cgroup=" DOCTOR_CGROUPS
+			       "/guests ..."
+			     : "ebb run --cgroup=PATH in the cgroup that root has delegated to you",
+			"%s", root ? "by --cgroup" : "by delegation");
+	else
+		finding_add(
+			findings, FINDING_WARN, "own cgroup", CAN_USE_ALL,
+			root ? "in a container, mount " DOCTOR_CGROUPS
+			       " so that it can be written, with a cgroup namespace"
+			     : "let root give you the files of a cgroup (chown -R), and move your "
+			       "shell to one in it",
+			"you cannot change %s",
+			root ? DOCTOR_CGROUPS : "the cgroup that this runs in");
+}
+
+/* Whether a guest can have a cgroup of its own, and by which command. */
 static void look_at_own_cgroup(struct findings *findings, const struct doctor_host *host)
 {
 	char path[PATH_MAX], text[DOCTOR_FILE_MAX];
 	snprintf(path, sizeof(path), "%s/run/systemd/system", host->root);
 	bool systemd = access(path, F_OK) == 0;
-	bool root = host->user == 0;
 
-	snprintf(path, sizeof(path), "%s/sys/fs/cgroup", host->root);
+	snprintf(path, sizeof(path), "%s" DOCTOR_CGROUPS, host->root);
 	if (access(path, F_OK) != 0)
 		return; /* a kernel without any */
-	if (!doctor_read(host, "/sys/fs/cgroup/cgroup.controllers", text, sizeof(text)) ||
+	if (!doctor_read(host, DOCTOR_CGROUPS "/cgroup.controllers", text, sizeof(text)) ||
 	    !strstr(text, "memory"))
-		finding_add(findings, FINDING_WARN, "own cgroup",
-			    "a guest that takes ebb over can use all memory that you may use",
-			    "mount cgroup version 2 at /sys/fs/cgroup (with systemd: the kernel "
+		finding_add(findings, FINDING_WARN, "own cgroup", CAN_USE_ALL,
+			    "mount cgroup version 2 at " DOCTOR_CGROUPS
+			    " (with systemd: the kernel "
 			    "parameter systemd.unified_cgroup_hierarchy=1)",
 			    "cgroup v2 does not control memory here");
+	else if (systemd && host->user)
+		finding_add(findings, FINDING_OK, "own cgroup", CAN_END,
+			    "systemd-run --user --scope -p MemoryMax=1296M ebb run -m 1G ...",
+			    "by systemd");
 	else
-		finding_add(
-			findings, FINDING_OK, "own cgroup",
-			"one can end a guest that takes ebb over and uses more than it may",
-			root ? "mkdir /sys/fs/cgroup/guests; ebb run --cgroup=/sys/fs/cgroup/guests ..."
-			: systemd
-				? "systemd-run --user --scope -p MemoryMax=1296M ebb run -m 1G ..."
-				: "ebb run --cgroup=PATH in a cgroup that root has delegated to you",
-			"%s",
-			root	  ? "by --cgroup"
-			: systemd ? "by systemd"
-				  : "by delegation");
+		look_at_delegation(findings, host);
 }
 
 /* --- what the processor leaks ---------------------------------------------------------------- */

@@ -114,23 +114,18 @@ static unsigned int look_at_cgroup(struct findings *findings, const struct docto
 /* Looks at ebb's own cgroup and all above it: a limit on any of them applies. */
 static void look_at_cgroups(struct findings *findings, const struct doctor_host *host)
 {
-	static const char mount[] = "/sys/fs/cgroup";
 	char text[DOCTOR_FILE_MAX];
 	char directory[PATH_MAX];
 	if (!doctor_read(host, "/sys/fs/cgroup/cgroup.controllers", text, sizeof(text)) ||
-	    !strstr(text, "memory") ||
-	    !doctor_read(host, "/proc/self/cgroup", text, sizeof(text))) {
+	    !strstr(text, "memory")) {
 		finding_add(findings, FINDING_OK, "cgroup", "guests are not limited", NULL,
 			    "cgroup v2 does not control memory here");
 		return;
 	}
-	const char *path = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-	path = path ? strchr(path, '/') : NULL;
-	if (!path || strstr(path, "/.."))
+	if (!doctor_own_cgroup(host, directory, sizeof(directory)))
 		return;
-	snprintf(directory, sizeof(directory), "%s%.*s", mount, (int)strcspn(path, "\n"), path);
 	unsigned int found = 0;
-	while (strlen(directory) > strlen(mount)) {
+	while (strlen(directory) > strlen(DOCTOR_CGROUPS)) {
 		if (directory[strlen(directory) - 1] != '/')
 			found += look_at_cgroup(findings, host, directory);
 		*strrchr(directory, '/') = '\0';
