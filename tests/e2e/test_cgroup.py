@@ -68,6 +68,17 @@ def opened(pid):
     return [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
 
 
+def name_of(pid):
+    try:
+        return read("/proc", str(pid), "comm").strip()
+    except OSError:
+        return ""  # it has just ended
+
+
+def keepers():
+    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and name_of(pid) == "cgroup-keeper"]
+
+
 def gone(path):
     wait_until(lambda: not os.path.exists(path), f"{path} is gone")
 
@@ -93,13 +104,32 @@ def test_limits(guests, ebb, tmp_path, end):
     assert f'"cgroup": "{guests}"' in stat.stdout.decode()
     # Nothing of it is left in the sandbox.
     assert not [name for name in opened(guest.pid) if "cgroup" in name]
-    (keeper,) = (int(pid) for pid in os.listdir("/proc") if pid.isdigit() and read("/proc", pid, "comm") == "cgroup-keeper\n")
+    (keeper,) = keepers()
     assert keeper not in inside
     os.kill(keeper, signal.SIGTERM)  # as a service manager does to all at once
     guest.process.send_signal(end)
     assert guest.wait(LIMIT) in (0, -end)
     gone(own)
     assert not any(os.path.exists(f"/proc/{pid}/exe") for pid in inside)
+
+
+def test_keeper_leaves_the_next_guest_alone(guests, ebb):
+    """However late it is: the name of its cgroup is then another's."""
+    first = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
+    tick(first)
+    (keeper,) = keepers()
+    os.kill(keeper, signal.SIGSTOP)
+    first.process.kill()
+    first.wait(LIMIT)
+    second = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
+    tick(second)
+    os.kill(keeper, signal.SIGCONT)
+    wait_until(lambda: not os.path.exists(f"/proc/{keeper}/exe"), "the first guest's keeper is gone")
+    assert second.pid in processes(guests, "ebb-one")
+    tick(second)
+    second.process.terminate()
+    second.wait(LIMIT)
+    gone(f"{guests}/ebb-one")
 
 
 def take_memory(ebb, *options):

@@ -252,7 +252,7 @@ int cgroup_enter(const char *path, const char *guest, const struct cgroup_limits
 	int own = error ? -1 : make(parent, path, folder);
 	if (own >= 0) {
 		error = set_limits(own, folder, limits);
-		if (!error && (error = cgroup_keep(parent, folder, guest)))
+		if (!error && (error = cgroup_keep(own, folder, guest)))
 			log_error("cannot start the process that removes the cgroup: %s",
 				  strerror(-error));
 		if (!error)

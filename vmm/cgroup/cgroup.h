@@ -52,10 +52,17 @@ uint64_t cgroup_count(const char *text, const char *key);
 int cgroup_read(int directory, const char *file, char text[CGROUP_TEXT_MAX]);
 int cgroup_write(int directory, const char *file, const char *text);
 
+/* What serves a disk may take some seconds to write what it holds; then all that is left is killed. */
+#define CGROUP_GENTLY_MS 15000
+#define CGROUP_KILLED_MS 5000
+
+/* Waits until there is no process in the cgroup @own, or it is gone, up to @ms. Returns whether there is none. */
+bool cgroup_wait_until_empty(int own, int64_t ms);
+
 /*
- * Starts the process that removes @folder, the cgroup of @guest in @parent, when this process has ended.
+ * Starts the process that removes @own, the cgroup of @guest that is called @folder, when this process has ended.
  * Returns 0 or -errno.
  */
-int cgroup_keep(int parent, const char *folder, const char *guest);
+int cgroup_keep(int own, const char *folder, const char *guest);
 
 #endif

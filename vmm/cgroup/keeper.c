@@ -6,11 +6,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,24 +21,19 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-/* What serves a disk may take some seconds to write what it holds; then all that is left is killed. */
-#define GENTLY_MS 15000
-#define KILLED_MS 5000
-
-/* Waits until there is no process in the cgroup @own, up to @ms. Returns whether there is none. */
-static bool wait_until_empty(int own, int64_t ms)
+bool cgroup_wait_until_empty(int own, int64_t ms)
 {
 	char text[CGROUP_TEXT_MAX];
 	int64_t limit = clock_ms() + ms, left;
 	/* The kernel tells of changes since the file was read through this descriptor. */
 	struct pollfd changed = {.fd = openat(own, "cgroup.events", O_RDONLY | O_CLOEXEC),
 				 .events = POLLPRI};
-	bool empty = false;
+	bool empty = changed.fd < 0;
 
-	while (changed.fd >= 0) {
+	while (!empty) {
 		ssize_t len = pread(changed.fd, text, sizeof(text) - 1, 0);
 		text[len < 0 ? 0 : len] = '\0';
-		empty = len >= 0 && cgroup_count(text, "populated") == 0;
+		empty = cgroup_count(text, "populated") == 0; /* or it is gone */
 		left = limit - clock_ms();
 		if (empty || left <= 0)
 			break;
@@ -48,12 +45,12 @@ static bool wait_until_empty(int own, int64_t ms)
 }
 
 /* A process that the kernel has killed cannot say so itself. */
-static void say_why(int own, const char *guest)
+static void say_why(const char *guest)
 {
 	char text[CGROUP_TEXT_MAX], most[CGROUP_TEXT_MAX];
 
-	if (cgroup_read(own, "memory.events", text) != 0 || !cgroup_count(text, "oom_kill") ||
-	    cgroup_read(own, "memory.max", most) != 0)
+	if (cgroup_read(AT_FDCWD, "memory.events", text) != 0 || !cgroup_count(text, "oom_kill") ||
+	    cgroup_read(AT_FDCWD, "memory.max", most) != 0)
 		return;
 	most[strcspn(most, "\n")] = '\0';
 	log_error(
@@ -61,30 +58,38 @@ static void say_why(int own, const char *guest)
 		guest, most);
 }
 
-static _Noreturn void keep(int parent, int ebb, const char *folder, const char *guest)
+/* By then another cgroup may have its name: that of the next guest. */
+static void remove_own(const char *folder)
+{
+	char path[sizeof("../") + NAME_MAX];
+	struct stat own, named;
+
+	snprintf(path, sizeof(path), "../%s", folder);
+	if (stat(".", &own) == 0 && stat(path, &named) == 0 && own.st_ino == named.st_ino)
+		rmdir(path);
+}
+
+static _Noreturn void keep(int own, int ebb, const char *folder, const char *guest)
 {
 	sigset_t all;
 	sigfillset(&all);
-	/* The working directory needs no descriptor. */
-	if (fchdir(parent) < 0)
+	/* The working directory needs no descriptor, and is this cgroup whatever its name comes to mean. */
+	if (fchdir(own) < 0)
 		_exit(1);
 	child_begin("cgroup-keeper", ebb, &all, true);
 	struct pollfd end = {.fd = CHILD_CONTROL, .events = POLLIN};
 	while (poll(&end, 1, -1) < 0 && errno == EINTR)
 		;
-	int own = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (own >= 0) {
-		if (!wait_until_empty(own, GENTLY_MS)) {
-			cgroup_write(own, "cgroup.kill", "1"); /* Linux 5.14 */
-			wait_until_empty(own, KILLED_MS);
-		}
-		say_why(own, guest);
-		rmdir(folder);
+	if (!cgroup_wait_until_empty(AT_FDCWD, CGROUP_GENTLY_MS)) {
+		cgroup_write(AT_FDCWD, "cgroup.kill", "1"); /* Linux 5.14 */
+		cgroup_wait_until_empty(AT_FDCWD, CGROUP_KILLED_MS);
 	}
+	say_why(guest);
+	remove_own(folder);
 	_exit(0);
 }
 
-int cgroup_keep(int parent, const char *folder, const char *guest)
+int cgroup_keep(int own, const char *folder, const char *guest)
 {
 	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (self < 0)
@@ -92,7 +97,7 @@ int cgroup_keep(int parent, const char *folder, const char *guest)
 	pid_t child = fork();
 	int error = child < 0 ? -errno : 0;
 	if (child == 0)
-		keep(parent, self, folder, guest);
+		keep(own, self, folder, guest);
 	close(self);
 	return error;
 }
