@@ -132,6 +132,33 @@ def test_keeper_leaves_the_next_guest_alone(guests, ebb):
     gone(f"{guests}/ebb-one")
 
 
+def awaits(guest):
+    """Waits until an ebb waits for the cgroup of its name."""
+    wait_until(lambda: any(name.endswith("/cgroup.events") for name in opened(guest.pid)), "ebb waits for the cgroup")
+
+
+def test_again_at_once(guests, ebb, sleeper):
+    """A guest of the same name waits until what was around the last one has ended; a signal ends that."""
+    own = f"{guests}/ebb-one"
+    last = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
+    tick(last)
+    pid = sleeper(own)
+    last.process.kill()
+    last.wait(LIMIT)
+    told = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
+    awaits(told)
+    told.process.terminate()
+    assert told.wait(LIMIT) == 2 and "a signal ended ebb" in told.stderr()
+    again = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
+    awaits(again)
+    os.kill(pid, signal.SIGTERM)
+    tick(again)
+    assert processes(own) >= {again.pid} and pid not in processes(own)
+    again.process.terminate()
+    again.wait(LIMIT)
+    gone(own)
+
+
 def take_memory(ebb, *options):
     """How an ebb ends that takes 512 MiB beside its guest's 64, and what it says."""
     env = ebb.env | {"EBB_ATTACK": "main:memory", "EBB_ATTACK_MIB": "512"}
@@ -200,7 +227,7 @@ def test_name_is_taken(guests, ebb, sleeper):
     own = f"{guests}/ebb-one"
     os.mkdir(own)
     pid = sleeper(own)
-    ebb.mistake([lib.EBB, "run", "-k", lib.KERNEL, "-n", "none", "--name=one", f"--cgroup={guests}"], "there are processes in", "ebb-one")
+    ebb.mistake([lib.EBB, "run", "-k", lib.KERNEL, "-n", "none", "--name=one", f"--cgroup={guests}"], f"ebb-one in {guests} is in use")
     assert processes(own) == {pid}
 
 

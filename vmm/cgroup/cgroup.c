@@ -13,13 +13,18 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/signal_waits.h"
 
 /* Threads of ebb, of the programs that serve its devices, and of the kernel for them: some hundred at most. */
 #define TASKS	  4096
 #define PERIOD_US 100000 /* the kernel's own choice */
 #define PREFIX	  "ebb-"
+
+#define POLL_MS	   20
+#define REMOVED_MS 1000 /* a keeper needs less than one to remove an empty cgroup */
 
 /* --- pure ---------------------------------------------------------------------------------------- */
 
@@ -189,16 +194,37 @@ static int use_controllers(int parent, const char *path, const struct cgroup_lim
 
 /* --- the guest's --------------------------------------------------------------------------------- */
 
+/*
+ * A guest of this name may have ended a moment ago: waits until the processes around it have, too, and its keeper has
+ * removed the cgroup.
+ */
+static void await_last(int parent, const char *folder)
+{
+	int64_t limit = clock_ms() + CGROUP_GENTLY_MS + CGROUP_KILLED_MS;
+	int last = openat(parent, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (last < 0)
+		return;
+	while (!cgroup_wait_until_empty(last, POLL_MS) && clock_ms() < limit && !signal_waits())
+		;
+	close(last);
+	limit = clock_ms() + REMOVED_MS;
+	while (faccessat(parent, folder, F_OK, 0) == 0 && clock_ms() < limit && !signal_waits())
+		clock_sleep_ms(POLL_MS);
+}
+
 /* Returns a descriptor of it, or -errno after an error message. */
 static int make(int parent, const char *path, const char *folder)
 {
-	/* One that a guest of this name left: its keeper was killed, too. */
+	await_last(parent, folder);
+	/* One that is still there was left: its keeper was killed, too. */
 	int error = unlinkat(parent, folder, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 
 	if (error == -EBUSY) {
-		log_error("there are processes in the cgroup %s already; choose another --name, or "
-			  "end them: they are in cgroup.procs there, in %s",
-			  folder, path);
+		log_error(
+			signal_waits()
+				? "a signal ended ebb, which waited for the cgroup %s in %s to be empty"
+				: "the cgroup %s in %s is in use; choose another --name, or end the processes in its cgroup.procs and remove the cgroups in it",
+			folder, path);
 		return error;
 	}
 	if (!error && mkdirat(parent, folder, 0755) < 0)
