@@ -184,6 +184,16 @@ def test_greedy_ebb_ends_alone(guests, ebb):
     tick(neighbour)
 
 
+def test_another_limit(guests, ebb):
+    """It is told apart from the guest's own."""
+    use(guests)
+    write(f"{guests}/memory.max", str(256 * MIB))
+    status, said = take_memory(ebb, f"--cgroup={guests},memory=1G")
+    assert status == -signal.SIGKILL, said
+    assert said.count("\n") == 1 and 'the kernel ended the guest "greedy"' in said and "above the guest's" in said, said
+    gone(f"{guests}/ebb-greedy")
+
+
 def test_user(guests, ebb):
     """Another user, in a cgroup that was delegated to it: no root is needed."""
     for path in ("", "/shell"):

@@ -53,9 +53,15 @@ static void say_why(const char *guest)
 	    cgroup_read(AT_FDCWD, "memory.max", most) != 0)
 		return;
 	most[strcspn(most, "\n")] = '\0';
-	log_error(
-		"the kernel ended the guest \"%s\": its processes wanted more memory than the %s bytes of their cgroup; --cgroup PATH,memory=SIZE sets another limit",
-		guest, most);
+	/* What any OOM killer kills is counted as "oom_kill"; as "oom" only what this cgroup's limit refuses. */
+	if (!cgroup_count(text, "oom"))
+		log_error(
+			"the kernel ended the guest \"%s\": the host, or a cgroup above the guest's, was out of memory; start fewer guests, or smaller ones (-m), or 'ebb keeper'",
+			guest);
+	else
+		log_error(
+			"the kernel ended the guest \"%s\": its processes wanted more memory than the %s bytes of their cgroup; --cgroup PATH,memory=SIZE sets another limit",
+			guest, most);
 }
 
 /* By then another cgroup may have its name: that of the next guest. */
