@@ -48,12 +48,22 @@ static int set_cpu(struct vm_cgroup *cgroup, const char *text, struct option_err
 	return 0;
 }
 
+static int set_memory(struct vm_cgroup *cgroup, const char *text, struct option_error *error)
+{
+	int err = options_size("the cgroup's memory", text, &cgroup->memory, error);
+	if (!err && !cgroup->memory)
+		return options_fail(
+			error,
+			"nothing runs in a cgroup with no memory; write more, or leave memory= out");
+	return err;
+}
+
 static int apply_key(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct vm_cgroup *cgroup = ctx;
 	switch (id) {
 	case MEMORY:
-		return options_size("the cgroup's memory", value, &cgroup->memory, error);
+		return set_memory(cgroup, value, error);
 	case CPU:
 		return set_cpu(cgroup, value, error);
 	default:
