@@ -244,8 +244,9 @@ static int set_limits(int fd, const char *folder, const struct cgroup_limits *li
 		int error = cgroup_write(fd, setting[i].file, setting[i].text);
 		if (!error || (setting[i].optional && error == -ENOENT))
 			continue;
-		log_error("cannot set %s of the cgroup %s to %s: %s", setting[i].file, folder,
-			  setting[i].text, strerror(-error));
+		log_error(
+			"cannot set %s of the cgroup %s to %s: %s; choose another limit (memory=, cpu=), or leave --cgroup out",
+			setting[i].file, folder, setting[i].text, strerror(-error));
 		return error;
 	}
 	return 0;
