@@ -3,6 +3,7 @@
 neighbour lives. In the control, without the option, nothing stops it."""
 
 import os
+import re
 import signal
 import subprocess
 
@@ -49,13 +50,13 @@ def guests():
 
 @pytest.fixture
 def sleeper():
-    """sleeper(cgroup): a process in it."""
+    """sleeper(cgroup): starts a process in it."""
     started = []
 
     def start(path):
         started.append(subprocess.Popen(["sleep", "1000"]))
         write(f"{path}/cgroup.procs", str(started[-1].pid))
-        return started[-1].pid
+        return started[-1]
 
     yield start
     for process in started:
@@ -142,7 +143,7 @@ def test_again_at_once(guests, ebb, sleeper):
     own = f"{guests}/ebb-one"
     last = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
     tick(last)
-    pid = sleeper(own)
+    process = sleeper(own)
     last.process.kill()
     last.wait(LIMIT)
     told = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
@@ -151,9 +152,9 @@ def test_again_at_once(guests, ebb, sleeper):
     assert told.wait(LIMIT) == 2 and "a signal ended ebb" in told.stderr()
     again = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
     awaits(again)
-    os.kill(pid, signal.SIGTERM)
+    process.terminate()
     tick(again)
-    assert processes(own) >= {again.pid} and pid not in processes(own)
+    assert again.pid in processes(own)
     again.process.terminate()
     again.wait(LIMIT)
     gone(own)
@@ -221,6 +222,77 @@ def mistaken(ebb, path, *words, wrapper=()):
     gone(f"{path}/ebb-one")
 
 
+def test_what_stays_is_killed(guests, ebb, sleeper):
+    """After some seconds, in which a storage daemon may write what it holds."""
+    own = f"{guests}/ebb-one"
+    guest = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M")
+    tick(guest)
+    process = sleeper(own)
+    guest.process.terminate()
+    assert guest.wait(LIMIT) == 0
+    assert process.poll() is None and processes(own) == {process.pid}
+    assert process.wait(LIMIT) == -signal.SIGKILL
+    gone(own)
+
+
+def detach(ebb, *options, **machine):
+    return subprocess.run(lib.ebb(TICKS, "--detach", "--name=one", *options, **machine), env=ebb.env, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
+def test_detached(guests, ebb, tmp_path):
+    """Its answer comes once the guest runs, or has failed; its log ends."""
+    own, log, into = f"{guests}/ebb-one", tmp_path / "log", f"--cgroup={guests}"
+    done = detach(ebb, into, f"--log={log}", memory="128M")
+    assert (done.returncode, done.stdout) == (0, "one\n"), done.stderr
+    wait_until(lambda: "tick 1" in log.read_text(), "the guest ticks")
+    inside = processes(own)
+    assert "console-keeper" not in map(name_of, inside) and "cgroup-keeper" not in map(name_of, inside)
+    stopped = subprocess.run([lib.EBB, "stop", "-n", "one", "--force"], env=ebb.env, capture_output=True, check=False)
+    assert stopped.returncode == 0, stopped.stderr
+    gone(own)
+    wait_until(lambda: "ebb: ended with status 0" in log.read_text(), "the log ends")
+    done = detach(ebb, into, f"--log={log}", kernel="/nonesuch")
+    assert done.returncode == 2 and "/nonesuch" in done.stderr and done.stdout == ""
+    gone(own)
+
+
+def test_sandbox(guests, ebb, tmp_path):
+    """The command's guest, and what serves its files, are in one."""
+    words = [lib.EBB, "sandbox", "-m", "256M", "-c", "1", f"--cgroup={guests}", "--", "sh", "-c", "echo ready; cat"]
+    with subprocess.Popen(words, env=ebb.env, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdout.readline() == b"ready\n"
+        (own,) = (entry.path for entry in os.scandir(guests) if entry.is_dir())
+        assert {"virtiofsd", "fs-keeper"} <= set(map(name_of, processes(own)))
+        assert running.pid not in processes(own), "what waits for the command's end takes nothing"
+        running.stdin.close()
+        assert running.wait(LIMIT) == 0
+    gone(own)
+
+
+def used(guest):
+    """Microseconds of CPU time that the processes in its cgroup took."""
+    return int(re.search(r"^usage_usec (\d+)$", read(guest, "cpu.stat"), re.M)[1])
+
+
+def share(guest, neighbour):
+    """CPU time of a guest's while its neighbour takes two seconds, as a part of it."""
+    before, start = used(guest), used(neighbour)
+    wait_until(lambda: used(neighbour) - start > 2000000, "the neighbour took its time")
+    return (used(guest) - before) / (used(neighbour) - start)
+
+
+def test_cpu(guests, ebb):
+    """A guest that always computes takes what cpu= says; in the control, once that is gone, as much as its neighbour."""
+    busy = "echo tick; while :; do :; done"
+    for name, option in (("held", ",cpu=20"), ("free", "")):
+        tick(ebb.start(busy, f"--name={name}", f"--cgroup={guests}{option}", memory="128M"))
+    held, free = f"{guests}/ebb-held", f"{guests}/ebb-free"
+    assert share(held, free) < 0.5
+    write(f"{held}/cpu.max", "max")
+    assert share(held, free) > 0.7
+
+
 def test_mistakes(guests, ebb, sleeper, tmp_path):
     mistaken(ebb, f"{guests}/none", "cannot open the cgroup", "No such file")
     mistaken(ebb, tmp_path, "needs a cgroup of version 2", "ebb doctor")
@@ -236,9 +308,9 @@ def test_name_is_taken(guests, ebb, sleeper):
     use(guests)
     own = f"{guests}/ebb-one"
     os.mkdir(own)
-    pid = sleeper(own)
+    process = sleeper(own)
     ebb.mistake([lib.EBB, "run", "-k", lib.KERNEL, "-n", "none", "--name=one", f"--cgroup={guests}"], f"ebb-one in {guests} is in use")
-    assert processes(own) == {pid}
+    assert processes(own) == {process.pid}
 
 
 def test_left_over(guests, ebb):
