@@ -38,13 +38,13 @@ static void close_writer(void)
 	ends[1] = -1;
 }
 
-/* A child writes TEXT a byte at a time, and then closes the pipe. */
-static pid_t start_writer(void)
+/* A child writes @text a byte at a time, and then closes the pipe. */
+static pid_t start_writer(const char *text)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		for (const char *text = TEXT; *text; text++) {
+		for (; *text; text++) {
 			clock_sleep_ms(2);
 			if (write(ends[1], text, 1) != 1)
 				_exit(1);
@@ -58,7 +58,7 @@ static pid_t start_writer(void)
 START_TEST(pieces_are_one_text)
 {
 	char text[100] = "";
-	pid_t pid = start_writer();
+	pid_t pid = start_writer(TEXT);
 
 	ck_assert_int_eq(fcntl(ends[0], F_SETFL, _i ? O_NONBLOCK : 0), 0);
 	ck_assert_int_eq(read_all(ends[0], text, sizeof(text), LONG_MS), strlen(TEXT));
@@ -94,6 +94,22 @@ START_TEST(silence_has_a_limit)
 	ck_assert_int_eq(write(ends[1], "12", 2), 2);
 	close_writer();
 	ck_assert_int_eq(read_all(ends[0], text, sizeof(text), SHORT_MS), 2);
+}
+END_TEST
+
+/* A writer that is never silent for long, and could go on for 4 s: one that is hostile, for ever. */
+START_TEST(the_whole_has_a_limit)
+{
+	char drops[2000], text[sizeof(drops)];
+
+	memset(drops, '.', sizeof(drops) - 1);
+	drops[sizeof(drops) - 1] = '\0';
+	pid_t pid = start_writer(drops);
+	ck_assert_int_eq(read_all(ends[0], text, sizeof(text), SHORT_MS), -ETIMEDOUT);
+	/* The control: it had not ended. */
+	ck_assert_int_eq(read_next(ends[0], text, 1, LONG_MS), 1);
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 END_TEST
 
@@ -154,6 +170,7 @@ Suite *read_all_suite(void)
 	tcase_add_loop_test(tcase, pieces_are_one_text, 0, 2);
 	tcase_add_test(tcase, size_is_a_limit);
 	tcase_add_test(tcase, silence_has_a_limit);
+	tcase_add_test(tcase, the_whole_has_a_limit);
 	tcase_add_test(tcase, a_fifo_waits_for_its_writer);
 	tcase_add_test(tcase, a_signal_ends_the_wait);
 	tcase_add_test(tcase, files);

@@ -16,9 +16,9 @@
  * systemd 252 takes text only, and no newline in it. With a comment behind it the key stays whole, even if another key is
  * appended to its line.
  */
-#define PARAM	   "systemd.set_credential=\"ssh.authorized_keys.root:%s ebb\""
-#define KEY_MAX	   1024 /* bytes of type and key: one of RSA with 4096 bits has 724 */
-#define SILENCE_MS 3000 /* the longest that a pipe may be silent */
+#define PARAM	 "systemd.set_credential=\"ssh.authorized_keys.root:%s ebb\""
+#define KEY_MAX	 1024 /* bytes of type and key: one of RSA with 4096 bits has 724 */
+#define LIMIT_MS 3000 /* the longest that a pipe may take */
 
 static int name_socket(struct vm_vsock *vsock, const struct runtime_name *name)
 {
@@ -36,7 +36,7 @@ static int name_socket(struct vm_vsock *vsock, const struct runtime_name *name)
 static int read_beginning(const char *file, char *text, size_t size)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t len = fd < 0 ? -errno : read_all(fd, text, size - 1, SILENCE_MS);
+	ssize_t len = fd < 0 ? -errno : read_all(fd, text, size - 1, LIMIT_MS);
 
 	if (fd >= 0)
 		close(fd);

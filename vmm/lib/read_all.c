@@ -28,13 +28,16 @@ ssize_t read_next(int fd, void *data, size_t size, int silence_ms)
 	return -ETIMEDOUT;
 }
 
-ssize_t read_all(int fd, void *data, size_t size, int silence_ms)
+ssize_t read_all(int fd, void *data, size_t size, int limit_ms)
 {
+	int64_t deadline = clock_ms() + limit_ms;
 	size_t len = 0;
 	ssize_t n = 1;
 
 	while (n > 0 && len < size) {
-		n = read_next(fd, (char *)data + len, size - len, silence_ms);
+		int64_t left = deadline - clock_ms();
+		n = left > 0 ? read_next(fd, (char *)data + len, size - len, (int)left)
+			     : -ETIMEDOUT;
 		if (n > 0)
 			len += (size_t)n;
 	}

@@ -25,7 +25,7 @@
 #include "vmm/virtiofsd/view.h"
 #include "vmm/virtiofsd/virtiofsd.h"
 
-/* The longest that `virtiofsd --help` may be silent. */
+/* The longest that `virtiofsd --help` may take. */
 #define HELP_MS 10000
 
 static void write_file(const char *path, const char *text)
