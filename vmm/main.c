@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The table of subcommands, and help. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,6 +114,8 @@ int main(int argc, char **argv)
 	/* Otherwise a file that ebb opens could take the place of standard output. */
 	if (console_ensure_stdio() != 0)
 		return EXIT_NOT_STARTED;
+	/* Inherited as ignored, it would hide how the programs that ebb starts have ended. */
+	signal(SIGCHLD, SIG_DFL);
 
 	char *help[] = {(char *)"help", NULL};
 	char **words = argc > 1 ? argv + 1 : help;

@@ -76,9 +76,9 @@ def left(folder):
     return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
-def begin(*words):
+def begin(*words, **popen):
     """One that goes on meanwhile."""
-    return subprocess.Popen([EBB, "setup", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([EBB, "setup", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen)
 
 
 def holding(state, *words):
@@ -154,9 +154,11 @@ def test_there_already(ebb, state, folder):
     assert (folder / "a" / "disk.img").stat() == disk and left(folder) == ["a"] and not (state / "called").exists()
 
 
-def test_failure_leaves_nothing(state, folder):
+# Some that start ebb ignore SIGCHLD, and would leave it no status of its programs.
+@pytest.mark.parametrize("how", [{}, {"preexec_fn": lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)}], ids=["", "ignored"])
+def test_failure_leaves_nothing(state, folder, how):
     (state / "fail").touch()
-    failing = begin("a")
+    failing = begin("a", **how)
     said = failing.communicate(timeout=LIMIT)[1]
     assert failing.returncode == 1 and "E: no such package" in said and "mmdebstrap failed with status 25" in said.splitlines()[-1]
     assert left(folder) == []

@@ -70,7 +70,8 @@ int program_run(char *const argv[], int keep, const sigset_t *mask)
 	int error = spawn(&pid, argv, keep, mask);
 	if (error)
 		return error;
-	while (waitpid(pid, &status, WNOHANG) == 0) {
+	pid_t ended;
+	while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
 		clock_sleep_ms(POLL_MS);
 		if (!sent && signal_waits()) {
 			sent = SIGTERM;
@@ -81,7 +82,7 @@ int program_run(char *const argv[], int keep, const sigset_t *mask)
 			kill(-pid, sent);
 		}
 	}
-	if (sent)
-		return -EINTR;
+	if (sent || ended < 0)
+		return sent ? -EINTR : -errno;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
