@@ -211,6 +211,18 @@ def test_remove(ebb, state, folder):
     assert (done.status, done.out, done.err) == (0, "", "") and left(folder) == []
 
 
+@pytest.mark.parametrize("rest", [[], ["image.json"]], ids=["empty", "a file"])
+def test_remove_the_rest(ebb, state, folder, rest):
+    """What one left that was killed while it removed an image."""
+    assert ebb("setup", "a").status == 0
+    for name in {"disk.img", "image.json"} - set(rest):
+        (folder / "a" / name).unlink()
+    ebb("setup", "a").failed(2, "ebb images --remove a")
+    done = ebb("images", "--remove", "a")
+    assert (done.status, done.out, done.err) == (0, "", "") and left(folder) == []
+    assert ebb("setup", "a").status == 0
+
+
 def test_foreign_files(ebb, state, folder):
     """What is no image is not listed; one that does not tell of itself is."""
     for name in ("empty", ".hidden", "wrong", "silent"):
@@ -238,3 +250,4 @@ def test_no_home(ebb, state, monkeypatch):
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.delenv("HOME")
     ebb("images").failed(1, "neither XDG_DATA_HOME nor HOME")
+    ebb("images", "--remove", "a").failed(2, "neither XDG_DATA_HOME nor HOME")

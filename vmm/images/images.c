@@ -63,16 +63,22 @@ static int path_of(char path[PATH_MAX], const char *name, const char *file)
 	return error;
 }
 
+static int check_name(const char *name)
+{
+	const char *wrong = image_name_error(name);
+
+	if (wrong)
+		log_error("the image's name \"%s\" %s", name, wrong);
+	return wrong ? -EINVAL : 0;
+}
+
 int image_disk(const char *name, char path[PATH_MAX])
 {
 	struct stat st;
-	const char *wrong = image_name_error(name);
 
-	if (wrong) {
-		log_error("the image's name \"%s\" %s", name, wrong);
-		return -EINVAL;
-	}
-	int error = path_of(path, name, IMAGE_DISK);
+	int error = check_name(name);
+	if (!error)
+		error = path_of(path, name, IMAGE_DISK);
 	return error ? error : stat(path, &st) == 0 ? 0 : -ENOENT;
 }
 
@@ -165,43 +171,47 @@ int images_remove_tree(const char *path)
 	return error;
 }
 
-/* Returns a descriptor by which no guest can begin to use @disk, or -errno after an error message. */
-static int keep_guests_out(const char *name, const char *disk)
+/*
+ * Sets @fd to a descriptor by which no guest can begin to use @disk; to -1 if there is none, as one leaves it that was killed
+ * while it removed the image. Returns 0, or -errno after an error message.
+ */
+static int keep_guests_out(const char *name, const char *disk, int *fd)
 {
-	int fd = open(disk, O_RDWR | O_CLOEXEC);
-	int error = fd < 0 ? -errno : lock_image(fd, false);
+	*fd = open(disk, O_RDWR | O_CLOEXEC);
+	int error = *fd >= 0 ? lock_image(*fd, false) : errno == ENOENT ? 0 : -errno;
 
-	if (!error)
-		return fd;
 	if (error == -EAGAIN)
 		log_error(
 			"a guest uses the image \"%s\"; stop it first: \"ebb list\" shows the guests",
 			name);
-	else
+	else if (error)
 		log_error("cannot remove the image \"%s\": %s", name, strerror(-error));
-	if (fd >= 0)
-		close(fd);
 	return error;
 }
 
 int image_remove(const char *name)
 {
 	char disk[PATH_MAX], folder[PATH_MAX];
+	int fd = -1;
 
-	int error = image_disk(name, disk);
-	if (error) {
-		if (error == -ENOENT)
-			log_error("there is no image \"%s\"; \"ebb images\" lists them", name);
-		return error;
-	}
-	int fd = keep_guests_out(name, disk);
-	if (fd < 0)
-		return fd;
-	error = path_of(folder, name, "");
+	int error = check_name(name);
 	if (!error)
-		error = images_remove_tree(folder);
+		error = path_of(folder, name, "");
+	if (!error)
+		error = path_of(disk, name, IMAGE_DISK);
 	if (error)
-		log_error("cannot remove the image \"%s\": %s", name, strerror(-error));
-	close(fd);
+		return error;
+	if (access(folder, F_OK) != 0) {
+		log_error("there is no image \"%s\"; \"ebb images\" lists them", name);
+		return -ENOENT;
+	}
+	error = keep_guests_out(name, disk, &fd);
+	if (!error) {
+		error = images_remove_tree(folder);
+		if (error)
+			log_error("cannot remove the image \"%s\": %s", name, strerror(-error));
+	}
+	if (fd >= 0)
+		close(fd);
 	return error;
 }

@@ -35,7 +35,10 @@ json_t *image_describe(const char *name);
 /* Returns a new array of them all, sorted by name, or NULL after an error message. */
 json_t *images_list(void);
 
-/* Removes an image that no guest uses. Returns 0, or -errno after an error message. */
+/*
+ * Removes an image that no guest uses, or what is left of one. Returns 0, or -errno after an error message: -EINVAL and
+ * -ENOENT for a wrong name, -EAGAIN if a guest uses it.
+ */
 int image_remove(const char *name);
 
 /* Remove all that is in the folder @path; and the folder, too. Return 0 or -errno. */
