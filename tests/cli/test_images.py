@@ -223,6 +223,16 @@ def test_remove_the_rest(ebb, state, folder, rest):
     assert ebb("setup", "a").status == 0
 
 
+def test_failures_are_no_mistakes(ebb, state, folder, monkeypatch):
+    """What the command line has no part in ends with 1."""
+    (folder / "a" / "disk.img").mkdir(parents=True)
+    ebb("images", "--remove", "a").failed(1, 'cannot remove the image "a"')
+    assert left(folder / "a") == ["disk.img"]
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc/nonesuch")
+    ebb("setup", "a").failed(1, "cannot make the folder /proc/nonesuch")
+    assert not (state / "called").exists()
+
+
 def test_foreign_files(ebb, state, folder):
     """What is no image is not listed; one that does not tell of itself is."""
     for name in ("empty", ".hidden", "wrong", "silent"):

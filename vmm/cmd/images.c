@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ebb images: the images that `ebb setup` has made. */
+#include <errno.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -75,6 +76,14 @@ int list_images(bool json)
 	return EXIT_DONE;
 }
 
+static int remove_image(const char *name)
+{
+	int error = image_remove(name);
+	bool mistake = error == -EINVAL || error == -ENOENT || error == -EAGAIN;
+
+	return !error ? EXIT_DONE : mistake ? EXIT_USAGE : EXIT_FAILED;
+}
+
 int cmd_images(int argc, char **argv)
 {
 	struct request request = {.remove = NULL};
@@ -87,6 +96,6 @@ int cmd_images(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (request.remove)
-		return image_remove(request.remove) == 0 ? EXIT_DONE : EXIT_USAGE;
+		return remove_image(request.remove);
 	return list_images(request.json);
 }

@@ -374,5 +374,5 @@ int image_make(const struct image_recipe *recipe)
 			work_remove(&work);
 		close(work.lock);
 	}
-	return error;
+	return error == -ENOENT ? -EIO : error; /* the caller would take it for what is missing */
 }

@@ -22,7 +22,10 @@ struct image_recipe {
 	uint64_t size;	     /* bytes of the disk */
 };
 
-/* Takes minutes. Returns 0, or -errno after an error message; then nothing is left. */
+/*
+ * Takes minutes. Returns 0, or -errno after an error message; then nothing is left: -EEXIST if there is such an image, -ENOENT
+ * if this machine lacks a program or a suite that it needs.
+ */
 int image_make(const struct image_recipe *recipe);
 
 #endif
