@@ -256,6 +256,35 @@ static void find_kernel(struct work *work)
 		closedir(modules);
 }
 
+/* Waits until the host's disk has @name, in @folder, as it is. */
+static int sync_in(const char *folder, const char *name)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX - 64, folder, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int error = fd >= 0 && fsync(fd) == 0 ? 0 : -errno;
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
+/* What has the image's name is a whole one, also after the host has lost power. */
+static int give_name(const struct work *work)
+{
+	int error = sync_in(work->folder, IMAGE_DISK);
+	if (!error)
+		error = sync_in(work->folder, IMAGE_ABOUT);
+	if (!error)
+		error = sync_in(work->folder, ".");
+	if (error)
+		return error;
+	if (renameat2(AT_FDCWD, work->folder, AT_FDCWD, work->final, RENAME_NOREPLACE) != 0)
+		return -errno;
+	sync_in(work->final, "..");
+	return 0;
+}
+
 /* Leaves only what an image has: its disk, and what it says of itself. */
 static int finish(struct work *work)
 {
@@ -270,9 +299,8 @@ static int finish(struct work *work)
 	if (!error && (!about || json_dump_file(about, path, JSON_INDENT(2)) != 0))
 		error = -EIO;
 	json_decref(about);
-	if (!error &&
-	    renameat2(AT_FDCWD, work->folder, AT_FDCWD, work->final, RENAME_NOREPLACE) != 0)
-		error = -errno;
+	if (!error)
+		error = give_name(work);
 	if (error == -EEXIST)
 		return say_there_is(work);
 	if (error)
