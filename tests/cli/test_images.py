@@ -164,6 +164,23 @@ def test_failure_leaves_nothing(state, folder, how):
     assert left(folder) == []
 
 
+def put(state, name, script):
+    """A program in place of the machine's."""
+    (state / name).write_text("#!/bin/sh\nstate=$(dirname \"$0\")\n" + script)
+    (state / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("name, script, status", [
+    ("mke2fs", 'echo "it does not fit" >&2; exit 3', 3), ("tar", '[ "$1" != -x ] || exit 4; exec /bin/tar "$@"', 4),
+], ids=["mke2fs", "tar"])
+def test_no_file_system(state, folder, name, script, status):
+    put(state, name, script)
+    failing = begin("a")
+    said = failing.communicate(timeout=LIMIT)[1]
+    assert failing.returncode == 1 and f"making the file system failed with status {status}" in said.splitlines()[-1], said
+    assert left(folder) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_leaves_nothing(state, folder, number):
     started = holding(state, "a")

@@ -155,18 +155,18 @@ static void work_remove(struct work *work)
 
 /* --- the steps -------------------------------------------------------------------------------- */
 
-static int run_failed(const char *program, int status)
+static int run_failed(const char *what, int status)
 {
 	if (status == -EINTR)
 		log_error("a signal came: the image is not made, and nothing is left of it");
 	else if (status < 0)
-		log_error("cannot start %s: %s", program, strerror(-status));
+		log_error("%s failed: %s", what, strerror(-status));
 	else if (status > 128)
-		log_error("%s ended by signal %d: the image is not made", program, status - 128);
+		log_error("%s was ended by signal %d: the image is not made", what, status - 128);
 	else
 		log_error(
 			"%s failed with status %d: the image is not made; what is wrong is said above",
-			program, status);
+			what, status);
 	return status < 0 ? status : -EIO;
 }
 
@@ -237,7 +237,7 @@ static int make_disk(struct work *work)
 
 	snprintf(kib, sizeof(kib), "%llu", (unsigned long long)work->recipe->size >> 10);
 	int error = program_run(argv + first, work->lock, &work->mask);
-	return error ? run_failed("mke2fs", error) : 0;
+	return error ? run_failed("making the file system", error) : 0;
 }
 
 /* Finds the version of the kernel that the tree has, "?" if it does not say. */
