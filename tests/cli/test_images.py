@@ -191,6 +191,22 @@ def test_signal_leaves_nothing(state, folder, number):
     assert left(folder) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_end_while_the_disk_is_made(ebb, state, folder, number):
+    """A signal ends mke2fs, too; after a SIGKILL it goes on, and what it has made is the next one's to remove."""
+    put(state, "mke2fs", 'touch "$state/reached"; while [ ! -e "$state/go" ]; do sleep 0.02; done; exec /sbin/mke2fs "$@"')
+    started = begin("a")
+    wait(lambda: (state / "reached").exists() or started.poll() is not None, "mke2fs is not called")
+    assert (folder / ".a.new" / "root" / "etc").is_dir()
+    started.send_signal(number)
+    said = started.communicate(timeout=LIMIT)[1] if number == signal.SIGTERM else ""
+    started.wait(LIMIT)
+    assert ("nothing is left of it" in said) == (number == signal.SIGTERM) and left(folder) == ([] if said else [".a.new"])
+    (state / "go").touch()
+    wait(lambda: ebb("setup", "a").status == 0, "the next does not take over")
+    assert left(folder) == ["a"] and left(folder / "a") == ["disk.img", "image.json"]
+
+
 def test_two_at_once(ebb, state, folder):
     first = holding(state, "a")
     ebb("setup", "a").failed(1, 'another "ebb setup" is making the image "a"')
