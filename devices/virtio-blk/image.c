@@ -163,9 +163,22 @@ static int check_size(const struct image *image, const char *path)
 	return 0;
 }
 
+/* Between opening and locking, `ebb images --remove` may have locked and removed it. */
+static bool has_name(const struct image *image, const char *path)
+{
+	struct stat st, named;
+
+	return fstat(image->fd, &st) == 0 && stat(path, &named) == 0 && st.st_dev == named.st_dev &&
+	       st.st_ino == named.st_ino;
+}
+
 static int lock(const struct image *image, const char *path)
 {
 	int error = lock_image(image->fd, image->read_only);
+	if (!error && !has_name(image, path)) {
+		log_error("the disk '%s' was removed or replaced just now", path);
+		return -ESTALE;
+	}
 	if (error == -EAGAIN)
 		log_error("the disk '%s' is in use already, by another guest or as another disk%s",
 			  path,

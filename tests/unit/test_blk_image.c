@@ -3,6 +3,8 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +12,11 @@
 #include <unistd.h>
 
 #include "devices/virtio-blk/image.h"
+#include "devices/virtio-blk/lock.h"
+#include "vmm/lib/clock.h"
 
-#define SIZE 65536
+#define SIZE	 65536
+#define LIMIT_NS (10 * NS_PER_S)
 
 static char directory[64], path[96];
 static struct image image, other;
@@ -142,17 +147,64 @@ START_TEST(test_locks)
 }
 END_TEST
 
+/* Removes the file again and again as `ebb images --remove` does, and puts another in its place; until @ctx is set. */
+static void *remove_it(void *ctx)
+{
+	atomic_bool *done = ctx;
+	char next[96];
+
+	snprintf(next, sizeof(next), "%s/next", directory);
+	while (!*done) {
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+		int new = open(next, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+		if (lock_image(fd, false) == 0 && ftruncate(new, SIZE) == 0)
+			rename(next, path);
+		close(new);
+		close(fd);
+	}
+	unlink(next);
+	return NULL;
+}
+
+/* What was opened and locked is still there, and stays: whoever would remove it finds the lock. Goes on until that matters. */
+START_TEST(test_removed_meanwhile)
+{
+	int quiet = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	unsigned int opened = 0, refused = 0;
+	atomic_bool done = false;
+	pthread_t thread;
+	struct stat st;
+
+	ck_assert_int_eq(dup2(quiet, STDERR_FILENO), STDERR_FILENO);
+	ck_assert_int_eq(pthread_create(&thread, NULL, remove_it, &done), 0);
+	for (uint64_t end = clock_ns() + LIMIT_NS; !refused && clock_ns() < end;) {
+		int error = image_open(&image, path, IMAGE_RAW);
+		ck_assert(error == 0 || error == -EAGAIN || error == -ESTALE);
+		opened += !error;
+		refused += error == -ESTALE;
+		ck_assert(error || (fstat(image.fd, &st) == 0 && st.st_nlink == 1));
+		image_close(&image);
+	}
+	done = true;
+	pthread_join(thread, NULL);
+	ck_assert_uint_gt(opened, 0);
+	close(quiet);
+}
+END_TEST
+
 Suite *blk_image_suite(void);
 Suite *blk_image_suite(void)
 {
 	Suite *suite = suite_create("blk, image");
 	TCase *tcase = tcase_create("image");
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_file);
 	tcase_add_loop_test(tcase, test_no_disks, 0, 2);
 	tcase_add_loop_test(tcase, test_sizes, 0, 2);
 	tcase_add_loop_test(tcase, test_formats, 0, 2);
 	tcase_add_test(tcase, test_locks);
+	tcase_add_test(tcase, test_removed_meanwhile);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
