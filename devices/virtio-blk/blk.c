@@ -67,7 +67,7 @@ static int blk_restore(struct virtio_device *dev, struct record_in *in)
 
 	if (record_take_u64(in) != le64toh(registers->capacity) ||
 	    record_take_u32(in) != le32toh(registers->blk_size))
-		return -EINVAL;
+		return -ESTALE;
 	for (unsigned int i = 0; i < dev->queues; i++)
 		if (!virtio_queues_hold(dev, i, 0))
 			return -EINVAL;

@@ -27,7 +27,8 @@ enum net_queue { NET_RECEIVE, NET_TRANSMIT, NET_QUEUES };
 
 struct net_config {
 	uint8_t mac[6];
-	uint16_t mtu; /* 0: the driver's own */
+	bool mac_given; /* a restored guest must have had it; else it keeps its own */
+	uint16_t mtu;	/* 0: the driver's own; a restored guest must have had it */
 	struct net_backend *backend;
 	/*
 	 * The backend has failed: nothing is sent or received, and the link is down, until net_set_carrier(). Called on

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A network in a snapshot: the driver's place in the rings, and the address that it has read. The backend is not saved:
+ * A network in a snapshot: the driver's place in the rings, and the address and the MTU that it has read. The backend is not saved:
  * where the guest is restored it has a new one, and the link seems to be down for a moment, so that the guest's programs
  * ask for their addresses again.
  */
@@ -30,13 +30,21 @@ void net_save(struct virtio_device *dev, struct record *record)
 	const struct net *net = net_of(dev);
 
 	record_bytes(record, net->config.mac, sizeof(net->config.mac));
+	record_u16(record, net->config.mtu);
 }
 
 int net_restore(struct virtio_device *dev, struct record_in *in)
 {
 	struct net *net = net_of(dev);
+	struct net_config *config = &net->config;
+	uint8_t mac[sizeof(config->mac)];
 
-	record_take_bytes(in, net->config.mac, sizeof(net->config.mac));
+	/* The driver has read both, and does so only once. */
+	record_take_bytes(in, mac, sizeof(mac));
+	if (record_take_u16(in) != config->mtu ||
+	    (config->mac_given && memcmp(mac, config->mac, sizeof(mac)) != 0))
+		return -ESTALE;
+	memcpy(config->mac, mac, sizeof(mac));
 	if (!virtio_queues_hold(dev, NET_RECEIVE, 0) || !virtio_queues_hold(dev, NET_TRANSMIT, 0))
 		return -EINVAL;
 	if (!(dev->features >> VIRTIO_NET_F_STATUS & 1))

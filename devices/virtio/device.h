@@ -125,8 +125,9 @@ struct virtio_device_ops {
 	 * The device's own state in a snapshot, beside what the core saves. Called as settled(), after
 	 * that returned true.
 	 * restore() is called on the main thread before the worker starts, after activate() if the
-	 * driver had set DRIVER_OK; it returns 0, or -EINVAL if the state is not one of this
-	 * device's. NULL: the device cannot be saved.
+	 * driver had set DRIVER_OK; it returns 0, -EINVAL if the state is not one of this device's, or
+	 * -ESTALE if it has read of the device what other options would change. NULL: the device
+	 * cannot be saved.
 	 */
 	void (*save)(struct virtio_device *dev, struct record *record);
 	int (*restore)(struct virtio_device *dev, struct record_in *in);

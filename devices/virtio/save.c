@@ -5,6 +5,8 @@
 #include "devices/virtio/internal.h"
 #include "vmm/lib/clock.h"
 
+#define SAME_OPTIONS ": give the guest the options that it was started with"
+
 bool virtio_queues_hold(const struct virtio_device *dev, unsigned int queue, unsigned int chains)
 {
 	const struct virtq *q = &dev->queue[queue];
@@ -108,15 +110,18 @@ int virtio_core_restore(struct virtio_core *core, struct record_in *in, struct w
 	core->status = record_take_u32(in);
 	dev->config_generation = record_take_u32(in);
 	if (in->bad || !same || !is_possible(core))
-		return why_set(why, -EINVAL,
-			       "its virtio-%s has features that this one does not have: give the "
-			       "guest the options that it was started with",
-			       name);
+		return why_set(
+			why, -EINVAL,
+			"its virtio-%s has features that this one does not have" SAME_OPTIONS,
+			name);
 	int error = restore_queues(core, in);
 	if (!error && running(core) && dev->ops->activate)
 		error = dev->ops->activate(dev);
 	if (!error)
 		error = dev->ops->restore(dev, in);
+	if (error == -ESTALE && !in->bad)
+		return why_set(why, -EINVAL, "its virtio-%s has other properties" SAME_OPTIONS,
+			       name);
 	if (error || !record_complete(in))
 		return why_set(why, -EINVAL, "the state of its virtio-%s is malformed", name);
 	for (unsigned int i = 0; i < dev->queues; i++)

@@ -334,11 +334,11 @@ END_TEST
 START_TEST(another_version_is_refused)
 {
 	save();
-	file.bytes[8] = 2;
+	file.bytes[8] = 3;
 	uint32_t seal = snapshot_checksum(0, file.bytes, SNAPSHOT_HEAD - 4);
 	struct record head = {file.bytes, SNAPSHOT_HEAD, SNAPSHOT_HEAD - 4, false};
 	record_u32(&head, seal);
-	fails("version 2, and this ebb reads version 3");
+	fails("version 3, and this ebb reads version 4");
 }
 END_TEST
 

@@ -206,6 +206,7 @@ static int network_init(struct device *device, const struct vm_config *config)
 	if (error)
 		return error;
 	struct net_config net = {
+		.mac_given = wanted->mac_given,
 		.mtu = wanted->mtu ? wanted->mtu
 		       : user	   ? USER_MTU
 				   : 0,

@@ -17,7 +17,7 @@
 
 #include "vmm/lib/record.h"
 
-#define SNAPSHOT_VERSION   3
+#define SNAPSHOT_VERSION   4
 #define SNAPSHOT_HEAD	   32	/* bytes before the first section */
 #define SNAPSHOT_SECTION   32	/* bytes before a section's payload */
 #define SNAPSHOT_ALIGNMENT 4096 /* bytes: of the first page */
