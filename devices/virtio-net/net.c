@@ -160,7 +160,7 @@ void net_init(struct net *net, const struct net_config *config, const struct vir
 						    FEATURE(VIRTIO_NET_F_STATUS) |
 						    config->backend->features,
 				.queues = NET_QUEUES,
-				.unsaved = config->unsaved,
+				.save_advice = config->save_advice,
 			},
 	};
 	if (config->mtu)

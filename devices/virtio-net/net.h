@@ -46,7 +46,7 @@ struct net_config {
 	 * Called with the device's lock held, on any thread; only with @vhost.
 	 */
 	void (*lend)(void *ctx, bool lent);
-	const char *unsaved; /* as in struct virtio_device */
+	const char *save_advice; /* as in struct virtio_device */
 };
 
 /* Of a restored guest, whose driver is to find the link down, and then up again. Frames pass meanwhile. */

@@ -139,7 +139,7 @@ struct virtio_device {
 	const struct virtio_host *host;
 	uint64_t features_offered; /* fixed at init; VIRTIO_F_VERSION_1 among them */
 	_Atomic uint64_t features; /* negotiated; 0 before FEATURES_OK */
-	const char *unsaved;	   /* why it cannot be saved, if others of its kind can; or NULL */
+	const char *save_advice; /* what helps, if only others of its kind can be saved; or NULL */
 	unsigned int queues;
 	struct virtq queue[VIRTIO_QUEUES_MAX];
 	atomic_uint lent; /* bit n: queue n is */

@@ -19,7 +19,7 @@ bool virtio_queues_hold(const struct virtio_device *dev, unsigned int queue, uns
 
 bool virtio_core_can_save(const struct virtio_core *core)
 {
-	return core->dev->ops->save && core->dev->ops->restore && !core->dev->unsaved;
+	return core->dev->ops->save && core->dev->ops->restore && !core->dev->save_advice;
 }
 
 static bool settled(struct virtio_core *core, uint64_t deadline)

@@ -140,7 +140,7 @@ static struct virtio_device *plug(const struct guest_record *machine)
 	vhost = (struct vhost){.fd = -1, .broken = -1, .control = control};
 	if (machine->a & WITH_TAP) {
 		config.backend = &tap.backend;
-		config.unsaved = "the host's";
+		config.save_advice = "the host's";
 		if (machine->a & WITH_VHOST) {
 			MUST(vhost_init(&vhost, "fuzz", NET_VHOST_NEEDS) == 0);
 			config.vhost = &vhost;

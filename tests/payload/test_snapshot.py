@@ -123,7 +123,7 @@ def saved(tmp_path_factory):
     (OPTIONS, "128M", "64 MiB of memory: run it with -m 64M"),
     ((REPORTING,), "64M", "other devices"),
     ((*OPTIONS, "--vsock"), "64M", "other devices"),
-    ((*OPTIONS, "--pmem"), "64M", '"pmem 0" cannot be saved'),
+    ((*OPTIONS, "--pmem"), "64M", '"pmem 0" cannot be restored yet'),
     (("--free-page-reporting=off", "--rng"), "64M", "features that this one does not have"),
 ], ids=["cpus", "memory", "fewer", "more", "unsaved", "features"])
 def test_another_machine_is_refused(restore, saved, options, memory, words, tmp_path):

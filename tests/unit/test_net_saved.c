@@ -217,7 +217,7 @@ START_TEST(one_that_cannot_be_saved)
 	net_start(NET_ALL);
 	save();
 	net_plug_another();
-	net.dev.unsaved = "a tap";
+	net.dev.save_advice = "a tap";
 	struct record_in in = {saved, saved_len, false};
 	ck_assert(!virtio_core_can_save(&net_guest.mmio.core));
 	ck_assert_int_eq(virtio_mmio_restore(&net_guest.mmio, &in, &why), -EINVAL);

@@ -215,7 +215,7 @@ static int network_init(struct device *device, const struct vm_config *config)
 		.ctx = network,
 		.vhost = wanted->vhost ? &network->vhost : NULL,
 		.lend = frames_lend,
-		.unsaved = user ? NULL : "one by passt can (-n user)",
+		.save_advice = user ? NULL : "one by passt can (-n user)",
 	};
 	if (wanted->mac_given)
 		memcpy(net.mac, wanted->mac, sizeof(net.mac));

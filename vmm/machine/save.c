@@ -36,10 +36,9 @@ struct saving {
 	uint8_t block[BLOCK_PAGES * SNAPSHOT_PAGE];
 };
 
-int machine_can_restore(const struct machine *machine, struct why *why)
+/* What machines and their RAM must be for both. */
+static int can_either(const struct machine *machine, struct why *why)
 {
-	const struct device_list *list = &machine->devices;
-
 	int error = arch_can_save(why);
 	if (error)
 		return error;
@@ -50,22 +49,44 @@ int machine_can_restore(const struct machine *machine, struct why *why)
 	if (machine->ram.page_size != SNAPSHOT_PAGE)
 		return why_set(why, -EOPNOTSUPP,
 			       "only hosts with pages of 4 KiB can save a guest yet");
-	for (unsigned int i = 0; i < list->count; i++) {
-		const struct device *device = list->device[i];
-		const char *advice = device->virtio->unsaved;
-		if (!virtio_core_can_save(&list->device[i]->slot.mmio.core))
-			return why_set(why, -EOPNOTSUPP,
-				       "its device \"%s %u\" cannot be saved yet: %s",
-				       device->kind->name, device->number,
-				       advice ? advice : "start the guest without it");
-	}
 	return 0;
+}
+
+/* Returns the first device that cannot be saved, or NULL. */
+static const struct device *find_unsaved(const struct machine *machine)
+{
+	const struct device_list *list = &machine->devices;
+
+	for (unsigned int i = 0; i < list->count; i++)
+		if (!virtio_core_can_save(&list->device[i]->slot.mmio.core))
+			return list->device[i];
+	return NULL;
+}
+
+int machine_can_restore(const struct machine *machine, struct why *why)
+{
+	int error = can_either(machine, why);
+	const struct device *device = error ? NULL : find_unsaved(machine);
+
+	if (device)
+		error = why_set(
+			why, -EOPNOTSUPP,
+			"a device \"%s %u\" cannot be restored yet, and the saved guest had "
+			"another or none: give the guest the options that it was started with",
+			device->kind->name, device->number);
+	return error;
 }
 
 int machine_can_save(const struct machine *machine, struct why *why)
 {
-	int error = machine_can_restore(machine, why);
+	int error = can_either(machine, why);
+	const struct device *device = error ? NULL : find_unsaved(machine);
 
+	if (device)
+		return why_set(why, -EOPNOTSUPP, "its device \"%s %u\" cannot be saved yet: %s",
+			       device->kind->name, device->number,
+			       device->virtio->save_advice ? device->virtio->save_advice
+							   : "start the guest without it");
 	if (!error && machine->ram.backing == RAM_ANON && machine->ram.pagemap < 0)
 		error = why_set(why, -EOPNOTSUPP,
 				"the host does not tell which memory the guest uses: ebb needs "
