@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,26 +16,13 @@
 #include <unistd.h>
 
 #include "vmm/backend/backend.h"
+#include "vmm/lib/find_program.h"
 #include "vmm/lib/unix_address.h"
-
-static bool find_in(const char *dirs, const char *name, char *path)
-{
-	for (const char *dir = dirs; *dir; dir += strspn(dir, ":")) {
-		size_t len = strcspn(dir, ":");
-		int n = snprintf(path, PATH_MAX, "%.*s/%s", (int)len, dir, name);
-		if (len > 0 && n < PATH_MAX && access(path, X_OK) == 0)
-			return true;
-		dir += len;
-	}
-	return false;
-}
 
 bool backend_find(const struct backend_program *program, char *path)
 {
-	const char *dirs = getenv("PATH");
-
-	return (dirs && find_in(dirs, program->name, path)) ||
-	       (program->dirs && find_in(program->dirs, program->name, path));
+	return find_program(getenv("PATH"), program->name, path) ||
+	       find_program(program->dirs, program->name, path);
 }
 
 /* Sets @pair to a socket of ebb's, and one that listens, to which the former is connected. */

@@ -16,6 +16,7 @@
 #include "vmm/images/images.h"
 #include "vmm/images/program.h"
 #include "vmm/images/sources.h"
+#include "vmm/lib/find_program.h"
 #include "vmm/lib/log.h"
 
 #define UUID_SIZE 37
@@ -320,9 +321,11 @@ static int check_programs(void)
 	} program[] = {{"mmdebstrap", "mmdebstrap", true},
 		       {"mke2fs", "e2fsprogs", true},
 		       {"fakeroot", "fakeroot", false}};
+	char path[PATH_MAX];
 
 	for (size_t i = 0; i < sizeof(program) / sizeof(program[0]); i++)
-		if ((program[i].root_too || geteuid() != 0) && !program_is_there(program[i].name)) {
+		if ((program[i].root_too || geteuid() != 0) &&
+		    !find_program(getenv("PATH"), program[i].name, path)) {
 			log_error("ebb setup needs the program %s; install the package %s",
 				  program[i].name, program[i].package);
 			return -ENOENT;

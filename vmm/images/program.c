@@ -3,11 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <spawn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,21 +14,6 @@
 #define TIDY_UP_MS 60000 /* a program's time to remove what it has made */
 
 extern char **environ;
-
-bool program_is_there(const char *name)
-{
-	const char *path = getenv("PATH");
-	char file[PATH_MAX];
-
-	while (path && *path) {
-		int len = (int)strcspn(path, ":");
-		int size = snprintf(file, sizeof(file), "%.*s/%s", len, path, name);
-		if (size < (int)sizeof(file) && access(file, X_OK) == 0)
-			return true;
-		path += len + (path[len] == ':');
-	}
-	return false;
-}
 
 static int spawn(pid_t *pid, char *const argv[], int keep, const sigset_t *mask)
 {

@@ -9,10 +9,6 @@
 #define EBB_IMAGES_PROGRAM_H
 
 #include <signal.h>
-#include <stdbool.h>
-
-/* Returns whether a program of this name is in PATH. */
-bool program_is_there(const char *name);
 
 /*
  * Runs @argv to its end, in a group of processes of its own, with the signal mask @mask, no standard input, and the
