@@ -124,6 +124,14 @@ def test_suite_and_packages(ebb, state, folder):
     assert called(state)[-1].endswith(" mirror://one.test/debian sid main")
 
 
+def test_no_security_updates(ebb, state):
+    """On a machine of sid, apt has none: an image of another suite says so."""
+    (state / "apt-get").write_text(APT.replace("bookworm-security", "else").replace("bookworm", "sid"))
+    assert "no security updates of bookworm" in ebb("setup", "a", "--suite", "bookworm").err
+    # The control: sid itself has none.
+    assert "security" not in ebb("setup", "b").err
+
+
 @pytest.mark.parametrize("words, said", [
     (["a/b"], "letters, digits"), ([".a"], "begins with a dot"), ([""], "is empty"), (["x" * 65], "too long"), (["a", "b"], "two names"),
     (["--suite", "trixi"], "bookworm, trixie, forky"), (["--suite", "bookworm-security"], "cannot be of the suite"),

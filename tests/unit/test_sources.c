@@ -102,6 +102,26 @@ START_TEST(test_lines)
 }
 END_TEST
 
+/* A machine of sid has no security updates, whose mirror another suite would need. */
+START_TEST(test_no_security)
+{
+	struct sources sources = {.count = 0};
+
+	take(&sources, "mirror://d", "sid");
+	take(&sources, "mirror://s", "trixie-security");
+	ck_assert(sources_lack_security(&sources, "bookworm"));
+	ck_assert(!sources_lack_security(&sources, "sid"));
+	/* The control. */
+	sources.count = 0;
+	take(&sources, "mirror://d", "bookworm");
+	take(&sources, "mirror://d", "bookworm-updates");
+	ck_assert(sources_lack_security(&sources, "bookworm"));
+	take(&sources, "mirror://s", "bookworm-security");
+	ck_assert(!sources_lack_security(&sources, "bookworm"));
+	ck_assert(!sources_lack_security(&sources, "trixie"));
+}
+END_TEST
+
 /* The longest of each fits. */
 START_TEST(test_long_line)
 {
@@ -125,6 +145,7 @@ Suite *sources_suite(void)
 	tcase_add_loop_test(tcase, test_taken, 0, COUNT(suites));
 	tcase_add_test(tcase, test_not_taken);
 	tcase_add_test(tcase, test_lines);
+	tcase_add_test(tcase, test_no_security);
 	tcase_add_test(tcase, test_long_line);
 	suite_add_tcase(suite, tcase);
 	return suite;

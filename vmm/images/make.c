@@ -370,6 +370,11 @@ static int make_locked(struct work *work, const struct sources *sources)
 	}
 	log_info("making the image \"%s\" of Debian's %s, from packages; this takes minutes",
 		 work->recipe->name, work->suite);
+	if (sources_lack_security(sources, work->suite))
+		log_warn(
+			"the image has no security updates of %s: apt on this machine has none of its own "
+			"suite; add them to the guest's /etc/apt/sources.list",
+			work->suite);
 	error = install(work, sources);
 	if (!error)
 		error = make_disk(work);

@@ -83,6 +83,16 @@ const char *sources_own(const struct sources *sources)
 	return NULL;
 }
 
+/* What follows the name of @suite in that of @source, which belongs to it: "" or "-security"; else NULL. */
+static const char *rest_of(const struct source *source, const char *suite)
+{
+	size_t len = strlen(suite);
+	bool belongs_to =
+		strcspn(source->suite, "-") == len && strncmp(source->suite, suite, len) == 0;
+
+	return belongs_to ? source->suite + len : NULL;
+}
+
 unsigned int sources_lines(const struct sources *sources, const char *suite, const char *keyring,
 			   char line[SOURCES_MAX][SOURCES_LINE_SIZE])
 {
@@ -92,15 +102,26 @@ unsigned int sources_lines(const struct sources *sources, const char *suite, con
 
 	for (unsigned int i = 0; own && i < sources->count; i++) {
 		const struct source *source = &sources->source[i];
-		const char *rest = source->suite + strcspn(source->suite, "-");
-		bool of_own = strncmp(source->suite, own, strlen(own)) == 0 &&
-			      rest == source->suite + strlen(own);
-		if (of_own && !(*rest && wanted && wanted->rolls))
+		const char *rest = rest_of(source, own);
+		if (rest && !(*rest && wanted && wanted->rolls))
 			snprintf(line[count++], SOURCES_LINE_SIZE, "deb %s%s%s%s %s%s main",
 				 *keyring ? "[signed-by=" : "", keyring, *keyring ? "] " : "",
 				 source->uri, suite, rest);
 	}
 	return count;
+}
+
+bool sources_lack_security(const struct sources *sources, const char *suite)
+{
+	const char *own = sources_own(sources);
+	const struct suite *wanted = find(suite, strlen(suite));
+	bool named = false;
+
+	for (unsigned int i = 0; own && i < sources->count; i++) {
+		const char *rest = rest_of(&sources->source[i], own);
+		named |= rest && strcmp(rest, "-security") == 0;
+	}
+	return wanted && !wanted->rolls && !named;
 }
 
 int sources_read(struct sources *sources)

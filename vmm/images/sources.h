@@ -44,6 +44,9 @@ const char *sources_own(const struct sources *sources);
 unsigned int sources_lines(const struct sources *sources, const char *suite, const char *keyring,
 			   char line[SOURCES_MAX][SOURCES_LINE_SIZE]);
 
+/* Returns whether there are security updates of @suite that sources_lines() does not name. */
+bool sources_lack_security(const struct sources *sources, const char *suite);
+
 /* Asks apt; needs no network. Returns 0, or -errno after an error message. */
 int sources_read(struct sources *sources);
 
