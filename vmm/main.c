@@ -95,7 +95,7 @@ int cmd_help(int argc, char **argv)
 	puts("\n'ebb COMMAND -h' shows the options of a command. If only one guest is running, it need not\n"
 	     "be named; -n NAME chooses among several.\n\n"
 	     "Exit status: 0 done; 1 failed: the guest crashed, or its ebb refused or did not answer;\n"
-	     "2 a mistake on the command line, no such guest, or one that could not be started;\n"
+	     "2 a mistake on the command line, no such guest or image, or a guest that did not start;\n"
 	     "3 what was waited for did not come in time.");
 	return EXIT_DONE;
 }

@@ -9,7 +9,7 @@
 #define EXIT_DONE	  0
 #define EXIT_FAILED	  1 /* the guest's ebb refused or did not answer */
 #define EXIT_GUEST_FAILED 1 /* the guest crashed or panicked */
-#define EXIT_USAGE	  2 /* a mistake on the command line, or no such guest */
+#define EXIT_USAGE	  2 /* a mistake on the command line, or no such guest or image */
 #define EXIT_NOT_STARTED  2 /* or the host cannot run it */
 #define EXIT_LATE	  3 /* the wait timed out */
 
