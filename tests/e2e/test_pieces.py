@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Emulated host: --count --memory 2048
-"""Free memory in pieces goes back, too. Where the guest is idle for long, the clock had better be a counted one: it leaps."""
+"""Free memory in pieces goes back, too. By a counted clock: a long rest is over at once, where nothing runs."""
 
 import pytest
 from conftest import LIMIT, lib, wait_until
