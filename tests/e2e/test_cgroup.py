@@ -135,7 +135,11 @@ def test_keeper_leaves_the_next_guest_alone(guests, ebb):
 
 def awaits(guest):
     """Waits until an ebb waits for the cgroup of its name."""
-    wait_until(lambda: any(name.endswith("/cgroup.events") for name in opened(guest.pid)), "ebb waits for the cgroup")
+    def waits():
+        assert guest.process.poll() is None, guest.stderr()
+        return any(name.endswith("/cgroup.events") for name in opened(guest.pid))
+
+    wait_until(waits, "ebb waits for the cgroup")
 
 
 def test_again_at_once(guests, ebb, sleeper):
