@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A network in a snapshot: the driver's place in the rings, and the address and the MTU that it has read. The backend is not saved:
- * where the guest is restored it has a new one, and the link seems to be down for a moment, so that the guest's programs
- * ask for their addresses again.
+ * A network in a snapshot: the driver's place in the rings, and the address and the MTU that it has read. The backend is
+ * not saved: where the guest is restored it has a new one, and the link seems to be down for a moment, so that the guest's
+ * programs ask for their addresses again.
  */
 #include <errno.h>
 #include <string.h>
