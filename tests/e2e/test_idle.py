@@ -55,7 +55,8 @@ def in_the_time_of(control, others, wanted):
 
 def test_reporting_does_not_tick(ebb):
     off = ebb.start(TICKS, "--free-page-reporting=off", memory="64M")
-    ours = ebb.start(TICKS, "--free-page-reporting", memory="64M")
+    # Pieces go half a minute later, and then no more: see test_pieces.py.
+    ours = ebb.start(TICKS, "--free-page-reporting", memory="64M", params="quiet page_reporting.piece_order=20")
     stock = ebb.start(TICKS, "--free-page-reporting", memory="64M", kernel=lib.STOCK_VMLINUX)
     for started in (off, ours, stock):
         started.wait_for("^ready$", LIMIT)
