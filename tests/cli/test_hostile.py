@@ -39,7 +39,7 @@ def right(path, value):
         usual = usual[part]
     if isinstance(usual, list):
         return isinstance(value, list)
-    if path[-1] == "file" and value == "x" * 1000:
+    if path[-1] in ("file", "cgroup") and value == "x" * 1000:
         return True
     if isinstance(usual, dict):
         return isinstance(value, dict) or value is None
