@@ -17,7 +17,7 @@
 
 #define NAME_SIZE_MAX 64
 #define ABOUT_MAX     4096 /* bytes */
-#define OPEN_MAX_     16   /* folders that are open at once while a tree is removed */
+#define OPEN_FOLDERS  16   /* folders that are open at once while a tree is removed */
 
 const char *image_name_error(const char *name)
 {
@@ -157,7 +157,7 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 int images_empty_folder(const char *path)
 {
-	int error = nftw(path, remove_one, OPEN_MAX_, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+	int error = nftw(path, remove_one, OPEN_FOLDERS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 
 	return error < 0 ? -errno : -error;
 }
