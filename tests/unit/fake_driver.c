@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/wake.h"
 
 static void host_interrupt(void *ctx, int source)
@@ -131,6 +132,18 @@ uint32_t fake_driver_get(struct fake_driver *driver, uint64_t offset)
 void fake_driver_set(struct fake_driver *driver, uint64_t offset, uint32_t value)
 {
 	virtio_mmio_write(&driver->mmio, offset, &value, sizeof(value));
+}
+
+size_t fake_driver_save(struct fake_driver *driver, uint8_t *data, size_t size)
+{
+	struct record record = {data, size, 0, false};
+
+	ck_assert(virtio_core_can_save(&driver->mmio.core));
+	ck_assert(virtio_core_freeze(&driver->mmio.core, clock_ns() + NS_PER_S));
+	virtio_mmio_save(&driver->mmio, &record);
+	virtio_core_thaw(&driver->mmio.core);
+	ck_assert(!record.full);
+	return record.len;
 }
 
 uint32_t fake_driver_negotiate(struct fake_driver *driver, uint64_t features)

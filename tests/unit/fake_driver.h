@@ -63,6 +63,8 @@ void *fake_driver_at(struct fake_driver *driver, uint64_t gpa, uint64_t len);
 
 uint32_t fake_driver_get(struct fake_driver *driver, uint64_t offset);
 void fake_driver_set(struct fake_driver *driver, uint64_t offset, uint32_t value);
+/* Saves the device, which goes on, to @data, and asserts that it has room. Returns the length. */
+size_t fake_driver_save(struct fake_driver *driver, uint8_t *data, size_t size);
 
 /* The steps of virtio 1.2 §3.1.1; negotiate returns the status that the device shows then. */
 uint32_t fake_driver_negotiate(struct fake_driver *driver, uint64_t features);
