@@ -26,7 +26,7 @@ struct keeper {
 	pid_t guest;
 	struct turned_log log;
 	struct hub hub;
-	bool amid; /* a line of the guest's or of its ebb's has not ended yet */
+	bool mid_line; /* a line of the guest's or of its ebb's has not ended yet */
 };
 
 static void source_end(struct keeper *keeper, struct loop_source *source)
@@ -72,7 +72,7 @@ static void pass_on(struct keeper *keeper, const uint8_t *data, size_t len)
 	turned_log_write(&keeper->log, data, len);
 	hub_output(&keeper->hub, data, len);
 	if (len)
-		keeper->amid = data[len - 1] != '\n';
+		keeper->mid_line = data[len - 1] != '\n';
 }
 
 static void output_ready(void *ctx)
@@ -217,7 +217,7 @@ void detach_keep(const struct keeper_ends *ends, const char *name, const char *l
 	int status = await_guest(keeper.guest);
 	char line[64];
 	int len = snprintf(line, sizeof(line), "%sebb: ended with status %d\r\n",
-			   keeper.amid ? "\r\n" : "", status);
+			   keeper.mid_line ? "\r\n" : "", status);
 	pass_on(&keeper, (const uint8_t *)line, (size_t)len);
 	tell(&keeper, status);
 	hub_release(&keeper.hub);
