@@ -77,10 +77,13 @@ class Fake:
         self.connections = []
         self.listener = None
         if serve:
-            self.listener = socket.socket(socket.AF_UNIX)
-            self.listener.bind(self.path + ".sock")
-            self.listener.listen(16)
-            threading.Thread(target=self._accept, daemon=True).start()
+            self.listen()
+
+    def listen(self):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path + ".sock")
+        self.listener.listen(16)
+        threading.Thread(target=self._accept, daemon=True).start()
 
     # --- an end ---------------------------------------------------------------------------------
 

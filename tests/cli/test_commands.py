@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each subcommand does with a guest that behaves."""
 
+import os
 import re
+import subprocess
 import time
 
 import pytest
+from conftest import EBB
 from fake import MIB, STAT, Refusal, Silence
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -126,6 +129,29 @@ def test_all_but_one_that_is_deaf(ebb, fake):
     guest = fake("b")
     ebb("pause", "-a").failed(1, '"a"')
     assert guest.stat["status"] == "paused"
+
+
+def sleeping(process):
+    """Whether it waits for a time, or has ended."""
+    with open(f"/proc/{process.pid}/wchan", encoding="ascii") as where:
+        return "nanosleep" in where.read() or process.poll() is not None
+
+
+def test_one_that_is_starting(runtime, fake):
+    """Its name is there before its socket, and a command that comes between the two waits."""
+    guest = fake("a", serve=False)
+    with subprocess.Popen([EBB, "pause", "-n", "a"], env=os.environ | {"EBB_RUNTIME_DIR": runtime}) as process:
+        until = time.monotonic() + 10
+        while not sleeping(process) and time.monotonic() < until:
+            time.sleep(0.001)
+        guest.listen()
+        assert process.wait(10) == 0
+    assert guest.stat["status"] == "paused"
+
+
+def test_one_that_never_listens(ebb, fake):
+    fake("a", serve=False)
+    ebb("pause", "-n", "a").failed(1, '"a" does not listen yet')
 
 
 # --- stat --------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 
+#define AGAIN_MS 50
+
 int guest_choice_apply(struct guest_choice *choice, int id, const char *value,
 		       struct option_error *error)
 {
@@ -102,8 +104,10 @@ static int say_closed(const struct guest *guest)
 			  guest->shown);
 		return EXIT_USAGE;
 	case -ECONNREFUSED:
-		log_error("the guest \"%s\" is not listening: it is starting or ending; try again",
-			  guest->shown);
+		log_error(
+			"the guest \"%s\" does not listen yet, or no more: it is starting or ending; "
+			"try again",
+			guest->shown);
 		break;
 	case -ETIMEDOUT:
 		log_error(
@@ -148,6 +152,22 @@ static int sort_out(struct guests *guests)
 	return status;
 }
 
+/* A guest that is starting has its name, and soon a socket: waits for that, but not if it is one of all. */
+static void open_guest(struct guests *guests, struct guest *guest, bool patient)
+{
+	int64_t deadline = clock_ms() + (patient ? CONTROL_ANSWER_MS : 0);
+	int err;
+
+	while ((err = control_call_wait(&guest->call, &guests->loop)) == -ECONNREFUSED &&
+	       clock_ms() < deadline) {
+		clock_sleep_ms(AGAIN_MS);
+		control_call_close(&guest->call);
+		control_call_open(&guest->call, &guests->loop, guest->name);
+	}
+	guest->open = err == 0;
+	guest->asked = guest->open;
+}
+
 int guests_open(struct guests *guests, const struct guest_choice *choice)
 {
 	*guests = (struct guests){.count = 0};
@@ -165,11 +185,8 @@ int guests_open(struct guests *guests, const struct guest_choice *choice)
 		return status;
 	for (size_t i = 0; i < guests->count; i++)
 		control_call_open(&guests->guest[i]->call, &guests->loop, guests->guest[i]->name);
-	for (size_t i = 0; i < guests->count; i++) {
-		struct guest *guest = guests->guest[i];
-		guest->open = control_call_wait(&guest->call, &guests->loop) == 0;
-		guest->asked = guest->open;
-	}
+	for (size_t i = 0; i < guests->count; i++)
+		open_guest(guests, guests->guest[i], !choice->all);
 	if (choice->all)
 		return sort_out(guests);
 	return guests->guest[0]->open ? EXIT_DONE : say_closed(guests->guest[0]);
