@@ -6,6 +6,7 @@ import fcntl
 import functools
 import http.server
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -67,6 +68,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def host_timers():
+    """On the emulated host, what its KVM holds of its guests' clocks: a guest may stand still because its timer is late."""
+    if os.environ.get("EBB_HOST") != "1" or os.geteuid() != 0:
+        return ""
+    timers = re.findall(r"now at .*|.*apic_timer_fn.*\n.*", pathlib.Path("/proc/timer_list").read_text("ascii"))
+    of_the_vcpus = [path.read_text("ascii").strip() for path in pathlib.Path("/sys/kernel/debug/kvm").glob("*/vcpu*/tsc-offset")]
+    source = pathlib.Path("/sys/devices/system/clocksource/clocksource0/current_clocksource").read_text("ascii").strip()
+    return "\n".join([f"clock source {source}, TSC offsets {of_the_vcpus}", *timers])
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """With a failed test, the last words of its guests: why one ended is seldom in the assertion."""
@@ -77,6 +88,7 @@ def pytest_runtest_makereport(item, call):
             said = [text for _, text in started.lines][-8:] + started.stderr().splitlines()[-4:]
             status = started.process.poll()
             report.sections.append(("guest", "\n".join(f"guest {started.process.pid} ({status}): {text}" for text in said)))
+        report.sections.append(("host", host_timers()))
 
 
 def pytest_sessionfinish(session, exitstatus):
