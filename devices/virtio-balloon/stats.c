@@ -16,6 +16,11 @@ static const char *const names[BALLOON_STATS_ALL] = {
 	"stat-async-scans",	 "stat-direct-scans",	   "stat-async-reclaims",
 	"stat-direct-reclaims",	 "stat-ebb-passes",	   "stat-ebb-blocks",
 	"stat-ebb-blocks-early", "stat-ebb-pages-drained", "stat-ebb-pages-unzeroed",
+	"stat-ebb-stall-some",	 "stat-ebb-stall-full",	   "stat-ebb-refault-anon",
+	"stat-ebb-refault-file", "stat-ebb-anon",	   "stat-ebb-file",
+	"stat-ebb-anon-10s",	 "stat-ebb-anon-1min",	   "stat-ebb-anon-10min",
+	"stat-ebb-anon-1h",	 "stat-ebb-file-10s",	   "stat-ebb-file-1min",
+	"stat-ebb-file-10min",	 "stat-ebb-file-1h",
 };
 
 const char *balloon_stat_name(unsigned int stat)

@@ -14,13 +14,13 @@
 
 #define BALLOON_STAT_TAGS     16     /* the specification's, from 0 on */
 #define BALLOON_STAT_EBB      0xeb00 /* ebb's, from there on; needs F_EBB_RECLAIM */
-#define BALLOON_STAT_EBB_TAGS 5
+#define BALLOON_STAT_EBB_TAGS 19
 /* Both, without the gap: the index of ebb's tag BALLOON_STAT_EBB + i is BALLOON_STAT_TAGS + i. */
 #define BALLOON_STATS_ALL (BALLOON_STAT_TAGS + BALLOON_STAT_EBB_TAGS)
 
 struct balloon_stats {
 	bool present[BALLOON_STATS_ALL];   /* the guest's last buffer had it */
-	uint64_t value[BALLOON_STATS_ALL]; /* bytes, or events since boot, as the guest reports */
+	uint64_t value[BALLOON_STATS_ALL]; /* as the guest reports: bytes, events, microseconds */
 	int64_t updated;  /* arrival of the last buffer: seconds, CLOCK_REALTIME; 0: never */
 	uint64_t updates; /* buffers received; a reset keeps it */
 };

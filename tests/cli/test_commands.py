@@ -167,7 +167,8 @@ def test_stat(ebb, fake):
                  "  held back                     2.0 MiB", "  as of                         2023-11-14 22:13:20",
                  "  free memory                   500.0 MiB", "  major page faults             12",
                  "  the guest can be asked        yes", "  not answered in time          1", "  reporting passes              8",
-                 "  pages drained                 77", "disk disk0", "  file                          /images/ci.img",
+                 "  pages drained                 77", "  some waited for memory        1.235 s",
+                 "    for 10 min                  60.0 MiB", "disk disk0", "  file                          /images/ci.img",
                  "  on the host                   700.0 MiB", "  flushes                       17", "disk disk1",
                  "  read-only                     yes"):
         assert line in done.out.splitlines(), line
@@ -199,7 +200,8 @@ def test_stat_memory(ebb, fake):
     assert lines[0] == "*** Memory statistics of guest ci ***"
     assert "Memory that the guest does not use (in bytes): 524288000" in lines
     assert "Page faults in the guest that read from a disk: 12" in lines
-    assert len(lines) == 9
+    assert "Time in which at least one task of the guest waited for memory (in microseconds): 1234567" in lines
+    assert len(lines) == 11
 
 
 def test_stat_asks_for_fresh_statistics(ebb, fake):
@@ -286,6 +288,8 @@ def test_prometheus(ebb, fake):
     assert values["ebb_uptime_seconds"] == {"a": 12.5, "b": 3}
     assert values["ebb_memory_resident_bytes"] == {"a": 123.5 * MIB, "b": 123.5 * MIB}
     assert values["ebb_balloon_actual_bytes"] == {"a": 64 * MIB}
+    assert values["ebb_guest_memory_some_stalled_seconds"] == {"a": 1.234567, "b": 1.234567}
+    assert values["ebb_guest_file_10min_bytes"] == {"a": 60 * MIB, "b": 60 * MIB}
     assert values["ebb_reporting_reported_bytes"] == {"a": 140 * MIB, "b": 140 * MIB}  # a counter: _total is cut off
     assert values["ebb_guest_free_bytes"] == {"a": 500 * MIB, "b": 500 * MIB}
     assert values["ebb_balloon_deflate_on_oom"] == values["ebb_balloon_deflates"] == {"a": 0}

@@ -99,7 +99,7 @@ END_TEST
 /* Ours are there from a driver that may send them; what lies around them is nobody's. */
 START_TEST(tags_of_our_own)
 {
-	static const uint16_t tags[] = {0xeaff, 0xeb00, 0xeb02, 0xeb04, 0xeb05, 0x00eb, 4};
+	static const uint16_t tags[] = {0xeaff, 0xeb00, 0xeb02, 0xeb12, 0xeb13, 0x00eb, 4};
 	uint8_t data[7 * ENTRY];
 	struct balloon_stats stats = stale();
 
@@ -109,7 +109,7 @@ START_TEST(tags_of_our_own)
 	ck_assert_uint_eq(present(&stats), 4);
 	ck_assert_uint_eq(stats.value[BALLOON_STAT_TAGS], 101);
 	ck_assert_uint_eq(stats.value[BALLOON_STAT_TAGS + 2], 102);
-	ck_assert_uint_eq(stats.value[BALLOON_STAT_TAGS + 4], 103);
+	ck_assert_uint_eq(stats.value[BALLOON_STAT_TAGS + 0x12], 103);
 	ck_assert_uint_eq(stats.value[4], 106);
 	balloon_stats_parse(&stats, data, sizeof(data), false);
 	ck_assert_uint_eq(present(&stats), 1);
@@ -144,7 +144,11 @@ START_TEST(names_are_qemus)
 	ck_assert_str_eq(balloon_stat_name(15), "stat-direct-reclaims");
 	ck_assert_str_eq(balloon_stat_name(16), "stat-ebb-passes");
 	ck_assert_str_eq(balloon_stat_name(20), "stat-ebb-pages-unzeroed");
-	ck_assert_ptr_null(balloon_stat_name(21));
+	ck_assert_str_eq(balloon_stat_name(21), "stat-ebb-stall-some");
+	ck_assert_str_eq(balloon_stat_name(26), "stat-ebb-file");
+	ck_assert_str_eq(balloon_stat_name(27), "stat-ebb-anon-10s");
+	ck_assert_str_eq(balloon_stat_name(34), "stat-ebb-file-1h");
+	ck_assert_ptr_null(balloon_stat_name(35));
 	ck_assert_ptr_null(balloon_stat_name(~0u));
 	for (unsigned int i = 0; i < BALLOON_STATS_ALL; i++)
 		for (unsigned int j = 0; j < i; j++)

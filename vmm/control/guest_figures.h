@@ -18,7 +18,8 @@ enum figure_kind {
 	FIGURE_COUNT,
 	FIGURE_BYTES,
 	FIGURE_SECONDS,
-	FIGURE_DATE, /* seconds since 1970; 0: never */
+	FIGURE_MICROSECONDS, /* a whole number; shown in seconds */
+	FIGURE_DATE,	     /* seconds since 1970; 0: never */
 	FIGURE_FLAG,
 };
 

@@ -191,6 +191,9 @@ static const char *for_people(const json_t *value, enum figure_kind kind, char *
 	case FIGURE_SECONDS:
 		snprintf(out, TEXT_MAX, "%.1f s", json_number_value(value));
 		return out;
+	case FIGURE_MICROSECONDS:
+		snprintf(out, TEXT_MAX, "%.3f s", (double)number / 1e6);
+		return out;
 	case FIGURE_DATE:
 		if (number == 0 || !localtime_r(&date, &tm) ||
 		    strftime(out, TEXT_MAX, "%Y-%m-%d %H:%M:%S", &tm) == 0)
@@ -241,6 +244,13 @@ void guest_stat_print(const json_t *stat, FILE *out)
 	}
 }
 
+static const char *unit_of(enum figure_kind kind)
+{
+	if (kind == FIGURE_MICROSECONDS)
+		return " (in microseconds)";
+	return kind == FIGURE_BYTES ? " (in bytes)" : "";
+}
+
 void guest_stat_print_memory(const json_t *stat, FILE *out)
 {
 	char name[TEXT_MAX];
@@ -254,8 +264,7 @@ void guest_stat_print_memory(const json_t *stat, FILE *out)
 			continue;
 		any = true;
 		fprintf(out, "%.*s%s: %lld\n", (int)strlen(figure->help) - 1, figure->help,
-			figure->kind == FIGURE_BYTES ? " (in bytes)" : "",
-			(long long)json_integer_value(value));
+			unit_of(figure->kind), (long long)json_integer_value(value));
 	}
 	fputs(any ? "\n" : "The guest has sent no statistics.\n\n", out);
 }
@@ -302,6 +311,8 @@ static void print_sample(const struct figure *figure, const char *guest, const c
 		fprintf(out, "%d\n", text || json_is_true(value));
 	else if (figure->kind == FIGURE_SECONDS)
 		fprintf(out, "%.3f\n", json_number_value(value));
+	else if (figure->kind == FIGURE_MICROSECONDS)
+		fprintf(out, "%.6f\n", (double)json_integer_value(value) / 1e6);
 	else
 		fprintf(out, "%lld\n", (long long)json_integer_value(value));
 }
