@@ -207,6 +207,40 @@ def stock(fake, name, deflates=True):
     return guest
 
 
+def aged(fake, name, minute, hour):
+    """A guest that holds nothing free, and of whose caches so many MiB were not used for a minute, for an hour."""
+    guest = full(fake, name, **{"stat-ebb-file-10s": minute * MIB, "stat-ebb-file-1min": minute * MIB, "stat-ebb-file-10min": hour * MIB,
+                                "stat-ebb-file-1h": hour * MIB, "stat-ebb-refault-file": 0})
+    guest.given = 1
+    guest.stat["memory"]["rss"] = 724 * MIB
+    return guest
+
+
+def test_old_caches_go_and_those_in_use_stay(fake, host, keeper):
+    old, used = aged(fake, "old", 120, 100), aged(fake, "used", 0, 0)
+    host.available(900)
+    kept = keeper()
+    wait(lambda: requests(old), kept.log)
+    kept.until('guest "old": asked to drop page cache, 100.0 MiB; it is ')
+    kept.until(", and has not used it for an hour")
+    # The control: the same guest once its caches are old.
+    assert requests(used) == []
+    used.stat["guest-stats"]["stats"]["stat-ebb-file-10s"] = used.stat["guest-stats"]["stats"]["stat-ebb-file-1min"] = 90 * MIB
+    wait(lambda: requests(used), kept.log)
+    assert requests(used)[0]["cache"] == 90 * MIB
+
+
+@pytest.mark.parametrize("lie", [-1, (1 << 63) - 1])
+def test_ages_and_costs_that_lie(fake, host, keeper, lie):
+    names = ("file-10s", "file-1min", "file-10min", "file-1h", "refault-file", "refault-anon", "stall-some")
+    guest = full(fake, "a", **{f"stat-ebb-{name}": lie for name in names})
+    kept = keeper()
+    kept.looked_at("a")
+    host.available(900)
+    wait(lambda: len(requests(guest)) >= 2, kept.log)
+    assert all(request["cache"] <= 200 * MIB for request in requests(guest))
+
+
 def test_weights_count(fake, host, keeper):
     guest, heavy = stock(fake, "a"), stock(fake, "b")
     heavy.stat["weight"] = 200

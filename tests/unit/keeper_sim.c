@@ -69,6 +69,12 @@ static uint64_t unused(const struct sim_guest *guest)
 	return taken < guest->size ? guest->size - taken : 0;
 }
 
+static void drop(struct sim_guest *guest, uint64_t bytes)
+{
+	guest->caches -= bytes;
+	guest->dropped += bytes;
+}
+
 /* Makes room for programs: caches go first, then the balloon; then a process. Returns the room. */
 static uint64_t make_room(struct sim_guest *guest, uint64_t bytes)
 {
@@ -76,7 +82,7 @@ static uint64_t make_room(struct sim_guest *guest, uint64_t bytes)
 	if (there >= bytes)
 		return bytes;
 	uint64_t dropped = min(bytes - there, guest->caches);
-	guest->caches -= dropped;
+	drop(guest, dropped);
 	there += dropped;
 	uint64_t back = guest->kills ? 0 : min(bytes - there, guest->balloon);
 	guest->balloon -= back;
@@ -104,6 +110,10 @@ static void read_files(struct sim_guest *guest, uint64_t caches)
 	guest->caches += kept;
 	guest->held -= min(kept, guest->held);
 	/* Where there is no room it is read again and again. */
+	uint64_t again = min(more, guest->dropped);
+	guest->dropped -= again;
+	guest->told.refaults += again;
+	guest->told.stalled += again * NS_PER_S / READ_RATE;
 	guest->told.reread += more;
 	guest->reread += more;
 }
@@ -122,7 +132,7 @@ static void move_balloon(struct sim_guest *guest, uint64_t now)
 		uint64_t more = min(most, guest->lease - guest->balloon);
 		uint64_t there = min(more, unused(guest));
 		uint64_t dropped = min(more - there, guest->caches);
-		guest->caches -= dropped;
+		drop(guest, dropped);
 		guest->held -= min(there, guest->held);
 		guest->balloon += there + dropped;
 	}
@@ -135,6 +145,8 @@ static uint64_t live(struct sim_guest *guest, uint64_t now)
 	move_balloon(guest, now);
 	uint64_t used = guest->base + (busy ? guest->work : 0);
 	uint64_t caches = guest->hot + (busy ? guest->files : 0);
+	if (busy)
+		guest->rest_at = now;
 	if (guest->used < used) {
 		take(guest, used);
 	} else if (guest->used > used) {
@@ -150,7 +162,19 @@ static uint64_t live(struct sim_guest *guest, uint64_t now)
 	return used + caches;
 }
 
-static void tell(struct sim_guest *guest)
+/* What is not used all the time has not been used since the last work. */
+static void tell_ages(struct sim_guest *guest, uint64_t now)
+{
+	static const uint64_t seconds[KEEPER_AGES] = {10, 60, 600, 3600};
+	uint64_t in_use = guest->hot + (guest->rest_at == now ? guest->files : 0);
+	guest->told.ages = guest->told.costs = guest->ages;
+	for (int age = 0; age < KEEPER_AGES; age++) {
+		bool old = now - guest->rest_at >= seconds[age] * NS_PER_S;
+		guest->told.old[age] = old ? less(guest->caches, in_use) : 0;
+	}
+}
+
+static void tell(struct sim_guest *guest, uint64_t now)
 {
 	bool liar = guest->kind == SIM_LIAR;
 	guest->told.running = true;
@@ -165,6 +189,7 @@ static void tell(struct sim_guest *guest)
 	guest->told.target = guest->told.leased = guest->lease;
 	guest->told.available = guest->told.free + (liar ? 0 : guest->caches);
 	guest->told.caches = liar ? guest->size : guest->caches;
+	tell_ages(guest, now);
 }
 
 /* --- the keeper's side --------------------------------------------------------------------- */
@@ -181,7 +206,7 @@ static uint64_t obey(struct sim_guest *guest, uint64_t now)
 		return guest->lease;
 	}
 	if (guest->kind != SIM_LIAR) {
-		guest->caches -= min(guest->asked.cache, guest->caches);
+		drop(guest, min(guest->asked.cache, guest->caches));
 		guest->held =
 			guest->asked.means == KEEPER_COMPACT ? 0 : min(guest->held, guest->pieces);
 	}
@@ -207,7 +232,7 @@ static void look(struct sim *sim, size_t i, const struct keeper_host *host)
 	uint64_t due = seen->looked_at + keeper_guest_pause(&sim->state, host, seen);
 	if (sim->guest[i].answer_at || (seen->looked && !seen->answered && sim->now < due))
 		return;
-	tell(&sim->guest[i]);
+	tell(&sim->guest[i], sim->now);
 	sim->too_much += sim->policy.look(seen, &sim->guest[i].told, sim->now) == KEEPER_TOO_MUCH;
 }
 

@@ -40,11 +40,14 @@ struct sim_guest {
 	uint64_t delay;		   /* ns from free to reported, by itself */
 	uint64_t pieces;	   /* free, but never reported */
 
+	bool ages;     /* it tells how old its caches are, and what it misses */
 	bool stock;    /* its kernel cannot be asked */
 	bool deflates; /* it has a balloon that gives way when memory is short; or */
 	bool kills;    /* it says so, but does not */
 
 	uint64_t used, caches, held; /* now */
+	uint64_t rest_at;	     /* ns: when it last stopped to use what work leaves */
+	uint64_t dropped;	     /* of its caches, and not read again */
 	uint64_t balloon, lease;     /* what is in it, what shall be */
 	uint64_t lease_until;	     /* ns */
 	bool gave_way;		     /* it takes nothing more until it is sent elsewhere */

@@ -1,46 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/keeper/decide.h"
+#include "vmm/keeper/internal.h"
 
-#include "vmm/lib/clock.h"
-#include "vmm/lib/sizes.h"
-
-#define MIB (UINT64_C(1) << 20)
-
-#define PIECE	    (4 * MIB)  /* less is not worth a request: two blocks that are reported */
-#define COMPACT_MIN (32 * MIB) /* nor is less worth moving pages */
+#define COMPACT_MIN (32 * MIB) /* less is not worth moving pages */
 #define CACHE_KEPT  (16 * MIB) /* of a guest's caches: its programs run from them */
 
-#define BUSY_FAULTS 256 /* a second: fewer are those of services that wait */
-#define IDLE_NS	    (5 * NS_PER_S)
-
-/* A request costs too much if this share of what came is wanted back while it is watched. */
-#define COST_SHARE 4
-#define WATCH_NS   (10 * NS_PER_S)
-/* What came is a failure below this share of what was expected. */
-#define FRUIT_SHARE 8
-#define LATE_SHARE  2 /* of a guest that was late: it worked for all of its time */
-
-#define FRESH_NS     (3 * NS_PER_S) /* older figures decide nothing */
-#define NEXT_NS	     (NS_PER_S / 2) /* between two requests to a guest: time to look at it */
-#define PAUSE_MIN    (4 * NS_PER_S) /* after a failure; each further one doubles it */
-#define PAUSE_MAX    (300 * NS_PER_S)
-#define KILLED_NS    (600 * NS_PER_S)
-#define IN_FLIGHT_NS (1 * NS_PER_S) /* so long a request counts as if it were answered */
-#define SHARE_NEW    128	    /* in 1/256 */
-#define SHARE_MAX    256
-#define SHARE_MIN    8
-#define SHARE_MORE   16 /* after a request that cost nothing; one that did halves it */
-#define BUSY_DIVIDES 4	/* a guest at work pays this much less */
+#define FRESH_NS     (3 * NS_PER_S)  /* older figures decide nothing */
+#define IN_FLIGHT_NS (1 * NS_PER_S)  /* so long a request counts as if it were answered */
+#define PRESSED_NS   (10 * NS_PER_S) /* so long a guest whose tasks waited for memory keeps it */
+#define BUSY_DIVIDES 4		     /* a guest at work pays this much less */
 #define WEIGHT_MAX   10000
 
-/* The balloon. */
+/* Leases. */
 #define RENEW_NS (15 * NS_PER_S)
-#define MOVE_NS	 (10 * NS_PER_S) /* within which a balloon is where it was sent */
 #define GIVE_NS                                                                                    \
 	(10 * NS_PER_S) /* half of a lease is given back so often, once the host has plenty */
-#define LEAST	    (32 * MIB) /* available to the guest's programs; or a share of its size */
-#define LEAST_SHARE 16
-#define LEAVE	    4 /* times that are left when a lease is made */
+#define LEAVE 4		/* times that are left when a lease is made */
 
 /* --- the host ------------------------------------------------------------------------------ */
 
@@ -62,240 +36,6 @@ static void judge_host(struct keeper_policy *policy, const struct keeper_host *h
 	policy->lacks = policy->tight ? high - host->available : 0;
 }
 
-/* --- what a request cost ------------------------------------------------------------------- */
-
-/* The next failure, within the time that the guest had behaved, pauses it twice as long. */
-static void pause_means(struct keeper_pacing *pacing, enum keeper_means means, uint64_t now)
-{
-	pacing->pause[means] = min(max(2 * pacing->pause[means], PAUSE_MIN), PAUSE_MAX);
-	pacing->not_before[means] = now + pacing->pause[means];
-}
-
-static void pause_all(struct keeper_guest *guest, uint64_t now)
-{
-	for (int means = 0; means < KEEPER_MEANS; means++) {
-		pause_means(&guest->pacing[false], means, now);
-		pause_means(&guest->pacing[true], means, now);
-	}
-}
-
-static void halve_share(struct keeper_pacing *pacing)
-{
-	pacing->share = max(pacing->share / 2, SHARE_MIN);
-}
-
-static void leave_alone(struct keeper_guest *guest, enum keeper_means means, uint64_t until)
-{
-	guest->pacing[false].not_before[means] = until;
-	guest->pacing[true].not_before[means] = until;
-}
-
-static uint64_t watched_size(const struct keeper_guest *guest)
-{
-	return guest->watched == KEEPER_CACHE ? guest->now.caches : guest->now.resident;
-}
-
-/*
- * An idle guest that has not missed what was taken may be asked for twice the share at once: the host
- * is short now. One that wanted memory back not long ago is probed slowly.
- */
-static void grow_share(struct keeper_guest *guest, struct keeper_pacing *pacing)
-{
-	if (guest->watched != KEEPER_CACHE || !guest->watched_idle || guest->grown ||
-	    !guest->seen || pacing->pause[KEEPER_CACHE] >= PAUSE_MIN)
-		return;
-	guest->grown = true;
-	pacing->share = min(2 * pacing->share, SHARE_MAX);
-}
-
-/* Compares what is wanted back with what came. */
-static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t now)
-{
-	if (!guest->watch_until)
-		return KEEPER_QUIET;
-	guest->seen |= now >= guest->watch_until - WATCH_NS + NEXT_NS;
-	if (guest->watched == KEEPER_CACHE && !guest->now.told)
-		return KEEPER_QUIET;
-	struct keeper_pacing *pacing = &guest->pacing[guest->watched_idle];
-	uint64_t size = watched_size(guest);
-	guest->base = min(guest->base, size);
-	uint64_t cost = size - guest->base;
-	if (guest->now.told && guest->watched == KEEPER_CACHE)
-		cost = max(cost, less(guest->now.reread, guest->reread_base));
-	if (cost > guest->came / COST_SHARE) {
-		guest->watch_until = 0;
-		pause_means(pacing, guest->watched, now);
-		if (guest->watched == KEEPER_CACHE)
-			halve_share(pacing);
-		return KEEPER_TOO_MUCH;
-	}
-	if (now < guest->watch_until) {
-		grow_share(guest, pacing);
-		return KEEPER_QUIET;
-	}
-	guest->watch_until = 0;
-	pacing->pause[guest->watched] /= 2;
-	if (guest->watched == KEEPER_CACHE)
-		pacing->share = min(pacing->share + SHARE_MORE, SHARE_MAX);
-	return KEEPER_QUIET;
-}
-
-/* What comes is seen at later looks. @leased may be less than was asked for. */
-static void lease_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t leased,
-			   uint64_t now)
-{
-	struct keeper_lease *lease = &guest->lease;
-	if (answer == KEEPER_REFUSED) {
-		pause_means(&guest->pacing[guest->idle], KEEPER_BALLOON, now);
-		return;
-	}
-	if (less(leased, guest->now.leased) < guest->expected / FRUIT_SHARE)
-		pause_means(&guest->pacing[guest->idle], KEEPER_BALLOON, now);
-	lease->renewed_at = now;
-	if (leased != guest->now.leased) {
-		lease->changed_at = now;
-		lease->reread_base = guest->now.reread;
-	}
-	if (leased < guest->now.leased)
-		lease->need = false;
-	guest->now.leased = leased;
-}
-
-void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint64_t bytes,
-		     uint64_t now)
-{
-	enum keeper_means means = guest->means;
-	struct keeper_pacing *pacing = &guest->pacing[guest->idle];
-	guest->asked = false;
-	guest->answered = true;
-	if (answer == KEEPER_MUTE) {
-		guest->mute = true;
-		guest->mute_updates = guest->now.updates;
-	}
-	if (means == KEEPER_BALLOON && answer != KEEPER_MUTE) {
-		lease_answered(guest, answer, bytes, now);
-		return;
-	}
-	if (answer == KEEPER_MUTE || answer == KEEPER_REFUSED) {
-		pause_all(guest, now);
-		return;
-	}
-	uint64_t least = guest->expected / (answer == KEEPER_LATE ? LATE_SHARE : FRUIT_SHARE);
-	if (bytes < least)
-		pause_means(pacing, means, now);
-	else
-		pacing->not_before[means] = now + NEXT_NS;
-	uint64_t came = min(bytes, guest->now.resident);
-	if (came == 0)
-		return;
-	guest->watch_until = now + WATCH_NS;
-	guest->seen = false;
-	guest->grown = false;
-	guest->watched = means;
-	guest->watched_idle = guest->idle;
-	guest->came = means == KEEPER_CACHE ? min(came, guest->cache) : came;
-	guest->base = less(watched_size(guest), guest->came);
-	guest->reread_base = guest->now.reread;
-}
-
-/* --- guests -------------------------------------------------------------------------------- */
-
-uint64_t keeper_held(const struct keeper_figures *figures)
-{
-	/* What is resident beyond the use, if all the rest is: free is the guest's own word. */
-	uint64_t used = less(less(figures->size, figures->ballooned), figures->free);
-	uint64_t beyond = less(figures->resident + figures->shared, used);
-	return figures->told ? min(min(beyond, figures->free), figures->resident) : 0;
-}
-
-bool keeper_is_idle(const struct keeper_guest *guest)
-{
-	return less(guest->looked_at, guest->busy_at) >= IDLE_NS;
-}
-
-static bool worked(const struct keeper_guest *guest, const struct keeper_figures *figures,
-		   uint64_t now)
-{
-	if (!guest->looked)
-		return true;
-	uint64_t faults = less(figures->faults, guest->now.faults);
-	return figures->told && faults / BUSY_FAULTS > less(now, guest->looked_at) / NS_PER_S;
-}
-
-/* Whether it is at work is not known yet, so it is not asked for what that depends on. */
-static void meet(struct keeper_guest *guest, uint64_t now)
-{
-	guest->pacing[false].share = guest->pacing[true].share = SHARE_NEW;
-	leave_alone(guest, KEEPER_CACHE, now + IDLE_NS);
-	leave_alone(guest, KEEPER_COMPACT, now + IDLE_NS);
-}
-
-static uint64_t least(const struct keeper_guest *guest)
-{
-	return max(LEAST, guest->now.size / LEAST_SHARE);
-}
-
-/* Whether the balloon is where it was sent. */
-static bool has_moved(const struct keeper_figures *figures)
-{
-	return figures->ballooned + PIECE > figures->target;
-}
-
-/* Takes figures of a guest that has lent memory; @before are the last ones. */
-static void look_at_lease(struct keeper_guest *guest, const struct keeper_figures *before,
-			  uint64_t now)
-{
-	const struct keeper_figures *figures = &guest->now;
-	struct keeper_lease *lease = &guest->lease;
-	/* Somebody has set the balloon: that is the user's word. */
-	if (before->leased && !figures->leased &&
-	    now < lease->renewed_at + KEEPER_LEASE_S * NS_PER_S)
-		leave_alone(guest, KEEPER_BALLOON, now + PAUSE_MAX);
-	if (!figures->leased) {
-		lease->need = false;
-		return;
-	}
-	bool gave_way = now >= lease->changed_at + MOVE_NS && !has_moved(figures);
-	bool reads = less(figures->reread, lease->reread_base) > figures->leased / COST_SHARE;
-	uint64_t enough = keeper_is_idle(guest) ? least(guest) : 2 * least(guest);
-	if (lease->need || !figures->told || (!gave_way && !reads && figures->available >= enough))
-		return;
-	lease->need = true;
-	pause_means(&guest->pacing[false], KEEPER_BALLOON, now);
-	pause_means(&guest->pacing[true], KEEPER_BALLOON, now);
-}
-
-enum keeper_verdict keeper_look(struct keeper_guest *guest, const struct keeper_figures *figures,
-				uint64_t now)
-{
-	bool killed = guest->looked && figures->kills > guest->now.kills;
-	const struct keeper_figures before = guest->now;
-	if (worked(guest, figures, now))
-		guest->busy_at = now;
-	if (!guest->looked)
-		meet(guest, now);
-	guest->looked = true;
-	guest->looked_at = now;
-	guest->now = *figures;
-	if (guest->mute && figures->updates > guest->mute_updates)
-		guest->mute = false;
-	uint64_t held = keeper_held(figures);
-	bool reported = guest->answered && guest->means != KEEPER_BALLOON;
-	guest->left = reported ? held : min(guest->left, held);
-	guest->answered = false;
-	look_at_lease(guest, &before, now);
-	if (killed) {
-		guest->lease.need = true;
-		guest->watch_until = 0;
-		halve_share(&guest->pacing[false]);
-		halve_share(&guest->pacing[true]);
-		for (int means = 0; means < KEEPER_MEANS; means++)
-			leave_alone(guest, means, now + KILLED_NS);
-		return KEEPER_KILLED;
-	}
-	return judge_request(guest, now);
-}
-
 /* --- the decision -------------------------------------------------------------------------- */
 
 static bool may_ask(const struct keeper_guest *guest, uint64_t now)
@@ -315,41 +55,70 @@ static uint64_t weigh(const struct keeper_guest *guest, uint64_t bytes, uint64_t
 		      : bytes;
 }
 
+/* Returns how old the caches are that a guest is asked for: the oldest that are worth a request. */
+static enum keeper_age age_to_take(const uint64_t old[KEEPER_AGES])
+{
+	enum keeper_age age = KEEPER_AGES - 1;
+	while (age > KEEPER_10S && old[age] < max(old[KEEPER_10S] / 4, PIECE))
+		age--;
+	return age;
+}
+
 /*
  * A host that will swap soon costs guests more than files that they read again. But one that fails
- * again and again reads all of its caches.
+ * again and again reads all of its caches. What was not used for a minute or longer is gone without
+ * a loss, it is likely, and whether its guest is at work.
  */
 static uint64_t cache_share(const struct keeper_policy *policy, const struct keeper_guest *guest,
-			    bool idle)
+			    bool idle, unsigned int *cold)
 {
 	const struct keeper_pacing *pacing = &guest->pacing[idle];
-	bool more = policy->urgent && idle && pacing->pause[KEEPER_CACHE] <= PAUSE_MIN;
-	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
 	uint64_t spare = less(min(guest->now.caches, guest->now.resident),
 			      max(CACHE_KEPT, guest->now.size / 64));
+	bool old = false;
+	if (guest->now.ages) {
+		enum keeper_age age = age_to_take(guest->now.old);
+		*cold = KEEPER_COLD + age;
+		spare = min(spare, guest->now.old[age]);
+		old = age >= KEEPER_1MIN;
+	}
+	bool more = (old || (policy->urgent && idle)) && pacing->pause[KEEPER_CACHE] <= PAUSE_MIN;
+	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
 	uint64_t bytes = weigh(guest, spare / SHARE_MAX * share, spare);
-	return idle ? bytes : bytes / BUSY_DIVIDES;
+	return idle || old ? bytes : bytes / BUSY_DIVIDES;
 }
 
 /* Of what programs could have, half of what can be spared: no guest lives on its last memory. */
 static uint64_t lendable(const struct keeper_guest *guest)
 {
 	const struct keeper_figures *now = &guest->now;
-	if (!now->deflates || !has_moved(now) || guest->lease.need)
+	if (!now->deflates || !keeper_has_moved(now) || guest->lease.need)
 		return 0;
-	uint64_t spare = less(min(now->available, now->size), LEAVE * least(guest));
+	uint64_t spare = less(min(now->available, now->size), LEAVE * keeper_least(guest));
 	uint64_t there = min(keeper_held(now) + min(now->caches, now->size), now->resident);
 	return min(weigh(guest, spare / 2, spare), there);
 }
 
-/* What a guest can be expected to give by @means; 0 if it cannot be asked by them now. */
-static uint64_t offer(const struct keeper_policy *policy, const struct keeper_guest *guest,
-		      enum keeper_means means, bool idle, uint64_t now)
+/* Whether its tasks waited for memory not long ago: it needs what it uses. */
+static bool is_pressed(const struct keeper_guest *guest, uint64_t now)
 {
+	return guest->pressed_at && less(now, guest->pressed_at) < PRESSED_NS;
+}
+
+/*
+ * What a guest can be expected to give by @means; 0 if it cannot be asked by them now. @cold: how
+ * certain it is that the guest does without.
+ */
+static uint64_t offer(const struct keeper_policy *policy, const struct keeper_guest *guest,
+		      enum keeper_means means, bool idle, uint64_t now, unsigned int *cold)
+{
+	*cold = idle ? KEEPER_COLD : 0;
 	if (now < guest->pacing[idle].not_before[means])
 		return 0;
 	/* A kernel that cannot be asked has a balloon still. */
 	if (!guest->now.reclaims && means != KEEPER_BALLOON)
+		return 0;
+	if (means != KEEPER_REPORT && is_pressed(guest, now))
 		return 0;
 	uint64_t held = keeper_held(&guest->now);
 	uint64_t bytes = 0;
@@ -358,7 +127,7 @@ static uint64_t offer(const struct keeper_policy *policy, const struct keeper_gu
 		bytes = less(held, guest->left);
 		break;
 	case KEEPER_CACHE:
-		bytes = cache_share(policy, guest, idle);
+		bytes = cache_share(policy, guest, idle, cold);
 		break;
 	case KEEPER_COMPACT:
 		bytes = idle && guest->left >= COMPACT_MIN ? guest->left / 2 : 0;
@@ -372,13 +141,13 @@ static uint64_t offer(const struct keeper_policy *policy, const struct keeper_gu
 	return bytes < PIECE ? 0 : bytes;
 }
 
-/* Whether @a comes before @b: cheaper; else of an idle guest; else larger. */
+/* Whether @a comes before @b: cheaper; else surer; else larger. */
 static bool comes_first(const struct keeper_action *a, const struct keeper_action *b)
 {
 	if (a->means != b->means)
 		return a->means < b->means;
-	if (a->idle != b->idle)
-		return a->idle;
+	if (a->cold != b->cold)
+		return a->cold > b->cold;
 	return a->expected > b->expected;
 }
 
@@ -406,7 +175,7 @@ static size_t choose(const struct keeper_policy *policy, struct keeper_guest *co
 		struct keeper_action one = {.guest = i, .idle = keeper_is_idle(guest[i])};
 		for (int means = 0; means < KEEPER_MEANS && !one.expected; means++) {
 			one.means = means;
-			one.expected = offer(policy, guest[i], means, one.idle, now);
+			one.expected = offer(policy, guest[i], means, one.idle, now, &one.cold);
 		}
 		if (one.expected)
 			found = insert(action, found, room, &one);

@@ -35,6 +35,18 @@ enum keeper_means {
 	KEEPER_MEANS,
 };
 
+/* For so long, or longer, a guest has not used what it has in memory. */
+enum keeper_age {
+	KEEPER_10S,
+	KEEPER_1MIN,
+	KEEPER_10MIN,
+	KEEPER_1H,
+	KEEPER_AGES,
+};
+
+/* How cold memory is of which no age is known, but that its guest is idle. */
+#define KEEPER_COLD 1
+
 #define KEEPER_LEASE_S 60
 #define KEEPER_WEIGHT  100 /* of a guest whose user set none */
 
@@ -56,11 +68,16 @@ struct keeper_figures {
 	uint64_t shared;	 /* resident beside it, in a file that other clones map, too */
 	uint64_t target, leased; /* what the balloon shall hold; of that, by a lease */
 	uint64_t free, caches, available;
+	bool ages;		   /* it tells how old its caches are: */
+	uint64_t old[KEEPER_AGES]; /* files in memory that were not used for so long, about */
+	bool costs;		   /* it tells refaults and stalled */
 	/* Counters. */
-	uint64_t updates; /* statistics that the guest sent */
-	uint64_t faults;  /* page faults of all kinds: the guest is at work */
-	uint64_t reread;  /* bytes: major page faults, and swap-in */
-	uint64_t kills;	  /* processes killed for lack of memory */
+	uint64_t updates;  /* statistics that the guest sent */
+	uint64_t faults;   /* page faults of all kinds: the guest is at work */
+	uint64_t reread;   /* bytes: major page faults, and swap-in */
+	uint64_t refaults; /* bytes that were needed again after it had reclaimed them */
+	uint64_t stalled;  /* ns in which tasks waited for memory */
+	uint64_t kills;	   /* processes killed for lack of memory */
 };
 
 enum keeper_answer {
@@ -97,7 +114,8 @@ struct keeper_guest {
 	struct keeper_figures now;
 	bool looked;
 	uint64_t looked_at;
-	uint64_t busy_at; /* when it was last seen at work */
+	uint64_t busy_at;    /* when it was last seen at work */
+	uint64_t pressed_at; /* when its tasks were last seen to wait for memory; 0: never */
 
 	bool asked; /* a request is in flight, and so are these */
 	enum keeper_means means;
@@ -122,14 +140,15 @@ struct keeper_guest {
 	bool grown;	   /* its share is larger by what was seen since */
 	uint64_t came;
 	uint64_t base; /* of the watched size: the least since the request */
-	uint64_t reread_base;
+	uint64_t reread_base, refaults_base;
 };
 
 struct keeper_action {
 	size_t guest; /* the index */
 	enum keeper_means means;
 	bool idle;
-	uint64_t cache; /* bytes of page cache to ask for */
+	unsigned int cold; /* the more, the surer its guest does without: KEEPER_COLD + the age */
+	uint64_t cache;	   /* bytes of page cache to ask for */
 	uint64_t
 		extra; /* KEEPER_BALLOON: how large the lease shall be, also if nothing is to come */
 	uint64_t expected; /* bytes that should come */

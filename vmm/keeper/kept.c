@@ -14,6 +14,7 @@
 #include "vmm/lib/text.h"
 
 #define PAGE 4096
+#define US   1000 /* in ns */
 
 #define BACKOFF_MIN (100 * NS_PER_MS)
 #define BACKOFF_MAX (60 * NS_PER_S)
@@ -131,6 +132,35 @@ static uint64_t droppable(const json_t *stat)
 	return min(caches, less(available, free));
 }
 
+/* Files in its memory, by age, no more than its caches. Returns whether the guest tells that. */
+static bool read_ages(const json_t *stat, uint64_t caches, uint64_t old[KEEPER_AGES])
+{
+	static const char *const paths[KEEPER_AGES] = {
+		[KEEPER_10S] = FIGURE_STATS "/stat-ebb-file-10s",
+		[KEEPER_1MIN] = FIGURE_STATS "/stat-ebb-file-1min",
+		[KEEPER_10MIN] = FIGURE_STATS "/stat-ebb-file-10min",
+		[KEEPER_1H] = FIGURE_STATS "/stat-ebb-file-1h",
+	};
+	bool all = true;
+	for (int age = 0; age < KEEPER_AGES; age++) {
+		uint64_t bytes = guest_stat_number(stat, paths[age], UINT64_MAX);
+		all &= bytes != UINT64_MAX;
+		old[age] = min(bytes, caches);
+	}
+	return all;
+}
+
+/* Returns whether the guest tells what the lack of memory costs it. */
+static bool read_costs(const json_t *stat, uint64_t *refaults, uint64_t *stalled)
+{
+	uint64_t file = guest_stat_number(stat, FIGURE_STATS "/stat-ebb-refault-file", UINT64_MAX);
+	uint64_t anon = guest_figure(stat, FIGURE_STATS "/stat-ebb-refault-anon");
+	uint64_t us = guest_figure(stat, FIGURE_STATS "/stat-ebb-stall-some");
+	*refaults = file + min(anon, UINT64_MAX - file);
+	*stalled = min(us, UINT64_MAX / US) * US;
+	return file != UINT64_MAX;
+}
+
 static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
 {
 	uint64_t major = guest_figure(stat, FIGURE_STATS "/stat-major-faults");
@@ -154,6 +184,8 @@ static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
 		.kills = guest_figure(stat, FIGURE_STATS "/stat-oom-kills"),
 	};
 	figures.told = figures.updates > wanted;
+	figures.ages = read_ages(stat, figures.caches, figures.old);
+	figures.costs = read_costs(stat, &figures.refaults, &figures.stalled);
 	return figures;
 }
 

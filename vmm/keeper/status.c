@@ -61,6 +61,18 @@ static void log_lease(const struct kept *kept, const struct keeper_action *actio
 			 kept->seen.lease.need ? "it needs it" : "the host has plenty");
 }
 
+static const char *unused_for(const struct kept *kept, const struct keeper_action *action)
+{
+	static const char *const age[] = {
+		[KEEPER_10S] = ", and has not used it for 10 s",
+		[KEEPER_1MIN] = ", and has not used it for a minute",
+		[KEEPER_10MIN] = ", and has not used it for 10 minutes",
+		[KEEPER_1H] = ", and has not used it for an hour",
+	};
+	bool known = action->means == KEEPER_CACHE && kept->seen.now.ages;
+	return known ? age[action->cold - KEEPER_COLD] : "";
+}
+
 void status_log_action(const struct kept *kept, const struct keeper_action *action, bool dry_run)
 {
 	static const char *const what[] = {
@@ -74,7 +86,8 @@ void status_log_action(const struct kept *kept, const struct keeper_action *acti
 		log_lease(kept, action, dry_run);
 		return;
 	}
-	log_info("guest \"%s\": %s %s, %s; it is %s", kept->shown,
+	log_info("guest \"%s\": %s %s, %s; it is %s%s", kept->shown,
 		 dry_run ? "would be asked" : "asked", what[action->means],
-		 text_size(size, action->expected), action->idle ? "idle" : "at work");
+		 text_size(size, action->expected), action->idle ? "idle" : "at work",
+		 unused_for(kept, action));
 }
