@@ -28,7 +28,7 @@ static void setup(void)
 {
 	runtime_dir_setup();
 	snprintf(path, sizeof(path), "%s/vsock", top);
-	dialer = (struct dialer){.control = -1};
+	dialer = (struct dialer){.child = CHILD_NONE};
 	before = umask(0);
 }
 
@@ -64,7 +64,7 @@ static int make_socket(const char *name)
 /* Waits for an answer. */
 static int take(uint64_t *call, int *fd)
 {
-	struct pollfd control = {.fd = dialer.control, .events = POLLIN};
+	struct pollfd control = {.fd = dialer.child.control, .events = POLLIN};
 	ck_assert_int_gt(poll(&control, 1, LIMIT_MS), 0);
 	return dialer_take(&dialer, call, fd);
 }
@@ -155,7 +155,7 @@ START_TEST(a_process_that_stands_still)
 	unsigned int asked = 0;
 	int listener = dialer_start(&dialer, path);
 
-	ck_assert_int_eq(kill(dialer.process, SIGSTOP), 0);
+	ck_assert_int_eq(kill(dialer.child.process, SIGSTOP), 0);
 	while (dialer_ask(&dialer, asked, 1) == 0)
 		ck_assert_uint_lt(asked++, 1000000);
 	ck_assert_uint_gt(asked, 0);
@@ -172,7 +172,7 @@ START_TEST(a_process_that_has_ended)
 	uint64_t call;
 	int fd, listener = dialer_start(&dialer, path);
 
-	ck_assert_int_eq(kill(dialer.process, SIGKILL), 0);
+	ck_assert_int_eq(kill(dialer.child.process, SIGKILL), 0);
 	ck_assert_int_eq(take(&call, &fd), -EPIPE);
 	ck_assert_int_lt(dialer_ask(&dialer, 1, 1), 0);
 	close(listener);

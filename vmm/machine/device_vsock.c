@@ -51,7 +51,7 @@ static int sockets_init(struct device *device, const struct vm_config *config)
 	struct loop *loop = &device->slot.worker.loop;
 
 	device->virtio = &sockets->vsock.dev;
-	sockets->dialer.control = -1;
+	sockets->dialer.child = CHILD_NONE;
 	int listener = dialer_start(&sockets->dialer, config->vsock.path);
 	if (listener < 0)
 		return listener;
@@ -61,7 +61,7 @@ static int sockets_init(struct device *device, const struct vm_config *config)
 					   .dial = dial,
 					   .ctx = sockets};
 	int error = vsock_init(&sockets->vsock, &vsock, &device->slot.host);
-	sockets->answers = (struct loop_source){sockets->dialer.control, answered, sockets};
+	sockets->answers = (struct loop_source){sockets->dialer.child.control, answered, sockets};
 	if (!error)
 		error = loop_add(loop, &sockets->answers);
 	if (error)

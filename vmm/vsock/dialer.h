@@ -16,15 +16,15 @@
 #define EBB_VSOCK_DIALER_H
 
 #include <stdint.h>
-#include <sys/types.h>
+
+#include "vmm/lib/child.h"
+#include "vmm/lib/socket_file.h"
 
 /* With "_" and ten digits behind it, it still is a socket's address. */
 #define DIALER_PATH_MAX 96
 
 struct dialer {
-	int control;   /* to the process; readable: dialer_take(); -1: none */
-	pid_t process; /* 0: none */
-	int pidfd;     /* its own, if there is one */
+	struct child child; /* its control is readable: dialer_take() */
 };
 
 /*
@@ -55,14 +55,7 @@ struct dialer_answer {
 	uint32_t unused;
 };
 
-/* A socket's file, so that no other one of that name is removed. */
-struct dialer_file {
-	const char *path;
-	dev_t device;
-	ino_t inode;
-};
-void dialer_remove(const struct dialer_file *file);
 /* The process. @control is a descriptor. */
-_Noreturn void dialer_run(const struct dialer_file *file, int control);
+_Noreturn void dialer_run(const struct socket_file *file, int control);
 
 #endif

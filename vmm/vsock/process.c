@@ -5,21 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/lib/child.h"
 #include "vmm/lib/pass_fd.h"
 #include "vmm/lib/unix_address.h"
 #include "vmm/vsock/dialer.h"
-
-void dialer_remove(const struct dialer_file *file)
-{
-	struct stat now;
-
-	if (lstat(file->path, &now) == 0 && now.st_dev == file->device && now.st_ino == file->inode)
-		unlink(file->path);
-}
 
 /* Returns a socket, or -errno: -EAGAIN if too many wait to be accepted there. */
 static int dial(const char *path, uint32_t port)
@@ -52,7 +43,7 @@ static int answer(uint64_t call, int fd)
 	return error;
 }
 
-void dialer_run(const struct dialer_file *file, int control)
+void dialer_run(const struct socket_file *file, int control)
 {
 	struct dialer_question question;
 	sigset_t none;
@@ -67,6 +58,6 @@ void dialer_run(const struct dialer_file *file, int control)
 		else if (got >= 0 || errno != EINTR)
 			error = -EPIPE;
 	}
-	dialer_remove(file);
+	socket_file_remove(file);
 	_exit(0);
 }
