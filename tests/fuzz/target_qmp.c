@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * QMP: bytes of a client in pieces, their messages, and the answers. json_read() is compared with jansson's own
- * reader, and what codec_line() writes must be read as the same value. The first byte is the size of the pieces.
+ * reader, and what codec_line() writes must be read as the same value. The first byte is the size of the pieces; an odd
+ * one makes the socket one that only reads.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,13 +25,14 @@ static json_t *echo(void *ctx, const json_t *arguments, struct control_error *er
 
 static json_t *refuse(void *ctx, const json_t *arguments, struct control_error *error)
 {
-	(void)ctx;
+	/* The socket that only reads never gets here. */
+	MUST(!*(const bool *)ctx);
 	const char *name = json_string_value(json_object_get(arguments, "name"));
 	return control_fail(error, "There is no '%s'", name ? name : "");
 }
 
-static const struct control_command commands[] = {{"echo", echo}, {"refuse", refuse}, {NULL, NULL}};
-static const struct dispatch dispatch = {commands, NULL};
+static const struct control_command commands[] = {
+	{"echo", CONTROL_READS, echo}, {"refuse", CONTROL_ACTS, refuse}, {}};
 
 static unsigned int depth_of(const json_t *value)
 {
@@ -125,6 +127,8 @@ static void stat(const json_t *answer)
 
 static void converse(const char *bytes, size_t left, size_t piece)
 {
+	bool reads_only = piece % 2 == 1;
+	const struct dispatch dispatch = {commands, &reads_only, reads_only};
 	struct codec codec;
 	bool negotiated = false;
 

@@ -121,18 +121,18 @@ static json_t *run_take(void *ctx, const json_t *arguments, struct control_error
 }
 
 static const struct control_command commands[] = {
-	{"echo", run_echo},
-	{"fail", run_fail},
-	{"fail-class", run_fail_class},
-	{"fail-long", run_fail_long},
-	{"fail-silently", run_fail_silently},
-	{"big", run_big},
-	{"emit", run_emit},
-	{"count", run_count},
-	{"later", run_later},
-	{"take", run_take},
-	{"quit", run_quit},
-	{NULL, NULL},
+	{"echo", CONTROL_READS, run_echo},
+	{"fail", CONTROL_READS, run_fail},
+	{"fail-class", CONTROL_ACTS, run_fail_class},
+	{"fail-long", CONTROL_ACTS, run_fail_long},
+	{"fail-silently", CONTROL_ACTS, run_fail_silently},
+	{"big", CONTROL_READS, run_big},
+	{"emit", CONTROL_ACTS, run_emit},
+	{"count", CONTROL_ACTS, run_count},
+	{"later", CONTROL_READS, run_later},
+	{"take", CONTROL_READS, run_take},
+	{"quit", CONTROL_ACTS, run_quit},
+	{},
 };
 
 static void on_tick(void *ctx)

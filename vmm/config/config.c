@@ -9,9 +9,9 @@
 
 /* In the order of the usage text. Each part follows those its check reads: memory after folders, balloon after memory. */
 static const struct option_group *const parts[] = {
-	&config_boot,	 &config_disks,	  &config_pmem,	   &config_folders,
-	&config_network, &config_machine, &config_memory,  &config_balloon,
-	&config_rng,	 &config_vsock,	  &config_console, &config_cgroup,
+	&config_boot,	 &config_disks,	  &config_pmem,	   &config_folders, &config_network,
+	&config_machine, &config_memory,  &config_balloon, &config_rng,	    &config_vsock,
+	&config_console, &config_control, &config_cgroup,
 };
 
 static const struct option options[] = {OPTION_HELP_LINE};

@@ -12,6 +12,7 @@
 #include "vmm/config/boot.h"
 #include "vmm/config/cgroup.h"
 #include "vmm/config/console.h"
+#include "vmm/config/control.h"
 #include "vmm/config/disks.h"
 #include "vmm/config/folders.h"
 #include "vmm/config/machine.h"
@@ -32,6 +33,7 @@ struct vm_config {
 	struct vm_rng rng;
 	struct vm_vsock vsock;
 	struct vm_console console;
+	struct vm_control control;
 	struct vm_networks networks;
 	struct vm_cgroup cgroup;
 	/* Last: most of these is never touched, and costs no memory. */

@@ -21,6 +21,7 @@ extern const struct option_group config_balloon;
 extern const struct option_group config_rng;
 extern const struct option_group config_vsock;
 extern const struct option_group config_console;
+extern const struct option_group config_control;
 extern const struct option_group config_cgroup;
 
 /* Sets *@file to @text, the name of @what. Returns 0, or -EINVAL with @error set if it is empty. */

@@ -86,6 +86,11 @@ static const struct own_command own_commands[] = {
 
 #define OWN_COMMANDS (sizeof(own_commands) / sizeof(own_commands[0]))
 
+static bool is_allowed(const struct dispatch *dispatch, const struct control_command *command)
+{
+	return !dispatch->reads_only || command->effect == CONTROL_READS;
+}
+
 static int add_name(json_t *list, const char *name)
 {
 	return json_array_append_new(list, json_pack("{s:s}", "name", name));
@@ -99,7 +104,8 @@ static json_t *query_commands(const struct dispatch *dispatch)
 		err = add_name(list, own_commands[i].name);
 	for (const struct control_command *command = dispatch->commands; command->name && !err;
 	     command++)
-		err = add_name(list, command->name);
+		if (is_allowed(dispatch, command))
+			err = add_name(list, command->name);
 	if (!err)
 		return list;
 	/* A client would take an incomplete list for the whole. */
@@ -164,6 +170,18 @@ static const char *check(const json_t *request, struct control_error *error)
 	return name;
 }
 
+/* A command of the owner's. */
+static json_t *run_command(const struct dispatch *dispatch, const struct control_command *command,
+			   const json_t *arguments, struct control_error *error)
+{
+	if (is_allowed(dispatch, command))
+		return command->run(dispatch->ctx, arguments, error);
+	return control_fail_as(
+		error, "CommandNotFound",
+		"The command %s acts on the guest, and this socket only answers queries",
+		command->name);
+}
+
 static json_t *run(const struct dispatch *dispatch, bool *negotiated, const char *name,
 		   const json_t *arguments, struct control_error *error)
 {
@@ -184,7 +202,7 @@ static json_t *run(const struct dispatch *dispatch, bool *negotiated, const char
 	}
 	for (const struct control_command *command = dispatch->commands; command->name; command++)
 		if (strcmp(name, command->name) == 0)
-			return command->run(dispatch->ctx, arguments, error);
+			return run_command(dispatch, command, arguments, error);
 	return control_fail_as(error, "CommandNotFound", "The command %.100s has not been found",
 			       name);
 }

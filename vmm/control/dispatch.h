@@ -16,6 +16,7 @@
 struct dispatch {
 	const struct control_command *commands; /* ends with a name of NULL; not owned */
 	void *ctx;
+	bool reads_only; /* commands that act are refused */
 };
 
 /* Returns the first message that a client gets. */

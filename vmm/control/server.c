@@ -2,28 +2,25 @@
 #include "vmm/control/server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/control/codec.h"
 #include "vmm/control/dispatch.h"
+#include "vmm/control/door.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/pass_fd.h"
 #include "vmm/lib/wake.h"
 
-#define CLIENTS_MAX 16
+#define CLIENTS_MAX 16 /* of a door */
 /* Bytes of output that a client may leave unread; a longer answer ends its connection, too. */
 #define OUTPUT_MAX ((size_t)1 << 20)
 /* Bytes that are read from one client before the others have their turn. */
 #define READ_MAX 4096
-#define NO_USER                                                                                    \
-	65534 /* what a user namespace shows of users without a number there: user_namespaces(7) */
 
 /* The events of a client that the loop waits for. */
 enum interest {
@@ -35,6 +32,7 @@ enum interest {
 /* A slot is free when its file descriptor is -1. */
 struct client {
 	struct control_server *server;
+	struct entrance *entrance;
 	struct loop_source source;
 	struct codec codec;
 	char *output; /* not sent yet: @pending bytes from @start */
@@ -51,21 +49,33 @@ struct client {
 	bool gone;   /* close it as soon as no function uses it */
 };
 
-struct control_server {
-	struct loop *loop;
+/* A door, and those who have come in by it: they have no part in what is another's. */
+struct entrance {
+	struct control_server *server;
+	struct door door;
 	struct dispatch dispatch;
-	struct loop_source listener;
-	struct loop_source retry; /* timer: adds the listener to the loop again */
-	struct loop_source rate;  /* timer: while it runs, rate-limited events are held back */
-	bool resting;		  /* @rate runs */
-	json_t *held;		  /* the last event held back */
-	struct client *serving;	  /* while this is set, no client may be closed */
-	uint64_t deferrals;	  /* number of commands deferred so far */
-	uid_t uid;
-	int directory; /* of the socket; the caller's */
-	bool said;     /* the warning that clients have to wait was printed */
 	struct client clients[CLIENTS_MAX];
 };
+
+struct control_server {
+	struct loop *loop;
+	struct loop_source rate; /* timer: while it runs, rate-limited events are held back */
+	bool resting;		 /* @rate runs */
+	json_t *held;		 /* the last event held back */
+	struct client *serving;	 /* while this is set, no client may be closed */
+	uint64_t deferrals;	 /* number of commands deferred so far */
+	const struct control_command *commands;
+	void *ctx;
+	unsigned int entrances;
+	struct entrance entrance[CONTROL_DOORS];
+};
+
+/* Returns the @i-th client, or NULL behind the last. Its descriptor may be -1. */
+static struct client *client_at(struct control_server *server, unsigned int i)
+{
+	unsigned int door = i / CLIENTS_MAX;
+	return door < server->entrances ? &server->entrance[door].clients[i % CLIENTS_MAX] : NULL;
+}
 
 /* --- output -------------------------------------------------------------------------------- */
 
@@ -143,8 +153,8 @@ static void send_all(struct control_server *server, json_t *message)
 {
 	size_t len;
 	char *line = codec_line(message, &len);
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		struct client *client = &server->clients[i];
+	struct client *client;
+	for (unsigned int i = 0; (client = client_at(server, i)); i++) {
 		if (client->source.fd < 0 || !client->negotiated || client->ending)
 			continue;
 		if (line)
@@ -207,8 +217,8 @@ static int wait_for(struct client *client)
 /* Called after clients changed: closes those that are gone, and updates the others' interest. */
 static void settle(struct control_server *server)
 {
-	for (int i = 0; i < CLIENTS_MAX && !server->serving; i++) {
-		struct client *client = &server->clients[i];
+	struct client *client;
+	for (unsigned int i = 0; !server->serving && (client = client_at(server, i)); i++) {
 		if (client->source.fd < 0)
 			continue;
 		if (!client->gone)
@@ -221,7 +231,7 @@ static void settle(struct control_server *server)
 /* Sends the answer, unless the command was deferred. */
 static void answer(struct client *client, const json_t *message)
 {
-	json_t *reply = dispatch_answer(&client->server->dispatch, &client->negotiated, message);
+	json_t *reply = dispatch_answer(&client->entrance->dispatch, &client->negotiated, message);
 	if (client->deferred) {
 		client->deferred_id = json_incref(json_object_get(message, "id"));
 		json_decref(reply);
@@ -309,9 +319,10 @@ static void on_client(void *ctx)
 	settle(server);
 }
 
-static void add_client(struct control_server *server, struct client *client, int fd)
+static void add_client(struct entrance *entrance, struct client *client, int fd)
 {
-	*client = (struct client){.server = server, .passed = -1};
+	struct control_server *server = entrance->server;
+	*client = (struct client){.server = server, .entrance = entrance, .passed = -1};
 	client->source = (struct loop_source){fd, on_client, client};
 	codec_init(&client->codec, CODEC_MESSAGE_MAX);
 	if (loop_add(server->loop, &client->source) < 0) {
@@ -322,33 +333,7 @@ static void add_client(struct control_server *server, struct client *client, int
 	settle(server);
 }
 
-/* --- the listener -------------------------------------------------------------------------- */
-
-static void start_timer(struct loop_source *timer)
-{
-	wake_timer_at(timer->fd, clock_ns() + NS_PER_S);
-}
-
-/* Whether only its user has come through the directory, and root. */
-static bool is_private(int directory)
-{
-	struct stat st;
-	return fstat(directory, &st) == 0 && (st.st_mode & 077) == 0;
-}
-
-/*
- * The directory already keeps other users out; this is a second check. In a user namespace of ebb's
- * own neither root nor other users have a number of theirs, and the kernel tells the same one of them
- * all: while the directory is private, it is root.
- */
-static bool is_welcome(const struct control_server *server, int fd)
-{
-	struct ucred peer;
-	socklen_t len = sizeof(peer);
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == server->uid || peer.uid == 0 ||
-		(peer.uid == NO_USER && is_private(server->directory)));
-}
+/* --- the doors ------------------------------------------------------------------------------ */
 
 /* Tells the client the reason, instead of leaving it to wait in the backlog. */
 static void refuse(int fd)
@@ -365,45 +350,24 @@ static void refuse(int fd)
 	close(fd);
 }
 
-static void on_listener(void *ctx)
+static void enter(struct door *door, int fd)
 {
-	struct control_server *server = ctx;
-	int fd = accept4(server->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd < 0) {
-		if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS)
-			return;
-		/* The listener stays ready: without a pause the loop would only serve it. */
-		if (!server->said)
-			log_warn(
-				"the control socket takes no more clients: %s; ebb tries again every second (this is reported once)",
-				strerror(errno));
-		server->said = true;
-		loop_remove(server->loop, &server->listener);
-		start_timer(&server->retry);
-		return;
-	}
-	if (!is_welcome(server, fd)) {
-		close(fd);
-		return;
-	}
+	struct entrance *entrance = door->ctx;
 	for (int i = 0; i < CLIENTS_MAX; i++) {
-		if (server->clients[i].source.fd < 0) {
-			add_client(server, &server->clients[i], fd);
+		if (entrance->clients[i].source.fd < 0) {
+			add_client(entrance, &entrance->clients[i], fd);
 			return;
 		}
 	}
 	refuse(fd);
 }
 
-static void on_retry(void *ctx)
-{
-	struct control_server *server = ctx;
-	wake_take(server->retry.fd);
-	if (loop_add(server->loop, &server->listener) < 0)
-		start_timer(&server->retry);
-}
-
 /* --- events -------------------------------------------------------------------------------- */
+
+static void start_timer(struct loop_source *timer)
+{
+	wake_timer_at(timer->fd, clock_ns() + NS_PER_S);
+}
 
 static void on_rate(void *ctx)
 {
@@ -455,8 +419,8 @@ uint64_t control_server_defer(struct control_server *server)
 void control_server_answer(struct control_server *server, uint64_t command, json_t *result,
 			   const struct control_error *error)
 {
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		struct client *client = &server->clients[i];
+	struct client *client;
+	for (unsigned int i = 0; (client = client_at(server, i)); i++) {
 		if (client->source.fd < 0 || client->deferred != command)
 			continue;
 		json_t *id = client->deferred_id;
@@ -472,23 +436,35 @@ void control_server_answer(struct control_server *server, uint64_t command, json
 
 /* --- begin and end ------------------------------------------------------------------------- */
 
-static int add_timer(struct loop *loop, struct loop_source *timer)
+static int add_entrance(struct control_server *server, const struct control_door *is)
 {
-	timer->fd = wake_timer_open();
-	return timer->fd < 0 ? timer->fd : loop_add(loop, timer);
+	struct entrance *entrance = &server->entrance[server->entrances++];
+	entrance->server = server;
+	entrance->dispatch = (struct dispatch){server->commands, server->ctx, is->reads_only};
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		entrance->clients[i].source.fd = -1;
+	return door_init(&entrance->door, server->loop, is, enter, entrance);
 }
 
-static void remove_source(struct loop *loop, struct loop_source *source)
+static void say_why(int err)
 {
-	if (source->fd < 0)
-		return;
-	loop_remove(loop, source);
-	close(source->fd);
+	log_error("cannot serve the control socket: %s", strerror(-err));
+}
+
+int control_server_add_door(struct control_server *server, const struct control_door *door)
+{
+	int err = add_entrance(server, door);
+	if (err) {
+		say_why(err);
+		door_release(&server->entrance[--server->entrances].door);
+	}
+	return err;
 }
 
 int control_server_init(struct control_server **out, struct loop *loop, int listener, int directory,
 			const struct control_command *commands, void *ctx)
 {
+	const struct control_door main = {listener, directory, CONTROL_NO_GROUP, false};
 	int err = -ENOMEM;
 	struct control_server *server = calloc(1, sizeof(*server));
 	*out = server;
@@ -499,25 +475,15 @@ int control_server_init(struct control_server **out, struct loop *loop, int list
 	/* Now: later, in the sandbox, jansson could not open /dev/urandom for its hash tables. */
 	json_object_seed(0);
 	server->loop = loop;
-	server->dispatch = (struct dispatch){commands, ctx};
-	server->uid = geteuid();
-	server->directory = directory;
-	server->listener = (struct loop_source){listener, on_listener, server};
-	server->retry = (struct loop_source){-1, on_retry, server};
-	server->rate = (struct loop_source){-1, on_rate, server};
-	for (int i = 0; i < CLIENTS_MAX; i++)
-		server->clients[i].source.fd = -1;
-
-	err = fcntl(listener, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+	server->commands = commands;
+	server->ctx = ctx;
+	server->rate = (struct loop_source){wake_timer_open(), on_rate, server};
+	err = add_entrance(server, &main);
 	if (!err)
-		err = add_timer(loop, &server->retry);
-	if (!err)
-		err = add_timer(loop, &server->rate);
-	if (!err)
-		err = loop_add(loop, &server->listener);
+		err = server->rate.fd < 0 ? server->rate.fd : loop_add(loop, &server->rate);
 out:
 	if (err) {
-		log_error("cannot serve the control socket: %s", strerror(-err));
+		say_why(err);
 		control_server_release(server);
 		*out = NULL;
 	}
@@ -526,19 +492,22 @@ out:
 
 void control_server_release(struct control_server *server)
 {
+	struct client *client;
 	if (!server)
 		return;
 	if (server->held)
 		send_all(server, server->held);
-	for (int i = 0; i < CLIENTS_MAX; i++) {
-		struct client *client = &server->clients[i];
+	for (unsigned int i = 0; (client = client_at(server, i)); i++) {
 		if (client->source.fd < 0)
 			continue;
 		flush(client);
 		close_client(client);
 	}
-	remove_source(server->loop, &server->listener);
-	remove_source(server->loop, &server->retry);
-	remove_source(server->loop, &server->rate);
+	for (unsigned int i = 0; i < server->entrances; i++)
+		door_release(&server->entrance[i].door);
+	if (server->rate.fd >= 0) {
+		loop_remove(server->loop, &server->rate);
+		close(server->rate.fd);
+	}
 	free(server);
 }

@@ -5,7 +5,7 @@
  * owner (vmm/monitor/monitor.c); this file knows only connections and messages.
  *
  * Clients are not trusted: a message has at most 64 KiB and 32 levels, there are at most 16
- * clients, and at most 1 MiB waits to be sent to each. A client beyond these limits is cut off;
+ * clients of each door, and at most 1 MiB waits to be sent to each. A client beyond these limits is cut off;
  * while a client does not read its answers, its commands are not read; other clients are not
  * affected. One turn of the loop handles one message.
  *
@@ -15,8 +15,10 @@
 #define EBB_CONTROL_SERVER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vmm/lib/loop.h"
 
@@ -34,8 +36,16 @@ __attribute__((format(printf, 2, 3))) json_t *control_fail(struct control_error 
 __attribute__((format(printf, 3, 4))) json_t *
 control_fail_as(struct control_error *error, const char *class, const char *format, ...);
 
+/* What a command does to the guest. Without a word it counts as one that acts. */
+enum control_effect {
+	CONTROL_UNSAID,
+	CONTROL_READS, /* it tells of the guest what an exporter may know, and changes nothing */
+	CONTROL_ACTS,
+};
+
 struct control_command {
 	const char *name;
+	enum control_effect effect;
 	/*
 	 * @arguments is an object (empty if the client sent none), which the server keeps. Returns
 	 * the value of "return", whose reference the server takes; or NULL with *@error set (empty:
@@ -55,6 +65,23 @@ struct control_server;
  */
 int control_server_init(struct control_server **server, struct loop *loop, int listener,
 			int directory, const struct control_command *commands, void *ctx);
+
+#define CONTROL_DOORS	 2
+#define CONTROL_NO_GROUP ((gid_t)-1)
+
+/* A way in. */
+struct control_door {
+	int listener; /* a listening socket, which the server takes over */
+	int guard; /* descriptor of a directory or file whose mode keeps others out; the caller's */
+	gid_t group;	 /* whose members may come in, too, or CONTROL_NO_GROUP */
+	bool reads_only; /* commands that act are refused */
+};
+
+/*
+ * Adds a door to the server's own. Its clients have their own places. Returns 0, or -errno after an
+ * error message, with the listener closed.
+ */
+int control_server_add_door(struct control_server *server, const struct control_door *door);
 
 /*
  * Called from a command's run(), to answer it later. Until then nothing is read from its client, so

@@ -311,9 +311,9 @@ static json_t *admit(void *ctx, const json_t *arguments, struct control_error *e
 }
 
 static const struct control_command commands[] = {
-	{KEEPER_STATUS, status},
-	{KEEPER_ADMIT, admit},
-	{NULL, NULL},
+	{KEEPER_STATUS, CONTROL_READS, status},
+	{KEEPER_ADMIT, CONTROL_READS, admit},
+	{},
 };
 
 static void signal_came(void *ctx)

@@ -192,10 +192,10 @@ static void balloon_figures(struct monitor *monitor, json_t *stat)
 }
 
 static const struct control_command commands[] = {
-	{"query-balloon", query_balloon},
-	{"balloon", set_balloon},
-	{"x-ebb-stats-request", stats_request},
-	{NULL, NULL},
+	{"query-balloon", CONTROL_READS, query_balloon},
+	{"balloon", CONTROL_ACTS, set_balloon},
+	{"x-ebb-stats-request", CONTROL_ACTS, stats_request},
+	{},
 };
 
 /* --- the part ---------------------------------------------------------------------------------- */

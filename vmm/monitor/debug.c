@@ -103,10 +103,11 @@ static json_t *sysrq(void *ctx, const json_t *arguments, struct control_error *e
 }
 
 static const struct control_command commands[] = {
-	{"inject-nmi", inject_nmi},
-	{"x-ebb-registers", registers},
-	{"x-ebb-sysrq", sysrq},
-	{NULL, NULL},
+	{"inject-nmi", CONTROL_ACTS, inject_nmi},
+	/* It stops the vCPUs for a moment, and shows what the guest computes. */
+	{"x-ebb-registers", CONTROL_ACTS, registers},
+	{"x-ebb-sysrq", CONTROL_ACTS, sysrq},
+	{},
 };
 
 const struct monitor_part monitor_debug = {.name = "debug", .commands = commands};

@@ -152,9 +152,9 @@ static void disks_figures(struct monitor *monitor, json_t *stat)
 }
 
 static const struct control_command commands[] = {
-	{"query-block", query_block},
-	{"query-blockstats", query_blockstats},
-	{NULL, NULL},
+	{"query-block", CONTROL_READS, query_block},
+	{"query-blockstats", CONTROL_READS, query_blockstats},
+	{},
 };
 
 const struct monitor_part monitor_disks = {

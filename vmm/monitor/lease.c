@@ -112,8 +112,8 @@ static void lease_figures(struct monitor *monitor, json_t *stat)
 }
 
 static const struct control_command commands[] = {
-	{"x-ebb-balloon", set_lease},
-	{NULL, NULL},
+	{"x-ebb-balloon", CONTROL_ACTS, set_lease},
+	{},
 };
 
 static int lease_init(struct monitor *monitor)

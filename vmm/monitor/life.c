@@ -168,15 +168,15 @@ static void life_ended(struct monitor *monitor, enum machine_end end)
 }
 
 static const struct control_command commands[] = {
-	{"query-name", query_name},
-	{"query-status", query_status},
-	{"query-cpus-fast", query_cpus_fast},
-	{"stop", stop},
-	{"cont", cont},
-	{"quit", quit},
-	{"system_reset", system_reset},
-	{"system_powerdown", system_powerdown},
-	{NULL, NULL},
+	{"query-name", CONTROL_READS, query_name},
+	{"query-status", CONTROL_READS, query_status},
+	{"query-cpus-fast", CONTROL_READS, query_cpus_fast},
+	{"stop", CONTROL_ACTS, stop},
+	{"cont", CONTROL_ACTS, cont},
+	{"quit", CONTROL_ACTS, quit},
+	{"system_reset", CONTROL_ACTS, system_reset},
+	{"system_powerdown", CONTROL_ACTS, system_powerdown},
+	{},
 };
 
 const struct monitor_part monitor_life = {

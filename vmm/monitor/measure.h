@@ -14,8 +14,8 @@
 
 #include "vmm/monitor/job.h"
 
-/* Each client of the server can wait for one measurement, and a reclaim request for another. */
-#define MEASURE_WAITING_MAX 32
+/* Each client of either control socket can wait for one measurement, and a reclaim request for another. */
+#define MEASURE_WAITING_MAX 64
 
 struct monitor;
 

@@ -113,9 +113,19 @@ static int make_states(struct monitor *monitor)
 	return 0;
 }
 
+static int add_read_only(struct monitor *monitor)
+{
+	const struct vm_control *control = &monitor->machine->config->control;
+	struct control_door door;
+	if (!*control->path)
+		return 0;
+	int error = read_only_listen(&monitor->read_only, control->path, control->group, &door);
+	return error ? error : control_server_add_door(monitor->server, &door);
+}
+
 int monitor_init(struct monitor *monitor, struct machine *machine, struct runtime_name *name)
 {
-	*monitor = (struct monitor){.machine = machine};
+	*monitor = (struct monitor){.machine = machine, .read_only = READ_ONLY_NONE};
 	int error = measure_init(&monitor->measure, monitor);
 	if (!error)
 		error = saver_init(&monitor->saver, monitor);
@@ -139,8 +149,9 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 	int listener = runtime_listen(name);
 	if (listener < 0)
 		return listener;
-	return control_server_init(&monitor->server, &machine->loop, listener, name->directory,
-				   monitor->commands, monitor);
+	error = control_server_init(&monitor->server, &machine->loop, listener, name->directory,
+				    monitor->commands, monitor);
+	return error ? error : add_read_only(monitor);
 }
 
 int monitor_start(struct monitor *monitor, const struct worker_guard *guard)
@@ -160,6 +171,7 @@ bool monitor_release(struct monitor *monitor)
 {
 	control_server_release(monitor->server);
 	monitor->server = NULL;
+	read_only_release(&monitor->read_only);
 	/* A device's worker that hangs may still call a part when it continues. */
 	bool ended = saver_release(&monitor->saver);
 	ended = measure_release(&monitor->measure) && ended;

@@ -9,6 +9,7 @@
 #ifndef EBB_MONITOR_H
 #define EBB_MONITOR_H
 
+#include "vmm/control/read_only.h"
 #include "vmm/control/runtime.h"
 #include "vmm/control/server.h"
 #include "vmm/machine/machine.h"
@@ -20,6 +21,7 @@
 struct monitor {
 	struct machine *machine;
 	struct control_server *server;
+	struct read_only read_only;	  /* the server's second door */
 	struct control_command *commands; /* of all parts; owned */
 	void *state[MONITOR_PARTS_MAX];	  /* of each part, in the order of the table; owned */
 	struct measure measure;
@@ -30,7 +32,7 @@ struct monitor {
 };
 
 /*
- * Serves the control socket of @name on the machine's loop; the machine outlives the monitor.
+ * Serves the control socket of @name, and the one that only reads, on the machine's loop; the machine outlives the monitor.
  * Returns 0, or -errno after an error message. Call monitor_release() in both cases.
  */
 int monitor_init(struct monitor *monitor, struct machine *machine, struct runtime_name *name);

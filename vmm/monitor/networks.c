@@ -60,8 +60,8 @@ static void networks_figures(struct monitor *monitor, json_t *stat)
 }
 
 static const struct control_command commands[] = {
-	{"set_link", set_link},
-	{NULL, NULL},
+	{"set_link", CONTROL_ACTS, set_link},
+	{},
 };
 
 const struct monitor_part monitor_networks = {

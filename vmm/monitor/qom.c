@@ -131,10 +131,10 @@ static json_t *qom_set(void *ctx, const json_t *arguments, struct control_error 
 }
 
 static const struct control_command commands[] = {
-	{"qom-list", qom_list},
-	{"qom-get", qom_get},
-	{"qom-set", qom_set},
-	{NULL, NULL},
+	{"qom-list", CONTROL_READS, qom_list},
+	{"qom-get", CONTROL_READS, qom_get},
+	{"qom-set", CONTROL_ACTS, qom_set},
+	{},
 };
 
 const struct monitor_part monitor_qom = {.name = "qom", .commands = commands};

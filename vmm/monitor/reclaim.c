@@ -253,8 +253,8 @@ static void reclaim_figures(struct monitor *monitor, json_t *stat)
 }
 
 static const struct control_command commands[] = {
-	{"x-ebb-reclaim", reclaim_command},
-	{NULL, NULL},
+	{"x-ebb-reclaim", CONTROL_ACTS, reclaim_command},
+	{},
 };
 
 /* --- the part ---------------------------------------------------------------------------------- */

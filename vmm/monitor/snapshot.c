@@ -69,8 +69,8 @@ static json_t *snapshot(void *ctx, const json_t *arguments, struct control_error
 }
 
 static const struct control_command commands[] = {
-	{"x-ebb-snapshot", snapshot},
-	{NULL, NULL},
+	{"x-ebb-snapshot", CONTROL_ACTS, snapshot},
+	{},
 };
 
 const struct monitor_part monitor_snapshot = {

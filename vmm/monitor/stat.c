@@ -17,8 +17,8 @@ static json_t *stat(void *ctx, const json_t *arguments, struct control_error *er
 }
 
 static const struct control_command commands[] = {
-	{"x-ebb-stat", stat},
-	{NULL, NULL},
+	{"x-ebb-stat", CONTROL_READS, stat},
+	{},
 };
 
 const struct monitor_part monitor_stat = {.name = "stat", .commands = commands};

@@ -58,8 +58,8 @@ static json_t *query(void *ctx, const json_t *arguments, struct control_error *e
 }
 
 static const struct control_command commands[] = {
-	{"x-ebb-vsock", query},
-	{NULL, NULL},
+	{"x-ebb-vsock", CONTROL_READS, query},
+	{},
 };
 
 const struct monitor_part monitor_vsock = {
