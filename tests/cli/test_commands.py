@@ -257,6 +257,23 @@ def test_stat_request_refused(ebb, fake):
     assert done.status == 0 and "statistics are old" in done.err
 
 
+def test_stat_by_a_socket(ebb, fake, runtime):
+    """Of --control-read-only: nothing of the runtime directory is used, and the guest is not asked for anything."""
+    guest = fake()
+    path = os.path.join(runtime, "figures")
+    os.rename(guest.path + ".sock", path)
+    fake("other")
+    assert ebb("stat", "--control", path, "--json").json()["name"] == "ci"
+    assert 'ebb_up{guest="ci"} 1' in ebb("stat", "--control", path, "--prometheus").out
+    assert commands(guest) == ["x-ebb-stat"] * 2
+    for words in (["-a"], ["-n", "ci"]):
+        ebb("stat", "--control", path, *words).failed(2, "--control names one guest", "leave -n and -a out")
+    ebb("stat", "--control", path, "--refresh").failed(2, "leave --refresh out")
+    ebb("stat", "--control", path + "x").failed(2, "No such file", "--control-read-only")
+    ebb("stat", "--control", "/" + "x" * 200).failed(1, "File name too long")
+    ebb("stat", "--control", "/etc/passwd").failed(2, "Connection refused", "--control-read-only")
+
+
 # --- Prometheus --------------------------------------------------------------------------------
 
 

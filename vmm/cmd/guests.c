@@ -71,6 +71,8 @@ static int find(struct guests *guests, const struct guest_choice *choice)
 	struct runtime_guest *live = NULL;
 	if (choice->name)
 		return add(guests, choice->name, 0);
+	if (choice->path)
+		return add(guests, "", 0);
 
 	ssize_t count = runtime_list(&live);
 	int status = count < 0 ? EXIT_FAILED : EXIT_DONE;
@@ -152,8 +154,25 @@ static int sort_out(struct guests *guests)
 	return status;
 }
 
-/* A guest that is starting has its name, and soon a socket: waits for that, but not if it is one of all. */
-static void open_guest(struct guests *guests, struct guest *guest, bool patient)
+static int say_path_closed(const struct guest *guest, const char *path)
+{
+	log_error("no guest answers at the socket %s: %s; is it what \"ebb run "
+		  "--control-read-only\" made, for your user or a group of yours?",
+		  path, strerror(-guest->call.err));
+	return guest->call.err == -ENOENT || guest->call.err == -ECONNREFUSED ? EXIT_USAGE
+									      : EXIT_FAILED;
+}
+
+static void start_to_open(struct guests *guests, struct guest *guest, const char *path)
+{
+	if (path)
+		control_call_open_path(&guest->call, &guests->loop, path);
+	else
+		control_call_open(&guest->call, &guests->loop, guest->name);
+}
+
+/* A guest that is starting has its name, and soon a socket: waits for that if @patient. */
+static void finish_opening(struct guests *guests, struct guest *guest, bool patient)
 {
 	int64_t deadline = clock_ms() + (patient ? CONTROL_ANSWER_MS : 0);
 	int err;
@@ -180,16 +199,23 @@ int guests_open(struct guests *guests, const struct guest_choice *choice)
 		log_error("-n and -a cannot be combined");
 		return EXIT_USAGE;
 	}
+	if (choice->path && (choice->name || choice->all)) {
+		log_error("--control names one guest: leave -n and -a out");
+		return EXIT_USAGE;
+	}
 	int status = find(guests, choice);
 	if (status != EXIT_DONE)
 		return status;
 	for (size_t i = 0; i < guests->count; i++)
-		control_call_open(&guests->guest[i]->call, &guests->loop, guests->guest[i]->name);
+		start_to_open(guests, guests->guest[i], choice->path);
 	for (size_t i = 0; i < guests->count; i++)
-		open_guest(guests, guests->guest[i], !choice->all);
+		finish_opening(guests, guests->guest[i], !choice->all && !choice->path);
 	if (choice->all)
 		return sort_out(guests);
-	return guests->guest[0]->open ? EXIT_DONE : say_closed(guests->guest[0]);
+	if (guests->guest[0]->open)
+		return EXIT_DONE;
+	return choice->path ? say_path_closed(guests->guest[0], choice->path)
+			    : say_closed(guests->guest[0]);
 }
 
 void guests_close(struct guests *guests)
@@ -327,5 +353,8 @@ bool guest_take_stat(struct guest *guest)
 	guest->stat = guest->reply ? guest_stat_check(guest->reply, &error) : NULL;
 	if (guest->reply && !guest->stat)
 		log_error("guest \"%s\" answered x-ebb-stat wrongly: %s", guest->shown, text);
+	if (guest->stat && !*guest->name)
+		text_escape(guest->shown, sizeof(guest->shown),
+			    guest_stat_text(guest->stat, "name"), false);
 	return guest->stat;
 }

@@ -23,6 +23,7 @@ enum { OPTION_CHOICE_NAME = 100, OPTION_CHOICE_ALL };
 
 struct guest_choice {
 	const char *name; /* or NULL */
+	const char *path; /* of a socket that only reads (ebb run --control-read-only), or NULL */
 	bool all;
 };
 
@@ -109,7 +110,8 @@ int guests_finish(struct guests *guests, int status, int (*finish)(void *ctx, st
 		  void *ctx);
 
 /*
- * Checks guest->reply, an answer to x-ebb-stat, and sets guest->stat. Returns false after an error
+ * Checks guest->reply, an answer to x-ebb-stat, and sets guest->stat. A guest that was chosen by a path is shown by the
+ * name that it tells. Returns false after an error
  * message.
  */
 bool guest_take_stat(struct guest *guest);

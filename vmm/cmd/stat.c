@@ -14,7 +14,14 @@
 #define FRESH_MS 1000 /* time for a guest to send its statistics */
 #define POLL_MS	 20
 
-enum { OPTION_MEMORY, OPTION_JSON, OPTION_PROMETHEUS, OPTION_REFRESH, OPTION_NO_REFRESH };
+enum {
+	OPTION_MEMORY,
+	OPTION_JSON,
+	OPTION_PROMETHEUS,
+	OPTION_REFRESH,
+	OPTION_NO_REFRESH,
+	OPTION_CONTROL,
+};
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
@@ -28,6 +35,8 @@ static const struct option options[] = {
 	 false},
 	{OPTION_NO_REFRESH, 0, "no-refresh", NULL, "show the statistics that the guest sent last",
 	 false},
+	{OPTION_CONTROL, 0, "control", "PATH",
+	 "the guest that was started with\n--control-read-only PATH; with --no-refresh", false},
 	OPTION_HELP_LINE,
 };
 
@@ -50,6 +59,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		request->keep |= id == OPTION_NO_REFRESH;
 		if (request->insist && request->keep)
 			return options_fail(error, "--refresh and --no-refresh cannot be combined");
+	} else if (id == OPTION_CONTROL) {
+		request->choice.path = value;
 	} else if (id <= OPTION_PROMETHEUS) {
 		if (request->format >= 0 && request->format != id)
 			return options_fail(error, "only one of -m, --json and --prometheus "
@@ -192,5 +203,11 @@ int cmd_stat(int argc, char **argv)
 {
 	struct request request = {.format = -1};
 	int status = cmd_parse(&table, argc, argv, apply, &request);
+	if (status < 0 && request.choice.path && request.insist) {
+		log_error("a socket that only reads cannot ask the guest: leave --refresh out");
+		return EXIT_USAGE;
+	}
+	/* Such a socket does not make the guest do anything. */
+	request.keep |= request.choice.path != NULL;
 	return status >= 0 ? status : guests_run(&request.choice, stat_guests, &request);
 }

@@ -34,12 +34,23 @@ static void begun(struct control_call *call, int err)
 		on_done(call, err, NULL);
 }
 
-void control_call_open(struct control_call *call, struct loop *loop, const char *name)
+static struct control_client_owner open_call(struct control_call *call)
 {
-	const struct control_client_owner owner = {.ended = on_ended, .ctx = call};
 	*call = (struct control_call){.client = NULL};
 	begin(call);
+	return (struct control_client_owner){.ended = on_ended, .ctx = call};
+}
+
+void control_call_open(struct control_call *call, struct loop *loop, const char *name)
+{
+	const struct control_client_owner owner = open_call(call);
 	begun(call, control_client_open(&call->client, loop, name, &owner, on_done, call));
+}
+
+void control_call_open_path(struct control_call *call, struct loop *loop, const char *path)
+{
+	const struct control_client_owner owner = open_call(call);
+	begun(call, control_client_open_path(&call->client, loop, path, &owner, on_done, call));
 }
 
 void control_call_start(struct control_call *call, const char *command, json_t *arguments,

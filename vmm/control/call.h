@@ -26,6 +26,8 @@ struct control_call {
  * start.
  */
 void control_call_open(struct control_call *call, struct loop *loop, const char *name);
+/* The same for the socket @path, by control_client_open_path(). */
+void control_call_open_path(struct control_call *call, struct loop *loop, const char *path);
 
 /* Starts a command at an open client, likewise. Takes the reference @arguments. */
 void control_call_start(struct control_call *call, const char *command, json_t *arguments,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vmm/control/codec.h"
+#include "vmm/control/read_only.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/pass_fd.h"
@@ -40,6 +41,7 @@ struct control_client {
 	enum phase phase;
 	int err;
 	char name[VM_NAME_MAX + 1];
+	char *path; /* of a socket that only reads, or NULL; owned */
 	struct codec codec;
 	uint64_t deadline; /* ns: of the step in progress */
 	control_done *done;
@@ -261,7 +263,7 @@ static void set_deadline(struct control_client *client, int milliseconds)
 
 static void try_to_connect(struct control_client *client)
 {
-	int fd = runtime_connect(client->name);
+	int fd = client->path ? read_only_connect(client->path) : runtime_connect(client->name);
 	uint64_t again = clock_ns() + RETRY_MS * NS_PER_MS;
 	if (fd == -EAGAIN && again < client->deadline) {
 		wake_timer_at(client->timer.fd, again);
@@ -326,6 +328,21 @@ int control_client_open(struct control_client **out, struct loop *loop, const ch
 	return 0;
 }
 
+int control_client_open_path(struct control_client **out, struct loop *loop, const char *path,
+			     const struct control_client_owner *owner, control_done *done,
+			     void *ctx)
+{
+	int err = control_client_open(out, loop, "", owner, done, ctx);
+	if (err)
+		return err;
+	(*out)->path = strdup(path);
+	if ((*out)->path)
+		return 0;
+	control_client_close(*out);
+	*out = NULL;
+	return -ENOMEM;
+}
+
 bool control_client_is_gone(int err)
 {
 	return err == -EPIPE || err == -ENOENT || err == -EINVAL;
@@ -341,6 +358,7 @@ void control_client_close(struct control_client *client)
 		close(client->timer.fd);
 	}
 	codec_release(&client->codec);
+	free(client->path);
 	free(client);
 }
 

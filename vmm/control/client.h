@@ -54,6 +54,14 @@ int control_client_open(struct control_client **client, struct loop *loop, const
 			const struct control_client_owner *owner, control_done *done, void *ctx);
 
 /*
+ * The same for the socket @path of `ebb run --control-read-only`; opening gets the errors of connect(2)
+ * without a message.
+ */
+int control_client_open_path(struct control_client **client, struct loop *loop, const char *path,
+			     const struct control_client_owner *owner, control_done *done,
+			     void *ctx);
+
+/*
  * Returns whether @err, of any step, says that the guest has ended or that there is none of its
  * name. After any other error it may be worth opening another client later.
  */
