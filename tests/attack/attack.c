@@ -4,6 +4,9 @@
  * attacker would try, at the moment from which on it runs for the guest. EBB_ATTACK=THREAD:ATTEMPT names both. The
  * kernel's answer is told on standard error, by nothing but write(2): "attack: done", or "attack: errno N"; and ebb ends.
  *
+ * A kernel that begins with "attack: ATTEMPT" and the end of a line is one that takes over what reads kernels: the attempt
+ * is done there.
+ *
  * EBB_ATTACK_WITHOUT names phases of the sandbox that are left out: "calls", "paths", or both. What is refused then is
  * refused by those that are left.
  */
@@ -29,6 +32,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "vmm/arch/packing.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/lib/loop.h"
 #include "vmm/sandbox/filter.h"
@@ -40,6 +44,9 @@ int __real_loop_run(struct loop *loop);
 int __wrap_loop_run(struct loop *loop);
 enum vcpu_end __real_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 enum vcpu_end __wrap_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
+
+bool __real_packing_told(const struct boot_file *source, const uint8_t *head, size_t size);
+bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, size_t size);
 
 int __real_filter_load(enum thread_kind kind, int directory);
 int __wrap_filter_load(enum thread_kind kind, int directory);
@@ -317,15 +324,35 @@ static bool is_this(const char *thread, size_t len)
 	return strlen(own) == len && strncmp(own, thread, len) == 0;
 }
 
+static void try(const char *name)
+{
+	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
+		if (strcmp(name, attempts[i].name) == 0)
+			tell(attempts[i].run());
+}
+
 static void attack(void)
 {
 	const char *what = getenv("EBB_ATTACK");
 	const char *colon = what ? strchr(what, ':') : NULL;
-	if (!colon || !is_this(what, (size_t)(colon - what)))
-		return;
-	for (size_t i = 0; i < sizeof(attempts) / sizeof(attempts[0]); i++)
-		if (strcmp(colon + 1, attempts[i].name) == 0)
-			tell(attempts[i].run());
+	if (colon && is_this(what, (size_t)(colon - what)))
+		try(colon + 1);
+}
+
+/* Both loaders of kernels ask this of the first bytes, before they look at them. */
+bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, size_t size)
+{
+	static const char magic[] = "attack: ";
+	char name[64] = "";
+	if (size > sizeof(magic) && memcmp(head, magic, sizeof(magic) - 1) == 0) {
+		head += sizeof(magic) - 1;
+		size -= sizeof(magic) - 1;
+		const uint8_t *end = memchr(head, '\n', size);
+		if (end && (size_t)(end - head) < sizeof(name))
+			memcpy(name, head, (size_t)(end - head));
+		try(name);
+	}
+	return __real_packing_told(source, head, size);
 }
 
 static bool is_left_out(const char *phase)

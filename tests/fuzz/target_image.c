@@ -35,9 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(&word, data, sizeof(word));
 	host_reset();
 	boot_files(data + sizeof(word), size - sizeof(word), word >> 8, word & 1 ? 5000 : 0);
+	struct boot_file kernel, initrd;
+	boot_file_open(&kernel, "kernel", NULL, "kernel", 0);
+	boot_file_open(&initrd, "initrd", NULL, "initrd", 0);
 	const struct arch_boot boot = {.ram = &ram,
-				       .kernel = "kernel",
-				       .initrd = word & 2 ? "initrd" : NULL,
+				       .kernel = &kernel,
+				       .initrd = word & 2 ? &initrd : NULL,
 				       .params = "quiet",
 				       .nodefaults = word & 8};
 	if (fdt_boot_load(&boot, 1, word & 4 ? FDT_RISCV64 : FDT_ARM64, &arch, &entry) == 0) {

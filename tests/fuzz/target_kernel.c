@@ -43,9 +43,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size -= sizeof(word);
 	host_reset();
 	boot_files(data, size, word >> 8, word & 1 ? 5000 : 0);
+	struct boot_file kernel, initrd;
+	boot_file_open(&kernel, "kernel", NULL, "kernel", 0);
+	boot_file_open(&initrd, "initrd", NULL, "initrd", 0);
 	const struct arch_boot boot = {.ram = &ram,
-				       .kernel = "kernel",
-				       .initrd = word & 2 ? "initrd" : NULL,
+				       .kernel = &kernel,
+				       .initrd = word & 2 ? &initrd : NULL,
 				       .params = word & 4 ? "acpi=off" : "quiet",
 				       .nodefaults = word & 8,
 				       .device = device,

@@ -61,14 +61,14 @@ def wait_gone(path):
         time.sleep(0.01)
 
 
-def attempt(tmp_path, thread, what, *options, wrapper=(), without=""):
+def attempt(tmp_path, thread, what, *options, wrapper=(), without="", kernel=None):
     """What ebb ended with, and what it said."""
     disk, pmem, victim, runtime, folder = (tmp_path / name for name in ("disk", "pmem", "victim", what, "folder"))
     for path in disk, pmem:
         path.write_bytes(bytes(2 << 20))
     victim.write_bytes(b"")
     folder.mkdir(exist_ok=True)
-    words = [*wrapper, ATTACK, "run", "-k", os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
+    words = [*wrapper, ATTACK, "run", "-k", kernel or os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
              "--pmem", str(pmem),
              REPORTING, "--rng", "-n", "user" if thread == "net" else "none", "--vsock", str(tmp_path / f"vsock-{what}"), *options]
     if thread == "fs":
@@ -105,6 +105,25 @@ def test_done_without_the_sandbox(thread, tmp_path):
         # A thread may run another program while the main thread begins the next one, which then fails.
         said = re.sub(r"^ebb: cannot start the thread .*\n", "", said) if what == "execve" else said
         assert (status, said) == (0, "attack: done\n"), (what, status, said)
+
+
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("options", [(), ("--sandbox=off",)], ids=["on", "off"])
+def test_owned_by_a_kernel(options, tmp_path):
+    """A stranger's kernel takes over what reads it: there is as little to be had. The control is without the sandbox."""
+    for what in ATTEMPTS:
+        kernel = tmp_path / "kernel"
+        kernel.write_text(f"attack: {what}\n" + "\n" * 5000)
+        status, said, left = attempt(tmp_path, "none", what, *options, kernel=str(kernel))
+        if options:
+            assert (status, said) == (0, "attack: done\n"), (what, status, said)
+        elif what in BY_DIRECTORY:
+            errno = (BY_NAMESPACES if lib.namespaces() else BY_LANDLOCK)[what]
+            assert said == f"attack: errno {errno}\n", (what, status, said)
+        else:
+            assert status == -signal.SIGSYS, (what, status, said)
+            assert re.fullmatch(r"ebb: the sandbox refused the system call \d+ to the thread attack: .*\n", said), (what, said)
+            assert not left, (what, left)
 
 
 @pytest.mark.usefixtures("servers")

@@ -81,6 +81,7 @@ void console_bench_start(void)
 	ck_assert_int_eq(console_init(&console_bench.console, &console_bench.loop,
 				      &console_bench.serial, on_quit, &console_bench.quits),
 			 0);
+	ck_assert_int_eq(console_begin(&console_bench.console), 0);
 }
 
 void console_bench_finish(void)

@@ -92,19 +92,40 @@ static unsigned int one_cell(void *ctx, unsigned int gsi, bool edge, uint32_t *c
 	return 1;
 }
 
+/* The files of the next load(); initrd_path: NULL: none. */
+static const char *kernel_path, *initrd_path;
+
+static int open_and_load(struct arch_boot boot, struct arch_entry *entry)
+{
+	const struct fdt_arch arch = {NULL, no_nodes, one_cell};
+	struct boot_file files[2] = {{.fd = -1}, {.fd = -1}};
+	int error = boot_file_open(&files[0], kernel_path, NULL, "kernel", ram_size(&ram));
+
+	if (!error && initrd_path)
+		error = boot_file_open(&files[1], initrd_path, NULL, "initrd", ram_size(&ram));
+	boot.kernel = &files[0];
+	boot.initrd = initrd_path ? &files[1] : NULL;
+	if (!error)
+		error = fdt_boot_load(&boot, CPUS, FDT_ARM64, &arch, entry);
+	boot_file_close(&files[0]);
+	boot_file_close(&files[1]);
+	return error;
+}
+
 /* Loads; what it said is in `said`. */
 static int load(const struct arch_boot *boot, struct arch_entry *entry)
 {
-	const struct fdt_arch arch = {NULL, no_nodes, one_cell};
 	said_begin();
-	int error = fdt_boot_load(boot, CPUS, FDT_ARM64, &arch, entry);
+	int error = open_and_load(*boot, entry);
 	said = said_end();
 	return error;
 }
 
 static struct arch_boot boot_of(void)
 {
-	return (struct arch_boot){.ram = &ram, .kernel = kernel, .params = "quiet"};
+	kernel_path = kernel;
+	initrd_path = NULL;
+	return (struct arch_boot){.ram = &ram, .params = "quiet"};
 }
 
 static void check_loaded(const struct arch_entry *entry)
@@ -196,8 +217,8 @@ START_TEST(mistakes_are_told_in_a_line)
 	memset(params, 'x', 4095);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct arch_boot boot = boot_of();
-		boot.kernel = cases[i].kernel;
-		boot.initrd = cases[i].initrd;
+		kernel_path = cases[i].kernel;
+		initrd_path = cases[i].initrd;
 		boot.params = cases[i].params ? cases[i].params : params;
 		int error = load(&boot, &entry);
 		ck_assert_msg(error == cases[i].error && strstr(said, cases[i].says), "%zu: %d %s",
@@ -208,7 +229,7 @@ START_TEST(mistakes_are_told_in_a_line)
 
 	/* 12 MiB of it: 4 are the kernel's, half a MiB lies before. */
 	struct arch_boot boot = boot_of();
-	boot.initrd = initrd;
+	initrd_path = initrd;
 	ck_assert_int_eq(truncate(initrd, 12 * MIB), 0);
 	ck_assert_int_eq(load(&boot, &entry), -ENOMEM);
 	ck_assert_ptr_nonnull(strstr(said, "(12 MiB) does not fit behind the kernel in 16 MiB"));
@@ -255,7 +276,7 @@ START_TEST(the_tree_tells_of_all)
 	struct arch_entry entry;
 	int len;
 
-	boot.initrd = initrd;
+	initrd_path = initrd;
 	boot.dump_dtb = dtb;
 	ck_assert_int_eq(load(&boot, &entry), 0);
 	const void *tree = ram_at(&ram, entry.argument, FDT_TREE_SIZE(CPUS));

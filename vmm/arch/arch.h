@@ -6,7 +6,7 @@
  *
  * The machine is built in this order: arch_vm_type(), arch_ram_layout(), arch_platform_init(),
  * arch_irqchip_init(), arch_vcpu_init() for each vCPU, arch_irqchip_start(), the devices and their
- * interrupts, arch_boot_load(), arch_vcpu_enter() for vCPU 0.
+ * interrupts, and once the sandbox is entered arch_boot_load(), arch_vcpu_enter() for vCPU 0.
  *
  * Thread: main, while the machine is built, unless a function says otherwise.
  */
@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "devices/bus.h"
+#include "vmm/arch/boot_file.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/kvm/vm.h"
 #include "vmm/lib/record.h"
@@ -75,10 +76,9 @@ struct arch_device {
 /* The kernel to boot, and the machine to describe to it. */
 struct arch_boot {
 	const struct ram *ram;
-	const char *kernel;
-	const char *initrd;		       /* or NULL */
-	const char *kernel_name, *initrd_name; /* in messages; NULL: those of the files */
-	const char *params;		       /* the user's kernel parameters */
+	const struct boot_file *kernel; /* both are open; what is in them is a stranger's */
+	const struct boot_file *initrd; /* or NULL */
+	const char *params;		/* the user's kernel parameters */
 	bool nodefaults;      /* add nothing to params; accept a flat image as the kernel */
 	const char *dump_dtb; /* the file to write the guest's device tree to, or NULL */
 	const struct arch_device *device;
@@ -150,8 +150,9 @@ int arch_irqfd(const struct arch_platform *platform, unsigned int gsi, int fd);
 void arch_power_button(struct arch_platform *platform);
 
 /*
- * Loads the kernel and initrd into RAM, with the description of the machine. Returns 0, or -errno
- * after an error message.
+ * Loads the kernel and initrd into RAM, with the description of the machine. It opens no file, but for
+ * boot->dump_dtb: an attacker in the kernel's file finds as little there as one in the guest. Returns 0,
+ * or -errno after an error message.
  */
 int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
 		   struct arch_entry *entry);

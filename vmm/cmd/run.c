@@ -48,7 +48,7 @@ static const char *sandbox_word(bool confined, const struct sandbox *sandbox)
 	return !confined ? "off" : sandbox->has_namespaces ? "on" : "no namespaces";
 }
 
-/* Starts the threads, none of which can start another; this one gives up most, last of all. */
+/* Starts the threads, none of which can start another; this one gives up most, last of all, and reads the kernel then. */
 static void start(struct machine *machine, struct monitor *monitor,
 		  const struct worker_guard *guard)
 {
@@ -57,6 +57,7 @@ static void start(struct machine *machine, struct monitor *monitor,
 		machine_stop(machine, MACHINE_NOT_STARTED);
 	if (guard)
 		guard->enter(guard, "main");
+	machine_boot(machine);
 }
 
 /* Before anything of the guest takes memory, and before what serves its devices is started. */
@@ -114,7 +115,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	    (!confined || sandbox_enter(&sandbox, wanted == VM_SANDBOX_REQUIRE) == 0)) {
 		monitor->sandbox = sandbox_word(confined, &sandbox);
 		start(machine, monitor, confined ? &sandbox.guard : NULL);
-		if (detached)
+		if (detached && atomic_load(&machine->end) == MACHINE_RUNS)
 			detach_ready(detach, console);
 		enum machine_end end = machine_run(machine);
 		monitor_ended(monitor, end);

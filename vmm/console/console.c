@@ -202,10 +202,16 @@ static int input_init(struct console *console)
 		console->input.fd = eventfd(1, EFD_CLOEXEC);
 		err = console->input.fd < 0 ? -errno : input_continue(console);
 	}
-	if (err)
-		return err;
-	if (terminal_is_ours(STDIN_FILENO))
+	return err;
+}
+
+int console_begin(struct console *console)
+{
+	int err = 0;
+	if (console->terminal && terminal_is_ours(STDIN_FILENO))
 		err = terminal_raw(STDIN_FILENO);
+	if (err)
+		log_error("cannot take the terminal for the guest: %s", strerror(-err));
 	return err;
 }
 

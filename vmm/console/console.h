@@ -72,6 +72,12 @@ int console_init(struct console *console, struct loop *loop, struct serial *seri
 void console_release(struct console *console);
 
 /*
+ * Takes the terminal, if there is one: until then its keys are the shell's, and Ctrl-C ends ebb. Main
+ * thread, in the sandbox. Returns 0, or -errno after an error message.
+ */
+int console_begin(struct console *console);
+
+/*
  * Called after SIGCONT: the shell may have changed the terminal, or given it to ebb. The loop's
  * thread.
  */

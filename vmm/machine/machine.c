@@ -246,23 +246,20 @@ static void stage_platform_release(struct machine *machine)
 	arch_platform_release(&machine->platform);
 }
 
-static int stage_boot_init(struct machine *machine)
+/* Returns 0, or -errno after an error message. */
+static int load(struct machine *machine)
 {
 	const struct vm_config *config = machine->config;
 	const struct device_list *list = &machine->devices;
 	struct arch_device device[DEVICES_MAX];
 
-	if (config->boot.restore)
-		return machine_restore(machine, config->boot.restore, config->boot.restore_all);
 	/* The guest finds them in this order: its first disk is vda. */
 	for (unsigned int i = 0; i < list->count; i++)
 		device[i] = list->device[i]->slot.place;
 	const struct arch_boot boot = {
 		.ram = &machine->ram,
-		.kernel = config->boot.kernel,
-		.initrd = config->boot.initrd,
-		.kernel_name = config->boot.kernel_name,
-		.initrd_name = config->boot.initrd_name,
+		.kernel = &machine->kernel,
+		.initrd = config->boot.initrd ? &machine->initrd : NULL,
 		.params = config->boot.params,
 		.nodefaults = config->boot.nodefaults,
 		.dump_dtb = config->boot.dump_dtb,
@@ -271,12 +268,42 @@ static int stage_boot_init(struct machine *machine)
 	};
 	struct arch_entry entry;
 	int error = arch_boot_load(&machine->platform, &boot, &entry);
-	return error ? error : arch_vcpu_enter(&machine->cpus.cpu[0].vcpu, &entry);
+	if (!error)
+		error = arch_vcpu_enter(&machine->cpus.cpu[0].vcpu, &entry);
+	boot_file_close(&machine->kernel);
+	boot_file_close(&machine->initrd);
+	return error;
+}
+
+/* Opens the files, and reads pipes to their end. machine_boot() looks at what is in them. */
+static int stage_boot_init(struct machine *machine)
+{
+	const struct vm_boot *boot = &machine->config->boot;
+	uint64_t limit = ram_size(&machine->ram);
+
+	if (boot->restore)
+		return machine_restore(machine, boot->restore, boot->restore_all);
+	int error =
+		boot_file_open(&machine->kernel, boot->kernel, boot->kernel_name, "kernel", limit);
+	if (!error && boot->initrd)
+		error = boot_file_open(&machine->initrd, boot->initrd, boot->initrd_name, "initrd",
+				       limit);
+	/* The device tree tells where the initrd is, and later no file could be made for it. */
+	return !error && boot->dump_dtb ? load(machine) : error;
 }
 
 static void stage_boot_release(struct machine *machine)
 {
+	boot_file_close(&machine->kernel);
+	boot_file_close(&machine->initrd);
 	restored_file_release(&machine->restored_file); /* all else goes with the RAM */
+}
+
+void machine_boot(struct machine *machine)
+{
+	bool waits = machine->kernel.fd >= 0;
+	if (waits && atomic_load(&machine->end) == MACHINE_RUNS && load(machine) != 0)
+		machine_stop(machine, MACHINE_NOT_STARTED);
 }
 
 static enum machine_end end_of(enum vcpu_end end)
@@ -357,15 +384,10 @@ static const struct {
 	void (*release)(struct machine *machine);
 } stages[] = {
 	{stage_loop_init, stage_loop_release}, /* first: from here on no signal kills ebb */
-	{stage_files_init, stage_files_release},
-	{stage_kvm_init, stage_kvm_release},
-	{stage_memory_init, stage_memory_release},
-	{stage_platform_init, stage_platform_release},
-	{stage_cpus_init, stage_cpus_release},
-	{stage_devices_init, devices_release},
-	{stage_serial_init, stage_serial_release},
-	{stage_boot_init, stage_boot_release},
-	/* After the kernel is read, perhaps from a pipe: until then Ctrl-C ends ebb. */
+	{stage_files_init, stage_files_release},     {stage_kvm_init, stage_kvm_release},
+	{stage_memory_init, stage_memory_release},   {stage_platform_init, stage_platform_release},
+	{stage_cpus_init, stage_cpus_release},	     {stage_devices_init, devices_release},
+	{stage_serial_init, stage_serial_release},   {stage_boot_init, stage_boot_release},
 	{stage_console_init, stage_console_release},
 };
 
@@ -373,6 +395,7 @@ void machine_prepare(struct machine *machine)
 {
 	memset(machine, 0, sizeof(*machine));
 	atomic_init(&machine->end, MACHINE_RUNS);
+	machine->kernel.fd = machine->initrd.fd = -1;
 	machine->pagemap = present_open();
 }
 
@@ -465,6 +488,8 @@ static void threads_stop(struct machine *machine)
 
 enum machine_end machine_run(struct machine *machine)
 {
+	if (atomic_load(&machine->end) == MACHINE_RUNS && console_begin(&machine->console) != 0)
+		machine_stop(machine, MACHINE_NOT_STARTED);
 	if (atomic_load(&machine->end) == MACHINE_RUNS)
 		cpus_resume(&machine->cpus);
 	int error = loop_run(&machine->loop);

@@ -51,6 +51,7 @@ struct machine {
 	struct vm vm;
 	struct ram ram;
 	struct restored_file restored_file;
+	struct boot_file kernel, initrd; /* open until they are loaded */
 	struct pmem_region pmem[VM_PMEMS_MAX];
 	struct bus pio, mmio;
 	struct loop loop;
@@ -90,6 +91,12 @@ void machine_stop(struct machine *machine, enum machine_end end);
  * an error message, and machine_run() returns MACHINE_NOT_STARTED.
  */
 void machine_start(struct machine *machine, const struct worker_guard *guard);
+
+/*
+ * Loads the guest's kernel, unless a snapshot was restored. Call it when this thread has entered the guard,
+ * too: what is in these files is a stranger's. It may fail as machine_start() does.
+ */
+void machine_boot(struct machine *machine);
 
 /*
  * Lets the guest run, and runs the loop until it ends. Returns the reason (never

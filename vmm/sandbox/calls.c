@@ -146,6 +146,13 @@ const struct call calls[] = {
 	IOCTL(MAIN, KVM_GET_ONE_REG),
 	IOCTL(MAIN, KVM_NMI),
 
+	/* --- the kernel and the initrd, which are open, before the guest runs ---------------- */
+	CALL(pread64, MAIN),
+	CALL(rt_sigpending, MAIN), /* while slow storage is read */
+	IOCTL(MAIN, KVM_SET_REGS),
+	IOCTL(MAIN, KVM_SET_SREGS),
+	IOCTL(MAIN, KVM_SET_ONE_REG),
+
 /* --- a snapshot: what KVM knows of the guest; RAM goes through sendto ----------------- */
 #ifdef KVM_APIC_REG_SIZE /* x86: others cannot be saved yet */
 	IOCTL(SNAPSHOT, KVM_GET_MP_STATE),

@@ -80,7 +80,9 @@ static void measure(int fd, void *ctx)
 		return;
 	if ((rlim_t)fd >= extent->numbers)
 		extent->numbers = (rlim_t)fd + 1;
-	if (!S_ISREG(st.st_mode))
+	/* Not what can only be read, such as a kernel. */
+	int flags = fcntl(fd, F_GETFL);
+	if (!S_ISREG(st.st_mode) || (flags & O_ACCMODE) == O_RDONLY)
 		return;
 	extent->grows |= fd == STDOUT_FILENO || fd == STDERR_FILENO;
 	if ((rlim_t)st.st_size > extent->size)

@@ -21,7 +21,6 @@
 
 struct loader {
 	const struct arch_boot *boot;
-	struct boot_file kernel, initrd;
 	struct reader *reader;
 	uint8_t head[FDT_IMAGE_HEADER];
 	struct fdt_image image;
@@ -38,57 +37,51 @@ static bool is_flat(const struct loader *loader, ssize_t size)
 
 static int look_at_kernel(struct loader *loader, enum fdt_kind kind)
 {
-	int error = boot_file_open(&loader->kernel, loader->boot->kernel, loader->boot->kernel_name,
-				   "kernel", ram_size(loader->boot->ram));
-	if (!error)
-		error = reader_open(loader->reader, &loader->kernel);
+	const struct boot_file *kernel = loader->boot->kernel;
+	int error = reader_open(loader->reader, kernel);
 	if (error)
 		return error;
 	ssize_t size = reader_read(loader->reader, loader->head, sizeof(loader->head));
 	if (size < 0)
 		return (int)size;
-	if (packing_told(&loader->kernel, loader->head, size))
+	if (packing_told(kernel, loader->head, size))
 		return -ENOEXEC;
 	const char *wrong = fdt_image_parse(&loader->image, kind, loader->head, size);
 	if (!wrong)
 		return 0;
 	/* Run a flat image only if the user asked for it: otherwise any text file would be run. */
 	if (loader->boot->nodefaults && kind == FDT_ARM64 && is_flat(loader, size)) {
-		loader->image = fdt_image_flat(loader->kernel.size);
+		loader->image = fdt_image_flat(kernel->size);
 		return 0;
 	}
-	log_error("the kernel '%s' %s", loader->kernel.name, wrong);
+	log_error("the kernel '%s' %s", kernel->name, wrong);
 	return -ENOEXEC;
 }
 
-static int look_at_initrd(struct loader *loader)
+static int look_at_initrd(const struct loader *loader)
 {
-	if (!loader->boot->initrd)
+	const struct boot_file *initrd = loader->boot->initrd;
+	if (!initrd || initrd->size > 0)
 		return 0;
-	int error = boot_file_open(&loader->initrd, loader->boot->initrd, loader->boot->initrd_name,
-				   "initrd", ram_size(loader->boot->ram));
-	if (!error && loader->initrd.size == 0) {
-		log_error("the initrd '%s' is empty", loader->initrd.name);
-		error = -EINVAL;
-	}
-	return error;
+	log_error("the initrd '%s' is empty", initrd->name);
+	return -EINVAL;
 }
 
 static int place(struct loader *loader, uint64_t tree)
 {
 	const struct arch_boot *boot = loader->boot;
 	int error = fdt_image_place(&loader->places, &loader->image, boot->ram, tree,
-				    loader->initrd.size);
+				    boot->initrd ? boot->initrd->size : 0);
 	unsigned long long mib = ram_size(boot->ram) >> 20;
 
 	if (error && loader->places.tree.len)
 		log_error("the initrd '%s' (%llu MiB) does not fit behind the kernel in %llu MiB: "
 			  "give more with -m",
-			  loader->initrd.name, MIB_UP(loader->initrd.size), mib);
+			  boot->initrd->name, MIB_UP(boot->initrd->size), mib);
 	else if (error)
 		log_error("%llu MiB of memory is too small for the kernel '%s', which needs "
 			  "%llu MiB: give more with -m",
-			  mib, loader->kernel.name,
+			  mib, boot->kernel->name,
 			  MIB_UP(loader->image.text_offset + loader->image.size));
 	return error;
 }
@@ -110,7 +103,7 @@ static int load(const struct loader *loader)
 	if (!initrd->len)
 		return 0;
 	to = ram_at(loader->boot->ram, initrd->gpa, initrd->len);
-	return to ? boot_file_read(&loader->initrd, 0, to, initrd->len) : -EFAULT;
+	return to ? boot_file_read(loader->boot->initrd, 0, to, initrd->len) : -EFAULT;
 }
 
 /* Writes ebb's parameters (the console, a reboot after a panic), then the user's. */
@@ -175,8 +168,6 @@ int fdt_boot_load(const struct arch_boot *boot, unsigned int cpus, enum fdt_kind
 {
 	struct loader loader = {
 		.boot = boot,
-		.kernel.fd = -1,
-		.initrd.fd = -1,
 		.reader = calloc(1, sizeof(*loader.reader)),
 	};
 	int error = -ENOMEM;
@@ -197,7 +188,5 @@ int fdt_boot_load(const struct arch_boot *boot, unsigned int cpus, enum fdt_kind
 				     .argument = loader.places.tree.gpa};
 	reader_close(loader.reader);
 	free(loader.reader);
-	boot_file_close(&loader.initrd);
-	boot_file_close(&loader.kernel);
 	return error;
 }

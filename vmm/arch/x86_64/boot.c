@@ -127,26 +127,18 @@ static int load_initrd(const struct arch_boot *boot, const struct image *image, 
 		return 0;
 
 	const struct ram *ram = boot->ram;
-	struct boot_file source;
-	int error =
-		boot_file_open(&source, boot->initrd, boot->initrd_name, "initrd", ram_size(ram));
-	if (error)
-		goto out;
-
+	const struct boot_file *source = boot->initrd;
 	uint64_t from = (kernel_end + PAGE - 1) & ~(PAGE - 1);
-	if (source.size == 0) {
-		log_error("the initrd '%s' is empty", source.name);
-		error = -EINVAL;
-	} else if (initrd_place(initrd, image, ram, from, source.size) < 0) {
-		tell_initrd(&source, image, ram, from);
-		error = -ENOMEM;
-	} else {
-		void *to = ram_at(ram, initrd->gpa, initrd->len);
-		error = to ? boot_file_read(&source, 0, to, source.size) : -EFAULT;
+	if (source->size == 0) {
+		log_error("the initrd '%s' is empty", source->name);
+		return -EINVAL;
 	}
-out:
-	boot_file_close(&source);
-	return error;
+	if (initrd_place(initrd, image, ram, from, source->size) < 0) {
+		tell_initrd(source, image, ram, from);
+		return -ENOMEM;
+	}
+	void *to = ram_at(ram, initrd->gpa, initrd->len);
+	return to ? boot_file_read(source, 0, to, source->size) : -EFAULT;
 }
 
 bool arch_gsi_usable(unsigned int gsi, const char *params)
@@ -239,7 +231,6 @@ static int write_handover(const struct boot_layout *layout, const struct image *
 int arch_boot_load(const struct arch_platform *platform, const struct arch_boot *boot,
 		   struct arch_entry *entry)
 {
-	struct boot_file kernel;
 	struct image image;
 	struct boot_layout layout = {.ram = boot->ram, .rsdp = LAYOUT_ACPI};
 	uint32_t pvh_entry;
@@ -249,15 +240,12 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 		log_error("guests on x86_64 have no device tree: leave --dump-dtb out");
 		return -EOPNOTSUPP;
 	}
-	int error = boot_file_open(&kernel, boot->kernel, boot->kernel_name, "kernel",
-				   ram_size(boot->ram));
-	if (!error)
-		error = identify(&kernel, &image, &pvh_entry);
+	int error = identify(boot->kernel, &image, &pvh_entry);
 	if (error)
-		goto out;
+		return error;
 	if (image.is_bzimage)
 		place_bzimage(&image, boot->ram);
-	error = load_segments(&kernel, &image, boot->ram, &kernel_end);
+	error = load_segments(boot->kernel, &image, boot->ram, &kernel_end);
 	if (!error)
 		error = load_initrd(boot, &image, kernel_end, &layout.initrd);
 	if (!error)
@@ -266,7 +254,5 @@ int arch_boot_load(const struct arch_platform *platform, const struct arch_boot 
 		error = write_acpi(boot, platform->cpus);
 	if (!error)
 		error = write_handover(&layout, &image, pvh_entry, entry);
-out:
-	boot_file_close(&kernel);
 	return error;
 }
