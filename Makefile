@@ -372,7 +372,7 @@ tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 # --- fuzzing: tests/fuzz/README.md
 
 # Devices, which a guest drives; and what reads files, messages and words.
-FUZZ_DEVICES := balloon blk fs net rng vsock
+FUZZ_DEVICES := balloon blk fs net rng vcon vsock
 FUZZ_PARSERS := board disk image qmp snapshot words $(if $(filter x86_64,$(ARCH)),kernel)
 FUZZ_BUILD := build/fuzz
 # Comparisons lead libFuzzer through parsers; in devices they cost a third of the speed, and mutate.c knows more.

@@ -162,6 +162,22 @@ def rng():
     yield script(driver, *[record(CHAIN, NO_KICK, 1) + record(W, 0, 1024, 1024 * i) for i in range(12)], *[record(KICK)] * 12)
 
 
+def vcon():
+    def control(number, what, value=1):
+        return data(0x8000, struct.pack("<IHH", number, what, value)) + chain(3, (0, 8, 0x8000))
+
+    driver = record(START, 0, 4)
+    told = b"".join(record(CHAIN, 2 | NO_KICK, 1) + record(W, 0, 64, 64 * i) for i in range(12)) + record(KICK, 2)
+    rx = b"".join(record(CHAIN, queue, 1) + record(W, 0, 512, 0x4000 + 512 * queue) for queue in (0, 4, 6))
+    ready = control(0, 0) + b"".join(control(port, 3) + control(port, 6) for port in range(3))
+    sent = b"".join(chain(queue, (0, 300, 0x9000)) for queue in (1, 5, 7))
+    moved = record(0xff)
+    for a in 0, 1, 2:
+        yield script(driver, told, ready, rx, event(0, 100), event(1, 300, 1), event(2, 80, 25), sent, event(0, 5000), rx, moved, rx, sent, a=a)
+        yield script(driver, event(3, 10), sent, moved, event(3, 0xffff), sent, event(4, 1, 1), told, ready, event(4, 0, 1), told, a=a)
+        yield script(driver, event(5, 1), sent, event(0, 9), event(5, 0), rx, record(WRITE, 2, 0x70, 0), driver, rx, record(READ, 0x82, 0), a=a)
+
+
 def board():
     def access(what, offset, value=0, width=0):
         return struct.pack("<BBHI", what, width, offset, value)
@@ -277,7 +293,7 @@ def snapshot():
     yield before + filler + section(3, 9, b"\x55" * 8192) + section(4, 8, end)
 
 
-TARGETS = {function.__name__: function for function in (balloon, blk, net, fs, rng, vsock, board, kernel, image, disk, qmp, snapshot, words)}
+TARGETS = {function.__name__: function for function in (balloon, blk, net, fs, rng, vcon, vsock, board, kernel, image, disk, qmp, snapshot, words)}
 
 # From which a planted fault has to be found: a driver's start, and nothing else.
 PLANTED = script(record(START, 0, 6))
