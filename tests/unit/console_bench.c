@@ -68,19 +68,27 @@ static void *guest_read(void *ctx)
 	return NULL;
 }
 
+static size_t on_receive(void *ctx, const uint8_t *data, size_t len)
+{
+	(void)ctx;
+	return serial_receive(&console_bench.serial, data, len);
+}
+
 static void on_quit(void *ctx)
 {
-	(*(int *)ctx)++;
+	(void)ctx;
+	console_bench.quits++;
 	loop_stop(&console_bench.loop);
 }
 
 void console_bench_start(void)
 {
+	const struct console_config config = {
+		.output = STDOUT_FILENO, .input = true, .receive = on_receive, .quit = on_quit};
+
 	ck_assert_int_eq(loop_init(&console_bench.loop), 0);
 	serial_init(&console_bench.serial, &serial_host);
-	ck_assert_int_eq(console_init(&console_bench.console, &console_bench.loop,
-				      &console_bench.serial, on_quit, &console_bench.quits),
-			 0);
+	ck_assert_int_eq(console_init(&console_bench.console, &console_bench.loop, &config), 0);
 	ck_assert_int_eq(console_begin(&console_bench.console), 0);
 }
 

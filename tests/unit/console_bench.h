@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "devices/serial/serial.h"
 #include "vmm/console/console.h"
 
 #define CONSOLE_BENCH_LIMIT_MS 10000

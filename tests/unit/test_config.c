@@ -60,6 +60,23 @@ static const struct {
 	 {.boot.kernel = "K", .rng.wanted = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
 	{{"K", "--console", "serial", "--debug"},
 	 {.boot.kernel = "K", .machine.debug = true, .machine.cpus = 1, .memory.size = 256 * MIB}},
+	{{"K", "--console", "virtio"},
+	 {.boot.kernel = "K",
+	  .console.kind = VM_CONSOLE_VIRTIO,
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
+	{{"K", "--console=none", "--detach"},
+	 {.boot.kernel = "K",
+	  .console.kind = VM_CONSOLE_NONE,
+	  .console.detach = true,
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
+	{{"K", "--console", "file=a,b"},
+	 {.boot.kernel = "K",
+	  .console.kind = VM_CONSOLE_FILE,
+	  .console.file = "a,b",
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
 	{{"K", "-m512"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 512 * MIB}},
 	{{"K", "-m", "512M"}, {.boot.kernel = "K", .machine.cpus = 1, .memory.size = 512 * MIB}},
 	{{"K", "--mem=16777216B"},
@@ -98,6 +115,9 @@ START_TEST(test_good)
 	ck_assert_int_eq(config.boot.nodefaults, want->boot.nodefaults);
 	ck_assert_int_eq(config.machine.pmu, want->machine.pmu);
 	ck_assert_int_eq(config.rng.wanted, want->rng.wanted);
+	ck_assert_int_eq(config.console.kind, want->console.kind);
+	ck_assert_int_eq(config.console.detach, want->console.detach);
+	same(config.console.file, want->console.file);
 	same(config.machine.irqchip, want->machine.irqchip);
 }
 END_TEST
@@ -152,7 +172,9 @@ static const struct config_mistake bad[] = {
 	{{"K", "--vcpu-affinity", "1\n"}, {"\"1\\x0a\"", "list of CPUs"}},
 	{{"K", "--vcpu-affinity", "4096"}, {"\"4096\"", "4095 or less"}},
 	{{"K", "-hx"}, {"--help takes no value"}},
-	{{"K", "--console", "virtio"}, {"unknown console \"virtio\"", "serial"}},
+	{{"K", "--console", "file="}, {"console's file name is empty"}},
+	{{"K", "--console", "file=f", "--detach"}, {"--console file=", "--detach", "--log"}},
+	{{"K", "--console", "hvc"}, {"unknown console \"hvc\"", "virtio", "file=FILE"}},
 
 	{{"K", "--name", ""}, {"\"\"", "is empty"}},
 	{{"K", "--name", "a/b"}, {"\"a/b\"", "slash"}},

@@ -26,6 +26,7 @@ START_TEST(test_kinds)
 	ck_assert_int_eq(thread_kind("fs"), THREAD_FS);
 	ck_assert_int_eq(thread_kind("rng"), THREAD_RNG);
 	ck_assert_int_eq(thread_kind("vsock"), THREAD_VSOCK);
+	ck_assert_int_eq(thread_kind("console"), THREAD_CONSOLE);
 	/* A new kind of thread has to come into the table. */
 	ck_assert_int_eq(thread_kind("new"), -ENOENT);
 	ck_assert_int_eq(thread_kind(""), -ENOENT);

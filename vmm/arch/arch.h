@@ -70,9 +70,6 @@ struct arch_device {
 	unsigned int gsi;
 };
 
-/* Kernel parameters that ebb adds to the user's: the console, and a reboot after a panic. */
-#define ARCH_PARAMS "console=ttyS0 panic=-1"
-
 /* The kernel to boot, and the machine to describe to it. */
 struct arch_boot {
 	const struct ram *ram;
@@ -80,10 +77,19 @@ struct arch_boot {
 	const struct boot_file *initrd; /* or NULL */
 	const char *params;		/* the user's kernel parameters */
 	bool nodefaults;      /* add nothing to params; accept a flat image as the kernel */
+	bool hvc;	      /* the console is the virtio console device's */
 	const char *dump_dtb; /* the file to write the guest's device tree to, or NULL */
 	const struct arch_device *device;
 	unsigned int devices;
 };
+
+/* Returns the kernel parameters that ebb adds to the user's: the console, and a reboot after a panic. */
+static inline const char *arch_params(const struct arch_boot *boot)
+{
+	if (boot->nodefaults)
+		return "";
+	return boot->hvc ? "console=hvc0 panic=-1" : "console=ttyS0 panic=-1";
+}
 
 /* How the boot vCPU starts. The meaning of @mode depends on the architecture. */
 struct arch_entry {

@@ -21,6 +21,7 @@
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
 #include "vmm/detach/detach.h"
+#include "vmm/detach/log_writer.h"
 #include "vmm/lib/fatal.h"
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
@@ -75,6 +76,15 @@ static int enter_cgroup(struct vm_config *config)
 	return cgroup_enter(cgroup->path, config->machine.name, &limits);
 }
 
+/* After enter_cgroup(), so that it is in the guest's. */
+static int start_log_writer(struct log_writer *writer, struct vm_console *console)
+{
+	int error = console->file ? log_writer_start(writer, console->file) : 0;
+
+	console->file_fd = writer->fd;
+	return error;
+}
+
 /*
  * Runs the guest from start to end under @name, which is held. Returns the exit status; sets
  * *@fatal to the signal to die of instead, or to 0.
@@ -85,6 +95,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	struct machine *machine = malloc(sizeof(*machine));
 	struct monitor *monitor = malloc(sizeof(*monitor));
 	struct run_boot boot = RUN_BOOT_NONE;
+	struct log_writer writer = LOG_WRITER_NONE;
 	enum vm_sandbox wanted = config->machine.sandbox;
 	bool confined = wanted != VM_SANDBOX_OFF;
 	struct sandbox sandbox = SANDBOX_NONE;
@@ -96,7 +107,8 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 		log_error("out of memory");
 		goto out;
 	}
-	if (admit_guest(config) != 0 || enter_cgroup(config) != 0)
+	if (admit_guest(config) != 0 || enter_cgroup(config) != 0 ||
+	    start_log_writer(&writer, &config->console) != 0)
 		goto out;
 	machine_prepare(machine);
 	if ((confined && sandbox_begin(&sandbox, name->directory) != 0) ||
@@ -130,6 +142,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 out:
 	sandbox_release(&sandbox);
 	run_boot_release(&boot);
+	log_writer_end(&writer);
 	free(monitor);
 	free(machine);
 	return status;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The options about the guest's console. There is only one kind so far, so it is not stored. */
+/* The options about the guest's console. */
 #include <string.h>
 
 #include "vmm/config/part.h"
@@ -7,7 +7,10 @@
 enum { CONSOLE, DETACH, LOG };
 
 static const struct option options[] = {
-	{CONSOLE, 0, "console", "KIND", "the guest's console: serial [serial]", false},
+	{CONSOLE, 0, "console", "KIND",
+	 "the guest's console: serial, virtio (hvc0, with\nthe terminal's size), none, or file=FILE: its\n"
+	 "output alone, renamed to FILE.1 at 1 MiB [serial]",
+	 false},
 	{DETACH, 0, "detach", NULL,
 	 "run without a terminal: return when the guest\nruns, with its name on standard output",
 	 false},
@@ -17,6 +20,24 @@ static const struct option options[] = {
 	 false},
 };
 
+static int set_kind(struct vm_console *console, const char *value, struct option_error *error)
+{
+	static const char *const kinds[] = {"serial", "virtio", "none"};
+
+	if (strncmp(value, "file=", 5) == 0) {
+		console->kind = VM_CONSOLE_FILE;
+		return config_file(&console->file, "console", value + 5, error);
+	}
+	for (unsigned int i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(value, kinds[i]) != 0)
+			continue;
+		console->kind = (enum vm_console_kind)i;
+		return 0;
+	}
+	return options_fail(
+		error, "unknown console \"%s\"; it is serial, virtio, none or file=FILE", value);
+}
+
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct vm_console *console = &((struct vm_config *)ctx)->console;
@@ -24,10 +45,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		console->detach = true;
 	if (id == LOG)
 		return config_file(&console->log, "log", value, error);
-	if (id == CONSOLE && strcmp(value, "serial") != 0)
-		return options_fail(error, "unknown console \"%s\"; only \"serial\" is supported",
-				    value);
-	return 0;
+	return id == CONSOLE ? set_kind(console, value, error) : 0;
 }
 
 static int check(void *ctx, struct option_error *error)
@@ -36,6 +54,9 @@ static int check(void *ctx, struct option_error *error)
 	if (console->log && !console->detach)
 		return options_fail(
 			error, "--log needs --detach; without it, the console is this terminal");
+	if (console->file && console->detach)
+		return options_fail(error, "--console file= and --detach cannot be combined; --log "
+					   "names the file of a guest that is detached");
 	return 0;
 }
 

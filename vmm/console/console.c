@@ -2,13 +2,14 @@
 /*
  * Theory of operation
  *
- * Input: handled on the loop's thread alone. Bytes go into held[], and from there into the UART as
+ * Input: handled on the loop's thread alone. Bytes go into held[], and from there into the device as
  * far as it takes them. A pipe or a file is not read again before held[] is empty, a terminal not
  * while held[] is full and the guest takes input; console_resume() only rings an eventfd, so that
  * no state is shared with vCPU threads.
  *
- * Output: written by the vCPU's thread itself, usually with one system call for each byte
- * (vmm/lib/outlet.h). Only if there is no room does it wait, for room or for console_hangup().
+ * Output: of a UART it is written by the vCPU's thread itself, usually with one system call for each
+ * byte (vmm/lib/outlet.h). Only if there is no room does it wait, for room or for console_hangup().
+ * A device that has a worker does not wait here: console_try_write().
  */
 #include "vmm/console/console.h"
 
@@ -18,6 +19,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "vmm/console/terminal.h"
@@ -59,11 +61,11 @@ static int input_continue(struct console *console)
 	return err;
 }
 
-/* Gives the UART as much as it takes; it calls console_resume() when it can take more. */
+/* Gives the device as much as it takes; console_resume() is called when it can take more. */
 static void input_push(struct console *console)
 {
-	size_t taken = serial_receive(console->serial, console->held + console->held_first,
-				      console->held_count);
+	size_t taken = console->config.receive(
+		console->config.ctx, console->held + console->held_first, console->held_count);
 	console->held_first += taken;
 	console->held_count -= taken;
 }
@@ -99,7 +101,7 @@ static size_t input_escapes(struct console *console, uint8_t *data, size_t len)
 		if (key == CTRL_A)
 			data[left++] = CTRL_A;
 		else if (key == 'x')
-			console->quit(console->quit_ctx);
+			console->config.quit(console->config.ctx);
 		else if (key == 'h')
 			log_info("Ctrl-A x ends ebb, Ctrl-A Ctrl-A sends one Ctrl-A, "
 				 "Ctrl-A h shows this help");
@@ -235,19 +237,30 @@ static void output_failed(struct console *console, int error)
 		log_warn("standard output: %s; the guest's output is dropped", strerror(error));
 }
 
-void console_write(struct console *console, const uint8_t *data, size_t len)
+ssize_t console_try_write(struct console *console, const uint8_t *data, size_t len)
 {
+	ssize_t written = -EINTR;
+
 	if (memchr(data, ESC, len) && !atomic_load(&console->asked))
 		atomic_store(&console->asked, true);
-	while (len && !atomic_load(&console->silent)) {
-		ssize_t written = outlet_write(&console->output, data, len);
-		if (written >= 0) {
-			data += written;
-			len -= written;
-		} else if (written == -EAGAIN) {
+	while (written == -EINTR && !atomic_load(&console->silent))
+		written = outlet_write(&console->output, data, len);
+	if (written >= 0 || written == -EAGAIN)
+		return written;
+	if (written != -EINTR)
+		output_failed(console, (int)-written);
+	return (ssize_t)len;
+}
+
+void console_write(struct console *console, const uint8_t *data, size_t len)
+{
+	while (len) {
+		ssize_t written = console_try_write(console, data, len);
+		if (written == -EAGAIN) {
 			output_wait(console);
-		} else if (written != -EINTR) {
-			output_failed(console, -written);
+		} else {
+			data += written;
+			len -= (size_t)written;
 		}
 	}
 }
@@ -260,19 +273,30 @@ void console_hangup(struct console *console)
 
 /* --- both ------------------------------------------------------------------------------------ */
 
-int console_init(struct console *console, struct loop *loop, struct serial *serial,
-		 void (*quit)(void *ctx), void *quit_ctx)
+bool console_size(uint16_t *columns, uint16_t *rows)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 &&
+	    ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
+		return false;
+	*columns = size.ws_col;
+	*rows = size.ws_row;
+	return true;
+}
+
+int console_init(struct console *console, struct loop *loop, const struct console_config *config)
 {
 	memset(console, 0, sizeof(*console));
 	console->loop = loop;
-	console->serial = serial;
-	console->quit = quit;
-	console->quit_ctx = quit_ctx;
+	console->config = *config;
+	console->ended = !config->input;
+	atomic_init(&console->silent, config->output < 0);
 	console->input = (struct loop_source){STDIN_FILENO, input_ready, console};
 	console->resume = (struct loop_source){-1, resume_ready, console};
 	console->patience = (struct loop_source){-1, patience_ended, console};
 	console->input_fd = STDIN_FILENO;
-	outlet_init(&console->output, STDOUT_FILENO);
+	outlet_init(&console->output, config->output < 0 ? STDOUT_FILENO : config->output);
 
 	int err = 0;
 	console->hangup = wake_open();
@@ -284,7 +308,7 @@ int console_init(struct console *console, struct loop *loop, struct serial *seri
 		err = loop_add(loop, &console->resume);
 	if (!err)
 		err = loop_add(loop, &console->patience);
-	if (!err)
+	if (!err && config->input)
 		err = input_init(console);
 	if (err) {
 		log_error("cannot set up the console: %s", strerror(-err));

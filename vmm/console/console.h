@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's serial console on ebb's standard input and output.
+ * The guest's console on ebb's standard input and output: the other side is a device, serial or virtio.
  *
  * A terminal is made raw (its output processing stays, so that our own lines look right) and is
  * restored on every way out, a crash included. Ctrl-A x ends ebb, Ctrl-A Ctrl-A sends one Ctrl-A,
@@ -15,7 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "devices/serial/serial.h"
 #include "vmm/lib/loop.h"
 #include "vmm/lib/outlet.h"
 
@@ -28,11 +27,19 @@
 #define CONSOLE_HELD	    16384
 #define CONSOLE_PATIENCE_MS 1000
 
+/* Copied by console_init(). The functions are called on the loop's thread. */
+struct console_config {
+	int output; /* -1: the guest's output is dropped */
+	bool input; /* standard input is the guest's; otherwise it is left alone */
+	/* Gives the guest's device input. Returns how much it took; console_resume() asks for the rest. */
+	size_t (*receive)(void *ctx, const uint8_t *data, size_t len);
+	void (*quit)(void *ctx); /* called for Ctrl-A x */
+	void *ctx;
+};
+
 struct console {
 	struct loop *loop;
-	struct serial *serial;
-	void (*quit)(void *ctx); /* called for Ctrl-A x */
-	void *quit_ctx;
+	struct console_config config;
 
 	/* The loop's thread. */
 	struct loop_source input;    /* standard input, or a descriptor in place of it */
@@ -45,7 +52,7 @@ struct console {
 	bool escape;   /* the last key was Ctrl-A */
 	bool deaf;     /* the guest takes nothing: input that does not fit is lost */
 	bool loss_told;
-	uint8_t held[CONSOLE_HELD]; /* read, and not yet taken by the UART */
+	uint8_t held[CONSOLE_HELD]; /* read, and not yet taken by the guest's device */
 	size_t held_first, held_count;
 
 	/* Any thread. */
@@ -64,11 +71,10 @@ struct console {
 int console_ensure_stdio(void);
 
 /*
- * Starts to read standard input, on @loop, into @serial. Main thread. Returns 0, or -errno after an
+ * Starts to read standard input, on @loop, for the guest. Main thread. Returns 0, or -errno after an
  * error message.
  */
-int console_init(struct console *console, struct loop *loop, struct serial *serial,
-		 void (*quit)(void *ctx), void *quit_ctx);
+int console_init(struct console *console, struct loop *loop, const struct console_config *config);
 void console_release(struct console *console);
 
 /*
@@ -89,10 +95,19 @@ void console_continued(struct console *console);
  */
 void console_write(struct console *console, const uint8_t *data, size_t len);
 
+/*
+ * The same without waiting. Returns how many bytes were written or dropped, or -EAGAIN: console->output.fd
+ * tells when there is room.
+ */
+ssize_t console_try_write(struct console *console, const uint8_t *data, size_t len);
+
 /* Makes all calls of console_write(), now and later, return at once. Any thread. */
 void console_hangup(struct console *console);
 
-/* For serial_host.receive_ready: continues with input that was held back. Any thread. */
+/* Continues with input that the guest's device did not take. Any thread. */
 void console_resume(struct console *console);
+
+/* Returns whether the console is on a terminal that tells its size, in characters. Main thread. */
+bool console_size(uint16_t *columns, uint16_t *rows);
 
 #endif

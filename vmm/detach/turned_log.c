@@ -53,7 +53,7 @@ int turned_log_open(struct turned_log *log, const char *path)
 	if (!error)
 		return 0;
 	log_error(
-		"cannot write the log: %s; give --log a regular file in a directory that exists, not '%s'",
+		"cannot write the log: %s; name a regular file in a directory that exists, not '%s'",
 		error == -EINVAL ? "not a regular file" : strerror(-error), path);
 	turned_log_close(log);
 	return error;

@@ -12,13 +12,14 @@
 #include <signal.h>
 #include <stdbool.h>
 
-/* SIGCONT is blocked, too, but does not ask ebb to end. */
+/* SIGCONT and SIGWINCH are blocked, too, but do not ask ebb to end. */
 static inline bool signal_waits(void)
 {
 	sigset_t set;
 	if (sigpending(&set) != 0)
 		return false;
 	sigdelset(&set, SIGCONT);
+	sigdelset(&set, SIGWINCH);
 	return !sigisemptyset(&set);
 }
 

@@ -6,6 +6,7 @@
 #include "vmm/machine/device.h"
 #include "vmm/machine/device_balloon.h"
 #include "vmm/machine/device_blk.h"
+#include "vmm/machine/device_console.h"
 #include "vmm/machine/device_fs.h"
 #include "vmm/machine/device_net.h"
 #include "vmm/machine/device_pmem.h"
@@ -30,6 +31,7 @@ static const struct {
 	{&device_fs, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX, VM_FOLDERS_MAX},
 	{&device_pmem, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX, VM_PMEMS_MAX},
 	{&device_vsock, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX + VM_PMEMS_MAX, 1},
+	{&device_console, 3 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX + VM_PMEMS_MAX, 1},
 };
 
 /* Removes the last device. */

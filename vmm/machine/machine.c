@@ -10,6 +10,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/machine/device_console.h"
 #include "vmm/machine/device_pmem.h"
 #include "vmm/machine/save.h"
 #include "vmm/mem/present.h"
@@ -118,10 +119,20 @@ static void signal_end(void *ctx)
 	machine_stop(ctx, MACHINE_STOPPED);
 }
 
+static void signal_resized(void *ctx)
+{
+	struct machine *machine = ctx;
+	uint16_t columns, rows;
+
+	if (machine_vcon(machine) && console_size(&columns, &rows))
+		vcon_resize(machine_vcon(machine), columns, rows);
+}
+
 static void signal_continued(void *ctx)
 {
 	struct machine *machine = ctx;
 	console_continued(&machine->console);
+	signal_resized(machine);
 }
 
 static void panic_over(void *ctx)
@@ -131,8 +142,11 @@ static void panic_over(void *ctx)
 
 static int stage_loop_init(struct machine *machine)
 {
-	machine->signals = (struct signals){
-		.source.fd = -1, .end = signal_end, .continued = signal_continued, .ctx = machine};
+	machine->signals = (struct signals){.source.fd = -1,
+					    .end = signal_end,
+					    .continued = signal_continued,
+					    .resized = signal_resized,
+					    .ctx = machine};
 	int error = loop_init(&machine->loop);
 	if (!error)
 		error = vcpu_kick_signal();
@@ -201,10 +215,32 @@ static void stage_serial_release(struct machine *machine)
 	serial_release(&machine->serial);
 }
 
+static size_t console_receive(void *ctx, const uint8_t *data, size_t len)
+{
+	struct machine *machine = ctx;
+	struct vcon *vcon = machine_vcon(machine);
+
+	return vcon ? vcon_receive(vcon, 0, data, len)
+		    : serial_receive(&machine->serial, data, len);
+}
+
 static int stage_console_init(struct machine *machine)
 {
-	return console_init(&machine->console, &machine->loop, &machine->serial, console_quit,
-			    machine);
+	const struct vm_console *wanted = &machine->config->console;
+	bool shown = wanted->kind == VM_CONSOLE_SERIAL || wanted->kind == VM_CONSOLE_VIRTIO;
+	const struct console_config config = {
+		.output = shown				    ? STDOUT_FILENO
+			  : wanted->kind == VM_CONSOLE_FILE ? wanted->file_fd
+							    : -1,
+		.input = shown,
+		.receive = console_receive,
+		.quit = console_quit,
+		.ctx = machine,
+	};
+	int error = console_init(&machine->console, &machine->loop, &config);
+	if (!error)
+		signal_resized(machine);
+	return error;
 }
 
 static void stage_console_release(struct machine *machine)
@@ -262,6 +298,7 @@ static int load(struct machine *machine)
 		.initrd = config->boot.initrd ? &machine->initrd : NULL,
 		.params = config->boot.params,
 		.nodefaults = config->boot.nodefaults,
+		.hvc = config->console.kind == VM_CONSOLE_VIRTIO,
 		.dump_dtb = config->boot.dump_dtb,
 		.device = device,
 		.devices = list->count,

@@ -47,6 +47,7 @@ static sigset_t signals_to_read(void)
 	for (int number = SIGRTMIN + 1; number <= SIGRTMAX; number++)
 		add_unless_ignored(&set, number);
 	add_unless_ignored(&set, SIGCONT);
+	add_unless_ignored(&set, SIGWINCH);
 	return set;
 }
 
@@ -67,6 +68,10 @@ static void signal_came(void *ctx)
 	int number = info.ssi_signo;
 	if (number == SIGCONT) {
 		signals->continued(signals->ctx);
+		return;
+	}
+	if (number == SIGWINCH) {
+		signals->resized(signals->ctx);
 		return;
 	}
 	if (!is_request(number) && !signals->fatal) {

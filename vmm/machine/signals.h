@@ -22,6 +22,7 @@ struct signals {
 	/* On the loop's thread. */
 	void (*end)(void *ctx);
 	void (*continued)(void *ctx); /* SIGCONT */
+	void (*resized)(void *ctx);   /* SIGWINCH */
 	void *ctx;
 };
 
@@ -32,7 +33,7 @@ struct signals {
  */
 int signals_hold(void);
 
-/* Fill in @end, @continued and @ctx first. Returns 0, or -errno after an error message. */
+/* Fill in the functions and @ctx first. Returns 0, or -errno after an error message. */
 int signals_init(struct signals *signals, struct loop *loop);
 void signals_release(struct signals *signals);
 

@@ -131,6 +131,7 @@ const struct call calls[] = {
 	CALL(getpgrp, ALL),
 	CALL_IF(getpgid, ALL, IS(0, 0)), /* getpgrp(3) where there is no such call */
 	IOCTL(MAIN, TCFLSH),
+	IOCTL(MAIN, TIOCGWINSZ),
 	/* What it may remove there is checked by paths.c. */
 	CALL_IF_BOTH(unlinkat, ALL, IS(0, CALL_DIRECTORY), IS(2, 0)),
 
@@ -196,7 +197,7 @@ const struct call calls[] = {
 	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
 	/* A new socket to a backend, or one that the dialer has connected (vmm/vsock). */
 	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
-	CALL(shutdown, VSOCK),
+	CALL(shutdown, VSOCK | MAIN), /* main: the end of a console's file */
 	IOCTL(NET | VCPU | MAIN, TUNSETOFFLOAD),
 	/* A queue is lent to the host's kernel, and taken back. */
 	IOCTL(NET | VCPU | MAIN, VHOST_SET_OWNER),

@@ -110,7 +110,7 @@ static int load(const struct loader *loader)
 static int write_params(char *line, const struct arch_boot *boot)
 {
 	const char *user = boot->params;
-	const char *ours = boot->nodefaults ? "" : ARCH_PARAMS;
+	const char *ours = arch_params(boot);
 	int used = snprintf(line, PARAMS_MAX, "%s%s%s", ours, *ours && *user ? " " : "", user);
 	if (used < PARAMS_MAX)
 		return 0;

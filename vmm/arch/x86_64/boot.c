@@ -161,7 +161,7 @@ static int check_lines(const struct arch_boot *boot)
 	return 0;
 }
 
-/* Writes ARCH_PARAMS, the devices unless ACPI names them, then the user's parameters. */
+/* Writes ebb's own, the devices unless ACPI names them, then the user's parameters. */
 static int write_command_line(const struct arch_boot *boot, const struct image *image)
 {
 	char line[LAYOUT_COMMAND_MAX];
@@ -170,7 +170,7 @@ static int write_command_line(const struct arch_boot *boot, const struct image *
 	if (limit > sizeof(line) - 1)
 		limit = sizeof(line) - 1;
 
-	size_t used = snprintf(line, sizeof(line), "%s", boot->nodefaults ? "" : ARCH_PARAMS);
+	size_t used = snprintf(line, sizeof(line), "%s", arch_params(boot));
 	bool names = !boot->nodefaults && acpi_off(boot->params);
 	if (names && check_lines(boot) < 0)
 		return -EINVAL;
