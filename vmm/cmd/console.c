@@ -2,8 +2,11 @@
 /* ebb console: shows a detached guest's console on this terminal, and passes on what is typed. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +20,8 @@
 
 #define CTRL_A 0x01
 #define ESC    0x1b
+/* For the guest's ebb to take the terminal's size: the console stands still meanwhile. */
+#define SIZE_MS 1000
 
 enum { OPTION_WATCH };
 
@@ -48,14 +53,48 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 }
 
 struct attached {
+	struct guests *guests;
 	int fd;
+	int resized;   /* a signalfd of SIGWINCH, or -1 */
 	bool terminal; /* standard input is one, and raw: it has escape keys */
 	bool reading;  /* standard input is passed on */
 	bool escape;   /* the last key was Ctrl-A */
 	bool left;     /* Ctrl-A x */
 	bool greeted;
-	bool asked; /* the guest may have sent the terminal a query: see terminal.h */
+	bool size_told; /* this terminal's size is the guest's console's, if that has one */
+	bool asked;	/* the guest may have sent the terminal a query: see terminal.h */
 };
+
+/* For the one that has the input. A serial console has no size: its ebb refuses. */
+static void tell_size(struct attached *attached)
+{
+	struct winsize size;
+
+	if (!attached->terminal || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
+		return;
+	attached->size_told = true;
+	guests_ask_quietly(attached->guests, "x-ebb-console-resize",
+			   json_pack("{s:i, s:i}", "columns", size.ws_col, "rows", size.ws_row),
+			   SIZE_MS);
+}
+
+static void window_resized(struct attached *attached)
+{
+	struct signalfd_siginfo info;
+
+	if (read(attached->resized, &info, sizeof(info)) == sizeof(info) && attached->size_told)
+		tell_size(attached);
+}
+
+static int watch_size(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
 
 /* Takes the escape keys out of @data. Returns how many bytes are left. */
 static size_t take_escapes(struct attached *attached, char *data, size_t len)
@@ -91,6 +130,9 @@ static void send_input(struct attached *attached)
 		return;
 	}
 	size_t count = attached->terminal ? take_escapes(attached, data, (size_t)len) : (size_t)len;
+	/* One that watched may have the input now. */
+	if (!attached->size_told)
+		tell_size(attached);
 	for (size_t sent = 0; sent < count && !attached->left;) {
 		struct pollfd room = {.fd = attached->fd, .events = POLLOUT};
 		ssize_t n =
@@ -111,6 +153,8 @@ static void greet(struct attached *attached, char hello)
 	if (hello == HUB_WATCHES && attached->reading)
 		log_warn(
 			"another 'ebb console' has the guest's input; this one gets it when that one leaves");
+	if (hello == HUB_WRITES)
+		tell_size(attached);
 }
 
 /* Returns false at the guest's end, or if standard output fails. */
@@ -136,13 +180,16 @@ static void attach(struct attached *attached)
 		struct pollfd fds[] = {
 			{.fd = attached->fd, .events = POLLIN},
 			{.fd = attached->reading ? STDIN_FILENO : -1, .events = POLLIN},
+			{.fd = attached->resized, .events = POLLIN},
 		};
-		if (poll(fds, 2, -1) < 0)
+		if (poll(fds, 3, -1) < 0)
 			continue;
 		if (fds[0].revents)
 			more = show_output(attached);
 		if (fds[1].revents)
 			send_input(attached);
+		if (fds[2].revents)
+			window_resized(attached);
 	}
 }
 
@@ -162,7 +209,10 @@ static int console(void *ctx, struct guests *guests, int status)
 {
 	const struct request *request = ctx;
 	const struct guest *guest = guests->guest[0];
-	struct attached attached = {.fd = connect_to(guest), .reading = true};
+	struct attached attached = {.guests = guests,
+				    .fd = connect_to(guest),
+				    .resized = watch_size(),
+				    .reading = true};
 
 	if (attached.fd < 0)
 		return EXIT_FAILED;
@@ -176,6 +226,7 @@ static int console(void *ctx, struct guests *guests, int status)
 	if (attached.asked)
 		terminal_discard_answers();
 	terminal_restore();
+	close(attached.resized);
 	close(attached.fd);
 	if (attached.terminal)
 		log_info(attached.left ? "\"%s\" continues" : "\"%s\" has ended", guest->shown);

@@ -12,7 +12,7 @@
 static const struct monitor_part *const parts[] = {
 	&monitor_life,	   &monitor_debug, &monitor_memory, &monitor_balloon,  &monitor_lease,
 	&monitor_reclaim,  &monitor_disks, &monitor_pmem,   &monitor_networks, &monitor_qom,
-	&monitor_snapshot, &monitor_stat,  &monitor_vsock,
+	&monitor_snapshot, &monitor_stat,  &monitor_vsock,  &monitor_console,
 };
 #define PARTS (sizeof(parts) / sizeof(parts[0]))
 _Static_assert(PARTS <= MONITOR_PARTS_MAX, "struct monitor has room for their states");

@@ -34,7 +34,7 @@ struct monitor_part {
 
 extern const struct monitor_part monitor_life, monitor_debug, monitor_memory, monitor_balloon,
 	monitor_lease, monitor_reclaim, monitor_disks, monitor_pmem, monitor_networks, monitor_qom,
-	monitor_snapshot, monitor_stat, monitor_vsock;
+	monitor_snapshot, monitor_stat, monitor_vsock, monitor_console;
 
 /* Returns the state of @part, or NULL if it has none. */
 void *monitor_state(const struct monitor *monitor, const struct monitor_part *part);
