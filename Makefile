@@ -355,7 +355,7 @@ unit-whole: $(BUILD)/unit/run ## with CROSS=NAME: the unit tests that need a ker
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
 TSAN_SUITES := mmio_threads event_idx blk blk_flight blk_served blk_threads fs vhost_user net net_threads vsock vsock_threads balloon inflate reporting stats reclaim reclaim_threads \
-	       rebind loop log outlet signals serial console terminal discard private_file client client_hostile server control_memory plic worker
+	       rebind loop log outlet signals serial console terminal discard private_file vcon_threads client client_hostile server control_memory plic worker
 TSAN := -fsanitize=thread -O1
 $(BUILD)/tsan/%.o: %.c
 	@mkdir -p $(@D)

@@ -135,6 +135,35 @@ def test_attached(ebb, tmp_path, kind):
     assert "43x132" in log.read_text()
 
 
+@pytest.mark.cross
+def test_ports(ebb):
+    """A program of the guest and one of the host, one after the other, on a port of two; and who is refused."""
+    find = "for p in /sys/class/virtio-ports/*; do [ $(cat $p/name) = second ] && d=/dev/${p##*/}; done"
+    job = f"{find}; echo ready; while :; do if read -r l <$d; then echo got $l; echo back $l >$d; else sleep 0.1; fi; done"
+    started = ebb.start(job, "--port", "first.0", "--port", "second", "--name", "ports")
+    started.wait_for("^ready$", LIMIT)
+    words = [lib.EBB, "console", "ports", "--port"]
+
+    def exchanged(text):
+        """Whether the port was free: the one before may not be gone yet."""
+        with subprocess.Popen([*words, "second"], env=ebb.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+            program.stdin.write(f"{text}\n".encode())
+            program.stdin.flush()
+            line = program.stdout.readline()
+            # There is one at a time, and no other port.
+            for port, why in (("second", "another program"), ("third", "--port third")) if line else ():
+                refused = subprocess.run([*words, port], env=ebb.env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=False)
+                assert refused.returncode == 1 and why in refused.stderr and refused.stderr.count("\n") == 1, refused
+            program.kill()
+        assert line in (b"", f"back {text}\n".encode())
+        return line
+
+    for text in "hello", "again":
+        wait_until(lambda text=text: exchanged(text), f"an answer to {text}")
+        started.wait_for(f"^got {text}$", LIMIT)
+    started.kill()
+
+
 def test_none_and_file(ebb, tmp_path):
     path = tmp_path / "a file"
     started = ebb.start("echo done", "--console", "none")

@@ -71,6 +71,12 @@ static const struct {
 	  .console.detach = true,
 	  .machine.cpus = 1,
 	  .memory.size = 256 * MIB}},
+	{{"K", "--port", "a.0", "--port=b"},
+	 {.boot.kernel = "K",
+	  .console.port = {"a.0", "b"},
+	  .console.ports = 2,
+	  .machine.cpus = 1,
+	  .memory.size = 256 * MIB}},
 	{{"K", "--console", "file=a,b"},
 	 {.boot.kernel = "K",
 	  .console.kind = VM_CONSOLE_FILE,
@@ -118,6 +124,9 @@ START_TEST(test_good)
 	ck_assert_int_eq(config.console.kind, want->console.kind);
 	ck_assert_int_eq(config.console.detach, want->console.detach);
 	same(config.console.file, want->console.file);
+	ck_assert_uint_eq(config.console.ports, want->console.ports);
+	for (unsigned int i = 0; i < want->console.ports; i++)
+		same(config.console.port[i], want->console.port[i]);
 	same(config.machine.irqchip, want->machine.irqchip);
 }
 END_TEST
@@ -172,6 +181,12 @@ static const struct config_mistake bad[] = {
 	{{"K", "--vcpu-affinity", "1\n"}, {"\"1\\x0a\"", "list of CPUs"}},
 	{{"K", "--vcpu-affinity", "4096"}, {"\"4096\"", "4095 or less"}},
 	{{"K", "-hx"}, {"--help takes no value"}},
+	{{"K", "--port", ""}, {"port's name", "1 to 31"}},
+	{{"K", "--port", "01234567890123456789012345678901"}, {"port's name", "1 to 31"}},
+	{{"K", "--port", "a b"}, {"\"a b\"", "space"}},
+	{{"K", "--port", "a/b"}, {"\"a/b\"", "slash"}},
+	{{"K", "--port", "a", "--port", "a"}, {"two ports \"a\""}},
+	{{"K", "--port", "a", "--port", "b", "--port", "c"}, {"can have 2 ports"}},
 	{{"K", "--console", "file="}, {"console's file name is empty"}},
 	{{"K", "--console", "file=f", "--detach"}, {"--console file=", "--detach", "--log"}},
 	{{"K", "--console", "hvc"}, {"unknown console \"hvc\"", "virtio", "file=FILE"}},

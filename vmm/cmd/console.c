@@ -22,12 +22,16 @@
 #define ESC    0x1b
 /* For the guest's ebb to take the terminal's size: the console stands still meanwhile. */
 #define SIZE_MS 1000
+#define PORT_MS 5000
 
-enum { OPTION_WATCH };
+enum { OPTION_WATCH, OPTION_PORT };
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
 	{OPTION_WATCH, 0, "watch", NULL, "only watch; leave the input to others", false},
+	{OPTION_PORT, 0, "port", "NAME",
+	 "instead of the console, the port that the guest has\nby 'ebb run --port NAME'; also without --detach",
+	 false},
 	OPTION_HELP_LINE,
 };
 
@@ -40,6 +44,7 @@ static const struct option_table table = {
 struct request {
 	struct guest_choice choice;
 	bool watch;
+	const char *port; /* or NULL: the console */
 };
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
@@ -47,6 +52,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	struct request *request = ctx;
 	if (id == OPTION_WATCH)
 		request->watch = true;
+	if (id == OPTION_PORT)
+		request->port = value;
 	if (id == OPTION_WORD)
 		id = OPTION_CHOICE_NAME;
 	return guest_choice_apply(&request->choice, id, value, error);
@@ -60,6 +67,7 @@ struct attached {
 	bool reading;  /* standard input is passed on */
 	bool escape;   /* the last key was Ctrl-A */
 	bool left;     /* Ctrl-A x */
+	bool is_port;  /* the end of input is not the end of output */
 	bool greeted;
 	bool size_told; /* this terminal's size is the guest's console's, if that has one */
 	bool asked;	/* the guest may have sent the terminal a query: see terminal.h */
@@ -115,7 +123,8 @@ static size_t take_escapes(struct attached *attached, char *data, size_t len)
 static void end_input(struct attached *attached)
 {
 	attached->reading = false;
-	shutdown(attached->fd, SHUT_WR);
+	if (!attached->is_port)
+		shutdown(attached->fd, SHUT_WR);
 }
 
 /* Waits for room: a guest that does not read its console holds up what is typed. */
@@ -205,10 +214,48 @@ static int connect_to(const struct guest *guest)
 	return fd;
 }
 
+static int connect_to_port(struct guests *guests, const char *name)
+{
+	struct guest *guest = guests->guest[0];
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+		log_error("cannot make a socket for the port: %s", strerror(errno));
+		return -errno;
+	}
+	control_client_pass(guest->call.client, pair[1]);
+	guests_ask(guests, "x-ebb-console-attach", json_pack("{s:s}", "port", name), PORT_MS);
+	close(pair[1]);
+	if (guest->reply)
+		return pair[0];
+	close(pair[0]);
+	return -ENOENT;
+}
+
+/* A port has neither keys nor a size. */
+static int port(const struct request *request, struct guests *guests, int status)
+{
+	struct attached attached = {.guests = guests,
+				    .fd = connect_to_port(guests, request->port),
+				    .resized = -1,
+				    .reading = !request->watch,
+				    .is_port = true,
+				    .greeted = true};
+
+	if (attached.fd < 0)
+		return EXIT_FAILED;
+	attach(&attached);
+	close(attached.fd);
+	return status;
+}
+
 static int console(void *ctx, struct guests *guests, int status)
 {
 	const struct request *request = ctx;
 	const struct guest *guest = guests->guest[0];
+
+	if (request->port)
+		return port(request, guests, status);
 	struct attached attached = {.guests = guests,
 				    .fd = connect_to(guest),
 				    .resized = watch_size(),

@@ -4,12 +4,15 @@
 
 #include "vmm/config/part.h"
 
-enum { CONSOLE, DETACH, LOG };
+enum { CONSOLE, DETACH, LOG, PORT };
 
 static const struct option options[] = {
 	{CONSOLE, 0, "console", "KIND",
 	 "the guest's console: serial, virtio (hvc0, with\nthe terminal's size), none, or file=FILE: its\n"
 	 "output alone, renamed to FILE.1 at 1 MiB [serial]",
+	 false},
+	{PORT | OPTION_AGAIN, 0, "port", "NAME",
+	 "a channel to the guest's /dev/virtio-ports/NAME\nfor 'ebb console --port NAME'; up to two",
 	 false},
 	{DETACH, 0, "detach", NULL,
 	 "run without a terminal: return when the guest\nruns, with its name on standard output",
@@ -38,6 +41,29 @@ static int set_kind(struct vm_console *console, const char *value, struct option
 		error, "unknown console \"%s\"; it is serial, virtio, none or file=FILE", value);
 }
 
+static int add_port(struct vm_console *console, const char *name, struct option_error *error)
+{
+	size_t len = strlen(name);
+
+	if (console->ports == VM_PORTS_MAX)
+		return options_fail(error, "a guest can have %d ports", VM_PORTS_MAX);
+	if (len == 0 || len > VM_PORT_MAX)
+		return options_fail(error, "the port's name \"%s\" has not 1 to %d bytes", name,
+				    VM_PORT_MAX);
+	for (size_t i = 0; i < len; i++)
+		if (name[i] <= ' ' || name[i] == '/' || name[i] == 0x7f)
+			return options_fail(error,
+					    "the port's name \"%s\" has a space, a slash or "
+					    "a control character; the guest makes a file of it",
+					    name);
+	for (unsigned int i = 0; i < console->ports; i++)
+		if (strcmp(console->port[i], name) == 0)
+			return options_fail(error, "there are two ports \"%s\"; name them apart",
+					    name);
+	console->port[console->ports++] = name;
+	return 0;
+}
+
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct vm_console *console = &((struct vm_config *)ctx)->console;
@@ -45,6 +71,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		console->detach = true;
 	if (id == LOG)
 		return config_file(&console->log, "log", value, error);
+	if (id == PORT)
+		return add_port(console, value, error);
 	return id == CONSOLE ? set_kind(console, value, error) : 0;
 }
 

@@ -5,6 +5,9 @@
 
 #include <stdbool.h>
 
+#define VM_PORTS_MAX 2
+#define VM_PORT_MAX  31 /* bytes of a name */
+
 enum vm_console_kind {
 	VM_CONSOLE_SERIAL,
 	VM_CONSOLE_VIRTIO,
@@ -14,8 +17,10 @@ enum vm_console_kind {
 
 struct vm_console {
 	enum vm_console_kind kind;
-	const char *file; /* points into argv */
-	int file_fd;	  /* for VM_CONSOLE_FILE: filled in by ebb run */
+	const char *file;		/* points into argv */
+	int file_fd;			/* for VM_CONSOLE_FILE: filled in by ebb run */
+	const char *port[VM_PORTS_MAX]; /* names; they point into argv */
+	unsigned int ports;
 	bool detach;
 	const char *log; /* points into argv, or NULL: the default */
 };

@@ -24,12 +24,13 @@ struct console_device {
 	bool waits;
 	bool deaf; /* standard output took nothing for that long: what comes is dropped until it does */
 	bool loss_told;
+	struct console_port port[VM_PORTS_MAX]; /* that with number 1 first */
 	struct vcon vcon;
 };
 
 static unsigned int console_count(const struct vm_config *config)
 {
-	return config->console.kind == VM_CONSOLE_VIRTIO ? 1 : 0;
+	return config->console.kind == VM_CONSOLE_VIRTIO || config->console.ports ? 1 : 0;
 }
 
 static struct loop *loop_of(struct console_device *console)
@@ -83,9 +84,11 @@ static bool wait_for_room(struct console_device *console)
 static ssize_t transmit(void *ctx, unsigned int port, const uint8_t *data, size_t len)
 {
 	struct console_device *console = ctx;
+
+	if (port > 0)
+		return console_port_transmit(&console->port[port - 1], data, len);
 	ssize_t written = console_try_write(&console->device.machine->console, data, len);
 
-	(void)port;
 	if (written != -EAGAIN)
 		console->deaf = false;
 	else if (!wait_for_room(console))
@@ -99,26 +102,41 @@ static void receive_ready(void *ctx, unsigned int port)
 {
 	struct console_device *console = ctx;
 
-	(void)port;
-	console_resume(&console->device.machine->console);
+	if (port > 0)
+		console_port_resume(&console->port[port - 1]);
+	else
+		console_resume(&console->device.machine->console);
+}
+
+static int init_host(struct console_device *console, const struct vm_console *wanted)
+{
+	int error = console->patience.fd < 0 ? console->patience.fd
+					     : loop_add(loop_of(console), &console->patience);
+
+	for (unsigned int i = 0; i < wanted->ports && !error; i++)
+		error = console_port_init(&console->port[i], &console->vcon, i + 1,
+					  loop_of(console));
+	if (error)
+		log_error("cannot set up the guest's console: %s", strerror(-error));
+	return error;
 }
 
 static int console_device_init(struct device *device, const struct vm_config *config)
 {
 	struct console_device *console = (struct console_device *)device;
-	const struct vcon_config vcon = {.console = true, .host = &console->host};
+	const struct vm_console *wanted = &config->console;
+	struct vcon_config vcon = {.console = wanted->kind == VM_CONSOLE_VIRTIO,
+				   .names = wanted->ports,
+				   .host = &console->host};
 
-	(void)config;
+	_Static_assert(VM_PORTS_MAX < VCON_PORTS_MAX && VM_PORT_MAX <= VCON_NAME_MAX, "they fit");
+	memcpy(vcon.name, wanted->port, sizeof(wanted->port));
 	console->host = (struct vcon_host){console, transmit, receive_ready};
 	console->room = (struct loop_source){-1, room_ready, console};
 	console->patience = (struct loop_source){wake_timer_open(), patience_ended, console};
 	device->virtio = &console->vcon.dev;
 	vcon_init(&console->vcon, &vcon, &device->slot.host);
-	int error = console->patience.fd < 0 ? console->patience.fd
-					     : loop_add(loop_of(console), &console->patience);
-	if (error)
-		log_error("cannot create the console's timer: %s", strerror(-error));
-	return error;
+	return init_host(console, wanted);
 }
 
 static void console_device_release(struct device *device)
@@ -129,6 +147,8 @@ static void console_device_release(struct device *device)
 		return;
 	if (console->patience.fd >= 0)
 		close(console->patience.fd);
+	for (unsigned int i = 0; i < VM_PORTS_MAX; i++)
+		console_port_release(&console->port[i]);
 	vcon_release(&console->vcon);
 }
 
@@ -149,5 +169,19 @@ const struct device_kind device_console = {
 struct vcon *machine_vcon(const struct machine *machine)
 {
 	struct device *device = machine_find(machine, &device_console, 0);
-	return device ? &((struct console_device *)device)->vcon : NULL;
+
+	if (!device || machine->config->console.kind != VM_CONSOLE_VIRTIO)
+		return NULL;
+	return &((struct console_device *)device)->vcon;
+}
+
+struct console_port *machine_console_port(const struct machine *machine, const char *name)
+{
+	const struct vm_console *wanted = &machine->config->console;
+	struct device *device = machine_find(machine, &device_console, 0);
+
+	for (unsigned int i = 0; i < wanted->ports; i++)
+		if (device && strcmp(wanted->port[i], name) == 0)
+			return &((struct console_device *)device)->port[i];
+	return NULL;
 }

@@ -18,6 +18,7 @@
 #define VCPU	 (1U << THREAD_VCPU)
 #define BALLOON	 (1U << THREAD_BALLOON)
 #define BLK	 (1U << THREAD_BLK)
+#define CONSOLE	 (1U << THREAD_CONSOLE)
 #define NET	 (1U << THREAD_NET)
 #define FS	 (1U << THREAD_FS)
 #define RNG	 (1U << THREAD_RNG)
@@ -137,7 +138,7 @@ const struct call calls[] = {
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
 	CALL(accept4, MAIN | VSOCK),
-	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK),
+	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK | CONSOLE),
 	CALL(getsockopt, MAIN),
 	CALL(pidfd_send_signal, MAIN), /* only ebb's own children have a descriptor */
 	CALL(wait4, MAIN),
