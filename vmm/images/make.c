@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "vmm/images/images.h"
-#include "vmm/images/program.h"
 #include "vmm/images/sources.h"
 #include "vmm/lib/find_program.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/program.h"
 
 #define UUID_SIZE 37
 #define ARGS_MAX  (SOURCES_MAX + 16)
@@ -171,11 +171,19 @@ static int run_failed(const char *what, int status)
 	return status < 0 ? status : -EIO;
 }
 
+/* Its lock is held until the last process that works on it has ended. */
+static int run(const struct work *work, char *const argv[])
+{
+	const struct program program = {argv[0], argv, STDERR_FILENO, work->lock, &work->mask};
+
+	return program_run(&program);
+}
+
 /* Root in a container may be unable to mount; for others mmdebstrap finds a way by itself. */
 static bool cannot_mount(const struct work *work)
 {
 	char *const words[] = {"unshare", "--mount", "true", NULL};
-	return geteuid() == 0 && program_run(words, work->lock, &work->mask) != 0;
+	return geteuid() == 0 && run(work, words) != 0;
 }
 
 static const char *kernel_package(void)
@@ -217,7 +225,7 @@ static int install(struct work *work, const struct sources *sources)
 	for (unsigned int i = 0; i < lines; i++)
 		argv[argc++] = line[i];
 	argv[argc] = NULL;
-	error = program_run(argv, work->lock, &work->mask);
+	error = run(work, argv);
 	if (error)
 		error = run_failed(argv[0], error);
 out:
@@ -237,7 +245,7 @@ static int make_disk(struct work *work)
 	unsigned int first = geteuid() == 0 ? 1 : 0;
 
 	snprintf(kib, sizeof(kib), "%llu", (unsigned long long)work->recipe->size >> 10);
-	int error = program_run(argv + first, work->lock, &work->mask);
+	int error = run(work, argv + first);
 	return error ? run_failed("making the file system", error) : 0;
 }
 
