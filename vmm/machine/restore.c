@@ -216,6 +216,12 @@ static int file_open(const char *folder, int *fd)
 	return error;
 }
 
+static void say_why(const struct restoring *restoring, const char *folder)
+{
+	log_error("cannot restore the snapshot in '%s': %s", folder,
+		  restoring->why.text[0] ? restoring->why.text : restoring->reader.why);
+}
+
 int machine_restore(struct machine *machine, const char *folder, bool restore_all)
 {
 	struct restoring *restoring = calloc(1, sizeof(*restoring));
@@ -236,8 +242,34 @@ int machine_restore(struct machine *machine, const char *folder, bool restore_al
 	if (!error)
 		error = restore(restoring);
 	if (error)
-		log_error("cannot restore the snapshot in '%s': %s", folder,
-			  restoring->why.text[0] ? restoring->why.text : restoring->reader.why);
+		say_why(restoring, folder);
+out:
+	if (restoring->fd >= 0)
+		close(restoring->fd);
+	free(restoring);
+	return error;
+}
+
+int saved_machine_find(const char *folder, struct saved_machine *saved)
+{
+	struct restoring *restoring = calloc(1, sizeof(*restoring));
+	struct record_in in;
+
+	if (!restoring) {
+		log_error("cannot look into a snapshot: the host has no memory left");
+		return -ENOMEM;
+	}
+	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
+	int error = file_open(folder, &restoring->fd);
+	if (error)
+		goto out;
+	error = snapshot_open(&restoring->reader);
+	if (!error)
+		error = take(restoring, SNAPSHOT_MACHINE, 0, &in);
+	if (!error)
+		error = saved_machine_read(&in, saved, &restoring->why);
+	if (error)
+		say_why(restoring, folder);
 out:
 	if (restoring->fd >= 0)
 		close(restoring->fd);

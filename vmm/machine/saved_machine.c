@@ -2,6 +2,7 @@
 #include "vmm/machine/saved_machine.h"
 
 #include <errno.h>
+#include <linux/virtio_ids.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -90,7 +91,7 @@ static int compare_devices(const struct device_list *list, struct record_in *in,
 		"when it was started");
 }
 
-int saved_machine_compare(const struct machine *machine, struct record_in *in, struct why *why)
+static int compare_names(struct record_in *in, struct why *why)
 {
 	char arch[NAME_SIZE], version[NAME_SIZE];
 
@@ -103,14 +104,66 @@ int saved_machine_compare(const struct machine *machine, struct record_in *in, s
 	if (strcmp(version, EBB_VERSION) != 0)
 		return why_set(why, -EINVAL, "it was saved by ebb %s, and this is ebb %s", version,
 			       EBB_VERSION);
+	return 0;
+}
+
+int saved_machine_compare(const struct machine *machine, struct record_in *in, struct why *why)
+{
+	int error = compare_names(in, why);
+	if (error)
+		return error;
 	uint32_t cpus = record_take_u32(in);
 	if (cpus != machine->cpus.count)
 		return why_set(why, -EINVAL, "its guest has %u CPUs: run it with -c %u", cpus,
 			       cpus);
-	int error = compare_ram(&machine->ram, in, why);
+	error = compare_ram(&machine->ram, in, why);
 	if (!error)
 		error = compare_devices(&machine->devices, in, why);
 	if (!error && !record_complete(in))
 		error = why_set(why, -EINVAL, "its description of the machine is malformed");
 	return error;
+}
+
+static void count_device(struct saved_machine *saved, uint32_t id)
+{
+	switch (id) {
+	case VIRTIO_ID_BALLOON:
+		saved->balloons++;
+		break;
+	case VIRTIO_ID_BLOCK:
+		saved->disks++;
+		break;
+	case VIRTIO_ID_NET:
+		saved->networks++;
+		break;
+	case VIRTIO_ID_RNG:
+		saved->rngs++;
+		break;
+	case VIRTIO_ID_VSOCK:
+		saved->vsocks++;
+		break;
+	}
+}
+
+int saved_machine_read(struct record_in *in, struct saved_machine *saved, struct why *why)
+{
+	*saved = (struct saved_machine){0};
+	int error = compare_names(in, why);
+	if (error)
+		return error;
+	saved->cpus = record_take_u32(in);
+	uint32_t regions = record_take_u32(in);
+	for (uint32_t i = 0; i < regions && !in->bad; i++) {
+		record_take_u64(in);
+		saved->memory += record_take_u64(in);
+	}
+	uint32_t devices = record_take_u32(in);
+	for (uint32_t i = 0; i < devices && !in->bad; i++) {
+		count_device(saved, record_take_u32(in));
+		record_take_u64(in);
+		record_take_u32(in);
+	}
+	return record_complete(in)
+		       ? 0
+		       : why_set(why, -EINVAL, "its description of the machine is malformed");
 }

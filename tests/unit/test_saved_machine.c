@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a snapshot tells of its machine: whatever bytes are there, it is read or refused. */
+#include <check.h>
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/arch/arch.h"
+#include "vmm/lib/version.h"
+#include "vmm/machine/saved_machine.h"
+
+#define NAME_SIZE 16
+#define MIB	  (1ULL << 20)
+
+static uint8_t data[512];
+
+static void put_name(struct record *record, const char *name)
+{
+	char field[NAME_SIZE] = "";
+
+	snprintf(field, sizeof(field), "%s", name);
+	record_bytes(record, field, sizeof(field));
+}
+
+/* A machine with two regions of RAM and these devices. Returns its length. */
+static size_t make(const char *version, const uint32_t *ids, uint32_t count)
+{
+	struct record record = {.data = data, .size = sizeof(data)};
+
+	put_name(&record, arch_map.name);
+	put_name(&record, version);
+	record_u32(&record, 3);
+	record_u32(&record, 2);
+	for (uint64_t i = 0; i < 2; i++) {
+		record_u64(&record, i << 32);
+		record_u64(&record, 256 * MIB);
+	}
+	record_u32(&record, count);
+	for (uint32_t i = 0; i < count; i++) {
+		record_u32(&record, ids[i]);
+		record_u64(&record, 0xd0000000);
+		record_u32(&record, 5);
+	}
+	ck_assert(!record.full);
+	return record.len;
+}
+
+static int read_back(size_t len, struct saved_machine *saved, struct why *why)
+{
+	struct record_in in = {data, len, false};
+
+	*why = (struct why){""};
+	return saved_machine_read(&in, saved, why);
+}
+
+static const uint32_t ids[] = {VIRTIO_ID_BALLOON,
+			       VIRTIO_ID_BLOCK,
+			       VIRTIO_ID_BLOCK,
+			       VIRTIO_ID_RNG,
+			       VIRTIO_ID_NET,
+			       VIRTIO_ID_VSOCK,
+			       9999};
+#define IDS (sizeof(ids) / sizeof(ids[0]))
+
+START_TEST(it_is_told)
+{
+	struct saved_machine saved;
+	struct why why;
+
+	ck_assert_int_eq(read_back(make(EBB_VERSION, ids, IDS), &saved, &why), 0);
+	ck_assert_uint_eq(saved.cpus, 3);
+	ck_assert_uint_eq(saved.memory, 512 * MIB);
+	ck_assert_uint_eq(saved.balloons, 1);
+	ck_assert_uint_eq(saved.disks, 2);
+	ck_assert_uint_eq(saved.rngs, 1);
+	ck_assert_uint_eq(saved.networks, 1);
+	ck_assert_uint_eq(saved.vsocks, 1);
+}
+END_TEST
+
+START_TEST(another_ebbs_is_refused)
+{
+	struct saved_machine saved;
+	struct why why;
+
+	ck_assert_int_eq(read_back(make("0.0.0", ids, IDS), &saved, &why), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(why.text, "it was saved by ebb 0.0.0"));
+}
+END_TEST
+
+START_TEST(any_length_is_refused)
+{
+	size_t whole = make(EBB_VERSION, ids, IDS);
+	struct saved_machine saved;
+	struct why why;
+
+	for (size_t len = 0; len <= sizeof(data); len++)
+		ck_assert_int_eq(read_back(len, &saved, &why), len == whole ? 0 : -EINVAL);
+}
+END_TEST
+
+/* Counts of regions and devices that are far from true. */
+START_TEST(any_byte_can_be_wrong)
+{
+	size_t whole = make(EBB_VERSION, ids, IDS);
+	struct saved_machine saved;
+	struct why why;
+
+	for (size_t at = 0; at < whole; at++) {
+		uint8_t good = data[at];
+		data[at] ^= 0xff;
+		int error = read_back(whole, &saved, &why);
+		ck_assert(error == 0 || (error == -EINVAL && why.text[0]));
+		data[at] = good;
+	}
+}
+END_TEST
+
+Suite *saved_machine_suite(void);
+Suite *saved_machine_suite(void)
+{
+	Suite *suite = suite_create("saved machine");
+	TCase *all = tcase_create("all");
+	tcase_add_test(all, it_is_told);
+	tcase_add_test(all, another_ebbs_is_refused);
+	tcase_add_test(all, any_length_is_refused);
+	tcase_add_test(all, any_byte_can_be_wrong);
+	suite_add_tcase(suite, all);
+	return suite;
+}
