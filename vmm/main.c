@@ -27,6 +27,7 @@ static const struct command {
 	{"resume", cmd_resume, "let a paused guest continue"},
 	{"stop", cmd_stop, "power a guest off"},
 	{"snapshot", cmd_snapshot, "save a guest, to go on from there later"},
+	{"clone", cmd_clone, "start guests that go on where one is, and share its memory"},
 	{"console", cmd_console, "attach to the console of a detached guest"},
 	{"ssh", cmd_ssh, "run a command in a guest, or a shell, by its SSH server"},
 	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},

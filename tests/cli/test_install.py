@@ -21,7 +21,7 @@ PAGES = {"ebb": "usr/share/man/man1/ebb.1", "ebb-run": "usr/share/man/man1/ebb-r
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO"]
 RUN_SECTIONS = [*SECTIONS[:-1], "FOR USERS OF KVMTOOL", *SECTIONS[-1:]]
 # What the help calls values of which a shell can offer nothing.
-FREE = {"NAME", "PACKAGE[,PACKAGE]...", "NAME[=VALUE]", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT", "USER", "OPTION"}
+FREE = {"NAME", "PACKAGE[,PACKAGE]...", "NAME[=VALUE]", "STRING", "SIZE", "N", "MB", "SECONDS", "CPULIST", "KEY", "CPU", "COLUMN", "TEXT", "USER", "OPTION", "PATTERN"}
 
 
 def make(*words):

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebb clone, with a guest that checks itself (saved.c)."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+from payload import EBB, REPORTING, TIMEOUT, lib, wait_until
+from test_snapshot import MIB, PATIENT, smaps, step
+
+OPTIONS = (REPORTING, "--rng")
+
+
+def listed():
+    """All guests. Some may end meanwhile, which makes another status."""
+    done = subprocess.run([EBB, "list", "--json"], capture_output=True, check=False, timeout=TIMEOUT)
+    return {one["name"]: one for one in json.loads(done.stdout)}
+
+
+class Host:
+    """Clones of one test: `tmp` has what ebb leaves, `names` begin with this process's number."""
+
+    def __init__(self, tmp):
+        self.tmp, self.name = tmp, f"clone-{os.getpid()}"
+        (tmp / "folders").mkdir()
+        self.env = os.environ | {"TMPDIR": str(tmp / "folders")}
+
+    def argv(self, count, *options, log=None, source=None):
+        return [EBB, "clone", *(source or ("-n", self.name)), "-c", str(count), "--name-pattern", f"{self.name}-%", *options,
+                "--", "--log", str(log or self.tmp / "log-%")]
+
+    def clone(self, count, *options, status=0, **where):
+        done = subprocess.run(self.argv(count, *options, **where), env=self.env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        assert done.returncode == status, done.stderr
+        assert not self.left_folders()
+        return done.stderr if status else done.stdout.split()
+
+    def left_folders(self):
+        return os.listdir(self.tmp / "folders")
+
+    def live(self):
+        """Names and process IDs of its clones."""
+        return {name: one["pid"] for name, one in listed().items() if name.startswith(f"{self.name}-")}
+
+    def kill_all(self):
+        for pid in self.live().values():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not self.live(), "the clones have ended")
+
+    def steps(self, number, count=3, log=None):
+        """What a clone says, once it has said so much."""
+        path = log or self.tmp / f"log-{number}"
+
+        def said():
+            return re.findall(r"^step (\d+)\s*$|^(FAIL.*)", path.read_text(), re.M)
+
+        wait_until(lambda: len(said()) >= count, f"clone {number} goes on")
+        assert not [fail for _, fail in said() if fail], said()
+        return [int(one) for one, _ in said()]
+
+
+@pytest.fixture
+def host(tmp_path):
+    made = Host(tmp_path)
+    yield made
+    made.kill_all()
+
+
+@pytest.fixture
+def source(run, host):
+    """The guest that is cloned."""
+    payload = run("saved", *OPTIONS, "--name", host.name, test="one-cpu", params=PATIENT)
+    step(payload)
+    yield payload
+    # Whatever became of its clones, it goes on.
+    payload.heard = len(payload.lines)
+    step(payload)
+
+
+@pytest.mark.usefixtures("source")
+def test_they_go_on_and_share(host):
+    """From one moment; of the folder and of the file there is no name any more. One that has read all is the control."""
+    names = [f"{host.name}-{number}" for number in (1, 2, 3)]
+    assert host.clone(3, "--save", host.tmp / "kept") == names
+    first = [host.steps(number)[0] for number in (1, 2, 3)]
+    assert len(set(first)) == 1, first
+    whole = subprocess.run([EBB, "run", "--restore-all", host.tmp / "kept", "-m", "64M", "-n", "none", *OPTIONS, "--name", f"{host.name}-all",
+                            "--detach", "--log", host.tmp / "log-all"], check=True, timeout=TIMEOUT, stdout=subprocess.DEVNULL)
+    assert whole.returncode == 0
+    host.steps("all")
+    live = host.live()
+    own = {name: smaps(pid, "Anonymous") for name, pid in live.items()}
+    assert all(own[f"{host.name}-all"] - own[name] > 3.5 * MIB for name in names), own
+
+
+@pytest.mark.usefixtures("source")
+def test_a_folder_of_its_own_is_gone(host):
+    """The clones go on from a file without a name."""
+    host.clone(2)
+    assert host.live().keys() == {f"{host.name}-1", f"{host.name}-2"}
+    for number in (1, 2):
+        host.steps(number, 5)
+
+
+def test_of_a_paused_guest(host, source):
+    """It stays paused; they run."""
+    subprocess.run([EBB, "pause", "-n", host.name], check=True, timeout=TIMEOUT)
+    host.clone(1)
+    host.steps(1)
+    assert listed()[host.name]["status"] == "paused"
+    subprocess.run([EBB, "resume", "-n", host.name], check=True, timeout=TIMEOUT)
+    step(source)
+
+
+def test_from_a_folder(host, source):
+    """Also one whose guest has ended: what it was is in the snapshot. It stays, for more of them."""
+    host.clone(1, "--save", host.tmp / "kept")
+    host.kill_all()
+    host.clone(2, source=("--from", host.tmp / "kept"))
+    for number in (1, 2):
+        host.steps(number)
+    assert os.listdir(host.tmp / "kept") == ["snapshot"]
+    step(source)
+
+
+@pytest.mark.usefixtures("source")
+def test_all_or_none(host):
+    """The third cannot write its log. With its folder there it can: the control."""
+    for number in (1, 2):
+        (host.tmp / f"logs-{number}").mkdir()
+    log = host.tmp / "logs-%" / "log"
+    said = host.clone(3, status=2, log=log).splitlines()
+    assert "logs-3" in said[0] and said[1:] == ["ebb: 2 of 3 clones had started: they are ended again"], said
+    assert not host.live()
+    # They had run.
+    assert (host.tmp / "logs-2" / "log").read_text().endswith("ebb: ended with status 0\n")
+    (host.tmp / "logs-3").mkdir()
+    assert len(host.clone(3, log=log)) == 3 == len(host.live())
+
+
+@pytest.mark.usefixtures("source")
+def test_it_is_told_to_end(host):
+    """Whatever it does then, none of them stays, nor its folder."""
+    for first in (False, True):
+        with subprocess.Popen(host.argv(200), env=host.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+            wait_until(host.live if first else host.left_folders, "it works")
+            client.send_signal(signal.SIGTERM)
+            out, said = client.communicate(timeout=TIMEOUT)
+        assert client.returncode == 1 and not out and "a signal came: no clone stays" in said, said
+        assert not host.left_folders()
+        assert not host.live()
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("options, words", [
+    (("--rng", "--vsock"), "--vsock needs a value"),
+    (("--free-page-reporting=off",), "options that it was started with"),
+    (("-d", "/dev/null"), "fewer disks (0) than are given (1)"),
+])
+def test_other_options(host, options, words):
+    done = subprocess.run([*host.argv(2), *options], env=host.env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 2 and not done.stdout and words in done.stderr and done.stderr.count("\n") == 1, done
+    assert not host.live() and not host.left_folders()
+
+
+def test_disks_are_given(run, host):
+    """A disk is not in the snapshot, and two guests cannot write to it: each gets its own copy, by its number."""
+    for name in ("disk", "1", "2"):
+        with open(host.tmp / f"{name}.img", "wb") as file:
+            file.truncate(MIB)
+    payload = run("saved", *OPTIONS, "--name", host.name, "-d", str(host.tmp / "disk.img"), test="one-cpu", params=PATIENT)
+    step(payload)
+
+    def clone(*options):
+        return subprocess.run([*host.argv(2), *options], env=host.env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+
+    done = clone()
+    assert done.returncode == 2 and "disks (1) are in no snapshot" in done.stderr and done.stderr.count("\n") == 1, done
+    same = clone("-d", str(host.tmp / "disk.img"))
+    assert same.returncode == 2 and "disk.img" in same.stderr, same
+    assert not host.live() and not host.left_folders()
+    done = clone("-d", str(host.tmp / "%.img"))
+    assert done.returncode == 0 and not done.stderr, done
+    for number in (1, 2):
+        host.steps(number)
+    assert lib.own_words(payload.stderr()) == ""

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cmd/clones.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/cmd/cmd.h"
+#include "vmm/config/config.h"
+#include "vmm/control/runtime.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/program.h"
+
+#define END_MS	10000
+#define POLL_MS 20
+
+/* --- numbers in words ---------------------------------------------------------------------------- */
+
+/* Returns @pattern with @number in place of each %, for the caller to free; or NULL. */
+static char *expand(const char *pattern, unsigned int number)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	for (const char *c = pattern; *c; c++) {
+		if (*c != '%')
+			fputc(*c, out);
+		else if (c[1] == '%')
+			fputc(*c++, out);
+		else
+			fprintf(out, "%u", number);
+	}
+	bool failed = ferror(out) != 0;
+	if (fclose(out) == 0 && !failed)
+		return text;
+	free(text);
+	return NULL;
+}
+
+char *clones_name(const struct clones *clones, unsigned int number)
+{
+	return expand(clones->pattern, number);
+}
+
+/* --- a command line ------------------------------------------------------------------------------ */
+
+/* Ends with NULL. Once memory is short it stays @failed. */
+struct words {
+	char **word;
+	size_t count;
+	bool failed;
+};
+
+static void take(struct words *words, char *word)
+{
+	char **more = word ? reallocarray(words->word, words->count + 2, sizeof(more[0])) : NULL;
+
+	if (!more) {
+		free(word);
+		words->failed = true;
+		return;
+	}
+	words->word = more;
+	more[words->count++] = word;
+	more[words->count] = NULL;
+}
+
+__attribute__((format(printf, 2, 3))) static void add(struct words *words, const char *format, ...)
+{
+	char *word = NULL;
+	va_list args;
+
+	va_start(args, format);
+	if (vasprintf(&word, format, args) < 0)
+		word = NULL;
+	va_end(args);
+	take(words, word);
+}
+
+static void words_release(struct words *words)
+{
+	for (size_t i = 0; i < words->count; i++)
+		free(words->word[i]);
+	free(words->word);
+}
+
+/* The options that the machine had, but for those that cannot be told from it. */
+static void add_machine(struct words *words, const struct clones *clones)
+{
+	const struct saved_machine *saved = &clones->saved;
+
+	add(words, "--cpus=%u", saved->cpus);
+	add(words, "--mem=%lluM", (unsigned long long)saved->memory >> 20);
+	if (!saved->balloons)
+		add(words, "--no-balloon");
+	if (!saved->networks && !clones->has_network)
+		add(words, "--network=none");
+	for (unsigned int i = 0; i < saved->networks && !clones->has_network; i++)
+		add(words, "--network=user");
+	if (saved->rngs && !clones->has_rng)
+		add(words, "--rng");
+	/* Its path is of the clone's name. */
+	if (saved->vsocks && !clones->has_vsock)
+		add(words, "--ssh");
+}
+
+/* With all options, or with the user's alone. */
+static int make_words(struct words *words, const struct clones *clones, unsigned int number,
+		      bool all)
+{
+	*words = (struct words){0};
+	add(words, "ebb");
+	add(words, "run");
+	add(words, "--restore=%s", clones->folder);
+	add(words, "--detach");
+	char *name = clones_name(clones, number);
+	add(words, "--name=%s", name ? name : "");
+	free(name);
+	if (all)
+		add_machine(words, clones);
+	for (size_t i = 0; i < clones->options; i++)
+		take(words, expand(clones->option[i], number));
+	if (!words->failed)
+		return 0;
+	log_error("out of memory");
+	return -ENOMEM;
+}
+
+/* --- checks -------------------------------------------------------------------------------------- */
+
+/* Returns the exit status. */
+static int parse(const struct clones *clones, unsigned int number, bool all,
+		 struct vm_config *config)
+{
+	struct words words;
+	char error[512];
+	int status = EXIT_FAILED;
+
+	if (make_words(&words, clones, number, all) == 0) {
+		status = EXIT_DONE;
+		switch (config_parse(config, (int)words.count - 2, words.word + 2, error,
+				     sizeof(error))) {
+		case CONFIG_HELP:
+			log_error("\"ebb help run\" shows the options that may follow --");
+			status = EXIT_USAGE;
+			break;
+		case CONFIG_ERROR:
+			log_error("%s", error);
+			status = EXIT_USAGE;
+			break;
+		case CONFIG_RUN:
+			break;
+		}
+	}
+	words_release(&words);
+	return status;
+}
+
+static int check_disks(const struct vm_disks *disks, unsigned int saved)
+{
+	unsigned int count = disks->count + (disks->image != NULL) + (disks->user_data != NULL);
+
+	if (count == saved)
+		return EXIT_DONE;
+	if (count > saved)
+		log_error(
+			"the guest has fewer disks (%u) than are given (%u): leave out the others",
+			saved, count);
+	else
+		log_error(
+			"the guest's disks (%u) are in no snapshot: give each clone its own, or one "
+			"that none writes to, as in: -- -d copy-%%.img -d data.img,ro",
+			saved);
+	return EXIT_USAGE;
+}
+
+static const struct runtime_guest *find(const struct runtime_guest *live, ssize_t count,
+					const char *name)
+{
+	for (ssize_t i = 0; i < count; i++)
+		if (strcmp(live[i].name, name) == 0)
+			return &live[i];
+	return NULL;
+}
+
+static int check_names(const struct clones *clones, unsigned int count)
+{
+	struct runtime_guest *live = NULL;
+	ssize_t lives = runtime_list(&live);
+	int status = lives < 0 ? EXIT_FAILED : EXIT_DONE;
+
+	for (unsigned int number = 1; number <= count && status == EXIT_DONE; number++) {
+		char *name = clones_name(clones, number);
+		if (name && find(live, lives, name)) {
+			log_error("a guest called \"%s\" is running; give other names, as in "
+				  "--name-pattern other-%%",
+				  name);
+			status = EXIT_USAGE;
+		}
+		free(name);
+	}
+	free(live);
+	return status;
+}
+
+int clones_check(struct clones *clones, unsigned int count)
+{
+	struct vm_config config;
+
+	/* The last name is the longest. */
+	int status = parse(clones, count, false, &config);
+	if (status != EXIT_DONE)
+		return status;
+	clones->has_network = !config.networks.by_default;
+	clones->has_rng = config.rng.wanted;
+	clones->has_vsock = config.vsock.wanted;
+	status = parse(clones, count, true, &config);
+	if (status == EXIT_DONE)
+		status = check_disks(&config.disks, clones->saved.disks);
+	return status == EXIT_DONE ? check_names(clones, count) : status;
+}
+
+/* --- starts and ends ----------------------------------------------------------------------------- */
+
+int clones_start(const struct clones *clones, unsigned int number)
+{
+	struct words words;
+	int status = -ENOMEM;
+
+	if (make_words(&words, clones, number, true) == 0) {
+		const struct program program = {EBB_ITSELF, words.word, -1, -1, clones->mask};
+		status = program_run(&program);
+		if (status < 0 && status != -EINTR)
+			log_error("cannot start ebb for a clone: %s", strerror(-status));
+	}
+	words_release(&words);
+	return status < 0 ? EXIT_FAILED : status;
+}
+
+/* Asks those that still run to end. Returns how many these are. */
+static unsigned int ask_to_end(const struct clones *clones, unsigned int count)
+{
+	struct runtime_guest *live = NULL;
+	ssize_t lives = runtime_list(&live);
+	unsigned int left = 0;
+
+	for (unsigned int number = 1; number <= count && lives > 0; number++) {
+		char *name = clones_name(clones, number);
+		const struct runtime_guest *guest = name ? find(live, lives, name) : NULL;
+		left += guest != NULL;
+		if (guest && guest->pid > 0)
+			kill(guest->pid, SIGTERM);
+		free(name);
+	}
+	free(live);
+	return left;
+}
+
+void clones_end(const struct clones *clones, unsigned int count)
+{
+	int64_t deadline = clock_ms() + END_MS;
+
+	while (ask_to_end(clones, count) > 0) {
+		if (clock_ms() > deadline) {
+			log_error("not all clones end; \"ebb stop\" ends them");
+			return;
+		}
+		clock_sleep_ms(POLL_MS);
+	}
+}

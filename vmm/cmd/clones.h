@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guests that go on from one snapshot: each by an `ebb run --restore` of its own, a program that knows nothing of the
+ * others. What a snapshot tells of its machine need not be given again; nothing that it tells names a file of the host.
+ *
+ * Thread: main, which holds SIGINT, SIGTERM and SIGHUP back (vmm/lib/program.h).
+ */
+#ifndef EBB_CMD_CLONES_H
+#define EBB_CMD_CLONES_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "vmm/machine/saved_machine.h"
+
+#define CLONES_MAX 1000
+/* The program that runs, also if another has its name by now. */
+#define EBB_ITSELF "/proc/self/exe"
+
+struct clones {
+	const char *folder;  /* of the snapshot */
+	const char *pattern; /* of their names: each % becomes the clone's number, and %% a % */
+	char *const *option; /* more options of `ebb run`; % likewise */
+	size_t options;
+	const sigset_t *mask; /* of signals, for the programs */
+	struct saved_machine saved;
+	/* Set by clones_check(): those options have these, so that the snapshot's are not added. */
+	bool has_network, has_rng, has_vsock;
+};
+
+/*
+ * Checks all that the user has written, for clones 1 to @count of the machine @saved: options, disks, names that are not
+ * taken. Changes nothing. Returns the exit status, after an error message unless it is EXIT_DONE.
+ */
+int clones_check(struct clones *clones, unsigned int count);
+
+/* Returns the name of clone @number, which the caller frees; or NULL. */
+char *clones_name(const struct clones *clones, unsigned int number);
+
+/* Starts a clone, and waits until it runs. Returns the exit status; the clone's own ebb says what is wrong. */
+int clones_start(const struct clones *clones, unsigned int number);
+
+/* Ends clones 1 to @count by a signal, also one that is just starting, and waits until none of them is left. */
+void clones_end(const struct clones *clones, unsigned int count);
+
+#endif
