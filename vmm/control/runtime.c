@@ -28,21 +28,28 @@ struct file_name {
 	char text[VM_NAME_MAX + sizeof(".lock")];
 };
 
-static bool is_keeper(const char *guest)
+/* What is no guest, but has a name and a socket among them. */
+static bool is_service(const char *guest)
 {
-	return strcmp(guest, RUNTIME_KEEPER) == 0;
+	return *guest == '/';
+}
+
+/* NULL, or what is wrong with a name. Of a service's the "/" is no part. */
+static const char *name_error(const char *guest, const char *(*wrong)(const char *name))
+{
+	return wrong(guest + is_service(guest));
 }
 
 /* Does not use snprintf(): a signal handler releases a name, too. */
 static struct file_name file_name(const char *guest, const char suffix[sizeof(".lock")])
 {
 	struct file_name name;
-	bool keeper = is_keeper(guest);
-	guest += keeper;
+	bool service = is_service(guest);
+	guest += service;
 	size_t len = strnlen(guest, VM_NAME_MAX);
 	memcpy(name.text, guest, len);
 	memcpy(name.text + len, suffix, sizeof(".lock"));
-	if (keeper)
+	if (service)
 		name.text[len] = '-';
 	return name;
 }
@@ -244,8 +251,8 @@ static pid_t read_pid(int directory, const char *file)
 static void say_busy(int directory, const char *file, const char *guest)
 {
 	pid_t pid = read_pid(directory, file);
-	if (is_keeper(guest)) {
-		log_error("a keeper of this user runs already: process %d", pid);
+	if (is_service(guest)) {
+		log_error("a %s of this user runs already: process %d", guest + 1, pid);
 		return;
 	}
 	/* The owner may have locked the file just now and not have written its PID yet. */
@@ -273,7 +280,7 @@ int runtime_claim(struct runtime_name *name, const char *guest)
 	char path[PATH_MAX];
 	*name = (struct runtime_name){.directory = -1, .fd = -1};
 
-	const char *wrong = is_keeper(guest) ? NULL : vm_name_error(guest);
+	const char *wrong = name_error(guest, vm_name_error);
 	if (wrong) {
 		log_error("the name \"%s\" %s; choose another with --name", guest, wrong);
 		return -EINVAL;
@@ -437,7 +444,7 @@ static int why_refused(int directory, const char *guest)
 static int connect_as(const char *guest, const char *suffix)
 {
 	char path[PATH_MAX];
-	if (vm_name_lookup_error(guest) && !is_keeper(guest))
+	if (name_error(guest, vm_name_lookup_error))
 		return -EINVAL;
 	int directory = open_directory(path, sizeof(path), false);
 	if (directory < 0)

@@ -22,10 +22,11 @@
 #include "vmm/lib/guest_name.h"
 
 /*
- * In place of a guest's name: the user's keeper (vmm/keeper), of which there is one. Its files are
- * keeper-lock and keeper-sock: no guest's file has such a name.
+ * In place of a guest's name: the user's keeper (vmm/keeper), of which there is one, and pools of clones. Their files are
+ * keeper-lock and keeper-sock, and so on: no guest's file has such a name.
  */
 #define RUNTIME_KEEPER "/keeper"
+#define RUNTIME_POOL   "/pool " /* and the pool's name */
 
 struct runtime_name {
 	char path[PATH_MAX]; /* of the lock file */
