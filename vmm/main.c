@@ -28,6 +28,7 @@ static const struct command {
 	{"stop", cmd_stop, "power a guest off"},
 	{"snapshot", cmd_snapshot, "save a guest, to go on from there later"},
 	{"clone", cmd_clone, "start guests that go on where one is, and share its memory"},
+	{"pool", cmd_pool, "keep clones of a snapshot ready, and take one"},
 	{"console", cmd_console, "attach to the console of a detached guest"},
 	{"ssh", cmd_ssh, "run a command in a guest, or a shell, by its SSH server"},
 	{"debug", cmd_debug, "look into a guest: registers, sysrq, NMI"},

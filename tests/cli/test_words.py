@@ -8,10 +8,10 @@ import subprocess
 import pytest
 from conftest import EBB
 
-COMMANDS = ["run", "sandbox", "setup", "images", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "snapshot", "clone", "console", "ssh", "debug",
+COMMANDS = ["run", "sandbox", "setup", "images", "list", "top", "stat", "balloon", "reclaim", "keeper", "pause", "resume", "stop", "snapshot", "clone", "pool", "console", "ssh", "debug",
             "doctor", "version", "help"]
 # These take words that are no options.
-WORDS = ("run", "sandbox", "setup", "keeper", "snapshot", "clone", "console", "ssh", "help")
+WORDS = ("run", "sandbox", "setup", "keeper", "snapshot", "clone", "pool", "console", "ssh", "help")
 
 
 @pytest.mark.parametrize("words", [[], ["help"], ["-h"], ["--help"]])

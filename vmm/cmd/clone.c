@@ -49,7 +49,7 @@ struct request {
 	char **argv; /* to find the first of the options for `ebb run` */
 	struct clones clones;
 	char name[NAME_MAX + 1]; /* of the guest, or of the folder it was saved in */
-	char pattern[2 * NAME_MAX + 3];
+	char pattern[CLONES_PATTERN_MAX];
 	char folder[PATH_MAX]; /* our own, or "" */
 };
 
@@ -74,11 +74,7 @@ static int set_options(struct request *request, const char *word, struct option_
 				    "'%s' is no option; -n names the guest, and options of "
 				    "\"ebb run\" follow --",
 				    word);
-	while (*request->argv != word)
-		request->argv++;
-	request->clones.option = request->argv;
-	while (*request->argv++)
-		request->clones.options++;
+	clones_set_options(&request->clones, request->argv, word);
 	return OPTIONS_END;
 }
 
@@ -138,22 +134,6 @@ static int check(const struct request *request)
 }
 
 /* --- what is cloned ------------------------------------------------------------------------------ */
-
-/* Unless names were given: the guest's, or the folder's. A % in that is none of ours. */
-static void make_pattern(struct request *request)
-{
-	char *at = request->pattern;
-
-	if (request->clones.pattern)
-		return;
-	for (const char *c = request->name; *c; c++) {
-		if (*c == '%')
-			*at++ = '%';
-		*at++ = *c;
-	}
-	memcpy(at, "-%", 3);
-	request->clones.pattern = request->pattern;
-}
 
 /* What its ebb tells of it is enough to find mistakes before it is stopped. */
 static int look_at(void *ctx, struct guests *guests, int status)
@@ -254,7 +234,7 @@ static int start_all(const struct request *request)
 			log_error("%u of %u clones had started: they are ended again", number - 1,
 				  request->count);
 		/* If a signal came, this one may have started all the same. */
-		clones_end(clones, signal_waits() ? number : number - 1);
+		clones_end(clones, 1, signal_waits() ? number : number - 1);
 		return status;
 	}
 	for (unsigned int number = 1; number <= request->count; number++) {
@@ -272,10 +252,16 @@ static int clone_guest(struct request *request)
 				   : guests_run(&request->choice, look_at, request);
 	if (status != EXIT_DONE)
 		return status;
-	make_pattern(request);
+	if (!request->clones.pattern) {
+		clones_pattern(request->pattern, request->name);
+		request->clones.pattern = request->pattern;
+	}
 	if (!request->from && make_folder(request) != 0)
 		return EXIT_FAILED;
+	/* The last name is the longest. */
 	status = clones_check(&request->clones, request->count);
+	if (status == EXIT_DONE)
+		status = clones_check_names(&request->clones, request->count);
 	if (status == EXIT_DONE && !request->from)
 		status = save(request);
 	if (status == EXIT_DONE)

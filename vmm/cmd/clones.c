@@ -43,12 +43,33 @@ static char *expand(const char *pattern, unsigned int number)
 	return NULL;
 }
 
+void clones_pattern(char pattern[CLONES_PATTERN_MAX], const char *name)
+{
+	char *at = pattern;
+
+	for (const char *c = name; *c && at < pattern + CLONES_PATTERN_MAX - 4; c++) {
+		if (*c == '%')
+			*at++ = '%';
+		*at++ = *c;
+	}
+	memcpy(at, "-%", 3);
+}
+
 char *clones_name(const struct clones *clones, unsigned int number)
 {
 	return expand(clones->pattern, number);
 }
 
 /* --- a command line ------------------------------------------------------------------------------ */
+
+void clones_set_options(struct clones *clones, char **argv, const char *word)
+{
+	while (*argv != word)
+		argv++;
+	clones->option = argv;
+	while (*argv++)
+		clones->options++;
+}
 
 /* Ends with NULL. Once memory is short it stays @failed. */
 struct words {
@@ -189,7 +210,21 @@ static const struct runtime_guest *find(const struct runtime_guest *live, ssize_
 	return NULL;
 }
 
-static int check_names(const struct clones *clones, unsigned int count)
+int clones_check(struct clones *clones, unsigned int number)
+{
+	struct vm_config config;
+
+	int status = parse(clones, number, false, &config);
+	if (status != EXIT_DONE)
+		return status;
+	clones->has_network = !config.networks.by_default;
+	clones->has_rng = config.rng.wanted;
+	clones->has_vsock = config.vsock.wanted;
+	status = parse(clones, number, true, &config);
+	return status == EXIT_DONE ? check_disks(&config.disks, clones->saved.disks) : status;
+}
+
+int clones_check_names(const struct clones *clones, unsigned int count)
 {
 	struct runtime_guest *live = NULL;
 	ssize_t lives = runtime_list(&live);
@@ -209,23 +244,6 @@ static int check_names(const struct clones *clones, unsigned int count)
 	return status;
 }
 
-int clones_check(struct clones *clones, unsigned int count)
-{
-	struct vm_config config;
-
-	/* The last name is the longest. */
-	int status = parse(clones, count, false, &config);
-	if (status != EXIT_DONE)
-		return status;
-	clones->has_network = !config.networks.by_default;
-	clones->has_rng = config.rng.wanted;
-	clones->has_vsock = config.vsock.wanted;
-	status = parse(clones, count, true, &config);
-	if (status == EXIT_DONE)
-		status = check_disks(&config.disks, clones->saved.disks);
-	return status == EXIT_DONE ? check_names(clones, count) : status;
-}
-
 /* --- starts and ends ----------------------------------------------------------------------------- */
 
 int clones_start(const struct clones *clones, unsigned int number)
@@ -243,14 +261,26 @@ int clones_start(const struct clones *clones, unsigned int number)
 	return status < 0 ? EXIT_FAILED : status;
 }
 
+bool clones_runs(const struct clones *clones, unsigned int number)
+{
+	struct runtime_guest *live = NULL;
+	ssize_t lives = runtime_list(&live);
+	char *name = clones_name(clones, number);
+	bool runs = name && find(live, lives, name);
+
+	free(name);
+	free(live);
+	return runs;
+}
+
 /* Asks those that still run to end. Returns how many these are. */
-static unsigned int ask_to_end(const struct clones *clones, unsigned int count)
+static unsigned int ask_to_end(const struct clones *clones, unsigned int first, unsigned int last)
 {
 	struct runtime_guest *live = NULL;
 	ssize_t lives = runtime_list(&live);
 	unsigned int left = 0;
 
-	for (unsigned int number = 1; number <= count && lives > 0; number++) {
+	for (unsigned int number = first; number <= last && lives > 0; number++) {
 		char *name = clones_name(clones, number);
 		const struct runtime_guest *guest = name ? find(live, lives, name) : NULL;
 		left += guest != NULL;
@@ -262,11 +292,11 @@ static unsigned int ask_to_end(const struct clones *clones, unsigned int count)
 	return left;
 }
 
-void clones_end(const struct clones *clones, unsigned int count)
+void clones_end(const struct clones *clones, unsigned int first, unsigned int last)
 {
 	int64_t deadline = clock_ms() + END_MS;
 
-	while (ask_to_end(clones, count) > 0) {
+	while (ask_to_end(clones, first, last) > 0) {
 		if (clock_ms() > deadline) {
 			log_error("not all clones end; \"ebb stop\" ends them");
 			return;

@@ -8,6 +8,7 @@
 #ifndef EBB_CMD_CLONES_H
 #define EBB_CMD_CLONES_H
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,11 +30,17 @@ struct clones {
 	bool has_network, has_rng, has_vsock;
 };
 
+/* Makes the pattern "NAME-%"; a % in the name is none of ours. */
+#define CLONES_PATTERN_MAX (2 * NAME_MAX + 4)
+void clones_pattern(char pattern[CLONES_PATTERN_MAX], const char *name);
+
 /*
- * Checks all that the user has written, for clones 1 to @count of the machine @saved: options, disks, names that are not
- * taken. Changes nothing. Returns the exit status, after an error message unless it is EXIT_DONE.
+ * Checks what the user has written for clone @number of the machine @saved: options, name, disks. Changes nothing. Returns
+ * the exit status, after an error message unless it is EXIT_DONE.
  */
-int clones_check(struct clones *clones, unsigned int count);
+int clones_check(struct clones *clones, unsigned int number);
+/* Likewise, whether no guest has one of the names of clones 1 to @count. */
+int clones_check_names(const struct clones *clones, unsigned int count);
 
 /* Returns the name of clone @number, which the caller frees; or NULL. */
 char *clones_name(const struct clones *clones, unsigned int number);
@@ -41,7 +48,13 @@ char *clones_name(const struct clones *clones, unsigned int number);
 /* Starts a clone, and waits until it runs. Returns the exit status; the clone's own ebb says what is wrong. */
 int clones_start(const struct clones *clones, unsigned int number);
 
-/* Ends clones 1 to @count by a signal, also one that is just starting, and waits until none of them is left. */
-void clones_end(const struct clones *clones, unsigned int count);
+/* Returns whether there is a guest of that clone's name. */
+bool clones_runs(const struct clones *clones, unsigned int number);
+
+/* Ends clones @first to @last by a signal, also one that is just starting, and waits until none of them is left. */
+void clones_end(const struct clones *clones, unsigned int first, unsigned int last);
+
+/* Takes the options from @word on, which is one of @argv. */
+void clones_set_options(struct clones *clones, char **argv, const char *word);
 
 #endif

@@ -29,6 +29,7 @@ int cmd_stop(int argc, char **argv);
 int cmd_debug(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_clone(int argc, char **argv);
+int cmd_pool(int argc, char **argv);
 int cmd_console(int argc, char **argv);
 int cmd_ssh(int argc, char **argv);
 int cmd_keeper(int argc, char **argv);

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebb pool, with a guest that checks itself (saved.c)."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from payload import EBB, TIMEOUT, wait_until
+from test_clone import OPTIONS, Host, listed
+from test_snapshot import PATIENT, snapshot, step
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A snapshot; its guest has ended."""
+    from payload import Payload  # not before the fixtures that end all of them
+    made = tmp_path_factory.mktemp("pool") / "there"
+    name = f"pool-source-{os.getpid()}"
+    payload = Payload("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    try:
+        step(payload)
+        snapshot(name, made)
+    finally:
+        payload.kill()
+    return made
+
+
+class Pool(Host):
+    """Guests of a pool that is called as its clones are."""
+
+    def start(self, folder, ready, *options):
+        self.process = subprocess.Popen([EBB, "pool", self.name, "--from", folder, "--ready", str(ready), "--", "--log", self.tmp / "log-%", *options],
+                                        stderr=subprocess.PIPE, text=True)
+
+    def numbers(self, status):
+        return sorted(int(name.rpartition("-")[2]) for name, one in listed().items() if name.startswith(f"{self.name}-") and one["status"] == status)
+
+    def is_full(self, numbers):
+        wait_until(lambda: self.numbers("paused") == numbers, f"{numbers} are ready")
+
+    def take(self):
+        """The number of the guest."""
+        done = subprocess.run([EBB, "pool", "take", self.name], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        assert done.returncode == 0 and not done.stderr, done
+        assert done.stdout.startswith(f"{self.name}-"), done
+        return int(done.stdout.rpartition("-")[2])
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(TIMEOUT)
+
+
+@pytest.fixture
+def pool(tmp_path):
+    made = Pool(tmp_path)
+    yield made
+    made.end()
+    made.kill_all()
+
+
+def said(pool, number):
+    return len((pool.tmp / f"log-{number}").read_text().splitlines())
+
+
+def test_one_is_taken(pool, folder):
+    """The oldest; it runs then, and another takes its place. Those that nobody takes stand still: the control. They end with
+    the pool, and what was taken does not."""
+    pool.start(folder, 2)
+    pool.is_full([1, 2])
+    still = said(pool, 2)
+    assert pool.take() == 1
+    assert pool.numbers("running") == [1]
+    pool.steps(1, count=said(pool, 1) + 5)
+    pool.is_full([2, 3])
+    assert said(pool, 2) == still
+    assert [pool.take(), pool.take()] == [2, 3]
+    pool.is_full([4, 5])
+    pool.end()
+    assert pool.process.returncode == 0
+    assert pool.numbers("paused") == [] and pool.numbers("running") == [1, 2, 3]
+    pool.steps(3)
+
+
+def test_ready_ones_may_end(pool, folder):
+    """Nobody is given one that has ended, and another is started."""
+    pool.start(folder, 2)
+    pool.is_full([1, 2])
+    os.kill(listed()[f"{pool.name}-1"]["pid"], signal.SIGKILL)
+    wait_until(lambda: f"{pool.name}-1" not in listed(), "it has ended")
+    assert pool.take() == 2
+    pool.is_full([3, 4])
+
+
+def test_more_than_are_ready(pool, folder):
+    """None is given out twice, however many ask at once."""
+    pool.start(folder, 1)
+    pool.is_full([1])
+    asking = [subprocess.Popen([EBB, "pool", "take", pool.name], stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    names = [one.communicate(timeout=TIMEOUT)[0].strip() for one in asking]
+    assert len(set(names)) == 8 and "" not in names, names
+    assert len(pool.numbers("running")) == 8
+
+
+def test_one_of_each_name(pool, folder):
+    """Other pools, and what has the names of its clones."""
+    pool.start(folder, 1)
+    pool.is_full([1])
+    done = subprocess.run([EBB, "pool", pool.name, "--from", folder], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 1 and f"a pool {pool.name} of this user runs already" in done.stderr and done.stderr.count("\n") == 1, done
+    assert pool.take() == 1
+    pool.is_full([2])
+    pool.end()
+    # Another time: 1 still runs.
+    pool.start(folder, 2)
+    pool.is_full([2, 3])
+
+
+def test_none_starts(pool, folder):
+    """In words, and it tries again: the snapshot may come back."""
+    pool.start(folder, 1)
+    pool.is_full([1])
+    (folder / "snapshot").rename(folder / "away")
+    try:
+        assert pool.take() == 1
+        done = subprocess.run([EBB, "pool", "take", pool.name], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        assert done.returncode == 1 and "no clone is ready, and none starts" in done.stderr and done.stderr.count("\n") == 1, done
+    finally:
+        (folder / "away").rename(folder / "snapshot")
+    assert pool.take() > 1
+    pool.end()
+    assert "there is no snapshot in" in pool.process.stderr.read()
