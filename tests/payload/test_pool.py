@@ -116,6 +116,19 @@ def test_one_of_each_name(pool, folder):
     pool.is_full([2, 3])
 
 
+def test_a_pool_that_is_killed(pool, folder):
+    """Its clones stay, and nobody is given one; the next pool of that name begins beside them."""
+    pool.start(folder, 1)
+    pool.is_full([1])
+    pool.process.kill()
+    pool.process.wait(TIMEOUT)
+    done = subprocess.run([EBB, "pool", "take", pool.name], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 2 and "no pool called" in done.stderr and done.stderr.count("\n") == 1, done
+    pool.start(folder, 1)
+    pool.is_full([1, 2])
+    assert pool.take() == 2
+
+
 def test_none_starts(pool, folder):
     """In words, and it tries again: the snapshot may come back."""
     pool.start(folder, 1)
