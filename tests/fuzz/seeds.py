@@ -5,6 +5,7 @@ Everything here is also right: the fuzzer finds the wrong by itself. guest.h has
 """
 
 import gzip
+import re
 import struct
 
 START, CHAIN, DATA, KICK, TURN, WRITE, READ, POKE, EVENT, TIME, AGAIN = range(11)
@@ -285,8 +286,10 @@ def section(index, kind, payload, number=0):
 
 
 def snapshot():
-    head = b"ebb\x9a\r\n\x1a\n" + struct.pack("<IQQI", 2, 0, 0, 0)
-    runs = struct.pack("<IQQQQQ", 2, 2, 0x1000, 1, 0x100000, 1)
+    with open("vmm/snapshot/stream.h", encoding="utf-8") as file:
+        version = int(re.search(r"SNAPSHOT_VERSION +(\d+)", file.read())[1])
+    head = b"ebb\x9a\r\n\x1a\n" + struct.pack("<IQQI", version, 0, 0, 0)
+    runs = struct.pack("<IQQQQQ", 2, 2, 0x1000, 1, 0x101000, 1)
     before = head + section(0, 2, b"machine") + section(1, 3, runs)
     filler = section(2, 1, b"\0" * (4096 - len(before) - 64))
     end = struct.pack("<IQI", 4, 2, 0)
@@ -306,7 +309,7 @@ DICTIONARIES = {
     "kernel": [b"HdrS", b"\x7fELF\x02\x01\x01", b"Xen\0", b"\x04\0\0\0\x04\0\0\0\x12\0\0\0", b"MZ", b"zimg"],
     "qmp": [b"qmp_capabilities", b"execute", b"arguments", b"echo", b"refuse", b"query-commands", b"enable", b"id", b"true", b"false", b"null", b"\\u0000",
             b"\\ud83d\\ude00", b"e+99", b"-0", b"\r\n", b"guest-stats", b"stats", b"memory", b"disks", b"networks", b"balloon", b"name", b"size"],
-    "snapshot": [bytes([kind, 0, 0, 0]) for kind in range(1, 10)] + [struct.pack("<Q", n) for n in (12, 44, 4096, 0x1000, 0xff000, 0x100000, 0x102000)],
+    "snapshot": [bytes([kind, 0, 0, 0]) for kind in range(1, 10)] + [struct.pack("<Q", n) for n in (12, 44, 4096, 0x1000, 0xff000, 0x101000, 0x102000)],
     "words": [b"--disk\n", b"--fs\n", b"--network\n", b"--mem\n", b"--cpus\n", b"--balloon=", b"--free-page-reporting=", b"--no-balloon", b"--nodefaults",
               b"--vcpu-affinity\n", b"--mem-backing\n", b"--discard\n", b"--numa-node\n", b"--params\n", b"--initrd\n", b"--name\n", b"hostfwd=", b"tapif=",
               b"guest_mac=", b"mtu=", b"vhost=", b"fd=", b"user,", b"tap,", b"none", b"tcp:", b"udp:", b",ro", b",format=raw", b",aio=", b",cache=", b",tag=", b",,",
