@@ -318,6 +318,33 @@ START_TEST(untouched_pages_of_the_file_are_present)
 }
 END_TEST
 
+/* What of the file was used: read or written, but not what was discarded, nor what never was the file's. */
+START_TEST(touched_pages_of_the_file_are_found)
+{
+	bool touched[PRESENT_PAGES];
+
+	ram.pagemap = present_open();
+	*at(LOW) = 1;
+	ck_assert_int_eq(ram_touched(&ram, &ram.region[0], 0, 512, touched), 0);
+	ck_assert(!touched[0]);
+	ck_assert_int_eq(ram_touched(&ram, &ram.region[0], 2 * MIB, 512, touched), 0);
+	for (unsigned int i = 0; i < 512; i++)
+		ck_assert(!touched[i]);
+	*at(LOW + 2 * MIB + 100 * P) = 1;
+	*at(LOW + 2 * MIB + 200 * P) = 1;
+	discard(LOW + 2 * MIB + 200 * P, P);
+	*at(LOW + 2 * MIB + 200 * P) = 1;
+	ck_assert_int_eq(ram_touched(&ram, &ram.region[0], 2 * MIB, 512, touched), 0);
+	for (unsigned int i = 0; i < 512; i++)
+		ck_assert_msg(touched[i] == (i == 100), "page %u", i);
+	/* What is read has its neighbours with it. */
+	ck_assert_int_eq(*(volatile uint8_t *)at(LOW + 2 * MIB), 0x5a);
+	ck_assert_int_eq(ram_touched(&ram, &ram.region[0], 2 * MIB, 512, touched), 0);
+	ck_assert(touched[0] && touched[100] && !touched[200]);
+	ck_assert_int_eq(ram_touched(&ram, &ram.region[0], SIZE - P, 2, touched), -EINVAL);
+}
+END_TEST
+
 /* Not only a vCPU touches guest RAM. */
 START_TEST(a_shorter_file_ends_the_process)
 {
@@ -420,6 +447,7 @@ Suite *private_file_suite(void)
 	tcase_add_test(tcase, a_large_discard_repays);
 	tcase_add_test(tcase, figures_stay_right);
 	tcase_add_test(tcase, untouched_pages_of_the_file_are_present);
+	tcase_add_test(tcase, touched_pages_of_the_file_are_found);
 	tcase_add_exit_test(tcase, a_shorter_file_ends_the_process, FATAL_GUEST_FAILED);
 	tcase_add_test(tcase, threads);
 	tcase_add_loop_test(tcase, other_memory_cannot_be_mapped, 0, 3);

@@ -4,6 +4,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "vmm/mem/private_file.h"
@@ -33,13 +34,9 @@ int present_open(void)
 	return fd;
 }
 
-/*
- * Private memory: a page that is not in the page tables was never written, or was discarded; or it is a file's, and was
- * not touched yet.
- */
-static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pages, bool *present)
+static int read_entries(const struct ram *ram, uintptr_t hva, unsigned int pages,
+			uint64_t entry[PRESENT_PAGES])
 {
-	uint64_t entry[PRESENT_PAGES];
 	ssize_t len = (ssize_t)(pages * sizeof(entry[0]));
 	off_t at = (off_t)(hva / ram->page_size * sizeof(entry[0]));
 
@@ -48,8 +45,20 @@ static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pag
 	if (lseek(ram->pagemap, at, SEEK_SET) < 0)
 		return -errno;
 	ssize_t got = read(ram->pagemap, entry, (size_t)len);
-	if (got != len)
-		return got < 0 ? -errno : -EIO;
+	return got == len ? 0 : got < 0 ? -errno : -EIO;
+}
+
+/*
+ * Private memory: a page that is not in the page tables was never written, or was discarded; or it is a file's, and was
+ * not touched yet.
+ */
+static int by_page_tables(const struct ram *ram, uintptr_t hva, unsigned int pages, bool *present)
+{
+	uint64_t entry[PRESENT_PAGES];
+
+	int error = read_entries(ram, hva, pages, entry);
+	if (error)
+		return error;
 	bool any_files = private_file_has(ram->private_file, (const void *)hva,
 					  pages * (uint64_t)ram->page_size);
 	for (unsigned int i = 0; i < pages; i++, hva += ram->page_size)
@@ -88,12 +97,19 @@ static int by_holes(const struct ram *ram, struct present_cursor *cursor, uint64
 	return 0;
 }
 
+/* Returns whether these are whole pages of @region, and not too many. */
+static bool are_pages(const struct ram *ram, const struct ram_region *region, uint64_t offset,
+		      unsigned int pages)
+{
+	return pages <= PRESENT_PAGES && offset % ram->page_size == 0 && offset <= region->size &&
+	       pages * (uint64_t)ram->page_size <= region->size - offset;
+}
+
 int ram_present(const struct ram *ram, struct present_cursor *cursor,
 		const struct ram_region *region, uint64_t offset, unsigned int pages,
 		bool present[PRESENT_PAGES])
 {
-	if (pages > PRESENT_PAGES || offset % ram->page_size || offset > region->size ||
-	    pages * (uint64_t)ram->page_size > region->size - offset)
+	if (!are_pages(ram, region, offset, pages))
 		return -EINVAL;
 	switch (ram->backing) {
 	case RAM_ANON:
@@ -104,4 +120,22 @@ int ram_present(const struct ram *ram, struct present_cursor *cursor,
 	default:
 		return -EOPNOTSUPP;
 	}
+}
+
+int ram_touched(const struct ram *ram, const struct ram_region *region, uint64_t offset,
+		unsigned int pages, bool touched[PRESENT_PAGES])
+{
+	uint64_t entry[PRESENT_PAGES];
+	uint8_t *hva = region->hva + offset;
+
+	if (!are_pages(ram, region, offset, pages))
+		return -EINVAL;
+	memset(touched, 0, pages * sizeof(touched[0]));
+	if (!private_file_has(ram->private_file, hva, pages * (uint64_t)ram->page_size))
+		return 0;
+	int error = read_entries(ram, (uintptr_t)hva, pages, entry);
+	for (unsigned int i = 0; i < pages && !error; i++, hva += ram->page_size)
+		touched[i] = entry[i] & ENTRY_HELD &&
+			     private_file_has(ram->private_file, hva, ram->page_size);
+	return error;
 }

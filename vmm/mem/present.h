@@ -42,4 +42,12 @@ int ram_present(const struct ram *ram, struct present_cursor *cursor,
 		const struct ram_region *region, uint64_t offset, unsigned int pages,
 		bool present[PRESENT_PAGES]);
 
+/*
+ * Sets @touched for each of @pages pages from @offset on in @region, as above: whether it is the file's, or a copy of its
+ * page, and in the page tables. Where one was read, the host puts neighbours that are in its page cache there, too. Returns 0
+ * or -errno.
+ */
+int ram_touched(const struct ram *ram, const struct ram_region *region, uint64_t offset,
+		unsigned int pages, bool touched[PRESENT_PAGES]);
+
 #endif
