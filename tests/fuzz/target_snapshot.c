@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A snapshot: the input is the stream, read to its end or to the first error, as ebb does. Its checksums are all
- * taken to be 0, so that the fuzzer gets past them.
+ * A snapshot: the input is the stream, read to its end or to the first error, as ebb does; and then as a working set. Its
+ * checksums are all taken to be 0, so that the fuzzer gets past them.
  */
 #include <string.h>
 
 #include "tests/fuzz/boot.h"
 #include "vmm/snapshot/pages.h"
 #include "vmm/snapshot/stream.h"
+#include "vmm/snapshot/working_set.h"
 
 #define RAM_SIZE (1U << 20)
 /* The pages that no section may name: they are beyond the RAM that the reader is told of. */
@@ -65,6 +66,24 @@ static int read_sections(struct snapshot_reader *reader, const struct ram *ram)
 	}
 }
 
+/* What is read ahead is in RAM, and ascends. */
+static int read_working_set(struct snapshot_reader *reader, const struct ram *ram)
+{
+	static const struct snapshot_id id;
+	static struct snapshot_memory memory;
+	uint64_t least = 0, pages = 0;
+
+	int error = snapshot_working_set_read(reader, &id, ram, &memory);
+	for (unsigned int i = 0; i < memory.runs && !error; i++) {
+		const struct gpa_range *run = &memory.run[i];
+		MUST(run->gpa >= least && ram_at(ram, run->gpa, run->len));
+		least = run->gpa + run->len;
+		pages += run->len / SNAPSHOT_PAGE;
+	}
+	MUST(error || pages == memory.pages);
+	return error;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ram whole = boot_ram(0, RAM_SIZE + 2 * EDGE);
@@ -73,18 +92,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				     {RAM_SIZE + EDGE, EDGE, memory + RAM_SIZE}},
 			  .regions = 2,
 			  .page_size = 4096};
-	struct input input = {data, size};
-	struct snapshot_reader reader = {.read = input_read, .ctx = &input};
 
 	host_reset();
 	memset(memory, 0xee, EDGE);
 	memset(memory + RAM_SIZE + EDGE, 0xee, EDGE);
-	int error = snapshot_open(&reader);
-	if (!error)
-		error = read_sections(&reader, &ram);
-	MUST((error == 0) == (reader.why[0] == '\0'));
-	MUST(reader.offset == size - input.left);
-	MUST(error || input.left == 0);
+	for (unsigned int way = 0; way < 2; way++) {
+		struct input input = {data, size};
+		struct snapshot_reader reader = {.read = input_read, .ctx = &input};
+		int error = way ? read_working_set(&reader, &ram) : snapshot_open(&reader);
+		if (!way && !error)
+			error = read_sections(&reader, &ram);
+		MUST((error == 0) == (reader.why[0] == '\0'));
+		MUST(reader.offset == size - input.left);
+		MUST(error || input.left == 0);
+	}
 	for (unsigned int i = 0; i < EDGE; i++)
 		MUST(memory[i] == 0xee && memory[RAM_SIZE + EDGE + i] == 0xee);
 	return 0;

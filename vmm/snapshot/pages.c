@@ -7,27 +7,27 @@
 #include "vmm/lib/record.h"
 #include "vmm/lib/zero.h"
 
-#define RUN_SIZE    16
-#define MEMORY_HEAD 12
-#define MEMORY_MAX  (MEMORY_HEAD + RUN_SIZE * SNAPSHOT_RUNS_MAX)
-_Static_assert(MEMORY_MAX <= SNAPSHOT_PAYLOAD_MAX, "the list of runs is a section like others");
-
 /* Read at once. */
 #define PIECE (16 * (size_t)SNAPSHOT_PAGE)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
+void snapshot_memory_list(struct record *list, const struct snapshot_memory *memory)
+{
+	record_u32(list, memory->runs);
+	record_u64(list, memory->pages);
+	for (unsigned int i = 0; i < memory->runs; i++) {
+		record_u64(list, memory->run[i].gpa);
+		record_u64(list, memory->run[i].len / SNAPSHOT_PAGE);
+	}
+}
+
 int snapshot_memory_write(struct snapshot_writer *writer, const struct snapshot_memory *memory)
 {
-	uint8_t bytes[MEMORY_MAX];
+	uint8_t bytes[SNAPSHOT_MEMORY_MAX];
 	struct record list = {bytes, sizeof(bytes), 0, false};
 
-	record_u32(&list, memory->runs);
-	record_u64(&list, memory->pages);
-	for (unsigned int i = 0; i < memory->runs; i++) {
-		record_u64(&list, memory->run[i].gpa);
-		record_u64(&list, memory->run[i].len / SNAPSHOT_PAGE);
-	}
+	snapshot_memory_list(&list, memory);
 	snapshot_write(writer, SNAPSHOT_MEMORY, 0, bytes, list.len);
 	snapshot_align(writer);
 	return snapshot_write_head(writer, SNAPSHOT_PAGES, 0, memory->pages * SNAPSHOT_PAGE, 0);
@@ -56,8 +56,8 @@ static int take_run(struct snapshot_reader *reader, struct record_in *in, const 
 			    (unsigned long long)gpa);
 }
 
-static int take_runs(struct snapshot_reader *reader, struct record_in *in, const struct ram *ram,
-		     struct snapshot_memory *memory)
+int snapshot_memory_take(struct snapshot_reader *reader, struct record_in *in,
+			 const struct ram *ram, struct snapshot_memory *memory)
 {
 	uint64_t least = 0, pages = 0;
 
@@ -82,13 +82,13 @@ static int take_runs(struct snapshot_reader *reader, struct record_in *in, const
 int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
 			 const struct ram *ram, struct snapshot_memory *memory)
 {
-	uint8_t bytes[MEMORY_MAX];
+	uint8_t bytes[SNAPSHOT_MEMORY_MAX];
 	struct record_in in = {bytes, section->len, false};
 	struct snapshot_section pages;
 
 	int error = snapshot_payload(reader, section, bytes, sizeof(bytes));
 	if (!error)
-		error = take_runs(reader, &in, ram, memory);
+		error = snapshot_memory_take(reader, &in, ram, memory);
 	if (!error)
 		error = snapshot_next(reader, &pages);
 	if (error)

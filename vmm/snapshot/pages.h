@@ -24,6 +24,10 @@ struct snapshot_memory {
 	struct gpa_range run[SNAPSHOT_RUNS_MAX]; /* whole pages */
 };
 
+/* Bytes of the longest list of runs. */
+#define SNAPSHOT_MEMORY_MAX (12 + 16 * SNAPSHOT_RUNS_MAX)
+_Static_assert(SNAPSHOT_MEMORY_MAX <= SNAPSHOT_PAYLOAD_MAX, "the list is a section like others");
+
 /* --- writing --------------------------------------------------------------------------------- */
 
 /* Writes @memory, and all up to the first page. @memory->pages pages must follow. Returns 0 or the first -errno. */
@@ -47,5 +51,12 @@ int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_s
  */
 int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_memory *memory,
 			const struct ram *ram, uint32_t *checksum);
+
+/* --- for working_set.h: the list alone ------------------------------------------------------- */
+
+void snapshot_memory_list(struct record *list, const struct snapshot_memory *memory);
+/* Reads the rest of @in. Returns 0, or -EINVAL with reader->why set: not a list, or not of @ram. */
+int snapshot_memory_take(struct snapshot_reader *reader, struct record_in *in,
+			 const struct ram *ram, struct snapshot_memory *memory);
 
 #endif

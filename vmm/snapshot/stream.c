@@ -12,8 +12,6 @@
 /* A text, a byte that is no text, and the line ends that a careless transfer changes. */
 static const uint8_t magic[8] = {'e', 'b', 'b', 0x9a, '\r', '\n', 0x1a, '\n'};
 
-#define END_SIZE 16
-
 /* --- writing --------------------------------------------------------------------------------- */
 
 int snapshot_put(struct snapshot_writer *writer, const void *data, size_t len)
@@ -77,7 +75,7 @@ int snapshot_align(struct snapshot_writer *writer)
 
 int snapshot_end(struct snapshot_writer *writer)
 {
-	uint8_t bytes[END_SIZE];
+	uint8_t bytes[SNAPSHOT_END_SIZE];
 	struct record end = {bytes, sizeof(bytes), 0, false};
 
 	record_u32(&end, writer->sections);
@@ -248,7 +246,7 @@ int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_secti
 int snapshot_close(struct snapshot_reader *reader, const struct snapshot_section *section,
 		   uint64_t pages, const uint32_t *checksum)
 {
-	uint8_t bytes[END_SIZE];
+	uint8_t bytes[SNAPSHOT_END_SIZE];
 	struct record_in end = {bytes, sizeof(bytes), false};
 	uint8_t more;
 

@@ -20,6 +20,7 @@
 #define SNAPSHOT_VERSION   4
 #define SNAPSHOT_HEAD	   32	/* bytes before the first section */
 #define SNAPSHOT_SECTION   32	/* bytes before a section's payload */
+#define SNAPSHOT_END_SIZE  16	/* bytes of the last payload, which are the last bytes of all */
 #define SNAPSHOT_ALIGNMENT 4096 /* bytes: of the first page */
 /* The most bytes of a payload, except of SNAPSHOT_PAGES (pages.h). */
 #define SNAPSHOT_PAYLOAD_MAX ((size_t)64 << 10)
@@ -35,6 +36,7 @@ enum snapshot_type {
 	SNAPSHOT_DEVICE = 7,
 	SNAPSHOT_END = 8,
 	SNAPSHOT_PAGES = 9,
+	SNAPSHOT_WORKING_SET = 10, /* not in a snapshot: working_set.h */
 };
 
 struct snapshot_section {
