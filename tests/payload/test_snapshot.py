@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import pytest
+import snapshots
 from test_sandbox import AS, USER
 from payload import EBB, NO_NETWORK, REPORTING, TIMEOUT, FullPipe, lib, wait_until
 
@@ -55,8 +56,9 @@ def step(payload):
     return int(payload.expect(r"^step (\d+)$").group(1))
 
 
-def snapshot(name, folder, expected=0, wrapper=(), **kwargs):
-    done = subprocess.run([*wrapper, EBB, "snapshot", "-n", name, str(folder)], capture_output=True, text=True, timeout=TIMEOUT, check=False, **kwargs)
+def snapshot(name, folder, expected=0, wrapper=(), options=(), **kwargs):
+    done = subprocess.run([*wrapper, EBB, "snapshot", "-n", name, *options, str(folder)], capture_output=True, text=True, timeout=TIMEOUT, check=False,
+                          **kwargs)
     assert done.returncode == expected, done.stderr
     return done.stderr if expected else done.stdout
 
@@ -110,6 +112,21 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "there"
     name = f"module-{os.getpid()}"
     payload = Payload("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    try:
+        step(payload)
+        snapshot(name, folder)
+    finally:
+        payload.kill()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A snapshot of a guest with 128 MiB that it does not touch again."""
+    from payload import Payload  # not before the fixtures that end all of them
+    folder = tmp_path_factory.mktemp("large") / "there"
+    name = f"vast-{os.getpid()}"
+    payload = Payload("saved", *OPTIONS, "--name", name, memory="256M", test="large", params=PATIENT)
     try:
         step(payload)
         snapshot(name, folder)
@@ -227,14 +244,9 @@ def test_a_snapshot_that_changes(restore, saved, tmp_path, way):
     ones[1].wait_for(r"^step \d+$", TIMEOUT, start)
 
 
-def test_the_size_takes_no_time(run, restore, saved, tmp_path):
+def test_the_size_takes_no_time(restore, saved, large):
     """Mapped, 128 MiB more take less than half as long as they take to be read, which is the control."""
-    name = f"large-{os.getpid()}"
-    payload = run("saved", *OPTIONS, "--name", name, memory="256M", test="large", params=PATIENT)
-    step(payload)
-    snapshot(name, tmp_path / "there")
-    payload.kill()
-    assert os.stat(tmp_path / "there" / "snapshot").st_size > 128 * MIB
+    assert os.stat(large / "snapshot").st_size > 128 * MIB
 
     def seconds(folder, memory, way):
         """The least of some."""
@@ -247,11 +259,105 @@ def test_the_size_takes_no_time(run, restore, saved, tmp_path):
             one.kill()
         return min(found)
 
-    mapped, read = (seconds(tmp_path / "there", "256M", way) for way in WAYS)
-    os.unlink(tmp_path / "there" / "snapshot")
+    mapped, read = (seconds(large, "256M", way) for way in WAYS)
     small = seconds(saved, "64M", "--restore")
     print(f"large: {mapped:.3f} s mapped, {read:.3f} s read; small: {small:.3f} s mapped")
     assert mapped - small < (read - small) / 2, (mapped, read, small)
+
+
+def record(restore, folder, **kwargs):
+    """Keeps what a guest uses that was restored from there. Returns what `ebb snapshot` said of it."""
+    name = f"probe-{os.getpid()}"
+    probe = restore(folder, *OPTIONS, "--name", name, **kwargs)
+    probe.steps(3)
+    said = snapshot(name, folder, options=["--working-set"])
+    now = len(probe.lines)
+    probe.wait_for(r"^step \d+$", TIMEOUT, now)  # it goes on
+    probe.kill()
+    return said
+
+
+def test_a_working_set_is_read_ahead(restore, large):
+    """What one guest has used, and no more, is in the page cache before another uses it; without the list it is not."""
+    there, listed = large / "snapshot", large / "working-set"
+    whole = there.read_bytes()
+    snapshots.drop(there)
+    if snapshots.cached(there, 0, len(whole) // 4096 * 4096):
+        pytest.skip("needs a file system whose page cache can be emptied")
+    assert re.search(r"has used [\d.]+ [KM]iB, which is read ahead when ", record(restore, large, memory="256M"))
+    used = snapshots.runs(listed.read_bytes(), snapshots.WORKING_SET)
+    assert 0 < sum(pages for _, pages in used) * 4096 < 16 * MIB, used
+
+    # Memory that it does not use, to see what is read ahead alone.
+    start, pages = max(snapshots.runs(whole), key=lambda run: run[1])
+    far, size = start + pages * 4096 - 16 * MIB, 4 * MIB
+    assert not any(gpa < far + size and far < gpa + count * 4096 for gpa, count in used)
+
+    def read():
+        return snapshots.cached(there, snapshots.offset_of(whole, far), size)
+
+    def restored():
+        snapshots.drop(there)
+        one = restore(large, *OPTIONS, memory="256M")
+        one.steps(2)
+        assert not lib.own_words(one.stderr()), one.stderr()
+        return one
+    restored().kill()
+    assert not read()
+    listed.write_bytes(snapshots.with_runs(listed.read_bytes(), [(far, 512), (far + 513 * 4096, 511)]))
+    one = restored()
+    wait_until(lambda: read() >= size - 4096, "it is not read ahead")
+    one.kill()
+    listed.unlink()
+    restored().kill()
+    assert not read()
+
+
+def test_a_working_set_that_is_none(run, restore, saved, tmp_path):
+    """It is advice: a guest with a damaged one, or another's, goes on; a line says what is wrong."""
+    folder = tmp_path / "there"
+    shutil.copytree(saved, folder)
+    there = folder / "working-set"
+    record(restore, folder)
+    whole = there.read_bytes()
+    ours = snapshots.runs(whole, snapshots.WORKING_SET)
+
+    def said():
+        one = restore(folder, *OPTIONS)
+        one.steps(1)
+        one.kill()
+        return lib.own_words(one.stderr())
+    assert said() == ""
+    for length in 0, 31, 100, len(whole) - 1:
+        there.write_bytes(whole[:length])
+        assert "it is cut short" in said()
+    for at in range(0, len(whole), len(whole) // 20):
+        there.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:])
+        assert re.match("ebb: warning: the guest's memory is not read ahead: .*record it again", said()), at
+    for bad in [(1 << 40, 1)], [(0, 1 << 40)], [(ours[0][0], 2 ** 52)], [ours[0], ours[0]], [(4097, 1)]:
+        there.write_bytes(snapshots.with_runs(whole, bad))
+        assert "where the guest has none" in said()
+    there.write_bytes((folder / "snapshot").read_bytes())
+    assert "it is no working set" in said()
+    there.unlink()
+    os.mkfifo(there)
+    assert "Invalid argument" in said()
+    there.unlink()
+    there.write_bytes(whole)
+    assert said() == ""
+    # Another snapshot takes its place: that it is of another one is noticed, and it is removed.
+    name = f"other-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu")
+    step(payload)
+    snapshot(name, folder)
+    assert os.listdir(folder) == ["snapshot"]
+    there.write_bytes(whole)
+    assert "it is of another snapshot" in said()
+    # A guest that was not restored has none; nor has a folder without a snapshot.
+    assert "not read from a snapshot" in snapshot(name, folder, 1, options=["--working-set"])
+    assert there.read_bytes() == whole
+    assert "there is no snapshot in" in snapshot(name, tmp_path, 1, options=["--working-set"])
+    assert os.listdir(tmp_path) == ["there"]
 
 
 def test_a_users_guest(run, restore):

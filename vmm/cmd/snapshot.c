@@ -26,9 +26,8 @@
 #include "vmm/lib/write_all.h"
 #include "vmm/lib/zero.h"
 
-#define COMMAND	   "x-ebb-snapshot"
-#define NAME	   "snapshot"
-#define UNFINISHED "snapshot.unfinished"
+#define SNAPSHOT    "snapshot"
+#define WORKING_SET "working-set"
 /* The guest's time to report what it does not use, and its ebb's to say that it did not. */
 #define RECLAIM_MS 5000
 /* No answer and no byte for so long: ebb itself waits 30 s for us, and 10 s for the guest's disks. */
@@ -37,8 +36,13 @@
 #define READ_MAX   (256 * 1024)
 #define PAGE	   4096U
 
+enum { OPTION_WORKING_SET };
+
 static const struct option options[] = {
 	OPTION_NAME_LINE,
+	{OPTION_WORKING_SET, 0, "working-set", NULL,
+	 "save only which memory a guest that was restored\nfrom DIR has used since: it is read ahead when\nothers are",
+	 false},
 	OPTION_HELP_LINE,
 };
 
@@ -49,12 +53,21 @@ static const struct option_table table = {
 	"they must not change before it is restored.",
 	options, sizeof(options) / sizeof(options[0])};
 
+/* What is saved, and how. */
+struct what {
+	const char *command, *name, *unfinished;
+};
+static const struct what the_guest = {"x-ebb-snapshot", SNAPSHOT, SNAPSHOT ".unfinished"},
+			 the_working_set = {"x-ebb-working-set", WORKING_SET,
+					    WORKING_SET ".unfinished"};
+
 struct request {
 	struct guest_choice choice;
+	const struct what *what;
 	const char *folder;
 	int dir;	       /* of the folder */
 	int file;	       /* of the snapshot */
-	bool named;	       /* it has the name UNFINISHED; else none yet */
+	bool named;	       /* it has the name what->unfinished; else none yet */
 	struct loop_source in; /* the snapshot comes there */
 	uint64_t bytes;	       /* that came */
 	int error;	       /* of writing it, -errno */
@@ -67,6 +80,10 @@ struct request {
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct request *request = ctx;
+	if (id == OPTION_WORKING_SET) {
+		request->what = &the_working_set;
+		return 0;
+	}
 	if (id != OPTION_WORD)
 		return guest_choice_apply(&request->choice, id, value, error);
 	if (request->folder)
@@ -87,9 +104,11 @@ static int fail(const struct request *request, const char *what)
 
 static int open_folder(struct request *request)
 {
-	request->made = mkdir(request->folder, 0700) == 0;
-	if (!request->made && errno != EEXIST)
-		return fail(request, "make the folder");
+	if (request->what == &the_guest) {
+		request->made = mkdir(request->folder, 0700) == 0;
+		if (!request->made && errno != EEXIST)
+			return fail(request, "make the folder");
+	}
 	request->dir = open(request->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (request->dir < 0)
 		return fail(request, "open the folder");
@@ -98,7 +117,11 @@ static int open_folder(struct request *request)
 			  request->folder);
 		return -EBUSY;
 	}
-	return 0;
+	if (request->what == &the_guest || faccessat(request->dir, SNAPSHOT, F_OK, 0) == 0)
+		return 0;
+	log_error("there is no snapshot in '%s': name the folder that the guest was restored from",
+		  request->folder);
+	return -ENOENT;
 }
 
 /* A file without a name is gone when this process is; not all file systems have such. */
@@ -107,10 +130,10 @@ static int open_file(struct request *request)
 	request->file = openat(request->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (request->file >= 0)
 		return 0;
-	if (unlinkat(request->dir, UNFINISHED, 0) < 0 && errno != ENOENT)
+	if (unlinkat(request->dir, request->what->unfinished, 0) < 0 && errno != ENOENT)
 		return fail(request, "replace an unfinished snapshot in");
-	request->file =
-		openat(request->dir, UNFINISHED, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	request->file = openat(request->dir, request->what->unfinished,
+			       O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 	request->named = request->file >= 0;
 	return request->file < 0 ? fail(request, "write a snapshot to") : 0;
 }
@@ -123,16 +146,22 @@ static int give_name(const struct request *request)
 	if (request->named)
 		return 0;
 	/* Left by one that was killed: the folder is locked. */
-	if (unlinkat(request->dir, UNFINISHED, 0) < 0 && errno != ENOENT)
+	if (unlinkat(request->dir, request->what->unfinished, 0) < 0 && errno != ENOENT)
 		return -1;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", request->file);
-	return linkat(AT_FDCWD, path, request->dir, UNFINISHED, AT_SYMLINK_FOLLOW);
+	return linkat(AT_FDCWD, path, request->dir, request->what->unfinished, AT_SYMLINK_FOLLOW);
 }
 
 static int publish(const struct request *request)
 {
+	const struct what *what = request->what;
+
+	/* Of the snapshot that was there before. */
+	if (what == &the_guest && unlinkat(request->dir, WORKING_SET, 0) < 0 && errno != ENOENT)
+		return fail(request, "remove the working set in");
 	if (fsync(request->file) < 0 || give_name(request) < 0 ||
-	    renameat(request->dir, UNFINISHED, request->dir, NAME) < 0 || fsync(request->dir) < 0)
+	    renameat(request->dir, what->unfinished, request->dir, what->name) < 0 ||
+	    fsync(request->dir) < 0)
 		return fail(request, "finish the snapshot in");
 	return 0;
 }
@@ -141,7 +170,7 @@ static int publish(const struct request *request)
 static void forget(struct request *request, bool done)
 {
 	if (!done && request->file >= 0)
-		unlinkat(request->dir, UNFINISHED, 0);
+		unlinkat(request->dir, request->what->unfinished, 0);
 	if (request->in.fd >= 0)
 		close(request->in.fd);
 	if (request->file >= 0)
@@ -240,15 +269,20 @@ static int say_result(const struct request *request, struct guest *guest)
 	if (json_unpack(guest->call.reply, "{s:I, s:I, s:F}", "bytes", &bytes, "memory", &saved,
 			"stopped", &stopped) ||
 	    bytes < 0 || saved < 0 || (uint64_t)bytes != request->bytes) {
-		log_error("guest \"%s\" is not saved: its ebb answered " COMMAND " wrongly",
-			  guest->shown);
+		log_error("guest \"%s\" is not saved: its ebb answered %s wrongly", guest->shown,
+			  request->what->command);
 		return EXIT_FAILED;
 	}
 	if (publish(request) != 0)
 		return EXIT_FAILED;
-	printf("%s: saved in %s, %s with %s of its memory; it stood still for %.2f s\n",
-	       guest->shown, request->folder, text_size(size, (uint64_t)bytes),
-	       text_size(memory, (uint64_t)saved), stopped);
+	text_size(memory, (uint64_t)saved);
+	if (request->what == &the_guest)
+		printf("%s: saved in %s, %s with %s of its memory; it stood still for %.2f s\n",
+		       guest->shown, request->folder, text_size(size, (uint64_t)bytes), memory,
+		       stopped);
+	else
+		printf("%s: has used %s, which is read ahead when %s is restored\n", guest->shown,
+		       memory, request->folder);
 	return EXIT_DONE;
 }
 
@@ -265,7 +299,7 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	int error = loop_add(&guests->loop, &request->in);
 	if (!error) {
 		control_client_pass(guest->call.client, pair[1]);
-		control_call_start(&guest->call, COMMAND, NULL, FOREVER_MS);
+		control_call_start(&guest->call, request->what->command, NULL, FOREVER_MS);
 		receive(request, guests, &guest->call);
 		loop_remove(&guests->loop, &request->in);
 	}
@@ -291,14 +325,16 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 	if (open_folder(request) != 0 || open_file(request) != 0)
 		return EXIT_FAILED;
 	/* What it does not use need not be saved. A guest that cannot report is saved as it is. */
-	guests_ask_quietly(guests, "x-ebb-reclaim",
-			   json_pack("{s:f}", "timeout", RECLAIM_MS / 1000.0), 3 * RECLAIM_MS);
+	if (request->what == &the_guest)
+		guests_ask_quietly(guests, "x-ebb-reclaim",
+				   json_pack("{s:f}", "timeout", RECLAIM_MS / 1000.0),
+				   3 * RECLAIM_MS);
 	return transfer(request, guests, guests->guest[0]);
 }
 
 int cmd_snapshot(int argc, char **argv)
 {
-	struct request request = {.dir = -1, .file = -1, .in.fd = -1};
+	struct request request = {.what = &the_guest, .dir = -1, .file = -1, .in.fd = -1};
 	int status = cmd_parse(&table, argc, argv, apply, &request);
 
 	if (status >= 0)

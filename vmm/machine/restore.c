@@ -13,12 +13,14 @@
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
 #include "vmm/machine/saved_machine.h"
+#include "vmm/machine/working_set.h"
 #include "vmm/snapshot/pages.h"
 
 struct restoring {
 	struct machine *machine;
 	struct snapshot_reader reader;
 	struct why why;
+	const char *folder;
 	int fd;
 	bool restore_all; /* RAM is read and checked before the guest runs, not mapped */
 	struct snapshot_memory memory;
@@ -90,6 +92,7 @@ static int map_ram(struct restoring *restoring)
 			       "its memory cannot be mapped: %s; --restore-all reads it instead",
 			       strerror(-error));
 	restoring->reader.offset += len;
+	working_set_read_ahead(restoring->machine, restoring->folder);
 	return 0;
 }
 
@@ -231,6 +234,7 @@ int machine_restore(struct machine *machine, const char *folder, bool restore_al
 		return -ENOMEM;
 	}
 	restoring->machine = machine;
+	restoring->folder = folder;
 	/* Memory that other processes share, or that is placed at the start, cannot be a mapping of the file. */
 	restoring->restore_all =
 		restore_all || machine->ram.backing != RAM_ANON || machine->ram.placed;

@@ -87,6 +87,9 @@ void restored_file_watch(struct restored_file *file, struct machine *machine, in
 		.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
 		.size = fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size,
 	};
+	off_t end = (off_t)file->size - (off_t)sizeof(file->id);
+	if (pread(fd, &file->id, sizeof(file->id), end) != (ssize_t)sizeof(file->id))
+		file->id = (struct snapshot_id){0};
 	int error = watch(file, fd);
 	if (error)
 		log_warn("the host cannot tell when the snapshot changes: %s; %skeep the snapshot "

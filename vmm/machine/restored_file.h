@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "vmm/lib/loop.h"
+#include "vmm/snapshot/working_set.h"
 
 struct machine;
 
@@ -23,6 +24,7 @@ struct restored_file {
 	struct machine *machine;    /* or NULL: there is no file */
 	int fd;			    /* a duplicate, or -1 */
 	uint64_t size;		    /* bytes: when it was mapped */
+	struct snapshot_id id;	    /* as it says itself */
 	bool changed;
 };
 

@@ -8,8 +8,8 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
-#include "vmm/machine/save.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/snapshot/stream.h"
 
 /* How long a client may take nothing, while the guest stands still. */
 #define CLIENT_LIMIT_NS (30 * NS_PER_S)
@@ -90,7 +90,7 @@ static void save(void *ctx)
 	uint64_t start = clock_ns();
 
 	saver->why = (struct why){""};
-	saver->error = machine_save(saver->monitor->machine, &writer, &saver->pages, &saver->why);
+	saver->error = saver->what(saver->monitor->machine, &writer, &saver->pages, &saver->why);
 	explain(saver);
 	saver->bytes = writer.offset;
 	saver->stood = clock_ns() - start;
@@ -133,10 +133,11 @@ int saver_start(struct saver *saver, const struct worker_guard *guard)
 	return job_start(&saver->job, "snapshot", guard);
 }
 
-void saver_begin(struct saver *saver, int socket,
+void saver_begin(struct saver *saver, saver_what what, int socket,
 		 void (*saved)(struct monitor *monitor, uint64_t ticket), uint64_t ticket)
 {
 	saver->saves = true;
+	saver->what = what;
 	saver->socket = socket;
 	saver->saved = saved;
 	saver->ticket = ticket;

@@ -15,6 +15,12 @@
 #include "vmm/monitor/job.h"
 
 struct monitor;
+struct machine;
+struct snapshot_writer;
+
+/* What is saved: machine_save(), or working_set_save(). */
+typedef int (*saver_what)(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
+			  struct why *why);
 
 struct saver {
 	struct monitor *monitor;
@@ -24,6 +30,7 @@ struct saver {
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
 	/* The worker's, while it saves. */
+	saver_what what;
 	int socket;
 	int error; /* afterwards: 0, or -errno with @why set */
 	struct why why;
@@ -41,10 +48,10 @@ bool saver_release(struct saver *saver);
 int saver_start(struct saver *saver, const struct worker_guard *guard);
 
 /*
- * Saves the guest, which is paused, to @socket, which is the saver's from now on; then calls @saved with @ticket.
- * Not while it saves.
+ * Saves @what of the guest, which is paused, to @socket, which is the saver's from now on; then calls @saved with
+ * @ticket. Not while it saves.
  */
-void saver_begin(struct saver *saver, int socket,
+void saver_begin(struct saver *saver, saver_what what, int socket,
 		 void (*saved)(struct monitor *monitor, uint64_t ticket), uint64_t ticket);
 
 #endif

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* x-ebb-snapshot: saves the guest to the socket that came with the command, and answers when it is saved. */
+/*
+ * x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
+ * socket that came with the command, and answer when that is saved. The guest stands still meanwhile.
+ */
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/json.h"
 #include "vmm/machine/save.h"
+#include "vmm/machine/working_set.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/pages.h"
 
@@ -25,11 +29,23 @@ static void saved(struct monitor *monitor, uint64_t command)
 	control_server_answer(monitor->server, command, result, &error);
 }
 
+static bool can_save(struct monitor *monitor, struct control_error *error)
+{
+	struct why why = {""};
+
+	if (machine_can_save(monitor->machine, &why)) {
+		control_fail_as(error, "NotSupported", "%s", why.text);
+		return false;
+	}
+	/* A restored guest has nobody who would end it. */
+	monitor_end_lease(monitor);
+	return true;
+}
+
 /* Returns whether it took @socket; else @error is set. */
-static bool begin(struct monitor *monitor, int socket, struct control_error *error)
+static bool begin(struct monitor *monitor, saver_what what, int socket, struct control_error *error)
 {
 	struct saver *saver = &monitor->saver;
-	struct why why = {""};
 
 	if (saver->saves) {
 		control_fail_as(error, "GuestBusy", "the guest is being saved already");
@@ -40,20 +56,16 @@ static bool begin(struct monitor *monitor, int socket, struct control_error *err
 				    "snapshot to go to");
 		return false;
 	}
-	if (machine_can_save(monitor->machine, &why)) {
-		control_fail_as(error, "NotSupported", "%s", why.text);
+	if (what == machine_save && !can_save(monitor, error))
 		return false;
-	}
-	/* A restored guest has nobody who would end it. */
-	monitor_end_lease(monitor);
 	saver->resume = monitor_pause(monitor);
-	saver_begin(saver, socket, saved, control_server_defer(monitor->server));
+	saver_begin(saver, what, socket, saved, control_server_defer(monitor->server));
 	return true;
 }
 
-static json_t *snapshot(void *ctx, const json_t *arguments, struct control_error *error)
+static json_t *save(struct monitor *monitor, saver_what what, const json_t *arguments,
+		    struct control_error *error)
 {
-	struct monitor *monitor = ctx;
 	void *first = json_object_iter((json_t *)arguments);
 	int socket = control_server_take_descriptor(monitor->server);
 	bool taken = false;
@@ -62,14 +74,25 @@ static json_t *snapshot(void *ctx, const json_t *arguments, struct control_error
 		control_fail(error, "Parameter '%.100s' is unexpected",
 			     json_object_iter_key(first));
 	else
-		taken = begin(monitor, socket, error);
+		taken = begin(monitor, what, socket, error);
 	if (!taken && socket >= 0)
 		close(socket);
 	return NULL;
 }
 
+static json_t *snapshot(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	return save(ctx, machine_save, arguments, error);
+}
+
+static json_t *working_set(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	return save(ctx, working_set_save, arguments, error);
+}
+
 static const struct control_command commands[] = {
 	{"x-ebb-snapshot", CONTROL_ACTS, snapshot},
+	{"x-ebb-working-set", CONTROL_ACTS, working_set},
 	{},
 };
 

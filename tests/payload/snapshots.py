@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The form of snapshots (docs/snapshot-format.md), and which of a file's pages are in the host's page cache."""
+
+import ctypes
+import os
+import struct
+
+HEAD, SECTION, PAGE = 32, 32, 4096
+MEMORY, PAGES, WORKING_SET = 3, 9, 10
+
+
+def checksum(data):
+    """CRC-32C, a bit at a time."""
+    value = 0xffffffff
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82f63b78 if value & 1 else 0)
+    return value ^ 0xffffffff
+
+
+def sections(data):
+    """{type: (where the payload begins, its length)}; of several of a type the last."""
+    at, found = HEAD, {}
+    while at < len(data):
+        kind, _, length = struct.unpack_from("<IIQ", data, at)
+        found[kind] = (at + SECTION, length)
+        at += SECTION + length
+    return found
+
+
+def runs(data, kind=MEMORY):
+    """[(guest address, pages)] of a snapshot, or of a working set."""
+    at = sections(data)[kind][0] + (16 if kind == WORKING_SET else 0)
+    count, _ = struct.unpack_from("<IQ", data, at)
+    return [struct.unpack_from("<QQ", data, at + 12 + 16 * n) for n in range(count)]
+
+
+def with_runs(data, wanted):
+    """A working set with these runs instead, and the right checksums."""
+    at, length = sections(data)[WORKING_SET]
+    listed = struct.pack("<IQ", len(wanted), sum(pages for _, pages in wanted)) + b"".join(struct.pack("<QQ", *run) for run in wanted)
+    payload = data[at:at + 16] + listed
+    head = struct.pack("<IIQIII", WORKING_SET, 0, len(payload), checksum(payload), 0, 0)
+    return data[:HEAD] + head + struct.pack("<I", checksum(head)) + payload + data[at + length:]
+
+
+def offset_of(data, gpa):
+    """Where the guest's page at `gpa` is in the snapshot."""
+    at = sections(data)[PAGES][0]
+    for start, pages in runs(data):
+        if start <= gpa < start + pages * PAGE:
+            return at + gpa - start
+        at += pages * PAGE
+    raise ValueError(f"it has no memory at {gpa:#x}")
+
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+
+
+def drop(path):
+    """The host forgets its copy of the file, which no process uses."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def cached(path, offset, length):
+    """How many bytes from there on are in the host's page cache."""
+    with open(path, "r+b") as file:
+        where = libc.mmap(None, length, 1, 2, file.fileno(), offset)
+        there = ctypes.create_string_buffer(length // PAGE)
+        assert libc.mincore(where, length, there) == 0, os.strerror(ctypes.get_errno())
+        libc.munmap(where, length)
+    return sum(byte & 1 for byte in there.raw[:length // PAGE]) * PAGE
