@@ -4,6 +4,8 @@
  * machine and the monitor. It claims a name, makes the machine and its monitor, enters the sandbox,
  * and tears down in reverse.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdbool.h>
@@ -202,6 +204,29 @@ int run_guest(struct vm_config *config)
 	return run_named(config, &none);
 }
 
+/*
+ * A snapshot that comes by standard input is not for the guest's console: that has no input then. With --detach it has
+ * another standard input in any case. Returns 0, or -1 after an error message.
+ */
+static int take_stream(struct vm_boot *boot)
+{
+	if (!boot->restore || strcmp(boot->restore, "-") != 0)
+		return 0;
+	if (isatty(STDIN_FILENO)) {
+		log_error("no snapshot comes from a terminal: \"ebb snapshot -n NAME - | ebb run "
+			  "--restore - ...\"");
+		return -1;
+	}
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	boot->restore_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (null < 0 || boot->restore_fd < 0 || dup2(null, STDIN_FILENO) < 0) {
+		log_error("cannot read a snapshot from standard input: %s", strerror(errno));
+		return -1;
+	}
+	close(null);
+	return 0;
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct vm_config config;
@@ -219,6 +244,8 @@ int cmd_run(int argc, char **argv)
 	case CONFIG_RUN:
 		break;
 	}
+	if (take_stream(&config.boot) != 0)
+		return EXIT_NOT_STARTED;
 	if (config.console.detach && !go_to_background(&detach, &config, &status))
 		return status;
 	return run_named(&config, &detach);

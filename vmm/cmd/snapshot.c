@@ -47,8 +47,9 @@ static const struct option options[] = {
 };
 
 static const struct option_table table = {
-	"ebb snapshot", "DIR",
-	"Saves a guest to the folder DIR, from which \"ebb run --restore DIR\" goes on.\n"
+	"ebb snapshot", "DIR|-",
+	"Saves a guest to the folder DIR, from which \"ebb run --restore DIR\" goes on, or\n"
+	"to standard output, from which \"ebb run --restore -\" does, also on another host.\n"
 	"The guest stands still meanwhile, and then goes on. Its disks are not saved:\n"
 	"they must not change before it is restored.",
 	options, sizeof(options) / sizeof(options[0])};
@@ -64,7 +65,8 @@ static const struct what the_guest = {"x-ebb-snapshot", SNAPSHOT, SNAPSHOT ".unf
 struct request {
 	struct guest_choice choice;
 	const struct what *what;
-	const char *folder;
+	const char *folder;    /* "-": standard output */
+	bool stream;	       /* that */
 	int dir;	       /* of the folder */
 	int file;	       /* of the snapshot */
 	bool named;	       /* it has the name what->unfinished; else none yet */
@@ -207,6 +209,15 @@ static int write_pages(struct request *request)
 	return error;
 }
 
+/* From a stream the guest's ebb has left out the pages of zeros. */
+static int pass_on(struct request *request)
+{
+	int error = write_all(STDOUT_FILENO, request->data, request->held);
+
+	request->held = 0;
+	return error;
+}
+
 /* Takes some of what is there. Returns whether there was any. */
 static bool take(struct request *request)
 {
@@ -217,7 +228,7 @@ static bool take(struct request *request)
 		return false;
 	request->bytes += (uint64_t)got;
 	request->held += (size_t)got;
-	request->error = write_pages(request);
+	request->error = request->stream ? pass_on(request) : write_pages(request);
 	return true;
 }
 
@@ -242,9 +253,27 @@ static void receive(struct request *request, struct guests *guests, struct contr
 	}
 }
 
+static void say_saved(const struct request *request, const char *name, uint64_t bytes,
+		      double stopped)
+{
+	char size[TEXT_SIZE_MAX], memory[TEXT_SIZE_MAX];
+
+	text_size(size, request->bytes);
+	text_size(memory, bytes);
+	if (request->stream)
+		log_info("%s: saved, %s with %s of its memory; it stood still for %.2f s", name,
+			 size, memory, stopped);
+	else if (request->what == &the_guest)
+		printf("%s: saved in %s, %s with %s of its memory; it stood still for %.2f s\n",
+		       name, request->folder, size, memory, stopped);
+	else
+		printf("%s: has used %s, which is read ahead when %s is restored\n", name, memory,
+		       request->folder);
+}
+
 static int say_result(const struct request *request, struct guest *guest)
 {
-	char text[TEXT_MAX], size[TEXT_SIZE_MAX], memory[TEXT_SIZE_MAX];
+	char text[TEXT_MAX];
 	const char *why = json_string_value(guest->call.reply);
 	json_int_t bytes, saved;
 	double stopped;
@@ -257,7 +286,8 @@ static int say_result(const struct request *request, struct guest *guest)
 	}
 	if (request->error) {
 		log_error("guest \"%s\" is not saved: cannot write to '%s': %s", guest->shown,
-			  request->folder, strerror(-request->error));
+			  request->stream ? "standard output" : request->folder,
+			  strerror(-request->error));
 		return EXIT_FAILED;
 	}
 	if (guest->call.err) {
@@ -273,16 +303,9 @@ static int say_result(const struct request *request, struct guest *guest)
 			  request->what->command);
 		return EXIT_FAILED;
 	}
-	if (publish(request) != 0)
+	if (!request->stream && publish(request) != 0)
 		return EXIT_FAILED;
-	text_size(memory, (uint64_t)saved);
-	if (request->what == &the_guest)
-		printf("%s: saved in %s, %s with %s of its memory; it stood still for %.2f s\n",
-		       guest->shown, request->folder, text_size(size, (uint64_t)bytes), memory,
-		       stopped);
-	else
-		printf("%s: has used %s, which is read ahead when %s is restored\n", guest->shown,
-		       memory, request->folder);
+	say_saved(request, guest->shown, (uint64_t)saved, stopped);
 	return EXIT_DONE;
 }
 
@@ -299,7 +322,9 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	int error = loop_add(&guests->loop, &request->in);
 	if (!error) {
 		control_client_pass(guest->call.client, pair[1]);
-		control_call_start(&guest->call, request->what->command, NULL, FOREVER_MS);
+		control_call_start(&guest->call, request->what->command,
+				   request->stream ? json_pack("{s:b}", "sparse", true) : NULL,
+				   FOREVER_MS);
 		receive(request, guests, &guest->call);
 		loop_remove(&guests->loop, &request->in);
 	}
@@ -312,7 +337,7 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	 * The file has its full size: the rest is no hole, whatever it holds; if there is none, the last page had the
 	 * head of the end's section, which is not zero.
 	 */
-	if (!request->error)
+	if (!request->error && !request->stream)
 		request->error = write_all(request->file, request->data, request->held);
 	return say_result(request, guest);
 }
@@ -322,7 +347,7 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 	struct request *request = ctx;
 
 	(void)status;
-	if (open_folder(request) != 0 || open_file(request) != 0)
+	if (!request->stream && (open_folder(request) != 0 || open_file(request) != 0))
 		return EXIT_FAILED;
 	/* What it does not use need not be saved. A guest that cannot report is saved as it is. */
 	if (request->what == &the_guest)
@@ -332,6 +357,22 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 	return transfer(request, guests, guests->guest[0]);
 }
 
+/* Returns whether it can go where it shall. */
+static bool check(struct request *request)
+{
+	request->stream = request->folder && strcmp(request->folder, "-") == 0;
+	if (!request->folder || !*request->folder)
+		log_error("name the folder that the snapshot goes to: ebb snapshot -n NAME DIR");
+	else if (request->stream && request->what != &the_guest)
+		log_error("--working-set needs the folder that the guest was restored from");
+	else if (request->stream && isatty(STDOUT_FILENO))
+		log_error("a snapshot is not for a terminal: \"ebb snapshot -n NAME - | ssh HOST "
+			  "ebb run --restore - ...\"");
+	else
+		return true;
+	return false;
+}
+
 int cmd_snapshot(int argc, char **argv)
 {
 	struct request request = {.what = &the_guest, .dir = -1, .file = -1, .in.fd = -1};
@@ -339,10 +380,8 @@ int cmd_snapshot(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (!request.folder || !*request.folder) {
-		log_error("name the folder that the snapshot goes to: ebb snapshot -n NAME DIR");
+	if (!check(&request))
 		return EXIT_USAGE;
-	}
 	status = guests_run(&request.choice, snapshot, &request);
 	forget(&request, status == EXIT_DONE);
 	return status;

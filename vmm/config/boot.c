@@ -21,7 +21,7 @@ static const struct option options[] = {
 	{DUMP_DTB, 0, "dump-dtb", "FILE",
 	 "write the guest's device tree to FILE (arm64 and\nriscv64)", false},
 	{RESTORE, 0, "restore", "DIR",
-	 "go on from the snapshot in DIR instead of booting;\ngive the options that its guest had, without the\nkernel, -i and -p; its memory is read when it is\nused: DIR must stay as it is while the guest runs",
+	 "go on from the snapshot in DIR instead of booting;\ngive the options that its guest had, without the\nkernel, -i and -p; its memory is read when it is\nused: DIR must stay as it is while the guest runs;\n- is standard input: what \"ebb snapshot -\" writes",
 	 false},
 	{RESTORE_ALL, 0, "restore-all", "DIR",
 	 "the same, but read and check all memory first: DIR\nis not needed any more once the guest runs",

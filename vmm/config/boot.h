@@ -15,8 +15,9 @@ struct vm_boot {
 	char params[VM_PARAMS_SIZE]; /* the guest's own kernel parameters, or "" */
 	bool nodefaults;	     /* add no device or parameter that was not asked for */
 	const char *dump_dtb;	     /* a file for the device tree, or NULL */
-	const char *restore;	     /* the folder of a snapshot to go on from, or NULL */
-	bool restore_all;	     /* read and check all of its memory first */
+	const char *restore; /* the folder of a snapshot to go on from, or NULL; "-": a stream */
+	int restore_fd;	     /* that stream, which machine_restore() closes */
+	bool restore_all;    /* read and check all of its memory first */
 };
 
 /*

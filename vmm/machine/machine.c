@@ -319,7 +319,7 @@ static int stage_boot_init(struct machine *machine)
 	uint64_t limit = ram_size(&machine->ram);
 
 	if (boot->restore)
-		return machine_restore(machine, boot->restore, boot->restore_all);
+		return machine_restore(machine, boot->restore, boot->restore_fd, boot->restore_all);
 	int error =
 		boot_file_open(&machine->kernel, boot->kernel, boot->kernel_name, "kernel", limit);
 	if (!error && boot->initrd)

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
 #include "vmm/machine/machine.h"
@@ -16,17 +18,42 @@
 #include "vmm/machine/working_set.h"
 #include "vmm/snapshot/pages.h"
 
+/* Of a stream: it is a guest's on its way, whose ebb itself waits less. */
+#define SILENCE_NS (60 * NS_PER_S)
+/* How often a wait for it looks whether ebb is to end. */
+#define LOOK_MS 100
+
 struct restoring {
 	struct machine *machine;
 	struct snapshot_reader reader;
 	struct why why;
 	const char *folder;
 	int fd;
+	bool stream;	  /* or a file */
 	bool restore_all; /* RAM is read and checked before the guest runs, not mapped */
 	struct snapshot_memory memory;
 	uint32_t checksum; /* of RAM, if restore_all */
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 };
+
+/* Waits until something comes, or its end. Returns 0 or -errno. */
+static int wait_for_stream(int fd)
+{
+	struct pollfd stream = {.fd = fd, .events = POLLIN};
+	uint64_t deadline = clock_ns() + SILENCE_NS;
+
+	for (;;) {
+		int ready = poll(&stream, 1, LOOK_MS);
+		if (ready > 0)
+			return 0;
+		if (ready < 0 && errno != EINTR)
+			return -errno;
+		if (signal_waits())
+			return -EINTR;
+		if (clock_ns() >= deadline)
+			return -ETIMEDOUT;
+	}
+}
 
 static int file_read(void *ctx, void *data, size_t len)
 {
@@ -36,6 +63,9 @@ static int file_read(void *ctx, void *data, size_t len)
 	/* Signals are held until the guest runs. */
 	if (signal_waits())
 		return -EINTR;
+	int error = restoring->stream ? wait_for_stream(restoring->fd) : 0;
+	if (error)
+		return error;
 	do
 		got = read(restoring->fd, data, len < INT_MAX ? len : INT_MAX);
 	while (got < 0 && errno == EINTR);
@@ -219,13 +249,17 @@ static int file_open(const char *folder, int *fd)
 	return error;
 }
 
-static void say_why(const struct restoring *restoring, const char *folder)
+static void say_why(const struct restoring *restoring)
 {
-	log_error("cannot restore the snapshot in '%s': %s", folder,
-		  restoring->why.text[0] ? restoring->why.text : restoring->reader.why);
+	const char *why = restoring->why.text[0] ? restoring->why.text : restoring->reader.why;
+
+	if (restoring->stream)
+		log_error("cannot restore the snapshot from standard input: %s", why);
+	else
+		log_error("cannot restore the snapshot in '%s': %s", restoring->folder, why);
 }
 
-int machine_restore(struct machine *machine, const char *folder, bool restore_all)
+int machine_restore(struct machine *machine, const char *folder, int stream, bool restore_all)
 {
 	struct restoring *restoring = calloc(1, sizeof(*restoring));
 
@@ -235,18 +269,20 @@ int machine_restore(struct machine *machine, const char *folder, bool restore_al
 	}
 	restoring->machine = machine;
 	restoring->folder = folder;
+	restoring->stream = strcmp(folder, "-") == 0;
+	restoring->fd = stream;
 	/* Memory that other processes share, or that is placed at the start, cannot be a mapping of the file. */
-	restoring->restore_all =
-		restore_all || machine->ram.backing != RAM_ANON || machine->ram.placed;
+	restoring->restore_all = restore_all || restoring->stream ||
+				 machine->ram.backing != RAM_ANON || machine->ram.placed;
 	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
-	int error = file_open(folder, &restoring->fd);
+	int error = restoring->stream ? 0 : file_open(folder, &restoring->fd);
 	if (error)
 		goto out;
 	error = machine_can_restore(machine, &restoring->why);
 	if (!error)
 		error = restore(restoring);
 	if (error)
-		say_why(restoring, folder);
+		say_why(restoring);
 out:
 	if (restoring->fd >= 0)
 		close(restoring->fd);
@@ -263,6 +299,7 @@ int saved_machine_find(const char *folder, struct saved_machine *saved)
 		log_error("cannot look into a snapshot: the host has no memory left");
 		return -ENOMEM;
 	}
+	restoring->folder = folder;
 	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
 	int error = file_open(folder, &restoring->fd);
 	if (error)
@@ -273,7 +310,7 @@ int saved_machine_find(const char *folder, struct saved_machine *saved)
 	if (!error)
 		error = saved_machine_read(&in, saved, &restoring->why);
 	if (error)
-		say_why(restoring, folder);
+		say_why(restoring);
 out:
 	if (restoring->fd >= 0)
 		close(restoring->fd);

@@ -16,7 +16,7 @@
 /* A disk that has much to do takes seconds to finish it; meanwhile the guest stands still. */
 #define SETTLE_LIMIT_NS (10 * NS_PER_S)
 
-/* Pages asked for, checked and written together: a run begins and ends with such a block of its region. */
+/* Pages asked for, checked and written together: a run begins and ends with such a block of its region, unless sparse. */
 #define BLOCK_PAGES PRESENT_PAGES
 #define BLOCK	    (BLOCK_PAGES * (uint64_t)SNAPSHOT_PAGE)
 
@@ -117,10 +117,11 @@ static int save_machine(struct saving *saving)
 	return record_end(saving, &record, SNAPSHOT_MACHINE, 0);
 }
 
-/* Sets saving->present for the block at @offset in @region. Returns its number of pages, or -errno. */
-static int look_at(struct saving *saving, const struct ram_region *region, uint64_t offset)
+/* Sets saving->present for the block at @offset in @region, or up to @end. Returns its number of pages, or -errno. */
+static int look_at(struct saving *saving, const struct ram_region *region, uint64_t offset,
+		   uint64_t end)
 {
-	uint64_t left = (region->size - offset) / SNAPSHOT_PAGE;
+	uint64_t left = (end - offset) / SNAPSHOT_PAGE;
 	unsigned int pages = left < BLOCK_PAGES ? (unsigned int)left : BLOCK_PAGES;
 
 	int error = ram_present(&saving->machine->ram, &saving->cursor, region, offset, pages,
@@ -148,17 +149,30 @@ static bool holds_something(const struct saving *saving, const uint8_t *block, i
 	return false;
 }
 
+static void add_pages(struct saving *saving, const struct ram_region *region, uint64_t offset,
+		      int pages)
+{
+	for (int i = 0; i < pages; i++) {
+		uint64_t at = offset + (uint64_t)i * SNAPSHOT_PAGE;
+		const struct gpa_range page = {region->gpa + at, SNAPSHOT_PAGE};
+		if (saving->present[i] && !is_zero(region->hva + at, SNAPSHOT_PAGE))
+			snapshot_runs_add(&saving->runs, region->gpa, &page);
+	}
+}
+
 static int look_through(struct saving *saving, const struct ram_region *region)
 {
 	saving->cursor = (struct present_cursor){0};
 	for (uint64_t at = 0; at < region->size; at += BLOCK) {
-		int pages = look_at(saving, region, at);
+		int pages = look_at(saving, region, at, region->size);
 		if (pages < 0)
 			return pages;
 		if (atomic_load(&saving->machine->end) != MACHINE_RUNS)
 			return -ECANCELED;
 		const struct gpa_range block = {region->gpa + at, (uint64_t)pages * SNAPSHOT_PAGE};
-		if (holds_something(saving, region->hva + at, pages))
+		if (saving->writer->sparse)
+			add_pages(saving, region, at, pages);
+		else if (holds_something(saving, region->hva + at, pages))
 			snapshot_runs_add(&saving->runs, region->gpa, &block);
 	}
 	return 0;
@@ -181,9 +195,10 @@ static int find_memory(struct saving *saving)
 }
 
 /* Copy, then write: the checksum is that of what is written, and the host may take pages (MADV_FREE) meanwhile. */
-static int save_block(struct saving *saving, const struct ram_region *region, uint64_t offset)
+static int save_block(struct saving *saving, const struct ram_region *region, uint64_t offset,
+		      uint64_t end)
 {
-	int pages = look_at(saving, region, offset);
+	int pages = look_at(saving, region, offset, end);
 
 	for (int i = 0; i < pages; i++) {
 		size_t at = (size_t)i * SNAPSHOT_PAGE;
@@ -217,7 +232,7 @@ static int save_ram(struct saving *saving)
 		uint64_t from = run->gpa - region->gpa;
 		saving->cursor = (struct present_cursor){0};
 		for (uint64_t at = from; at < from + run->len && !error; at += BLOCK)
-			error = save_block(saving, region, at);
+			error = save_block(saving, region, at, from + run->len);
 	}
 	return error;
 }

@@ -23,7 +23,8 @@ int machine_can_restore(const struct machine *machine, struct why *why);
 
 /*
  * Writes the machine, which is paused (cpus_pause()), and stays so: waits until its vCPUs and devices have finished
- * what they do, and keeps them from going on. *@pages: how many of 4 KiB were written. Returns 0, or -errno with
+ * what they do, and keeps them from going on. Memory is in whole blocks, of which a file keeps only what holds something;
+ * if @writer->sparse, for a stream, in as many pieces as it takes to leave out pages of zeros. *@pages: how many of 4 KiB were written. Returns 0, or -errno with
  * @why set. Thread: any but main, which must serve the console meanwhile, and a device's.
  */
 int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
@@ -32,9 +33,10 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 /*
  * Reads the snapshot "snapshot" in the folder @folder into a machine that is complete, except for a kernel to boot. Its
  * RAM becomes a private mapping of the file, which must stay as it is while the guest runs, and is not checked; with
- * @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. Returns 0, or -errno after an error
- * message. Main thread, before any other runs.
+ * @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. If @folder is "-", all of it is read
+ * from @stream, which is closed; nothing may come for a minute at most. Returns 0, or -errno after an error message. Main
+ * thread, before any other runs.
  */
-int machine_restore(struct machine *machine, const char *folder, bool restore_all);
+int machine_restore(struct machine *machine, const char *folder, int stream, bool restore_all);
 
 #endif

@@ -86,7 +86,8 @@ static void explain(struct saver *saver)
 static void save(void *ctx)
 {
 	struct saver *saver = ctx;
-	struct snapshot_writer writer = {.write = socket_write, .ctx = saver};
+	struct snapshot_writer writer = {
+		.write = socket_write, .ctx = saver, .sparse = saver->sparse};
 	uint64_t start = clock_ns();
 
 	saver->why = (struct why){""};

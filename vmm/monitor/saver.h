@@ -27,6 +27,7 @@ struct saver {
 	struct job job;
 	bool saves;  /* from saver_begin() to the call of @saved */
 	bool resume; /* the guest goes on afterwards */
+	bool sparse; /* before saver_begin(): as in struct snapshot_writer */
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
 	/* The worker's, while it saves. */

@@ -3,6 +3,7 @@
  * x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
  * socket that came with the command, and answer when that is saved. The guest stands still meanwhile.
  */
+#include <string.h>
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
@@ -43,7 +44,8 @@ static bool can_save(struct monitor *monitor, struct control_error *error)
 }
 
 /* Returns whether it took @socket; else @error is set. */
-static bool begin(struct monitor *monitor, saver_what what, int socket, struct control_error *error)
+static bool begin(struct monitor *monitor, saver_what what, bool sparse, int socket,
+		  struct control_error *error)
 {
 	struct saver *saver = &monitor->saver;
 
@@ -58,23 +60,39 @@ static bool begin(struct monitor *monitor, saver_what what, int socket, struct c
 	}
 	if (what == machine_save && !can_save(monitor, error))
 		return false;
+	saver->sparse = sparse;
 	saver->resume = monitor_pause(monitor);
 	saver_begin(saver, what, socket, saved, control_server_defer(monitor->server));
+	return true;
+}
+
+/* Returns whether @arguments are valid; else @error is set. */
+static bool read_arguments(saver_what what, const json_t *arguments, struct control_error *error)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)arguments, key, value)
+	{
+		if (what != machine_save || strcmp(key, "sparse") != 0)
+			control_fail(error, "Parameter '%.100s' is unexpected", key);
+		else if (!json_is_boolean(value))
+			control_fail(error, "Parameter 'sparse' expects a boolean");
+		else
+			continue;
+		return false;
+	}
 	return true;
 }
 
 static json_t *save(struct monitor *monitor, saver_what what, const json_t *arguments,
 		    struct control_error *error)
 {
-	void *first = json_object_iter((json_t *)arguments);
 	int socket = control_server_take_descriptor(monitor->server);
-	bool taken = false;
+	bool sparse = json_is_true(json_object_get(arguments, "sparse"));
+	bool taken = read_arguments(what, arguments, error) &&
+		     begin(monitor, what, sparse, socket, error);
 
-	if (first)
-		control_fail(error, "Parameter '%.100s' is unexpected",
-			     json_object_iter_key(first));
-	else
-		taken = begin(monitor, what, socket, error);
 	if (!taken && socket >= 0)
 		close(socket);
 	return NULL;

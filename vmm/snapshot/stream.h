@@ -52,6 +52,7 @@ struct snapshot_writer {
 	/* Writes all of @data. Returns 0 or -errno. */
 	int (*write)(void *ctx, const void *data, size_t len);
 	void *ctx;
+	bool sparse;	   /* the caller's, for who chooses the pages: see machine_save() */
 	uint64_t offset;   /* bytes written */
 	uint64_t pages;	   /* of guest RAM written: see pages.h */
 	uint32_t checksum; /* of the pages */
