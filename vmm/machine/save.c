@@ -149,6 +149,7 @@ static bool holds_something(const struct saving *saving, const uint8_t *block, i
 	return false;
 }
 
+/* Reads also what is still the file's that the guest was restored from: in a stream it goes there in any case. */
 static void add_pages(struct saving *saving, const struct ram_region *region, uint64_t offset,
 		      int pages)
 {
