@@ -87,7 +87,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
-	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-clones bench-devices overcommit overcommit-all overcommit-keeper soak clean
+	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-clones bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -474,6 +474,12 @@ e2e: all payloads $(BUILD)/tests/liar $(BUILD)/tests/hang $(BUILD)/tests/attack 
 	@guest/distribution kernel $(ARCH)
 	@$(if $(filter x86_64,$(ARCH)),guest/distribution disk)
 	@tests/e2e/run
+
+peers: ## with KVM_UNIT_TESTS=DIR: kvm-unit-tests, of which DIR is a checkout, under ebb on arm64 and riscv64 hosts
+	@test -n "$(KVM_UNIT_TESTS)" || { echo "ebb: where are kvm-unit-tests? make peers KVM_UNIT_TESTS=DIR" >&2; exit 1; }
+	$(call need,BUILD HOST $(CROSS_ARCHS:%=CROSS_%))
+	@+for arch in arm64 riscv64; do $(MAKE) --no-print-directory CROSS=$$arch all || exit; done
+	@tests/peers/run "$(KVM_UNIT_TESTS)"
 
 soak: ## everything that moves a guest's memory at once, on every kernel (SOAK_MINUTES, 20)
 	$(call need,BUILD GUEST HOST DEMO CHECK)
