@@ -29,6 +29,7 @@ PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-
 		  man-db mandoc openssh-client passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pyte python3-pytest shellcheck socat xorriso zlib1g-dev zsh
 
 PACKAGES_FUZZ  := clang libclang-rt-dev llvm python3
+PACKAGES_AFL   := afl++
 
 PACKAGES_CROSS_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-system-arm qemu-user-static
 PACKAGES_CROSS_riscv64 := gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-system-misc qemu-user-static
@@ -375,6 +376,7 @@ tsan: $(BUILD)/tsan/run ## the unit tests with threads, under ThreadSanitizer
 FUZZ_DEVICES := balloon blk fs net rng vcon vsock
 FUZZ_PARSERS := board disk image qmp snapshot words $(if $(filter x86_64,$(ARCH)),kernel)
 FUZZ_BUILD := build/fuzz
+FUZZ_CC := clang
 # Comparisons lead libFuzzer through parsers; in devices they cost a third of the speed, and mutate.c knows more.
 FUZZ_EDGES := -fsanitize-coverage=inline-8bit-counters,pc-table
 FUZZ_CMP   := -fsanitize-coverage=trace-cmp
@@ -392,20 +394,20 @@ FUZZ_SRC := $(filter devices/% vmm/lib/% vmm/mem/% vmm/config/% vmm/snapshot/%,$
 $(FUZZ_BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	@echo '  CLANG $<'
-	@clang $(CPPFLAGS) -g $(FUZZ_SANITIZE) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(FUZZ_CC) $(CPPFLAGS) -g $(FUZZ_SANITIZE) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(FUZZ_BUILD)/devices/%.o $(FUZZ_BUILD)/vmm/mem/%.o: FUZZ_CMP :=
 $(FUZZ_BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CLANG $<'
-	@clang $(CPPFLAGS) -g $(FUZZ_SANITIZE) $(FUZZ_EDGES) $(FUZZ_CMP) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(FUZZ_CC) $(CPPFLAGS) -g $(FUZZ_SANITIZE) $(FUZZ_EDGES) $(FUZZ_CMP) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(FUZZ_BUILD)/ebb.a: $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/%.o)
 	@echo '  AR    $@'
 	@rm -f $@ && ar rc $@ $^
 
 fuzz_objects = $(patsubst %,$(FUZZ_BUILD)/tests/fuzz/%.o,$(1)) $(FUZZ_BUILD)/ebb.a
-fuzz_link = @echo '  LINK  $@'; clang -g $(FUZZ_SANITIZE) $(FUZZ_ENGINE) $(EBB_LDFLAGS) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS) $(UNIT_LIBS)
+fuzz_link = @echo '  LINK  $@'; $(FUZZ_CC) -g $(FUZZ_SANITIZE) $(FUZZ_ENGINE) $(EBB_LDFLAGS) $(FUZZ_WRAP) -o $@ $^ $(LDLIBS) $(UNIT_LIBS)
 
 $(FUZZ_DEVICES:%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(call fuzz_objects,target_% guest guest_host guest_memory mutate host)
 	$(fuzz_link)
@@ -416,17 +418,19 @@ $(FUZZ_PARSERS:%=$(FUZZ_BUILD)/%): $(FUZZ_BUILD)/%: $(call fuzz_objects,target_%
 $(FUZZ_BUILD)/tests/fuzz/planted.o: tests/fuzz/target_balloon.c
 	@mkdir -p $(@D)
 	@echo '  CLANG $< (with a planted fault)'
-	@clang $(CPPFLAGS) -DFUZZ_PLANTED -g $(FUZZ_SANITIZE) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(FUZZ_CC) $(CPPFLAGS) -DFUZZ_PLANTED -g $(FUZZ_SANITIZE) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
 $(FUZZ_BUILD)/planted: $(call fuzz_objects,planted guest guest_host guest_memory mutate host)
 	$(fuzz_link)
 
 FUZZ_TARGETS ?= $(FUZZ_DEVICES) $(FUZZ_PARSERS)
 fuzz-build: $(FUZZ_DEVICES:%=$(FUZZ_BUILD)/%) $(FUZZ_PARSERS:%=$(FUZZ_BUILD)/%) $(FUZZ_BUILD)/planted
 
-fuzz: ## fuzz for FUZZ_MINUTES (10), all or FUZZ_TARGETS="balloon qmp …", until something breaks
-	$(call need,BUILD CHECK FUZZ)
-	@+$(MAKE) --no-print-directory fuzz-build
-	@tests/fuzz/run --minutes "$(or $(FUZZ_MINUTES),10)" $(FUZZ_TARGETS)
+# FUZZER=afl: AFL++ marks the edges by itself, and drives the same targets.
+FUZZ_AFL := $(if $(filter afl,$(FUZZER)),FUZZ_BUILD=build/fuzz-afl FUZZ_CC=afl-clang-fast FUZZ_EDGES= FUZZ_CMP=)
+fuzz: ## fuzz for FUZZ_MINUTES (10), all or FUZZ_TARGETS="balloon qmp …", until something breaks; FUZZER=afl: by AFL++
+	$(call need,BUILD CHECK FUZZ $(if $(FUZZ_AFL),AFL))
+	@+$(MAKE) --no-print-directory fuzz-build $(FUZZ_AFL)
+	@tests/fuzz/run $(if $(FUZZ_AFL),--afl) --minutes "$(or $(FUZZ_MINUTES),10)" $(FUZZ_TARGETS)
 
 fuzz-coverage: ## which lines of the devices and parsers the inputs found so far do not reach
 	$(call need,BUILD CHECK FUZZ)
