@@ -117,17 +117,11 @@ END_TEST
 /* Each of ebb's own commands says what it does; and what acts says so. */
 START_TEST(test_every_command_has_a_word)
 {
-	static const struct monitor_part *const parts[] = {
-		&monitor_life,	   &monitor_debug,   &monitor_memory,	&monitor_balloon,
-		&monitor_lease,	   &monitor_reclaim, &monitor_disks,	&monitor_pmem,
-		&monitor_networks, &monitor_qom,     &monitor_snapshot, &monitor_stat,
-		&monitor_vsock,
-	};
 	static const char *const reading[] = {"query-", "qom-list", "qom-get", "x-ebb-stat",
 					      "x-ebb-vsock"};
 	unsigned int all = 0, read = 0;
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		const struct control_command *command = parts[i]->commands;
+	for (size_t i = 0; i < monitor_parts_count; i++) {
+		const struct control_command *command = monitor_parts[i]->commands;
 		for (; command && command->name; command++) {
 			bool may = strcmp(command->name, "x-ebb-stats-request") != 0;
 			bool named = false;

@@ -9,18 +9,19 @@
 #include "vmm/monitor/part.h"
 
 /* In the order of their members in x-ebb-stat. */
-static const struct monitor_part *const parts[] = {
+const struct monitor_part *const monitor_parts[] = {
 	&monitor_life,	   &monitor_debug, &monitor_memory, &monitor_balloon,  &monitor_lease,
 	&monitor_reclaim,  &monitor_disks, &monitor_pmem,   &monitor_networks, &monitor_qom,
 	&monitor_snapshot, &monitor_stat,  &monitor_vsock,  &monitor_console,
 };
-#define PARTS (sizeof(parts) / sizeof(parts[0]))
+#define PARTS (sizeof(monitor_parts) / sizeof(monitor_parts[0]))
+const size_t monitor_parts_count = PARTS;
 _Static_assert(PARTS <= MONITOR_PARTS_MAX, "struct monitor has room for their states");
 
 void *monitor_state(const struct monitor *monitor, const struct monitor_part *part)
 {
 	for (size_t i = 0; i < PARTS; i++)
-		if (parts[i] == part)
+		if (monitor_parts[i] == part)
 			return monitor->state[i];
 	return NULL;
 }
@@ -28,15 +29,15 @@ void *monitor_state(const struct monitor *monitor, const struct monitor_part *pa
 void monitor_figures(struct monitor *monitor, json_t *stat)
 {
 	for (size_t i = 0; i < PARTS; i++)
-		if (parts[i]->figures)
-			parts[i]->figures(monitor, stat);
+		if (monitor_parts[i]->figures)
+			monitor_parts[i]->figures(monitor, stat);
 }
 
 void monitor_measure_parts(struct monitor *monitor)
 {
 	for (size_t i = 0; i < PARTS; i++)
-		if (parts[i]->measure)
-			parts[i]->measure(monitor);
+		if (monitor_parts[i]->measure)
+			monitor_parts[i]->measure(monitor);
 }
 
 void monitor_event(struct monitor *monitor, const char *name, json_t *data)
@@ -88,15 +89,15 @@ static int join_commands(struct monitor *monitor)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < PARTS; i++)
-		count += count_commands(parts[i]);
+		count += count_commands(monitor_parts[i]);
 	/* The last row stays all zero: it ends the list. */
 	monitor->commands = calloc(count + 1, sizeof(*monitor->commands));
 	if (!monitor->commands)
 		return -ENOMEM;
 	struct control_command *next = monitor->commands;
 	for (size_t i = 0; i < PARTS; i++)
-		for (size_t n = 0; n < count_commands(parts[i]); n++)
-			*next++ = parts[i]->commands[n];
+		for (size_t n = 0; n < count_commands(monitor_parts[i]); n++)
+			*next++ = monitor_parts[i]->commands[n];
 	return 0;
 }
 
@@ -104,9 +105,9 @@ static int join_commands(struct monitor *monitor)
 static int make_states(struct monitor *monitor)
 {
 	for (size_t i = 0; i < PARTS; i++) {
-		if (!parts[i]->state_size)
+		if (!monitor_parts[i]->state_size)
 			continue;
-		monitor->state[i] = calloc(1, parts[i]->state_size);
+		monitor->state[i] = calloc(1, monitor_parts[i]->state_size);
 		if (!monitor->state[i])
 			return -ENOMEM;
 	}
@@ -141,8 +142,8 @@ int monitor_init(struct monitor *monitor, struct machine *machine, struct runtim
 	}
 	for (size_t i = 0; i < PARTS && !error; i++) {
 		monitor->built++;
-		if (parts[i]->init)
-			error = parts[i]->init(monitor);
+		if (monitor_parts[i]->init)
+			error = monitor_parts[i]->init(monitor);
 	}
 	if (error)
 		return error;
@@ -163,8 +164,8 @@ int monitor_start(struct monitor *monitor, const struct worker_guard *guard)
 void monitor_ended(struct monitor *monitor, enum machine_end end)
 {
 	for (size_t i = 0; i < PARTS; i++)
-		if (parts[i]->ended)
-			parts[i]->ended(monitor, end);
+		if (monitor_parts[i]->ended)
+			monitor_parts[i]->ended(monitor, end);
 }
 
 bool monitor_release(struct monitor *monitor)
@@ -178,7 +179,7 @@ bool monitor_release(struct monitor *monitor)
 	if (!ended || monitor->machine->hangs)
 		return false;
 	while (monitor->built > 0) {
-		const struct monitor_part *part = parts[--monitor->built];
+		const struct monitor_part *part = monitor_parts[--monitor->built];
 		if (part->release)
 			part->release(monitor);
 	}

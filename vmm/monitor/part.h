@@ -36,6 +36,10 @@ extern const struct monitor_part monitor_life, monitor_debug, monitor_memory, mo
 	monitor_lease, monitor_reclaim, monitor_disks, monitor_pmem, monitor_networks, monitor_qom,
 	monitor_snapshot, monitor_stat, monitor_vsock, monitor_console;
 
+/* All of them: the table in monitor.c. */
+extern const struct monitor_part *const monitor_parts[];
+extern const size_t monitor_parts_count;
+
 /* Returns the state of @part, or NULL if it has none. */
 void *monitor_state(const struct monitor *monitor, const struct monitor_part *part);
 
