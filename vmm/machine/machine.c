@@ -421,10 +421,14 @@ static const struct {
 	void (*release)(struct machine *machine);
 } stages[] = {
 	{stage_loop_init, stage_loop_release}, /* first: from here on no signal kills ebb */
-	{stage_files_init, stage_files_release},     {stage_kvm_init, stage_kvm_release},
-	{stage_memory_init, stage_memory_release},   {stage_platform_init, stage_platform_release},
-	{stage_cpus_init, stage_cpus_release},	     {stage_devices_init, devices_release},
-	{stage_serial_init, stage_serial_release},   {stage_boot_init, stage_boot_release},
+	{stage_files_init, stage_files_release},
+	{stage_kvm_init, stage_kvm_release},
+	{stage_memory_init, stage_memory_release},
+	{stage_platform_init, stage_platform_release},
+	{stage_cpus_init, stage_cpus_release},
+	{stage_devices_init, devices_release},
+	{stage_serial_init, stage_serial_release},
+	{stage_boot_init, stage_boot_release}, /* opens the kernel, which machine_boot() reads */
 	{stage_console_init, stage_console_release},
 };
 
