@@ -88,7 +88,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
-	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-clones bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
+	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-clones bench-cold bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -191,6 +191,12 @@ bench-clones: ## what 1 to 100 guests from one snapshot cost, and how soon they 
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/clones
+
+bench-cold: ## how soon a guest answers that is restored from a disk which the host has not read, with a working set and without
+	$(call need,BUILD GUEST HOST)
+	@+$(MAKE) --no-print-directory all
+	@guest/build initramfs patched
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/cold
 
 bench-devices: ## disks, networks, own memory, idle wakes and Debian's kernel, beside QEMU's microvm on the same backends
 	$(call need,BUILD GUEST HOST BENCH)
