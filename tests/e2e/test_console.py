@@ -12,6 +12,7 @@ import termios
 
 import pytest
 from conftest import LIMIT, lib, shrink_pipe, wait_until
+from test_folder import debians
 from test_snapshot import MEMORY, answer, restore
 
 pytestmark = pytest.mark.linux
@@ -74,7 +75,9 @@ def test_much_in_both_directions(ebb):
 
 
 def test_reader_does_not_read(ebb):
-    """Linux's driver waits for the host with interrupts off: the guest goes on when output was held up for a second."""
+    """Linux's driver waits for the host with interrupts off: the guest goes on when output was held up for a second. The
+    control is test_ends.py's, where a guest with a serial port waits for such a reader.
+    """
     reader, writer = os.pipe()
     shrink_pipe(writer)
     started = ebb.start(MUCH, *VIRTIO, popen={"stdout": writer})
@@ -107,7 +110,7 @@ def test_it_goes_on_after_a_snapshot(ebb, tmp_path):
     second = restore(ebb, tmp_path / "there", *VIRTIO)
     assert answer(second, "echo after$n", "^after7$")
     second.send("poweroff -f\n")
-    ebb.ended(second, 0)
+    assert second.wait(LIMIT) == 0
 
 
 @pytest.mark.parametrize("kind", ["virtio", "serial"])
@@ -133,6 +136,22 @@ def test_attached(ebb, tmp_path, kind):
     assert stopped.returncode == 0, stopped.stderr
     wait_until(lambda: "ebb: ended with status 0" in log.read_text(), "the log ends")
     assert "43x132" in log.read_text()
+
+
+@pytest.mark.emulated
+@pytest.mark.root
+@pytest.mark.arch("x86_64")
+def test_debians_driver(ebb, tmp_path):
+    """It is a module, and older: it learns the size with the first key."""
+    job = ("coldplug; exec 3<>/dev/hvc0; echo loaded >&3; read -r l <&3; "
+           "until stty size <&3 | grep -q '^43 132$'; do sleep 0.1; done; echo sized $l >&3")
+    machine = debians(tmp_path)
+    started = ebb.start(job, *VIRTIO, terminal=True, **machine | {"params": machine["params"] + " console=ttyS0"})
+    at = started.wait_for_screen("\nloaded\n", LIMIT)
+    resize(started, 43, 132)
+    started.send("key\r")
+    started.wait_for_screen("\nsized key\n", LIMIT, at)
+    ebb.ended(started, 0)
 
 
 @pytest.mark.cross

@@ -275,7 +275,8 @@ def words():
                  b"-n user,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp:0.0.0.0:53-:53 k", b"-n tap,tapif=tap0,guest_mac=02:00:00:00:00:01,vhost=1,mtu=1400 k", b"-n none k",
                  b"-n mode=user k", b"--balloon=64M k", b"--balloon=1G -m 512 k", b"--no-balloon --free-page-reporting=off k", b"--free-page-reporting --deflate-on-oom k",
                  b"--mem-backing hugetlbfs:/dev/hugepages --mem-prealloc --mem-lock k", b"--numa-node 0 --discard free k", b"--vcpu-affinity 0-3,8 -c 3 k",
-                 b"--irqchip gicv3 --pmu --sandbox=off --rng k", b"--cgroup /a,,b,memory=1G,cpu=50 k", b"--console serial --detach --log /tmp/log k", b"--user-data f -d disk.raw", b"--dump-dtb f k",
+                 b"--irqchip gicv3 --pmu --sandbox=off --rng k", b"--cgroup /a,,b,memory=1G,cpu=50 k", b"--console serial --detach --log /tmp/log k",
+                 b"--console virtio --port a.0 --port b k", b"--console file=f k", b"--user-data f -d disk.raw", b"--dump-dtb f k",
                  b"1.5 0-3,8 16G FILE,ro,hostfwd=a,hostfwd=b n\xc3\xa4me \xff\x1b[2J 0.001 99P 4095 4096 3-1 ,, =", b"--hlep --naem=x -x", b"--help"):
         yield line.replace(b" ", b"\n")
 

@@ -16,7 +16,7 @@ import pytest
 from payload import PAYLOADS, REPORTING, TIMEOUT, lib
 
 ATTACK = os.path.join(lib.BUILD, "tests", "attack")
-THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "vsock", "measure", "snapshot"]
+THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "vsock", "console", "measure", "snapshot"]
 ATTEMPTS = ["openat", "create", "unlinkat", "unlinkat-directory", "openat-above", "unlinkat-above", "proc", "connect-abstract",
             "connect-loopback", "connect-file", "execve", "fork", "thread", "socket", "local-socket", "ptrace", "process_vm_readv",
             "mmap-exec", "mprotect-exec", "mmap-file", "kill", "tgkill", "create-vcpu", "tiocsti", "io_uring", "dumpable",
@@ -70,7 +70,7 @@ def attempt(tmp_path, thread, what, *options, wrapper=(), without="", kernel=Non
     folder.mkdir(exist_ok=True)
     words = [*wrapper, ATTACK, "run", "-k", kernel or os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "-d", str(disk),
              "--pmem", str(pmem),
-             REPORTING, "--rng", "-n", "user" if thread == "net" else "none", "--vsock", str(tmp_path / f"vsock-{what}"), *options]
+             REPORTING, "--rng", "--port", "a", "-n", "user" if thread == "net" else "none", "--vsock", str(tmp_path / f"vsock-{what}"), *options]
     if thread == "fs":
         words += ["--fs", str(folder)]
     env = os.environ | {"EBB_ATTACK": f"{thread}:{what}", "EBB_ATTACK_FILE": str(victim), "EBB_RUNTIME_DIR": str(runtime),

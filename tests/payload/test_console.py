@@ -65,6 +65,23 @@ def test_a_detached_guest_has_its_log(tmp_path):
     assert done.returncode == 2 and "--log" in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_size(run, tmp_path, monkeypatch):
+    """The control is a serial console, which has none."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
+
+    def resized(control, text):
+        return control.answer(b'{"execute": "x-ebb-console-resize", "arguments": {%s}}' % text)
+
+    run("beat", REPORTING, "--console", "virtio", "--name", "sized").expect("^beat ")
+    control = Control(tmp_path / "runtime" / "sized.sock")
+    assert b'"return"' in resized(control, b'"columns": 132, "rows": 43')
+    assert b"from 0 to 65535" in resized(control, b'"columns": 132, "rows": 65536')
+    assert b"from 0 to 65535" in resized(control, b'"columns": -1, "rows": 1')
+    assert b"'rows' is missing" in resized(control, b'"columns": 132')
+    run("beat", REPORTING, "--name", "serial").expect("^beat ")
+    assert b"DeviceNotFound" in resized(Control(tmp_path / "runtime" / "serial.sock"), b'"columns": 132, "rows": 43')
+
+
 class Control:
     """A program that speaks QMP, and passes sockets."""
 

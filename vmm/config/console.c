@@ -51,7 +51,7 @@ static int add_port(struct vm_console *console, const char *name, struct option_
 		return options_fail(error, "the port's name \"%s\" has not 1 to %d bytes", name,
 				    VM_PORT_MAX);
 	for (size_t i = 0; i < len; i++)
-		if (name[i] <= ' ' || name[i] == '/' || name[i] == 0x7f)
+		if ((unsigned char)name[i] <= ' ' || name[i] == '/' || name[i] == 0x7f)
 			return options_fail(error,
 					    "the port's name \"%s\" has a space, a slash or "
 					    "a control character; the guest makes a file of it",
