@@ -160,7 +160,8 @@ def talk(stream, text):
 
 def ssh(box, name):
     """What `ebb ssh` says of a guest where nobody answers on its port."""
-    done = subprocess.run([lib.EBB, "ssh", name, "--timeout", "5", "true"], env=box.env, timeout=LIMIT, capture_output=True, text=True, check=False)
+    done = subprocess.run([lib.EBB, "ssh", name, "--timeout", "5", "true"], env=box.env, timeout=LIMIT, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 255, done
     return done.stderr
 
@@ -266,3 +267,89 @@ def test_each_clone_draws_its_own_random_numbers(ebb, tmp_path, knows):
     told = [int(answer(one, f"dmesg | grep -c '{FORKED}'", r"^(\d+)$")[1]) for one in (guest, *clones)]
     assert told == ([0, 1, 1] if knows else [0, 0, 0])
     assert drawn[0] != drawn[1] or not knows, drawn
+
+
+def clone(box, *words):
+    """The names of clones, whose consoles are in the logs beside the runtime directory."""
+    done = subprocess.run([lib.EBB, "clone", *map(str, words)], env=box.env, timeout=LIMIT, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done
+    return done.stdout.split()
+
+
+def typed(box, name, command, log, pattern):
+    """Types a command on a clone's console. Returns what its answer matches."""
+    start = log.stat().st_size
+    with subprocess.Popen([lib.EBB, "console", "-n", name], env=box.env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as console:
+        console.stdin.write(command.encode() + b"\n")
+        console.stdin.flush()
+
+        def found():
+            return re.search(pattern, log.read_bytes()[start:].decode(errors="replace").replace("\r", ""), re.M)
+
+        try:
+            wait_until(found, f"{name} says {pattern}")
+        finally:
+            console.terminate()
+    return found()
+
+
+@pytest.fixture
+def cloned(ebb):
+    """Ends all guests that nobody waits for."""
+    yield
+    subprocess.run([lib.EBB, "stop", "-a", "--force"], env=ebb.env, timeout=LIMIT, stdout=subprocess.DEVNULL, check=False)
+
+
+@pytest.mark.usefixtures("cloned")
+@pytest.mark.parametrize("reporting", ["on", "off"])
+def test_clones_of_one_command(ebb, tmp_path, reporting):
+    """They share what they have not written; what one frees comes back, and not without reporting, which is the control."""
+    guest = ebb.start(JOB, f"--free-page-reporting={reporting}", "--name", "saved", memory=MEMORY)
+    counts(guest, 1)
+    more = [] if reporting == "on" else ["--free-page-reporting=off"]
+    names = clone(ebb, "-n", "saved", "-c", 3, "--", "--log", tmp_path / "log-%", *more)
+    assert names == ["saved-1", "saved-2", "saved-3"]
+    counts(guest, 1, len(guest.lines))
+    logs = {name: tmp_path / f"log-{number}" for number, name in enumerate(names, 1)}
+    for name, log in logs.items():
+        wait_until(lambda log=log: len(re.findall(r"^count \d+", log.read_text(), re.M)) > 2, f"{name} goes on")
+    rest = {name: stat(ebb, name)["memory"] for name in names}
+    for name in names:
+        assert rest[name]["rss"] - rest[name]["own"] > 8 * MIB, rest
+        # What it checks is read, not written.
+        assert rest[name]["own"] < 16 * MIB, rest
+    typed(ebb, names[0], f"hold {TAKE}M --no-thp --wait", logs[names[0]], "^hold: taken")
+    taken = stat(ebb, names[0])["memory"]["own"]
+    assert taken > rest[names[0]]["own"] + 0.9 * TAKE * MIB
+    typed(ebb, names[0], "", logs[names[0]], "^hold: done")
+
+    def own():
+        return stat(ebb, names[0])["memory"]["own"]
+
+    if reporting == "on":
+        wait_until(lambda: own() < taken - 0.8 * TAKE * MIB, "80 % of what it freed come back", RETURNING)
+    else:
+        assert taken - lowest(own, 20) < 0.5 * TAKE * MIB
+    # In the others nothing has changed.
+    assert stat(ebb, names[1])["memory"]["own"] < rest[names[1]]["own"] + 16 * MIB
+    for log in logs.values():
+        assert "BAD" not in log.read_text()
+
+
+@pytest.mark.usefixtures("cloned", "route")
+def test_clones_have_their_own_ways_in(ebb, tmp_path):
+    """A network and sockets each, without an option for it; the forwarded ports are given by the clone's number."""
+    path = tmp_path / "saved.sock"
+    # In place of a client that asks anew when the link was down: a clone's passt has to hear of its guest.
+    guest = ebb.start("(while :; do udhcpc -q -n -i eth0; sleep 1; done) >/dev/null 2>&1 & nc -ll -p 80 -e busybox cat & vsockio echo 22 & " + JOB,
+                      "-n", "user", "--vsock", path, "--name", "saved", memory=MEMORY)
+    counts(guest, 1)
+    names = clone(ebb, "-n", "saved", "-c", 2, "--", "-n", "user,hostfwd=tcp:127.0.0.1:2808%-:80")
+    assert len(passts()) == 3
+    for number, name in enumerate(names, 1):
+        assert os.path.exists(os.path.join(ebb.runtime, f"{name}.vsck"))
+        with connect(os.path.join(ebb.runtime, f"{name}.vsck"), 22) as stream:
+            assert talk(stream, b"own") == b"own"
+        wait_until(lambda number=number: answered(28080 + number), f"the server of {name} answers")
+    counts(guest, 1, len(guest.lines))
