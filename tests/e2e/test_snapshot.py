@@ -129,6 +129,28 @@ def test_it_goes_on(ebb, tmp_path):
         assert not one.stderr()
 
 
+def test_it_is_moved(ebb):
+    """Through a pipe, and without a file: it counts on, and what it gives back is the host's."""
+    options = ("-c", "2", "--rng", "-m", MEMORY, "-n", "none")
+    guest = ebb.start(JOB, *options[:3], "--name", "saved", memory=MEMORY)
+    before = counts(guest, 2)[-1]
+    with subprocess.Popen([lib.EBB, "snapshot", "-n", "saved", "-"], env=ebb.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+        done = subprocess.run([lib.EBB, "run", "--restore", "-", *options, "--name", "moved", "--detach"], env=ebb.env, stdin=sender.stdout,
+                              capture_output=True, text=True, timeout=LIMIT, check=False)
+        assert done.returncode == 0, done
+        assert "moved" in done.stdout and "it stood still for" in sender.communicate(timeout=LIMIT)[1]
+    guest.kill()
+    last = counts_said(guest)
+    with lib.Guest([lib.EBB, "console", "moved"], env=ebb.env) as moved:
+        first = counts(moved, 2)
+        assert before <= first[0] <= last + 2 and first[1] == first[0] + 1
+        resident = answer(moved, f"hold {TAKE}M --no-thp --wait", "^hold: taken") and stat(ebb, "moved")["memory"]["rss"]
+        answer(moved, "", "^hold: done")
+        wait_until(lambda: stat(ebb, "moved")["memory"]["rss"] < resident - TAKE * 0.8 * MIB, "80 % of the memory come back", RETURNING)
+        assert "BAD" not in moved.console()
+    run(ebb, "stop", "-n", "moved", "--force")
+
+
 def test_without_reporting_nothing_comes_back(ebb, tmp_path):
     """The control: the same of a guest whose device is not asked to discard. And what it freed is saved, too."""
     off = "--free-page-reporting=off"
