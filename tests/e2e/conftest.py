@@ -59,6 +59,8 @@ def why_not(item, kind):
 
 
 def pytest_collection_modifyitems(items):
+    if "EBB_E2E_ONLY" in os.environ:  # a file with the names of tests
+        items[:] = [item for item in items if item.nodeid in pathlib.Path(os.environ["EBB_E2E_ONLY"]).read_text().splitlines()]
     kind = subprocess.run(
         [os.path.join(TREE, "tests", "host", "kvm-kind")], stdout=subprocess.PIPE, text=True, check=True
     ).stdout.strip()
@@ -66,6 +68,10 @@ def pytest_collection_modifyitems(items):
         reason = why_not(item, kind)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+# The words of a guest's kernel, of guest.py and of Python for a guest that stands still.
+STOOD = re.compile(r"timer wakeup didn't happen|still running after|: not within|TimeoutExpired")
 
 
 def host_timers():
@@ -89,6 +95,9 @@ def pytest_runtest_makereport(item, call):
             status = started.process.poll()
             report.sections.append(("guest", "\n".join(f"guest {started.process.pid} ({status}): {text}" for text in said)))
         report.sections.append(("host", host_timers()))
+        told = [report.longreprtext, *(text for box in boxes for started in box.guests for _, text in started.lines)]
+        if any(map(STOOD.search, told)):
+            report.sections.append(("again", f"a guest stood still: {item.nodeid}"))  # for tests/e2e/run
 
 
 def pytest_sessionfinish(session, exitstatus):
