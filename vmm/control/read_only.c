@@ -55,6 +55,21 @@ static void say_why(const char *path, const char *group, int error)
 			  path, strerror(-error));
 }
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* since Linux 6.16; asm-generic/socket.h */
+#endif
+
+/*
+ * No descriptor comes through this door: whoever closes the last one waits as long as its file likes, a socket with
+ * SO_LINGER or a file on FUSE. Connections inherit this from the listener, even before they are accepted. An older
+ * kernel cannot do it: docs/limits.md.
+ */
+static void refuse_descriptors(int listener)
+{
+	const int off = 0;
+	setsockopt(listener, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
 /* The process: it reads nothing but the end of ebb's side. */
 static void remove_later(const void *file, int control)
 {
@@ -83,6 +98,7 @@ int read_only_listen(struct read_only *only, const char *path, const char *group
 		say_why(path, group, listener);
 		return listener;
 	}
+	refuse_descriptors(listener);
 	only->file = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	error = only->file < 0 ? -errno : child_start(&only->remover, remove_later, &file);
 	if (error) {
