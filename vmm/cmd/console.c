@@ -69,8 +69,10 @@ struct attached {
 	bool left;     /* Ctrl-A x */
 	bool is_port;  /* the end of input is not the end of output */
 	bool greeted;
-	bool size_told; /* this terminal's size is the guest's console's, if that has one */
-	bool asked;	/* the guest may have sent the terminal a query: see terminal.h */
+	bool size_told;	 /* this terminal's size is the guest's console's, if that has one */
+	bool asked;	 /* the guest may have sent the terminal a query: see terminal.h */
+	char held[1024]; /* input that there was no room for: @held_count bytes from @held_first */
+	size_t held_first, held_count;
 };
 
 /* For the one that has the input. A serial console has no size: its ebb refuses. */
@@ -127,32 +129,37 @@ static void end_input(struct attached *attached)
 		shutdown(attached->fd, SHUT_WR);
 }
 
-/* Waits for room: a guest that does not read its console holds up what is typed. */
-static void send_input(struct attached *attached)
+/* Sends what there is room for; what nobody reads any more is dropped. */
+static void send_held(struct attached *attached)
 {
-	char data[1024];
-	ssize_t len = read(STDIN_FILENO, data, sizeof(data));
+	ssize_t sent = send(attached->fd, attached->held + attached->held_first,
+			    attached->held_count, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	size_t gone = sent < 0 ? attached->held_count : (size_t)sent;
+	attached->held_first += gone;
+	attached->held_count -= gone;
+}
+
+/* Only when all before it is sent: a guest that does not read holds up what is typed, but not its own output. */
+static void read_input(struct attached *attached)
+{
+	ssize_t len = read(STDIN_FILENO, attached->held, sizeof(attached->held));
 	if (len < 0 && errno == EINTR)
 		return;
 	if (len <= 0) {
 		end_input(attached);
 		return;
 	}
-	size_t count = attached->terminal ? take_escapes(attached, data, (size_t)len) : (size_t)len;
+	attached->held_first = 0;
+	attached->held_count = attached->terminal
+				       ? take_escapes(attached, attached->held, (size_t)len)
+				       : (size_t)len;
 	/* One that watched may have the input now. */
 	if (!attached->size_told)
 		tell_size(attached);
-	for (size_t sent = 0; sent < count && !attached->left;) {
-		struct pollfd room = {.fd = attached->fd, .events = POLLOUT};
-		ssize_t n =
-			send(attached->fd, data + sent, count - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n > 0)
-			sent += (size_t)n;
-		else if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return;
-		else
-			poll(&room, 1, -1);
-	}
+	if (attached->held_count)
+		send_held(attached);
 }
 
 /* The first byte tells whether this client has the guest's input. */
@@ -186,17 +193,20 @@ static void attach(struct attached *attached)
 {
 	bool more = true;
 	while (more && !attached->left) {
+		bool held = attached->held_count > 0;
 		struct pollfd fds[] = {
-			{.fd = attached->fd, .events = POLLIN},
-			{.fd = attached->reading ? STDIN_FILENO : -1, .events = POLLIN},
+			{.fd = attached->fd, .events = held ? POLLIN | POLLOUT : POLLIN},
+			{.fd = attached->reading && !held ? STDIN_FILENO : -1, .events = POLLIN},
 			{.fd = attached->resized, .events = POLLIN},
 		};
 		if (poll(fds, 3, -1) < 0)
 			continue;
-		if (fds[0].revents)
+		if (fds[0].revents & ~POLLOUT)
 			more = show_output(attached);
+		if (fds[0].revents & POLLOUT)
+			send_held(attached);
 		if (fds[1].revents)
-			send_input(attached);
+			read_input(attached);
 		if (fds[2].revents)
 			window_resized(attached);
 	}
