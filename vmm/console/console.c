@@ -8,7 +8,8 @@
  * no state is shared with vCPU threads.
  *
  * Output: of a UART it is written by the vCPU's thread itself, usually with one system call for each
- * byte (vmm/lib/outlet.h). Only if there is no room does it wait, for room or for console_hangup().
+ * byte (vmm/lib/outlet.h). Only if there is no room does it wait, for room or for console_hangup();
+ * or drops it, if it goes to a file by way of another process (config.drops).
  * A device that has a worker does not wait here: console_try_write().
  */
 #include "vmm/console/console.h"
@@ -252,10 +253,21 @@ ssize_t console_try_write(struct console *console, const uint8_t *data, size_t l
 	return (ssize_t)len;
 }
 
+static void output_dropped(struct console *console)
+{
+	if (!atomic_exchange(&console->drop_told, true))
+		log_warn("the console's file takes no more at the moment: what the guest writes "
+			 "until it does is lost (this is reported once)");
+}
+
 void console_write(struct console *console, const uint8_t *data, size_t len)
 {
 	while (len) {
 		ssize_t written = console_try_write(console, data, len);
+		if (written == -EAGAIN && console->config.drops) {
+			output_dropped(console);
+			return;
+		}
 		if (written == -EAGAIN) {
 			output_wait(console);
 		} else {

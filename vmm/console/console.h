@@ -30,6 +30,7 @@
 /* Copied by console_init(). The functions are called on the loop's thread. */
 struct console_config {
 	int output; /* -1: the guest's output is dropped */
+	bool drops; /* console_write() does not wait: what there is no room for is lost, which is said once */
 	bool input; /* standard input is the guest's; otherwise it is left alone */
 	/* Gives the guest's device input. Returns how much it took; console_resume() asks for the rest. */
 	size_t (*receive)(void *ctx, const uint8_t *data, size_t len);
@@ -60,6 +61,7 @@ struct console {
 	atomic_bool asked; /* the guest may have sent the terminal a query: see terminal.h */
 	int hangup;	   /* eventfd, never read: console_hangup() */
 	atomic_bool silent;
+	atomic_bool drop_told;
 };
 
 /*
@@ -91,7 +93,7 @@ void console_continued(struct console *console);
 
 /*
  * Writes the guest's output to standard output; any thread. Returns when all is written, or after
- * console_hangup(), or when the reader is gone (output is dropped from then on).
+ * console_hangup(), or when the reader is gone (output is dropped from then on); with config.drops, at once.
  */
 void console_write(struct console *console, const uint8_t *data, size_t len);
 

@@ -232,6 +232,7 @@ static int stage_console_init(struct machine *machine)
 		.output = shown				    ? STDOUT_FILENO
 			  : wanted->kind == VM_CONSOLE_FILE ? wanted->file_fd
 							    : -1,
+		.drops = wanted->kind == VM_CONSOLE_FILE,
 		.input = shown,
 		.receive = console_receive,
 		.quit = console_quit,
