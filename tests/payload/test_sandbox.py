@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 
 import pytest
 from payload import EBB, PAYLOADS, TIMEOUT, lib
@@ -179,14 +180,17 @@ def test_cores(run, options, tmp_path):
 @pytest.mark.parametrize("errors", ["pipe", "file"])
 @pytest.mark.parametrize("options", MODES)
 def test_limits(run, options, errors, tmp_path):
-    """As many descriptors as programs usually have, and no file longer than the longest that is open for writing: or than any
-    is, where the guest may make standard error longer."""
+    """As many descriptors as programs usually have, and no file longer than the longest that is open for writing, which an
+    initrd from a pipe is not: or than any is, where the guest may make standard error longer."""
     disk, base = tmp_path / "disk", tmp_path / "base"
     disk.write_bytes(bytes(3 << 20))
     base.write_bytes(bytes(5 << 20))
+    os.mkfifo(tmp_path / "initrd")
+    writer = threading.Thread(target=(tmp_path / "initrd").write_bytes, args=(bytes(4 << 20),), daemon=True)
+    writer.start()
     with open(tmp_path / "errors", "wb") as file:
         popen = {"stderr": file} if errors == "file" else {}
-        payload = running(run, *options, "-d", str(disk), "-d", f"{base},ro", wrapper=["prlimit", "--nofile=2000"], **popen)
+        payload = running(run, *options, "-d", str(disk), "-d", f"{base},ro", "-i", str(tmp_path / "initrd"), wrapper=["prlimit", "--nofile=2000"], **popen)
     with open(f"/proc/{payload.pid}/limits", encoding="ascii") as file:
         limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
     with open("/proc/self/limits", encoding="ascii") as file:

@@ -71,6 +71,7 @@ START_TEST(a_pipe_is_read_to_its_end)
 	pthread_join(thread, NULL);
 	ck_assert_str_eq(said, "");
 	ck_assert_uint_eq(file.size, amount);
+	ck_assert_int_eq(fcntl(file.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
 	/* At any place, and more than once. */
 	ck_assert_int_eq(boot_file_read(&file, amount / 2, got, amount - amount / 2), 0);
 	ck_assert_mem_eq(got, data + amount / 2, amount - amount / 2);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -64,6 +65,22 @@ static int pipe_copy(struct boot_file *source, int copy, uint64_t limit)
 	}
 }
 
+/*
+ * Gives up writing to @copy: the sandbox lets files grow to the size of the largest that can be written to. Without /proc
+ * it stays as it is.
+ */
+static int read_only(int copy)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", copy);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return copy;
+	close(copy);
+	return fd;
+}
+
 static int pipe_take(struct boot_file *source, uint64_t limit)
 {
 	int copy = memfd_create(source->what, MFD_CLOEXEC);
@@ -71,7 +88,7 @@ static int pipe_take(struct boot_file *source, uint64_t limit)
 		return cannot(source, "copy", errno);
 	int error = pipe_copy(source, copy, limit);
 	close(source->fd);
-	source->fd = copy;
+	source->fd = read_only(copy);
 	return error;
 }
 
