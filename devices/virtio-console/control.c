@@ -27,11 +27,27 @@ uint8_t vcon_news_of(const struct vcon *vcon, const struct vcon_port *port)
 	return news | TELL_CONSOLE;
 }
 
+/* An open that the driver has not heard of needs no close; a close does not vanish behind the next open. */
+void vcon_tell_open(struct vcon_port *port, bool open)
+{
+	if (open)
+		port->tell |= TELL_OPEN;
+	else if (port->tell & TELL_OPEN)
+		port->tell &= (uint8_t)~TELL_OPEN;
+	else
+		port->tell |= TELL_CLOSE;
+}
+
+static bool has_news(const struct vcon_port *port)
+{
+	return port->tell & (port->count ? ~TELL_CLOSE : ~0U);
+}
+
 /* Returns the first port that has something to be told, or NULL. With the lock. */
 static struct vcon_port *waiting_port(struct vcon *vcon)
 {
 	for (unsigned int i = 0; i < vcon->ports; i++)
-		if (vcon->port[i].tell)
+		if (has_news(&vcon->port[i]))
 			return &vcon->port[i];
 	return NULL;
 }
@@ -41,18 +57,18 @@ static size_t take_message(struct vcon *vcon, struct vcon_port *port, struct mes
 {
 	static const uint16_t events[TELL_KINDS] = {
 		VIRTIO_CONSOLE_PORT_ADD, VIRTIO_CONSOLE_CONSOLE_PORT, VIRTIO_CONSOLE_PORT_NAME,
-		VIRTIO_CONSOLE_RESIZE, VIRTIO_CONSOLE_PORT_OPEN};
+		VIRTIO_CONSOLE_RESIZE,	 VIRTIO_CONSOLE_PORT_OPEN,    VIRTIO_CONSOLE_PORT_OPEN};
 	/* Older kernels read these two in the other order. */
 	const uint16_t size[] = {htole16(vcon->columns), htole16(vcon->rows)};
-	unsigned int kind = (unsigned int)__builtin_ctz(port->tell);
-	uint8_t bit = (uint8_t)(1U << kind);
+	bool close = port->tell & TELL_CLOSE && port->count == 0;
+	uint8_t bit = close ? TELL_CLOSE : (uint8_t)(port->tell & -port->tell);
 	size_t len = 0;
 
 	port->tell &= (uint8_t)~bit;
 	message->head = (struct virtio_console_control){
 		.id = htole32((uint32_t)(port - vcon->port)),
-		.event = htole16(events[kind]),
-		.value = htole16(bit != TELL_OPEN || port->host_open),
+		.event = htole16(events[__builtin_ctz(bit)]),
+		.value = htole16(bit != TELL_CLOSE),
 	};
 	if (bit == TELL_NAME)
 		memcpy(message->body, port->name, len = strlen(port->name));
@@ -81,6 +97,7 @@ int vcon_tell(struct vcon *vcon, struct virtq *q)
 		    virtq_write(vcon->dev.host->ram, &chain, &message, len) != (ssize_t)len)
 			return -EPROTO;
 		virtq_push(q, &chain, (uint32_t)len);
+		vcon_ask_for_input(vcon, (unsigned int)(port - vcon->port));
 	}
 	return -EAGAIN;
 }
@@ -131,8 +148,10 @@ int vcon_hear(struct vcon *vcon, struct virtq *q)
 		heard(vcon, id, le16toh(message.event), le16toh(message.value));
 		pthread_mutex_unlock(&vcon->lock);
 		host->defer(host->ctx, VCON_CONTROL_TO_GUEST);
-		if (id < vcon->ports)
+		if (id < vcon->ports) {
+			vcon_ask_for_input(vcon, id);
 			host->defer(host->ctx, vcon_queue_of(id) + VCON_RECEIVE);
+		}
 	}
 	return -EAGAIN;
 }

@@ -11,13 +11,14 @@
 #define VCON_TURN	16
 #define VCON_TURN_BYTES 65536U
 
-/* Control messages for the driver that wait, in the order in which they are sent: bits of vcon_port.tell. */
+/* Control messages for the driver that wait: bits of vcon_port.tell. That of a close comes first, the others in this order. */
 #define TELL_ADD     (1U << 0)
 #define TELL_CONSOLE (1U << 1)
 #define TELL_NAME    (1U << 2)
 #define TELL_SIZE    (1U << 3)
 #define TELL_OPEN    (1U << 4)
-#define TELL_KINDS   5
+#define TELL_CLOSE   (1U << 5) /* when the driver has what the program left behind */
+#define TELL_KINDS   6
 
 static inline struct vcon *vcon_of(struct virtio_device *dev)
 {
@@ -39,10 +40,14 @@ static inline unsigned int vcon_queue_of(unsigned int port)
 int vcon_to_guest(struct vcon *vcon, unsigned int port, struct virtq *q);
 int vcon_from_guest(struct vcon *vcon, unsigned int port, struct virtq *q);
 
+/* On the worker, without the lock: asks the host for input that was not taken, if it would be now. */
+void vcon_ask_for_input(struct vcon *vcon, unsigned int port);
+
 /* control.c: likewise of the control queues; and what the driver has to be told of a port that it knows. With the lock. */
 int vcon_tell(struct vcon *vcon, struct virtq *q);
 int vcon_hear(struct vcon *vcon, struct virtq *q);
 uint8_t vcon_news_of(const struct vcon *vcon, const struct vcon_port *port);
+void vcon_tell_open(struct vcon_port *port, bool open);
 
 /* save.c: virtio_device_ops of the same names. */
 void vcon_save(struct virtio_device *dev, struct record *record);

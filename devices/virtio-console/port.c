@@ -15,7 +15,7 @@ size_t vcon_receive(struct vcon *vcon, unsigned int number, const uint8_t *data,
 	struct vcon_port *port = &vcon->port[number];
 
 	pthread_mutex_lock(&vcon->lock);
-	size_t taken = VCON_INPUT - port->count;
+	size_t taken = port->tell & TELL_CLOSE ? 0 : VCON_INPUT - port->count;
 	taken = len < taken ? len : taken;
 	for (size_t i = 0; i < taken; i++)
 		port->input[(port->first + port->count + i) % VCON_INPUT] = data[i];
@@ -43,12 +43,25 @@ static size_t input_ready(struct vcon *vcon, const struct vcon_port *port)
 
 static void input_taken(struct vcon *vcon, unsigned int number, size_t len)
 {
+	const struct virtio_host *host = vcon->dev.host;
 	struct vcon_port *port = &vcon->port[number];
 
 	pthread_mutex_lock(&vcon->lock);
 	port->first = (port->first + len) % VCON_INPUT;
 	port->count -= len;
-	bool wanted = port->held_back && len > 0;
+	bool closes = port->tell & TELL_CLOSE && port->count == 0;
+	pthread_mutex_unlock(&vcon->lock);
+	if (closes)
+		host->defer(host->ctx, VCON_CONTROL_TO_GUEST);
+	vcon_ask_for_input(vcon, number);
+}
+
+void vcon_ask_for_input(struct vcon *vcon, unsigned int number)
+{
+	struct vcon_port *port = &vcon->port[number];
+
+	pthread_mutex_lock(&vcon->lock);
+	bool wanted = port->held_back && port->count < VCON_INPUT && !(port->tell & TELL_CLOSE);
 	if (wanted)
 		port->held_back = false;
 	pthread_mutex_unlock(&vcon->lock);
@@ -137,7 +150,9 @@ static int pass_on(struct vcon *vcon, unsigned int number, const struct virtq_ch
 
 	if (chain->readable != chain->buffers || !is_within(chain, &port->sent))
 		return -EPROTO;
-	while (*budget > 0) {
+	if (port->sent.buffer == 0 && port->sent.offset == 0)
+		port->cut = false;
+	while (*budget > 0 && !port->cut) {
 		struct virtq_cursor at = port->sent;
 		ssize_t len = virtq_read(vcon->dev.host->ram, chain, &at, data,
 					 *budget < sizeof(data) ? *budget : sizeof(data));
@@ -150,7 +165,7 @@ static int pass_on(struct vcon *vcon, unsigned int number, const struct virtq_ch
 		advance(chain, &port->sent, (size_t)taken);
 		*budget -= (size_t)taken;
 	}
-	return -EAGAIN;
+	return port->cut ? 0 : -EAGAIN;
 }
 
 int vcon_from_guest(struct vcon *vcon, unsigned int number, struct virtq *q)

@@ -53,7 +53,11 @@ static int restore_port(struct vcon_port *port, struct record_in *in)
 	port->count = count;
 	port->ready = ready;
 	port->guest_open = guest_open;
-	port->tell = ready ? tell | TELL_OPEN : tell;
+	/* The size is told by vcon_resize(), if there is one here. */
+	port->tell = tell & (uint8_t) ~(TELL_SIZE | TELL_OPEN);
+	if (ready)
+		vcon_tell_open(port, port->host_open);
+	port->cut = port->name[0] != '\0';
 	return 0;
 }
 

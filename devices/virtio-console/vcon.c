@@ -92,9 +92,12 @@ void vcon_set_host_open(struct vcon *vcon, unsigned int number, bool open)
 {
 	struct vcon_port *port = &vcon->port[number];
 
+	port->cut = true;
 	pthread_mutex_lock(&vcon->lock);
+	if (open)
+		port->count = 0;
 	if (port->ready && port->host_open != open)
-		port->tell |= TELL_OPEN;
+		vcon_tell_open(port, open);
 	port->host_open = open;
 	pthread_mutex_unlock(&vcon->lock);
 	tell_soon(vcon);

@@ -51,6 +51,7 @@ struct vcon_port {
 	/* The worker's, but for reset and snapshots, which the core keeps apart from it. */
 	struct virtq_cursor sent; /* what the host has of the first chain that waits */
 	bool full;		  /* the host takes nothing now */
+	bool cut; /* the program that got the chain's beginning has left: nobody gets its rest */
 
 	/* Under vcon->lock. */
 	bool ready;	 /* the driver knows the port */
@@ -78,13 +79,19 @@ struct vcon {
 void vcon_init(struct vcon *vcon, const struct vcon_config *config, const struct virtio_host *host);
 void vcon_release(struct vcon *vcon);
 
-/* Takes bytes for the guest. Returns how many; host->receive_ready() asks for the rest. Any thread, one for each port. */
+/*
+ * Takes bytes for the guest: none before the driver was told that the program before has left. Returns how many;
+ * host->receive_ready() asks for the rest. Any thread, one for each port.
+ */
 size_t vcon_receive(struct vcon *vcon, unsigned int port, const uint8_t *data, size_t len);
 
 /* The host's terminal has another size, in characters. Any thread, with none of the device's locks held. */
 void vcon_resize(struct vcon *vcon, uint16_t columns, uint16_t rows);
 
-/* The host has something at the other end of a named port, or no more. Any thread. */
+/*
+ * A program of the host is at the other end of a named port, or no more. What one leaves behind the guest gets until the
+ * next one comes. On the worker.
+ */
 void vcon_set_host_open(struct vcon *vcon, unsigned int port, bool open);
 
 /* There is room again after host->transmit() returned -EAGAIN. On the worker. */

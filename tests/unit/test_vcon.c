@@ -199,6 +199,76 @@ START_TEST(a_port_that_is_full_holds_up_no_other)
 }
 END_TEST
 
+/* Two programs of the host, one after the other. */
+static void two_programs(void)
+{
+	vc_introduce();
+	vcon_set_host_open(&vcon, 1, true);
+	vc_told(1, VIRTIO_CONSOLE_PORT_OPEN, 1, "", 0);
+	vcon_receive(&vcon, 1, (const uint8_t *)"first", 5);
+	vc_host.room = 2;
+	ck_assert(!vc_send(VC_TX(1), "answer", 6));
+	vcon_set_host_open(&vcon, 1, false);
+}
+
+/* What the first leaves behind is the guest's, and then it hears that the program has left. */
+START_TEST(what_a_program_leaves_behind_comes)
+{
+	two_programs();
+	vc_told_nothing();
+	vc_give(VC_RX(1), 3);
+	ck_assert_int_eq(vc_take(VC_RX(1), data), 3);
+	vc_told_nothing();
+	vc_give(VC_RX(1), 64);
+	ck_assert_int_eq(vc_take(VC_RX(1), data), 2);
+	vc_told(1, VIRTIO_CONSOLE_PORT_OPEN, 0, "", 0);
+}
+END_TEST
+
+/* Neither the rest of what the first sent, nor of what it was sent, is the second's; the guest hears that it left. */
+START_TEST(a_program_has_its_own_bytes)
+{
+	two_programs();
+	vcon_set_host_open(&vcon, 1, true);
+	vc_host.room = SIZE_MAX;
+	vcon_output_ready(&vcon, 1);
+	fake_driver_work(&vc_guest);
+	ck_assert_uint_eq(vc_host.len[1], 2);
+	ck_assert_uint_eq(vcon_receive(&vcon, 1, (const uint8_t *)"second", 6), 0);
+	vc_told(1, VIRTIO_CONSOLE_PORT_OPEN, 0, "", 0);
+	ck_assert_uint_eq(vc_host.asked, 1);
+	ck_assert_uint_eq(vcon_receive(&vcon, 1, (const uint8_t *)"second", 6), 6);
+	vc_told(1, VIRTIO_CONSOLE_PORT_OPEN, 1, "", 0);
+	vc_give(VC_RX(1), 64);
+	ck_assert_int_eq(vc_take(VC_RX(1), data), 6);
+	ck_assert_mem_eq(data, "second", 6);
+	/* The control: its own chain comes whole. */
+	struct vring_used_elem used;
+	ck_assert(fake_queue_used(&vc_guest.queue[VC_TX(1)], &used));
+	ck_assert(vc_send(VC_TX(1), "whole", 5));
+	ck_assert_mem_eq(vc_host.got[1], "anwhole", 7);
+	/* One that comes and goes unheard needs no word. */
+	vcon_set_host_open(&vcon, 2, true);
+	vcon_set_host_open(&vcon, 2, false);
+	vc_told_nothing();
+}
+END_TEST
+
+/* Input that was held back for the driver's sake is asked for, also if a driver starts anew meanwhile. */
+START_TEST(a_reset_forgets_who_left)
+{
+	two_programs();
+	vcon_set_host_open(&vcon, 1, true);
+	ck_assert_uint_eq(vcon_receive(&vcon, 1, (const uint8_t *)"second", 6), 0);
+	vc_start(VC_SIZE | VC_MULTIPORT, 8);
+	vc_host.asked = 0;
+	vc_control(1, VIRTIO_CONSOLE_PORT_READY, 1);
+	ck_assert_uint_eq(vc_host.asked, 1);
+	vc_told(1, VIRTIO_CONSOLE_PORT_NAME, 1, "first", 5);
+	vc_told(1, VIRTIO_CONSOLE_PORT_OPEN, 1, "", 0);
+}
+END_TEST
+
 START_TEST(a_reset_forgets_the_driver)
 {
 	vc_introduce();
@@ -260,11 +330,11 @@ START_TEST(a_restored_one_goes_on_where_it_was)
 	ck_assert(!vc_send(VC_TX(0), "half", 4));
 	vcon_receive(&vcon, 2, (const uint8_t *)"typed", 5);
 	vcon_set_host_open(&vcon, 1, true);
+	vcon_resize(&vcon, 70, 20); /* where it goes on there may be no terminal */
 	saved_len = fake_driver_save(&vc_guest, saved, sizeof(saved));
 
 	ck_assert_msg(restore(saved_len, true, "first", &why) == 0, "%s", why.text);
 	vc_host.room = SIZE_MAX;
-	vcon_resize(&vcon, 90, 30);
 	fake_driver_work(&vc_guest);
 	ck_assert(fake_queue_used(&vc_guest.queue[VC_TX(0)], &used));
 	ck_assert_uint_eq(vc_host.len[0], 4);
@@ -272,9 +342,12 @@ START_TEST(a_restored_one_goes_on_where_it_was)
 	vc_give(VC_RX(2), 64);
 	ck_assert_int_eq(vc_take(VC_RX(2), data), 5);
 	/* What is at the other ends is told anew: here nothing is. */
-	vc_told(0, VIRTIO_CONSOLE_RESIZE, 1, size, sizeof(size));
 	vc_told(0, VIRTIO_CONSOLE_PORT_OPEN, 1, "", 0);
 	vc_told(1, VIRTIO_CONSOLE_PORT_OPEN, 0, "", 0);
+	vc_told(2, VIRTIO_CONSOLE_PORT_OPEN, 0, "", 0);
+	vc_told_nothing();
+	vcon_resize(&vcon, 90, 30);
+	vc_told(0, VIRTIO_CONSOLE_RESIZE, 1, size, sizeof(size));
 }
 END_TEST
 
@@ -313,6 +386,9 @@ Suite *vcon_suite(void)
 	tcase_add_test(several, each_port_has_its_bytes);
 	tcase_add_test(several, a_port_that_is_not_open_gets_its_input_later);
 	tcase_add_test(several, a_port_that_is_full_holds_up_no_other);
+	tcase_add_test(several, what_a_program_leaves_behind_comes);
+	tcase_add_test(several, a_program_has_its_own_bytes);
+	tcase_add_test(several, a_reset_forgets_who_left);
 	tcase_add_test(several, a_reset_forgets_the_driver);
 	tcase_add_test(several, a_device_that_is_held_leaves_the_rings_alone);
 	tcase_add_test(several, a_restored_one_goes_on_where_it_was);

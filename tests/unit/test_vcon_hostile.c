@@ -38,9 +38,9 @@ static const struct {
 START_TEST(chains_that_a_queue_cannot_have)
 {
 	vc_introduce();
+	vcon_set_host_open(&vcon, 1, true);
 	for (unsigned int port = 0; port < 3; port++)
 		vcon_receive(&vcon, port, (const uint8_t *)"input", 5);
-	vcon_set_host_open(&vcon, 1, true);
 	ck_assert(!vc_needs_reset());
 	add(wrong[_i].queue, wrong[_i].buffer, wrong[_i].readable);
 	ck_assert(vc_needs_reset());
