@@ -123,7 +123,7 @@ def test_who_is_at_a_port(run, tmp_path, monkeypatch):
     assert first and other and control.takes(b"a.0") is None
     assert b"DeviceNotFound" in control.attach(b"c", other.fileno())
     assert b"SCM_RIGHTS" in control.attach(b"b")
-    # More than is held for the guest: the rest stays where it is, and goes with the program.
+    # More than is held for the guest: the rest stays where it is, and goes when another program comes.
     first.setblocking(False)
     with pytest.raises(BlockingIOError):
         while True:

@@ -30,7 +30,7 @@ static const struct option options[] = {
 	OPTION_NAME_LINE,
 	{OPTION_WATCH, 0, "watch", NULL, "only watch; leave the input to others", false},
 	{OPTION_PORT, 0, "port", "NAME",
-	 "instead of the console, the port that the guest has\nby 'ebb run --port NAME'; also without --detach",
+	 "instead of the console, the port that the guest has\nby 'ebb run --port NAME'; also without --detach;\nthe end of the input does not end it",
 	 false},
 	OPTION_HELP_LINE,
 };

@@ -16,13 +16,20 @@ static void wait_again(struct console_port *port)
 		loop_wait_for(port->loop, &port->stream, port->full);
 }
 
-static void leave(struct console_port *port)
+/* Another one may come. */
+static void make_way(struct console_port *port)
 {
 	loop_remove(port->loop, &port->stream);
+	if (!port->gone)
+		atomic_store(&port->taken, false);
+}
+
+static void leave(struct console_port *port)
+{
+	make_way(port);
 	close(port->stream.fd);
 	port->stream.fd = -1;
-	port->full = port->waits = false;
-	atomic_store(&port->taken, false);
+	port->full = port->waits = port->gone = false;
 	vcon_set_host_open(port->vcon, port->number, false);
 	/* Now it is dropped. */
 	vcon_output_ready(port->vcon, port->number);
@@ -39,9 +46,10 @@ static void stream_ready(void *ctx)
 		vcon_output_ready(port->vcon, port->number);
 		return;
 	}
-	/* It is not looked at: it tells that the program is gone, and what it left there with it. */
+	/* It is not looked at: it tells that the program is gone. What it left there is the guest's until another comes. */
 	if (port->waits) {
-		leave(port);
+		make_way(port);
+		port->gone = true;
 		return;
 	}
 	ssize_t len = recv(port->stream.fd, data, sizeof(data), MSG_PEEK | MSG_DONTWAIT);
@@ -64,6 +72,8 @@ static void arrival_ready(void *ctx)
 	struct console_port *port = ctx;
 
 	wake_take(port->arrival.fd);
+	if (port->stream.fd >= 0)
+		leave(port);
 	port->stream.fd = atomic_exchange(&port->next, -1);
 	if (port->stream.fd < 0)
 		return;
@@ -91,6 +101,9 @@ ssize_t console_port_transmit(struct console_port *port, const uint8_t *data, si
 	ssize_t sent = send(port->stream.fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (sent >= 0)
 		return sent;
+	/* That it is gone is for the loop to see, behind what it left. */
+	if (errno == EPIPE || errno == ECONNRESET)
+		return (ssize_t)len;
 	if (errno != EAGAIN && errno != EINTR) {
 		leave(port);
 		return (ssize_t)len;
@@ -102,8 +115,12 @@ ssize_t console_port_transmit(struct console_port *port, const uint8_t *data, si
 
 void console_port_resume(struct console_port *port)
 {
+	bool waited = port->waits;
+
 	port->waits = false;
-	if (port->stream.fd >= 0)
+	if (port->gone && waited && loop_add(port->loop, &port->stream) != 0)
+		leave(port);
+	else if (port->stream.fd >= 0)
 		wait_again(port);
 }
 
