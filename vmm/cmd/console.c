@@ -69,30 +69,38 @@ struct attached {
 	bool left;     /* Ctrl-A x */
 	bool is_port;  /* the end of input is not the end of output */
 	bool greeted;
-	bool size_told;	 /* this terminal's size is the guest's console's, if that has one */
+	bool writes; /* it came first: this terminal's size is the guest's console's, if that has one */
 	bool asked;	 /* the guest may have sent the terminal a query: see terminal.h */
 	char held[1024]; /* input that there was no room for: @held_count bytes from @held_first */
 	size_t held_first, held_count;
 };
 
-/* For the one that has the input. A serial console has no size: its ebb refuses. */
+/*
+ * For the one that came first. The guest has few places for clients: one is taken only for that moment. A serial console
+ * has no size: its ebb refuses.
+ */
 static void tell_size(struct attached *attached)
 {
+	struct guests *guests = attached->guests;
+	struct guest *guest = guests->guest[0];
 	struct winsize size;
 
 	if (!attached->terminal || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
 		return;
-	attached->size_told = true;
-	guests_ask_quietly(attached->guests, "x-ebb-console-resize",
-			   json_pack("{s:i, s:i}", "columns", size.ws_col, "rows", size.ws_row),
-			   SIZE_MS);
+	control_call_open(&guest->call, &guests->loop, guest->name);
+	if (control_call_wait(&guest->call, &guests->loop) == 0)
+		guests_ask_quietly(
+			guests, "x-ebb-console-resize",
+			json_pack("{s:i, s:i}", "columns", size.ws_col, "rows", size.ws_row),
+			SIZE_MS);
+	control_call_close(&guest->call);
 }
 
 static void window_resized(struct attached *attached)
 {
 	struct signalfd_siginfo info;
 
-	if (read(attached->resized, &info, sizeof(info)) == sizeof(info) && attached->size_told)
+	if (read(attached->resized, &info, sizeof(info)) == sizeof(info) && attached->writes)
 		tell_size(attached);
 }
 
@@ -155,9 +163,6 @@ static void read_input(struct attached *attached)
 	attached->held_count = attached->terminal
 				       ? take_escapes(attached, attached->held, (size_t)len)
 				       : (size_t)len;
-	/* One that watched may have the input now. */
-	if (!attached->size_told)
-		tell_size(attached);
 	if (attached->held_count)
 		send_held(attached);
 }
@@ -169,7 +174,8 @@ static void greet(struct attached *attached, char hello)
 	if (hello == HUB_WATCHES && attached->reading)
 		log_warn(
 			"another 'ebb console' has the guest's input; this one gets it when that one leaves");
-	if (hello == HUB_WRITES)
+	attached->writes = hello == HUB_WRITES;
+	if (attached->writes)
 		tell_size(attached);
 }
 
@@ -254,6 +260,7 @@ static int port(const struct request *request, struct guests *guests, int status
 
 	if (attached.fd < 0)
 		return EXIT_FAILED;
+	control_call_close(&guests->guest[0]->call);
 	attach(&attached);
 	close(attached.fd);
 	return status;
@@ -273,6 +280,7 @@ static int console(void *ctx, struct guests *guests, int status)
 
 	if (attached.fd < 0)
 		return EXIT_FAILED;
+	control_call_close(&guests->guest[0]->call);
 	if (request->watch)
 		end_input(&attached);
 	attached.terminal = attached.reading && terminal_is_ours(STDIN_FILENO) &&
