@@ -81,6 +81,13 @@ def attempt(tmp_path, thread, what, *options, wrapper=(), without="", kernel=Non
     return done.returncode, said, os.listdir(runtime)
 
 
+def test_every_kind_of_thread_attacks():
+    """A new kind (vmm/sandbox/threads.c) is in THREADS, too."""
+    with open(os.path.join(lib.TREE, "vmm", "sandbox", "threads.c"), encoding="utf-8") as source:
+        kinds = re.findall(r'\[THREAD_\w+\] = "(\w+)"', source.read())
+    assert len(kinds) > 5 and {*kinds, "vcpu0"} == {*THREADS}
+
+
 @pytest.mark.parametrize("thread", THREADS)
 @pytest.mark.usefixtures("servers")
 def test_refused(thread, tmp_path):
