@@ -71,9 +71,10 @@ static const struct {
 	  .console.detach = true,
 	  .machine.cpus = 1,
 	  .memory.size = 256 * MIB}},
-	{{"K", "--port", "a.0", "--port=b"},
+	{{"K", "--port", "a.0",
+	  "--port=\xc3\xa9"}, /* bytes above ASCII are no control characters */
 	 {.boot.kernel = "K",
-	  .console.port = {"a.0", "b"},
+	  .console.port = {"a.0", "\xc3\xa9"},
 	  .console.ports = 2,
 	  .machine.cpus = 1,
 	  .memory.size = 256 * MIB}},

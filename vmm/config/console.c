@@ -48,7 +48,7 @@ static int add_port(struct vm_console *console, const char *name, struct option_
 	if (console->ports == VM_PORTS_MAX)
 		return options_fail(error, "a guest can have %d ports", VM_PORTS_MAX);
 	if (len == 0 || len > VM_PORT_MAX)
-		return options_fail(error, "the port's name \"%s\" has not 1 to %d bytes", name,
+		return options_fail(error, "the port's name \"%s\" must have 1 to %d bytes", name,
 				    VM_PORT_MAX);
 	for (size_t i = 0; i < len; i++)
 		if ((unsigned char)name[i] <= ' ' || name[i] == '/' || name[i] == 0x7f)
