@@ -92,7 +92,7 @@ def test_mistakes(run, folder):
     taken = f"{folder}/taken"
     with open(taken, "w", encoding="ascii"):
         pass
-    for words, says in ((taken, "is not a socket"), (f"{folder}/a,group=no-such", 'no group "no-such"'),
+    for words, says in ((taken, "is not a socket"), (f"{folder}/a,group=no-such", 'the group "no-such"'),
                         (f"{folder}/none/a", "a directory of yours")):
         payload = run("exits", "--control-read-only", words, test="ports")
         payload.ended(2)

@@ -384,9 +384,18 @@ START_TEST(test_group)
 {
 	static const struct visitor visitors[] = {
 		{0, 0, 0, true}, {7, 33, 7, true}, {7, 7, 33, true}, {7, 7, 7, false}};
+	struct control_door door;
 	struct stat made;
 	if (!is_root("test_group"))
 		return;
+	/* By its name; the other by its number. */
+	ck_assert_int_eq(read_only_listen(&only, path, "root", &door), 0);
+	close(door.listener);
+	ck_assert_int_eq(lstat(path, &made), 0);
+	ck_assert_uint_eq(made.st_mode & 07777, 0660);
+	ck_assert_uint_eq(made.st_gid, 0);
+	read_only_release(&only);
+	wait_gone();
 	mode_t old = umask(077);
 	open_door("33");
 	umask(old);
@@ -446,7 +455,7 @@ START_TEST(test_mistakes)
 	ck_assert_ptr_nonnull(strstr(log_text(), "is not a socket"));
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_int_eq(read_only_listen(&only, path, "no such group", &door), -ENOENT);
-	ck_assert_ptr_nonnull(strstr(log_text(), "no group \"no such group\""));
+	ck_assert_ptr_nonnull(strstr(log_text(), "the group \"no such group\""));
 	ck_assert_int_lt(lstat(path, &there), 0);
 	ck_assert_int_eq(read_only_listen(&only, "/nowhere/at/all", "", &door), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(log_text(), "a directory of yours"));

@@ -22,7 +22,7 @@ struct read_only {
 #define READ_ONLY_NONE ((struct read_only){.file = -1, .remover = {.control = -1}})
 
 /*
- * Makes the socket @path for this user, and for the members of @group, a name or a number, unless that is "". Sets *@door.
+ * Makes the socket @path for this user, and for the members of @group, a name in /etc/group or a number, unless that is "". Sets *@door.
  * Returns 0, or -errno after an error message, with nothing left behind.
  */
 int read_only_listen(struct read_only *only, const char *path, const char *group,
