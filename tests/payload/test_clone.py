@@ -155,6 +155,17 @@ def test_it_is_told_to_end(host):
 
 
 @pytest.mark.usefixtures("source")
+def test_what_is_ignored_stays_so(host):
+    """A job in the background of a shell without job control: Ctrl-C is for others. The test above is the control."""
+    with subprocess.Popen(host.argv(20), env=host.env, stdout=subprocess.PIPE, text=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as client:
+        wait_until(host.live, "it works")
+        client.send_signal(signal.SIGINT)
+        assert len(client.communicate(timeout=TIMEOUT)[0].split()) == 20
+    assert client.returncode == 0
+
+
+@pytest.mark.usefixtures("source")
 @pytest.mark.parametrize("options, words", [
     (("--rng", "--vsock"), "--vsock needs a value"),
     (("--free-page-reporting=off",), "options that it was started with"),

@@ -29,9 +29,9 @@ def folder(tmp_path_factory):
 class Pool(Host):
     """Guests of a pool that is called as its clones are."""
 
-    def start(self, folder, ready, *options):
+    def start(self, folder, ready, *options, **kwargs):
         self.process = subprocess.Popen([EBB, "pool", self.name, "--from", folder, "--ready", str(ready), "--", "--log", self.tmp / "log-%", *options],
-                                        stderr=subprocess.PIPE, text=True)
+                                        stderr=subprocess.PIPE, text=True, **kwargs)
 
     def numbers(self, status):
         return sorted(int(name.rpartition("-")[2]) for name, one in listed().items() if name.startswith(f"{self.name}-") and one["status"] == status)
@@ -80,6 +80,17 @@ def test_one_is_taken(pool, folder):
     assert pool.process.returncode == 0
     assert pool.numbers("paused") == [] and pool.numbers("running") == [1, 2, 3]
     pool.steps(3)
+
+
+def test_what_is_ignored_stays_so(pool, folder):
+    """By nohup. The others end it: the control."""
+    pool.start(folder, 1, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    pool.is_full([1])
+    pool.process.send_signal(signal.SIGHUP)
+    assert pool.take() == 1
+    pool.is_full([2])
+    pool.process.send_signal(signal.SIGINT)
+    assert pool.process.wait(TIMEOUT) == 0
 
 
 def test_ready_ones_may_end(pool, folder):

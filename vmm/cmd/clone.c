@@ -16,6 +16,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
 #include "vmm/control/guest_stat.h"
+#include "vmm/lib/end_signals.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/program.h"
 #include "vmm/lib/signal_waits.h"
@@ -284,11 +285,7 @@ int cmd_clone(int argc, char **argv)
 	if (status != EXIT_DONE)
 		return status;
 	/* From here on no signal can end it and leave files or guests behind. */
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ends, &mask);
+	end_signals_hold(&ends, &mask);
 	request.clones.mask = &mask;
 	return clone_guest(&request);
 }

@@ -20,6 +20,7 @@
 #include "vmm/control/runtime.h"
 #include "vmm/control/server.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/end_signals.h"
 #include "vmm/lib/json.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
@@ -298,11 +299,7 @@ static int keep(struct request *request)
 	if (saved_machine_find(request->from, &request->clones.saved) != 0 ||
 	    clones_check(&request->clones, READY_MAX) != EXIT_DONE)
 		return EXIT_USAGE;
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ends, &mask);
+	end_signals_hold(&ends, &mask);
 	request->clones.mask = &mask;
 	int error = start(&pool, request->service, &ends);
 	if (!error) {

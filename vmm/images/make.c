@@ -15,6 +15,7 @@
 
 #include "vmm/images/images.h"
 #include "vmm/images/sources.h"
+#include "vmm/lib/end_signals.h"
 #include "vmm/lib/find_program.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/program.h"
@@ -405,11 +406,7 @@ int image_make(const struct image_recipe *recipe)
 	if (error)
 		return error;
 	work.suite = recipe->suite ? recipe->suite : sources_own(&sources);
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
-	sigprocmask(SIG_BLOCK, &ends, &work.mask);
+	end_signals_hold(&ends, &work.mask);
 	error = work_begin(&work);
 	if (!error)
 		error = make_locked(&work, &sources);

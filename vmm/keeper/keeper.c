@@ -18,6 +18,7 @@
 #include "vmm/keeper/kept.h"
 #include "vmm/keeper/status.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/end_signals.h"
 #include "vmm/lib/json.h"
 #include "vmm/lib/wake.h"
 
@@ -349,15 +350,9 @@ static int give_up_privileges(void)
 
 static int watch_signals(struct keeper *keeper)
 {
-	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action;
 	sigset_t set;
-	sigemptyset(&set);
-	/* What is ignored stays so: nohup and a shell's background jobs rely on it. */
-	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-		if (sigaction(ends[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(&set, ends[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+
+	end_signals_hold(&set, NULL);
 	keeper->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return keeper->signals.fd < 0 ? -errno : loop_add(&keeper->loop, &keeper->signals);
 }

@@ -2,7 +2,7 @@
 /*
  * Programs that work for the user who waits, without standard input: they say what they have to say on standard error.
  *
- * Thread: main, of a process that has no other and holds SIGINT, SIGTERM and SIGHUP back (sigprocmask()). Source:
+ * Thread: main, of a process that has no other and holds SIGINT, SIGTERM and SIGHUP back (end_signals.h). Source:
  * posix_spawn(3), waitpid(2).
  */
 #ifndef EBB_LIB_PROGRAM_H

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/lib/end_signals.h"
+
+#include <stddef.h>
+
+void end_signals_hold(sigset_t *held, sigset_t *before)
+{
+	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action;
+
+	sigemptyset(held);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (sigaction(ends[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(held, ends[i]);
+	sigprocmask(SIG_BLOCK, held, before);
+}
