@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ebb pool, with a guest that checks itself (saved.c)."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,6 +60,16 @@ def pool(tmp_path):
     made.kill_all()
 
 
+def children(pid):
+    """The words that they were started with."""
+    words = b""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        for child in file.read().split():
+            with contextlib.suppress(OSError), open(f"/proc/{child}/cmdline", "rb") as line:
+                words += line.read()
+    return words
+
+
 def said(pool, number):
     return len((pool.tmp / f"log-{number}").read_text().splitlines())
 
@@ -101,6 +112,30 @@ def test_ready_ones_may_end(pool, folder):
     wait_until(lambda: f"{pool.name}-1" not in listed(), "it has ended")
     assert pool.take() == 2
     pool.is_full([3, 4])
+
+
+def test_a_client_that_has_gone(pool, folder, tmp_path, monkeypatch):
+    """While one was started for it: nobody is given that, and it does not run. The next client has it: the control."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
+    (tmp_path / "log-1").mkdir()  # the first cannot write its log: so none is ready
+    with subprocess.Popen([EBB, "keeper"], stderr=subprocess.DEVNULL) as keeper:
+        wait_until((tmp_path / "runtime" / "keeper-sock").exists, "the keeper runs")
+        keeper.send_signal(signal.SIGSTOP)
+        try:
+            pool.start(folder, 1, "--admit=strict")
+            while "log-1" not in pool.process.stderr.readline():
+                assert pool.process.poll() is None
+            # The second waits for the keeper.
+            with subprocess.Popen([EBB, "pool", "take", pool.name], stdout=subprocess.PIPE) as client:
+                wait_until(lambda: f"{pool.name}-2".encode() in children(pool.process.pid), "one is started")
+                client.kill()
+            keeper.send_signal(signal.SIGCONT)
+            pool.is_full([2])
+        finally:
+            keeper.kill()
+    assert pool.numbers("running") == []
+    assert pool.take() == 2
+    assert pool.numbers("running") == [2]
 
 
 def test_more_than_are_ready(pool, folder):

@@ -7,6 +7,8 @@
  * It starts one clone in a turn of its loop, which waits for that: then it looks at its socket again.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,25 +203,43 @@ static void fill(void *ctx)
 	wake_timer_at(pool->timer.fd, clock_ns() + (now ? 0 : LOOK_S * NS_PER_S));
 }
 
+/* @taker is what came with the command: the end of a pipe whose other end only the client has; or -1. */
+static bool has_gone(int taker)
+{
+	struct pollfd end = {.fd = taker};
+
+	return poll(&end, 1, 0) > 0 && end.revents;
+}
+
+/* Returns the number of a clone that goes on, or 0. A clone that starts takes a while: its taker may be gone by then. */
+static unsigned int give_one(struct pool *pool, int taker)
+{
+	bool started = false;
+
+	while (!started) {
+		started = pool->count == 0;
+		if ((started && !start_one(pool)) || has_gone(taker))
+			return 0;
+		unsigned int number = pool->ready[0];
+		forget(pool, 0);
+		if (tell(pool, number, "cont"))
+			return number;
+		clones_end(pool->clones, number, number);
+	}
+	return 0;
+}
+
 static json_t *take(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct pool *pool = ctx;
-	bool done = false, started = false;
-	unsigned int number = 0;
+	int taker = control_server_take_descriptor(pool->server);
 
 	(void)arguments;
-	while (!done && !started) {
-		started = pool->count == 0;
-		if (started && !start_one(pool))
-			break;
-		number = pool->ready[0];
-		forget(pool, 0);
-		done = tell(pool, number, "cont");
-		if (!done)
-			clones_end(pool->clones, number, number);
-	}
+	unsigned int number = give_one(pool, taker);
+	if (taker >= 0)
+		close(taker);
 	wake_timer_at(pool->timer.fd, clock_ns());
-	if (!done)
+	if (!number)
 		return control_fail(error, "no clone is ready, and none starts: the pool's own ebb "
 					   "says why");
 	char *name = clones_name(pool->clones, number);
@@ -329,7 +349,8 @@ static int say_failure(const struct request *request, const struct control_call 
 	return EXIT_FAILED;
 }
 
-static int take_one(const struct request *request)
+/* The other end of @taker is closed when this process ends. */
+static int ask(const struct request *request, int taker)
 {
 	struct loop loop;
 	struct control_call call;
@@ -343,6 +364,7 @@ static int take_one(const struct request *request)
 	control_call_open(&call, &loop, request->service);
 	error = control_call_wait(&call, &loop);
 	if (!error) {
+		control_client_pass(call.client, taker);
 		control_call_start(&call, TAKE, NULL, TAKE_MS);
 		error = control_call_wait(&call, &loop);
 	}
@@ -353,6 +375,20 @@ static int take_one(const struct request *request)
 		status = say_failure(request, &call, error ? error : -EPROTO);
 	control_call_close(&call);
 	loop_release(&loop);
+	return status;
+}
+
+static int take_one(const struct request *request)
+{
+	int taker[2];
+
+	if (pipe2(taker, O_CLOEXEC) < 0) {
+		log_error("cannot make a pipe for the pool: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
+	int status = ask(request, taker[0]);
+	close(taker[0]);
+	close(taker[1]);
 	return status;
 }
 
