@@ -175,6 +175,27 @@ def test_a_pool_that_is_killed(pool, folder):
     assert pool.take() == 2
 
 
+def test_guests_are_not_to_be_found(pool, folder, tmp_path, monkeypatch):
+    """For a moment: that is not that they have ended. The pool ends its clones when they are there again."""
+    runtime, away = tmp_path / "runtime", tmp_path / "away"
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(runtime))
+    pool.start(folder, 1)
+    pool.is_full([1])
+    pid = pool.live()[f"{pool.name}-1"]
+    runtime.rename(away)
+    runtime.write_bytes(b"")
+    pool.process.terminate()
+    said = "keeping"
+    while "keeping" in said:
+        said = pool.process.stderr.readline()
+    assert str(runtime) in said, said
+    assert os.path.exists(f"/proc/{pid}")
+    runtime.unlink()
+    away.rename(runtime)
+    pool.end()
+    assert pool.live() == {} and "not all clones end" not in pool.process.stderr.read()
+
+
 def test_none_starts(pool, folder):
     """In words, and it tries again: the snapshot may come back."""
     pool.start(folder, 1)

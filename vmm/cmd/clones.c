@@ -16,6 +16,8 @@
 
 #define END_MS	10000
 #define POLL_MS 20
+/* After an error message: not too many of them. */
+#define AGAIN_MS 1000
 
 /* --- numbers in words ---------------------------------------------------------------------------- */
 
@@ -261,24 +263,22 @@ int clones_start(const struct clones *clones, unsigned int number)
 	return status < 0 ? EXIT_FAILED : status;
 }
 
-bool clones_runs(const struct clones *clones, unsigned int number)
+bool clones_runs(const struct clones *clones, unsigned int number, const struct runtime_guest *live,
+		 ssize_t lives)
 {
-	struct runtime_guest *live = NULL;
-	ssize_t lives = runtime_list(&live);
 	char *name = clones_name(clones, number);
 	bool runs = name && find(live, lives, name);
 
 	free(name);
-	free(live);
 	return runs;
 }
 
-/* Asks those that still run to end. Returns how many these are. */
-static unsigned int ask_to_end(const struct clones *clones, unsigned int first, unsigned int last)
+/* Asks those that still run to end. Returns how many these are, or -errno after an error message. */
+static ssize_t ask_to_end(const struct clones *clones, unsigned int first, unsigned int last)
 {
 	struct runtime_guest *live = NULL;
 	ssize_t lives = runtime_list(&live);
-	unsigned int left = 0;
+	ssize_t left = lives < 0 ? lives : 0;
 
 	for (unsigned int number = first; number <= last && lives > 0; number++) {
 		char *name = clones_name(clones, number);
@@ -295,12 +295,13 @@ static unsigned int ask_to_end(const struct clones *clones, unsigned int first, 
 void clones_end(const struct clones *clones, unsigned int first, unsigned int last)
 {
 	int64_t deadline = clock_ms() + END_MS;
+	ssize_t left;
 
-	while (ask_to_end(clones, first, last) > 0) {
+	while ((left = ask_to_end(clones, first, last)) != 0) {
 		if (clock_ms() > deadline) {
 			log_error("not all clones end; \"ebb stop\" ends them");
 			return;
 		}
-		clock_sleep_ms(POLL_MS);
+		clock_sleep_ms(left < 0 ? AGAIN_MS : POLL_MS);
 	}
 }

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "vmm/control/runtime.h"
 #include "vmm/machine/saved_machine.h"
 
 #define CLONES_MAX 1000
@@ -48,8 +49,9 @@ char *clones_name(const struct clones *clones, unsigned int number);
 /* Starts a clone, and waits until it runs. Returns the exit status; the clone's own ebb says what is wrong. */
 int clones_start(const struct clones *clones, unsigned int number);
 
-/* Returns whether there is a guest of that clone's name. */
-bool clones_runs(const struct clones *clones, unsigned int number);
+/* Returns whether a guest of that clone's name is among the @lives of runtime_list(). */
+bool clones_runs(const struct clones *clones, unsigned int number, const struct runtime_guest *live,
+		 ssize_t lives);
 
 /* Ends clones @first to @last by a signal, also one that is just starting, and waits until none of them is left. */
 void clones_end(const struct clones *clones, unsigned int first, unsigned int last);

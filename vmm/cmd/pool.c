@@ -153,13 +153,27 @@ static bool tell(const struct pool *pool, unsigned int number, const char *comma
 	return done;
 }
 
+/* Returns the number for another, which no guest has; or 0 after an error message. */
+static unsigned int next_number(struct pool *pool)
+{
+	struct runtime_guest *live = NULL;
+	ssize_t lives = runtime_list(&live);
+
+	if (lives < 0)
+		return 0;
+	do
+		pool->last++;
+	while (clones_runs(pool->clones, pool->last, live, lives));
+	free(live);
+	return pool->last;
+}
+
 /* Returns whether there is one more. */
 static bool start_one(struct pool *pool)
 {
-	do
-		pool->last++;
-	while (clones_runs(pool->clones, pool->last));
-	unsigned int number = pool->last;
+	unsigned int number = next_number(pool);
+	if (!number)
+		return false;
 	bool started = clones_start(pool->clones, number) == EXIT_DONE;
 	if (started && tell(pool, number, "stop")) {
 		pool->ready[pool->count++] = number;
@@ -181,12 +195,16 @@ static void forget(struct pool *pool, unsigned int at)
 /* Those that were ended by somebody else. */
 static void forget_ended(struct pool *pool)
 {
-	for (unsigned int at = 0; at < pool->count;) {
-		if (clones_runs(pool->clones, pool->ready[at]))
+	struct runtime_guest *live = NULL;
+	ssize_t lives = runtime_list(&live);
+
+	for (unsigned int at = 0; at < pool->count && lives >= 0;) {
+		if (clones_runs(pool->clones, pool->ready[at], live, lives))
 			at++;
 		else
 			forget(pool, at);
 	}
+	free(live);
 }
 
 /* One, and then the next. */
