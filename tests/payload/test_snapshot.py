@@ -353,6 +353,16 @@ def test_a_working_set_that_is_none(run, restore, saved, tmp_path):
     assert os.listdir(folder) == ["snapshot"]
     there.write_bytes(whole)
     assert "it is of another snapshot" in said()
+    # Nor is it kept for another: of what the guest was restored from it is, which is the control.
+    probe = restore(saved, *OPTIONS, "--name", f"{name}-probe")
+    probe.steps(1)
+    assert f"was restored from another snapshot than the one in '{folder}'" in snapshot(f"{name}-probe", folder, 1, options=["--working-set"])
+    assert there.read_bytes() == whole and sorted(os.listdir(folder)) == ["snapshot", "working-set"]
+    copied = tmp_path / "copied"
+    shutil.copytree(saved, copied)
+    snapshot(f"{name}-probe", copied, options=["--working-set"])
+    shutil.rmtree(copied)
+    probe.kill()
     # A guest that was not restored has none; nor has a folder without a snapshot.
     assert "not read from a snapshot" in snapshot(name, folder, 1, options=["--working-set"])
     assert there.read_bytes() == whole

@@ -35,6 +35,9 @@
 #define FOREVER_MS (24 * 3600 * 1000)
 #define READ_MAX   (256 * 1024)
 #define PAGE	   4096U
+/* In a working set: which snapshot it is of, in the words that are the last of that (docs/snapshot-format.md). */
+#define ID_AT	64
+#define ID_SIZE 16
 
 enum { OPTION_WORKING_SET };
 
@@ -166,6 +169,24 @@ static int publish(const struct request *request)
 	    fsync(request->dir) < 0)
 		return fail(request, "finish the snapshot in");
 	return 0;
+}
+
+static bool read_id(int file, off_t at, uint8_t id[ID_SIZE])
+{
+	return at >= 0 && pread(file, id, ID_SIZE, at) == ID_SIZE;
+}
+
+/* Returns whether what came is of the snapshot in the folder. */
+static bool is_of_folder(const struct request *request)
+{
+	uint8_t ours[ID_SIZE], theirs[ID_SIZE];
+	int file = openat(request->dir, SNAPSHOT, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (file < 0)
+		return false;
+	bool same = read_id(file, lseek(file, -ID_SIZE, SEEK_END), theirs) &&
+		    read_id(request->file, ID_AT, ours) && memcmp(ours, theirs, ID_SIZE) == 0;
+	close(file);
+	return same;
 }
 
 /* After a failure nothing is left of it. */
@@ -301,6 +322,12 @@ static int say_result(const struct request *request, struct guest *guest)
 	    bytes < 0 || saved < 0 || (uint64_t)bytes != request->bytes) {
 		log_error("guest \"%s\" is not saved: its ebb answered %s wrongly", guest->shown,
 			  request->what->command);
+		return EXIT_FAILED;
+	}
+	if (request->what == &the_working_set && !is_of_folder(request)) {
+		log_error("guest \"%s\" was restored from another snapshot than the one in '%s': "
+			  "name the folder of that",
+			  guest->shown, request->folder);
 		return EXIT_FAILED;
 	}
 	if (!request->stream && publish(request) != 0)
