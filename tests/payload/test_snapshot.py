@@ -370,6 +370,38 @@ def test_a_working_set_that_is_none(run, restore, saved, tmp_path):
     assert os.listdir(tmp_path) == ["there"]
 
 
+def test_a_working_set_of_one_that_was_saved(restore, saved, tmp_path):
+    """It would be all of the snapshot. Before, it is what it has used: the control."""
+    folder = tmp_path / "there"
+    shutil.copytree(saved, folder)
+    name = f"probe-{os.getpid()}"
+    one = restore(folder, *OPTIONS, "--name", name)
+    one.steps(1)
+    snapshot(name, folder, options=["--working-set"])
+    snapshot(name, tmp_path / "other")
+    assert "it was saved itself" in snapshot(name, folder, 1, options=["--working-set"])
+
+
+def test_what_has_no_working_set_is_not_stopped(run, tmp_path, monkeypatch):
+    """A program that speaks QMP: the guest need not stand still for a request that is refused. For a snapshot it does."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
+    payload = run("saved", REPORTING, "--name", "none", test="one-cpu")
+    step(payload)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(TIMEOUT)
+        control.connect(str(tmp_path / "runtime" / "none.sock"))
+        text = b""
+        control.sendall(b'{"execute": "qmp_capabilities"}')
+        socket.send_fds(control, [b'{"execute": "x-ebb-working-set"}'], [theirs.fileno()])
+        while b"not read from a snapshot" not in text:
+            text += control.recv(4096)
+        assert b"STOP" not in text
+        socket.send_fds(control, [b'{"execute": "x-ebb-snapshot"}'], [theirs.fileno()])
+        while b"STOP" not in text:
+            text += control.recv(4096)
+
+
 def test_a_users_guest(run, restore):
     """Once ebb is closed to others of its user, it may not open all that it needs to find the guest's memory."""
     if os.geteuid() != 0:

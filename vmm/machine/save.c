@@ -224,6 +224,7 @@ static int save_ram(struct saving *saving)
 {
 	const struct snapshot_memory *memory = &saving->memory;
 
+	private_file_note_read(saving->machine->ram.private_file);
 	int error = find_memory(saving);
 	if (!error)
 		error = snapshot_memory_write(saving->writer, memory);

@@ -16,6 +16,7 @@
 #include "vmm/lib/signal_waits.h"
 #include "vmm/machine/machine.h"
 #include "vmm/mem/present.h"
+#include "vmm/mem/private_file.h"
 #include "vmm/snapshot/runs.h"
 #include "vmm/snapshot/working_set.h"
 
@@ -146,13 +147,22 @@ static int find_touched(struct recording *recording)
 		       "the memory that the guest uses is in too many pieces: try again");
 }
 
+int working_set_can_save(const struct machine *machine, struct why *why)
+{
+	if (!machine->ram.private_file)
+		return why_set(why, -EOPNOTSUPP,
+			       "its memory is not read from a snapshot: restore it with --restore");
+	if (private_file_was_read(machine->ram.private_file))
+		return why_set(why, -EOPNOTSUPP,
+			       "it was saved itself, for which all of its memory was read: restore "
+			       "another");
+	return 0;
+}
+
 int working_set_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
 		     struct why *why)
 {
 	*pages = 0;
-	if (!machine->ram.private_file)
-		return why_set(why, -EOPNOTSUPP,
-			       "its memory is not read from a snapshot: restore it with --restore");
 	struct recording *recording = calloc(1, sizeof(*recording));
 	if (!recording)
 		return why_set(why, -ENOMEM, "the host has no memory left");

@@ -23,9 +23,12 @@ struct machine;
  */
 void working_set_read_ahead(struct machine *machine, const char *folder);
 
+/* Returns 0, or -EOPNOTSUPP with @why set: it is not known what the guest has used of a snapshot. Main thread. */
+int working_set_can_save(const struct machine *machine, struct why *why);
+
 /*
- * Writes which pages of its snapshot the guest has used until now. *@pages: how many. Returns 0, or -errno with @why set.
- * Thread: as machine_save(), one of both at a time.
+ * Writes which pages of its snapshot the guest has used until now. *@pages: how many. For one that can. Returns 0, or -errno with
+ * @why set. Thread: as machine_save(), one of both at a time.
  */
 int working_set_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
 		     struct why *why);

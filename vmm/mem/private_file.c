@@ -29,6 +29,7 @@ struct private_file {
 	int advice;			     /* for anonymous memory: see backing.h */
 	unsigned int mappings, mappings_max; /* bits of begins */
 	_Atomic uint64_t zeroed;	     /* bytes in all */
+	atomic_bool was_read;		     /* private_file_note_read() */
 	unsigned int parts;
 	struct part part[RAM_REGIONS_MAX];
 };
@@ -241,6 +242,17 @@ bool private_file_has(struct private_file *file, const void *hva, uint64_t len)
 	bool has = same_up_to(part, page, end, false) < end;
 	pthread_mutex_unlock(&file->lock);
 	return has;
+}
+
+void private_file_note_read(struct private_file *file)
+{
+	if (file)
+		atomic_store(&file->was_read, true);
+}
+
+bool private_file_was_read(const struct private_file *file)
+{
+	return atomic_load(&file->was_read);
 }
 
 void private_file_limit(struct private_file *file, unsigned int mappings)

@@ -40,6 +40,13 @@ int private_file_map(struct private_file *file, const struct gpa_range *run, int
 bool private_file_has(struct private_file *file, const void *hva, uint64_t len);
 
 /*
+ * Says that all of the file is about to be read, through RAM: from then on it is not to be known any more what the guest
+ * itself has touched. Does nothing if @file is NULL.
+ */
+void private_file_note_read(struct private_file *file);
+bool private_file_was_read(const struct private_file *file);
+
+/*
  * Makes @len bytes at @hva, whole pages within one region, read as zero, and gives them back, unless too many mappings
  * would be needed: adds the bytes that are kept, filled with zeros, to *@zeroed. Returns 0 or -errno.
  */

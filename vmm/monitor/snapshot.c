@@ -30,16 +30,19 @@ static void saved(struct monitor *monitor, uint64_t command)
 	control_server_answer(monitor->server, command, result, &error);
 }
 
-static bool can_save(struct monitor *monitor, struct control_error *error)
+static bool can_save(struct monitor *monitor, saver_what what, struct control_error *error)
 {
 	struct why why = {""};
+	int failed = what == machine_save ? machine_can_save(monitor->machine, &why)
+					  : working_set_can_save(monitor->machine, &why);
 
-	if (machine_can_save(monitor->machine, &why)) {
+	if (failed) {
 		control_fail_as(error, "NotSupported", "%s", why.text);
 		return false;
 	}
 	/* A restored guest has nobody who would end it. */
-	monitor_end_lease(monitor);
+	if (what == machine_save)
+		monitor_end_lease(monitor);
 	return true;
 }
 
@@ -58,7 +61,7 @@ static bool begin(struct monitor *monitor, saver_what what, bool sparse, int soc
 				    "snapshot to go to");
 		return false;
 	}
-	if (what == machine_save && !can_save(monitor, error))
+	if (!can_save(monitor, what, error))
 		return false;
 	saver->sparse = sparse;
 	saver->resume = monitor_pause(monitor);
