@@ -313,6 +313,26 @@ def test_a_working_set_is_read_ahead(restore, large):
     assert not read()
 
 
+def test_a_stream_is_read_as_it_is_sent(restore, large):
+    """What a clone has not used, where its pages begin to come: not before, or storage that is slow ends it. At the end it
+    is read: the control."""
+    there = large / "snapshot"
+    size = os.stat(there).st_size // 4096 * 4096
+    snapshots.drop(there)
+    if snapshots.cached(there, 0, size):
+        pytest.skip("needs a file system whose page cache can be emptied")
+    name = f"sent-{os.getpid()}"
+    one = restore(large, *OPTIONS, "--name", name, memory="256M")
+    one.steps(1)
+    with subprocess.Popen([EBB, "snapshot", "-n", name, "-"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as client:
+        client.stdout.read(8192)
+        assert snapshots.cached(there, 0, size) < size / 2
+        while client.stdout.read(MIB):
+            pass
+    assert client.returncode == 0
+    assert snapshots.cached(there, 0, size) > size * 0.9
+
+
 def test_a_working_set_that_is_none(run, restore, saved, tmp_path):
     """It is advice: a guest with a damaged one, or another's, goes on; a line says what is wrong."""
     folder = tmp_path / "there"

@@ -31,7 +31,7 @@ struct saving {
 	struct snapshot_memory memory;
 	struct snapshot_runs runs;
 	struct present_cursor cursor;
-	bool present[BLOCK_PAGES];
+	bool present[BLOCK_PAGES], touched[BLOCK_PAGES];
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 	uint8_t block[BLOCK_PAGES * SNAPSHOT_PAGE];
 };
@@ -149,16 +149,25 @@ static bool holds_something(const struct saving *saving, const uint8_t *block, i
 	return false;
 }
 
-/* Reads also what is still the file's that the guest was restored from: in a stream it goes there in any case. */
-static void add_pages(struct saving *saving, const struct ram_region *region, uint64_t offset,
-		      int pages)
+/*
+ * As for holds_something(), what is the file's and was not touched counts as holding something: it is read when it is
+ * sent. Returns 0 or -errno.
+ */
+static int add_pages(struct saving *saving, const struct ram_region *region, uint64_t offset,
+		     int pages)
 {
-	for (int i = 0; i < pages; i++) {
+	const struct ram *ram = &saving->machine->ram;
+
+	int error = ram_touched(ram, region, offset, (unsigned int)pages, saving->touched);
+	for (int i = 0; i < pages && !error; i++) {
 		uint64_t at = offset + (uint64_t)i * SNAPSHOT_PAGE;
 		const struct gpa_range page = {region->gpa + at, SNAPSHOT_PAGE};
-		if (saving->present[i] && !is_zero(region->hva + at, SNAPSHOT_PAGE))
+		bool unread = !saving->touched[i] &&
+			      private_file_has(ram->private_file, region->hva + at, SNAPSHOT_PAGE);
+		if (saving->present[i] && (unread || !is_zero(region->hva + at, SNAPSHOT_PAGE)))
 			snapshot_runs_add(&saving->runs, region->gpa, &page);
 	}
+	return error;
 }
 
 static int look_through(struct saving *saving, const struct ram_region *region)
@@ -171,9 +180,11 @@ static int look_through(struct saving *saving, const struct ram_region *region)
 		if (atomic_load(&saving->machine->end) != MACHINE_RUNS)
 			return -ECANCELED;
 		const struct gpa_range block = {region->gpa + at, (uint64_t)pages * SNAPSHOT_PAGE};
-		if (saving->writer->sparse)
-			add_pages(saving, region, at, pages);
-		else if (holds_something(saving, region->hva + at, pages))
+		int error =
+			saving->writer->sparse ? add_pages(saving, region, at, pages) : 0;
+		if (error)
+			return error;
+		if (!saving->writer->sparse && holds_something(saving, region->hva + at, pages))
 			snapshot_runs_add(&saving->runs, region->gpa, &block);
 	}
 	return 0;

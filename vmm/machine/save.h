@@ -24,8 +24,9 @@ int machine_can_restore(const struct machine *machine, struct why *why);
 /*
  * Writes the machine, which is paused (cpus_pause()), and stays so: waits until its vCPUs and devices have finished
  * what they do, and keeps them from going on. Memory is in whole blocks, of which a file keeps only what holds something;
- * if @writer->sparse, for a stream, in as many pieces as it takes to leave out pages of zeros. *@pages: how many of 4 KiB were written. Returns 0, or -errno with
- * @why set. Thread: any but main, which must serve the console meanwhile, and a device's.
+ * if @writer->sparse, for a stream, in as many pieces as it takes to leave out pages of zeros, but those that are in the
+ * file that the guest was restored from, and were not read yet. *@pages: how many of 4 KiB were written. Returns 0, or
+ * -errno with @why set. Thread: any but main, which must serve the console meanwhile, and a device's.
  */
 int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
 		 struct why *why);
