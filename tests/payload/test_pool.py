@@ -27,6 +27,9 @@ def folder(tmp_path_factory):
     return made
 
 
+ASKING = 40
+
+
 class Pool(Host):
     """Guests of a pool that is called as its clones are."""
 
@@ -39,6 +42,10 @@ class Pool(Host):
 
     def is_full(self, numbers):
         wait_until(lambda: self.numbers("paused") == numbers, f"{numbers} are ready")
+
+    def run_alone(self, numbers):
+        """One that has just started runs, too, for a moment."""
+        wait_until(lambda: self.numbers("running") == numbers, f"{numbers} run alone")
 
     def take(self):
         """The number of the guest."""
@@ -81,7 +88,7 @@ def test_one_is_taken(pool, folder):
     pool.is_full([1, 2])
     still = said(pool, 2)
     assert pool.take() == 1
-    assert pool.numbers("running") == [1]
+    pool.run_alone([1])
     pool.steps(1, count=said(pool, 1) + 5)
     pool.is_full([2, 3])
     assert said(pool, 2) == still
@@ -135,17 +142,38 @@ def test_a_client_that_has_gone(pool, folder, tmp_path, monkeypatch):
             keeper.kill()
     assert pool.numbers("running") == []
     assert pool.take() == 2
-    assert pool.numbers("running") == [2]
+    pool.run_alone([2])
 
 
 def test_more_than_are_ready(pool, folder):
-    """None is given out twice, however many ask at once."""
+    """None is given out twice, however many ask at once, also more than the pool serves at once."""
     pool.start(folder, 1)
     pool.is_full([1])
-    asking = [subprocess.Popen([EBB, "pool", "take", pool.name], stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    asking = [subprocess.Popen([EBB, "pool", "take", pool.name], stdout=subprocess.PIPE, text=True) for _ in range(ASKING)]
     names = [one.communicate(timeout=TIMEOUT)[0].strip() for one in asking]
-    assert len(set(names)) == 8 and "" not in names, names
-    assert len(pool.numbers("running")) == 8
+    assert len(set(names)) == ASKING and "" not in names, names
+    wait_until(lambda: len(pool.numbers("running")) == ASKING, "as many run")
+
+
+def sockets(pid):
+    found = set()
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed just now
+            found.add(os.readlink(entry.path))
+    return {link for link in found if link.startswith("socket:")}
+
+
+def test_a_pool_that_is_busy(pool, folder):
+    """It greets nobody for longer than a guest may: one that wants to take waits."""
+    pool.start(folder, 1)
+    pool.is_full([1])
+    pool.process.send_signal(signal.SIGSTOP)
+    with subprocess.Popen([EBB, "pool", "take", pool.name], stdout=subprocess.PIPE, text=True) as client:
+        wait_until(lambda: sockets(client.pid), "it does not connect")
+        first = sockets(client.pid)
+        wait_until(lambda: client.poll() is not None or sockets(client.pid) - first, "it does not try again")
+        pool.process.send_signal(signal.SIGCONT)
+        assert client.communicate(timeout=TIMEOUT)[0] == f"{pool.name}-1\n"
 
 
 def test_one_of_each_name(pool, folder):

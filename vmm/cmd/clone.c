@@ -211,7 +211,7 @@ static int save(struct request *request)
 	char *argv[] = {(char *)"ebb", (char *)"snapshot", (char *)"-n",
 			request->name, (char *)"--",	   (char *)request->clones.folder,
 			NULL};
-	const struct program program = {EBB_ITSELF, argv, -1, -1, request->clones.mask};
+	const struct program program = {EBB_ITSELF, argv, -1, -1, request->clones.mask, 0};
 
 	int status = program_run(&program);
 	if (status == 0 && saved_machine_find(request->clones.folder, &request->clones.saved) != 0)
@@ -234,8 +234,7 @@ static int start_all(const struct request *request)
 		if (number > 1)
 			log_error("%u of %u clones had started: they are ended again", number - 1,
 				  request->count);
-		/* If a signal came, this one may have started all the same. */
-		clones_end(clones, 1, signal_waits() ? number : number - 1);
+		clones_end(clones, 1, number - 1);
 		return status;
 	}
 	for (unsigned int number = 1; number <= request->count; number++) {

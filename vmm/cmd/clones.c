@@ -248,21 +248,6 @@ int clones_check_names(const struct clones *clones, unsigned int count)
 
 /* --- starts and ends ----------------------------------------------------------------------------- */
 
-int clones_start(const struct clones *clones, unsigned int number)
-{
-	struct words words;
-	int status = -ENOMEM;
-
-	if (make_words(&words, clones, number, true) == 0) {
-		const struct program program = {EBB_ITSELF, words.word, -1, -1, clones->mask};
-		status = program_run(&program);
-		if (status < 0 && status != -EINTR)
-			log_error("cannot start ebb for a clone: %s", strerror(-status));
-	}
-	words_release(&words);
-	return status < 0 ? EXIT_FAILED : status;
-}
-
 bool clones_runs(const struct clones *clones, unsigned int number, const struct runtime_guest *live,
 		 ssize_t lives)
 {
@@ -304,4 +289,26 @@ void clones_end(const struct clones *clones, unsigned int first, unsigned int la
 		}
 		clock_sleep_ms(left < 0 ? AGAIN_MS : POLL_MS);
 	}
+}
+
+int clones_start(const struct clones *clones, unsigned int number)
+{
+	struct words words;
+	int status = -ENOMEM;
+
+	if (make_words(&words, clones, number, true) == 0) {
+		const struct program program = {EBB_ITSELF, words.word, -1, -1, clones->mask,
+						clones->limit_ms};
+		status = program_run(&program);
+		if (status == -ETIMEDOUT)
+			log_error("clone %u has not started within %d s: it is ended", number,
+				  clones->limit_ms / 1000);
+		else if (status < 0 && status != -EINTR)
+			log_error("cannot start ebb for a clone: %s", strerror(-status));
+	}
+	words_release(&words);
+	/* It may have started all the same, out of the group of what was run. */
+	if (status == -EINTR || status == -ETIMEDOUT)
+		clones_end(clones, number, number);
+	return status < 0 ? EXIT_FAILED : status;
 }

@@ -26,6 +26,7 @@ struct clones {
 	char *const *option; /* more options of `ebb run`; % likewise */
 	size_t options;
 	const sigset_t *mask; /* of signals, for the programs */
+	int limit_ms;	      /* for the start of one: as in struct program */
 	struct saved_machine saved;
 	/* Set by clones_check(): those options have these, so that the snapshot's are not added. */
 	bool has_network, has_rng, has_vsock;
@@ -46,7 +47,10 @@ int clones_check_names(const struct clones *clones, unsigned int count);
 /* Returns the name of clone @number, which the caller frees; or NULL. */
 char *clones_name(const struct clones *clones, unsigned int number);
 
-/* Starts a clone, and waits until it runs. Returns the exit status; the clone's own ebb says what is wrong. */
+/*
+ * Starts a clone, and waits until it runs. Returns the exit status; the clone's own ebb says what is wrong. If a signal comes
+ * or it takes too long, it is ended.
+ */
 int clones_start(const struct clones *clones, unsigned int number);
 
 /* Returns whether a guest of that clone's name is among the @lives of runtime_list(). */

@@ -25,14 +25,15 @@
 #include "vmm/lib/end_signals.h"
 #include "vmm/lib/json.h"
 #include "vmm/lib/log.h"
-#include "vmm/lib/signal_waits.h"
 #include "vmm/lib/text.h"
 #include "vmm/lib/wake.h"
 
 #define TAKE	  "x-ebb-pool-take"
 #define READY_MAX 100
-/* How long a clone may take that is started only when it is wanted. */
+/* How long a clone may take to start; so it may if it is started only when it is wanted. */
 #define TAKE_MS 60000
+/* A pool that serves as many as it can is asked again. */
+#define AGAIN_MS 100
 /* How often it looks whether some have ended, and tries again what failed. */
 #define LOOK_S 10
 
@@ -179,8 +180,7 @@ static bool start_one(struct pool *pool)
 		pool->ready[pool->count++] = number;
 		return true;
 	}
-	/* If a signal came, it may have started all the same. */
-	if (started || signal_waits())
+	if (started)
 		clones_end(pool->clones, number, number);
 	return false;
 }
@@ -332,6 +332,7 @@ static int keep(struct request *request)
 	pool.signals = (struct loop_source){-1, signal_came, &pool};
 	pool.timer = (struct loop_source){-1, fill, &pool};
 	request->clones.folder = request->from;
+	request->clones.limit_ms = TAKE_MS;
 	clones_pattern(request->pattern, request->name);
 	request->clones.pattern = request->pattern;
 	if (saved_machine_find(request->from, &request->clones.saved) != 0 ||
@@ -367,6 +368,21 @@ static int say_failure(const struct request *request, const struct control_call 
 	return EXIT_FAILED;
 }
 
+/* While it starts a clone it greets nobody; and it may have too many clients at once. */
+static int open_call(struct control_call *call, struct loop *loop, const char *service)
+{
+	int64_t deadline = clock_ms() + TAKE_MS;
+
+	for (;;) {
+		control_call_open(call, loop, service);
+		int error = control_call_wait(call, loop);
+		if ((error != -ETIMEDOUT && error != -EREMOTEIO) || clock_ms() >= deadline)
+			return error;
+		control_call_close(call);
+		clock_sleep_ms(AGAIN_MS);
+	}
+}
+
 /* The other end of @taker is closed when this process ends. */
 static int ask(const struct request *request, int taker)
 {
@@ -379,8 +395,7 @@ static int ask(const struct request *request, int taker)
 		log_error("cannot ask the pool: %s", strerror(-error));
 		return EXIT_FAILED;
 	}
-	control_call_open(&call, &loop, request->service);
-	error = control_call_wait(&call, &loop);
+	error = open_call(&call, &loop, request->service);
 	if (!error) {
 		control_client_pass(call.client, taker);
 		control_call_start(&call, TAKE, NULL, TAKE_MS);

@@ -175,7 +175,7 @@ static int run_failed(const char *what, int status)
 /* Its lock is held until the last process that works on it has ended. */
 static int run(const struct work *work, char *const argv[])
 {
-	const struct program program = {argv[0], argv, STDERR_FILENO, work->lock, &work->mask};
+	const struct program program = {argv[0], argv, STDERR_FILENO, work->lock, &work->mask, 0};
 
 	return program_run(&program);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,8 +59,8 @@ static int spawn(pid_t *pid, const struct program *program)
 
 int program_run(const struct program *program)
 {
-	int64_t deadline = INT64_MAX;
-	int status = 0, sent = 0;
+	int64_t deadline = program->limit_ms ? clock_ms() + program->limit_ms : INT64_MAX;
+	int status = 0;
 	pid_t pid, ended;
 
 	int error = spawn(&pid, program);
@@ -69,18 +70,18 @@ int program_run(const struct program *program)
 	struct pollfd end = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
 	while ((ended = waitpid(pid, &status, WNOHANG)) == 0) {
 		poll(&end, 1, POLL_MS);
-		if (!sent && signal_waits()) {
-			sent = SIGTERM;
+		bool late = clock_ms() > deadline;
+		if (!error && (late || signal_waits())) {
+			error = late ? -ETIMEDOUT : -EINTR;
 			deadline = clock_ms() + TIDY_UP_MS;
-			kill(-pid, sent);
-		} else if (clock_ms() > deadline) {
-			sent = SIGKILL;
-			kill(-pid, sent);
+			kill(-pid, SIGTERM);
+		} else if (late) {
+			kill(-pid, SIGKILL);
 		}
 	}
 	if (end.fd >= 0)
 		close(end.fd);
-	if (sent || ended < 0)
-		return sent ? -EINTR : -errno;
+	if (error || ended < 0)
+		return error ? error : -errno;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -16,11 +16,12 @@ struct program {
 	int output;	      /* what becomes its standard output; -1: nothing is kept of that */
 	int keep;	      /* stays open until the last process of it has ended; -1: none */
 	const sigset_t *mask; /* of signals */
+	int limit_ms;	      /* then it is ended; 0: none, for one that the user waits for */
 };
 
 /*
- * Runs a program to its end, in a group of processes of its own. If a signal comes that is held back, the group is ended.
- * Returns the exit status, 128 and a signal's number, -EINTR, or another -errno.
+ * Runs a program to its end, in a group of processes of its own. If a signal comes that is held back, or the limit is
+ * reached, the group is ended. Returns the exit status, 128 and a signal's number, -EINTR, -ETIMEDOUT, or another -errno.
  */
 int program_run(const struct program *program);
 
