@@ -169,12 +169,27 @@ def test_what_is_ignored_stays_so(host):
 @pytest.mark.parametrize("options, words", [
     (("--rng", "--vsock"), "--vsock needs a value"),
     (("--free-page-reporting=off",), "options that it was started with"),
+    (("--port", "other"), "the guest has neither --console virtio nor --port"),
     (("-d", "/dev/null"), "fewer disks (0) than are given (1)"),
 ])
 def test_other_options(host, options, words):
     done = subprocess.run([*host.argv(2), *options], env=host.env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 2 and not done.stdout and words in done.stderr and done.stderr.count("\n") == 1, done
     assert not host.live() and not host.left_folders()
+
+
+def test_ports_are_given(run, host):
+    """The snapshot has no names of them that could be trusted."""
+    payload = run("saved", *OPTIONS, "--name", host.name, "--port", "ours", test="one-cpu", params=PATIENT)
+    step(payload)
+    said = host.clone(1, "--save", host.tmp / "kept", status=2)
+    assert "give them as it has them" in said and said.count("\n") == 1, said
+    pool = subprocess.run([EBB, "pool", "ports", "--from", host.tmp / "kept"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert pool.returncode == 2 and "give them as it has them" in pool.stderr, pool
+    assert not host.live()
+    done = subprocess.run([*host.argv(1, source=("--from", host.tmp / "kept")), "--port", "ours"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 0 and not done.stderr, done
+    host.steps(1)
 
 
 def test_disks_are_given(run, host):

@@ -60,6 +60,7 @@ static const uint32_t ids[] = {VIRTIO_ID_BALLOON,
 			       VIRTIO_ID_RNG,
 			       VIRTIO_ID_NET,
 			       VIRTIO_ID_VSOCK,
+			       VIRTIO_ID_CONSOLE,
 			       9999};
 #define IDS (sizeof(ids) / sizeof(ids[0]))
 
@@ -76,6 +77,7 @@ START_TEST(it_is_told)
 	ck_assert_uint_eq(saved.rngs, 1);
 	ck_assert_uint_eq(saved.networks, 1);
 	ck_assert_uint_eq(saved.vsocks, 1);
+	ck_assert_uint_eq(saved.consoles, 1);
 }
 END_TEST
 

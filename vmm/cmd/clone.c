@@ -265,6 +265,8 @@ static int clone_guest(struct request *request)
 	if (status == EXIT_DONE && !request->from)
 		status = save(request);
 	if (status == EXIT_DONE)
+		status = clones_check_saved(&request->clones);
+	if (status == EXIT_DONE)
 		status = start_all(request);
 	remove_folder(request);
 	if (status != EXIT_DONE && signal_waits())

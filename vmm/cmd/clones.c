@@ -222,8 +222,24 @@ int clones_check(struct clones *clones, unsigned int number)
 	clones->has_network = !config.networks.by_default;
 	clones->has_rng = config.rng.wanted;
 	clones->has_vsock = config.vsock.wanted;
+	clones->has_console = config.console.kind == VM_CONSOLE_VIRTIO || config.console.ports > 0;
 	status = parse(clones, number, true, &config);
 	return status == EXIT_DONE ? check_disks(&config.disks, clones->saved.disks) : status;
+}
+
+/* The snapshot's list of devices has not the ports' names. */
+int clones_check_saved(const struct clones *clones)
+{
+	bool saved = clones->saved.consoles > 0;
+
+	if (saved == clones->has_console)
+		return EXIT_DONE;
+	if (saved)
+		log_error("the guest has --console virtio or --port: give them as it has them, as "
+			  "in: -- --port NAME");
+	else
+		log_error("the guest has neither --console virtio nor --port: leave them out");
+	return EXIT_USAGE;
 }
 
 int clones_check_names(const struct clones *clones, unsigned int count)

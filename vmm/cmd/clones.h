@@ -29,7 +29,7 @@ struct clones {
 	int limit_ms;	      /* for the start of one: as in struct program */
 	struct saved_machine saved;
 	/* Set by clones_check(): those options have these, so that the snapshot's are not added. */
-	bool has_network, has_rng, has_vsock;
+	bool has_network, has_rng, has_vsock, has_console;
 };
 
 /* Makes the pattern "NAME-%"; a % in the name is none of ours. */
@@ -41,6 +41,8 @@ void clones_pattern(char pattern[CLONES_PATTERN_MAX], const char *name);
  * the exit status, after an error message unless it is EXIT_DONE.
  */
 int clones_check(struct clones *clones, unsigned int number);
+/* Likewise, after that, and once the snapshot is there: what is known from that alone. */
+int clones_check_saved(const struct clones *clones);
 /* Likewise, whether no guest has one of the names of clones 1 to @count. */
 int clones_check_names(const struct clones *clones, unsigned int count);
 

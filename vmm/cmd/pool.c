@@ -336,7 +336,8 @@ static int keep(struct request *request)
 	clones_pattern(request->pattern, request->name);
 	request->clones.pattern = request->pattern;
 	if (saved_machine_find(request->from, &request->clones.saved) != 0 ||
-	    clones_check(&request->clones, READY_MAX) != EXIT_DONE)
+	    clones_check(&request->clones, READY_MAX) != EXIT_DONE ||
+	    clones_check_saved(&request->clones) != EXIT_DONE)
 		return EXIT_USAGE;
 	end_signals_hold(&ends, &mask);
 	request->clones.mask = &mask;

@@ -87,8 +87,8 @@ static int compare_devices(const struct device_list *list, struct record_in *in,
 		return 0;
 	return why_set(
 		why, -EINVAL,
-		"its guest has other devices: give -d, -n, --rng, --balloon and the others as "
-		"when it was started");
+		"its guest has other devices: give -d, -n, --rng, --balloon, --console, --port and "
+		"the others as when it was started");
 }
 
 static int compare_names(struct record_in *in, struct why *why)
@@ -141,6 +141,9 @@ static void count_device(struct saved_machine *saved, uint32_t id)
 		break;
 	case VIRTIO_ID_VSOCK:
 		saved->vsocks++;
+		break;
+	case VIRTIO_ID_CONSOLE:
+		saved->consoles++;
 		break;
 	}
 }

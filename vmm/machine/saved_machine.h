@@ -17,7 +17,7 @@ struct machine;
 struct saved_machine {
 	unsigned int cpus;
 	uint64_t memory; /* bytes */
-	unsigned int balloons, disks, networks, rngs, vsocks;
+	unsigned int balloons, disks, networks, rngs, vsocks, consoles;
 };
 
 void saved_machine_write(const struct machine *machine, struct record *record);
