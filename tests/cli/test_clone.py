@@ -35,6 +35,8 @@ WITH_DISK = ("--", "-d", "/images/%.img")
     (("-n", "ci", "--from", "there"), "--from cannot be combined with -n"),
     (("--save", "here", "--from", "there"), "--from cannot be combined with --save"),
     (("--from", ""), "folder has no name"),
+    (("--from", "-"), "clones share a snapshot in a folder, and \"-\" is none"),
+    (("-n", "ci", "--save", "-"), "clones share a snapshot in a folder, and \"-\" is none"),
     (("--from", "/nonexistent"), "there is no snapshot in '/nonexistent'"),
     (("-c", "2", "--name-pattern", "web"), "write a % in \"web\""),
     (("-c", "2", "--name-pattern", "100%%"), "write a % in \"100%%\""),

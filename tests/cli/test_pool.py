@@ -9,6 +9,7 @@ import pytest
     (("take",), "name the pool"),
     (("web",), "a pool needs a snapshot: ebb pool web --from DIR"),
     (("web", "--from", ""), "a pool needs a snapshot"),
+    (("web", "--from", "-"), "clones share a snapshot in a folder, and \"-\" is none"),
     (("web", "--from", "/nonexistent"), "there is no snapshot in '/nonexistent'"),
     (("web", "other"), "two names are given: 'web' and 'other'"),
     (("a/b",), "contains a slash"),

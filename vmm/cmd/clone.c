@@ -83,6 +83,8 @@ static int set_folder(const char **folder, const char *value, struct option_erro
 {
 	if (!*value)
 		return options_fail(error, "the snapshot's folder has no name; write one");
+	if (strcmp(value, "-") == 0)
+		return options_fail(error, CLONES_NO_STREAM);
 	*folder = value;
 	return 0;
 }

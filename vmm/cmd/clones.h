@@ -20,6 +20,9 @@
 /* The program that runs, also if another has its name by now. */
 #define EBB_ITSELF "/proc/self/exe"
 
+/* What is wrong with "-". */
+#define CLONES_NO_STREAM "clones share a snapshot in a folder, and \"-\" is none: write its name"
+
 struct clones {
 	const char *folder;  /* of the snapshot */
 	const char *pattern; /* of their names: each % becomes the clone's number, and %% a % */

@@ -112,6 +112,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	if (id == OPTION_WORD)
 		return apply_word(request, value, error);
 	if (id == FROM) {
+		if (strcmp(value, "-") == 0)
+			return options_fail(error, CLONES_NO_STREAM);
 		request->from = value;
 		return 0;
 	}
