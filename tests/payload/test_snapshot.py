@@ -373,6 +373,13 @@ def test_a_working_set_that_is_none(run, restore, saved, tmp_path):
     assert os.listdir(folder) == ["snapshot"]
     there.write_bytes(whole)
     assert "it is of another snapshot" in said()
+    # It is removed once the other is there, and not before: here it cannot be.
+    (folder / "snapshot").rename(folder / "away")
+    (folder / "snapshot").mkdir()
+    assert "cannot finish the snapshot in" in snapshot(name, folder, 1)
+    assert there.read_bytes() == whole
+    (folder / "snapshot").rmdir()
+    (folder / "away").rename(folder / "snapshot")
     # Nor is it kept for another: of what the guest was restored from it is, which is the control.
     probe = restore(saved, *OPTIONS, "--name", f"{name}-probe")
     probe.steps(1)

@@ -161,14 +161,13 @@ static int publish(const struct request *request)
 {
 	const struct what *what = request->what;
 
-	/* Of the snapshot that was there before. */
+	if (fsync(request->file) < 0 || give_name(request) < 0 ||
+	    renameat(request->dir, what->unfinished, request->dir, what->name) < 0)
+		return fail(request, "finish the snapshot in");
+	/* Of the snapshot that was there before. If this process is killed just now, it says itself that it is of another. */
 	if (what == &the_guest && unlinkat(request->dir, WORKING_SET, 0) < 0 && errno != ENOENT)
 		return fail(request, "remove the working set in");
-	if (fsync(request->file) < 0 || give_name(request) < 0 ||
-	    renameat(request->dir, what->unfinished, request->dir, what->name) < 0 ||
-	    fsync(request->dir) < 0)
-		return fail(request, "finish the snapshot in");
-	return 0;
+	return fsync(request->dir) < 0 ? fail(request, "finish the snapshot in") : 0;
 }
 
 static bool read_id(int file, off_t at, uint8_t id[ID_SIZE])
