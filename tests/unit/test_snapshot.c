@@ -389,6 +389,19 @@ START_TEST(filler_of_something_is_refused)
 }
 END_TEST
 
+/* One is skipped, which is the control. */
+START_TEST(fillers_without_end_are_refused)
+{
+	ck_assert_int_eq(snapshot_begin(&writer), 0);
+	ck_assert_int_eq(snapshot_write(&writer, SNAPSHOT_FILLER, 0, NULL, 0), 0);
+	ck_assert_int_eq(snapshot_write(&writer, SNAPSHOT_MACHINE, 0, "machine", 7), 0);
+	ck_assert_int_eq(snapshot_write(&writer, SNAPSHOT_FILLER, 0, NULL, 0), 0);
+	fails("cut short");
+	ck_assert_int_eq(snapshot_write(&writer, SNAPSHOT_FILLER, 0, NULL, 0), 0);
+	fails("two fillers");
+}
+END_TEST
+
 START_TEST(another_file_is_refused)
 {
 	memset(low, 'x', PAGE);
@@ -550,6 +563,7 @@ Suite *snapshot_suite(void)
 	tcase_add_test(tcase, another_file_is_refused);
 	tcase_add_test(tcase, what_is_not_known_is_refused);
 	tcase_add_test(tcase, filler_of_something_is_refused);
+	tcase_add_test(tcase, fillers_without_end_are_refused);
 	tcase_add_test(tcase, forged_memory_is_refused);
 	tcase_add_test(tcase, pages_elsewhere_are_refused);
 	tcase_add_test(tcase, a_long_section_is_refused);

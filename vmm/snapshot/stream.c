@@ -219,14 +219,16 @@ static int skip(struct snapshot_reader *reader, const struct snapshot_section *s
 
 int snapshot_next(struct snapshot_reader *reader, struct snapshot_section *section)
 {
-	int error;
+	int error = read_head(reader, section);
 
-	/* Each turn reads some of a file that ends. */
-	do {
-		error = read_head(reader, section);
+	/* One at most: a pipe may bring them without end. */
+	if (!error && section->type == SNAPSHOT_FILLER) {
+		error = skip(reader, section);
+		if (!error)
+			error = read_head(reader, section);
 		if (!error && section->type == SNAPSHOT_FILLER)
-			error = skip(reader, section);
-	} while (!error && section->type == SNAPSHOT_FILLER);
+			error = snapshot_bad(reader, "it has two fillers in a row");
+	}
 	return error;
 }
 
