@@ -24,7 +24,7 @@ struct console_port {
 	atomic_bool taken;
 	bool full;  /* the guest's bytes wait for the program */
 	bool waits; /* the program's wait for the guest */
-	bool gone;  /* the program has left; its bytes that wait are the guest's until the next one comes */
+	bool gone; /* the program has left; its bytes that wait are the guest's until the next one comes */
 };
 
 /* Thread: main. init() returns 0 or -errno. Call release() in both cases, when the worker has ended. */
