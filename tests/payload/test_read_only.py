@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
 from payload import EBB, TIMEOUT, lib, wait_until
@@ -86,6 +87,42 @@ def test_removed(run, folder, number):
     payload.process.send_signal(number)
     payload.wait(TIMEOUT)
     wait_until(lambda: not os.path.exists(path), f"{path} stays")
+
+
+def wake_ups(payload):
+    """How often the thread that measures has begun to wait."""
+    for task in os.listdir(folder := f"/proc/{payload.pid}/task"):
+        with open(f"{folder}/{task}/comm", encoding="utf-8") as comm:
+            if comm.read() != "measure\n":
+                continue
+        with open(f"{folder}/{task}/status", encoding="utf-8") as status:
+            return int(next(line for line in status if line.startswith("voluntary")).split()[1])
+    return None
+
+
+def test_a_flood_measures_little(run, folder, monkeypatch):
+    """An exporter that asks without end gets figures of up to a second ago; the guest's owner is measured for each time."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", f"{folder}/runtime")
+    payload = running(run, "--control-read-only", f"{folder}/figures")
+    wait_until(lambda: wake_ups(payload) is not None, "the thread has its name")
+    counts = []
+    for path in f"{folder}/figures", f"{folder}/runtime/read-only-{os.getpid()}.sock":
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(TIMEOUT)
+            client.connect(path)
+            answers = client.makefile("rb")
+            answers.readline()
+            client.sendall(b'{"execute": "qmp_capabilities"}')
+            answers.readline()
+            before, begin = wake_ups(payload), time.monotonic()
+            for _ in range(300):
+                client.sendall(b'{"execute": "x-ebb-stat"}')
+                while b'"rss"' not in (line := answers.readline()):
+                    assert b'"event"' in line
+            counts.append((wake_ups(payload) - before, time.monotonic() - begin))
+    (exporters, seconds), (owners, _) = counts
+    # Now and then the thread finds the next request without a wait.
+    assert exporters <= 2 * (seconds + 2) and owners >= 30, counts
 
 
 def test_mistakes(run, folder):

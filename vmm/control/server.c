@@ -410,6 +410,11 @@ int control_server_take_descriptor(struct control_server *server)
 	return passed;
 }
 
+bool control_server_only_reads(const struct control_server *server)
+{
+	return server->serving->entrance->dispatch.reads_only;
+}
+
 uint64_t control_server_defer(struct control_server *server)
 {
 	server->serving->deferred = ++server->deferrals;

@@ -90,6 +90,9 @@ int control_server_add_door(struct control_server *server, const struct control_
  */
 uint64_t control_server_defer(struct control_server *server);
 
+/* Called from a command's run(). Returns whether its client came in by a door that only reads. */
+bool control_server_only_reads(const struct control_server *server);
+
 /*
  * Called from a command's run(). Returns the descriptor that its client sent with it (SCM_RIGHTS), the caller's from
  * now on, or -1. One that no command takes is closed.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/monitor/part.h"
 
@@ -31,6 +32,7 @@ static void has_looked(void *ctx)
 		measure->now[i].done(measure->monitor, measure->now[i].ticket);
 	measure->now_count = 0;
 	measure->running = false;
+	measure->ended = clock_ns();
 	if (measure->next_count)
 		begin(measure);
 }
@@ -67,4 +69,18 @@ void measure_ask(struct measure *measure, void (*done)(struct monitor *monitor, 
 	measure->next[measure->next_count++] = (struct measure_waiting){done, ticket};
 	if (!measure->running)
 		begin(measure);
+}
+
+bool measure_is_fresh(const struct measure *measure)
+{
+	return !measure->running && measure->ended && clock_ns() - measure->ended < NS_PER_S;
+}
+
+void measure_ask_any(struct measure *measure,
+		     void (*done)(struct monitor *monitor, uint64_t ticket), uint64_t ticket)
+{
+	if (measure->running && measure->now_count < MEASURE_WAITING_MAX)
+		measure->now[measure->now_count++] = (struct measure_waiting){done, ticket};
+	else
+		measure_ask(measure, done, ticket);
 }

@@ -27,7 +27,8 @@ struct measure_waiting {
 struct measure {
 	struct monitor *monitor;
 	struct job job;
-	bool running; /* the worker measures, or is about to */
+	bool running;	/* the worker measures, or is about to */
+	uint64_t ended; /* the last measurement, by clock_ns(); 0: there was none */
 	/* Called when the running measurement is done; next: after the measurement that follows. */
 	struct measure_waiting now[MEASURE_WAITING_MAX], next[MEASURE_WAITING_MAX];
 	unsigned int now_count, next_count;
@@ -56,5 +57,14 @@ int measure_prepare(struct measure *measure);
 /* Starts measure() of all parts after this call, and calls @done with @ticket when all are done. */
 void measure_ask(struct measure *measure, void (*done)(struct monitor *monitor, uint64_t ticket),
 		 uint64_t ticket);
+
+/*
+ * For those who may not have ebb measure as often as they like. Returns whether the last measurement is younger than a
+ * second, and its figures may be read now.
+ */
+bool measure_is_fresh(const struct measure *measure);
+/* As measure_ask(), but a measurement that runs already will do. */
+void measure_ask_any(struct measure *measure,
+		     void (*done)(struct monitor *monitor, uint64_t ticket), uint64_t ticket);
 
 #endif
