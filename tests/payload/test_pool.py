@@ -190,12 +190,18 @@ def test_one_of_each_name(pool, folder):
     pool.is_full([2, 3])
 
 
-def test_a_pool_that_is_killed(pool, folder):
-    """Its clones stay, and nobody is given one; the next pool of that name begins beside them."""
+def test_a_pool_that_is_killed(pool, folder, tmp_path, monkeypatch):
+    """Its files go with the next look at the guests, and not before it has ended. Its clones stay, and nobody is given one; the next pool of that name begins beside them."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
     pool.start(folder, 1)
     pool.is_full([1])
+    files = {f"pool {pool.name}-lock", f"pool {pool.name}-sock"}
+    listed()
+    assert files < set(os.listdir(tmp_path / "runtime"))
     pool.process.kill()
     pool.process.wait(TIMEOUT)
+    listed()
+    assert not files & set(os.listdir(tmp_path / "runtime"))
     done = subprocess.run([EBB, "pool", "take", pool.name], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 2 and "no pool called" in done.stderr and done.stderr.count("\n") == 1, done
     pool.start(folder, 1)

@@ -470,7 +470,13 @@ int runtime_connect_console(const char *guest)
 
 /* --- the list ------------------------------------------------------------------------------ */
 
-/* Sets @guest to the name of the guest that @file belongs to. Returns false if there is none. */
+static bool is_known_service(const char *guest)
+{
+	return strcmp(guest, RUNTIME_KEEPER) == 0 ||
+	       strncmp(guest, RUNTIME_POOL, strlen(RUNTIME_POOL)) == 0;
+}
+
+/* Sets @guest to the name of the guest or service that @file belongs to. Returns false if there is none. */
 static bool guest_of(const char *file, char guest[VM_NAME_MAX + 1])
 {
 	const size_t suffix = sizeof(".lock") - 1;
@@ -478,12 +484,16 @@ static bool guest_of(const char *file, char guest[VM_NAME_MAX + 1])
 	if (len <= suffix || len - suffix > VM_NAME_MAX)
 		return false;
 	len -= suffix;
-	if (strcmp(file + len, ".lock") != 0 && strcmp(file + len, CONTROL) != 0 &&
-	    strcmp(file + len, CONSOLE) != 0)
+	bool service = file[len] == '-';
+	const char *kind = file + len + 1;
+	if ((!service && file[len] != '.') || len + service > VM_NAME_MAX ||
+	    (strcmp(kind, "lock") != 0 && strcmp(kind, CONTROL + 1) != 0 &&
+	     strcmp(kind, CONSOLE + 1) != 0))
 		return false;
-	memcpy(guest, file, len);
-	guest[len] = '\0';
-	return !vm_name_lookup_error(guest);
+	guest[0] = '/';
+	memcpy(guest + service, file, len);
+	guest[len + service] = '\0';
+	return service ? is_known_service(guest) : !vm_name_lookup_error(guest);
 }
 
 static int by_name(const void *a, const void *b)
@@ -517,7 +527,7 @@ static ssize_t read_names(DIR *stream, struct runtime_guest **guests)
 	return errno ? -errno : (ssize_t)count;
 }
 
-/* Reduces @count sorted names to those of living guests, once each. */
+/* Reduces @count sorted names to those of living guests, once each. Of dead services the files go, too. */
 static size_t keep_living(int directory, struct runtime_guest *guests, size_t count)
 {
 	size_t living = 0;
@@ -527,7 +537,7 @@ static size_t keep_living(int directory, struct runtime_guest *guests, size_t co
 		struct runtime_guest guest = guests[i];
 		if (i + 1 < count && strcmp(guest.name, guests[i + 1].name) == 0)
 			continue;
-		if (!look_after(directory, guest.name))
+		if (!look_after(directory, guest.name) || is_service(guest.name))
 			continue;
 		guest.pid = read_pid(directory, lock_name(guest.name).text);
 		guests[living++] = guest;

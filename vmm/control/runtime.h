@@ -23,7 +23,8 @@
 
 /*
  * In place of a guest's name: the user's keeper (vmm/keeper), of which there is one, and pools of clones. Their files are
- * keeper-lock and keeper-sock, and so on: no guest's file has such a name.
+ * keeper-lock and keeper-sock, and so on: no guest's file has such a name. runtime_list() looks after them as after guests',
+ * and does not list them.
  */
 #define RUNTIME_KEEPER "/keeper"
 #define RUNTIME_POOL   "/pool " /* and the pool's name */
