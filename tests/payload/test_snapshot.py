@@ -296,20 +296,29 @@ def test_a_working_set_is_read_ahead(restore, large):
     def read():
         return snapshots.cached(there, snapshots.offset_of(whole, far), size)
 
+    def used_is_read():
+        """What is read ahead is asked for before the guest runs: if it were, it would be there by now."""
+        gpa, pages = used[0]
+        wait_until(lambda: snapshots.cached(there, snapshots.offset_of(whole, gpa), 4096 * pages), "the guest reads nothing")
+
     def restored():
         snapshots.drop(there)
         one = restore(large, *OPTIONS, memory="256M")
         one.steps(2)
         assert not lib.own_words(one.stderr()), one.stderr()
         return one
-    restored().kill()
+    one = restored()
+    used_is_read()
+    one.kill()
     assert not read()
     listed.write_bytes(snapshots.with_runs(listed.read_bytes(), [(far, 512), (far + 513 * 4096, 511)]))
     one = restored()
     wait_until(lambda: read() >= size - 4096, "it is not read ahead")
     one.kill()
     listed.unlink()
-    restored().kill()
+    one = restored()
+    used_is_read()
+    one.kill()
     assert not read()
 
 
