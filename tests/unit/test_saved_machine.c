@@ -54,14 +54,8 @@ static int read_back(size_t len, struct saved_machine *saved, struct why *why)
 	return saved_machine_read(&in, saved, why);
 }
 
-static const uint32_t ids[] = {VIRTIO_ID_BALLOON,
-			       VIRTIO_ID_BLOCK,
-			       VIRTIO_ID_BLOCK,
-			       VIRTIO_ID_RNG,
-			       VIRTIO_ID_NET,
-			       VIRTIO_ID_VSOCK,
-			       VIRTIO_ID_CONSOLE,
-			       9999};
+static const uint32_t ids[] = {VIRTIO_ID_BALLOON, VIRTIO_ID_BLOCK, VIRTIO_ID_BLOCK,   VIRTIO_ID_RNG,
+			       VIRTIO_ID_NET,	  VIRTIO_ID_VSOCK, VIRTIO_ID_CONSOLE, 9999};
 #define IDS (sizeof(ids) / sizeof(ids[0]))
 
 START_TEST(it_is_told)

@@ -313,8 +313,8 @@ int clones_start(const struct clones *clones, unsigned int number)
 	int status = -ENOMEM;
 
 	if (make_words(&words, clones, number, true) == 0) {
-		const struct program program = {EBB_ITSELF, words.word, -1, -1, clones->mask,
-						clones->limit_ms};
+		const struct program program = {EBB_ITSELF, words.word,	  -1,
+						-1,	    clones->mask, clones->limit_ms};
 		status = program_run(&program);
 		if (status == -ETIMEDOUT)
 			log_error("clone %u has not started within %d s: it is ended", number,

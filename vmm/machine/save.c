@@ -180,8 +180,7 @@ static int look_through(struct saving *saving, const struct ram_region *region)
 		if (atomic_load(&saving->machine->end) != MACHINE_RUNS)
 			return -ECANCELED;
 		const struct gpa_range block = {region->gpa + at, (uint64_t)pages * SNAPSHOT_PAGE};
-		int error =
-			saving->writer->sparse ? add_pages(saving, region, at, pages) : 0;
+		int error = saving->writer->sparse ? add_pages(saving, region, at, pages) : 0;
 		if (error)
 			return error;
 		if (!saving->writer->sparse && holds_something(saving, region->hva + at, pages))
