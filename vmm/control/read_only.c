@@ -143,14 +143,5 @@ int read_only_connect(const char *path)
 {
 	struct sockaddr_un address;
 	int error = unix_address(&address, "%s", path);
-	if (error)
-		return error;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-		return fd;
-	error = -errno;
-	close(fd);
-	return error;
+	return error ? error : unix_connect(&address);
 }

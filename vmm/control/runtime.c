@@ -420,14 +420,8 @@ static int connect_in(int directory, struct file_name file)
 	int err = socket_address(&address, directory, file);
 	if (err)
 		return err;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-		return fd;
-	err = errno == ENOENT ? -ECONNREFUSED : -errno;
-	close(fd);
-	return err;
+	int fd = unix_connect(&address);
+	return fd == -ENOENT ? -ECONNREFUSED : fd;
 }
 
 /* If a guest's socket refuses: returns -ECONNREFUSED if the guest lives, -ENOENT if not. */

@@ -18,16 +18,7 @@ static int dial(const char *path, uint32_t port)
 	struct sockaddr_un address;
 	int error = unix_address(&address, "%s_%u", path, port);
 
-	if (error)
-		return error;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0)
-		return fd;
-	error = -errno;
-	close(fd);
-	return error;
+	return error ? error : unix_connect(&address);
 }
 
 /* Waits while ebb has not taken the earlier answers. Returns 0, or -errno if it has ended. */
