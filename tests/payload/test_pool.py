@@ -60,11 +60,15 @@ class Pool(Host):
 
 
 @pytest.fixture
-def pool(tmp_path):
+def pool(tmp_path, monkeypatch):
+    """Before it: monkeypatch, so that the runtime directory that a test sets is there until its guests have ended."""
+    del monkeypatch
     made = Pool(tmp_path)
     yield made
-    made.end()
-    made.kill_all()
+    try:
+        made.end()
+    finally:
+        made.kill_all()
 
 
 def children(pid):
@@ -121,7 +125,7 @@ def test_ready_ones_may_end(pool, folder):
     pool.is_full([3, 4])
 
 
-def test_a_client_that_has_gone(monkeypatch, pool, folder, tmp_path):  # in this order: what is set is there until the pool has ended
+def test_a_client_that_has_gone(pool, folder, tmp_path, monkeypatch):
     """While one was started for it: nobody is given that, and it does not run. The next client has it: the control."""
     monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
     (tmp_path / "log-1").mkdir()  # the first cannot write its log: so none is ready
@@ -209,7 +213,7 @@ def test_a_pool_that_is_killed(pool, folder, tmp_path, monkeypatch):
     assert pool.take() == 2
 
 
-def test_guests_are_not_to_be_found(monkeypatch, pool, folder, tmp_path):
+def test_guests_are_not_to_be_found(pool, folder, tmp_path, monkeypatch):
     """For a moment: that is not that they have ended. The pool ends its clones when they are there again."""
     runtime, away = tmp_path / "runtime", tmp_path / "away"
     monkeypatch.setenv("EBB_RUNTIME_DIR", str(runtime))
