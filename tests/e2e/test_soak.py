@@ -96,7 +96,9 @@ def test_soak_case(ebb, case):
     started.send("\n")
     ebb.ended(started, 0)
     console = started.console()
-    assert "BAD" not in console and "ebb-guest: exit=0" in console, console
+    wrong = [line for line in console.splitlines() if "BAD" in line or "killed by" in line]
+    assert not wrong, f"{wrong}\n{console}"
+    assert "ebb-guest: exit=0" in console, console
     assert int(re.search(r"memcheck: ok (\d+) MiB checked", console)[1]) >= 96
     counted = {name: int(n) for name, n in re.findall(r"^soak: (\w+)=(\d+)$", console, re.M)}
     print(case, counted, found["reporting"], found["balloon"])
