@@ -27,6 +27,7 @@
 
 #define RFLAGS_RESERVED 0x2
 
+#define MSR_IA32_TSC		0x10
 #define MSR_IA32_MISC_ENABLE	0x1a0
 #define MISC_ENABLE_FAST_STRING 0x1
 
@@ -86,12 +87,14 @@ static int set_registers(const struct vcpu *vcpu, const struct arch_entry *entry
 	return vcpu_ioctl(vcpu, KVM_SET_REGS, &regs, "registers");
 }
 
+struct one_msr {
+	struct kvm_msrs head;
+	struct kvm_msr_entry entry[1];
+};
+
 static int set_msrs(const struct vcpu *vcpu)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry[1];
-	} msrs = {
+	struct one_msr msrs = {
 		.head.nmsrs = 1,
 		.entry = {{.index = MSR_IA32_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING}},
 	};
@@ -99,10 +102,25 @@ static int set_msrs(const struct vcpu *vcpu)
 	return ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) < 0 ? -errno : 0;
 }
 
+/*
+ * KVM gives a vCPU the TSC's frequency of the moment when KVM was loaded. Where the host's kernel has found a higher one
+ * since, and the processor cannot slow a guest's TSC down, KVM gives up halfway: it takes the guest's TSC to be 0 for ever,
+ * and each of the guest's timers comes as late as the host is old (arch/x86/kvm/x86.c, set_tsc_khz()). So ask for the
+ * frequency that the kernel knows now, 0, but only then: where the frequency changes, KVM's choice is the better one.
+ */
+static void mend_tsc(const struct vcpu *vcpu)
+{
+	struct one_msr msrs = {.head.nmsrs = 1, .entry = {{.index = MSR_IA32_TSC}}};
+
+	if (ioctl(vcpu->fd, KVM_GET_MSRS, &msrs) == 1 && msrs.entry[0].data == 0)
+		ioctl(vcpu->fd, KVM_SET_TSC_KHZ, 0);
+}
+
 int arch_vcpu_init(struct arch_platform *platform, const struct vcpu *vcpu)
 {
 	const struct vm *vm = platform->vm;
 	struct cpuid_table table;
+	mend_tsc(vcpu);
 	int error = cpuid_supported(vm, &table);
 	if (error)
 		return error;
