@@ -136,7 +136,8 @@ def test_all_or_none(host):
     assert "logs-3" in said[0] and said[1:] == ["ebb: 2 of 3 clones had started: they are ended again"], said
     assert not host.live()
     # They had run.
-    assert (host.tmp / "logs-2" / "log").read_text().endswith("ebb: ended with status 0\n")
+    said = host.tmp / "logs-2" / "log"
+    wait_until(lambda: said.read_text().endswith("ebb: ended with status 0\n"), "the second one's log ends")
     (host.tmp / "logs-3").mkdir()
     assert len(host.clone(3, log=log)) == 3 == len(host.live())
 
