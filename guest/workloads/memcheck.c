@@ -19,7 +19,7 @@
  *
  * Prints "memcheck: seed N", "memcheck: round I N MiB checked" for each process, and at the end
  * "memcheck: ok N MiB checked", where a byte counts each time it was compared. At the first mismatch prints
- *   memcheck: BAD page VA pfn PFN kind KIND chunk BYTES offset O expected E found F, N of the page's W words
+ *   memcheck: BAD page VA pfn PFN kind KIND chunk BYTES offset O expected E found F, N of the page's W words; Z are 0
  * and exits with status 1. The same seed and rounds repeat the same steps. --break changes one bit of one
  * page just before it is first compared with zero, or with its pattern: an "ok" then means that memcheck
  * checks nothing.
@@ -201,16 +201,18 @@ static inline size_t page_words(void)
 static void __attribute__((noreturn))
 bad_page(const struct chunk *c, const uint64_t *page, size_t at, int filled)
 {
-	size_t wrong = 0;
+	size_t wrong = 0, zero = 0;
 
-	for (size_t i = 0; i < page_words(); i++)
+	for (size_t i = 0; i < page_words(); i++) {
 		wrong += page[i] != (filled ? pattern(&page[i], c->salt) : 0);
+		zero += page[i] == 0;
+	}
 	printf("memcheck: BAD page %p pfn 0x%llx kind %s chunk %zu offset %zu expected %016llx found %016llx, "
-	       "%zu of the page's %zu words\n",
+	       "%zu of the page's %zu words; %zu are 0\n",
 	       (const void *)page, (unsigned long long)page_frame(page), kind_names[c->kind],
 	       c->pages * page_size(), (size_t)((const char *)&page[at] - c->mem),
 	       (unsigned long long)(filled ? pattern(&page[at], c->salt) : 0),
-	       (unsigned long long)page[at], wrong, page_words());
+	       (unsigned long long)page[at], wrong, page_words(), zero);
 	exit(1);
 }
 
