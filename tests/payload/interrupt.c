@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The device's interrupt (irqfd), with an I/O APIC and a handler. The host's side: test_interrupt.py */
+/* The device's interrupt, with an I/O APIC and a handler. The host's side: test_interrupt.py */
 #include "virtio.h"
 
 static struct queue queue;

@@ -9,17 +9,16 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
 
-/* All queues and the configuration share one line: the device's registers tell which it was. */
+/*
+ * All queues and the configuration share one line: the device's registers tell which it was. By the line itself: of
+ * x86's I/O APIC, KVM answers an irqfd on a thread of its own, which has to be woken first.
+ */
 static void slot_interrupt(void *ctx, int source)
 {
 	struct mmio_slot *slot = ctx;
 	(void)source;
-	if (slot->irqfd) {
-		wake_ring(slot->interrupt.fd);
-	} else {
-		arch_irq_line(slot->platform, slot->place.gsi, 1);
-		arch_irq_line(slot->platform, slot->place.gsi, 0);
-	}
+	arch_irq_line(slot->platform, slot->place.gsi, 1);
+	arch_irq_line(slot->platform, slot->place.gsi, 0);
 }
 
 /* Without an irqfd: a server of lent queues wants an interrupt. */
@@ -185,11 +184,10 @@ static int set_timer_up(struct mmio_slot *slot, unsigned int queue)
 	return timer->fd;
 }
 
-/* Wires an irqfd, if the kernel can. */
+/* Wires an irqfd for servers of lent queues, if the kernel can. */
 static int wire_interrupt(struct mmio_slot *slot)
 {
 	int error = arch_irqfd(slot->platform, slot->place.gsi, slot->interrupt.fd);
-	slot->irqfd = !error;
 	return error == -EOPNOTSUPP ? watch(slot, &slot->interrupt) : error;
 }
 

@@ -2,7 +2,7 @@
 /*
  * A place in the machine for one virtio-mmio device: its address range on the bus, a doorbell for
  * each queue (an ioeventfd, so that a notification does not make the vCPU leave the kernel), its
- * interrupt (an irqfd), and its worker, which answers the doorbells.
+ * interrupt, and its worker, which answers the doorbells.
  *
  * Thread: main, except the functions that slot->host offers the device.
  */
@@ -31,9 +31,10 @@ struct mmio_slot {
 	struct worker worker;
 	struct mmio_doorbell doorbell[VIRTIO_QUEUES_MAX]; /* indexed by the queue's number */
 	const struct arch_platform *platform;
-	/* An irqfd; if arch_irqfd() is not supported, an eventfd that the worker answers. */
+	/*
+	 * For servers of lent queues: an irqfd; if arch_irqfd() is not supported, an eventfd that the worker answers.
+	 */
 	struct loop_source interrupt;
-	bool irqfd;
 	bool attached;
 };
 
