@@ -84,6 +84,7 @@ struct net {
 	struct {
 		bool busy; /* the backend did not take the chain's frame yet */
 		struct virtq_chain chain;
+		bool patient; /* as worker_set_patient(), of the worker: a reset leaves it */
 	} tx;
 	struct {
 		size_t len; /* of a frame for which the driver has no room yet; 0: no such frame */

@@ -4,9 +4,12 @@
 
 #include "devices/virtio-net/header.h"
 #include "devices/virtio-net/net.h"
+#include "vmm/lib/worker.h"
 
 /* Frames in a turn, which a reset waits for. */
 #define TURN 64
+/* Bytes from which on a frame is of a stream, which wants throughput; others want an answer soon. */
+#define BULK (16U << 10)
 
 /*
  * Finds the frame after the header: sets @iov[1] and up to its parts in guest RAM. Returns the
@@ -33,8 +36,11 @@ static int frame_find(const struct ram *ram, const struct virtq_chain *chain,
 	return (int)n;
 }
 
-/* Sends the frame of net->tx.chain. Returns 0, with the frame counted; -EAGAIN to try again; or -EPROTO. */
-static int send_frame(struct net *net)
+/*
+ * Sends the frame of net->tx.chain. Returns 0, with the frame counted and *@longest at least its length; -EAGAIN to
+ * try again; or -EPROTO.
+ */
+static int send_frame(struct net *net, size_t *longest)
 {
 	struct net_backend *backend = net->config.backend;
 	const struct virtq_chain *chain = &net->tx.chain;
@@ -68,10 +74,12 @@ static int send_frame(struct net *net)
 		atomic_fetch_add(&counters->dropped, 1);
 	else
 		net_count(counters, len);
+	if (len > *longest)
+		*longest = len;
 	return 0;
 }
 
-int net_transmit(struct net *net, struct virtq *q)
+static int send_frames(struct net *net, struct virtq *q, size_t *longest)
 {
 	for (unsigned int i = 0; i < TURN; i++) {
 		if (!net->tx.busy) {
@@ -80,7 +88,7 @@ int net_transmit(struct net *net, struct virtq *q)
 				return popped;
 			net->tx.busy = true;
 		}
-		int error = send_frame(net);
+		int error = send_frame(net, longest);
 		/* net_ready() calls again: do not ask for another turn. */
 		if (error == -EAGAIN)
 			return 0;
@@ -90,4 +98,16 @@ int net_transmit(struct net *net, struct virtq *q)
 		net->tx.busy = false;
 	}
 	return -EAGAIN;
+}
+
+int net_transmit(struct net *net, struct virtq *q)
+{
+	size_t longest = 0;
+	int error = send_frames(net, q, &longest);
+	bool bulk = longest >= BULK;
+
+	/* A turn without frames says nothing of what the guest does. */
+	if (longest > 0 && bulk != net->tx.patient && worker_set_patient(bulk))
+		net->tx.patient = bulk;
+	return error;
 }

@@ -2,6 +2,7 @@
 /* The network device with a driver and a peer that keep to the rules. */
 #include <check.h>
 #include <endian.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,6 +47,23 @@ START_TEST(sends)
 	ck_assert(net_frame_is(frame, 60, 7));
 	COUNTED(NET_TRANSMIT, frames, 1);
 	COUNTED(NET_TRANSMIT, bytes, 60);
+}
+END_TEST
+
+/* Only a stream's long frames: whoever wants an answer need not wait for a CPU. */
+START_TEST(is_patient_in_bulk)
+{
+	net_start(NET_ALL);
+	net_give(4);
+	ck_assert(net_sends(1514, 1));
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_OTHER);
+	ck_assert(net_sends(STREAM_FRAME_MAX, 2));
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_BATCH);
+	/* A turn that sends nothing changes nothing. */
+	net_peer_sends(60, 3);
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_BATCH);
+	ck_assert(net_sends(60, 4));
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_OTHER);
 }
 END_TEST
 
@@ -240,6 +258,7 @@ Suite *net_suite(void)
 	tcase_add_checked_fixture(tcase, net_setup, net_teardown);
 	tcase_add_test(tcase, has_its_address_and_mtu);
 	tcase_add_test(tcase, sends);
+	tcase_add_test(tcase, is_patient_in_bulk);
 	tcase_add_test(tcase, sends_in_pieces);
 	tcase_add_test(tcase, receives);
 	tcase_add_test(tcase, receives_into_several_buffers);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "vmm/lib/worker.h"
@@ -29,12 +30,38 @@ START_TEST(has_its_name_from_the_start)
 }
 END_TEST
 
+START_TEST(is_patient_while_asked_to)
+{
+	ck_assert(worker_set_patient(true));
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_BATCH);
+	ck_assert(worker_set_patient(false));
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_OTHER);
+}
+END_TEST
+
+/* Whoever started ebb may have chosen it. */
+START_TEST(keeps_a_policy_that_it_was_given)
+{
+	const struct sched_param none = {0};
+
+	ck_assert_int_eq(sched_setscheduler(0, SCHED_BATCH, &none), 0);
+	ck_assert(!worker_set_patient(true));
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_BATCH);
+	ck_assert_int_eq(sched_setscheduler(0, SCHED_IDLE, &none), 0);
+	ck_assert(!worker_set_patient(true));
+	ck_assert(!worker_set_patient(false));
+	ck_assert_int_eq(sched_getscheduler(0), SCHED_IDLE);
+}
+END_TEST
+
 Suite *worker_suite(void);
 Suite *worker_suite(void)
 {
 	Suite *suite = suite_create("worker");
 	TCase *tcase = tcase_create("worker");
 	tcase_add_test(tcase, has_its_name_from_the_start);
+	tcase_add_test(tcase, is_patient_while_asked_to);
+	tcase_add_test(tcase, keeps_a_policy_that_it_was_given);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -2,6 +2,7 @@
 #include "vmm/lib/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,6 +64,14 @@ int worker_start(struct worker *worker, const char *name, const struct worker_gu
 	int error = worker_thread_start(&worker->thread, name, guard, worker_main, worker);
 	worker->started = error == 0;
 	return error;
+}
+
+bool worker_set_patient(bool patient)
+{
+	const struct sched_param none = {0};
+
+	return sched_getscheduler(0) == (patient ? SCHED_OTHER : SCHED_BATCH) &&
+	       sched_setscheduler(0, patient ? SCHED_BATCH : SCHED_OTHER, &none) == 0;
 }
 
 bool worker_stop(struct worker *worker, uint64_t deadline)

@@ -49,6 +49,13 @@ int worker_start(struct worker *worker, const char *name, const struct worker_gu
  */
 bool worker_stop(struct worker *worker, uint64_t deadline);
 
+/*
+ * Makes the calling thread patient, or no longer: when it is woken on a CPU that another thread has, that one goes on,
+ * until it waits or its time is over (SCHED_BATCH). Returns whether it did; a thread that was not given the ordinary
+ * policy keeps its own.
+ */
+bool worker_set_patient(bool patient);
+
 /* Waits, without limit, until the current source is served, then ends the thread. */
 void worker_release(struct worker *worker);
 

@@ -7,6 +7,7 @@
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/vhost.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -195,6 +196,10 @@ const struct call calls[] = {
 	     BLK | VCPU | MAIN | SNAPSHOT), /* restricted: see devices/virtio-blk/ring.c */
 	CALL_IF(io_uring_register, VCPU, IS(1, IORING_REGISTER_EVENTFD)),
 	CALL(readv, NET | VSOCK),
+	/* Its own policy: worker_set_patient(). */
+	CALL_IF(sched_getscheduler, NET, IS(0, 0)),
+	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_OTHER)),
+	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_BATCH)),
 	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
 	/* A new socket to a backend, or one that the dialer has connected (vmm/vsock). */
 	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
