@@ -4,9 +4,11 @@
 #include <endian.h>
 #include <errno.h>
 #include <linux/virtio_ids.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/log.h"
 
 #define FEATURE(bit) (1ULL << (bit))
 /* The fields up to write-zeroes' own, which QEMU 7.2 has: it answers no longer request. */
@@ -197,10 +199,17 @@ int blk_served_init(struct blk_served *blk, const struct vhost_user_config *conf
 
 	/* qemu-storage-daemon waits for the next connection. */
 	own.outlives = true;
-	return vhost_user_device_init(&blk->served, &ops, &kind, &own, host);
+	int error = vhost_user_device_init(&blk->served, &ops, &kind, &own, host);
+	blk->request = calloc(VIRTIO_QUEUE_SIZE_MAX, sizeof(*blk->request));
+	if (!error && !blk->request) {
+		log_error("cannot set up a disk: %s", strerror(ENOMEM));
+		error = -ENOMEM;
+	}
+	return error;
 }
 
 void blk_served_release(struct blk_served *blk)
 {
 	vhost_user_device_release(&blk->served);
+	free(blk->request);
 }

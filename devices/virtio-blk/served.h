@@ -12,6 +12,15 @@
 #include "devices/vhost-user/device.h"
 #include "devices/virtio-blk/blk.h"
 
+/* A request that has passed by. */
+struct blk_passed {
+	bool out; /* and did not come back yet */
+	enum blk_kind kind;
+	uint64_t status_gpa;
+	uint64_t bytes;
+	uint64_t started; /* ns */
+};
+
 /* Owner: its creator, who may use the counters. */
 struct blk_served {
 	struct vhost_user_device served;
@@ -20,17 +29,10 @@ struct blk_served {
 	struct virtio_blk_config registers; /* the configuration space; constant after open */
 	uint64_t size;			    /* bytes; constant after open */
 	bool read_only;
-	/* By the head: what passed by, and did not come back yet. */
-	struct {
-		bool out;
-		enum blk_kind kind;
-		uint64_t status_gpa;
-		uint64_t bytes;
-		uint64_t started; /* ns */
-	} request[VIRTIO_QUEUE_SIZE_MAX];
+	struct blk_passed *request; /* by the head, of VIRTIO_QUEUE_SIZE_MAX */
 };
 
-/* @host outlives the device. Returns 0, or -errno after an error message. */
+/* @host outlives the device. Returns 0, or -errno after an error message: release it in either case. */
 int blk_served_init(struct blk_served *blk, const struct vhost_user_config *config,
 		    const struct virtio_host *host);
 void blk_served_release(struct blk_served *blk);
