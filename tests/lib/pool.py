@@ -27,12 +27,12 @@ class Job:
 
     `counts` says what is counted: the "totals" that its last line tells, its "status" as one test, or None for one that
     makes what others need. `weight` orders those that could begin: about how many seconds it takes, and those that wait
-    for it.
+    for it. One that is `light` does little but wait, and takes no other's place.
     """
 
-    def __init__(self, layer, command, name="", needs=(), weight=30, counts="totals", env=None):
+    def __init__(self, layer, command, name="", needs=(), weight=30, counts="totals", env=None, light=False):
         self.layer, self.name, self.command, self.needs = layer, name, command, set(needs)
-        self.weight, self.counts, self.env = weight, counts, env or {}
+        self.weight, self.counts, self.env, self.light = weight, counts, env or {}, light
         self.passed = self.failed = self.skipped = 0
         self.wall = self.cpu = 0.0
         self.output = ""
@@ -106,7 +106,9 @@ class Pool:
                 job.give_up(job.needs & broken)
                 broken.add(job.title)
                 self.show(job)
-            for job in [job for job in waiting if job.needs <= done][: width - len(self.running)]:
+            ready = [job for job in waiting if job.needs <= done]
+            places = width - sum(not job.light for job in self.running.values())
+            for job in [job for job in ready if job.light] + [job for job in ready if not job.light][:places]:
                 waiting.remove(job)
                 job.begin()
                 self.running[job.process.pid] = job
