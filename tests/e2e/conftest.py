@@ -17,7 +17,7 @@ import time
 
 import pytest
 
-sys.dont_write_bytecode = True  # the tree may be read-only here
+sys.dont_write_bytecode |= sys.pycache_prefix is None  # the tree may be read-only here
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
 import guest as lib  # noqa: E402
