@@ -14,10 +14,9 @@ MIB = lib.MIB
 KHUGEPAGED = "/sys/kernel/mm/transparent_hugepage/khugepaged/"
 
 
-def khugepaged_looks(times):
+def khugepaged_looks(setting, times):
     """The host's khugepaged has gone through all processes so often."""
-    with open(KHUGEPAGED + "scan_sleep_millisecs", "w", encoding="ascii") as file:
-        file.write("100")
+    setting(KHUGEPAGED + "scan_sleep_millisecs", 100)
 
     def scans():
         with open(KHUGEPAGED + "full_scans", encoding="ascii") as file:
@@ -32,7 +31,7 @@ def reports(box, name):
     return json.loads(done.stdout)["reporting"]["reports"]
 
 
-def test_an_idle_guest_keeps_no_pieces(ebb):
+def test_an_idle_guest_keeps_no_pieces(ebb, setting):
     """What is free at the start and cannot be made whole goes after a long rest, down to 64 KiB; the host's khugepaged
     does not bring it back, and the guest reports nothing more. The control, with piece_order beyond any order, keeps it.
     """
@@ -47,6 +46,6 @@ def test_an_idle_guest_keeps_no_pieces(ebb):
     ours.wait_for_rss(lambda rss: rss < kept - 6 * MIB, LIMIT)
     ours.stable_rss(timeout=LIMIT)
     reported = reports(ebb, "order4")
-    khugepaged_looks(30)  # at some 0.8 s: longer than the rest after which a guest looks for pieces
+    khugepaged_looks(setting, 30)  # at some 0.8 s: longer than the rest after which a guest looks for pieces
     assert ours.rss() < control.rss() - 6 * MIB
     assert reports(ebb, "order4") == reported
