@@ -50,8 +50,8 @@ bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, si
 
 int __real_filter_load(enum thread_kind kind, int directory);
 int __wrap_filter_load(enum thread_kind kind, int directory);
-int __real_paths_restrict(int directory);
-int __wrap_paths_restrict(int directory);
+int __real_paths_restrict(int directory, enum paths_left left);
+int __wrap_paths_restrict(int directory, enum paths_left left);
 
 static uint8_t page[2 * PAGE];
 
@@ -68,6 +68,23 @@ static long open_a_file(void)
 static long make_a_file(void)
 {
 	return syscall(SYS_openat, AT_FDCWD, getenv("EBB_ATTACK_FILE"), O_WRONLY | O_CREAT, 0600);
+}
+
+/* Opened as the keeper opens the files of guests' names, in their directory. */
+static long open_like_a_name(void)
+{
+	return syscall(SYS_openat, AT_FDCWD, "/etc/hostname", O_RDONLY | O_NOFOLLOW);
+}
+
+static long make_like_a_name(void)
+{
+	return syscall(SYS_openat, AT_FDCWD, getenv("EBB_ATTACK_FILE"),
+		       O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+}
+
+static long look_like_a_name(void)
+{
+	return syscall(SYS_openat, AT_FDCWD, "/proc/1/status", O_RDONLY | O_NOFOLLOW);
 }
 
 static long remove_a_file(void)
@@ -212,6 +229,15 @@ static long grow_a_file(void)
 	return syscall(SYS_pwritev, descriptor(S_IFREG), &byte, 1, 1UL << 40, 0);
 }
 
+/* The same by calls that many threads make. */
+static long grow_by_writing(void)
+{
+	int fd = descriptor(S_IFREG);
+	signal(SIGXFSZ, SIG_IGN);
+	return syscall(SYS_lseek, fd, 1UL << 40, SEEK_SET) < 0 ? -1
+							       : syscall(SYS_write, fd, page, 1);
+}
+
 static long signal_another(void)
 {
 	return syscall(SYS_kill, getppid(), 0);
@@ -275,12 +301,16 @@ static const struct {
 } attempts[] = {
 	{"openat", open_a_file},
 	{"create", make_a_file},
+	{"openat-name", open_like_a_name},
+	{"create-name", make_like_a_name},
+	{"proc-name", look_like_a_name},
 	{"unlinkat", remove_a_file},
 	{"unlinkat-directory", remove_by_descriptor},
 	{"openat-above", open_above_descriptor},
 	{"unlinkat-above", remove_above_descriptor},
 	{"proc", look_at_a_process},
 	{"grow", grow_a_file},
+	{"grow-write", grow_by_writing},
 	{"connect-abstract", connect_abstract},
 	{"connect-loopback", connect_loopback},
 	{"connect-file", connect_by_a_file},
@@ -366,9 +396,9 @@ int __wrap_filter_load(enum thread_kind kind, int directory)
 	return is_left_out("calls") ? 0 : __real_filter_load(kind, directory);
 }
 
-int __wrap_paths_restrict(int directory)
+int __wrap_paths_restrict(int directory, enum paths_left left)
 {
-	return is_left_out("paths") ? 0 : __real_paths_restrict(directory);
+	return is_left_out("paths") ? 0 : __real_paths_restrict(directory, left);
 }
 
 int __wrap_loop_run(struct loop *loop)

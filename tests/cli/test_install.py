@@ -220,9 +220,9 @@ def test_words_offered_are_taken(ebb):
         assert all(re.search(rf"\b{word}\b", option.help) for word in words), (command, name)
         for word in words:
             # What is missing comes after the words.
-            rest = {"sandbox": ["-k", "/nonesuch", "-i", "/nonesuch", "true"], "setup": ["--size=1"]}.get(command, [])
+            rest = {"sandbox": ["-k", "/nonesuch", "-i", "/nonesuch", "true"], "keeper": ["status"], "setup": ["--size=1"]}.get(command, [])
             complaint = ebb(command, f"--{name}={word}", *rest).err
-            assert re.search("no kernel|no guest|/nonesuch|is too small", complaint), complaint
+            assert re.search("no kernel|no guest|/nonesuch|is too small|a keeper that starts", complaint), complaint
 
 
 class Shell:

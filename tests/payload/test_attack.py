@@ -85,7 +85,7 @@ def test_every_kind_of_thread_attacks():
     """A new kind (vmm/sandbox/threads.c) is in THREADS, too."""
     with open(os.path.join(lib.TREE, "vmm", "sandbox", "threads.c"), encoding="utf-8") as source:
         kinds = re.findall(r'\[THREAD_\w+\] = "(\w+)"', source.read())
-    assert len(kinds) > 5 and {*kinds, "vcpu0"} == {*THREADS}
+    assert len(kinds) > 5 and {*kinds, "vcpu0"} == {*THREADS, "keeper"}
 
 
 @pytest.mark.parametrize("thread", THREADS)
@@ -160,3 +160,78 @@ def test_landlock_refuses(thread, tmp_path):
         _, said, _ = attempt(tmp_path, thread, what, wrapper=lib.NO_NAMESPACES, without="calls")
         *note, answer = said.splitlines()
         assert answer == f"attack: errno {errno}" and len(note) == lib.namespaces(), (what, said)
+
+
+# --- the keeper, as a guest's answer has taken it over -------------------------------------------
+
+# It looks for guests by their names, so it may open, remove and connect: where, is a matter of namespaces and Landlock.
+KEEPERS_CALLS = ["local-socket", "connect-file", "connect-abstract", "unlinkat", "unlinkat-directory", "openat-name",
+                 "create-name", "proc-name", "unlinkat-above", "grow-write"]
+KEEPER_BY_LIMITS = {"grow-write": 27}
+KEEPER_BY_NAMESPACES = {"openat-name": 2, "create-name": 2, "proc-name": 2, "unlinkat": 2, "unlinkat-directory": 2,
+                        "unlinkat-above": 30, "connect-abstract": 111, "connect-file": 2}
+KEEPER_BY_LANDLOCK = {"openat-name": 13, "create-name": 13, "proc-name": 13, "unlinkat": 13, "unlinkat-directory": 13,
+                      "unlinkat-above": 13}
+
+
+def attempt_by_keeper(tmp_path, what, *options, wrapper=(), without=""):
+    """What the keeper ended with, and what it said after its first line."""
+    victim, runtime = tmp_path / "victim", tmp_path / "names"
+    victim.write_bytes(b"")
+    env = os.environ | {"EBB_ATTACK": f"main:{what}", "EBB_ATTACK_FILE": str(victim), "EBB_RUNTIME_DIR": str(runtime),
+                        "EBB_ATTACK_WITHOUT": without}
+    done = subprocess.run([*wrapper, ATTACK, "keeper", *options], env=env, stdin=subprocess.PIPE, capture_output=True, text=True,
+                          timeout=TIMEOUT, check=False)
+    assert victim.exists() or options, what
+    said = [line for line in done.stderr.splitlines(True) if "looking after the guests" not in line]
+    return done.returncode, "".join(said)
+
+
+@pytest.mark.usefixtures("servers")
+def test_the_keeper_is_refused(tmp_path):
+    kept_in = KEEPER_BY_LIMITS | (KEEPER_BY_NAMESPACES if lib.namespaces() else KEEPER_BY_LANDLOCK if LANDLOCK else {})
+    for what in [*ATTEMPTS, *KEEPERS_CALLS]:
+        status, said = attempt_by_keeper(tmp_path, what)
+        if what in kept_in:
+            assert said.endswith(f"attack: errno {kept_in[what]}\n"), (what, status, said)
+        elif what not in KEEPERS_CALLS:
+            assert status == -signal.SIGSYS, (what, status, said)
+            assert "ebb: the sandbox refused the system call" in said, (what, said)
+            assert not os.listdir(tmp_path / "names"), what
+
+
+@pytest.mark.usefixtures("servers")
+def test_the_keeper_without_its_sandbox(tmp_path):
+    """The control: each attempt is done."""
+    for what in [*ATTEMPTS, *KEEPERS_CALLS]:
+        status, said = attempt_by_keeper(tmp_path, what, "--sandbox=off")
+        assert (status, said) == (0, "attack: done\n"), (what, status, said)
+
+
+@pytest.mark.usefixtures("servers")
+def test_namespaces_refuse_the_keeper(tmp_path):
+    """By themselves: no call is filtered, and there is no Landlock."""
+    if not lib.namespaces():
+        pytest.skip("this host permits no namespaces")
+    for what, errno in (BY_NAMESPACES | KEEPER_BY_NAMESPACES).items():
+        _, said = attempt_by_keeper(tmp_path, what, without="calls,paths")
+        assert said == f"attack: errno {errno}\n", (what, said)
+
+
+def test_landlock_refuses_the_keeper(tmp_path):
+    """By itself: no call is filtered, and there are no namespaces."""
+    if not LANDLOCK:
+        pytest.skip("this host has no Landlock")
+    for what, errno in (BY_LANDLOCK | KEEPER_BY_LANDLOCK).items():
+        _, said = attempt_by_keeper(tmp_path, what, wrapper=lib.NO_NAMESPACES, without="calls")
+        *note, answer = said.splitlines()
+        assert answer == f"attack: errno {errno}" and len(note) == lib.namespaces(), (what, said)
+
+
+@pytest.mark.skipif(not lib.namespaces(), reason="this host permits no namespaces")
+def test_the_keeper_may_be_required_to_have_all(tmp_path):
+    status, said = attempt_by_keeper(tmp_path, "openat", "--sandbox=require", wrapper=lib.NO_NAMESPACES)
+    assert status == 1 and "cannot give up the host's namespaces" in said and said.count("\n") == 1, said
+    assert not os.listdir(tmp_path / "names")
+    status, said = attempt_by_keeper(tmp_path, "openat", "--sandbox=require")
+    assert status == -signal.SIGSYS, said

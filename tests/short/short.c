@@ -8,18 +8,17 @@
 
 #include "vmm/keeper/host.h"
 
-int __real_keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now);
-int __wrap_keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now);
-int __wrap_keeper_host_trigger(const struct keeper_source *source);
+void __real_keeper_source_open(struct keeper_source *source, const char *proc, const char *cgroup);
+void __wrap_keeper_source_open(struct keeper_source *source, const char *proc, const char *cgroup);
+int __wrap_keeper_host_trigger(void);
 
-int __wrap_keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now)
+void __wrap_keeper_source_open(struct keeper_source *source, const char *proc, const char *cgroup)
 {
-	source->proc = source->cgroup = getenv("EBB_TEST_HOST");
-	return __real_keeper_host_read(source, host, now);
+	(void)proc, (void)cgroup;
+	__real_keeper_source_open(source, getenv("EBB_TEST_HOST"), getenv("EBB_TEST_HOST"));
 }
 
-int __wrap_keeper_host_trigger(const struct keeper_source *source)
+int __wrap_keeper_host_trigger(void)
 {
-	(void)source;
 	return -ENOENT;
 }

@@ -27,6 +27,7 @@ START_TEST(test_kinds)
 	ck_assert_int_eq(thread_kind("rng"), THREAD_RNG);
 	ck_assert_int_eq(thread_kind("vsock"), THREAD_VSOCK);
 	ck_assert_int_eq(thread_kind("console"), THREAD_CONSOLE);
+	ck_assert_int_eq(thread_kind("keeper"), THREAD_KEEPER);
 	/* A new kind of thread has to come into the table. */
 	ck_assert_int_eq(thread_kind("new"), -ENOENT);
 	ck_assert_int_eq(thread_kind(""), -ENOENT);
@@ -34,7 +35,15 @@ START_TEST(test_kinds)
 }
 END_TEST
 
-/* Calls by which an attacker reaches beyond what is open; none may be in any row. */
+/* The keeper connects to guests by their names, and removes those of dead ones. */
+static bool is_keepers(const struct call *call)
+{
+	return call->kinds == 1U << THREAD_KEEPER &&
+	       (call->number == SCMP_SYS(openat) || call->number == SCMP_SYS(socket) ||
+		call->number == SCMP_SYS(connect));
+}
+
+/* Calls by which an attacker reaches beyond what is open; none may be in any row of a guest's threads. */
 START_TEST(test_never)
 {
 	static const int never[] = {
@@ -52,7 +61,7 @@ START_TEST(test_never)
 	};
 	for (size_t i = 0; i < calls_count; i++)
 		for (size_t n = 0; n < sizeof(never) / sizeof(never[0]); n++)
-			ck_assert_int_ne(calls[i].number, never[n]);
+			ck_assert(calls[i].number != never[n] || is_keepers(&calls[i]));
 }
 END_TEST
 
@@ -65,6 +74,7 @@ START_TEST(test_checked)
 		SCMP_SYS(fcntl),	   SCMP_SYS(prctl),
 		SCMP_SYS(process_madvise), SCMP_SYS(unlinkat),
 		SCMP_SYS(newfstatat),	   SCMP_SYS(io_uring_register),
+		SCMP_SYS(socket),	   SCMP_SYS(openat),
 	};
 	for (size_t i = 0; i < calls_count; i++)
 		for (size_t n = 0; n < sizeof(checked) / sizeof(checked[0]); n++)
@@ -97,7 +107,7 @@ START_TEST(test_filters)
 		ck_assert_uint_eq(compares(step, steps, CALL_PID), 0);
 		ck_assert_uint_eq(compares(step, steps, CALL_DIRECTORY), 0);
 		ck_assert_uint_eq(compares(step, steps, pid), 1);
-		ck_assert_uint_eq(compares(step, steps, directory), 1);
+		ck_assert_uint_eq(compares(step, steps, directory), kind != THREAD_KEEPER);
 	}
 }
 END_TEST

@@ -13,11 +13,14 @@
 #include "vmm/lib/table.h"
 #include "vmm/lib/text.h"
 
-enum { OPTION_DRY_RUN, OPTION_JSON };
+enum { OPTION_DRY_RUN, OPTION_JSON, OPTION_SANDBOX };
 
 static const struct option options[] = {
 	{OPTION_DRY_RUN, 0, "dry-run", NULL, "only say which guest would be asked for what", false},
 	{OPTION_JSON, 0, "json", NULL, "with status: print JSON, with sizes in bytes", false},
+	{OPTION_SANDBOX, 0, "sandbox", "on|require|off",
+	 "give up all that a guest could misuse [on];\nrequire fails where the host permits less;\noff is for looking into it with a debugger",
+	 false},
 	OPTION_HELP_LINE,
 };
 
@@ -37,7 +40,26 @@ static const struct table_column columns[] = {
 
 struct request {
 	bool status, dry_run, json;
+	const char *sandbox; /* the word, or NULL */
+	enum keeper_sandbox confined;
 };
+
+static int set_sandbox(struct request *request, const char *text, struct option_error *error)
+{
+	static const char *const words[] = {
+		[KEEPER_SANDBOX_ON] = "on",
+		[KEEPER_SANDBOX_REQUIRE] = "require",
+		[KEEPER_SANDBOX_OFF] = "off",
+	};
+	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(text, words[i]) != 0)
+			continue;
+		request->sandbox = text;
+		request->confined = i;
+		return 0;
+	}
+	return options_fail(error, "the sandbox is on, require or off, not \"%s\"", text);
+}
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
@@ -47,7 +69,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	request->status |= id == OPTION_WORD;
 	request->dry_run |= id == OPTION_DRY_RUN;
 	request->json |= id == OPTION_JSON;
-	return 0;
+	return id == OPTION_SANDBOX ? set_sandbox(request, value, error) : 0;
 }
 
 /* --- status -------------------------------------------------------------------------------- */
@@ -123,8 +145,9 @@ int cmd_keeper(int argc, char **argv)
 	int status = cmd_parse(&table, argc, argv, apply, &request);
 	if (status >= 0)
 		return status;
-	if (request.status && request.dry_run) {
-		log_error("--dry-run is for a keeper that starts: leave it out with status");
+	if (request.status && (request.dry_run || request.sandbox)) {
+		log_error("--%s is for a keeper that starts: leave it out with status",
+			  request.dry_run ? "dry-run" : "sandbox");
 		return EXIT_USAGE;
 	}
 	if (request.json && !request.status) {
@@ -133,5 +156,5 @@ int cmd_keeper(int argc, char **argv)
 	}
 	if (request.status)
 		return show_status(request.json);
-	return keeper_run(request.dry_run) ? EXIT_FAILED : EXIT_DONE;
+	return keeper_run(request.dry_run, request.confined) ? EXIT_FAILED : EXIT_DONE;
 }

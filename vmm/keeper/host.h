@@ -9,22 +9,36 @@
 #ifndef EBB_KEEPER_HOST_H
 #define EBB_KEEPER_HOST_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "vmm/keeper/decide.h"
 
+#define KEEPER_GROUPS_MAX 16
+
+/* Files of a cgroup; -1: it has none of them. */
+struct keeper_group {
+	int max, high, current, stat;
+};
+
+/* Files, which stay open: they are read when no name is in reach any more. */
 struct keeper_source {
-	const char *proc;   /* "/proc" */
-	const char *cgroup; /* "/sys/fs/cgroup" */
-	/* Starts as zeros: when tasks had waited for memory for so many microseconds. */
+	int meminfo, pressure;
+	struct keeper_group group[KEEPER_GROUPS_MAX]; /* the keeper's own, and those above it */
+	size_t groups;
+	/* When tasks had waited for memory for so many microseconds. */
 	uint64_t at;
 	uint64_t stalled;
 };
 
 /*
- * Reads *@host. Returns 0, or -errno without a message if there is no meminfo; what else the kernel
- * lacks is left out.
+ * Opens the host's files in @proc ("/proc") and @cgroup ("/sys/fs/cgroup"), of the cgroups that this process is in now.
+ * What the kernel lacks is left out. Call keeper_source_close() in any case.
  */
+void keeper_source_open(struct keeper_source *source, const char *proc, const char *cgroup);
+void keeper_source_close(struct keeper_source *source);
+
+/* Reads *@host. Returns 0, or -errno without a message if there is no meminfo. */
 int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now);
 
 /*
@@ -37,6 +51,6 @@ uint64_t keeper_host_pressure(const struct keeper_source *source);
  * Opens a trigger that is urgent (EPOLLPRI) when tasks have waited for memory for a while. Returns
  * the descriptor, which the caller owns, or -errno: the kernel has none, or not for this user.
  */
-int keeper_host_trigger(const struct keeper_source *source);
+int keeper_host_trigger(void);
 
 #endif

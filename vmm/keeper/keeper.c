@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/keeper/keeper.h"
 
-#include <cap-ng.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -19,8 +17,10 @@
 #include "vmm/keeper/status.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/end_signals.h"
+#include "vmm/lib/fatal.h"
 #include "vmm/lib/json.h"
 #include "vmm/lib/wake.h"
+#include "vmm/sandbox/sandbox.h"
 
 /* Answers that come together are one occasion to decide. */
 #define GATHER_NS (5 * NS_PER_MS)
@@ -37,6 +37,9 @@ struct keeper {
 	bool dry_run;
 	int err; /* that ended it */
 
+	enum keeper_sandbox confined;
+	struct sandbox sandbox;
+	struct fatal_undo forget; /* its name */
 	struct keeper_source source;
 	struct keeper_host host;
 	struct keeper_policy policy;
@@ -337,17 +340,6 @@ static void allow_descriptors(void)
 	}
 }
 
-/* It talks to guests: what they could make of it is not to have more rights than its user. */
-static int give_up_privileges(void)
-{
-	capng_clear(CAPNG_SELECT_CAPS);
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 &&
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && capng_apply(CAPNG_SELECT_CAPS) == 0)
-		return 0;
-	log_error("cannot give up privileges");
-	return -EPERM;
-}
-
 static int watch_signals(struct keeper *keeper)
 {
 	sigset_t set;
@@ -360,7 +352,7 @@ static int watch_signals(struct keeper *keeper)
 /* Where the kernel has no trigger, readings must do. */
 static void watch_pressure(struct keeper *keeper)
 {
-	keeper->trigger.fd = keeper_host_trigger(&keeper->source);
+	keeper->trigger.fd = keeper_host_trigger();
 	if (keeper->trigger.fd < 0)
 		keeper->trigger.fd = -1;
 	else
@@ -384,6 +376,12 @@ static int start(struct keeper *keeper)
 	err = runtime_claim(&keeper->name, RUNTIME_KEEPER);
 	if (err)
 		return err;
+	fatal_undo_add(&keeper->forget);
+	if (keeper->confined != KEEPER_SANDBOX_OFF)
+		err = sandbox_begin(&keeper->sandbox, keeper->name.directory);
+	if (err)
+		return err;
+	keeper_source_open(&keeper->source, "/proc", "/sys/fs/cgroup");
 	int listener = runtime_listen(&keeper->name);
 	err = listener < 0 ? listener
 			   : control_server_init(&keeper->server, &keeper->loop, listener,
@@ -396,9 +394,32 @@ static int start(struct keeper *keeper)
 	if (err)
 		return err;
 	watch_pressure(keeper);
-	err = give_up_privileges();
+	return 0;
+}
+
+/* It reads what guests say: from here on it has what it needs for that, and no more. */
+static int confine(struct keeper *keeper)
+{
+	if (keeper->confined == KEEPER_SANDBOX_OFF)
+		return 0;
+	int err =
+		sandbox_enter_keeper(&keeper->sandbox, keeper->confined == KEEPER_SANDBOX_REQUIRE);
+	if (!err)
+		keeper->sandbox.guard.enter(&keeper->sandbox.guard, "keeper");
+	return err;
+}
+
+static int serve(struct keeper *keeper)
+{
 	/* Guests that start from here on are told of, and may be found twice. */
-	return err ? err : list(keeper);
+	int err = list(keeper);
+	if (err)
+		return err;
+	something_changed(keeper);
+	log_info("looking after the guests of this user%s; Ctrl-C ends it",
+		 keeper->dry_run ? ", without asking them for anything" : "");
+	err = loop_run(&keeper->loop);
+	return err ? err : keeper->err;
 }
 
 static void close_source(struct loop_source *source)
@@ -418,34 +439,46 @@ static void release(struct keeper *keeper)
 	close_source(&keeper->trigger);
 	close_source(&keeper->timer);
 	close_source(&keeper->signals);
+	keeper_source_close(&keeper->source);
+	sandbox_release(&keeper->sandbox);
+	fatal_undo_remove(&keeper->forget);
 	runtime_release(&keeper->name);
 	loop_release(&keeper->loop);
 }
 
-int keeper_run(bool dry_run)
+/* In a signal handler. */
+static void forget_name(void *name)
+{
+	runtime_release(name);
+}
+
+int keeper_run(bool dry_run, enum keeper_sandbox confined)
 {
 	struct keeper keeper = {
 		.loop = {.epoll = -1, .wake = -1},
 		.name = {.directory = -1, .fd = -1},
 		.dry_run = dry_run,
-		.source = {.proc = "/proc", .cgroup = "/sys/fs/cgroup"},
+		.confined = confined,
+		.sandbox = SANDBOX_NONE,
+		.source = {.meminfo = -1, .pressure = -1},
 		.policy = keeper_policy_start(clock_ns()),
 	};
 	keeper.signals = (struct loop_source){-1, signal_came, &keeper};
 	keeper.timer = (struct loop_source){-1, timer_rang, &keeper};
 	keeper.trigger = (struct loop_source){-1, pressure, &keeper};
 	keeper.started = (struct loop_source){-1, guests_started, &keeper};
+	keeper.forget = (struct fatal_undo){forget_name, &keeper.name, NULL};
+	fatal_take();
 	allow_descriptors();
 	int err = start(&keeper);
 	if (!err) {
-		something_changed(&keeper);
-		log_info("looking after the guests of this user%s; Ctrl-C ends it",
-			 dry_run ? ", without asking them for anything" : "");
+		/* Opens standard error once more: while there is /proc. */
 		log_attach(&keeper.loop);
-		err = loop_run(&keeper.loop);
-		err = err ? err : keeper.err;
+		err = confine(&keeper);
+		err = err ? err : serve(&keeper);
 		log_detach(&keeper.loop);
 	}
 	release(&keeper);
+	fatal_give_back();
 	return err;
 }

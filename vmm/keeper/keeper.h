@@ -23,10 +23,16 @@
  */
 #define KEEPER_ADMIT "x-ebb-keeper-admit"
 
+enum keeper_sandbox {
+	KEEPER_SANDBOX_ON, /* as far as the host permits it */
+	KEEPER_SANDBOX_REQUIRE,
+	KEEPER_SANDBOX_OFF,
+};
+
 /*
  * Runs until SIGINT, SIGTERM or SIGHUP. With @dry_run only says what it would ask for. Returns 0,
  * or -errno after an error message; -EBUSY: another one of this user runs.
  */
-int keeper_run(bool dry_run);
+int keeper_run(bool dry_run, enum keeper_sandbox confined);
 
 #endif

@@ -12,9 +12,12 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 
 #define ALL	 ((1U << THREAD_KINDS) - 1)
+#define KEEPER	 (1U << THREAD_KEEPER)
+#define GUEST	 (ALL & ~KEEPER) /* threads of a process that has a guest */
 #define MAIN	 (1U << THREAD_MAIN)
 #define VCPU	 (1U << THREAD_VCPU)
 #define BALLOON	 (1U << THREAD_BALLOON)
@@ -127,20 +130,20 @@ const struct call calls[] = {
 	CALL(exit_group, ALL),
 
 	/* --- what vmm/lib/fatal.h undoes, on any thread: the terminal, the guest's name ------ */
-	IOCTL(ALL, TCGETS),
-	IOCTL(ALL, TCSETS),
-	IOCTL(ALL, TIOCGPGRP),
-	CALL(getpgrp, ALL),
-	CALL_IF(getpgid, ALL, IS(0, 0)), /* getpgrp(3) where there is no such call */
+	IOCTL(GUEST, TCGETS),
+	IOCTL(GUEST, TCSETS),
+	IOCTL(GUEST, TIOCGPGRP),
+	CALL(getpgrp, GUEST),
+	CALL_IF(getpgid, GUEST, IS(0, 0)), /* getpgrp(3) where there is no such call */
 	IOCTL(MAIN, TCFLSH),
 	IOCTL(MAIN, TIOCGWINSZ),
 	/* What it may remove there is checked by paths.c. */
-	CALL_IF_BOTH(unlinkat, ALL, IS(0, CALL_DIRECTORY), IS(2, 0)),
+	CALL_IF_BOTH(unlinkat, GUEST, IS(0, CALL_DIRECTORY), IS(2, 0)),
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
-	CALL(accept4, MAIN | VSOCK),
-	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK | CONSOLE),
-	CALL(getsockopt, MAIN),
+	CALL(accept4, MAIN | VSOCK | KEEPER),
+	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK | CONSOLE | KEEPER),
+	CALL(getsockopt, MAIN | KEEPER),
 	CALL(pidfd_send_signal, MAIN), /* only ebb's own children have a descriptor */
 	CALL(wait4, MAIN),
 	IOCTL(MAIN, KVM_GET_REGS),
@@ -150,7 +153,7 @@ const struct call calls[] = {
 	IOCTL(MAIN, KVM_NMI),
 
 	/* --- the kernel and the initrd, which are open, before the guest runs ---------------- */
-	CALL(pread64, MAIN),
+	CALL(pread64, MAIN | KEEPER),
 	CALL(rt_sigpending, MAIN), /* while slow storage is read */
 	IOCTL(MAIN, KVM_SET_REGS),
 	IOCTL(MAIN, KVM_SET_SREGS),
@@ -181,8 +184,8 @@ const struct call calls[] = {
 	IOCTL(VCPU, KVM_GET_IRQCHIP), /* the guest has shut down: was it a reset? */
 	IOCTL(VCPU, KVM_GET_ONE_REG),
 	IOCTL(VCPU, KVM_SET_ONE_REG), /* what SBI and PSCI answer */
-	IOCTL(ALL, KVM_IRQ_LINE),
-	IOCTL(ALL, KVM_INTERRUPT), /* riscv64's PLIC */
+	IOCTL(GUEST, KVM_IRQ_LINE),
+	IOCTL(GUEST, KVM_INTERRUPT), /* riscv64's PLIC */
 
 	/* --- devices, on their worker. A vCPU writes their registers, and main stops them -------- */
 	CALL(fallocate, BALLOON | BLK),
@@ -200,9 +203,9 @@ const struct call calls[] = {
 	CALL_IF(sched_getscheduler, NET, IS(0, 0)),
 	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_OTHER)),
 	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_BATCH)),
-	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
+	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN | KEEPER),
 	/* A new socket to a backend, or one that the dialer has connected (vmm/vsock). */
-	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
+	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN | KEEPER),
 	CALL(shutdown, VSOCK | MAIN), /* main: the end of a console's file */
 	IOCTL(NET | VCPU | MAIN, TUNSETOFFLOAD),
 	/* A queue is lent to the host's kernel, and taken back. */
@@ -218,5 +221,20 @@ const struct call calls[] = {
 	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_CALL),
 	IOCTL(NET | VCPU | MAIN, VHOST_SET_VRING_KICK),
 	IOCTL(NET | VCPU | MAIN, VHOST_NET_SET_BACKEND),
+
+	/* --- the keeper looks for guests by their names: in which directory is checked by paths.c ----- */
+	CALL_IF(socket, KEEPER, IS(0, AF_UNIX)),
+	CALL(connect, KEEPER),
+	CALL_IF(openat, KEEPER, WITH(2, O_NOFOLLOW)),
+	CALL_IF(newfstatat, KEEPER, IS(3, AT_SYMLINK_NOFOLLOW)),
+	CALL(faccessat, KEEPER),
+	CALL(faccessat2, KEEPER),
+	CALL(getdents64, KEEPER),
+	CALL(flock, KEEPER),
+	CALL_IF(unlinkat, KEEPER, IS(2, 0)),	/* files of a dead guest */
+	CALL_IF(fcntl, KEEPER, IS(1, F_GETFL)), /* fdopendir(3) */
+	CALL_IF(fcntl, KEEPER, IS(1, F_SETFD)),
+	CALL(geteuid, KEEPER),
+	CALL(timerfd_create, KEEPER),
 };
 const size_t calls_count = sizeof(calls) / sizeof(calls[0]);

@@ -100,14 +100,24 @@ static int lower(int resource, rlim_t most)
 	return setrlimit(resource, &limit) < 0 ? -errno : 0;
 }
 
-int descriptors_limit(void)
+static int limit(bool numbers)
 {
 	struct extent extent = {0};
 	int error = visit_all(measure, &extent);
 	rlim_t most = extent.numbers + SPARE;
-	if (!error)
+	if (!error && numbers)
 		error = lower(RLIMIT_NOFILE, most > OPEN_MAX_LEFT ? most : OPEN_MAX_LEFT);
 	if (!error && !extent.grows)
 		error = lower(RLIMIT_FSIZE, extent.size);
 	return error;
+}
+
+int descriptors_limit(void)
+{
+	return limit(true);
+}
+
+int descriptors_limit_sizes(void)
+{
+	return limit(false);
 }

@@ -23,4 +23,7 @@ int descriptors_close_inherited(void);
  */
 int descriptors_limit(void);
 
+/* The same for the length of files alone: who talks to many guests needs many descriptors. */
+int descriptors_limit_sizes(void);
+
 #endif

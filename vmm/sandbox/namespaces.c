@@ -18,9 +18,8 @@
 #define KINDS (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 /* Milliseconds: some hundred microseconds are usual, while a busy host makes networks one by one. */
 #define MAKE_MS 10000
-/* Where the directory of the guests' names is in the empty tree. */
-#define NAMES "names"
-#define PLAIN (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+#define NAMES	(NAMESPACES_NAMES + 1) /* from the root */
+#define PLAIN	(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 /* --- the maker ------------------------------------------------------------------------------- */
 
@@ -161,7 +160,7 @@ static int join_all(pid_t maker)
 /* The old descriptor's ".." is the host's tree. */
 static int replace_directory(int directory)
 {
-	int names = open("/" NAMES, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int names = open(NAMESPACES_NAMES, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (names < 0)
 		return -errno;
 	int error = dup3(names, directory, O_CLOEXEC) < 0 ? -errno : 0;

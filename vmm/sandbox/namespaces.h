@@ -18,6 +18,9 @@
 
 #include <sys/types.h>
 
+/* Where the directory of the guests' names is in the empty tree. */
+#define NAMESPACES_NAMES "/names"
+
 struct namespaces {
 	pid_t maker; /* 0: none */
 	int report;  /* a pipe: its result, an errno */

@@ -24,8 +24,14 @@ int paths_version(void)
 	return version < 0 ? -errno : (int)version;
 }
 
-int paths_restrict(int directory)
+int paths_restrict(int directory, enum paths_left left)
 {
+	static const uint64_t allowed[] = {
+		[PATHS_REMOVE] = LANDLOCK_ACCESS_FS_REMOVE_FILE,
+		[PATHS_NAMES] = LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
+				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+				LANDLOCK_ACCESS_FS_MAKE_REG,
+	};
 	int version = paths_version();
 	if (version < 0)
 		return version;
@@ -33,10 +39,10 @@ int paths_restrict(int directory)
 	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
 	if (rules < 0)
 		return -errno;
-	const struct landlock_path_beneath_attr may_remove = {
-		.allowed_access = LANDLOCK_ACCESS_FS_REMOVE_FILE, .parent_fd = directory};
+	const struct landlock_path_beneath_attr there = {.allowed_access = allowed[left],
+							 .parent_fd = directory};
 	int error = 0;
-	if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &may_remove, 0) < 0 ||
+	if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &there, 0) < 0 ||
 	    syscall(SYS_landlock_restrict_self, rules, 0) < 0)
 		error = -errno;
 	close(rules);

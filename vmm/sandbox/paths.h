@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Takes every name of a file away from the process (Landlock): no file can be opened, made, run,
- * moved or removed, except that files in one directory can be removed. Open descriptors stay as they
- * are.
+ * moved or removed, except in one directory. Open descriptors stay as they are.
  *
  * A filter cannot do this: it sees a name's address only, and ebb removes its own names at its end.
  *
@@ -14,10 +13,16 @@
 /* Returns the version of the kernel's Landlock, or -errno as below. */
 int paths_version(void);
 
+/* What stays allowed in the directory. */
+enum paths_left {
+	PATHS_REMOVE, /* files can be removed */
+	PATHS_NAMES,  /* and looked for, opened and made: what runtime.h does with guests' names */
+};
+
 /*
  * @directory is a descriptor. Needs no_new_privs. Returns 0, or -errno: -ENOSYS or -EOPNOTSUPP if
  * the kernel has no Landlock, or not turned on.
  */
-int paths_restrict(int directory);
+int paths_restrict(int directory, enum paths_left left);
 
 #endif

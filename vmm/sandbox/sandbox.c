@@ -62,9 +62,9 @@ static void load_filter(const struct worker_guard *guard, const char *name)
 }
 
 /* A kernel without Landlock leaves names of files to the filters. */
-static int close_paths(int directory)
+static int close_paths(int directory, enum paths_left left)
 {
-	int error = paths_restrict(directory);
+	int error = paths_restrict(directory, left);
 	if (error == -ENOSYS || error == -EOPNOTSUPP)
 		return 0;
 	if (error)
@@ -115,6 +115,16 @@ int sandbox_begin(struct sandbox *sandbox, int directory)
 	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
 }
 
+/* After the namespaces: there it has all capabilities over what is new. */
+static int drop_privileges(void)
+{
+	static const struct phase phases[] = {
+		{capabilities_drop, "drop capabilities"},
+		{forbid_new_privileges, "set no_new_privs"},
+	};
+	return run_phases(phases, sizeof(phases) / sizeof(phases[0]));
+}
+
 int sandbox_enter(struct sandbox *sandbox, bool required)
 {
 	/* Before the namespaces, in which there is no /proc. */
@@ -122,21 +132,40 @@ int sandbox_enter(struct sandbox *sandbox, bool required)
 		{descriptors_close_inherited, "close the descriptors that ebb inherited"},
 		{descriptors_limit, "limit open files and the size of files"},
 	};
-	/* After them: there it has all capabilities over what is new. */
-	static const struct phase after[] = {
-		{capabilities_drop, "drop capabilities"},
-		{forbid_new_privileges, "set no_new_privs"},
+	int error = run_phases(before, sizeof(before) / sizeof(before[0]));
+	if (!error)
+		error = leave_namespaces(sandbox, required);
+	if (!error)
+		error = drop_privileges();
+	if (error)
+		return error;
+	/* Where the kernel, or the processor, has none there is nothing to separate, or no means. */
+	cores_separate();
+	return close_paths(sandbox->directory, PATHS_REMOVE);
+}
+
+static int move_names(const struct sandbox *sandbox)
+{
+	if (!sandbox->has_namespaces || setenv("EBB_RUNTIME_DIR", NAMESPACES_NAMES, true) == 0)
+		return 0;
+	log_error("out of memory");
+	return -ENOMEM;
+}
+
+int sandbox_enter_keeper(struct sandbox *sandbox, bool required)
+{
+	static const struct phase before[] = {
+		{descriptors_close_inherited, "close the descriptors that ebb inherited"},
+		{descriptors_limit_sizes, "limit the size of files"},
 	};
 	int error = run_phases(before, sizeof(before) / sizeof(before[0]));
 	if (!error)
 		error = leave_namespaces(sandbox, required);
 	if (!error)
-		error = run_phases(after, sizeof(after) / sizeof(after[0]));
-	if (error)
-		return error;
-	/* Where the kernel, or the processor, has none there is nothing to separate, or no means. */
-	cores_separate();
-	return close_paths(sandbox->directory);
+		error = move_names(sandbox);
+	if (!error)
+		error = drop_privileges();
+	return error ? error : close_paths(sandbox->directory, PATHS_NAMES);
 }
 
 void sandbox_release(struct sandbox *sandbox)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gives up what a guest could misuse if it took over ebb: README.md has the numbered phases. None can
+ * Gives up what a guest could misuse if it took over ebb, or its keeper: README.md has the numbered phases. None can
  * be undone, and each is left out with --sandbox=off.
  *
  * Thread: main, before any other thread starts: each has its own capabilities, and inherits its
@@ -40,6 +40,12 @@ int sandbox_begin(struct sandbox *sandbox, int directory);
  * permit namespaces, it is an error if @required, and a warning if not.
  */
 int sandbox_enter(struct sandbox *sandbox, bool required);
+
+/*
+ * The same for the keeper, which goes on to connect to guests by their names: in the directory, and nowhere else. Sets
+ * EBB_RUNTIME_DIR to where that is from then on.
+ */
+int sandbox_enter_keeper(struct sandbox *sandbox, bool required);
 
 /* If it was not entered, ends the process that it has started. */
 void sandbox_release(struct sandbox *sandbox);

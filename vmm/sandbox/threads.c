@@ -18,6 +18,7 @@ int thread_kind(const char *name)
 		[THREAD_CONSOLE] = "console",
 		[THREAD_MEASURE] = "measure",
 		[THREAD_SNAPSHOT] = "snapshot",
+		[THREAD_KEEPER] = "keeper",
 	};
 	if (strncmp(name, "vcpu", 4) == 0)
 		return THREAD_VCPU;

@@ -20,6 +20,7 @@ enum thread_kind {
 	THREAD_CONSOLE,
 	THREAD_MEASURE,
 	THREAD_SNAPSHOT,
+	THREAD_KEEPER, /* of `ebb keeper`, a process without a guest */
 	THREAD_KINDS,
 };
 

@@ -214,12 +214,12 @@ int top_run(const struct top_options *options)
 	struct top top = {
 		.options = options,
 		.loop = {.epoll = -1, .wake = -1},
-		.source = {.proc = "/proc", .cgroup = "/sys/fs/cgroup"},
 		.view = options->view,
 	};
 	top.signals = (struct loop_source){-1, signal_came, &top};
 	top.input = (struct loop_source){STDIN_FILENO, keys_came, &top};
 	top.view.plain = options->batch;
+	keeper_source_open(&top.source, "/proc", "/sys/fs/cgroup");
 	int err = start(&top);
 	while (!err && !top.stop) {
 		tick(&top);
@@ -228,6 +228,7 @@ int top_run(const struct top_options *options)
 	}
 	screen_close(top.screen);
 	top_watch_free(top.watch);
+	keeper_source_close(&top.source);
 	if (top.signals.fd >= 0)
 		close(top.signals.fd);
 	loop_release(&top.loop);
