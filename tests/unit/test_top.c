@@ -154,6 +154,42 @@ START_TEST(history_keeps_the_newest)
 }
 END_TEST
 
+/* 100 MiB of programs' memory, and 300 of files, of which half was not used for 10 s or longer, and so on. */
+static struct top_sample aged(void)
+{
+	struct top_sample sample = usual;
+	for (int age = 0; age < TOP_AGE_COUNT; age++) {
+		sample.ages[TOP_PROGRAMS].bytes[age] = (100 * MIB) >> age;
+		sample.ages[TOP_FILES].bytes[age] = (300 * MIB) >> age;
+	}
+	return sample;
+}
+
+START_TEST(ages_are_in_order)
+{
+	struct top_figures guest;
+	struct top_sample sample = aged();
+	top_figures_init(&guest, "a", 1);
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(guest.ages[TOP_FILES].bytes[TOP_1H], (300 * MIB) >> TOP_1H);
+	ck_assert_uint_eq(guest.both.bytes[TOP_ALL], 400 * MIB);
+	ck_assert_uint_eq(top_figure(&guest, TOP_AGES), 100 * MIB);
+	/* More is old than there is. */
+	sample.ages[TOP_FILES].bytes[TOP_1H] = INT64_MAX;
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(guest.ages[TOP_FILES].bytes[TOP_1H], (300 * MIB) >> TOP_10MIN);
+	/* One that does not tell all of it, and one whose statistics are old, tell nothing. */
+	sample.ages[TOP_FILES].bytes[TOP_10MIN] = TOP_UNKNOWN;
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(guest.ages[TOP_FILES].bytes[TOP_ALL], TOP_UNKNOWN);
+	ck_assert_uint_eq(guest.ages[TOP_PROGRAMS].bytes[TOP_ALL], 100 * MIB);
+	ck_assert_uint_eq(top_figure(&guest, TOP_AGES), TOP_UNKNOWN);
+	sample = later(aged(), 30 * NS_PER_S);
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(guest.ages[TOP_PROGRAMS].bytes[TOP_ALL], TOP_UNKNOWN);
+}
+END_TEST
+
 /* --- formats ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -281,7 +317,7 @@ START_TEST(a_screen_has_all)
 	ck_assert_int_eq(scene->screen.style[3], TOP_SELECTED);
 	ck_assert_str_eq(
 		scene->screen.text[7],
-		"ex   no answer      -      -      -      -      -      -      -      -      -      -");
+		"ex   no answer      -      -      -      -      -      -      -      -      -      -          -");
 	ck_assert_int_eq(scene->screen.style[7], TOP_FAINT);
 	ck_assert_ptr_nonnull(strstr(scene->screen.text[9], "q quit"));
 	free(scene);
@@ -352,7 +388,7 @@ START_TEST(keys_sort)
 		press(scene, '<');
 	ck_assert_str_eq(names(scene), "abcde");
 	press(scene, TOP_KEY_LEFT);
-	ck_assert_int_eq(scene->view.sort, TOP_NETWORK);
+	ck_assert_int_eq(scene->view.sort, TOP_AGES);
 	press(scene, '>');
 	press(scene, TOP_KEY_RIGHT);
 	ck_assert_int_eq(scene->view.sort, TOP_STATUS);
@@ -478,6 +514,33 @@ START_TEST(detail_has_curves)
 }
 END_TEST
 
+START_TEST(ages_are_bars)
+{
+	struct scene *scene = begin();
+	struct top_sample sample = aged();
+	sample.own = 400 * MIB;
+	top_figures_take(&scene->figures[3], &sample);
+	draw(scene, 100, 20);
+	ck_assert_ptr_nonnull(strstr(scene->screen.text[2], "  NET/S       AGES"));
+	ck_assert_ptr_nonnull(strstr(scene->screen.text[3], " █████▓▓▒▒·"));
+	/* Another has no memory of any age that it tells. */
+	ck_assert_ptr_null(strstr(scene->screen.text[4], "█"));
+	draw(scene, 94, 20);
+	ck_assert_ptr_null(strstr(scene->screen.text[2], "AGES"));
+	strcpy(scene->view.selected, "dx");
+	press(scene, TOP_KEY_ENTER);
+	draw(scene, 100, 24);
+	ck_assert_str_eq(
+		scene->screen.text[8],
+		"files        300M  ██████████▓▓▓▓▓▒▒░░·  not used for 10 s 150M, 1 min 75M, 10 min 38M, 1 h 19M");
+	ck_assert_ptr_nonnull(strstr(scene->screen.text[7], "programs     100M  ███"));
+	scene->view.ascii = true;
+	draw(scene, 40, 24);
+	ck_assert_str_eq(scene->screen.text[8], "files        300M  ##########+++++==--.");
+	free(scene);
+}
+END_TEST
+
 START_TEST(columns_have_names)
 {
 	char text[TEXT_MAX];
@@ -487,7 +550,7 @@ START_TEST(columns_have_names)
 	ck_assert_int_lt(top_column_named("rss", &error), 0);
 	ck_assert_str_eq(
 		text,
-		"no column is called \"rss\": there are NAME, STATUS, SIZE, USED, HELD, EXCESS, REP/S, BALL, STALLS, CPU%, DISK/S, NET/S");
+		"no column is called \"rss\": there are NAME, STATUS, SIZE, USED, HELD, EXCESS, REP/S, BALL, STALLS, CPU%, DISK/S, NET/S, AGES");
 }
 END_TEST
 
@@ -549,6 +612,8 @@ Suite *top_suite(void)
 	tcase_add_test(tests, keys_end_and_pause);
 	tcase_add_test(tests, of_a_guest_that_never_answered_nothing_is_known);
 	tcase_add_test(tests, detail_has_curves);
+	tcase_add_test(tests, ages_are_bars);
+	tcase_add_test(tests, ages_are_in_order);
 	tcase_add_test(tests, columns_have_names);
 	tcase_add_test(tests, no_guest_at_all);
 	tcase_add_test(tests, json_has_what_is_known);

@@ -30,7 +30,8 @@ static const struct option_table table = {
 	"Shows the running guests of this user, again each second: their size, what they\n"
 	"use, what the host holds for them and what of that is excess, what they report\n"
 	"free, have in the balloon, stall for lack of memory, take of CPUs, disks and\n"
-	"networks, each in a second. Keys are on the last line.",
+	"networks, each in a second, and for how long they have not used their memory.\n"
+	"Keys are on the last line.",
 	options, sizeof(options) / sizeof(options[0])};
 
 static int apply_interval(struct top_options *request, const char *value,

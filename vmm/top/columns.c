@@ -17,6 +17,8 @@ const struct top_column_row top_columns[TOP_COLUMNS] = {
 	[TOP_CPU] = {"CPU%", "cpu-percent", TOP_PERCENT, 6},
 	[TOP_DISK] = {"DISK/S", "disk-per-second", TOP_BYTES, 6},
 	[TOP_NETWORK] = {"NET/S", "network-per-second", TOP_BYTES, 6},
+	/* What was not used for a minute or longer: the most of it comes first. */
+	[TOP_AGES] = {"AGES", "cold", TOP_BAR, 10},
 };
 
 uint64_t top_figure(const struct top_figures *guest, enum top_column column)
@@ -42,6 +44,8 @@ uint64_t top_figure(const struct top_figures *guest, enum top_column column)
 		return guest->disk;
 	case TOP_NETWORK:
 		return guest->network;
+	case TOP_AGES:
+		return guest->both.bytes[TOP_1MIN];
 	default:
 		return TOP_UNKNOWN;
 	}

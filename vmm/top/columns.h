@@ -14,6 +14,7 @@ enum top_format {
 	TOP_BYTES,
 	TOP_COUNT,
 	TOP_PERCENT, /* of figures in 1/1000 */
+	TOP_BAR,     /* how old a guest's memory is; of figures in bytes */
 };
 
 struct top_column_row {

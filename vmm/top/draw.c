@@ -173,8 +173,27 @@ static void draw_titles(struct out *out, const struct plan *plan)
 	end(out, TOP_HEAD);
 }
 
-static void draw_row(struct out *out, const struct plan *plan, const struct top_figures *guest,
-		     enum top_style style)
+/* From what was used in the last 10 s, on the left, to what was not for an hour. */
+static void put_bar(struct out *out, bool in_ascii, const struct top_ages *ages, size_t width)
+{
+	static const char *const blocks[TOP_AGE_COUNT] = {"█", "▓", "▒", "░", "·"};
+	static const char *const ascii[TOP_AGE_COUNT] = {"#", "+", "=", "-", "."};
+	const uint64_t *old = ages->bytes;
+	if (old[TOP_ALL] == TOP_UNKNOWN || !old[TOP_ALL]) {
+		put_field(out, "-", width, true);
+		return;
+	}
+	for (size_t i = 0; i < width; i++) {
+		double at = (double)old[TOP_ALL] * ((double)i + 0.5) / (double)width;
+		int age = TOP_ALL;
+		while (age + 1 < TOP_AGE_COUNT && (double)(old[TOP_ALL] - old[age + 1]) <= at)
+			age++;
+		put(out, in_ascii ? ascii[age] : blocks[age]);
+	}
+}
+
+static void draw_row(struct out *out, const struct top_view *view, const struct plan *plan,
+		     const struct top_figures *guest, enum top_style style)
 {
 	char cell[TOP_CELL_SIZE];
 	put_field(out, guest->shown, plan->name, false);
@@ -182,6 +201,10 @@ static void draw_row(struct out *out, const struct plan *plan, const struct top_
 		const struct top_column_row *column = &top_columns[i];
 		bool text = column->format == TOP_TEXT;
 		put(out, " ");
+		if (column->format == TOP_BAR) {
+			put_bar(out, view->ascii || view->plain, &guest->both, column->width);
+			continue;
+		}
 		put_field(out,
 			  text ? top_text(guest, i)
 			       : top_format(cell, top_figure(guest, i), column->format),
@@ -207,7 +230,7 @@ static void draw_table(struct out *out, struct top_view *view, struct top_figure
 	if (heights->titles)
 		draw_titles(out, &plan);
 	for (size_t i = view->first; i < shown && i < view->first + rows; i++)
-		draw_row(out, &plan, guest[i],
+		draw_row(out, view, &plan, guest[i],
 			 !view->plain && i == at ? TOP_SELECTED
 			 : guest[i]->answers	 ? TOP_PLAIN
 						 : TOP_FAINT);
@@ -294,6 +317,30 @@ static void draw_figure(struct out *out, const char *label, uint64_t figure, enu
 	end(out, TOP_PLAIN);
 }
 
+static void draw_ages(struct out *out, const struct top_view *view, const char *label,
+		      const struct top_ages *ages)
+{
+	static const char *const words[TOP_AGE_COUNT] = {
+		[TOP_10S] = "10 s",
+		[TOP_1MIN] = "1 min",
+		[TOP_10MIN] = "10 min",
+		[TOP_1H] = "1 h",
+	};
+	char cell[TOP_CELL_SIZE];
+	put_field(out, label, 10, false);
+	put(out, " ");
+	put_field(out, bytes(cell, ages->bytes[TOP_ALL]), 6, true);
+	if (ages->bytes[TOP_ALL] != TOP_UNKNOWN) {
+		put(out, "  ");
+		put_bar(out, view->ascii, ages, 20);
+		put(out, "  not used for");
+		for (int age = TOP_10S; age < TOP_AGE_COUNT; age++)
+			put_words(out, "%s %s %s", age == TOP_10S ? "" : ",", words[age],
+				  bytes(cell, ages->bytes[age]));
+	}
+	end(out, TOP_PLAIN);
+}
+
 static void draw_detail(struct out *out, const struct top_view *view,
 			const struct top_figures *guest)
 {
@@ -303,6 +350,8 @@ static void draw_detail(struct out *out, const struct top_view *view,
 	end(out, TOP_HEAD);
 	for (int curve = 0; curve < TOP_CURVES; curve++)
 		draw_curve(out, view, guest, curve);
+	draw_ages(out, view, "programs", &guest->ages[TOP_PROGRAMS]);
+	draw_ages(out, view, "files", &guest->ages[TOP_FILES]);
 	draw_figure(out, "size", top_figure(guest, TOP_SIZE), TOP_BYTES);
 	draw_figure(out, "excess", top_figure(guest, TOP_EXCESS), TOP_BYTES);
 	draw_figure(out, "caches", now->caches, TOP_BYTES);

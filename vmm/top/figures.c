@@ -12,6 +12,13 @@
 #define FRESH_NS (10 * NS_PER_S) /* older statistics of a running guest are not shown */
 #define SPAN_MIN NS_PER_MS	 /* a rate is of no shorter time */
 
+#define AGES_UNKNOWN                                                                               \
+	{                                                                                          \
+		{                                                                                  \
+			TOP_UNKNOWN, TOP_UNKNOWN, TOP_UNKNOWN, TOP_UNKNOWN, TOP_UNKNOWN            \
+		}                                                                                  \
+	}
+
 /* --- names ----------------------------------------------------------------------------------- */
 
 /* A terminal must count as many columns as we do: what is not printable ASCII becomes \xNN. */
@@ -40,6 +47,7 @@ void top_figures_init(struct top_figures *figures, const char *name, pid_t pid)
 			.target = TOP_UNKNOWN,
 			.free = TOP_UNKNOWN,
 			.caches = TOP_UNKNOWN,
+			.ages = {AGES_UNKNOWN, AGES_UNKNOWN},
 			.cpu = TOP_UNKNOWN,
 			.reported = TOP_UNKNOWN,
 			.stalls = TOP_UNKNOWN,
@@ -47,6 +55,8 @@ void top_figures_init(struct top_figures *figures, const char *name, pid_t pid)
 			.network = TOP_UNKNOWN},
 		.used = TOP_UNKNOWN,
 		.excess = TOP_UNKNOWN,
+		.ages = {AGES_UNKNOWN, AGES_UNKNOWN},
+		.both = AGES_UNKNOWN,
 		.cpu = TOP_UNKNOWN,
 		.reported = TOP_UNKNOWN,
 		.stalls = TOP_UNKNOWN,
@@ -84,6 +94,22 @@ static uint64_t figure(const json_t *stat, const char *path)
 	return guest_stat_number(stat, path, TOP_UNKNOWN);
 }
 
+/* @kind is "anon" or "file". Kernels without our patches tell nothing of it. */
+static struct top_ages read_ages(const json_t *stat, const char *kind)
+{
+	static const char *const suffix[TOP_AGE_COUNT] = {
+		[TOP_ALL] = "",		[TOP_10S] = "-10s", [TOP_1MIN] = "-1min",
+		[TOP_10MIN] = "-10min", [TOP_1H] = "-1h",
+	};
+	struct top_ages ages;
+	char path[96];
+	for (int age = 0; age < TOP_AGE_COUNT; age++) {
+		snprintf(path, sizeof(path), FIGURE_STATS "/stat-ebb-%s%s", kind, suffix[age]);
+		ages.bytes[age] = figure(stat, path);
+	}
+	return ages;
+}
+
 struct top_sample top_sample_of(const json_t *stat, uint64_t now)
 {
 	struct top_sample sample = {
@@ -96,6 +122,8 @@ struct top_sample top_sample_of(const json_t *stat, uint64_t now)
 		.target = figure(stat, "balloon/target"),
 		.free = figure(stat, FIGURE_STATS "/stat-free-memory"),
 		.caches = figure(stat, FIGURE_STATS "/stat-disk-caches"),
+		.ages = {[TOP_PROGRAMS] = read_ages(stat, "anon"),
+			 [TOP_FILES] = read_ages(stat, "file")},
 		.updates = guest_stat_number(stat, "guest-stats/updates", 0),
 		.cpu = TOP_UNKNOWN,
 		.reported = figure(stat, "reporting/bytes"),
@@ -139,6 +167,32 @@ static void judge_memory(struct top_figures *figures)
 		figures->excess = min(less(now->resident, figures->used), now->own);
 }
 
+/* What is older is a part of what is younger, whatever the guest says. */
+static struct top_ages bounded(const struct top_ages *told)
+{
+	struct top_ages ages = *told;
+	for (int age = 0; age < TOP_AGE_COUNT; age++)
+		if (told->bytes[age] == TOP_UNKNOWN)
+			return (struct top_ages)AGES_UNKNOWN;
+	for (int age = 1; age < TOP_AGE_COUNT; age++)
+		ages.bytes[age] = min(ages.bytes[age], ages.bytes[age - 1]);
+	return ages;
+}
+
+static void judge_ages(struct top_figures *figures)
+{
+	static const struct top_ages unknown = AGES_UNKNOWN;
+	for (int kind = 0; kind < TOP_KINDS; kind++)
+		figures->ages[kind] =
+			is_told(figures) ? bounded(&figures->now.ages[kind]) : unknown;
+	const uint64_t *programs = figures->ages[TOP_PROGRAMS].bytes;
+	const uint64_t *files = figures->ages[TOP_FILES].bytes;
+	figures->both = unknown;
+	for (int age = 0; age < TOP_AGE_COUNT && *programs != TOP_UNKNOWN && *files != TOP_UNKNOWN;
+	     age++)
+		figures->both.bytes[age] = top_sum(programs[age], files[age]);
+}
+
 static void record(struct top_figures *figures)
 {
 	unsigned int at = figures->samples++ % TOP_HISTORY;
@@ -156,6 +210,7 @@ void top_figures_take(struct top_figures *figures, const struct top_sample *samp
 	if (!before.at || sample->updates != before.updates)
 		figures->told_at = sample->at;
 	judge_memory(figures);
+	judge_ages(figures);
 	/* Nanoseconds in a nanosecond. */
 	figures->cpu = rate(before.cpu, sample->cpu, span, 1000);
 	figures->reported = rate(before.reported, sample->reported, span, NS_PER_S);

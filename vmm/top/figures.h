@@ -19,6 +19,15 @@
 #define TOP_UNKNOWN	UINT64_MAX
 #define TOP_STATUS_SIZE 24
 
+enum top_kind { TOP_PROGRAMS, TOP_FILES, TOP_KINDS };
+
+/* Memory in the guest of one kind: all; and of it what was not used for 10 s, a minute, 10 minutes, an hour. */
+enum top_age { TOP_ALL, TOP_10S, TOP_1MIN, TOP_10MIN, TOP_1H, TOP_AGE_COUNT };
+
+struct top_ages {
+	uint64_t bytes[TOP_AGE_COUNT];
+};
+
 /* One answer. TOP_UNKNOWN: the guest has no such figure. */
 struct top_sample {
 	uint64_t at; /* ns of clock_ns(); 0: there is none */
@@ -26,7 +35,8 @@ struct top_sample {
 	uint64_t cpus, size, balloon, target;
 	uint64_t resident, own; /* in host memory; of that for this guest alone */
 	uint64_t free, caches;	/* by the guest's own statistics */
-	uint64_t updates;	/* statistics that it sent */
+	struct top_ages ages[TOP_KINDS];
+	uint64_t updates; /* statistics that it sent */
 	/* Counters. */
 	uint64_t cpu; /* ns of the host's CPUs, which the caller fills in */
 	uint64_t reported, stalls, disk, network;
@@ -44,7 +54,9 @@ struct top_figures {
 	uint64_t told_at; /* ns: when its statistics were new */
 	/* Made of these; TOP_UNKNOWN if what is needed is. */
 	uint64_t used, excess;
-	uint64_t cpu;				  /* 1/1000 of one CPU */
+	struct top_ages ages[TOP_KINDS]; /* each no more than the one before, or all unknown */
+	struct top_ages both;		 /* added up */
+	uint64_t cpu;			 /* 1/1000 of one CPU */
 	uint64_t reported, stalls, disk, network; /* in a second */
 
 	uint64_t history[TOP_CURVES][TOP_HISTORY]; /* a ring */

@@ -12,6 +12,18 @@ static void set(json_t *object, const char *key, uint64_t figure, enum top_forma
 						  : json_count(figure));
 }
 
+static json_t *ages_object(const struct top_ages *ages)
+{
+	static const char *const key[TOP_AGE_COUNT] = {
+		[TOP_ALL] = "all",     [TOP_10S] = "10s", [TOP_1MIN] = "1min",
+		[TOP_10MIN] = "10min", [TOP_1H] = "1h",
+	};
+	json_t *object = json_object();
+	for (int age = 0; age < TOP_AGE_COUNT; age++)
+		set(object, key[age], ages->bytes[age], TOP_BYTES);
+	return object;
+}
+
 static json_t *guest_object(const struct top_figures *guest)
 {
 	json_t *object = json_object();
@@ -22,6 +34,11 @@ static json_t *guest_object(const struct top_figures *guest)
 		else
 			set(object, column->key, top_figure(guest, i), column->format);
 	}
+	if (guest->both.bytes[TOP_ALL] != TOP_UNKNOWN)
+		json_object_set_new(object, "ages",
+				    json_pack("{s:o, s:o}", "programs",
+					      ages_object(&guest->ages[TOP_PROGRAMS]), "files",
+					      ages_object(&guest->ages[TOP_FILES])));
 	if (guest->pid)
 		json_object_set_new(object, "pid", json_integer(guest->pid));
 	return object;

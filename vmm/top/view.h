@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What `ebb top` shows at the moment, as lines of text for a screen of any size; and what a key does
- * to it. The lines are of printable ASCII, but for the curves.
+ * to it. The lines are of printable ASCII, but for the curves and bars of a screen.
  *
  * Pure. Owner: the caller. Thread: its owner's.
  */
@@ -29,6 +29,7 @@ enum top_column {
 	TOP_CPU,
 	TOP_DISK,
 	TOP_NETWORK,
+	TOP_AGES,
 	TOP_COLUMNS,
 };
 
@@ -45,7 +46,7 @@ struct top_view {
 	bool typing;		      /* the filter */
 	bool paused;
 	bool detail;
-	bool ascii;			/* curves of ASCII */
+	bool ascii;			/* curves and bars of ASCII */
 	bool plain;			/* no keys act on it: no line of keys, no selected row */
 	char selected[VM_NAME_MAX + 1]; /* the name; "": the first */
 	size_t first;			/* row on the screen */
