@@ -100,9 +100,21 @@ START_TEST(no_more_cache_than_the_host_lacks)
 	struct round round;
 	round_begin(&round, 1, &reported);
 	round.policy.tight = true;
-	struct keeper_host host = {8192 * MIB, 2048 * MIB - 10 * MIB, false};
+	struct keeper_host host = {8192 * MIB, 2048 * MIB - 40 * MIB, false};
 	ck_assert_uint_eq(round_decide(&round, &host, START), 1);
-	ck_assert_uint_eq(round.action[0].cache, 10 * MIB);
+	ck_assert_uint_eq(round.action[0].cache, 40 * MIB);
+}
+END_TEST
+
+/* Little may bring nothing in whole pieces, and then pass for a guest that cannot give. */
+START_TEST(not_too_little_cache_at_once)
+{
+	struct round round;
+	round_begin(&round, 1, &reported);
+	round.policy.tight = true;
+	struct keeper_host host = {8192 * MIB, 2048 * MIB - 1 * MIB, false};
+	ck_assert_uint_eq(round_decide(&round, &host, START), 1);
+	ck_assert_uint_eq(round.action[0].cache, 16 * MIB);
 }
 END_TEST
 
@@ -334,6 +346,7 @@ Suite *keeper_suite(void)
 	tcase_add_test(tcase, what_is_free_and_held_back_comes_first);
 	tcase_add_test(tcase, then_caches_by_half_of_what_is_spare);
 	tcase_add_test(tcase, no_more_cache_than_the_host_lacks);
+	tcase_add_test(tcase, not_too_little_cache_at_once);
 	tcase_add_loop_test(tcase, a_weight_divides_what_is_asked_for, 0, 8);
 	tcase_add_test(tcase, the_lighter_guest_comes_first);
 	tcase_add_test(tcase, idle_guests_pay_first_and_busy_ones_less);

@@ -3,6 +3,7 @@
 
 #define COMPACT_MIN (32 * MIB) /* less is not worth moving pages */
 #define CACHE_KEPT  (16 * MIB) /* of a guest's caches: its programs run from them */
+#define CACHE_LEAST (16 * MIB) /* of less, nothing may come in whole pieces */
 
 #define FRESH_NS     (3 * NS_PER_S)  /* older figures decide nothing */
 #define IN_FLIGHT_NS (1 * NS_PER_S)  /* so long a request counts as if it were answered */
@@ -213,12 +214,14 @@ static void mark_asked(struct keeper_guest *guest, const struct keeper_action *a
 static void ask(struct keeper_guest *guest, struct keeper_action *action, uint64_t lacks,
 		uint64_t now)
 {
-	if (action->means == KEEPER_CACHE || action->means == KEEPER_BALLOON)
-		action->expected = min(action->expected, max(lacks, PIECE));
-	if (action->means == KEEPER_CACHE)
+	if (action->means == KEEPER_CACHE) {
+		action->expected = min(action->expected, max(lacks, CACHE_LEAST));
 		action->cache = action->expected;
-	if (action->means == KEEPER_BALLOON)
+	}
+	if (action->means == KEEPER_BALLOON) {
+		action->expected = min(action->expected, max(lacks, PIECE));
 		action->extra = guest->now.leased + action->expected;
+	}
 	mark_asked(guest, action, now);
 }
 
