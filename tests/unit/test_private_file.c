@@ -345,6 +345,42 @@ START_TEST(touched_pages_of_the_file_are_found)
 }
 END_TEST
 
+/* What an increment has: a copy of a page, and what is not the file's any more; not what was only read, or not touched. */
+START_TEST(changed_pages_are_found)
+{
+	bool changed[PRESENT_PAGES];
+
+	ram.pagemap = present_open();
+	ck_assert_int_eq(*(volatile uint8_t *)at(LOW + 2 * MIB), 0x5a);
+	*at(LOW + 2 * MIB + 100 * P) = 1;
+	discard(LOW + 2 * MIB + 200 * P, 2 * P);
+	*at(LOW + 2 * MIB + 201 * P) = 1;
+	ck_assert_int_eq(ram_changed(&ram, &ram.region[0], 2 * MIB, 512, changed), 0);
+	for (unsigned int i = 0; i < 512; i++)
+		ck_assert_msg(changed[i] == (i == 100 || i == 200 || i == 201), "page %u", i);
+	/* Never the file's. */
+	ck_assert_int_eq(ram_changed(&ram, &ram.region[0], MIB, 1, changed), 0);
+	ck_assert(changed[0]);
+	ck_assert_int_eq(ram_changed(&ram, &ram.region[0], SIZE - P, 2, changed), -EINVAL);
+}
+END_TEST
+
+/* What is swapped out is a copy, too; without swap it stays, which is no other. */
+START_TEST(changed_pages_stay_so_when_the_host_is_short)
+{
+	bool changed[PRESENT_PAGES];
+
+	ram.pagemap = present_open();
+	*at(LOW + 2 * MIB + 5 * P) = 1;
+	ck_assert_int_eq(*(volatile uint8_t *)at(LOW + 2 * MIB + 6 * P), 0x5a);
+	madvise(at(LOW + 2 * MIB), MIB, MADV_PAGEOUT);
+	ck_assert_int_eq(ram_changed(&ram, &ram.region[0], 2 * MIB, 16, changed), 0);
+	for (unsigned int i = 0; i < 16; i++)
+		ck_assert_msg(changed[i] == (i == 5), "page %u", i);
+	ck_assert_int_eq(*at(LOW + 2 * MIB + 5 * P), 1);
+}
+END_TEST
+
 /* Not only a vCPU touches guest RAM. */
 START_TEST(a_shorter_file_ends_the_process)
 {
@@ -448,6 +484,8 @@ Suite *private_file_suite(void)
 	tcase_add_test(tcase, figures_stay_right);
 	tcase_add_test(tcase, untouched_pages_of_the_file_are_present);
 	tcase_add_test(tcase, touched_pages_of_the_file_are_found);
+	tcase_add_test(tcase, changed_pages_are_found);
+	tcase_add_test(tcase, changed_pages_stay_so_when_the_host_is_short);
 	tcase_add_exit_test(tcase, a_shorter_file_ends_the_process, FATAL_GUEST_FAILED);
 	tcase_add_test(tcase, threads);
 	tcase_add_loop_test(tcase, other_memory_cannot_be_mapped, 0, 3);

@@ -11,6 +11,8 @@
 
 /* Of an entry of pagemap: in memory, or in swap. */
 #define ENTRY_HELD (1ULL << 63 | 1ULL << 62)
+/* A page of a file: not a copy of one, which is anonymous. */
+#define ENTRY_FILE (1ULL << 61)
 
 /* Changes whether CAP_SYS_ADMIN is in the effective set. */
 static bool change_admin(capng_act_t act)
@@ -137,5 +139,21 @@ int ram_touched(const struct ram *ram, const struct ram_region *region, uint64_t
 	for (unsigned int i = 0; i < pages && !error; i++, hva += ram->page_size)
 		touched[i] = entry[i] & ENTRY_HELD &&
 			     private_file_has(ram->private_file, hva, ram->page_size);
+	return error;
+}
+
+int ram_changed(const struct ram *ram, const struct ram_region *region, uint64_t offset,
+		unsigned int pages, bool changed[PRESENT_PAGES])
+{
+	uint64_t entry[PRESENT_PAGES];
+	uint8_t *hva = region->hva + offset;
+
+	if (!are_pages(ram, region, offset, pages))
+		return -EINVAL;
+	int error = read_entries(ram, (uintptr_t)hva, pages, entry);
+	for (unsigned int i = 0; i < pages && !error; i++, hva += ram->page_size) {
+		bool copied = entry[i] & ENTRY_HELD && !(entry[i] & ENTRY_FILE);
+		changed[i] = copied || !private_file_has(ram->private_file, hva, ram->page_size);
+	}
 	return error;
 }

@@ -50,4 +50,12 @@ int ram_present(const struct ram *ram, struct present_cursor *cursor,
 int ram_touched(const struct ram *ram, const struct ram_region *region, uint64_t offset,
 		unsigned int pages, bool touched[PRESENT_PAGES]);
 
+/*
+ * Sets @changed for each of @pages pages from @offset on in @region, as above: whether the guest has something else there
+ * than the file: a copy of its page, which was written to, or memory that is not the file's. Touches none of it, nor the
+ * file. Returns 0 or -errno.
+ */
+int ram_changed(const struct ram *ram, const struct ram_region *region, uint64_t offset,
+		unsigned int pages, bool changed[PRESENT_PAGES]);
+
 #endif

@@ -179,9 +179,10 @@ int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, i
 {
 	int error = 0;
 
-	if (ram->backing != RAM_ANON || ram->placed || ram->private_file)
+	if (ram->backing != RAM_ANON || ram->placed)
 		return -EOPNOTSUPP;
-	ram->private_file = private_file_new(ram);
+	if (!ram->private_file)
+		ram->private_file = private_file_new(ram);
 	if (!ram->private_file)
 		return -ENOMEM;
 	ram->fatal.why = ram_why_refused(ram);

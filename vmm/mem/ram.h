@@ -111,7 +111,8 @@ void ram_release(struct ram *ram);
 /*
  * Maps the guest's memory @run, @n ranges of whole pages, each in one region, from @offset on in @fd, one after another:
  * see private_file.h. Only RAM_ANON that is neither locked, nor allocated, nor bound to a node can be mapped. While no
- * other thread runs, and nothing touched it. Returns 0, -EOPNOTSUPP for other RAM, or -errno, with a part of it mapped.
+ * other thread runs, and nothing touched it; again for another file. Returns 0, -EOPNOTSUPP for other RAM, or -errno, with a
+ * part of it mapped.
  */
 int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, int fd,
 		 uint64_t offset);
