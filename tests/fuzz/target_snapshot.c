@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A snapshot: the input is the stream, read to its end or to the first error, as ebb does; and then as a working set. Its
+ * A snapshot: the input is the stream, read to its end or to the first error, as ebb does; and then as a working set. Each
+ * list of memory in it is a snapshot of a chain, too: what of it the guest gets is compared with the naive way. Its
  * checksums are all taken to be 0, so that the fuzzer gets past them.
  */
 #include <string.h>
 
 #include "tests/fuzz/boot.h"
-#include "vmm/snapshot/pages.h"
+#include "vmm/snapshot/chain.h"
 #include "vmm/snapshot/stream.h"
 #include "vmm/snapshot/working_set.h"
 
 #define RAM_SIZE (1U << 20)
 /* The pages that no section may name: they are beyond the RAM that the reader is told of. */
-#define EDGE 4096U
+#define EDGE   4096U
+#define LAYERS 3
 
 struct input {
 	const uint8_t *data;
@@ -38,14 +40,72 @@ static int input_read(void *ctx, void *data, size_t len)
 	return (int)len;
 }
 
-static int read_sections(struct snapshot_reader *reader, const struct ram *ram)
+static bool has(const struct snapshot_memory *list, uint64_t gpa)
+{
+	for (unsigned int i = 0; i < list->runs; i++)
+		if (list->run[i].gpa <= gpa && gpa - list->run[i].gpa < list->run[i].len)
+			return true;
+	return false;
+}
+
+static bool is_hidden(const struct snapshot_chain *chain, unsigned int n, uint64_t gpa)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (has(&chain->layer[i]->memory, gpa) || has(&chain->layer[i]->zeros, gpa))
+			return true;
+	return false;
+}
+
+/* Each page of a run is in one piece, or hidden. */
+static void check_run(const struct snapshot_chain *chain, unsigned int n,
+		      const struct gpa_range *run)
+{
+	uint64_t gpa = run->gpa, end = run->gpa + run->len;
+	struct gpa_range piece = {0};
+
+	while (snapshot_chain_next(chain, n, run, &piece)) {
+		MUST(piece.len && piece.gpa >= gpa && piece.gpa + piece.len <= end);
+		for (; gpa < piece.gpa; gpa += SNAPSHOT_PAGE)
+			MUST(is_hidden(chain, n, gpa));
+		for (; gpa < piece.gpa + piece.len; gpa += SNAPSHOT_PAGE)
+			MUST(!is_hidden(chain, n, gpa));
+	}
+	for (; gpa < end; gpa += SNAPSHOT_PAGE)
+		MUST(is_hidden(chain, n, gpa));
+}
+
+static void check_chain(const struct snapshot_chain *chain)
+{
+	for (unsigned int n = 0; n < chain->count; n++)
+		for (unsigned int i = 0; i < chain->layer[n]->memory.runs; i++)
+			check_run(chain, n, &chain->layer[n]->memory.run[i]);
+}
+
+/* Adds a list of memory, and the zeros before it. */
+static void add_layer(struct snapshot_chain *chain, const struct snapshot_memory *memory,
+		      struct snapshot_memory *zeros)
+{
+	static struct snapshot_layer layer[LAYERS];
+
+	if (chain->count < LAYERS) {
+		layer[chain->count].memory = *memory;
+		layer[chain->count].zeros = *zeros;
+		chain->layer[chain->count] = &layer[chain->count];
+		chain->count++;
+	}
+	zeros->runs = 0;
+}
+
+static int read_sections(struct snapshot_reader *reader, const struct ram *ram,
+			 struct snapshot_chain *chain)
 {
 	static uint8_t payload[SNAPSHOT_PAYLOAD_MAX];
-	static struct snapshot_memory memory;
+	static struct snapshot_memory memory, zeros;
+	struct snapshot_id base;
 	struct snapshot_section section;
 	uint32_t checksum = 0;
 
-	memory.pages = 0;
+	memory.pages = zeros.runs = 0;
 	for (;;) {
 		int error = snapshot_next(reader, &section);
 		if (error)
@@ -57,7 +117,12 @@ static int read_sections(struct snapshot_reader *reader, const struct ram *ram)
 			error = snapshot_memory_read(reader, &section, ram, &memory);
 			MUST(error || memory.pages * SNAPSHOT_PAGE <= RAM_SIZE);
 			if (!error)
+				add_layer(chain, &memory, &zeros);
+			if (!error)
 				error = snapshot_pages_read(reader, &memory, ram, &checksum);
+		} else if (section.type == SNAPSHOT_BASE) {
+			error = snapshot_base_read(reader, &section, ram, &base, &zeros);
+			MUST(error || zeros.pages * SNAPSHOT_PAGE <= RAM_SIZE);
 		} else {
 			error = snapshot_payload(reader, &section, payload, sizeof(payload));
 		}
@@ -93,6 +158,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			  .regions = 2,
 			  .page_size = 4096};
 
+	struct snapshot_chain chain = {0};
+
 	host_reset();
 	memset(memory, 0xee, EDGE);
 	memset(memory + RAM_SIZE + EDGE, 0xee, EDGE);
@@ -101,11 +168,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		struct snapshot_reader reader = {.read = input_read, .ctx = &input};
 		int error = way ? read_working_set(&reader, &ram) : snapshot_open(&reader);
 		if (!way && !error)
-			error = read_sections(&reader, &ram);
+			error = read_sections(&reader, &ram, &chain);
 		MUST((error == 0) == (reader.why[0] == '\0'));
 		MUST(reader.offset == size - input.left);
 		MUST(error || input.left == 0);
 	}
+	check_chain(&chain);
 	for (unsigned int i = 0; i < EDGE; i++)
 		MUST(memory[i] == 0xee && memory[RAM_SIZE + EDGE + i] == 0xee);
 	return 0;

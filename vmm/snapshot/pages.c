@@ -12,7 +12,10 @@
 
 /* --- writing --------------------------------------------------------------------------------- */
 
-void snapshot_memory_list(struct record *list, const struct snapshot_memory *memory)
+#define LIST_MAX (sizeof(struct snapshot_id) + SNAPSHOT_MEMORY_MAX)
+_Static_assert(LIST_MAX <= SNAPSHOT_PAYLOAD_MAX, "it is a section like others");
+
+static void put_list(struct record *list, const struct snapshot_memory *memory)
 {
 	record_u32(list, memory->runs);
 	record_u64(list, memory->pages);
@@ -27,10 +30,29 @@ int snapshot_memory_write(struct snapshot_writer *writer, const struct snapshot_
 	uint8_t bytes[SNAPSHOT_MEMORY_MAX];
 	struct record list = {bytes, sizeof(bytes), 0, false};
 
-	snapshot_memory_list(&list, memory);
+	put_list(&list, memory);
 	snapshot_write(writer, SNAPSHOT_MEMORY, 0, bytes, list.len);
 	snapshot_align(writer);
 	return snapshot_write_head(writer, SNAPSHOT_PAGES, 0, memory->pages * SNAPSHOT_PAGE, 0);
+}
+
+int snapshot_list_write(struct snapshot_writer *writer, enum snapshot_type type,
+			const struct snapshot_id *of, const struct snapshot_memory *memory,
+			uint32_t *checksum)
+{
+	uint8_t bytes[LIST_MAX];
+	struct record record = {bytes, sizeof(bytes), 0, false};
+
+	record_bytes(&record, of->bytes, sizeof(of->bytes));
+	put_list(&record, memory);
+	*checksum = snapshot_checksum(0, bytes, record.len);
+	return snapshot_write(writer, type, 0, bytes, record.len);
+}
+
+int snapshot_base_write(struct snapshot_writer *writer, const struct snapshot_id *base,
+			const struct snapshot_memory *zeros)
+{
+	return snapshot_list_write(writer, SNAPSHOT_BASE, base, zeros, &writer->checksum);
 }
 
 int snapshot_pages_write(struct snapshot_writer *writer, const void *page, size_t count)
@@ -50,14 +72,16 @@ static int take_run(struct snapshot_reader *reader, struct record_in *in, const 
 
 	*run = (struct gpa_range){gpa, pages * SNAPSHOT_PAGE};
 	if (pages > 0 && pages <= UINT64_MAX / SNAPSHOT_PAGE && gpa >= least &&
-	    gpa % SNAPSHOT_PAGE == 0 && ram_at(ram, gpa, run->len))
+	    gpa % SNAPSHOT_PAGE == 0 &&
+	    (ram ? ram_at(ram, gpa, run->len) != NULL : run->len <= UINT64_MAX - gpa))
 		return 0;
 	return snapshot_bad(reader, "it has memory at %#llx, where the guest has none",
 			    (unsigned long long)gpa);
 }
 
-int snapshot_memory_take(struct snapshot_reader *reader, struct record_in *in,
-			 const struct ram *ram, struct snapshot_memory *memory)
+/* Reads the rest of @in. */
+static int take_list(struct snapshot_reader *reader, struct record_in *in, const struct ram *ram,
+		     struct snapshot_memory *memory)
 {
 	uint64_t least = 0, pages = 0;
 
@@ -79,6 +103,27 @@ int snapshot_memory_take(struct snapshot_reader *reader, struct record_in *in,
 	return 0;
 }
 
+int snapshot_list_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+		       const struct ram *ram, struct snapshot_id *of,
+		       struct snapshot_memory *memory)
+{
+	uint8_t bytes[LIST_MAX];
+	struct record_in in = {bytes, section->len, false};
+
+	int error = snapshot_payload(reader, section, bytes, sizeof(bytes));
+	if (error)
+		return error;
+	record_take_bytes(&in, of->bytes, sizeof(of->bytes));
+	return take_list(reader, &in, ram, memory);
+}
+
+int snapshot_base_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+		       const struct ram *ram, struct snapshot_id *base,
+		       struct snapshot_memory *zeros)
+{
+	return snapshot_list_read(reader, section, ram, base, zeros);
+}
+
 int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
 			 const struct ram *ram, struct snapshot_memory *memory)
 {
@@ -88,7 +133,7 @@ int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_s
 
 	int error = snapshot_payload(reader, section, bytes, sizeof(bytes));
 	if (!error)
-		error = snapshot_memory_take(reader, &in, ram, memory);
+		error = take_list(reader, &in, ram, memory);
 	if (!error)
 		error = snapshot_next(reader, &pages);
 	if (error)
@@ -119,7 +164,6 @@ int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_me
 {
 	int error = 0;
 
-	*checksum = 0;
 	for (unsigned int i = 0; i < memory->runs && !error; i++) {
 		const struct gpa_range *run = &memory->run[i];
 		uint8_t *hva = ram_at(ram, run->gpa, run->len);

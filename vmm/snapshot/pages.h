@@ -28,35 +28,57 @@ struct snapshot_memory {
 #define SNAPSHOT_MEMORY_MAX (12 + 16 * SNAPSHOT_RUNS_MAX)
 _Static_assert(SNAPSHOT_MEMORY_MAX <= SNAPSHOT_PAYLOAD_MAX, "the list is a section like others");
 
+/* Which snapshot: its last bytes, which tell the number of its pages, and their checksum. */
+struct snapshot_id {
+	uint8_t bytes[SNAPSHOT_END_SIZE];
+};
+
 /* --- writing --------------------------------------------------------------------------------- */
 
 /* Writes @memory, and all up to the first page. @memory->pages pages must follow. Returns 0 or the first -errno. */
 int snapshot_memory_write(struct snapshot_writer *writer, const struct snapshot_memory *memory);
+/*
+ * Before that, in an increment: what it has not is as in the snapshot @base, but for @zeros, which reads as zero. The pages'
+ * checksum is of this, too. Returns 0 or the first -errno.
+ */
+int snapshot_base_write(struct snapshot_writer *writer, const struct snapshot_id *base,
+			const struct snapshot_memory *zeros);
 /* Writes the next @count pages. The caller owns @page, which does not change meanwhile. */
 int snapshot_pages_write(struct snapshot_writer *writer, const void *page, size_t count);
 
 /* --- reading --------------------------------------------------------------------------------- */
 
 /*
+ * Reads @section, of type SNAPSHOT_BASE; @section->checksum is what the checksum of the pages begins with. Of runs as
+ * snapshot_memory_read(). Returns 0, or -errno with reader->why set.
+ */
+int snapshot_base_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+		       const struct ram *ram, struct snapshot_id *base,
+		       struct snapshot_memory *zeros);
+
+/*
  * Reads @section, of type SNAPSHOT_MEMORY, and all up to the first page, which is at reader->offset then. Checks that
- * all runs lie in @ram. Returns 0, or -errno with reader->why set.
+ * all runs lie in @ram; if that is NULL, only that they ascend. Returns 0, or -errno with reader->why set.
  */
 int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
 			 const struct ram *ram, struct snapshot_memory *memory);
 
 /*
- * Reads all pages of @memory into @ram, which reads as zero: pages of zeros are left untouched. Sets *@checksum for
- * snapshot_close(). Returns 0, or -errno with reader->why set: then RAM holds part of a snapshot, and the guest must
+ * Reads all pages of @memory into @ram, which reads as zero: pages of zeros are left untouched. *@checksum: what it begins
+ * with (0 without a base), then what snapshot_close() compares. Returns 0, or -errno with reader->why set: then RAM holds part of a snapshot, and the guest must
  * not run.
  */
 int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_memory *memory,
 			const struct ram *ram, uint32_t *checksum);
 
-/* --- for working_set.h: the list alone ------------------------------------------------------- */
+/* --- for working_set.h: a list with the snapshot that it is of -------------------------------- */
 
-void snapshot_memory_list(struct record *list, const struct snapshot_memory *memory);
-/* Reads the rest of @in. Returns 0, or -EINVAL with reader->why set: not a list, or not of @ram. */
-int snapshot_memory_take(struct snapshot_reader *reader, struct record_in *in,
-			 const struct ram *ram, struct snapshot_memory *memory);
+/* A section of type @type. *@checksum: of its payload. Returns 0 or the first -errno. */
+int snapshot_list_write(struct snapshot_writer *writer, enum snapshot_type type,
+			const struct snapshot_id *of, const struct snapshot_memory *memory,
+			uint32_t *checksum);
+int snapshot_list_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+		       const struct ram *ram, struct snapshot_id *of,
+		       struct snapshot_memory *memory);
 
 #endif

@@ -37,6 +37,7 @@ enum snapshot_type {
 	SNAPSHOT_END = 8,
 	SNAPSHOT_PAGES = 9,
 	SNAPSHOT_WORKING_SET = 10, /* not in a snapshot: working_set.h */
+	SNAPSHOT_BASE = 11,
 };
 
 struct snapshot_section {
@@ -52,7 +53,8 @@ struct snapshot_writer {
 	/* Writes all of @data. Returns 0 or -errno. */
 	int (*write)(void *ctx, const void *data, size_t len);
 	void *ctx;
-	bool sparse;	   /* the caller's, for who chooses the pages: see machine_save() */
+	/* The caller's, for who chooses the pages: see machine_save(). */
+	bool sparse, increment;
 	uint64_t offset;   /* bytes written */
 	uint64_t pages;	   /* of guest RAM written: see pages.h */
 	uint32_t checksum; /* of the pages */

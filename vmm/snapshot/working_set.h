@@ -12,11 +12,6 @@
 
 #include "vmm/snapshot/pages.h"
 
-/* Which snapshot: its last bytes, which tell the number of its pages, and their checksum. */
-struct snapshot_id {
-	uint8_t bytes[SNAPSHOT_END_SIZE];
-};
-
 /* Writes all of it. Returns 0 or the first -errno. */
 int snapshot_working_set_write(struct snapshot_writer *writer, const struct snapshot_id *id,
 			       const struct snapshot_memory *memory);

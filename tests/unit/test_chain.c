@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Increments and what they are based on: what of them is the guest's memory, read or merged. */
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/snapshot/merge.h"
+
+#define PAGE  4096ULL
+#define LOW   0x10000ULL
+#define HIGH  0x100000000ULL
+#define PAGES 64 /* of each region */
+
+static const uint64_t region[] = {LOW, HIGH};
+static uint8_t low[PAGES * PAGE], high[PAGES * PAGE];
+static const struct ram ram = {.region = {{LOW, sizeof(low), low}, {HIGH, sizeof(high), high}},
+			       .regions = 2};
+static char folder[] = "/tmp/ebb-chain-XXXXXX";
+static int dir;
+static struct snapshot_chain chain;
+
+/* One that is written: its lists, and what all of its pages have. */
+static struct {
+	struct snapshot_memory memory, zeros;
+	struct snapshot_id id;
+} made;
+
+static int file_write(void *ctx, const void *data, size_t len)
+{
+	return write(*(int *)ctx, data, len) == (ssize_t)len ? 0 : -errno;
+}
+
+static void add(struct snapshot_memory *list, uint64_t gpa, uint64_t pages)
+{
+	list->run[list->runs++] = (struct gpa_range){gpa, pages * PAGE};
+	list->pages += pages;
+}
+
+/* Writes "snapshot": an increment of the one that is there, if @is_increment, with @fill in its pages. */
+static void save(bool is_increment, int fill)
+{
+	struct snapshot_id base = made.id;
+	char name[SNAPSHOT_BASE_NAME];
+	uint8_t page[PAGE];
+	int fd = openat(dir, "new", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	struct snapshot_writer writer = {.write = file_write, .ctx = &fd};
+
+	memset(page, fill, sizeof(page));
+	snapshot_begin(&writer);
+	snapshot_write(&writer, SNAPSHOT_MACHINE, 0, "machine", 7);
+	if (is_increment)
+		snapshot_base_write(&writer, &base, &made.zeros);
+	snapshot_memory_write(&writer, &made.memory);
+	for (uint64_t i = 0; i < made.memory.pages; i++)
+		snapshot_pages_write(&writer, page, 1);
+	snapshot_write(&writer, SNAPSHOT_CPU, 0, "cpu", 3);
+	ck_assert_int_eq(snapshot_end(&writer), 0);
+	ck_assert_int_eq(pread(fd, &made.id, sizeof(made.id), (off_t)(writer.offset - 16)), 16);
+	close(fd);
+	if (is_increment) {
+		snapshot_base_name(&base, name);
+		ck_assert_int_eq(renameat(dir, "snapshot", dir, name), 0);
+	}
+	ck_assert_int_eq(renameat(dir, "new", dir, "snapshot"), 0);
+	made.memory = made.zeros = (struct snapshot_memory){0};
+}
+
+static void setup(void)
+{
+	strcpy(strrchr(folder, '-'), "-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* 16 pages, of which the first increment changes 4, gives 4 back, and has 2 more. */
+	add(&made.memory, LOW, 16);
+	add(&made.memory, HIGH, 2);
+	save(false, 0x11);
+	add(&made.memory, LOW + 2 * PAGE, 4);
+	add(&made.memory, LOW + 32 * PAGE, 2);
+	add(&made.zeros, LOW + 8 * PAGE, 4);
+	add(&made.zeros, HIGH + PAGE, PAGES - 1);
+	save(true, 0x22);
+	/* The second one uses one of those again, and gives one of its own back. */
+	add(&made.memory, LOW + 9 * PAGE, 1);
+	add(&made.zeros, LOW + 3 * PAGE, 1);
+	save(true, 0x33);
+}
+
+static void teardown(void)
+{
+	DIR *entries = fdopendir(dir);
+	const struct dirent *entry;
+
+	snapshot_chain_release(&chain);
+	while ((entry = readdir(entries)))
+		unlinkat(dir, entry->d_name, 0);
+	closedir(entries);
+	rmdir(folder);
+}
+
+static const char low_is[] = "1120221103001111000000000000000022";
+
+static uint8_t byte_of(unsigned int page)
+{
+	uint8_t digit = page < sizeof(low_is) - 1 ? (uint8_t)(low_is[page] - '0') : 0;
+	return (uint8_t)(digit * 0x11);
+}
+
+static void is_restored(void)
+{
+	for (unsigned int page = 0; page < PAGES; page++)
+		for (unsigned int at = 0; at < PAGE; at += PAGE - 1) {
+			ck_assert_msg(low[page * PAGE + at] == byte_of(page), "page %u", page);
+			ck_assert_uint_eq(high[page * PAGE + at], page ? 0 : 0x11);
+		}
+}
+
+static int open_chain(void)
+{
+	snapshot_chain_release(&chain);
+	return snapshot_chain_open(&chain, dir, &ram);
+}
+
+static int read_chain(void)
+{
+	int error = open_chain();
+
+	memset(low, 0, sizeof(low));
+	memset(high, 0, sizeof(high));
+	for (unsigned int n = 0; n < chain.count && !error; n++)
+		error = snapshot_chain_read(&chain, n, &ram);
+	return error;
+}
+
+static int merge(void)
+{
+	int error = open_chain();
+	int fd = openat(dir, "new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct snapshot_writer writer = {.write = file_write, .ctx = &fd};
+
+	if (!error)
+		error = snapshot_merge(&chain, region, 2, &writer);
+	close(fd);
+	return error;
+}
+
+static void fails(int (*way)(void), const char *why)
+{
+	ck_assert_int_lt(way(), 0);
+	ck_assert_msg(strstr(chain.why, why), "\"%s\" instead of \"%s\"", chain.why, why);
+}
+
+START_TEST(all_comes_back)
+{
+	ck_assert_int_eq(read_chain(), 0);
+	ck_assert_uint_eq(chain.count, 3);
+	is_restored();
+}
+END_TEST
+
+START_TEST(merged_it_is_the_same)
+{
+	ck_assert_int_eq(merge(), 0);
+	/* Its bases are not needed. */
+	ck_assert_int_eq(renameat(dir, "new", dir, "snapshot"), 0);
+	ck_assert_int_eq(read_chain(), 0);
+	ck_assert_uint_eq(chain.count, 1);
+	is_restored();
+	ck_assert_uint_eq(chain.layer[0]->memory.pages, 14 + 1);
+}
+END_TEST
+
+/* The control: who forgets what reads as zero finds the base's bytes there. */
+START_TEST(without_the_zeros_the_base_comes_back)
+{
+	ck_assert_int_eq(open_chain(), 0);
+	for (unsigned int n = 0; n < chain.count; n++)
+		chain.layer[n]->zeros.runs = 0;
+	memset(low, 0, sizeof(low));
+	for (unsigned int n = 0; n < chain.count; n++)
+		ck_assert_int_eq(snapshot_chain_read(&chain, n, &ram), 0);
+	ck_assert_uint_eq(low[8 * PAGE], 0x11);
+	ck_assert_uint_eq(low[3 * PAGE], 0x22);
+	ck_assert_uint_eq(low[9 * PAGE], 0x33);
+}
+END_TEST
+
+/* A page of zeros in an increment hides the base's, too. */
+START_TEST(zeros_among_its_pages)
+{
+	add(&made.memory, LOW, 1);
+	save(true, 0);
+	ck_assert_int_eq(read_chain(), 0);
+	ck_assert_uint_eq(low[0], 0);
+	ck_assert_uint_eq(low[PAGE], 0x11);
+	ck_assert_int_eq(merge(), 0);
+	ck_assert_int_eq(renameat(dir, "new", dir, "snapshot"), 0);
+	ck_assert_int_eq(read_chain(), 0);
+	ck_assert_uint_eq(low[0], 0);
+	ck_assert_uint_eq(low[PAGE], 0x11);
+}
+END_TEST
+
+/* Runs at random, against the naive way. */
+START_TEST(each_page_has_one_owner)
+{
+	srand(_i + 1);
+	ck_assert_int_eq(open_chain(), 0);
+	for (unsigned int n = 0; n < 3; n++)
+		for (unsigned int list = 0; list < 2; list++) {
+			struct snapshot_memory *memory =
+				list ? &chain.layer[n]->zeros : &chain.layer[n]->memory;
+			memory->runs = 0;
+			for (uint64_t page = (uint64_t)rand() % 9; page < PAGES;) {
+				uint64_t pages = 1 + (uint64_t)rand() % 5;
+				if (pages > PAGES - page)
+					pages = PAGES - page;
+				add(memory, LOW + page * PAGE, pages);
+				page += pages + (uint64_t)rand() % 9;
+			}
+		}
+	for (unsigned int n = 0; n < 3; n++) {
+		static bool found[PAGES];
+		memset(found, 0, sizeof(found));
+		for (unsigned int i = 0; i < chain.layer[n]->memory.runs; i++) {
+			struct gpa_range piece = {0};
+			while (snapshot_chain_next(&chain, n, &chain.layer[n]->memory.run[i],
+						   &piece))
+				for (uint64_t at = 0; at < piece.len; at += PAGE)
+					found[(piece.gpa + at - LOW) / PAGE] = true;
+		}
+		for (uint64_t page = 0; page < PAGES; page++) {
+			bool has = false, hidden = false;
+			for (unsigned int up = 0; up <= n; up++)
+				for (unsigned int list = 0; list < 2; list++) {
+					const struct snapshot_memory *memory =
+						list ? &chain.layer[up]->zeros
+						     : &chain.layer[up]->memory;
+					bool in = false;
+					for (unsigned int i = 0; i < memory->runs; i++)
+						in |= LOW + page * PAGE - memory->run[i].gpa <
+						      memory->run[i].len;
+					hidden |= in && up < n;
+					has |= in && up == n && !list;
+				}
+			ck_assert_msg(found[page] == (has && !hidden), "layer %u, page %u", n,
+				      (unsigned int)page);
+		}
+	}
+}
+END_TEST
+
+/* Returns the file of layer @n. */
+static int open_layer(unsigned int n)
+{
+	char name[SNAPSHOT_BASE_NAME] = "snapshot";
+
+	ck_assert_int_eq(open_chain(), 0);
+	if (n)
+		snapshot_base_name(&chain.layer[n]->id, name);
+	return openat(dir, name, O_RDWR | O_CLOEXEC);
+}
+
+/* Each bit and each length of all that is no page, and some of the pages, of each of the three. */
+START_TEST(damage_is_found)
+{
+	int (*const way)(void) = _i / 3 ? merge : read_chain;
+	int fd = open_layer((unsigned int)_i % 3);
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	uint8_t *bytes = malloc((size_t)st.st_size);
+	ck_assert_int_eq(pread(fd, bytes, (size_t)st.st_size, 0), st.st_size);
+	for (off_t at = 0; at < st.st_size;
+	     at += at < 300 || st.st_size - at < 300 ? (at % 3 ? 1 : 2) : 97) {
+		uint8_t flipped = bytes[at] ^ (uint8_t)(1 << at % 8);
+		ck_assert_int_eq(pwrite(fd, &flipped, 1, at), 1);
+		ck_assert_msg(way() < 0 && chain.why[0], "byte %lld", (long long)at);
+		ck_assert_int_eq(pwrite(fd, &bytes[at], 1, at), 1);
+	}
+	for (off_t len = 0; len < st.st_size;
+	     len += len < 300 || st.st_size - len < 300 ? 5 : 997) {
+		ck_assert_int_eq(ftruncate(fd, len), 0);
+		fails(way, "cut short");
+		ck_assert_int_eq(pwrite(fd, bytes, (size_t)st.st_size, 0), st.st_size);
+	}
+	ck_assert_int_eq(way(), 0);
+	free(bytes);
+	close(fd);
+}
+END_TEST
+
+static void base_name(unsigned int n, char name[SNAPSHOT_BASE_NAME])
+{
+	ck_assert_int_eq(open_chain(), 0);
+	snapshot_base_name(&chain.layer[n]->id, name);
+}
+
+START_TEST(another_base_is_refused)
+{
+	char first[SNAPSHOT_BASE_NAME], last[SNAPSHOT_BASE_NAME];
+
+	base_name(1, first);
+	base_name(2, last);
+	/* It leads to itself. */
+	ck_assert_int_eq(unlinkat(dir, last, 0), 0);
+	ck_assert_int_eq(linkat(dir, first, dir, last, 0), 0);
+	fails(open_chain, "is not the snapshot that it is based on: copy all files");
+	ck_assert_int_eq(unlinkat(dir, last, 0), 0);
+	fails(open_chain, "is missing: copy all files");
+	ck_assert_int_eq(mkfifoat(dir, last, 0600), 0);
+	fails(open_chain, "is no plain file");
+}
+END_TEST
+
+START_TEST(a_chain_has_an_end)
+{
+	for (unsigned int n = 3; n < SNAPSHOT_CHAIN_MAX; n++) {
+		add(&made.memory, LOW, 1);
+		save(true, (int)n);
+	}
+	ck_assert_int_eq(open_chain(), 0);
+	ck_assert_uint_eq(chain.count, SNAPSHOT_CHAIN_MAX);
+	add(&made.memory, LOW, 1);
+	save(true, 0x77);
+	fails(open_chain, "more than 7 others");
+}
+END_TEST
+
+/* As a stranger would make it, with right checksums. */
+START_TEST(forged_lists_are_refused)
+{
+	static const struct gpa_range forged[] = {
+		{LOW - PAGE, 1}, {LOW, PAGES + 1}, {LOW + 1, 1}, {LOW, 0}, {HIGH, 1ULL << 51}};
+
+	add(&made.zeros, forged[_i].gpa, forged[_i].len);
+	add(&made.memory, LOW, 1);
+	save(true, 0x44);
+	fails(open_chain, "where the guest has none");
+}
+END_TEST
+
+/* Two lists of either kind; a list behind the pages. */
+START_TEST(forged_sections_are_refused)
+{
+	int fd = openat(dir, "snapshot", O_RDWR | O_TRUNC | O_CLOEXEC);
+	struct snapshot_writer writer = {.write = file_write, .ctx = &fd};
+	static struct snapshot_memory none;
+
+	snapshot_begin(&writer);
+	if (_i < 2)
+		snapshot_base_write(&writer, &made.id, &none);
+	if (_i == 1)
+		snapshot_base_write(&writer, &made.id, &none);
+	snapshot_memory_write(&writer, &none);
+	if (_i == 0)
+		snapshot_memory_write(&writer, &none);
+	if (_i == 2)
+		snapshot_base_write(&writer, &made.id, &none);
+	if (_i == 3)
+		snapshot_write_head(&writer, SNAPSHOT_PAGES, 0, 0, 0);
+	snapshot_end(&writer);
+	close(fd);
+	fails(open_chain, "not where its list says");
+}
+END_TEST
+
+START_TEST(sections_without_end_are_refused)
+{
+	int fd = openat(dir, "snapshot", O_RDWR | O_TRUNC | O_CLOEXEC);
+	struct snapshot_writer writer = {.write = file_write, .ctx = &fd};
+
+	snapshot_begin(&writer);
+	for (unsigned int i = 0; i < 5000; i++)
+		snapshot_write(&writer, SNAPSHOT_SERIAL, 0, NULL, 0);
+	snapshot_end(&writer);
+	close(fd);
+	fails(open_chain, "too many sections");
+}
+END_TEST
+
+/* Merges what is in the folder, and opens that. */
+static int merge_large(const uint64_t *begin, unsigned int regions, const struct ram *large)
+{
+	int fd = openat(dir, "new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	struct snapshot_writer writer = {.write = file_write, .ctx = &fd};
+
+	snapshot_chain_release(&chain);
+	ck_assert_int_eq(snapshot_chain_open(&chain, dir, large), 0);
+	ck_assert_int_eq(snapshot_merge(&chain, begin, regions, &writer), 0);
+	ck_assert_int_eq(linkat(dir, "snapshot", dir, "kept", 0), 0);
+	ck_assert_int_eq(renameat(dir, "new", dir, "snapshot"), 0);
+	snapshot_chain_release(&chain);
+	int error = snapshot_chain_open(&chain, dir, large);
+	if (!error)
+		error = snapshot_chain_read(&chain, 0, large);
+	ck_assert_int_eq(renameat(dir, "kept", dir, "snapshot"), 0);
+	close(fd);
+	return error;
+}
+
+/*
+ * More pieces than a snapshot can have: gaps are filled, but not that between two regions. The control: who does not know
+ * the regions fills that, too.
+ */
+START_TEST(too_many_pieces_are_joined)
+{
+	enum { COUNT = 2 * SNAPSHOT_RUNS_MAX };
+	static const uint64_t begin[] = {0, (SNAPSHOT_RUNS_MAX + 2) * PAGE};
+	const size_t size = 2 * COUNT * PAGE;
+	uint8_t *hva = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	const struct ram large = {
+		.region = {{0, begin[1] - PAGE, hva}, {begin[1], size - begin[1], hva + begin[1]}},
+		.regions = 2};
+
+	ck_assert_ptr_ne(hva, MAP_FAILED);
+	/* Every second page, by turns of the one and the other. */
+	for (unsigned int i = 0; i < 2; i++) {
+		for (unsigned int n = 0; n < SNAPSHOT_RUNS_MAX; n++)
+			add(&made.memory, (4 * n + 2 * i) * PAGE, 1);
+		save(i == 1, i ? 0x22 : 0x11);
+	}
+	ck_assert_int_eq(merge_large(begin, 1, &large), -EINVAL);
+	memset(hva, 0, size);
+	ck_assert_int_eq(merge_large(begin, 2, &large), 0);
+	for (unsigned int n = 0; n < COUNT; n++) {
+		ck_assert_uint_eq(hva[2 * n * PAGE], n % 2 ? 0x22 : 0x11);
+		ck_assert_uint_eq(hva[(2 * n + 1) * PAGE], 0);
+	}
+	munmap(hva, size);
+}
+END_TEST
+
+Suite *chain_suite(void);
+Suite *chain_suite(void)
+{
+	Suite *suite = suite_create("chain");
+	TCase *tcase = tcase_create("increments");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_set_timeout(tcase, 60);
+	tcase_add_test(tcase, all_comes_back);
+	tcase_add_test(tcase, merged_it_is_the_same);
+	tcase_add_test(tcase, without_the_zeros_the_base_comes_back);
+	tcase_add_test(tcase, zeros_among_its_pages);
+	tcase_add_loop_test(tcase, each_page_has_one_owner, 0, 20);
+	tcase_add_loop_test(tcase, damage_is_found, 0, 6);
+	tcase_add_test(tcase, another_base_is_refused);
+	tcase_add_test(tcase, a_chain_has_an_end);
+	tcase_add_loop_test(tcase, forged_lists_are_refused, 0, 5);
+	tcase_add_loop_test(tcase, forged_sections_are_refused, 0, 4);
+	tcase_add_test(tcase, sections_without_end_are_refused);
+	tcase_add_test(tcase, too_many_pieces_are_joined);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
