@@ -54,6 +54,18 @@ def test_word_too_many(ebb, command):
     ebb(command, "\x1b[2Jx\n").failed(2, '"\\x1b[2Jx\\x0a" is not an option', f"ebb {command} takes only options")
 
 
+@pytest.mark.parametrize("words, said", [
+    ((), "name the folder that the snapshot goes to"), (("a", "b"), "too many folders are given: 'a' and 'b'; name one"),
+    (("merge",), "name two folders"), (("merge", "a"), "name two folders"), (("merge", "-", "b"), "name two folders"),
+    (("merge", "a", "b", "c"), "too many folders are given: 'a' and 'c'; name two"),
+    (("merge", "-n", "x", "a", "b"), "takes folders alone"), (("merge", "--base", "x", "a", "b"), "takes folders alone"),
+    (("--base", "a", "-"), "--base needs a folder"), (("--working-set", "-"), "--working-set needs a folder"),
+    (("--base", "a", "--working-set", "b"), "cannot be combined"),
+], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+def test_snapshot_words(ebb, words, said):
+    ebb("snapshot", *words).failed(2, said)
+
+
 def test_unknown_command(ebb):
     ebb("lst").failed(2, "no command 'lst'", "did you mean 'list'?", "ebb help")
     ebb("help", "zzz").failed(2, "no command 'zzz'", "ebb help")

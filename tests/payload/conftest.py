@@ -23,6 +23,45 @@ def run():
         one.kill()
 
 
+@pytest.fixture
+def restore():
+    """restore(FOLDER, *OPTIONS, memory=…, way=…) has a guest go on from a snapshot; all end with the test."""
+    from test_snapshot import Restored
+    guests = []
+
+    def start(*args, **kwargs):
+        guests.append(Restored(*args, **kwargs))
+        return guests[-1]
+
+    yield start
+    for one in guests:
+        one.kill()
+
+
+def save(folder, test, memory):
+    from test_snapshot import OPTIONS, PATIENT, snapshot, step
+    name = f"{test}-{os.getpid()}"
+    payload = Payload("saved", *OPTIONS, "--name", name, memory=memory, test=test, params=PATIENT)
+    try:
+        step(payload)
+        snapshot(name, folder)
+    finally:
+        payload.kill()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A snapshot of a small guest."""
+    return save(tmp_path_factory.mktemp("saved") / "there", "one-cpu", "64M")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A snapshot of a guest with 128 MiB that it does not touch again."""
+    return save(tmp_path_factory.mktemp("large") / "there", "large", "256M")
+
+
 def kvm_kind():
     """hardware, emulating, denied or none (tests/host/kvm-kind)."""
     script = os.path.join(os.path.dirname(HERE), "host", "kvm-kind")

@@ -6,7 +6,7 @@ import os
 import struct
 
 HEAD, SECTION, PAGE = 32, 32, 4096
-MEMORY, PAGES, WORKING_SET = 3, 9, 10
+FILLER, MEMORY, PAGES, WORKING_SET, BASE = 1, 3, 9, 10, 11
 
 
 def checksum(data):
@@ -30,8 +30,8 @@ def sections(data):
 
 
 def runs(data, kind=MEMORY):
-    """[(guest address, pages)] of a snapshot, or of a working set."""
-    at = sections(data)[kind][0] + (16 if kind == WORKING_SET else 0)
+    """[(guest address, pages)] of a snapshot, or of a working set, or of what an increment has as zeros."""
+    at = sections(data)[kind][0] + (0 if kind == MEMORY else 16)
     count, _ = struct.unpack_from("<IQ", data, at)
     return [struct.unpack_from("<QQ", data, at + 12 + 16 * n) for n in range(count)]
 
@@ -43,6 +43,27 @@ def with_runs(data, wanted):
     payload = data[at:at + 16] + listed
     head = struct.pack("<IIQIII", WORKING_SET, 0, len(payload), checksum(payload), 0, 0)
     return data[:HEAD] + head + struct.pack("<I", checksum(head)) + payload + data[at + length:]
+
+
+def without_zeros(data):
+    """An increment that has forgotten what reads as zero, with the right checksums; but the pages', which is not looked at
+    where they are mapped. All else stays where it is."""
+    at, length = sections(data)[BASE]
+    lost, out, at, index = length - 28, data[:HEAD], HEAD, 0
+    while at < len(data):
+        kind, number, length, check = struct.unpack_from("<IIQI", data, at)
+        payload = data[at + SECTION:at + SECTION + length]
+        if kind == BASE:
+            payload = payload[:16] + bytes(12)
+        if kind == FILLER:
+            payload = bytes(length + lost)
+        if kind in (BASE, FILLER):
+            check = checksum(payload)
+        head = struct.pack("<IIQIII", kind, number, len(payload), check, index, 0)
+        out += head + struct.pack("<I", checksum(head)) + payload
+        at += SECTION + length
+        index += 1
+    return out
 
 
 def offset_of(data, gpa):

@@ -39,19 +39,6 @@ class Restored(lib.Guest):
         return seen
 
 
-@pytest.fixture
-def restore():
-    guests = []
-
-    def start(*args, **kwargs):
-        guests.append(Restored(*args, **kwargs))
-        return guests[-1]
-
-    yield start
-    for one in guests:
-        one.kill()
-
-
 def step(payload):
     return int(payload.expect(r"^step (\d+)$").group(1))
 
@@ -103,36 +90,6 @@ def test_it_goes_on(run, restore, tmp_path, cpus, backing):
         one.process.terminate()
         assert one.wait(TIMEOUT) == 0
         assert not lib.own_words(one.stderr()), one.stderr()
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A snapshot of a small guest."""
-    from payload import Payload  # not before the fixtures that end all of them
-    folder = tmp_path_factory.mktemp("saved") / "there"
-    name = f"module-{os.getpid()}"
-    payload = Payload("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
-    try:
-        step(payload)
-        snapshot(name, folder)
-    finally:
-        payload.kill()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def large(tmp_path_factory):
-    """A snapshot of a guest with 128 MiB that it does not touch again."""
-    from payload import Payload  # not before the fixtures that end all of them
-    folder = tmp_path_factory.mktemp("large") / "there"
-    name = f"vast-{os.getpid()}"
-    payload = Payload("saved", *OPTIONS, "--name", name, memory="256M", test="large", params=PATIENT)
-    try:
-        step(payload)
-        snapshot(name, folder)
-    finally:
-        payload.kill()
-    return folder
 
 
 @pytest.mark.parametrize("options, memory, words", [

@@ -9,40 +9,36 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
+#include "vmm/cmd/snapshot_file.h"
+#include "vmm/cmd/snapshot_merge.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 #include "vmm/lib/write_all.h"
-#include "vmm/lib/zero.h"
 
-#define SNAPSHOT    "snapshot"
-#define WORKING_SET "working-set"
 /* The guest's time to report what it does not use, and its ebb's to say that it did not. */
 #define RECLAIM_MS 5000
 /* No answer and no byte for so long: ebb itself waits 30 s for us, and 10 s for the guest's disks. */
 #define SILENCE_MS 60000
 #define FOREVER_MS (24 * 3600 * 1000)
-#define READ_MAX   (256 * 1024)
-#define PAGE	   4096U
 /* In a working set: which snapshot it is of, in the words that are the last of that (docs/snapshot-format.md). */
 #define ID_AT	64
 #define ID_SIZE 16
 
-enum { OPTION_WORKING_SET };
+enum { OPTION_WORKING_SET, OPTION_BASE };
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
+	{OPTION_BASE, 0, "base", "DIR",
+	 "save only what is not as in the snapshot in DIR,\nfrom which the guest was restored",
+	 false},
 	{OPTION_WORKING_SET, 0, "working-set", NULL,
 	 "save only which memory a guest that was restored\nfrom DIR has used since: it is read ahead when\nothers are",
 	 false},
@@ -50,124 +46,104 @@ static const struct option options[] = {
 };
 
 static const struct option_table table = {
-	"ebb snapshot", "DIR|-",
+	"ebb snapshot", "DIR|-|merge DIR OUT",
 	"Saves a guest to the folder DIR, from which \"ebb run --restore DIR\" goes on, or\n"
 	"to standard output, from which \"ebb run --restore -\" does, also on another host.\n"
 	"The guest stands still meanwhile, and then goes on. Its disks are not saved:\n"
-	"they must not change before it is restored.",
+	"they must not change before it is restored. With merge, makes a whole snapshot, in\n"
+	"the folder OUT, of one that was saved with --base.",
 	options, sizeof(options) / sizeof(options[0])};
 
 /* What is saved, and how. */
 struct what {
-	const char *command, *name, *unfinished;
+	const char *command, *name;
 };
-static const struct what the_guest = {"x-ebb-snapshot", SNAPSHOT, SNAPSHOT ".unfinished"},
-			 the_working_set = {"x-ebb-working-set", WORKING_SET,
-					    WORKING_SET ".unfinished"};
+static const struct what the_guest = {"x-ebb-snapshot", SNAPSHOT_FILE},
+			 the_working_set = {"x-ebb-working-set", WORKING_SET_FILE};
 
 struct request {
 	struct guest_choice choice;
 	const struct what *what;
-	const char *folder;    /* "-": standard output */
-	bool stream;	       /* that */
-	int dir;	       /* of the folder */
-	int file;	       /* of the snapshot */
-	bool named;	       /* it has the name what->unfinished; else none yet */
+	const char *folder; /* "-": standard output */
+	bool stream;	    /* that */
+	bool merge;	    /* what is in @folder, to @out */
+	const char *out, *base;
+	struct snapshot_chain bases; /* in the folder @base, if that is given */
+	struct snapshot_file file;
 	struct loop_source in; /* the snapshot comes there */
 	uint64_t bytes;	       /* that came */
 	int error;	       /* of writing it, -errno */
-	bool made;	       /* the folder is new */
 	bool silent;	       /* nothing came for too long */
-	size_t held;	       /* bytes of data[] that are not written yet */
-	uint8_t data[READ_MAX];
 };
+
+static int apply_word(struct request *request, const char *word, struct option_error *error)
+{
+	if (!request->folder && !request->merge && strcmp(word, "merge") == 0) {
+		request->merge = true;
+		return 0;
+	}
+	if (request->merge && request->folder && !request->out) {
+		request->out = word;
+		return 0;
+	}
+	if (request->folder)
+		return options_fail(error, "too many folders are given: '%s' and '%s'; name %s",
+				    request->folder, word, request->merge ? "two" : "one");
+	request->folder = word;
+	return 0;
+}
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct request *request = ctx;
-	if (id == OPTION_WORKING_SET) {
+
+	switch (id) {
+	case OPTION_WORD:
+		return apply_word(request, value, error);
+	case OPTION_WORKING_SET:
 		request->what = &the_working_set;
 		return 0;
-	}
-	if (id != OPTION_WORD)
+	case OPTION_BASE:
+		request->base = value;
+		return 0;
+	default:
 		return guest_choice_apply(&request->choice, id, value, error);
-	if (request->folder)
-		return options_fail(error, "two folders are given: '%s' and '%s'; name one",
-				    request->folder, value);
-	request->folder = value;
-	return 0;
-}
-
-/* --- the folder and the file ------------------------------------------------------------------- */
-
-static int fail(const struct request *request, const char *what)
-{
-	int error = errno;
-	log_error("cannot %s '%s': %s", what, request->folder, strerror(error));
-	return -error;
-}
-
-static int open_folder(struct request *request)
-{
-	if (request->what == &the_guest) {
-		request->made = mkdir(request->folder, 0700) == 0;
-		if (!request->made && errno != EEXIST)
-			return fail(request, "make the folder");
 	}
-	request->dir = open(request->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (request->dir < 0)
-		return fail(request, "open the folder");
-	if (flock(request->dir, LOCK_EX | LOCK_NB) < 0) {
-		log_error("another \"ebb snapshot\" is writing to '%s': wait for it",
-			  request->folder);
-		return -EBUSY;
-	}
-	if (request->what == &the_guest || faccessat(request->dir, SNAPSHOT, F_OK, 0) == 0)
-		return 0;
-	log_error("there is no snapshot in '%s': name the folder that the guest was restored from",
-		  request->folder);
-	return -ENOENT;
 }
 
-/* A file without a name is gone when this process is; not all file systems have such. */
-static int open_file(struct request *request)
-{
-	request->file = openat(request->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (request->file >= 0)
-		return 0;
-	if (unlinkat(request->dir, request->what->unfinished, 0) < 0 && errno != ENOENT)
-		return fail(request, "replace an unfinished snapshot in");
-	request->file = openat(request->dir, request->what->unfinished,
-			       O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-	request->named = request->file >= 0;
-	return request->file < 0 ? fail(request, "write a snapshot to") : 0;
-}
+/* --- what an increment is based on --------------------------------------------------------------- */
 
-/* Gives a file without a name one, which rename() needs. */
-static int give_name(const struct request *request)
+/* Has the folder keep it, too. */
+static int open_base(struct request *request)
 {
-	char path[64];
+	struct snapshot_chain *chain = &request->bases;
 
-	if (request->named)
-		return 0;
-	/* Left by one that was killed: the folder is locked. */
-	if (unlinkat(request->dir, request->what->unfinished, 0) < 0 && errno != ENOENT)
+	int folder = open(request->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0) {
+		log_error("cannot open the folder '%s': %s", request->base, strerror(errno));
 		return -1;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", request->file);
-	return linkat(AT_FDCWD, path, request->dir, request->what->unfinished, AT_SYMLINK_FOLLOW);
+	}
+	int error = snapshot_chain_open(chain, folder, NULL);
+	close(folder);
+	if (error) {
+		log_error("the snapshot in '%s' cannot be a base: %s", request->base, chain->why);
+		return -1;
+	}
+	return snapshot_file_link(&request->file, chain, request->base);
 }
 
-static int publish(const struct request *request)
+/* Returns whether what came is an increment of the snapshot in the folder @base. */
+static bool is_of_base(const struct request *request)
 {
-	const struct what *what = request->what;
+	struct snapshot_chain came = {0};
+	int fd = fcntl(request->file.fd, F_DUPFD_CLOEXEC, 0);
 
-	if (fsync(request->file) < 0 || give_name(request) < 0 ||
-	    renameat(request->dir, what->unfinished, request->dir, what->name) < 0)
-		return fail(request, "finish the snapshot in");
-	/* Of the snapshot that was there before. If this process is killed just now, it says itself that it is of another. */
-	if (what == &the_guest && unlinkat(request->dir, WORKING_SET, 0) < 0 && errno != ENOENT)
-		return fail(request, "remove the working set in");
-	return fsync(request->dir) < 0 ? fail(request, "finish the snapshot in") : 0;
+	bool same = fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 &&
+		    snapshot_chain_add(&came, fd, NULL) == 0 && came.layer[0]->is_increment &&
+		    memcmp(&came.layer[0]->base, &request->bases.layer[0]->id,
+			   sizeof(struct snapshot_id)) == 0;
+	snapshot_chain_release(&came);
+	return same;
 }
 
 static bool read_id(int file, off_t at, uint8_t id[ID_SIZE])
@@ -175,80 +151,42 @@ static bool read_id(int file, off_t at, uint8_t id[ID_SIZE])
 	return at >= 0 && pread(file, id, ID_SIZE, at) == ID_SIZE;
 }
 
-/* Returns whether what came is of the snapshot in the folder. */
+/* Returns whether the working set that came is of the snapshot in the folder. */
 static bool is_of_folder(const struct request *request)
 {
 	uint8_t ours[ID_SIZE], theirs[ID_SIZE];
-	int file = openat(request->dir, SNAPSHOT, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int file = openat(request->file.dir, SNAPSHOT_FILE, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file < 0)
 		return false;
 	bool same = read_id(file, lseek(file, -ID_SIZE, SEEK_END), theirs) &&
-		    read_id(request->file, ID_AT, ours) && memcmp(ours, theirs, ID_SIZE) == 0;
+		    read_id(request->file.fd, ID_AT, ours) && memcmp(ours, theirs, ID_SIZE) == 0;
 	close(file);
 	return same;
 }
 
-/* After a failure nothing is left of it. */
-static void forget(struct request *request, bool done)
-{
-	if (!done && request->file >= 0)
-		unlinkat(request->dir, request->what->unfinished, 0);
-	if (request->in.fd >= 0)
-		close(request->in.fd);
-	if (request->file >= 0)
-		close(request->file);
-	if (request->dir >= 0)
-		close(request->dir);
-	if (!done && request->made)
-		rmdir(request->folder);
-}
-
 /* --- what comes -------------------------------------------------------------------------------- */
-
-/*
- * Writes the whole pages that came, and keeps the rest. A page of zeros becomes a hole: guest memory is saved in large
- * blocks, and not all of a block is used.
- */
-static int write_pages(struct request *request)
-{
-	size_t end = request->held - request->held % PAGE, at = 0;
-	int error = 0;
-
-	while (at < end && !error) {
-		size_t from = at;
-		while (at < end && !is_zero(request->data + at, PAGE))
-			at += PAGE;
-		error = write_all(request->file, request->data + from, at - from);
-		for (from = at; at < end && is_zero(request->data + at, PAGE);)
-			at += PAGE;
-		if (!error && at > from && lseek(request->file, (off_t)(at - from), SEEK_CUR) < 0)
-			error = -errno;
-	}
-	request->held -= end;
-	memmove(request->data, request->data + end, request->held);
-	return error;
-}
 
 /* From a stream the guest's ebb has left out the pages of zeros. */
 static int pass_on(struct request *request)
 {
-	int error = write_all(STDOUT_FILENO, request->data, request->held);
+	int error = write_all(STDOUT_FILENO, request->file.data, request->file.held);
 
-	request->held = 0;
+	request->file.held = 0;
 	return error;
 }
 
 /* Takes some of what is there. Returns whether there was any. */
 static bool take(struct request *request)
 {
-	ssize_t got = recv(request->in.fd, request->data + request->held,
-			   sizeof(request->data) - request->held, MSG_DONTWAIT);
+	struct snapshot_file *file = &request->file;
+	ssize_t got = recv(request->in.fd, file->data + file->held, sizeof(file->data) - file->held,
+			   MSG_DONTWAIT);
 
 	if (got <= 0)
 		return false;
 	request->bytes += (uint64_t)got;
-	request->held += (size_t)got;
-	request->error = request->stream ? pass_on(request) : write_pages(request);
+	file->held += (size_t)got;
+	request->error = request->stream ? pass_on(request) : snapshot_file_write(file);
 	return true;
 }
 
@@ -291,7 +229,7 @@ static void say_saved(const struct request *request, const char *name, uint64_t 
 		       request->folder);
 }
 
-static int say_result(const struct request *request, struct guest *guest)
+static int say_result(struct request *request, struct guest *guest)
 {
 	char text[TEXT_MAX];
 	const char *why = json_string_value(guest->call.reply);
@@ -329,10 +267,23 @@ static int say_result(const struct request *request, struct guest *guest)
 			  guest->shown, request->folder);
 		return EXIT_FAILED;
 	}
-	if (!request->stream && publish(request) != 0)
+	if (request->base && !is_of_base(request)) {
+		log_error("guest \"%s\" was restored from another snapshot than the one in '%s': "
+			  "name the folder of that as --base",
+			  guest->shown, request->base);
+		return EXIT_FAILED;
+	}
+	if (!request->stream && snapshot_file_publish(&request->file) != 0)
 		return EXIT_FAILED;
 	say_saved(request, guest->shown, (uint64_t)saved, stopped);
 	return EXIT_DONE;
+}
+
+static json_t *arguments_of(const struct request *request)
+{
+	if (request->base)
+		return json_pack("{s:b}", "increment", true);
+	return request->stream ? json_pack("{s:b}", "sparse", true) : NULL;
 }
 
 /* Has @guest saved. Returns the exit status. */
@@ -348,8 +299,7 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	int error = loop_add(&guests->loop, &request->in);
 	if (!error) {
 		control_client_pass(guest->call.client, pair[1]);
-		control_call_start(&guest->call, request->what->command,
-				   request->stream ? json_pack("{s:b}", "sparse", true) : NULL,
+		control_call_start(&guest->call, request->what->command, arguments_of(request),
 				   FOREVER_MS);
 		receive(request, guests, &guest->call);
 		loop_remove(&guests->loop, &request->in);
@@ -359,12 +309,8 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	/* The answer can overtake the last bytes, which are in our socket by then. */
 	while (!request->error && !guest->call.pending && !guest->call.err && take(request))
 		;
-	/*
-	 * The file has its full size: the rest is no hole, whatever it holds; if there is none, the last page had the
-	 * head of the end's section, which is not zero.
-	 */
 	if (!request->error && !request->stream)
-		request->error = write_all(request->file, request->data, request->held);
+		request->error = snapshot_file_write_rest(&request->file);
 	return say_result(request, guest);
 }
 
@@ -373,7 +319,9 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 	struct request *request = ctx;
 
 	(void)status;
-	if (!request->stream && (open_folder(request) != 0 || open_file(request) != 0))
+	if (!request->stream && snapshot_file_begin(&request->file) != 0)
+		return EXIT_FAILED;
+	if (request->base && open_base(request) != 0)
 		return EXIT_FAILED;
 	/* What it does not use need not be saved. A guest that cannot report is saved as it is. */
 	if (request->what == &the_guest)
@@ -386,11 +334,22 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 /* Returns whether it can go where it shall. */
 static bool check(struct request *request)
 {
+	bool the_guest_whole = request->what == &the_guest && !request->base;
+
 	request->stream = request->folder && strcmp(request->folder, "-") == 0;
-	if (!request->folder || !*request->folder)
+	if (request->merge && (!request->out || !*request->out || request->stream))
+		log_error("name two folders: ebb snapshot merge DIR OUT (one called \"merge\" is "
+			  "./merge)");
+	else if (request->merge && (request->choice.name || !the_guest_whole))
+		log_error("\"ebb snapshot merge\" takes folders alone, and no options");
+	else if (!request->folder || !*request->folder)
 		log_error("name the folder that the snapshot goes to: ebb snapshot -n NAME DIR");
-	else if (request->stream && request->what != &the_guest)
-		log_error("--working-set needs the folder that the guest was restored from");
+	else if (request->base && request->what != &the_guest)
+		log_error("--base and --working-set cannot be combined: one saves the guest, the "
+			  "other what it has used");
+	else if (request->stream && !the_guest_whole)
+		log_error("%s needs a folder: what it saves is of use beside its snapshot alone",
+			  request->base ? "--base" : "--working-set");
 	else if (request->stream && isatty(STDOUT_FILENO))
 		log_error("a snapshot is not for a terminal: \"ebb snapshot -n NAME - | ssh HOST "
 			  "ebb run --restore - ...\"");
@@ -401,14 +360,21 @@ static bool check(struct request *request)
 
 int cmd_snapshot(int argc, char **argv)
 {
-	struct request request = {.what = &the_guest, .dir = -1, .file = -1, .in.fd = -1};
+	struct request request = {.what = &the_guest, .file.dir = -1, .file.fd = -1, .in.fd = -1};
 	int status = cmd_parse(&table, argc, argv, apply, &request);
 
 	if (status >= 0)
 		return status;
 	if (!check(&request))
 		return EXIT_USAGE;
+	if (request.merge)
+		return snapshot_merge_folders(request.folder, request.out);
+	request.file.folder = request.folder;
+	request.file.name = request.what->name;
 	status = guests_run(&request.choice, snapshot, &request);
-	forget(&request, status == EXIT_DONE);
+	if (request.in.fd >= 0)
+		close(request.in.fd);
+	snapshot_file_end(&request.file, status == EXIT_DONE);
+	snapshot_chain_release(&request.bases);
 	return status;
 }

@@ -16,7 +16,7 @@
 #include "vmm/machine/save.h"
 #include "vmm/machine/saved_machine.h"
 #include "vmm/machine/working_set.h"
-#include "vmm/snapshot/pages.h"
+#include "vmm/snapshot/chain.h"
 
 /* Of a stream: it is a guest's on its way, whose ebb itself waits less. */
 #define SILENCE_NS (60 * NS_PER_S)
@@ -29,10 +29,10 @@ struct restoring {
 	struct why why;
 	const char *folder;
 	int fd;
-	bool stream;	  /* or a file */
-	bool restore_all; /* RAM is read and checked before the guest runs, not mapped */
-	struct snapshot_memory memory;
-	uint32_t checksum; /* of RAM, if restore_all */
+	bool stream;		     /* or a file */
+	bool restore_all;	     /* RAM is read and checked before the guest runs, not mapped */
+	struct snapshot_chain chain; /* of files; of a stream, layer[0] alone */
+	uint32_t checksum;	     /* of RAM, if restore_all */
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 };
 
@@ -98,50 +98,132 @@ static int take(struct restoring *restoring, enum snapshot_type type, uint32_t n
 	return payload(restoring, &section, in);
 }
 
+/* Why @chain cannot be read. */
+static int chain_failed(struct restoring *restoring, int error)
+{
+	return why_set(&restoring->why, error, "%s", restoring->chain.why);
+}
+
+/* Maps what of layer @n is the guest's memory. */
+static int map_layer(struct restoring *restoring, unsigned int n)
+{
+	const struct snapshot_layer *layer = restoring->chain.layer[n];
+	const struct snapshot_memory *memory = &layer->memory;
+	uint64_t offset = layer->offset, end = offset + memory->pages * SNAPSHOT_PAGE;
+	struct stat st;
+	int error = 0;
+
+	/* First: each later change of what is looked at here makes an event. */
+	restored_file_watch(&restoring->machine->restored_file, restoring->machine, layer->fd);
+	if (fstat(layer->fd, &st) < 0)
+		return why_set(&restoring->why, -errno, "its size is unknown: %s", strerror(errno));
+	if (st.st_size < 0 || (uint64_t)st.st_size < end)
+		return snapshot_bad(&restoring->reader, "it is cut short: it ends after %llu bytes",
+				    (unsigned long long)st.st_size);
+	for (unsigned int i = 0; i < memory->runs && !error; i++) {
+		const struct gpa_range *run = &memory->run[i];
+		struct gpa_range piece = {0};
+		while (!error && snapshot_chain_next(&restoring->chain, n, run, &piece))
+			error = ram_map_file(&restoring->machine->ram, &piece, 1, layer->fd,
+					     offset + (piece.gpa - run->gpa));
+		offset += run->len;
+	}
+	return error ? why_set(&restoring->why, error,
+			       "its memory cannot be mapped: %s; --restore-all reads it instead",
+			       strerror(-error))
+		     : 0;
+}
+
 /* Maps what would be read next, and leaves it out. */
 static int map_ram(struct restoring *restoring)
 {
-	const struct snapshot_memory *memory = &restoring->memory;
-	off_t from = (off_t)restoring->reader.offset;
-	uint64_t len = memory->pages * SNAPSHOT_PAGE;
-	struct stat st;
+	uint64_t len = restoring->chain.layer[0]->memory.pages * SNAPSHOT_PAGE;
+	int error = 0;
 
-	/* First: each later change of what is looked at here makes an event. */
-	restored_file_watch(&restoring->machine->restored_file, restoring->machine, restoring->fd);
-	if (fstat(restoring->fd, &st) < 0)
-		return why_set(&restoring->why, -errno, "its size is unknown: %s", strerror(errno));
-	if (st.st_size < from || (uint64_t)(st.st_size - from) < len)
-		return snapshot_bad(&restoring->reader, "it is cut short: it ends after %llu bytes",
-				    (unsigned long long)st.st_size);
-	int error = ram_map_file(&restoring->machine->ram, memory->run, memory->runs, restoring->fd,
-				 (uint64_t)from);
+	for (unsigned int n = 0; n < restoring->chain.count && !error; n++)
+		error = map_layer(restoring, n);
 	if (!error && lseek(restoring->fd, (off_t)len, SEEK_CUR) < 0)
-		error = -errno;
+		error = why_set(&restoring->why, -errno, "it cannot be read: %s", strerror(errno));
 	if (error)
-		return why_set(&restoring->why, error,
-			       "its memory cannot be mapped: %s; --restore-all reads it instead",
-			       strerror(-error));
+		return error;
 	restoring->reader.offset += len;
 	working_set_read_ahead(restoring->machine, restoring->folder);
 	return 0;
 }
 
-static int restore_ram(struct restoring *restoring)
+static int read_ram(struct restoring *restoring)
+{
+	struct snapshot_layer *layer = restoring->chain.layer[0];
+	const struct ram *ram = &restoring->machine->ram;
+
+	restoring->checksum = layer->before;
+	int error =
+		snapshot_pages_read(&restoring->reader, &layer->memory, ram, &restoring->checksum);
+	for (unsigned int n = 1; n < restoring->chain.count && !error; n++) {
+		error = snapshot_chain_read(&restoring->chain, n, ram);
+		if (error)
+			return chain_failed(restoring, error);
+	}
+	return error;
+}
+
+/* Opens what this increment is based on. */
+static int open_bases(struct restoring *restoring)
+{
+	struct snapshot_chain *chain = &restoring->chain;
+
+	if (restoring->stream)
+		return snapshot_bad(&restoring->reader,
+				    "it is an increment, which goes on from its folder alone: "
+				    "\"ebb snapshot merge\" makes a whole snapshot of it");
+	int folder = open(restoring->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return why_set(&restoring->why, -errno, "its folder cannot be opened: %s",
+			       strerror(errno));
+	int error = snapshot_chain_open_bases(chain, folder, &restoring->machine->ram);
+	close(folder);
+	return error ? chain_failed(restoring, error) : 0;
+}
+
+/* The lists of memory, up to the first page. */
+static int take_lists(struct restoring *restoring, struct snapshot_layer *layer)
 {
 	struct snapshot_reader *reader = &restoring->reader;
 	const struct ram *ram = &restoring->machine->ram;
 	struct snapshot_section section;
 
 	int error = snapshot_next(reader, &section);
+	if (!error && section.type == SNAPSHOT_BASE) {
+		layer->is_increment = true;
+		layer->before = section.checksum;
+		error = snapshot_base_read(reader, &section, ram, &layer->base, &layer->zeros);
+		if (!error)
+			error = snapshot_next(reader, &section);
+	}
 	if (!error && section.type != SNAPSHOT_MEMORY)
 		error = snapshot_bad(reader, "it has no list of memory");
 	if (!error)
-		error = snapshot_memory_read(reader, &section, ram, &restoring->memory);
+		error = snapshot_memory_read(reader, &section, ram, &layer->memory);
+	layer->offset = reader->offset;
+	return error;
+}
+
+static int restore_ram(struct restoring *restoring)
+{
+	struct snapshot_layer *layer = calloc(1, sizeof(*layer));
+
+	if (!layer)
+		return why_set(&restoring->why, -ENOMEM, "the host has no memory left");
+	restoring->chain.layer[restoring->chain.count++] = layer;
+	layer->fd = fcntl(restoring->fd, F_DUPFD_CLOEXEC, 0);
+	if (layer->fd < 0)
+		return why_set(&restoring->why, -errno, "it cannot be opened: %s", strerror(errno));
+	int error = take_lists(restoring, layer);
+	if (!error && layer->is_increment)
+		error = open_bases(restoring);
 	if (error)
 		return error;
-	return restoring->restore_all
-		       ? snapshot_pages_read(reader, &restoring->memory, ram, &restoring->checksum)
-		       : map_ram(restoring);
+	return restoring->restore_all ? read_ram(restoring) : map_ram(restoring);
 }
 
 static int restore_cpus(struct restoring *restoring)
@@ -220,7 +302,8 @@ static int restore(struct restoring *restoring)
 	if (!error && section.type != SNAPSHOT_END)
 		error = snapshot_bad(&restoring->reader, "it has more sections than this machine");
 	return error ? error
-		     : snapshot_close(&restoring->reader, &section, restoring->memory.pages,
+		     : snapshot_close(&restoring->reader, &section,
+				      restoring->chain.layer[0]->memory.pages,
 				      restoring->restore_all ? &restoring->checksum : NULL);
 }
 
@@ -284,6 +367,7 @@ int machine_restore(struct machine *machine, const char *folder, int stream, boo
 	if (error)
 		say_why(restoring);
 out:
+	snapshot_chain_release(&restoring->chain);
 	if (restoring->fd >= 0)
 		close(restoring->fd);
 	free(restoring);

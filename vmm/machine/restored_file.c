@@ -23,8 +23,11 @@ static bool is_shorter(const struct restored_file *file)
 {
 	struct stat st;
 
-	return file->machine && file->fd >= 0 && fstat(file->fd, &st) == 0 &&
-	       (uint64_t)st.st_size < file->size;
+	for (unsigned int i = 0; i < file->count; i++)
+		if (file->file[i].fd >= 0 && fstat(file->file[i].fd, &st) == 0 &&
+		    (uint64_t)st.st_size < file->file[i].size)
+			return true;
+	return false;
 }
 
 bool restored_file_changed(struct restored_file *file)
@@ -55,14 +58,15 @@ static int watch(struct restored_file *file, int fd)
 {
 	char path[64];
 
-	file->changes.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (file->changes.fd < 0)
-		return -errno;
 	/* The file that is open, whatever has its name now. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (inotify_add_watch(file->changes.fd, path, IN_MODIFY) < 0)
-		return -errno;
-	return loop_add(&file->machine->loop, &file->changes);
+	return inotify_add_watch(file->changes.fd, path, IN_MODIFY) < 0 ? -errno : 0;
+}
+
+static int start(struct restored_file *file)
+{
+	file->changes.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	return file->changes.fd < 0 ? -errno : loop_add(&file->machine->loop, &file->changes);
 }
 
 static const char *advice(int error)
@@ -77,24 +81,36 @@ static const char *advice(int error)
 	}
 }
 
+static void say_unwatched(int error)
+{
+	log_warn("the host cannot tell when the snapshot changes: %s; %skeep the snapshot as it is "
+		 "while the guest runs, or restore it with --restore-all",
+		 strerror(-error), advice(error));
+}
+
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd)
 {
+	int error = 0;
 	struct stat st;
 
-	*file = (struct restored_file){
-		.changes = {-1, has_event, file},
-		.machine = machine,
-		.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
-		.size = fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size,
-	};
-	off_t end = (off_t)file->size - (off_t)sizeof(file->id);
-	if (pread(fd, &file->id, sizeof(file->id), end) != (ssize_t)sizeof(file->id))
+	if (!file->machine) {
+		*file = (struct restored_file){
+			.changes = {-1, has_event, file},
+			.machine = machine,
+		};
+		error = start(file);
+	}
+	uint64_t size = fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+	off_t end = (off_t)size - (off_t)sizeof(file->id);
+	if (file->count == 0 &&
+	    pread(fd, &file->id, sizeof(file->id), end) != (ssize_t)sizeof(file->id))
 		file->id = (struct snapshot_id){0};
-	int error = watch(file, fd);
+	file->file[file->count].fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	file->file[file->count++].size = size;
+	if (!error && file->changes.fd >= 0)
+		error = watch(file, fd);
 	if (error)
-		log_warn("the host cannot tell when the snapshot changes: %s; %skeep the snapshot "
-			 "as it is while the guest runs, or restore it with --restore-all",
-			 strerror(-error), advice(error));
+		say_unwatched(error);
 }
 
 /* A vCPU ended as KVM has no page for it. */
@@ -122,7 +138,8 @@ void restored_file_release(struct restored_file *file)
 {
 	if (file->machine && file->changes.fd >= 0)
 		close(file->changes.fd);
-	if (file->machine && file->fd >= 0)
-		close(file->fd);
+	for (unsigned int i = 0; i < file->count; i++)
+		if (file->file[i].fd >= 0)
+			close(file->file[i].fd);
 	*file = (struct restored_file){0};
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The snapshot that a running guest's memory is in: it must stay as it is. If it is written to or cut, the guest ends.
+ * The snapshot that a running guest's memory is in, and those that it is based on: they must stay as they are. If one is written to or cut, the guest ends.
  *
  * That is not left to KVM: on x86_64, a vCPU that touches a page beyond the file's end tries again for ever (see
  * device_pmem.c); and neither the host nor the guest would notice other bytes in pages that the guest has not used yet.
@@ -15,20 +15,26 @@
 #include <stdint.h>
 
 #include "vmm/lib/loop.h"
-#include "vmm/snapshot/working_set.h"
+#include "vmm/snapshot/chain.h"
 
 struct machine;
 
 struct restored_file {
-	struct loop_source changes; /* inotify's; its fd is -1 if the host cannot watch the file */
+	struct loop_source changes; /* inotify's; its fd is -1 if the host cannot watch the files */
 	struct machine *machine;    /* or NULL: there is no file */
-	int fd;			    /* a duplicate, or -1 */
-	uint64_t size;		    /* bytes: when it was mapped */
-	struct snapshot_id id;	    /* as it says itself */
+	unsigned int count;
+	struct {
+		int fd;	       /* a duplicate, or -1 */
+		uint64_t size; /* bytes: when it was mapped */
+	} file[SNAPSHOT_CHAIN_MAX];
+	struct snapshot_id id; /* of the first, as it says itself */
 	bool changed;
 };
 
-/* Watches @fd, which may be closed afterwards, on the machine's loop. A host that cannot gets a warning. */
+/*
+ * Watches @fd, too, which may be closed afterwards, on the machine's loop: the snapshot first, then what it is based on. A
+ * host that cannot gets a warning, once.
+ */
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd);
 /* Returns whether it has changed: however the guest ended, that is the reason then. @file may be all zero. */
 bool restored_file_changed(struct restored_file *file);

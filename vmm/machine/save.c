@@ -28,10 +28,10 @@ struct saving {
 	struct machine *machine;
 	struct snapshot_writer *writer;
 	struct why *why;
-	struct snapshot_memory memory;
+	struct snapshot_memory memory, zeros; /* zeros: of an increment */
 	struct snapshot_runs runs;
 	struct present_cursor cursor;
-	bool present[BLOCK_PAGES], touched[BLOCK_PAGES];
+	bool present[BLOCK_PAGES], touched[BLOCK_PAGES], changed[BLOCK_PAGES];
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 	uint8_t block[BLOCK_PAGES * SNAPSHOT_PAGE];
 };
@@ -92,6 +92,23 @@ int machine_can_save(const struct machine *machine, struct why *why)
 				"the host does not tell which memory the guest uses: ebb needs "
 				"/proc/self/pagemap");
 	return error;
+}
+
+int machine_can_increment(const struct machine *machine, struct why *why)
+{
+	const struct restored_file *base = &machine->restored_file;
+
+	if (!machine->ram.private_file)
+		return why_set(
+			why, -EOPNOTSUPP,
+			"its memory is not read from a snapshot, so that an increment has no "
+			"base: save it whole, and restore it with --restore");
+	if (base->count == SNAPSHOT_CHAIN_MAX)
+		return why_set(why, -EOPNOTSUPP,
+			       "it goes on from %d snapshots, one based on another: make them one "
+			       "(\"ebb snapshot merge\") and go on from that, or save it whole",
+			       SNAPSHOT_CHAIN_MAX);
+	return machine_can_save(machine, why);
 }
 
 /* --- sections ---------------------------------------------------------------------------------- */
@@ -170,6 +187,63 @@ static int add_pages(struct saving *saving, const struct ram_region *region, uin
 	return error;
 }
 
+/* Adds a whole block. Returns false if there are too many pieces. */
+static bool add_zeros(struct snapshot_memory *zeros, uint64_t region, const struct gpa_range *block)
+{
+	struct gpa_range *last = zeros->runs ? &zeros->run[zeros->runs - 1] : NULL;
+	bool joins = last && block->gpa > region && last->gpa + last->len == block->gpa;
+
+	if (!joins && zeros->runs == SNAPSHOT_RUNS_MAX)
+		return false;
+	if (joins)
+		last->len += block->len;
+	else
+		zeros->run[zeros->runs++] = *block;
+	zeros->pages += block->len / SNAPSHOT_PAGE;
+	return true;
+}
+
+/*
+ * Of an increment: what is not the base's any more, and reads none of the rest. A block that holds nothing is listed as
+ * such: the base may have something there. In others, pages of zeros are holes of the file.
+ */
+static int add_changed(struct saving *saving, const struct ram_region *region, uint64_t offset,
+		       int pages)
+{
+	const struct gpa_range block = {region->gpa + offset, (uint64_t)pages * SNAPSHOT_PAGE};
+	bool all = true;
+
+	int error = ram_changed(&saving->machine->ram, region, offset, (unsigned int)pages,
+				saving->changed);
+	for (int i = 0; i < pages && !error; i++)
+		all = all && saving->changed[i];
+	if (!error && all && !holds_something(saving, region->hva + offset, pages) &&
+	    add_zeros(&saving->zeros, region->gpa, &block))
+		return 0;
+	for (int i = 0; i < pages && !error; i++) {
+		const struct gpa_range page = {block.gpa + (uint64_t)i * SNAPSHOT_PAGE,
+					       SNAPSHOT_PAGE};
+		if (saving->changed[i])
+			snapshot_runs_add(&saving->runs, region->gpa, &page);
+	}
+	return error;
+}
+
+/* Returns 0 or -errno. */
+static int add_block(struct saving *saving, const struct ram_region *region, uint64_t offset,
+		     int pages)
+{
+	const struct gpa_range block = {region->gpa + offset, (uint64_t)pages * SNAPSHOT_PAGE};
+
+	if (saving->writer->increment)
+		return add_changed(saving, region, offset, pages);
+	if (saving->writer->sparse)
+		return add_pages(saving, region, offset, pages);
+	if (holds_something(saving, region->hva + offset, pages))
+		snapshot_runs_add(&saving->runs, region->gpa, &block);
+	return 0;
+}
+
 static int look_through(struct saving *saving, const struct ram_region *region)
 {
 	saving->cursor = (struct present_cursor){0};
@@ -179,12 +253,11 @@ static int look_through(struct saving *saving, const struct ram_region *region)
 			return pages;
 		if (atomic_load(&saving->machine->end) != MACHINE_RUNS)
 			return -ECANCELED;
-		const struct gpa_range block = {region->gpa + at, (uint64_t)pages * SNAPSHOT_PAGE};
-		int error = saving->writer->sparse ? add_pages(saving, region, at, pages) : 0;
+		int error = add_block(saving, region, at, pages);
 		if (error)
-			return error;
-		if (!saving->writer->sparse && holds_something(saving, region->hva + at, pages))
-			snapshot_runs_add(&saving->runs, region->gpa, &block);
+			return why_set(saving->why, error,
+				       "the host does not tell which memory the guest uses: %s",
+				       strerror(-error));
 	}
 	return 0;
 }
@@ -197,6 +270,8 @@ static int find_memory(struct saving *saving)
 	for (int look = 0; look < LOOKS; look++) {
 		int error = 0;
 		snapshot_runs_begin(&saving->runs, &saving->memory);
+		saving->zeros.runs = 0;
+		saving->zeros.pages = 0;
 		for (unsigned int i = 0; i < ram->regions && !error; i++)
 			error = look_through(saving, &ram->region[i]);
 		if (error || snapshot_runs_fit(&saving->runs))
@@ -234,8 +309,12 @@ static int save_ram(struct saving *saving)
 {
 	const struct snapshot_memory *memory = &saving->memory;
 
-	private_file_note_read(saving->machine->ram.private_file);
+	if (!saving->writer->increment)
+		private_file_note_read(saving->machine->ram.private_file);
 	int error = find_memory(saving);
+	if (!error && saving->writer->increment)
+		error = snapshot_base_write(saving->writer, &saving->machine->restored_file.id,
+					    &saving->zeros);
 	if (!error)
 		error = snapshot_memory_write(saving->writer, memory);
 	for (unsigned int i = 0; i < memory->runs && !error; i++) {

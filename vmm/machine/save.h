@@ -19,21 +19,24 @@ struct machine;
  * time.
  */
 int machine_can_save(const struct machine *machine, struct why *why);
+/* As machine_can_save(), of an increment. */
+int machine_can_increment(const struct machine *machine, struct why *why);
 int machine_can_restore(const struct machine *machine, struct why *why);
 
 /*
  * Writes the machine, which is paused (cpus_pause()), and stays so: waits until its vCPUs and devices have finished
  * what they do, and keeps them from going on. Memory is in whole blocks, of which a file keeps only what holds something;
  * if @writer->sparse, for a stream, in as many pieces as it takes to leave out pages of zeros, but those that are in the
- * file that the guest was restored from, and were not read yet. *@pages: how many of 4 KiB were written. Returns 0, or
+ * file that the guest was restored from, and were not read yet; if @writer->increment, only in pieces that are not as in
+ * that file (machine_can_increment()). *@pages: how many of 4 KiB were written. Returns 0, or
  * -errno with @why set. Thread: any but main, which must serve the console meanwhile, and a device's.
  */
 int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
 		 struct why *why);
 
 /*
- * Reads the snapshot "snapshot" in the folder @folder into a machine that is complete, except for a kernel to boot. Its
- * RAM becomes a private mapping of the file, which must stay as it is while the guest runs, and is not checked; with
+ * Reads the snapshot "snapshot" in the folder @folder, and what it is based on there, into a machine that is complete, except for a kernel to boot. Its
+ * RAM becomes a private mapping of the files, which must stay as it is while the guest runs, and are not checked; with
  * @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. If @folder is "-", all of it is read
  * from @stream, which is closed; nothing may come for a minute at most. Returns 0, or -errno after an error message. Main
  * thread, before any other runs.

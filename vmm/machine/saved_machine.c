@@ -155,9 +155,11 @@ int saved_machine_read(struct record_in *in, struct saved_machine *saved, struct
 	if (error)
 		return error;
 	saved->cpus = record_take_u32(in);
-	uint32_t regions = record_take_u32(in);
-	for (uint32_t i = 0; i < regions && !in->bad; i++) {
-		record_take_u64(in);
+	saved->regions = record_take_u32(in);
+	if (saved->regions > RAM_REGIONS_MAX)
+		return why_set(why, -EINVAL, "its description of memory is malformed");
+	for (uint32_t i = 0; i < saved->regions && !in->bad; i++) {
+		saved->region[i] = record_take_u64(in);
 		saved->memory += record_take_u64(in);
 	}
 	uint32_t devices = record_take_u32(in);

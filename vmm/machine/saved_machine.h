@@ -10,6 +10,7 @@
 
 #include "vmm/lib/record.h"
 #include "vmm/lib/why.h"
+#include "vmm/mem/ram.h"
 
 struct machine;
 
@@ -17,6 +18,8 @@ struct machine;
 struct saved_machine {
 	unsigned int cpus;
 	uint64_t memory; /* bytes */
+	unsigned int regions;
+	uint64_t region[RAM_REGIONS_MAX]; /* where each begins */
 	unsigned int balloons, disks, networks, rngs, vsocks, consoles;
 };
 

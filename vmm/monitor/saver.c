@@ -87,7 +87,11 @@ static void save(void *ctx)
 {
 	struct saver *saver = ctx;
 	struct snapshot_writer writer = {
-		.write = socket_write, .ctx = saver, .sparse = saver->sparse};
+		.write = socket_write,
+		.ctx = saver,
+		.sparse = saver->sparse,
+		.increment = saver->increment,
+	};
 	uint64_t start = clock_ns();
 
 	saver->why = (struct why){""};

@@ -25,9 +25,9 @@ typedef int (*saver_what)(struct machine *machine, struct snapshot_writer *write
 struct saver {
 	struct monitor *monitor;
 	struct job job;
-	bool saves;  /* from saver_begin() to the call of @saved */
-	bool resume; /* the guest goes on afterwards */
-	bool sparse; /* before saver_begin(): as in struct snapshot_writer */
+	bool saves;		/* from saver_begin() to the call of @saved */
+	bool resume;		/* the guest goes on afterwards */
+	bool sparse, increment; /* before saver_begin(): as in struct snapshot_writer */
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
 	/* The worker's, while it saves. */

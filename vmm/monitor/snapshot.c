@@ -30,12 +30,23 @@ static void saved(struct monitor *monitor, uint64_t command)
 	control_server_answer(monitor->server, command, result, &error);
 }
 
-static bool can_save(struct monitor *monitor, saver_what what, struct control_error *error)
+/* A command's arguments: of x-ebb-snapshot alone. */
+struct how {
+	bool sparse, increment;
+};
+
+static bool can_save(struct monitor *monitor, saver_what what, const struct how *how,
+		     struct control_error *error)
 {
 	struct why why = {""};
-	int failed = what == machine_save ? machine_can_save(monitor->machine, &why)
-					  : working_set_can_save(monitor->machine, &why);
+	int failed;
 
+	if (what != machine_save)
+		failed = working_set_can_save(monitor->machine, &why);
+	else if (how->increment)
+		failed = machine_can_increment(monitor->machine, &why);
+	else
+		failed = machine_can_save(monitor->machine, &why);
 	if (failed) {
 		control_fail_as(error, "NotSupported", "%s", why.text);
 		return false;
@@ -47,7 +58,7 @@ static bool can_save(struct monitor *monitor, saver_what what, struct control_er
 }
 
 /* Returns whether it took @socket; else @error is set. */
-static bool begin(struct monitor *monitor, saver_what what, bool sparse, int socket,
+static bool begin(struct monitor *monitor, saver_what what, const struct how *how, int socket,
 		  struct control_error *error)
 {
 	struct saver *saver = &monitor->saver;
@@ -61,28 +72,35 @@ static bool begin(struct monitor *monitor, saver_what what, bool sparse, int soc
 				    "snapshot to go to");
 		return false;
 	}
-	if (!can_save(monitor, what, error))
+	if (!can_save(monitor, what, how, error))
 		return false;
-	saver->sparse = sparse;
+	saver->sparse = how->sparse;
+	saver->increment = how->increment;
 	saver->resume = monitor_pause(monitor);
 	saver_begin(saver, what, socket, saved, control_server_defer(monitor->server));
 	return true;
 }
 
 /* Returns whether @arguments are valid; else @error is set. */
-static bool read_arguments(saver_what what, const json_t *arguments, struct control_error *error)
+static bool read_arguments(saver_what what, const json_t *arguments, struct how *how,
+			   struct control_error *error)
 {
 	const char *key;
 	json_t *value;
 
 	json_object_foreach((json_t *)arguments, key, value)
 	{
-		if (what != machine_save || strcmp(key, "sparse") != 0)
+		bool *flag = strcmp(key, "sparse") == 0	     ? &how->sparse
+			     : strcmp(key, "increment") == 0 ? &how->increment
+							     : NULL;
+		if (what != machine_save || !flag)
 			control_fail(error, "Parameter '%.100s' is unexpected", key);
 		else if (!json_is_boolean(value))
-			control_fail(error, "Parameter 'sparse' expects a boolean");
-		else
+			control_fail(error, "Parameter '%s' expects a boolean", key);
+		else {
+			*flag = json_is_true(value);
 			continue;
+		}
 		return false;
 	}
 	return true;
@@ -92,9 +110,9 @@ static json_t *save(struct monitor *monitor, saver_what what, const json_t *argu
 		    struct control_error *error)
 {
 	int socket = control_server_take_descriptor(monitor->server);
-	bool sparse = json_is_true(json_object_get(arguments, "sparse"));
-	bool taken = read_arguments(what, arguments, error) &&
-		     begin(monitor, what, sparse, socket, error);
+	struct how how = {false};
+	bool taken = read_arguments(what, arguments, &how, error) &&
+		     begin(monitor, what, &how, socket, error);
 
 	if (!taken && socket >= 0)
 		close(socket);

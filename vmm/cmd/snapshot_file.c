@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/cmd/snapshot_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "vmm/lib/log.h"
+#include "vmm/lib/write_all.h"
+#include "vmm/lib/zero.h"
+
+#define PAGE 4096U
+
+static int fail(const struct snapshot_file *file, const char *what)
+{
+	int error = errno;
+	log_error("cannot %s '%s': %s", what, file->folder, strerror(error));
+	return -error;
+}
+
+static bool is_snapshot(const struct snapshot_file *file)
+{
+	return strcmp(file->name, SNAPSHOT_FILE) == 0;
+}
+
+static const char *unfinished(const struct snapshot_file *file)
+{
+	return is_snapshot(file) ? SNAPSHOT_FILE ".unfinished" : WORKING_SET_FILE ".unfinished";
+}
+
+/* Returns whether nothing has its name. */
+static bool remove_unfinished(const struct snapshot_file *file)
+{
+	return unlinkat(file->dir, unfinished(file), 0) == 0 || errno == ENOENT;
+}
+
+/* --- begun --------------------------------------------------------------------------------------- */
+
+static int open_folder(struct snapshot_file *file)
+{
+	if (is_snapshot(file)) {
+		file->made = mkdir(file->folder, 0700) == 0;
+		if (!file->made && errno != EEXIST)
+			return fail(file, "make the folder");
+	}
+	file->dir = open(file->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (file->dir < 0)
+		return fail(file, "open the folder");
+	if (flock(file->dir, LOCK_EX | LOCK_NB) < 0) {
+		log_error("another \"ebb snapshot\" is writing to '%s': wait for it", file->folder);
+		return -EBUSY;
+	}
+	if (is_snapshot(file) || faccessat(file->dir, SNAPSHOT_FILE, F_OK, 0) == 0)
+		return 0;
+	log_error("there is no snapshot in '%s': name the folder that the guest was restored from",
+		  file->folder);
+	return -ENOENT;
+}
+
+/* A file without a name is gone when this process is; not all file systems have such. */
+int snapshot_file_begin(struct snapshot_file *file)
+{
+	int error = open_folder(file);
+	if (error)
+		return error;
+	file->fd = openat(file->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (file->fd >= 0)
+		return 0;
+	if (!remove_unfinished(file))
+		return fail(file, "replace an unfinished snapshot in");
+	file->fd = openat(file->dir, unfinished(file), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+	file->named = file->fd >= 0;
+	return file->fd < 0 ? fail(file, "write a snapshot to") : 0;
+}
+
+/* Gives @fd the name @name in the folder, which rename() needs of a file without one. */
+static int give_name(const struct snapshot_file *file, int fd, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, path, file->dir, name, AT_SYMLINK_FOLLOW);
+}
+
+int snapshot_file_link(struct snapshot_file *file, const struct snapshot_chain *bases,
+		       const char *from)
+{
+	char name[SNAPSHOT_BASE_NAME];
+
+	file->bases = bases;
+	for (unsigned int i = 0; i < bases->count; i++) {
+		snapshot_base_name(&bases->layer[i]->id, name);
+		file->linked[i] = give_name(file, bases->layer[i]->fd, name) == 0;
+		if (file->linked[i] || errno == EEXIST)
+			continue;
+		int error = errno;
+		log_error("the snapshot in '%s' cannot be kept in '%s', too: %s; choose a folder "
+			  "on the same file system, as the owner of the snapshot",
+			  from, file->folder, strerror(error));
+		return -error;
+	}
+	return 0;
+}
+
+/* --- written ------------------------------------------------------------------------------------- */
+
+int snapshot_file_write(struct snapshot_file *file)
+{
+	size_t end = file->held - file->held % PAGE, at = 0;
+	int error = 0;
+
+	while (at < end && !error) {
+		size_t from = at;
+		while (at < end && !is_zero(file->data + at, PAGE))
+			at += PAGE;
+		error = write_all(file->fd, file->data + from, at - from);
+		for (from = at; at < end && is_zero(file->data + at, PAGE);)
+			at += PAGE;
+		if (!error && at > from && lseek(file->fd, (off_t)(at - from), SEEK_CUR) < 0)
+			error = -errno;
+	}
+	file->held -= end;
+	memmove(file->data, file->data + end, file->held);
+	return error;
+}
+
+/*
+ * The file has its full size then: the rest is no hole, whatever it holds; if there is none, the last page had the head of
+ * the end's section, which is not zero.
+ */
+int snapshot_file_write_rest(struct snapshot_file *file)
+{
+	return write_all(file->fd, file->data, file->held);
+}
+
+/* --- finished ------------------------------------------------------------------------------------ */
+
+static bool is_needed(const struct snapshot_file *file, const char *name)
+{
+	char base[SNAPSHOT_BASE_NAME];
+
+	for (unsigned int i = 0; file->bases && i < file->bases->count; i++) {
+		snapshot_base_name(&file->bases->layer[i]->id, base);
+		if (strcmp(base, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Removes what only the snapshot needed that was there before. Returns 0, or -1 with errno set. */
+static int remove_others(const struct snapshot_file *file)
+{
+	static const char digits[] = "0123456789abcdef";
+	int fd = openat(file->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	int failed = 0;
+
+	if (!dir)
+		return -1;
+	while (!failed && (entry = readdir(dir))) {
+		const char *id = entry->d_name + strlen(SNAPSHOT_BASE_PREFIX);
+		if (strlen(entry->d_name) != SNAPSHOT_BASE_NAME - 1 ||
+		    strncmp(entry->d_name, SNAPSHOT_BASE_PREFIX, strlen(SNAPSHOT_BASE_PREFIX)) ||
+		    strspn(id, digits) != strlen(id) || is_needed(file, entry->d_name))
+			continue;
+		failed = unlinkat(file->dir, entry->d_name, 0);
+	}
+	closedir(dir);
+	return failed;
+}
+
+int snapshot_file_publish(struct snapshot_file *file)
+{
+	if (fsync(file->fd) < 0 || (file->bases && fsync(file->dir) < 0))
+		return fail(file, "finish the snapshot in");
+	/* What has that name was left by one that was killed: the folder is locked. */
+	if (!file->named &&
+	    (!remove_unfinished(file) || give_name(file, file->fd, unfinished(file)) < 0))
+		return fail(file, "finish the snapshot in");
+	if (renameat(file->dir, unfinished(file), file->dir, file->name) < 0)
+		return fail(file, "finish the snapshot in");
+	if (!is_snapshot(file))
+		return fsync(file->dir) < 0 ? fail(file, "finish the snapshot in") : 0;
+	/* Of the snapshot that was there before. If this process is killed just now, it says itself that it is of another. */
+	if (unlinkat(file->dir, WORKING_SET_FILE, 0) < 0 && errno != ENOENT)
+		return fail(file, "remove the working set in");
+	/* Until the new name is on the disk, the old snapshot may be the one that is found. */
+	if (fsync(file->dir) < 0 || remove_others(file) < 0)
+		return fail(file, "finish the snapshot in");
+	memset(file->linked, 0, sizeof(file->linked));
+	return 0;
+}
+
+void snapshot_file_end(struct snapshot_file *file, bool done)
+{
+	char name[SNAPSHOT_BASE_NAME];
+
+	if (!done && file->fd >= 0)
+		unlinkat(file->dir, unfinished(file), 0);
+	for (unsigned int i = 0; !done && i < SNAPSHOT_CHAIN_MAX; i++) {
+		if (!file->linked[i])
+			continue;
+		snapshot_base_name(&file->bases->layer[i]->id, name);
+		unlinkat(file->dir, name, 0);
+	}
+	if (file->fd >= 0)
+		close(file->fd);
+	if (file->dir >= 0)
+		close(file->dir);
+	if (!done && file->made)
+		rmdir(file->folder);
+}
