@@ -8,7 +8,6 @@ the processes are forked. What pytest makes of the tests themselves, so that it 
 the folder where tests/e2e/run has it made.
 """
 
-import http.server  # noqa: F401
 import importlib
 import os
 import sys
@@ -38,8 +37,8 @@ def main():
         at = files.index("--")
         files, words = files[:at], files[at + 1:]
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # others than its own: looking for them takes long, too
-    for name in default_plugins:
-        importlib.import_module("_pytest." + name)
+    for name in ("http.server", *("_pytest." + plugin for plugin in default_plugins)):
+        importlib.import_module(name)
     sys.pycache_prefix = os.path.join(os.environ.get("EBB_BUILD", os.path.join(TREE, "build")), "e2e", "python")
     for file in files:
         run(file, os.path.join(logs, os.path.basename(file).removesuffix(".py")), words)
