@@ -250,12 +250,17 @@ def shrink_pipe(fd):
 
 
 def wait_until(condition, what, limit=LIMIT):
-    """Waits until condition() holds. Returns the seconds that took."""
-    start = time.monotonic()
+    """Waits until condition() holds. Returns the seconds that took.
+
+    A look can be a command, which takes an emulated host longer than the pause behind it, and what is waited for then gets
+    little of its processor: the longer a look, the longer the pause.
+    """
+    start = looked = time.monotonic()
     while not condition():
         if time.monotonic() - start > limit:
             raise lib.GuestError(f"not within {limit} s: {what}")
-        time.sleep(0.05)
+        time.sleep(min(max(0.05, 3 * (time.monotonic() - looked)), 1))
+        looked = time.monotonic()
     return time.monotonic() - start
 
 
