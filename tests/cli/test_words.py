@@ -59,7 +59,7 @@ def test_word_too_many(ebb, command):
     (("merge",), "name two folders"), (("merge", "a"), "name two folders"), (("merge", "-", "b"), "name two folders"),
     (("merge", "a", "b", "c"), "too many folders are given: 'a' and 'c'; name two"),
     (("merge", "-n", "x", "a", "b"), "takes folders alone"), (("merge", "--base", "x", "a", "b"), "takes folders alone"),
-    (("--base", "a", "-"), "--base needs a folder"), (("--working-set", "-"), "--working-set needs a folder"),
+    (("--base", "a", "-"), "--base needs a folder"), (("--working-set", "-"), "--working-set needs the folder"),
     (("--base", "a", "--working-set", "b"), "cannot be combined"),
 ], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
 def test_snapshot_words(ebb, words, said):

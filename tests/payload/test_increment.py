@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 import snapshots
@@ -179,6 +180,16 @@ def test_mistakes(run, restore, saved, tmp_path):
         done = subprocess.run([EBB, "run", "--restore", "-", "-m", "64M", "-n", "none", *OPTIONS], stdin=stream, capture_output=True, text=True,
                               timeout=TIMEOUT, check=False)
     assert done.returncode == 2 and "goes on from its folder alone" in done.stderr, done
+
+
+def test_another_file_system(restore, saved):
+    """Where the base cannot have one more name: in words, and before the guest stands still."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        if os.stat(folder).st_dev == os.stat(saved).st_dev:
+            pytest.skip("needs two file systems")
+        there = os.path.join(folder, "there")
+        _, said = increment(restore, saved, there, expected=1)
+        assert "cannot be kept in" in said and "on the same file system" in said and not os.path.exists(there)
 
 
 def test_too_long_a_chain(restore, saved, tmp_path):

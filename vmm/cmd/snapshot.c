@@ -347,9 +347,10 @@ static bool check(struct request *request)
 	else if (request->base && request->what != &the_guest)
 		log_error("--base and --working-set cannot be combined: one saves the guest, the "
 			  "other what it has used");
-	else if (request->stream && !the_guest_whole)
-		log_error("%s needs a folder: what it saves is of use beside its snapshot alone",
-			  request->base ? "--base" : "--working-set");
+	else if (request->stream && request->what != &the_guest)
+		log_error("--working-set needs the folder that the guest was restored from");
+	else if (request->stream && request->base)
+		log_error("--base needs a folder to save to, where its base is kept, too");
 	else if (request->stream && isatty(STDOUT_FILENO))
 		log_error("a snapshot is not for a terminal: \"ebb snapshot -n NAME - | ssh HOST "
 			  "ebb run --restore - ...\"");
