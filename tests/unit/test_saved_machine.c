@@ -66,6 +66,9 @@ START_TEST(it_is_told)
 	ck_assert_int_eq(read_back(make(EBB_VERSION, ids, IDS), &saved, &why), 0);
 	ck_assert_uint_eq(saved.cpus, 3);
 	ck_assert_uint_eq(saved.memory, 512 * MIB);
+	ck_assert_uint_eq(saved.regions, 2);
+	ck_assert_uint_eq(saved.region[0], 0);
+	ck_assert_uint_eq(saved.region[1], 1ULL << 32);
 	ck_assert_uint_eq(saved.balloons, 1);
 	ck_assert_uint_eq(saved.disks, 2);
 	ck_assert_uint_eq(saved.rngs, 1);
