@@ -30,8 +30,10 @@ REST = 5.0  # a guest that starts frees some, and reports it two seconds later
 SETTLE = 12  # from the free to the last look, and until what was freed counts as reported
 STATES = ("off", "on")
 SKIP = "page_reporting.skip_zero"
+TICKS = 100  # a second, in /proc/stat
 BACK = 0.9  # the part that is "back"
 FILES, FILE_SIZE = 100000, 4096
+SHORT_MIB = 768  # of a guest that is short of memory; with less it would have no huge pages
 
 
 def take_times(console, cycles):
@@ -164,6 +166,44 @@ def reclaim(bench):
     say("value", "over", "on", (holds - (1024 * MIB - int(free[1]) * 1024)) / MIB if able else None)
 
 
+def pressure(bench, mib, command, proof):
+    """
+    A guest with too little memory does a fixed amount of work, with a disk of `mib` in the host's memory. How long that
+    takes, and how much of it the kernel uses. `proof` is the counter that tells how short memory was.
+    """
+    with open("/disk", "wb") as disk:  # all of it now, or the first guest would pay for the host's pages
+        for _ in range(mib):
+            disk.write(b"\xeb" * MIB)
+    options = (["-d", "/disk"] if bench.vmm == "ebb" else
+               ["-drive", "if=none,id=disk,file=/disk,format=raw", "-device", "virtio-blk-device,drive=disk"])
+    look = f"cat /proc/uptime; grep ^cpu.. /proc/stat; grep ^{proof} /proc/vmstat"
+    for state in STATES:
+        console = bench.run(state, f"{look}; {command} && {{ {look}; }}", SHORT_MIB, options=options)
+        uptimes = [float(seconds) for seconds in re.findall(r"^(\d+\.\d+) \d+\.\d+$", console, re.M)]
+        # user nice system idle iowait irq softirq
+        ticks = [[int(n) for n in line.split()] for line in re.findall(r"^cpu +([\d ]+)$", console, re.M)]
+        counts = [int(n) for n in re.findall(rf"^{proof} (\d+)$", console, re.M)]
+        if counts[1] - counts[0] < SHORT_MIB:
+            raise guest.GuestError(f"memory was not short: {proof} {counts}\n--- console\n{console}")
+        say("value", "takes", state, uptimes[1] - uptimes[0])
+        say("value", "system", state, sum(ticks[1][i] - ticks[0][i] for i in (2, 5, 6)) / TICKS)
+
+
+def pressure_swap(bench):
+    """Memory in use that grows beyond the guest's own, and shrinks."""
+    turns = 1 if bench.quick else 4
+    pressure(bench, SHORT_MIB // 2, "mkswap /dev/vda && swapon /dev/vda && "
+             f"breathe {SHORT_MIB * 9 // 8}M --low {SHORT_MIB // 2}M --turns {turns} --rest 0", "pswpin")
+
+
+def pressure_cache(bench):
+    """A disk that does not fit into memory is read again and again, while memory is taken and freed."""
+    cycles = 4 if bench.quick else 20
+    reader = f"for n in $(seq {cycles * 3 // 4}); do cat /dev/vda >/dev/null; done"
+    pressure(bench, SHORT_MIB, f"{{ {reader}; }} & churn {SHORT_MIB // 2}M --thp --cycles {cycles} --pause 300 && wait",
+             "pgscan_kswapd")
+
+
 SCENARIOS = {
     "kept-1G": lambda bench: kept(bench, 1024, 512),
     "kept-128M": lambda bench: kept(bench, 128, 64),
@@ -174,6 +214,8 @@ SCENARIOS = {
     "touch-once": touch,  # tests/bench/guest gives it another host
     "fragments": fragments,
     "reclaim": reclaim,
+    "pressure-swap": pressure_swap,
+    "pressure-cache": pressure_cache,
 }
 
 
