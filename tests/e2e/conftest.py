@@ -250,7 +250,7 @@ def shrink_pipe(fd):
 
 
 def wait_until(condition, what, limit=LIMIT):
-    """Waits until condition() holds. Returns the seconds that took.
+    """Waits until condition() holds, and then stays so: looks are up to a second apart. Returns the seconds that took.
 
     A look can be a command, which takes an emulated host longer than the pause behind it, and what is waited for then gets
     little of its processor: the longer a look, the longer the pause.
