@@ -33,6 +33,8 @@ struct mmio_slot {
 	const struct arch_platform *platform;
 	/*
 	 * For servers of lent queues: an irqfd; if arch_irqfd() is not supported, an eventfd that the worker answers.
+	 * A server's interrupt that falls into one of the device's own is lost: a device that interrupts while its queues
+	 * are lent looks at them afterwards, as virtio-net does.
 	 */
 	struct loop_source interrupt;
 	bool attached;
