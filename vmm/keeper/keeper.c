@@ -377,17 +377,16 @@ static int start(struct keeper *keeper)
 	if (err)
 		return err;
 	fatal_undo_add(&keeper->forget);
-	if (keeper->confined != KEEPER_SANDBOX_OFF)
-		err = sandbox_begin(&keeper->sandbox, keeper->name.directory);
-	if (err)
-		return err;
-	keeper_source_open(&keeper->source, "/proc", "/sys/fs/cgroup");
 	int listener = runtime_listen(&keeper->name);
 	err = listener < 0 ? listener
 			   : control_server_init(&keeper->server, &keeper->loop, listener,
 						 keeper->name.directory, commands, keeper);
+	/* Whoever finds the name finds the socket, too: what takes longer comes after it. */
+	if (!err && keeper->confined != KEEPER_SANDBOX_OFF)
+		err = sandbox_begin(&keeper->sandbox, keeper->name.directory);
 	if (err)
 		return err;
+	keeper_source_open(&keeper->source, "/proc", "/sys/fs/cgroup");
 	keeper->started.fd = runtime_watch(&keeper->name);
 	err = keeper->started.fd < 0 ? keeper->started.fd
 				     : loop_add(&keeper->loop, &keeper->started);
