@@ -175,6 +175,63 @@ def test_without_reporting_nothing_comes_back(ebb, tmp_path):
     assert taken - lowest(restored.rss, 2 * seconds + 5) < 50 * MIB
 
 
+def chain(box, tmp_path, *options):
+    """A guest, saved; then twice what a clone of the last one has made of it. Returns the folders, and the last number."""
+    guest = box.start(JOB, *options, "--name", "saved", memory=MEMORY)
+    last = counts(guest, 2)[-1]
+    folders = [tmp_path / "whole"]
+    run(box, "snapshot", "-n", "saved", str(folders[0]))
+    guest.kill()
+    for number in range(2):
+        one = restore(box, folders[-1], *options, "--name", f"clone{number}")
+        assert counts(one, 1)[0] >= last
+        answer(one, f"head -c {8 * MIB} /dev/urandom >/tmp/more{number}; md5sum /tmp/more{number} >/tmp/sum{number}; echo more", "^more$")
+        answer(one, f"hold {TAKE}M --hold 0", "^hold: done")
+        last = counts(one, 1, len(one.lines))[0]
+        folders.append(tmp_path / str(number))
+        run(box, "snapshot", "-n", f"clone{number}", "--base", str(folders[-2]), str(folders[-1]))
+        assert counts(one, 1, len(one.lines))
+        one.kill()
+    return folders, last
+
+
+def test_increments(ebb, tmp_path):
+    """Each has what was written since, without what came back; from the last one, and from one made of all, the guest has
+    all it had, and gives memory back."""
+    folders, last = chain(ebb, tmp_path)
+    size = [os.stat(folder / "snapshot").st_blocks * 512 for folder in folders]
+    print("whole, and increments:", *(f"{bytes / MIB:.1f} MiB" for bytes in size))
+    for part in size[1:]:
+        assert 8 * MIB < part < 8 * MIB + TAKE * MIB / 2, size
+    for folder in folders[:-1]:
+        shutil.rmtree(folder)
+    run(ebb, "snapshot", "merge", str(folders[-1]), str(tmp_path / "merged"))
+    assert os.listdir(tmp_path / "merged") == ["snapshot"]
+    for folder, way in ((folders[-1], "--restore"), (tmp_path / "merged", "--restore"), (folders[-1], "--restore-all")):
+        one = restore(ebb, folder, way=way)
+        assert counts(one, 2)[0] >= last
+        for number in range(2):
+            assert answer(one, f"md5sum -c /tmp/sum{number}", r"^/tmp/more\d: (OK|FAILED)")[1] == "OK"
+        comes_back(one)
+        assert answer(one, "memcheck 32M --rounds 2", "^memcheck: (ok|BAD)")[1] == "ok"
+        assert "BAD" not in one.console() and not one.stderr(), one.stderr()
+        one.kill()
+
+
+def test_increments_without_reporting(ebb, tmp_path):
+    """The control: they have what was freed, too, and nothing comes back."""
+    off = "--free-page-reporting=off"
+    folders, _ = chain(ebb, tmp_path, off)
+    assert os.stat(folders[1] / "snapshot").st_blocks * 512 > 8 * MIB + TAKE * MIB / 2
+    usual = ebb.start(JOB, memory=MEMORY)
+    counts(usual, 1)
+    seconds = comes_back(usual)
+    usual.kill()
+    one = restore(ebb, folders[-1], off)
+    counts(one, 1)
+    assert take_and_free(one) - lowest(one.rss, 2 * seconds + 5) < 50 * MIB
+
+
 def talk(stream, text):
     stream.sendall(text)
     return stream.recv(len(text), socket.MSG_WAITALL)
