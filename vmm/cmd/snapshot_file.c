@@ -152,27 +152,33 @@ static bool is_needed(const struct snapshot_file *file, const char *name)
 	return false;
 }
 
-/* Removes what only the snapshot needed that was there before. Returns 0, or -1 with errno set. */
-static int remove_others(const struct snapshot_file *file)
+static void remove_or_warn(const struct snapshot_file *file, const char *name)
+{
+	if (unlinkat(file->dir, name, 0) < 0 && errno != ENOENT)
+		log_warn("'%s' in '%s' is not needed any more, and cannot be removed: %s", name,
+			 file->folder, strerror(errno));
+}
+
+/* Removes what only the snapshot needed that was there before. */
+static void remove_others(const struct snapshot_file *file)
 {
 	static const char digits[] = "0123456789abcdef";
 	int fd = openat(file->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
-	int failed = 0;
 
-	if (!dir)
-		return -1;
-	while (!failed && (entry = readdir(dir))) {
+	while (dir && (entry = readdir(dir))) {
 		const char *id = entry->d_name + strlen(SNAPSHOT_BASE_PREFIX);
 		if (strlen(entry->d_name) != SNAPSHOT_BASE_NAME - 1 ||
 		    strncmp(entry->d_name, SNAPSHOT_BASE_PREFIX, strlen(SNAPSHOT_BASE_PREFIX)) ||
 		    strspn(id, digits) != strlen(id) || is_needed(file, entry->d_name))
 			continue;
-		failed = unlinkat(file->dir, entry->d_name, 0);
+		remove_or_warn(file, entry->d_name);
 	}
-	closedir(dir);
-	return failed;
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
 }
 
 int snapshot_file_publish(struct snapshot_file *file)
@@ -185,15 +191,16 @@ int snapshot_file_publish(struct snapshot_file *file)
 		return fail(file, "finish the snapshot in");
 	if (renameat(file->dir, unfinished(file), file->dir, file->name) < 0)
 		return fail(file, "finish the snapshot in");
-	if (!is_snapshot(file))
-		return fsync(file->dir) < 0 ? fail(file, "finish the snapshot in") : 0;
-	/* Of the snapshot that was there before. If this process is killed just now, it says itself that it is of another. */
-	if (unlinkat(file->dir, WORKING_SET_FILE, 0) < 0 && errno != ENOENT)
-		return fail(file, "remove the working set in");
-	/* Until the new name is on the disk, the old snapshot may be the one that is found. */
-	if (fsync(file->dir) < 0 || remove_others(file) < 0)
-		return fail(file, "finish the snapshot in");
+	/* From here on the folder's snapshot needs its bases, whatever else fails. */
 	memset(file->linked, 0, sizeof(file->linked));
+	/* Of the snapshot that was there before. Where it stays, it says itself that it is of another. */
+	if (is_snapshot(file))
+		remove_or_warn(file, WORKING_SET_FILE);
+	if (fsync(file->dir) < 0)
+		return fail(file, "finish the snapshot in");
+	/* Until the new name is on the disk, the old snapshot may be the one that is found. */
+	if (is_snapshot(file))
+		remove_others(file);
 	return 0;
 }
 
