@@ -132,18 +132,37 @@ static int open_base(struct request *request)
 	return snapshot_file_link(&request->file, chain, request->base);
 }
 
-/* Returns whether what came is an increment of the snapshot in the folder @base. */
-static bool is_of_base(const struct request *request)
+/*
+ * Finds out of which snapshot in the folder @base what came is an increment: the first, or one that this is based on, as when
+ * a clone is saved for a second time to the folder of its base. Those before it are not needed. Returns whether there is one;
+ * else prints an error message.
+ */
+static bool find_base(struct request *request, const char *guest)
 {
+	const struct snapshot_chain *bases = &request->bases;
 	struct snapshot_chain came = {0};
-	int fd = fcntl(request->file.fd, F_DUPFD_CLOEXEC, 0);
+	unsigned int i = 0;
 
-	bool same = fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 &&
-		    snapshot_chain_add(&came, fd, NULL) == 0 && came.layer[0]->is_increment &&
-		    memcmp(&came.layer[0]->base, &request->bases.layer[0]->id,
-			   sizeof(struct snapshot_id)) == 0;
+	int fd = lseek(request->file.fd, 0, SEEK_SET) < 0
+			 ? -1
+			 : fcntl(request->file.fd, F_DUPFD_CLOEXEC, 0);
+	int error = fd < 0 ? -errno : snapshot_chain_add(&came, fd, NULL);
+	bool is_increment = !error && came.layer[0]->is_increment;
+	while (is_increment && i < bases->count &&
+	       memcmp(&came.layer[0]->base, &bases->layer[i]->id, sizeof(struct snapshot_id)) != 0)
+		i++;
+	if (error)
+		log_error("guest \"%s\" is not saved: cannot read what came: %s", guest,
+			  came.why[0] ? came.why : strerror(-error));
+	else if (!is_increment)
+		log_error("guest \"%s\" is not saved: its ebb sent no increment", guest);
+	else if (i == bases->count)
+		log_error("guest \"%s\" was restored from another snapshot than the one in '%s': "
+			  "name the folder of that as --base",
+			  guest, request->base);
+	request->file.first = i;
 	snapshot_chain_release(&came);
-	return same;
+	return is_increment && i < bases->count;
 }
 
 static bool read_id(int file, off_t at, uint8_t id[ID_SIZE])
@@ -267,12 +286,8 @@ static int say_result(struct request *request, struct guest *guest)
 			  guest->shown, request->folder);
 		return EXIT_FAILED;
 	}
-	if (request->base && !is_of_base(request)) {
-		log_error("guest \"%s\" was restored from another snapshot than the one in '%s': "
-			  "name the folder of that as --base",
-			  guest->shown, request->base);
+	if (request->base && !find_base(request, guest->shown))
 		return EXIT_FAILED;
-	}
 	if (!request->stream && snapshot_file_publish(&request->file) != 0)
 		return EXIT_FAILED;
 	say_saved(request, guest->shown, (uint64_t)saved, stopped);

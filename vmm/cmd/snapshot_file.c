@@ -15,6 +15,8 @@
 #include "vmm/lib/zero.h"
 
 #define PAGE 4096U
+/* What is to replace a base. */
+#define UNFINISHED_BASE "base.unfinished"
 
 static int fail(const struct snapshot_file *file, const char *what)
 {
@@ -87,24 +89,64 @@ static int give_name(const struct snapshot_file *file, int fd, const char *name)
 	return linkat(AT_FDCWD, path, file->dir, name, AT_SYMLINK_FOLLOW);
 }
 
+/* Has the folder keep @fd as @name, whatever had that name. Sets *@linked if nothing had. Returns 0 or -errno. */
+static int keep(const struct snapshot_file *file, int fd, const char *name, bool *linked)
+{
+	struct stat ours, there;
+
+	/* It may have come by a copy, which nothing has brought to the disk yet. */
+	if (fsync(fd) < 0 || fstat(fd, &ours) < 0)
+		return -errno;
+	/* Whose owner is another can be changed by that one; see limits.md. */
+	if (ours.st_uid != geteuid() && ours.st_uid != 0)
+		return -EPERM;
+	*linked = give_name(file, fd, name) == 0;
+	if (*linked)
+		return 0;
+	if (errno != EEXIST || fstatat(file->dir, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (there.st_dev == ours.st_dev && there.st_ino == ours.st_ino)
+		return 0;
+	/* A copy, a damaged one, or no such base at all: only the one that was read is known to be right. */
+	if ((unlinkat(file->dir, UNFINISHED_BASE, 0) < 0 && errno != ENOENT) ||
+	    give_name(file, fd, UNFINISHED_BASE) < 0 ||
+	    renameat(file->dir, UNFINISHED_BASE, file->dir, name) < 0) {
+		int error = errno;
+		unlinkat(file->dir, UNFINISHED_BASE, 0);
+		return -error;
+	}
+	return 0;
+}
+
+static const char *link_advice(int error)
+{
+	switch (error) {
+	case -EXDEV:
+	case -EPERM:
+		return "; choose a folder on the same file system, which has hard links, as the "
+		       "owner of the snapshot";
+	case -ENOENT:
+		return "; it was replaced just now: try again";
+	default:
+		return "";
+	}
+}
+
 int snapshot_file_link(struct snapshot_file *file, const struct snapshot_chain *bases,
 		       const char *from)
 {
 	char name[SNAPSHOT_BASE_NAME];
+	int error = 0;
 
 	file->bases = bases;
-	for (unsigned int i = 0; i < bases->count; i++) {
+	for (unsigned int i = 0; i < bases->count && !error; i++) {
 		snapshot_base_name(&bases->layer[i]->id, name);
-		file->linked[i] = give_name(file, bases->layer[i]->fd, name) == 0;
-		if (file->linked[i] || errno == EEXIST)
-			continue;
-		int error = errno;
-		log_error("the snapshot in '%s' cannot be kept in '%s', too: %s; choose a folder "
-			  "on the same file system, as the owner of the snapshot",
-			  from, file->folder, strerror(error));
-		return -error;
+		error = keep(file, bases->layer[i]->fd, name, &file->linked[i]);
 	}
-	return 0;
+	if (error)
+		log_error("the snapshot in '%s' cannot be kept in '%s', too: %s%s", from,
+			  file->folder, strerror(-error), link_advice(error));
+	return error;
 }
 
 /* --- written ------------------------------------------------------------------------------------- */
@@ -144,7 +186,7 @@ static bool is_needed(const struct snapshot_file *file, const char *name)
 {
 	char base[SNAPSHOT_BASE_NAME];
 
-	for (unsigned int i = 0; file->bases && i < file->bases->count; i++) {
+	for (unsigned int i = file->first; file->bases && i < file->bases->count; i++) {
 		snapshot_base_name(&file->bases->layer[i]->id, base);
 		if (strcmp(base, name) == 0)
 			return true;

@@ -27,6 +27,7 @@ struct snapshot_file {
 	/* What it is based on, or NULL; which of these this folder had not before. */
 	const struct snapshot_chain *bases;
 	bool linked[SNAPSHOT_CHAIN_MAX];
+	unsigned int first; /* of @bases: those before it are not needed */
 	size_t held; /* bytes of @data that are not written yet */
 	uint8_t data[SNAPSHOT_FILE_BUFFER];
 };
@@ -36,7 +37,10 @@ struct snapshot_file {
  * Returns 0, or -errno after an error message. Call snapshot_file_end() in both cases.
  */
 int snapshot_file_begin(struct snapshot_file *file);
-/* Has the folder keep all of @bases, too, which came from the folder @from. Returns 0, or -errno after an error message. */
+/*
+ * Has the folder keep all of @bases, too, which came from the folder @from, in place of what has their names. Returns 0, or -errno
+ * after an error message.
+ */
 int snapshot_file_link(struct snapshot_file *file, const struct snapshot_chain *bases,
 		       const char *from);
 
@@ -44,7 +48,10 @@ int snapshot_file_link(struct snapshot_file *file, const struct snapshot_chain *
 int snapshot_file_write(struct snapshot_file *file);
 int snapshot_file_write_rest(struct snapshot_file *file);
 
-/* Gives the file its name. Returns 0, or -errno after an error message. */
+/*
+ * Gives the file its name, and removes the bases that it does not need. Returns 0, or -errno after an error message: also if
+ * it has its name, and may lose that when the host fails.
+ */
 int snapshot_file_publish(struct snapshot_file *file);
 /* Unless it is @done, nothing is left of it. */
 void snapshot_file_end(struct snapshot_file *file, bool done);
