@@ -114,7 +114,7 @@ static int read_sections(struct snapshot_reader *reader, const struct ram *ram,
 		if (section.type == SNAPSHOT_END)
 			return snapshot_close(reader, &section, memory.pages, &checksum);
 		if (section.type == SNAPSHOT_MEMORY) {
-			error = snapshot_memory_read(reader, &section, ram, &memory);
+			error = snapshot_memory_read(reader, &section, ram, &memory, NULL);
 			MUST(error || memory.pages * SNAPSHOT_PAGE <= RAM_SIZE);
 			if (!error)
 				add_layer(chain, &memory, &zeros);

@@ -371,6 +371,51 @@ START_TEST(forged_sections_are_refused)
 }
 END_TEST
 
+/* Of a type that may say something of memory; in the base, too, of which only the memory counts. */
+START_TEST(unknown_sections_are_refused)
+{
+	static const uint32_t unknown[] = {SNAPSHOT_WORKING_SET, SNAPSHOT_BASE + 1};
+	int fd = openat(dir, "snapshot", O_RDWR | O_TRUNC | O_CLOEXEC);
+	struct snapshot_writer writer = {.write = file_write, .ctx = &fd};
+	static struct snapshot_memory none;
+
+	snapshot_begin(&writer);
+	snapshot_memory_write(&writer, &none);
+	snapshot_write(&writer, unknown[_i % 2], 0, "new", 3);
+	ck_assert_int_eq(snapshot_end(&writer), 0);
+	if (_i / 2) {
+		ck_assert_int_eq(pread(fd, &made.id, sizeof(made.id), (off_t)(writer.offset - 16)),
+				 16);
+		add(&made.memory, LOW, 1);
+		save(true, 1);
+	}
+	close(fd);
+	fails(open_chain, "which this ebb does not know");
+}
+END_TEST
+
+/* The same pages elsewhere are another snapshot. */
+START_TEST(the_id_tells_where_pages_are)
+{
+	const struct snapshot_id base = made.id;
+	struct snapshot_id id[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		made.id = base;
+		add(&made.memory, LOW + i * PAGE, 1);
+		if (i)
+			ck_assert_int_eq(renameat(dir, "base", dir, "snapshot"), 0);
+		else
+			ck_assert_int_eq(linkat(dir, "snapshot", dir, "base", 0), 0);
+		save(true, 0x55);
+		id[i] = made.id;
+		ck_assert_int_eq(read_chain(), 0);
+		ck_assert_uint_eq(low[i * PAGE], 0x55);
+	}
+	ck_assert_mem_ne(&id[0], &id[1], sizeof(id[0]));
+}
+END_TEST
+
 START_TEST(sections_without_end_are_refused)
 {
 	int fd = openat(dir, "snapshot", O_RDWR | O_TRUNC | O_CLOEXEC);
@@ -456,6 +501,8 @@ Suite *chain_suite(void)
 	tcase_add_test(tcase, a_chain_has_an_end);
 	tcase_add_loop_test(tcase, forged_lists_are_refused, 0, 5);
 	tcase_add_loop_test(tcase, forged_sections_are_refused, 0, 4);
+	tcase_add_loop_test(tcase, unknown_sections_are_refused, 0, 4);
+	tcase_add_test(tcase, the_id_tells_where_pages_are);
 	tcase_add_test(tcase, sections_without_end_are_refused);
 	tcase_add_test(tcase, too_many_pieces_are_joined);
 	suite_add_tcase(suite, tcase);

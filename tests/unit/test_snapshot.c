@@ -140,7 +140,7 @@ static int load(void)
 	if (!error && section.type != SNAPSHOT_MEMORY)
 		error = snapshot_bad(&reader, "it has another section");
 	if (!error)
-		error = snapshot_memory_read(&reader, &section, &ram, &in);
+		error = snapshot_memory_read(&reader, &section, &ram, &in, NULL);
 	if (!error && lazily) {
 		file.at += in.pages * PAGE;
 		reader.offset += in.pages * PAGE;

@@ -203,7 +203,8 @@ static int take_lists(struct restoring *restoring, struct snapshot_layer *layer)
 	if (!error && section.type != SNAPSHOT_MEMORY)
 		error = snapshot_bad(reader, "it has no list of memory");
 	if (!error)
-		error = snapshot_memory_read(reader, &section, ram, &layer->memory);
+		error = snapshot_memory_read(reader, &section, ram, &layer->memory,
+					     layer->is_increment ? &layer->before : NULL);
 	layer->offset = reader->offset;
 	return error;
 }

@@ -84,12 +84,20 @@ static int read_section(struct snapshot_layer *layer, struct snapshot_reader *re
 	case SNAPSHOT_MEMORY:
 		if (layer->offset)
 			break;
-		error = snapshot_memory_read(reader, section, ram, &layer->memory);
+		error = snapshot_memory_read(reader, section, ram, &layer->memory,
+					     layer->is_increment ? &layer->before : NULL);
 		return error ? error : skip_pages(layer, reader);
 	case SNAPSHOT_PAGES:
 		break;
-	default:
+	case SNAPSHOT_MACHINE:
+	case SNAPSHOT_PLATFORM:
+	case SNAPSHOT_CPU:
+	case SNAPSHOT_SERIAL:
+	case SNAPSHOT_DEVICE:
 		return snapshot_payload(reader, section, room, sizeof(room));
+	default:
+		return snapshot_bad(reader, "it has a section of type %u, which this ebb does not know",
+				    section->type);
 	}
 	return snapshot_bad(reader, "its memory is not where its list says");
 }

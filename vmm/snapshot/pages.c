@@ -31,6 +31,8 @@ int snapshot_memory_write(struct snapshot_writer *writer, const struct snapshot_
 	struct record list = {bytes, sizeof(bytes), 0, false};
 
 	put_list(&list, memory);
+	if (writer->increment)
+		writer->checksum = snapshot_checksum(writer->checksum, bytes, list.len);
 	snapshot_write(writer, SNAPSHOT_MEMORY, 0, bytes, list.len);
 	snapshot_align(writer);
 	return snapshot_write_head(writer, SNAPSHOT_PAGES, 0, memory->pages * SNAPSHOT_PAGE, 0);
@@ -52,6 +54,7 @@ int snapshot_list_write(struct snapshot_writer *writer, enum snapshot_type type,
 int snapshot_base_write(struct snapshot_writer *writer, const struct snapshot_id *base,
 			const struct snapshot_memory *zeros)
 {
+	writer->increment = true;
 	return snapshot_list_write(writer, SNAPSHOT_BASE, base, zeros, &writer->checksum);
 }
 
@@ -125,13 +128,15 @@ int snapshot_base_read(struct snapshot_reader *reader, const struct snapshot_sec
 }
 
 int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
-			 const struct ram *ram, struct snapshot_memory *memory)
+			 const struct ram *ram, struct snapshot_memory *memory, uint32_t *checksum)
 {
 	uint8_t bytes[SNAPSHOT_MEMORY_MAX];
 	struct record_in in = {bytes, section->len, false};
 	struct snapshot_section pages;
 
 	int error = snapshot_payload(reader, section, bytes, sizeof(bytes));
+	if (!error && checksum)
+		*checksum = snapshot_checksum(*checksum, bytes, section->len);
 	if (!error)
 		error = take_list(reader, &in, ram, memory);
 	if (!error)

@@ -39,7 +39,7 @@ struct snapshot_id {
 int snapshot_memory_write(struct snapshot_writer *writer, const struct snapshot_memory *memory);
 /*
  * Before that, in an increment: what it has not is as in the snapshot @base, but for @zeros, which reads as zero. The pages'
- * checksum is of this, too. Returns 0 or the first -errno.
+ * checksum is of this and of the list of memory, too. Returns 0 or the first -errno.
  */
 int snapshot_base_write(struct snapshot_writer *writer, const struct snapshot_id *base,
 			const struct snapshot_memory *zeros);
@@ -49,7 +49,7 @@ int snapshot_pages_write(struct snapshot_writer *writer, const void *page, size_
 /* --- reading --------------------------------------------------------------------------------- */
 
 /*
- * Reads @section, of type SNAPSHOT_BASE; @section->checksum is what the checksum of the pages begins with. Of runs as
+ * Reads @section, of type SNAPSHOT_BASE; @section->checksum is what that of the list of memory goes on from. Of runs as
  * snapshot_memory_read(). Returns 0, or -errno with reader->why set.
  */
 int snapshot_base_read(struct snapshot_reader *reader, const struct snapshot_section *section,
@@ -58,10 +58,11 @@ int snapshot_base_read(struct snapshot_reader *reader, const struct snapshot_sec
 
 /*
  * Reads @section, of type SNAPSHOT_MEMORY, and all up to the first page, which is at reader->offset then. Checks that
- * all runs lie in @ram; if that is NULL, only that they ascend. Returns 0, or -errno with reader->why set.
+ * all runs lie in @ram; if that is NULL, only that they ascend. *@checksum: of an increment, that of the base, then what the
+ * checksum of the pages begins with; else NULL. Returns 0, or -errno with reader->why set.
  */
 int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
-			 const struct ram *ram, struct snapshot_memory *memory);
+			 const struct ram *ram, struct snapshot_memory *memory, uint32_t *checksum);
 
 /*
  * Reads all pages of @memory into @ram, which reads as zero: pages of zeros are left untouched. *@checksum: what it begins

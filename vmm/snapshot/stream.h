@@ -53,7 +53,7 @@ struct snapshot_writer {
 	/* Writes all of @data. Returns 0 or -errno. */
 	int (*write)(void *ctx, const void *data, size_t len);
 	void *ctx;
-	/* The caller's, for who chooses the pages: see machine_save(). */
+	/* The caller's, for who chooses the pages: see machine_save(). Increment: it has a base, also pages.h's. */
 	bool sparse, increment;
 	uint64_t offset;   /* bytes written */
 	uint64_t pages;	   /* of guest RAM written: see pages.h */
