@@ -154,6 +154,22 @@ static void test_large(void)
 	}
 }
 
+/* Writes to more pieces of its memory than a snapshot can list, in each step. */
+static void test_scattered(void)
+{
+	const uint64_t area = memory_free() + 2 * MIB;
+
+	fill(area, 40 * MIB);
+	for (uint64_t step = 0;; step++) {
+		uint64_t now = clock_ticks();
+		for (uint64_t at = 0; at < 40 * MIB; at += 2 * PAGE)
+			*(volatile uint64_t *)(area + at) = step;
+		print("step %lu\n", step);
+		while (clock_ticks() - now < STEP)
+			__asm__ volatile("pause");
+	}
+}
+
 /* Waits for the host in a device: the console takes no more. */
 static void test_chatter(void)
 {
@@ -163,5 +179,6 @@ static void test_chatter(void)
 
 const struct test tests[] = {
 	{"one-cpu", test_one_cpu}, {"two-cpus", test_two_cpus}, {"tide", test_tide},
-	{"large", test_large},	   {"chatter", test_chatter},	{0},
+	{"large", test_large},	   {"chatter", test_chatter},	{"scattered", test_scattered},
+	{0},
 };

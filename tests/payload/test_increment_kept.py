@@ -5,8 +5,9 @@ import os
 import shutil
 
 import pytest
+import snapshots
 from test_increment import increment, names
-from test_snapshot import OPTIONS, snapshot
+from test_snapshot import OPTIONS, WAYS, snapshot, step
 
 
 def base_of(folder):
@@ -69,6 +70,24 @@ def test_a_clone_is_saved_again(restore, saved, tmp_path):
     clone.steps(1)
     assert "another snapshot" in snapshot(f"{name}-clone", folder, 1, options=["--base", str(folder)])
     assert names(folder) == (["snapshot"], 1)
+
+
+def test_gaps_are_read(run, restore, tmp_path):
+    """More pieces than an increment lists: what is between some of them is saved, too, and the clone does not say afterwards
+    that it has used that itself. The control says what it has used before."""
+    name = f"scattered-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="scattered")
+    step(payload)
+    snapshot(name, tmp_path / "there")
+    clone = restore(tmp_path / "there", *OPTIONS, "--name", f"{name}-1")
+    last = clone.steps(3)[-1]
+    assert "has used" in snapshot(f"{name}-1", tmp_path / "there", options=["--working-set"])
+    snapshot(f"{name}-1", tmp_path / "part", options=["--base", str(tmp_path / "there")])
+    runs = snapshots.runs((tmp_path / "part" / "snapshot").read_bytes())
+    assert 2000 < len(runs) <= 4000 and any(pages > 2 for _, pages in runs)
+    assert "it was saved itself" in snapshot(f"{name}-1", tmp_path / "there", 1, options=["--working-set"])
+    for way in WAYS:
+        assert restore(tmp_path / "part", *OPTIONS, way=way).steps(2)[0] >= last
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="SKIPPED: needs root, to give a file to another user")

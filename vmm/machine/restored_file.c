@@ -109,8 +109,9 @@ void restored_file_watch(struct restored_file *file, struct machine *machine, in
 	file->file[file->count++].size = size;
 	if (!error && file->changes.fd >= 0)
 		error = watch(file, fd);
-	if (error)
+	if (error && !file->unwatched)
 		say_unwatched(error);
+	file->unwatched |= error != 0;
 }
 
 /* A vCPU ended as KVM has no page for it. */

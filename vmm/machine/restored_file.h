@@ -29,6 +29,7 @@ struct restored_file {
 	} file[SNAPSHOT_CHAIN_MAX];
 	struct snapshot_id id; /* of the first, as it says itself */
 	bool changed;
+	bool unwatched; /* said so */
 };
 
 /*

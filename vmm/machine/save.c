@@ -29,6 +29,7 @@ struct saving {
 	struct snapshot_writer *writer;
 	struct why *why;
 	struct snapshot_memory memory, zeros; /* zeros: of an increment */
+	uint64_t changed_pages; /* pages of an increment that are to be in a run */
 	struct snapshot_runs runs;
 	struct present_cursor cursor;
 	bool present[BLOCK_PAGES], touched[BLOCK_PAGES], changed[BLOCK_PAGES];
@@ -134,20 +135,27 @@ static int save_machine(struct saving *saving)
 	return record_end(saving, &record, SNAPSHOT_MACHINE, 0);
 }
 
+/* Of the block at @offset, or up to @end. */
+static int pages_of(uint64_t offset, uint64_t end)
+{
+	uint64_t left = (end - offset) / SNAPSHOT_PAGE;
+
+	return left < BLOCK_PAGES ? (int)left : (int)BLOCK_PAGES;
+}
+
 /* Sets saving->present for the block at @offset in @region, or up to @end. Returns its number of pages, or -errno. */
 static int look_at(struct saving *saving, const struct ram_region *region, uint64_t offset,
 		   uint64_t end)
 {
-	uint64_t left = (end - offset) / SNAPSHOT_PAGE;
-	unsigned int pages = left < BLOCK_PAGES ? (unsigned int)left : BLOCK_PAGES;
+	int pages = pages_of(offset, end);
 
-	int error = ram_present(&saving->machine->ram, &saving->cursor, region, offset, pages,
-				saving->present);
+	int error = ram_present(&saving->machine->ram, &saving->cursor, region, offset,
+				(unsigned int)pages, saving->present);
 	if (error)
 		return why_set(saving->why, error,
 			       "the host does not tell which memory the guest uses: %s",
 			       strerror(-error));
-	return (int)pages;
+	return pages;
 }
 
 /*
@@ -204,28 +212,35 @@ static bool add_zeros(struct snapshot_memory *zeros, uint64_t region, const stru
 }
 
 /*
- * Of an increment: what is not the base's any more, and reads none of the rest. A block that holds nothing is listed as
+ * Of an increment: what is not the base's any more, and reads none of the rest, unless gaps must be filled. A block that holds nothing is listed as
  * such: the base may have something there. In others, pages of zeros are holes of the file.
  */
 static int add_changed(struct saving *saving, const struct ram_region *region, uint64_t offset,
 		       int pages)
 {
 	const struct gpa_range block = {region->gpa + offset, (uint64_t)pages * SNAPSHOT_PAGE};
-	bool all = true;
+	int changed = 0;
 
 	int error = ram_changed(&saving->machine->ram, region, offset, (unsigned int)pages,
 				saving->changed);
 	for (int i = 0; i < pages && !error; i++)
-		all = all && saving->changed[i];
-	if (!error && all && !holds_something(saving, region->hva + offset, pages) &&
-	    add_zeros(&saving->zeros, region->gpa, &block))
-		return 0;
+		changed += saving->changed[i];
+	/* Only these may hold nothing: of others, the page tables need not be read again. */
+	if (!error && changed == pages) {
+		int looked = look_at(saving, region, offset, offset + block.len);
+		if (looked < 0)
+			return looked;
+		if (!holds_something(saving, region->hva + offset, pages) &&
+		    add_zeros(&saving->zeros, region->gpa, &block))
+			return 0;
+	}
 	for (int i = 0; i < pages && !error; i++) {
 		const struct gpa_range page = {block.gpa + (uint64_t)i * SNAPSHOT_PAGE,
 					       SNAPSHOT_PAGE};
 		if (saving->changed[i])
 			snapshot_runs_add(&saving->runs, region->gpa, &page);
 	}
+	saving->changed_pages += (uint64_t)changed;
 	return error;
 }
 
@@ -248,7 +263,8 @@ static int look_through(struct saving *saving, const struct ram_region *region)
 {
 	saving->cursor = (struct present_cursor){0};
 	for (uint64_t at = 0; at < region->size; at += BLOCK) {
-		int pages = look_at(saving, region, at, region->size);
+		int pages = saving->writer->increment ? pages_of(at, region->size)
+						      : look_at(saving, region, at, region->size);
 		if (pages < 0)
 			return pages;
 		if (atomic_load(&saving->machine->end) != MACHINE_RUNS)
@@ -272,6 +288,7 @@ static int find_memory(struct saving *saving)
 		snapshot_runs_begin(&saving->runs, &saving->memory);
 		saving->zeros.runs = 0;
 		saving->zeros.pages = 0;
+		saving->changed_pages = 0;
 		for (unsigned int i = 0; i < ram->regions && !error; i++)
 			error = look_through(saving, &ram->region[i]);
 		if (error || snapshot_runs_fit(&saving->runs))
@@ -312,6 +329,9 @@ static int save_ram(struct saving *saving)
 	if (!saving->writer->increment)
 		private_file_note_read(saving->machine->ram.private_file);
 	int error = find_memory(saving);
+	/* Gaps that were filled are the base's pages, and read like all of a whole one. */
+	if (!error && saving->writer->increment && memory->pages > saving->changed_pages)
+		private_file_note_read(saving->machine->ram.private_file);
 	if (!error && saving->writer->increment)
 		error = snapshot_base_write(saving->writer, &saving->machine->restored_file.id,
 					    &saving->zeros);

@@ -146,14 +146,21 @@ int ram_changed(const struct ram *ram, const struct ram_region *region, uint64_t
 		unsigned int pages, bool changed[PRESENT_PAGES])
 {
 	uint64_t entry[PRESENT_PAGES];
+	bool is_files[PRESENT_PAGES];
 	uint8_t *hva = region->hva + offset;
 
 	if (!are_pages(ram, region, offset, pages))
 		return -EINVAL;
+	/* Of a large guest, most: that is known without the page tables. */
+	if (!private_file_has(ram->private_file, hva, pages * (uint64_t)ram->page_size)) {
+		memset(changed, true, pages * sizeof(changed[0]));
+		return 0;
+	}
+	private_file_which(ram->private_file, hva, pages, is_files);
 	int error = read_entries(ram, (uintptr_t)hva, pages, entry);
-	for (unsigned int i = 0; i < pages && !error; i++, hva += ram->page_size) {
+	for (unsigned int i = 0; i < pages && !error; i++) {
 		bool copied = entry[i] & ENTRY_HELD && !(entry[i] & ENTRY_FILE);
-		changed[i] = copied || !private_file_has(ram->private_file, hva, ram->page_size);
+		changed[i] = copied || !is_files[i];
 	}
 	return error;
 }

@@ -244,6 +244,22 @@ bool private_file_has(struct private_file *file, const void *hva, uint64_t len)
 	return has;
 }
 
+void private_file_which(struct private_file *file, const void *hva, unsigned int pages, bool which[])
+{
+	uint64_t page, end;
+	const struct part *part =
+		file ? find(file, hva, pages * (uint64_t)file->page_size, &page, &end) : NULL;
+
+	if (!part) {
+		memset(which, 0, pages * sizeof(which[0]));
+		return;
+	}
+	pthread_mutex_lock(&file->lock);
+	for (unsigned int i = 0; i < pages; i++)
+		which[i] = is_files(part, page + i);
+	pthread_mutex_unlock(&file->lock);
+}
+
 void private_file_note_read(struct private_file *file)
 {
 	if (file)
@@ -253,6 +269,16 @@ void private_file_note_read(struct private_file *file)
 bool private_file_was_read(const struct private_file *file)
 {
 	return atomic_load(&file->was_read);
+}
+
+bool private_file_is_full(struct private_file *file)
+{
+	if (!file)
+		return false;
+	pthread_mutex_lock(&file->lock);
+	bool full = file->mappings >= file->mappings_max;
+	pthread_mutex_unlock(&file->lock);
+	return full;
 }
 
 void private_file_limit(struct private_file *file, unsigned int mappings)

@@ -39,6 +39,10 @@ int private_file_map(struct private_file *file, const struct gpa_range *run, int
 /* Returns whether a page of @len bytes at @hva, within one region, is the file's. None is if @file is NULL. */
 bool private_file_has(struct private_file *file, const void *hva, uint64_t len);
 
+/* Likewise, which of @pages pages at @hva are. */
+void private_file_which(struct private_file *file, const void *hva, unsigned int pages,
+			bool which[]);
+
 /*
  * Says that all of the file is about to be read, through RAM: from then on it is not to be known any more what the guest
  * itself has touched. Does nothing if @file is NULL.
@@ -54,6 +58,9 @@ int private_file_discard(struct private_file *file, void *hva, uint64_t len, uin
 
 /* Returns all bytes that were kept so far, filled with zeros. Does not wait for a discard. */
 uint64_t private_file_zeroed(const struct private_file *file);
+
+/* Returns whether so many mappings are used that what is discarded next may be kept. @file may be NULL. */
+bool private_file_is_full(struct private_file *file);
 
 /* For tests: at most @mappings from now on. */
 void private_file_limit(struct private_file *file, unsigned int mappings);
