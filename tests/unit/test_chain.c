@@ -18,7 +18,7 @@
 #define HIGH  0x100000000ULL
 #define PAGES 64 /* of each region */
 
-static const uint64_t region[] = {LOW, HIGH};
+static const struct gpa_range region[] = {{LOW, PAGES * PAGE}, {HIGH, PAGES * PAGE}};
 static uint8_t low[PAGES * PAGE], high[PAGES * PAGE];
 static const struct ram ram = {.region = {{LOW, sizeof(low), low}, {HIGH, sizeof(high), high}},
 			       .regions = 2};
@@ -346,6 +346,25 @@ START_TEST(forged_lists_are_refused)
 }
 END_TEST
 
+/* Merging knows no mapped RAM, but where it is: from the first list to the last. */
+START_TEST(only_ram_is_merged)
+{
+	static const struct gpa_range forged[] = {
+		{LOW - PAGE, 1}, {LOW, PAGES + 1}, {HIGH + PAGE, 1ULL << 40}};
+	struct snapshot_writer writer = {.write = file_write};
+	const struct gpa_range *run = &forged[_i % 3];
+
+	add(_i / 3 ? &made.zeros : &made.memory, run->gpa, run->len);
+	ck_assert_int_eq(snapshot_chain_open(&chain, dir, NULL), 0);
+	if (_i / 3)
+		chain.layer[1]->zeros = made.zeros;
+	else
+		chain.layer[2]->memory = made.memory;
+	ck_assert_int_eq(snapshot_merge(&chain, region, 2, &writer), -EINVAL);
+	ck_assert_str_eq(chain.why, "it has memory where the guest has none");
+}
+END_TEST
+
 /* Two lists of either kind; a list behind the pages. */
 START_TEST(forged_sections_are_refused)
 {
@@ -431,7 +450,7 @@ START_TEST(sections_without_end_are_refused)
 END_TEST
 
 /* Merges what is in the folder, and opens that. */
-static int merge_large(const uint64_t *begin, unsigned int regions, const struct ram *large)
+static int merge_large(const struct gpa_range *begin, unsigned int regions, const struct ram *large)
 {
 	int fd = openat(dir, "new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	struct snapshot_writer writer = {.write = file_write, .ctx = &fd};
@@ -457,12 +476,13 @@ static int merge_large(const uint64_t *begin, unsigned int regions, const struct
 START_TEST(too_many_pieces_are_joined)
 {
 	enum { COUNT = 2 * SNAPSHOT_RUNS_MAX };
-	static const uint64_t begin[] = {0, (SNAPSHOT_RUNS_MAX + 2) * PAGE};
 	const size_t size = 2 * COUNT * PAGE;
+	const uint64_t second = (SNAPSHOT_RUNS_MAX + 2) * PAGE;
+	const struct gpa_range one = {0, size}, begin[] = {{0, second - PAGE}, {second, size - second}};
 	uint8_t *hva = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	const struct ram large = {
-		.region = {{0, begin[1] - PAGE, hva}, {begin[1], size - begin[1], hva + begin[1]}},
+		.region = {{0, second - PAGE, hva}, {second, size - second, hva + second}},
 		.regions = 2};
 
 	ck_assert_ptr_ne(hva, MAP_FAILED);
@@ -472,7 +492,7 @@ START_TEST(too_many_pieces_are_joined)
 			add(&made.memory, (4 * n + 2 * i) * PAGE, 1);
 		save(i == 1, i ? 0x22 : 0x11);
 	}
-	ck_assert_int_eq(merge_large(begin, 1, &large), -EINVAL);
+	ck_assert_int_eq(merge_large(&one, 1, &large), -EINVAL);
 	memset(hva, 0, size);
 	ck_assert_int_eq(merge_large(begin, 2, &large), 0);
 	for (unsigned int n = 0; n < COUNT; n++) {
@@ -500,6 +520,7 @@ Suite *chain_suite(void)
 	tcase_add_test(tcase, another_base_is_refused);
 	tcase_add_test(tcase, a_chain_has_an_end);
 	tcase_add_loop_test(tcase, forged_lists_are_refused, 0, 5);
+	tcase_add_loop_test(tcase, only_ram_is_merged, 0, 6);
 	tcase_add_loop_test(tcase, forged_sections_are_refused, 0, 4);
 	tcase_add_loop_test(tcase, unknown_sections_are_refused, 0, 4);
 	tcase_add_test(tcase, the_id_tells_where_pages_are);

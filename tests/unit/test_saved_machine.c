@@ -67,8 +67,10 @@ START_TEST(it_is_told)
 	ck_assert_uint_eq(saved.cpus, 3);
 	ck_assert_uint_eq(saved.memory, 512 * MIB);
 	ck_assert_uint_eq(saved.regions, 2);
-	ck_assert_uint_eq(saved.region[0], 0);
-	ck_assert_uint_eq(saved.region[1], 1ULL << 32);
+	ck_assert_uint_eq(saved.region[0].gpa, 0);
+	ck_assert_uint_eq(saved.region[0].len, 256 * MIB);
+	ck_assert_uint_eq(saved.region[1].gpa, 1ULL << 32);
+	ck_assert_uint_eq(saved.region[1].len, 256 * MIB);
 	ck_assert_uint_eq(saved.balloons, 1);
 	ck_assert_uint_eq(saved.disks, 2);
 	ck_assert_uint_eq(saved.rngs, 1);

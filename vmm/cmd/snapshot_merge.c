@@ -50,7 +50,9 @@ static int open_chain(struct merging *merging, const char *folder)
 	}
 	int error = snapshot_chain_open(&merging->chain, dir, NULL);
 	close(dir);
-	if (error)
+	if (error == -ENOENT && !merging->chain.count)
+		log_error("there is no snapshot in '%s'", folder);
+	else if (error)
 		log_error("cannot merge the snapshot in '%s': %s", folder, merging->chain.why);
 	else if (merging->chain.count == 1)
 		log_error("the snapshot in '%s' is whole: there is nothing to merge", folder);
@@ -95,9 +97,9 @@ int snapshot_merge_folders(const char *folder, const char *out)
 	}
 	merging->file =
 		(struct snapshot_file){.folder = out, .name = SNAPSHOT_FILE, .dir = -1, .fd = -1};
-	int error = saved_machine_find(folder, &merging->saved);
+	int error = open_chain(merging, folder);
 	if (!error)
-		error = open_chain(merging, folder);
+		error = saved_machine_find_in(merging->chain.layer[0]->fd, folder, &merging->saved);
 	if (!error)
 		error = snapshot_file_begin(&merging->file);
 	if (!error)

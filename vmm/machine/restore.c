@@ -16,6 +16,7 @@
 #include "vmm/machine/save.h"
 #include "vmm/machine/saved_machine.h"
 #include "vmm/machine/working_set.h"
+#include "vmm/mem/private_file.h"
 #include "vmm/snapshot/chain.h"
 
 /* Of a stream: it is a guest's on its way, whose ebb itself waits less. */
@@ -147,6 +148,10 @@ static int map_ram(struct restoring *restoring)
 	if (error)
 		return error;
 	restoring->reader.offset += len;
+	if (private_file_is_full(restoring->machine->ram.private_file))
+		log_warn("the guest's memory is in so many pieces that it can give little of it "
+			 "back: \"ebb snapshot merge %s OUT\" joins them",
+			 restoring->folder);
 	working_set_read_ahead(restoring->machine, restoring->folder);
 	return 0;
 }
@@ -375,7 +380,7 @@ out:
 	return error;
 }
 
-int saved_machine_find(const char *folder, struct saved_machine *saved)
+int saved_machine_find_in(int fd, const char *folder, struct saved_machine *saved)
 {
 	struct restoring *restoring = calloc(1, sizeof(*restoring));
 	struct record_in in;
@@ -385,20 +390,27 @@ int saved_machine_find(const char *folder, struct saved_machine *saved)
 		return -ENOMEM;
 	}
 	restoring->folder = folder;
+	restoring->fd = fd;
 	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
-	int error = file_open(folder, &restoring->fd);
-	if (error)
-		goto out;
-	error = snapshot_open(&restoring->reader);
+	int error = lseek(fd, 0, SEEK_SET) < 0 ? -errno : snapshot_open(&restoring->reader);
 	if (!error)
 		error = take(restoring, SNAPSHOT_MACHINE, 0, &in);
 	if (!error)
 		error = saved_machine_read(&in, saved, &restoring->why);
 	if (error)
 		say_why(restoring);
-out:
-	if (restoring->fd >= 0)
-		close(restoring->fd);
 	free(restoring);
+	return error;
+}
+
+int saved_machine_find(const char *folder, struct saved_machine *saved)
+{
+	int fd;
+
+	int error = file_open(folder, &fd);
+	if (!error)
+		error = saved_machine_find_in(fd, folder, saved);
+	if (fd >= 0)
+		close(fd);
 	return error;
 }

@@ -159,8 +159,9 @@ int saved_machine_read(struct record_in *in, struct saved_machine *saved, struct
 	if (saved->regions > RAM_REGIONS_MAX)
 		return why_set(why, -EINVAL, "its description of memory is malformed");
 	for (uint32_t i = 0; i < saved->regions && !in->bad; i++) {
-		saved->region[i] = record_take_u64(in);
-		saved->memory += record_take_u64(in);
+		saved->region[i].gpa = record_take_u64(in);
+		saved->region[i].len = record_take_u64(in);
+		saved->memory += saved->region[i].len;
 	}
 	uint32_t devices = record_take_u32(in);
 	for (uint32_t i = 0; i < devices && !in->bad; i++) {

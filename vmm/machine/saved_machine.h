@@ -19,7 +19,7 @@ struct saved_machine {
 	unsigned int cpus;
 	uint64_t memory; /* bytes */
 	unsigned int regions;
-	uint64_t region[RAM_REGIONS_MAX]; /* where each begins */
+	struct gpa_range region[RAM_REGIONS_MAX];
 	unsigned int balloons, disks, networks, rngs, vsocks, consoles;
 };
 
@@ -32,6 +32,8 @@ int saved_machine_compare(const struct machine *machine, struct record_in *in, s
  * after an error message.
  */
 int saved_machine_find(const char *folder, struct saved_machine *saved);
+/* Likewise, of the snapshot in the file @fd, which is read from its beginning, and stays open; @folder is for messages. */
+int saved_machine_find_in(int fd, const char *folder, struct saved_machine *saved);
 /* For that: reads the record. Returns 0, or -EINVAL with @why set. */
 int saved_machine_read(struct record_in *in, struct saved_machine *saved, struct why *why);
 

@@ -17,8 +17,8 @@
 #include "vmm/snapshot/pages.h"
 
 /*
- * The whole snapshot, and increments. A process may have 65,530 mappings: with two lists of 4000 runs in each increment,
- * guests can be restored from all of them.
+ * The whole snapshot, and increments. Each costs a restored guest up to two mappings for each of its runs, of 65,530 that a
+ * process may have: those with thousands of runs use them up before there are so many, and are to be merged.
  */
 #define SNAPSHOT_CHAIN_MAX 8
 /* Of a base's file. */

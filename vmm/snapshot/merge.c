@@ -24,7 +24,7 @@ struct piece {
 struct merging {
 	struct snapshot_chain *chain;
 	struct snapshot_writer *writer;
-	const uint64_t *region;
+	const struct gpa_range *region;
 	unsigned int regions;
 	struct piece *piece;
 	size_t pieces, room;
@@ -80,13 +80,35 @@ static int compare(const void *left, const void *right)
 	return a->range.gpa < b->range.gpa ? -1 : a->range.gpa > b->range.gpa;
 }
 
-static uint64_t region_of(const struct merging *merging, uint64_t gpa)
+/* Returns the region that has all of @run, or NULL. */
+static const struct gpa_range *region_of(const struct merging *merging, const struct gpa_range *run)
 {
-	uint64_t region = 0;
+	for (unsigned int i = 0; i < merging->regions; i++) {
+		const struct gpa_range *region = &merging->region[i];
+		uint64_t offset = run->gpa - region->gpa;
+		if (offset < region->len && run->len <= region->len - offset)
+			return region;
+	}
+	return NULL;
+}
 
-	for (unsigned int i = 0; i < merging->regions && merging->region[i] <= gpa; i++)
-		region = merging->region[i];
-	return region;
+static bool is_ram(const struct merging *merging, const struct snapshot_memory *list)
+{
+	for (unsigned int i = 0; i < list->runs; i++)
+		if (!region_of(merging, &list->run[i]))
+			return false;
+	return true;
+}
+
+/* Before anything is read: what is no RAM may be of any size, and could not be restored. */
+static int check_lists(const struct merging *merging)
+{
+	for (unsigned int n = 0; n < merging->chain->count; n++) {
+		const struct snapshot_layer *layer = merging->chain->layer[n];
+		if (!is_ram(merging, &layer->memory) || !is_ram(merging, &layer->zeros))
+			return fail(merging, -EINVAL, "it has memory where the guest has none");
+	}
+	return 0;
 }
 
 static int find_memory(struct merging *merging)
@@ -103,7 +125,7 @@ static int find_memory(struct merging *merging)
 		snapshot_runs_begin(&merging->runs, &merging->memory);
 		for (size_t i = 0; i < merging->pieces; i++) {
 			const struct gpa_range *range = &merging->piece[i].range;
-			snapshot_runs_add(&merging->runs, region_of(merging, range->gpa), range);
+			snapshot_runs_add(&merging->runs, region_of(merging, range)->gpa, range);
 		}
 		if (snapshot_runs_fit(&merging->runs))
 			return 0;
@@ -207,11 +229,10 @@ static int write_all_sections(struct merging *merging)
 	return reader.why[0] ? fail(merging, error, reader.why) : error;
 }
 
-int snapshot_merge(struct snapshot_chain *chain, const uint64_t *region, unsigned int regions,
-		   struct snapshot_writer *writer)
+int snapshot_merge(struct snapshot_chain *chain, const struct gpa_range *region,
+		   unsigned int regions, struct snapshot_writer *writer)
 {
 	struct merging *merging = calloc(1, sizeof(*merging));
-	int error = 0;
 
 	chain->why[0] = '\0';
 	if (!merging)
@@ -220,6 +241,7 @@ int snapshot_merge(struct snapshot_chain *chain, const uint64_t *region, unsigne
 	merging->writer = writer;
 	merging->region = region;
 	merging->regions = regions;
+	int error = check_lists(merging);
 	/* Before anything is written: damage must not get a right checksum. */
 	for (unsigned int n = 0; n < chain->count && !error; n++)
 		error = snapshot_chain_read(chain, n, NULL);

@@ -10,10 +10,10 @@
 #include "vmm/snapshot/chain.h"
 
 /*
- * Reads all of @chain, which was opened, checks it, and writes the snapshot. @region: where the guest's @regions regions of
- * RAM begin, ascending. Returns 0, or -errno: with chain->why set if the chain is at fault, else of the writer.
+ * Reads all of @chain, which was opened, checks it, and writes the snapshot. @region: the guest's @regions regions of RAM, in
+ * one of which each run must lie. Returns 0, or -errno: with chain->why set if the chain is at fault, else of the writer.
  */
-int snapshot_merge(struct snapshot_chain *chain, const uint64_t *region, unsigned int regions,
-		   struct snapshot_writer *writer);
+int snapshot_merge(struct snapshot_chain *chain, const struct gpa_range *region,
+		   unsigned int regions, struct snapshot_writer *writer);
 
 #endif
