@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,6 +321,65 @@ START_TEST(another_base_is_refused)
 }
 END_TEST
 
+static atomic_bool stop;
+
+static void copy(const char *from, const char *to)
+{
+	uint8_t bytes[8 * PAGE];
+	int in = openat(dir, from, O_RDONLY | O_CLOEXEC);
+	int out = openat(dir, to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ssize_t len = read(in, bytes, sizeof(bytes));
+
+	if (len < 0 || write(out, bytes, (size_t)len) != len || fsync(out) < 0)
+		abort();
+	close(in);
+	close(out);
+}
+
+/* Replaces the snapshot as a save does, by turns of two that have another base each, which goes after it. */
+static void *replacer(void *arg)
+{
+	const char *base[2] = {arg, (const char *)arg + SNAPSHOT_BASE_NAME};
+
+	for (unsigned int i = 0; !atomic_load(&stop); i = !i) {
+		linkat(dir, i ? "base1" : "base0", dir, base[i], 0);
+		copy(i ? "part1" : "part0", "next");
+		renameat(dir, "next", dir, "snapshot");
+		unlinkat(dir, base[!i], 0);
+	}
+	return NULL;
+}
+
+/* The control: the first base alone, which is missing time and again. */
+START_TEST(a_snapshot_is_replaced_meanwhile)
+{
+	char base[2][SNAPSHOT_BASE_NAME];
+	unsigned int missing = 0;
+	pthread_t thread;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		add(&made.memory, LOW, 1);
+		save(false, 0x10 + (int)i);
+		snapshot_base_name(&made.id, base[i]);
+		ck_assert_int_eq(linkat(dir, "snapshot", dir, i ? "base1" : "base0", 0), 0);
+		add(&made.memory, LOW + PAGE, 1);
+		save(true, 0x20 + (int)i);
+		ck_assert_int_eq(linkat(dir, "snapshot", dir, i ? "part1" : "part0", 0), 0);
+	}
+	atomic_store(&stop, false);
+	ck_assert_int_eq(pthread_create(&thread, NULL, replacer, base), 0);
+	for (unsigned int i = 0; i < 2000; i++) {
+		ck_assert_msg(open_chain() == 0, "%s", chain.why);
+		ck_assert_uint_eq(chain.count, 2);
+	}
+	for (unsigned int i = 0; i < 100000 && !missing; i++)
+		missing += faccessat(dir, base[0], F_OK, 0) < 0;
+	atomic_store(&stop, true);
+	pthread_join(thread, NULL);
+	ck_assert_uint_gt(missing, 0);
+}
+END_TEST
+
 START_TEST(a_chain_has_an_end)
 {
 	for (unsigned int n = 3; n < SNAPSHOT_CHAIN_MAX; n++) {
@@ -518,6 +579,7 @@ Suite *chain_suite(void)
 	tcase_add_loop_test(tcase, each_page_has_one_owner, 0, 20);
 	tcase_add_loop_test(tcase, damage_is_found, 0, 6);
 	tcase_add_test(tcase, another_base_is_refused);
+	tcase_add_test(tcase, a_snapshot_is_replaced_meanwhile);
 	tcase_add_test(tcase, a_chain_has_an_end);
 	tcase_add_loop_test(tcase, forged_lists_are_refused, 0, 5);
 	tcase_add_loop_test(tcase, only_ram_is_merged, 0, 6);

@@ -31,6 +31,7 @@ struct restoring {
 	const char *folder;
 	int fd;
 	bool stream;		     /* or a file */
+	bool replaced;		     /* by another snapshot, before all of this one was opened */
 	bool restore_all;	     /* RAM is read and checked before the guest runs, not mapped */
 	struct snapshot_chain chain; /* of files; of a stream, layer[0] alone */
 	uint32_t checksum;	     /* of RAM, if restore_all */
@@ -186,6 +187,7 @@ static int open_bases(struct restoring *restoring)
 		return why_set(&restoring->why, -errno, "its folder cannot be opened: %s",
 			       strerror(errno));
 	int error = snapshot_chain_open_bases(chain, folder, &restoring->machine->ram);
+	restoring->replaced = error == -ENOENT && snapshot_chain_replaced(chain, folder);
 	close(folder);
 	return error ? chain_failed(restoring, error) : 0;
 }
@@ -348,6 +350,25 @@ static void say_why(const struct restoring *restoring)
 		log_error("cannot restore the snapshot in '%s': %s", restoring->folder, why);
 }
 
+/* Says what is wrong, unless the snapshot was replaced and this is not the @last turn. Returns 0 or -errno. */
+static int open_and_restore(struct restoring *restoring, bool last)
+{
+	restoring->replaced = false;
+	restoring->why = (struct why){""};
+	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
+	int error = restoring->stream ? 0 : file_open(restoring->folder, &restoring->fd);
+	if (error)
+		return error;
+	error = machine_can_restore(restoring->machine, &restoring->why);
+	if (!error)
+		error = restore(restoring);
+	if (error && (last || !restoring->replaced))
+		say_why(restoring);
+	snapshot_chain_release(&restoring->chain);
+	close(restoring->fd);
+	return error;
+}
+
 int machine_restore(struct machine *machine, const char *folder, int stream, bool restore_all)
 {
 	struct restoring *restoring = calloc(1, sizeof(*restoring));
@@ -363,19 +384,10 @@ int machine_restore(struct machine *machine, const char *folder, int stream, boo
 	/* Memory that other processes share, or that is placed at the start, cannot be a mapping of the file. */
 	restoring->restore_all = restore_all || restoring->stream ||
 				 machine->ram.backing != RAM_ANON || machine->ram.placed;
-	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
-	int error = restoring->stream ? 0 : file_open(folder, &restoring->fd);
-	if (error)
-		goto out;
-	error = machine_can_restore(machine, &restoring->why);
-	if (!error)
-		error = restore(restoring);
-	if (error)
-		say_why(restoring);
-out:
-	snapshot_chain_release(&restoring->chain);
-	if (restoring->fd >= 0)
-		close(restoring->fd);
+	int error, turn = 0;
+	do
+		error = open_and_restore(restoring, ++turn == SNAPSHOT_CHAIN_TURNS);
+	while (error && restoring->replaced && turn < SNAPSHOT_CHAIN_TURNS);
 	free(restoring);
 	return error;
 }

@@ -202,7 +202,16 @@ int snapshot_chain_open_bases(struct snapshot_chain *chain, int folder, const st
 	return error;
 }
 
-int snapshot_chain_open(struct snapshot_chain *chain, int folder, const struct ram *ram)
+bool snapshot_chain_replaced(const struct snapshot_chain *chain, int folder)
+{
+	struct stat ours, there;
+
+	return chain->count > 0 && fstat(chain->layer[0]->fd, &ours) == 0 &&
+	       fstatat(folder, "snapshot", &there, 0) == 0 &&
+	       (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino);
+}
+
+static int open_once(struct snapshot_chain *chain, int folder, const struct ram *ram)
 {
 	*chain = (struct snapshot_chain){0};
 	int fd = open_file(folder, "snapshot");
@@ -211,6 +220,19 @@ int snapshot_chain_open(struct snapshot_chain *chain, int folder, const struct r
 			    fd == -EINVAL ? "no plain file" : strerror(-fd));
 	int error = snapshot_chain_add(chain, fd, ram);
 	return error ? error : snapshot_chain_open_bases(chain, folder, ram);
+}
+
+int snapshot_chain_open(struct snapshot_chain *chain, int folder, const struct ram *ram)
+{
+	int error = open_once(chain, folder, ram);
+
+	for (int turn = 1; turn < SNAPSHOT_CHAIN_TURNS && error == -ENOENT &&
+			   snapshot_chain_replaced(chain, folder);
+	     turn++) {
+		snapshot_chain_release(chain);
+		error = open_once(chain, folder, ram);
+	}
+	return error;
 }
 
 void snapshot_chain_release(struct snapshot_chain *chain)

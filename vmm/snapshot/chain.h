@@ -21,6 +21,8 @@
  * process may have: those with thousands of runs use them up before there are so many, and are to be merged.
  */
 #define SNAPSHOT_CHAIN_MAX 8
+/* How often opening is begun anew as the snapshot was replaced meanwhile: a save takes longer than that. */
+#define SNAPSHOT_CHAIN_TURNS 8
 /* Of a base's file. */
 #define SNAPSHOT_BASE_PREFIX "base-"
 #define SNAPSHOT_BASE_NAME   (sizeof(SNAPSHOT_BASE_PREFIX) + 2 * sizeof(struct snapshot_id))
@@ -54,6 +56,11 @@ int snapshot_chain_add(struct snapshot_chain *chain, int fd, const struct ram *r
  * Likewise, all that @chain->layer[0] is based on, the one of @chain, which the caller has read. It is free()d with the others.
  */
 int snapshot_chain_open_bases(struct snapshot_chain *chain, int folder, const struct ram *ram);
+/*
+ * Returns whether the folder has another snapshot than @chain->layer[0] by now: what that is based on may be gone then, and
+ * opening is to be begun anew.
+ */
+bool snapshot_chain_replaced(const struct snapshot_chain *chain, int folder);
 /* @chain may be all zero. Closes all files. */
 void snapshot_chain_release(struct snapshot_chain *chain);
 
