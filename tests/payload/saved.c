@@ -178,7 +178,11 @@ static void test_chatter(void)
 }
 
 const struct test tests[] = {
-	{"one-cpu", test_one_cpu}, {"two-cpus", test_two_cpus}, {"tide", test_tide},
-	{"large", test_large},	   {"chatter", test_chatter},	{"scattered", test_scattered},
+	{"one-cpu", test_one_cpu},
+	{"two-cpus", test_two_cpus},
+	{"tide", test_tide},
+	{"large", test_large},
+	{"chatter", test_chatter},
+	{"scattered", test_scattered},
 	{0},
 };

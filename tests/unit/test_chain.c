@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@
 #define HIGH  0x100000000ULL
 #define PAGES 64 /* of each region */
 
-static const struct gpa_range region[] = {{LOW, PAGES * PAGE}, {HIGH, PAGES * PAGE}};
+static const struct gpa_range region[] = {{LOW, PAGES *PAGE}, {HIGH, PAGES *PAGE}};
 static uint8_t low[PAGES * PAGE], high[PAGES * PAGE];
 static const struct ram ram = {.region = {{LOW, sizeof(low), low}, {HIGH, sizeof(high), high}},
 			       .regions = 2};
@@ -45,6 +45,8 @@ static void add(struct snapshot_memory *list, uint64_t gpa, uint64_t pages)
 	list->pages += pages;
 }
 
+static unsigned int more_sections;
+
 /* Writes "snapshot": an increment of the one that is there, if @is_increment, with @fill in its pages. */
 static void save(bool is_increment, int fill)
 {
@@ -63,6 +65,8 @@ static void save(bool is_increment, int fill)
 	for (uint64_t i = 0; i < made.memory.pages; i++)
 		snapshot_pages_write(&writer, page, 1);
 	snapshot_write(&writer, SNAPSHOT_CPU, 0, "cpu", 3);
+	for (unsigned int i = 0; i < more_sections; i++)
+		snapshot_write(&writer, SNAPSHOT_SERIAL, 0, NULL, 0);
 	ck_assert_int_eq(snapshot_end(&writer), 0);
 	ck_assert_int_eq(pread(fd, &made.id, sizeof(made.id), (off_t)(writer.offset - 16)), 16);
 	close(fd);
@@ -321,62 +325,67 @@ START_TEST(another_base_is_refused)
 }
 END_TEST
 
-static atomic_bool stop;
+/* What a save to the folder does as soon as the snapshot there is opened. */
+struct replacing {
+	int opened; /* inotify's */
+	const char *name, *old_base;
+};
 
-static void copy(const char *from, const char *to)
+static void *replace(void *arg)
 {
-	uint8_t bytes[8 * PAGE];
-	int in = openat(dir, from, O_RDONLY | O_CLOEXEC);
-	int out = openat(dir, to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	ssize_t len = read(in, bytes, sizeof(bytes));
+	const struct replacing *replacing = arg;
+	char event[256];
 
-	if (len < 0 || write(out, bytes, (size_t)len) != len || fsync(out) < 0)
+	if (read(replacing->opened, event, sizeof(event)) <= 0 ||
+	    renameat(dir, replacing->name, dir, "snapshot") < 0 ||
+	    unlinkat(dir, replacing->old_base, 0) < 0)
 		abort();
-	close(in);
-	close(out);
-}
-
-/* Replaces the snapshot as a save does, by turns of two that have another base each, which goes after it. */
-static void *replacer(void *arg)
-{
-	const char *base[2] = {arg, (const char *)arg + SNAPSHOT_BASE_NAME};
-
-	for (unsigned int i = 0; !atomic_load(&stop); i = !i) {
-		linkat(dir, i ? "base1" : "base0", dir, base[i], 0);
-		copy(i ? "part1" : "part0", "next");
-		renameat(dir, "next", dir, "snapshot");
-		unlinkat(dir, base[!i], 0);
-	}
 	return NULL;
 }
 
-/* The control: the first base alone, which is missing time and again. */
+/* Opens "old", which is replaced by "new" meanwhile. Returns whether it was before its base was opened. */
+static bool open_replaced(const char *old_base, const struct snapshot_id *id)
+{
+	char path[64];
+	struct replacing replacing = {inotify_init1(IN_CLOEXEC), "next", old_base};
+	pthread_t thread;
+
+	linkat(dir, "old_base", dir, old_base, 0);
+	linkat(dir, "new", dir, "next", 0);
+	ck_assert_int_eq(linkat(dir, "old", dir, "opened", 0), 0);
+	ck_assert_int_eq(renameat(dir, "opened", dir, "snapshot"), 0);
+	snprintf(path, sizeof(path), "%s/snapshot", folder);
+	ck_assert_int_ge(inotify_add_watch(replacing.opened, path, IN_OPEN), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, replace, &replacing), 0);
+	int error = open_chain();
+	pthread_join(thread, NULL);
+	close(replacing.opened);
+	ck_assert_msg(error == 0, "%s", chain.why);
+	return memcmp(&chain.layer[0]->id, id, sizeof(*id)) == 0;
+}
+
+/* A reader begins anew. It has many sections to read first, so that it is not the faster one each time. */
 START_TEST(a_snapshot_is_replaced_meanwhile)
 {
-	char base[2][SNAPSHOT_BASE_NAME];
-	unsigned int missing = 0;
-	pthread_t thread;
+	char base[SNAPSHOT_BASE_NAME];
 
 	for (unsigned int i = 0; i < 2; i++) {
 		add(&made.memory, LOW, 1);
 		save(false, 0x10 + (int)i);
-		snapshot_base_name(&made.id, base[i]);
-		ck_assert_int_eq(linkat(dir, "snapshot", dir, i ? "base1" : "base0", 0), 0);
+		if (i == 0)
+			snapshot_base_name(&made.id, base);
+		more_sections = 4000;
 		add(&made.memory, LOW + PAGE, 1);
 		save(true, 0x20 + (int)i);
-		ck_assert_int_eq(linkat(dir, "snapshot", dir, i ? "part1" : "part0", 0), 0);
+		more_sections = 0;
+		ck_assert_int_eq(linkat(dir, "snapshot", dir, i ? "kept" : "old", 0), 0);
 	}
-	atomic_store(&stop, false);
-	ck_assert_int_eq(pthread_create(&thread, NULL, replacer, base), 0);
-	for (unsigned int i = 0; i < 2000; i++) {
-		ck_assert_msg(open_chain() == 0, "%s", chain.why);
-		ck_assert_uint_eq(chain.count, 2);
-	}
-	for (unsigned int i = 0; i < 100000 && !missing; i++)
-		missing += faccessat(dir, base[0], F_OK, 0) < 0;
-	atomic_store(&stop, true);
-	pthread_join(thread, NULL);
-	ck_assert_uint_gt(missing, 0);
+	ck_assert_int_eq(renameat(dir, "kept", dir, "new"), 0);
+	ck_assert_int_eq(linkat(dir, base, dir, "old_base", 0), 0);
+	for (unsigned int i = 0; i < 100; i++)
+		if (open_replaced(base, &made.id))
+			return;
+	ck_abort_msg("it was never replaced in time");
 }
 END_TEST
 
@@ -539,7 +548,8 @@ START_TEST(too_many_pieces_are_joined)
 	enum { COUNT = 2 * SNAPSHOT_RUNS_MAX };
 	const size_t size = 2 * COUNT * PAGE;
 	const uint64_t second = (SNAPSHOT_RUNS_MAX + 2) * PAGE;
-	const struct gpa_range one = {0, size}, begin[] = {{0, second - PAGE}, {second, size - second}};
+	const struct gpa_range one = {0, size},
+			       begin[] = {{0, second - PAGE}, {second, size - second}};
 	uint8_t *hva = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	const struct ram large = {

@@ -28,7 +28,7 @@ struct snapshot_file {
 	const struct snapshot_chain *bases;
 	bool linked[SNAPSHOT_CHAIN_MAX];
 	unsigned int first; /* of @bases: those before it are not needed */
-	size_t held; /* bytes of @data that are not written yet */
+	size_t held;	    /* bytes of @data that are not written yet */
 	uint8_t data[SNAPSHOT_FILE_BUFFER];
 };
 

@@ -29,7 +29,7 @@ struct saving {
 	struct snapshot_writer *writer;
 	struct why *why;
 	struct snapshot_memory memory, zeros; /* zeros: of an increment */
-	uint64_t changed_pages; /* pages of an increment that are to be in a run */
+	uint64_t changed_pages;		      /* pages of an increment that are to be in a run */
 	struct snapshot_runs runs;
 	struct present_cursor cursor;
 	bool present[BLOCK_PAGES], touched[BLOCK_PAGES], changed[BLOCK_PAGES];

@@ -244,7 +244,8 @@ bool private_file_has(struct private_file *file, const void *hva, uint64_t len)
 	return has;
 }
 
-void private_file_which(struct private_file *file, const void *hva, unsigned int pages, bool which[])
+void private_file_which(struct private_file *file, const void *hva, unsigned int pages,
+			bool which[])
 {
 	uint64_t page, end;
 	const struct part *part =

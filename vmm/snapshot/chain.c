@@ -96,7 +96,8 @@ static int read_section(struct snapshot_layer *layer, struct snapshot_reader *re
 	case SNAPSHOT_DEVICE:
 		return snapshot_payload(reader, section, room, sizeof(room));
 	default:
-		return snapshot_bad(reader, "it has a section of type %u, which this ebb does not know",
+		return snapshot_bad(reader,
+				    "it has a section of type %u, which this ebb does not know",
 				    section->type);
 	}
 	return snapshot_bad(reader, "its memory is not where its list says");
