@@ -2,12 +2,13 @@
 """ebb snapshot --base: what the folder holds afterwards can be restored, whatever was in it before."""
 
 import os
+import re
 import shutil
 
 import pytest
 import snapshots
 from test_increment import increment, names
-from test_snapshot import OPTIONS, WAYS, snapshot, step
+from test_snapshot import OPTIONS, PATIENT, WAYS, snapshot, step
 
 
 def base_of(folder):
@@ -88,6 +89,22 @@ def test_gaps_are_read(run, restore, tmp_path):
     assert "it was saved itself" in snapshot(f"{name}-1", tmp_path / "there", 1, options=["--working-set"])
     for way in WAYS:
         assert restore(tmp_path / "part", *OPTIONS, way=way).steps(2)[0] >= last
+
+
+def test_a_large_guest(run, restore, tmp_path):
+    """It does not stand still for longer than for a whole snapshot because of memory that it never used."""
+    name = f"vast-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, memory="32G", test="one-cpu", params=PATIENT)
+    step(payload)
+
+    def stood(name, folder, *options):
+        said = snapshot(name, tmp_path / folder, options=options)
+        print(said.split(", ", 1)[1], end="")
+        return float(re.search(r"stood still for ([\d.]+) s", said)[1])
+    whole = min(stood(name, "there") for _ in range(3))
+    payload.kill()
+    restore(tmp_path / "there", *OPTIONS, "--name", f"{name}-1", memory="32G").steps(2)
+    assert min(stood(f"{name}-1", "part", "--base", str(tmp_path / "there")) for _ in range(3)) < 2 * whole + 0.02
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="SKIPPED: needs root, to give a file to another user")
