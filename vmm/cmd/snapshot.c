@@ -28,9 +28,8 @@
 /* No answer and no byte for so long: ebb itself waits 30 s for us, and 10 s for the guest's disks. */
 #define SILENCE_MS 60000
 #define FOREVER_MS (24 * 3600 * 1000)
-/* In a working set: which snapshot it is of, in the words that are the last of that (docs/snapshot-format.md). */
-#define ID_AT	64
-#define ID_SIZE 16
+/* In a working set: the id of the snapshot that it is of begins its first payload (docs/snapshot-format.md). */
+#define ID_AT (SNAPSHOT_HEAD + SNAPSHOT_SECTION)
 
 enum { OPTION_WORKING_SET, OPTION_BASE };
 
@@ -165,20 +164,21 @@ static bool find_base(struct request *request, const char *guest)
 	return is_increment && i < bases->count;
 }
 
-static bool read_id(int file, off_t at, uint8_t id[ID_SIZE])
+static bool read_id(int file, off_t at, struct snapshot_id *id)
 {
-	return at >= 0 && pread(file, id, ID_SIZE, at) == ID_SIZE;
+	return at >= 0 && pread(file, id, sizeof(*id), at) == sizeof(*id);
 }
 
 /* Returns whether the working set that came is of the snapshot in the folder. */
 static bool is_of_folder(const struct request *request)
 {
-	uint8_t ours[ID_SIZE], theirs[ID_SIZE];
+	struct snapshot_id ours, theirs;
 	int file = openat(request->file.dir, SNAPSHOT_FILE, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (file < 0)
 		return false;
-	bool same = read_id(file, lseek(file, -ID_SIZE, SEEK_END), theirs) &&
-		    read_id(request->file.fd, ID_AT, ours) && memcmp(ours, theirs, ID_SIZE) == 0;
+	off_t end = lseek(file, -(off_t)sizeof(theirs), SEEK_END);
+	bool same = read_id(file, end, &theirs) && read_id(request->file.fd, ID_AT, &ours) &&
+		    memcmp(&ours, &theirs, sizeof(ours)) == 0;
 	close(file);
 	return same;
 }

@@ -40,7 +40,7 @@ void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NA
 
 /* --- reading one, but for the pages -------------------------------------------------------------- */
 
-static int file_read(void *ctx, void *data, size_t len)
+int snapshot_layer_read(void *ctx, void *data, size_t len)
 {
 	const struct snapshot_layer *layer = ctx;
 	ssize_t got;
@@ -145,7 +145,7 @@ int snapshot_chain_add(struct snapshot_chain *chain, int fd, const struct ram *r
 	}
 	layer->fd = fd;
 	chain->layer[chain->count++] = layer;
-	struct snapshot_reader reader = {.read = file_read, .ctx = layer};
+	struct snapshot_reader reader = {.read = snapshot_layer_read, .ctx = layer};
 	int error = read_layer(layer, &reader, ram);
 	return error ? fail(chain, error, "%s", reader.why) : 0;
 }

@@ -38,6 +38,9 @@ struct snapshot_layer {
 	uint32_t before, checksum; /* of the pages: what it begins with, and what it has to be */
 };
 
+/* For a snapshot_reader of the file of @ctx, a layer. */
+int snapshot_layer_read(void *ctx, void *data, size_t len);
+
 struct snapshot_chain {
 	unsigned int count;
 	struct snapshot_layer *layer[SNAPSHOT_CHAIN_MAX]; /* the whole one last */

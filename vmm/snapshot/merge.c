@@ -184,14 +184,6 @@ static int write_memory(const struct merging *merging)
 	return error;
 }
 
-static int file_read(void *ctx, void *data, size_t len)
-{
-	const struct snapshot_layer *layer = ctx;
-	ssize_t got = read(layer->fd, data, len);
-
-	return got < 0 ? -errno : (int)got;
-}
-
 /* Copies a section of the increment, or writes what takes its place. */
 static int write_section(struct merging *merging, struct snapshot_reader *reader,
 			 const struct snapshot_section *section)
@@ -213,7 +205,7 @@ static int write_section(struct merging *merging, struct snapshot_reader *reader
 static int write_all_sections(struct merging *merging)
 {
 	struct snapshot_layer *layer = merging->chain->layer[0];
-	struct snapshot_reader reader = {.read = file_read, .ctx = layer};
+	struct snapshot_reader reader = {.read = snapshot_layer_read, .ctx = layer};
 	struct snapshot_section section = {0};
 
 	int error = lseek(layer->fd, 0, SEEK_SET) < 0 ? -errno : snapshot_open(&reader);
