@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A snapshot: the input is the stream, read to its end or to the first error, as ebb does; and then as a working set. Each
- * list of memory in it is a snapshot of a chain, too: what of it the guest gets is compared with the naive way. Its
- * checksums are all taken to be 0, so that the fuzzer gets past them.
+ * list of memory in it is a snapshot of a chain, too: what of it the guest gets is compared with the naive way. As a file it
+ * is read again, as a base is, and merged. Its checksums are all taken to be 0, so that the fuzzer gets past them.
  */
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/fuzz/boot.h"
 #include "vmm/snapshot/chain.h"
+#include "vmm/snapshot/merge.h"
 #include "vmm/snapshot/stream.h"
 #include "vmm/snapshot/working_set.h"
 
@@ -149,6 +152,44 @@ static int read_working_set(struct snapshot_reader *reader, const struct ram *ra
 	return error;
 }
 
+/* What is merged is no more than the guest's RAM, and its lists. */
+static int count_bytes(void *ctx, const void *data, size_t len)
+{
+	size_t *written = ctx;
+
+	(void)data;
+	*written += len;
+	MUST(*written < 4 * RAM_SIZE);
+	return 0;
+}
+
+/* The way of bases and of ebb snapshot merge: with lists that are checked by the caller's RAM, and by merging alone. */
+static void read_as_file(const uint8_t *data, size_t size, const struct ram *ram)
+{
+	static int file = -1;
+	struct gpa_range region[2];
+	size_t written = 0;
+	struct snapshot_writer writer = {.write = count_bytes, .ctx = &written};
+
+	if (file < 0)
+		file = memfd_create("input", MFD_CLOEXEC);
+	MUST(file >= 0 && ftruncate(file, 0) == 0);
+	MUST(pwrite(file, data, size, 0) == (ssize_t)size);
+	for (unsigned int i = 0; i < 2; i++)
+		region[i] = (struct gpa_range){ram->region[i].gpa, ram->region[i].size};
+	for (unsigned int merge = 0; merge < 2; merge++) {
+		struct snapshot_chain chain = {0};
+		MUST(lseek(file, 0, SEEK_SET) == 0);
+		int error = snapshot_chain_add(&chain, dup(file), merge ? NULL : ram);
+		if (!error && merge)
+			error = snapshot_merge(&chain, region, 2, &writer);
+		else if (!error)
+			error = snapshot_chain_read(&chain, 0, ram);
+		MUST((error == 0) == (chain.why[0] == '\0'));
+		snapshot_chain_release(&chain);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ram whole = boot_ram(0, RAM_SIZE + 2 * EDGE);
@@ -174,6 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(error || input.left == 0);
 	}
 	check_chain(&chain);
+	read_as_file(data, size, &ram);
 	for (unsigned int i = 0; i < EDGE; i++)
 		MUST(memory[i] == 0xee && memory[RAM_SIZE + EDGE + i] == 0xee);
 	return 0;
