@@ -241,8 +241,10 @@ int snapshot_file_publish(struct snapshot_file *file)
 	if (fsync(file->dir) < 0)
 		return fail(file, "finish the snapshot in");
 	/* Until the new name is on the disk, the old snapshot may be the one that is found. */
-	if (is_snapshot(file))
+	if (is_snapshot(file)) {
+		remove_or_warn(file, UNFINISHED_BASE);
 		remove_others(file);
+	}
 	return 0;
 }
 
