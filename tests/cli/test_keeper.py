@@ -7,10 +7,15 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
-from conftest import EBB, LIMIT, wait
-from fake import MIB, RECLAIM, Refusal, Silence
+from conftest import EBB, LIMIT, TREE, wait
+from fake import MIB, RECLAIM, Fake, Refusal, Silence
+
+sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
+
+import guest as lib  # noqa: E402
 
 SHORT = os.path.join(os.path.dirname(EBB), "tests", "short")
 # What a guest has, of 1 GiB: all is resident, 300 MiB are free, 200 are caches.
@@ -63,11 +68,11 @@ class Host:
 
 
 class Keeper:
-    def __init__(self, host, runtime, *words):
+    def __init__(self, host, env, *words, wrapper=()):
         self.path = os.path.join(host.folder, "log")
-        self.env = os.environ | {"EBB_RUNTIME_DIR": runtime, "EBB_TEST_HOST": host.folder}
+        self.env = os.environ | env | {"EBB_TEST_HOST": host.folder}
         with open(self.path, "wb") as log:
-            self.process = subprocess.Popen([SHORT, "keeper", *words], env=self.env, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*wrapper, SHORT, "keeper", *words], env=self.env, stdin=subprocess.DEVNULL,
                                             stdout=subprocess.DEVNULL, stderr=log)
         self.until("looking after the guests")
 
@@ -105,8 +110,8 @@ def host(tmp_path):
 def keeper(host, runtime):
     keepers = []
 
-    def start(*words):
-        keepers.append(Keeper(host, runtime, *words))
+    def start(*words, env=None, wrapper=()):
+        keepers.append(Keeper(host, env or {"EBB_RUNTIME_DIR": runtime}, *words, wrapper=wrapper))
         return keepers[-1]
 
     yield start
@@ -190,6 +195,21 @@ def test_without_its_sandbox(fake, host, keeper):
     kept = keeper("--sandbox=off")
     wait(lambda: len(requests(guest)) >= 2, kept.log)
     assert kept.end() == 0
+
+
+@pytest.mark.parametrize("wrapper", [(), lib.NO_NAMESPACES], ids=["all", "less"])
+@pytest.mark.parametrize("by", ["EBB_RUNTIME_DIR", "XDG_RUNTIME_DIR"])
+def test_names_by_each_variable(host, keeper, runtime, wrapper, by):
+    """It finds guests again where the host permits namespaces, and where not."""
+    folder = os.path.join(runtime, "ebb" if by == "XDG_RUNTIME_DIR" else "")
+    os.makedirs(folder, 0o700, exist_ok=True)
+    guest = full(lambda name: Fake(folder, name), "a")
+    host.available(900)
+    kept = keeper(env={"EBB_RUNTIME_DIR": "", by: runtime}, wrapper=wrapper)
+    wait(lambda: len(requests(guest)) >= 2, kept.log)
+    assert ("permits no namespaces" in kept.log()) == bool(wrapper or not lib.namespaces())
+    assert kept.end() == 0
+    guest.end()
 
 
 def test_dry_run_asks_nobody(fake, host, keeper):

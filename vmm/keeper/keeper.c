@@ -2,7 +2,9 @@
 #include "vmm/keeper/keeper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -396,13 +398,27 @@ static int start(struct keeper *keeper)
 	return 0;
 }
 
+/* The session's directory cannot be looked at in the sandbox, so the names' is named by itself. */
+static int fix_directory(const struct runtime_name *name)
+{
+	char directory[PATH_MAX];
+	snprintf(directory, sizeof(directory), "%s", name->path);
+	*strrchr(directory, '/') = '\0';
+	if (setenv("EBB_RUNTIME_DIR", directory, true) == 0)
+		return 0;
+	log_error("out of memory");
+	return -ENOMEM;
+}
+
 /* It reads what guests say: from here on it has what it needs for that, and no more. */
 static int confine(struct keeper *keeper)
 {
 	if (keeper->confined == KEEPER_SANDBOX_OFF)
 		return 0;
-	int err =
-		sandbox_enter_keeper(&keeper->sandbox, keeper->confined == KEEPER_SANDBOX_REQUIRE);
+	int err = fix_directory(&keeper->name);
+	if (!err)
+		err = sandbox_enter_keeper(&keeper->sandbox,
+					   keeper->confined == KEEPER_SANDBOX_REQUIRE);
 	if (!err)
 		keeper->sandbox.guard.enter(&keeper->sandbox.guard, "keeper");
 	return err;
