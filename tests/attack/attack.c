@@ -157,6 +157,27 @@ static long connect_by_a_file(void)
 	return connect(fd, (const struct sockaddr *)&name, sizeof(name));
 }
 
+/* As for a guest's snapshot: over a control socket, its own here, goes the socket that all of the RAM shall come to. */
+static long pass_a_descriptor(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s/keeper-sock", getenv("EBB_RUNTIME_DIR"));
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(fd, (const struct sockaddr *)&name, sizeof(name)) < 0)
+		return -1;
+	union {
+		char space[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr head;
+	} room = {.head = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+	struct iovec byte = {page, 1};
+	struct msghdr message = {.msg_iov = &byte,
+				 .msg_iovlen = 1,
+				 .msg_control = room.space,
+				 .msg_controllen = sizeof(room.space)};
+	memcpy(CMSG_DATA(&room.head), &fd, sizeof(fd));
+	return syscall(SYS_sendmsg, fd, &message, 0);
+}
+
 static long look_at_a_process(void)
 {
 	char path[64];
@@ -314,6 +335,7 @@ static const struct {
 	{"connect-abstract", connect_abstract},
 	{"connect-loopback", connect_loopback},
 	{"connect-file", connect_by_a_file},
+	{"pass-descriptor", pass_a_descriptor},
 	{"execve", run_a_program},
 	{"fork", fork_a_process},
 	{"thread", start_a_thread},

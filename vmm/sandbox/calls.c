@@ -203,7 +203,8 @@ const struct call calls[] = {
 	CALL_IF(sched_getscheduler, NET, IS(0, 0)),
 	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_OTHER)),
 	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_BATCH)),
-	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN | KEEPER),
+	/* Not the keeper, which could have a guest's RAM sent to a socket of its own (x-ebb-snapshot). */
+	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
 	/* A new socket to a backend, or one that the dialer has connected (vmm/vsock). */
 	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN | KEEPER),
 	CALL(shutdown, VSOCK | MAIN), /* main: the end of a console's file */
