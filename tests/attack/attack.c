@@ -79,7 +79,7 @@ static long open_like_a_name(void)
 static long make_like_a_name(void)
 {
 	return syscall(SYS_openat, AT_FDCWD, getenv("EBB_ATTACK_FILE"),
-		       O_WRONLY | O_CREAT | O_NOFOLLOW, 0600);
+		       O_RDONLY | O_CREAT | O_NOFOLLOW, 0600);
 }
 
 static long look_like_a_name(void)
@@ -210,12 +210,17 @@ static long make_code(void)
 	return syscall(SYS_mprotect, whole_page(), PAGE, PROT_READ | PROT_EXEC);
 }
 
+static bool is_a(int fd, mode_t type)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type;
+}
+
 /* Returns an open descriptor of this type of file, or -1. */
 static int descriptor(mode_t type)
 {
-	struct stat st;
 	for (int fd = 3; fd < 64; fd++)
-		if (fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type)
+		if (is_a(fd, type))
 			return fd;
 	return -1;
 }
@@ -247,16 +252,25 @@ static long remove_above_descriptor(void)
 static long grow_a_file(void)
 {
 	const struct iovec byte = {page, 1};
-	return syscall(SYS_pwritev, descriptor(S_IFREG), &byte, 1, 1UL << 40, 0);
+	for (int fd = 3; fd < 64; fd++) {
+		if (!is_a(fd, S_IFREG))
+			continue;
+		long done = syscall(SYS_pwritev, fd, &byte, 1, 1UL << 40, 0);
+		if (done >= 0 || errno != EBADF) /* that can only be read */
+			return done;
+	}
+	return -1;
 }
 
-/* The same by calls that many threads make. */
-static long grow_by_writing(void)
+/* The same by the file that tells others the PID of who has the keeper's name. */
+static long write_a_name(void)
 {
-	int fd = descriptor(S_IFREG);
+	int fd =
+		(int)syscall(SYS_openat, descriptor(S_IFDIR), "keeper-lock", O_WRONLY | O_NOFOLLOW);
 	signal(SIGXFSZ, SIG_IGN);
-	return syscall(SYS_lseek, fd, 1UL << 40, SEEK_SET) < 0 ? -1
-							       : syscall(SYS_write, fd, page, 1);
+	return fd < 0 || syscall(SYS_lseek, fd, 1UL << 40, SEEK_SET) < 0
+		       ? -1
+		       : syscall(SYS_write, fd, page, 1);
 }
 
 static long signal_another(void)
@@ -331,7 +345,7 @@ static const struct {
 	{"unlinkat-above", remove_above_descriptor},
 	{"proc", look_at_a_process},
 	{"grow", grow_a_file},
-	{"grow-write", grow_by_writing},
+	{"write-name", write_a_name},
 	{"connect-abstract", connect_abstract},
 	{"connect-loopback", connect_loopback},
 	{"connect-file", connect_by_a_file},

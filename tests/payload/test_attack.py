@@ -166,14 +166,15 @@ def test_landlock_refuses(thread, tmp_path):
 
 # It looks for guests by their names, so it may open, remove and connect: where, is a matter of namespaces and Landlock.
 KEEPERS_CALLS = ["local-socket", "connect-file", "connect-abstract", "unlinkat", "unlinkat-directory", "openat-name",
-                 "create-name", "proc-name", "unlinkat-above", "grow-write"]
+                 "create-name", "proc-name", "unlinkat-above"]
 # What a guest's ebb does with its backends: a keeper that could would have all of a guest's RAM, by x-ebb-snapshot.
-KEEPER_ATTEMPTS = [*ATTEMPTS, "pass-descriptor"]
-KEEPER_BY_LIMITS = {"grow-write": 27}
+# And a keeper that could write PIDs into the names' files would have a command of the user's signal anybody.
+KEEPER_ATTEMPTS = [*ATTEMPTS, "pass-descriptor", "write-name"]
 KEEPER_BY_NAMESPACES = {"openat-name": 2, "create-name": 2, "proc-name": 2, "unlinkat": 2, "unlinkat-directory": 2,
                         "unlinkat-above": 30, "connect-abstract": 111, "connect-file": 2}
 KEEPER_BY_LANDLOCK = {"openat-name": 13, "create-name": 13, "proc-name": 13, "unlinkat": 13, "unlinkat-directory": 13,
-                      "unlinkat-above": 13}
+                      "unlinkat-above": 13, "write-name": 13}
+KEEPER_BY_LIMITS = {"write-name": 27}
 
 
 def attempt_by_keeper(tmp_path, what, *options, wrapper=(), without=""):
@@ -191,7 +192,7 @@ def attempt_by_keeper(tmp_path, what, *options, wrapper=(), without=""):
 
 @pytest.mark.usefixtures("servers")
 def test_the_keeper_is_refused(tmp_path):
-    kept_in = KEEPER_BY_LIMITS | (KEEPER_BY_NAMESPACES if lib.namespaces() else KEEPER_BY_LANDLOCK if LANDLOCK else {})
+    kept_in = KEEPER_BY_NAMESPACES if lib.namespaces() else KEEPER_BY_LANDLOCK if LANDLOCK else {}
     for what in [*KEEPER_ATTEMPTS, *KEEPERS_CALLS]:
         status, said = attempt_by_keeper(tmp_path, what)
         if what in kept_in:
@@ -228,6 +229,13 @@ def test_landlock_refuses_the_keeper(tmp_path):
         _, said = attempt_by_keeper(tmp_path, what, wrapper=lib.NO_NAMESPACES, without="calls")
         *note, answer = said.splitlines()
         assert answer == f"attack: errno {errno}" and len(note) == lib.namespaces(), (what, said)
+
+
+def test_limits_refuse_the_keeper(tmp_path):
+    """By themselves: no file becomes longer."""
+    for what, errno in KEEPER_BY_LIMITS.items():
+        _, said = attempt_by_keeper(tmp_path, what, without="calls,paths")
+        assert said.endswith(f"attack: errno {errno}\n"), (what, said)
 
 
 @pytest.mark.skipif(not lib.namespaces(), reason="this host permits no namespaces")

@@ -22,6 +22,8 @@ START_TEST(test_claim_and_release)
 	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
 	snprintf(want, sizeof(want), "%s/one.lock", directory);
 	ck_assert_str_eq(name.path, want);
+	/* Whoever takes the guest's ebb over cannot write another PID there. */
+	ck_assert_int_eq(fcntl(name.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
 	ck_assert_int_eq(stat(directory, &st), 0);
 	ck_assert_uint_eq(st.st_mode & 07777, 0700);
 	ck_assert_int_eq(files_left(), 1);
@@ -136,7 +138,8 @@ static pid_t holder(void)
 	if (pid == 0) {
 		struct runtime_name name;
 		/* More than the next owner will write. */
-		byte = runtime_claim(&name, "one") == 0 && dprintf(name.fd, "and more") > 0;
+		byte = runtime_claim(&name, "one") == 0 &&
+		       dprintf(open(name.path, O_WRONLY), "more than its PID") > 0;
 		if (write(ready[1], &byte, 1) == 1)
 			pause();
 		_exit(1);

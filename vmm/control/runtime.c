@@ -213,14 +213,15 @@ static void unlock_directory(int directory)
 
 /*
  * Opens and locks the name's file, and makes sure that it is still the one in the directory.
- * @create is O_CREAT or 0. Returns a file descriptor or -errno.
+ * @create is O_CREAT or 0. Returns a file descriptor, for reading, or -errno: a lock needs no more, and nobody who takes over
+ * a guest's ebb or the keeper shall write a PID there that a command takes for the guest's.
  */
 static int lock_file(int directory, const char *file, int create)
 {
 	for (int i = 0; i < CLAIM_TRIES; i++) {
 		struct stat locked;
 		struct stat named;
-		int fd = openat(directory, file, O_RDWR | create | O_NOFOLLOW | O_CLOEXEC, 0600);
+		int fd = openat(directory, file, O_RDONLY | create | O_NOFOLLOW | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return -errno;
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -267,12 +268,16 @@ static void say_busy(int directory, const char *file, const char *guest)
  * By the XDG Base Directory Specification, the sticky bit protects a file in the runtime directory
  * from clean-up of old files. If the lock file were removed, another guest could take the name.
  */
-static int write_pid(int fd)
+static int write_pid(const struct runtime_name *name, const char *file)
 {
-	if (fchmod(fd, 0600 | S_ISVTX) < 0)
+	if (fchmod(name->fd, 0600 | S_ISVTX) < 0)
 		return -errno;
-	int len = ftruncate(fd, 0) < 0 ? -1 : dprintf(fd, "%d\n", getpid());
-	return len < 0 ? -errno : 0;
+	int fd = openat(name->directory, file, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int err = dprintf(fd, "%d\n", getpid()) < 0 ? -errno : 0;
+	close(fd);
+	return err;
 }
 
 int runtime_claim(struct runtime_name *name, const char *guest)
@@ -300,7 +305,7 @@ int runtime_claim(struct runtime_name *name, const char *guest)
 	lock_directory(name->directory);
 	name->fd = lock_file(name->directory, file.text, O_CREAT);
 	unlock_directory(name->directory);
-	err = name->fd < 0 ? name->fd : write_pid(name->fd);
+	err = name->fd < 0 ? name->fd : write_pid(name, file.text);
 out:
 	if (err == -EWOULDBLOCK) {
 		say_busy(name->directory, file.text, guest);

@@ -31,7 +31,7 @@
 #define MEASURE	 (1U << THREAD_MEASURE)
 #define SNAPSHOT (1U << THREAD_SNAPSHOT)
 
-/* A check: an argument is @value; of its bits @mask, none is set, or all are. */
+/* A check: an argument is @value; of its bits @mask, none is set, all are, or just those of @value. */
 #define IS(argument, value)                                                                        \
 	{                                                                                          \
 		argument, ~0U, (uint32_t)(value)                                                   \
@@ -43,6 +43,11 @@
 #define WITH(argument, mask)                                                                       \
 	{                                                                                          \
 		argument, mask, mask                                                               \
+	}
+
+#define OF(argument, mask, value)                                                                  \
+	{                                                                                          \
+		argument, mask, value                                                              \
 	}
 
 #define CALL(name, kinds)                                                                          \
@@ -226,7 +231,8 @@ const struct call calls[] = {
 	/* --- the keeper looks for guests by their names: in which directory is checked by paths.c ----- */
 	CALL_IF(socket, KEEPER, IS(0, AF_UNIX)),
 	CALL(connect, KEEPER),
-	CALL_IF(openat, KEEPER, WITH(2, O_NOFOLLOW)),
+	/* Only to read, or to make an empty one. */
+	CALL_IF(openat, KEEPER, OF(2, O_NOFOLLOW | O_ACCMODE | O_TRUNC, O_NOFOLLOW)),
 	CALL_IF(newfstatat, KEEPER, IS(3, AT_SYMLINK_NOFOLLOW)),
 	CALL(faccessat, KEEPER),
 	CALL(faccessat2, KEEPER),

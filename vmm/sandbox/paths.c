@@ -29,8 +29,7 @@ int paths_restrict(int directory, enum paths_left left)
 	static const uint64_t allowed[] = {
 		[PATHS_REMOVE] = LANDLOCK_ACCESS_FS_REMOVE_FILE,
 		[PATHS_NAMES] = LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_READ_DIR |
-				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-				LANDLOCK_ACCESS_FS_MAKE_REG,
+				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_MAKE_REG,
 	};
 	int version = paths_version();
 	if (version < 0)

@@ -16,7 +16,7 @@ int paths_version(void);
 /* What stays allowed in the directory. */
 enum paths_left {
 	PATHS_REMOVE, /* files can be removed */
-	PATHS_NAMES,  /* and looked for, opened and made: what runtime.h does with guests' names */
+	PATHS_NAMES,  /* and looked for, read and made: what runtime.h does with guests' names */
 };
 
 /*
