@@ -118,6 +118,31 @@ START_TEST(not_too_little_cache_at_once)
 }
 END_TEST
 
+/* Nor by a small share, after failures or of a heavy guest. All that is spare, if that is less. */
+START_TEST(not_too_little_cache_by_a_share)
+{
+	static const struct {
+		uint64_t weight, caches, cache;
+		unsigned int share;
+	} cases[] = {{100, 256 * MIB, 16 * MIB, 8},
+		     {800, 256 * MIB, 16 * MIB, 128},
+		     {100, 256 * MIB, 60 * MIB, 64},
+		     {100, 26 * MIB, 10 * MIB, 128},
+		     {100, 18 * MIB, 0, 128}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct keeper_figures figures = reported;
+		struct round round;
+		figures.weight = cases[i].weight;
+		figures.caches = cases[i].caches;
+		round_begin(&round, 1, &figures);
+		round.guest[0].pacing[true].share = cases[i].share;
+		size_t asked = round_decide(&round, &tight, START);
+		ck_assert_uint_eq(asked, cases[i].cache != 0);
+		ck_assert_uint_eq(asked ? round.action[0].cache : 0, cases[i].cache);
+	}
+}
+END_TEST
+
 START_TEST(a_weight_divides_what_is_asked_for)
 {
 	/* Of 240 MiB that are spare; 0 and more than there is are no weights that a user sets. */
@@ -347,6 +372,7 @@ Suite *keeper_suite(void)
 	tcase_add_test(tcase, then_caches_by_half_of_what_is_spare);
 	tcase_add_test(tcase, no_more_cache_than_the_host_lacks);
 	tcase_add_test(tcase, not_too_little_cache_at_once);
+	tcase_add_test(tcase, not_too_little_cache_by_a_share);
 	tcase_add_loop_test(tcase, a_weight_divides_what_is_asked_for, 0, 8);
 	tcase_add_test(tcase, the_lighter_guest_comes_first);
 	tcase_add_test(tcase, idle_guests_pay_first_and_busy_ones_less);

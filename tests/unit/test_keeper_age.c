@@ -37,7 +37,7 @@ START_TEST(no_more_than_what_is_old)
 		{{256, 200, 120, 100}, false, false, 100, KEEPER_COLD + KEEPER_1H},
 		{{256, 200, 120, 60}, false, false, 120, KEEPER_COLD + KEEPER_10MIN},
 		{{256, 80, 10, 0}, false, false, 80, KEEPER_COLD + KEEPER_1MIN},
-		{{12, 3, 3, 3}, false, false, 6, KEEPER_COLD + KEEPER_10S},
+		{{12, 3, 3, 3}, false, false, 12, KEEPER_COLD + KEEPER_10S},
 		/* At work, and yet old. */
 		{{256, 80, 10, 0}, false, true, 80, KEEPER_COLD + KEEPER_1MIN},
 		/* Of younger ones a part; all of them if the host will swap soon. */

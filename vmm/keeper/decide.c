@@ -86,7 +86,9 @@ static uint64_t cache_share(const struct keeper_policy *policy, const struct kee
 	bool more = (old || (policy->urgent && idle)) && pacing->pause[KEEPER_CACHE] <= PAUSE_MIN;
 	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
 	uint64_t bytes = weigh(guest, spare / SHARE_MAX * share, spare);
-	return idle || old ? bytes : bytes / BUSY_DIVIDES;
+	bytes = idle || old ? bytes : bytes / BUSY_DIVIDES;
+	/* A share that is worth no request stays none; any other is worth one of which pieces come. */
+	return bytes < PIECE ? 0 : max(bytes, min(spare, CACHE_LEAST));
 }
 
 /* Of what programs could have, half of what can be spared: no guest lives on its last memory. */
