@@ -12,6 +12,13 @@
 #define RIGHTS_2 (RIGHTS_1 | 1ULL << 13) /* LANDLOCK_ACCESS_FS_REFER */
 #define RIGHTS_3 (RIGHTS_2 | 1ULL << 14) /* LANDLOCK_ACCESS_FS_TRUNCATE */
 
+/* As landlock.h has it since version 6, which a system's may be older than. */
+struct ruleset {
+	uint64_t files, networks, scopes;
+};
+/* LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET: to those of others nobody can connect. */
+#define SCOPE_ABSTRACT 1
+
 static uint64_t rights(int version)
 {
 	return version == 1 ? RIGHTS_1 : version == 2 ? RIGHTS_2 : RIGHTS_3;
@@ -34,8 +41,10 @@ int paths_restrict(int directory, enum paths_left left)
 	int version = paths_version();
 	if (version < 0)
 		return version;
-	const struct landlock_ruleset_attr all = {.handled_access_fs = rights(version)};
-	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, sizeof(all), 0);
+	const struct ruleset all = {.files = rights(version),
+				    .scopes = version >= 6 ? SCOPE_ABSTRACT : 0};
+	size_t size = version >= 6 ? sizeof(all) : sizeof(all.files);
+	int rules = (int)syscall(SYS_landlock_create_ruleset, &all, size, 0);
 	if (rules < 0)
 		return -errno;
 	const struct landlock_path_beneath_attr there = {.allowed_access = allowed[left],

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Takes every name of a file away from the process (Landlock): no file can be opened, made, run,
- * moved or removed, except in one directory. Open descriptors stay as they are.
+ * moved or removed, except in one directory. Open descriptors stay as they are. Local sockets that have no file are out of
+ * reach, too (Linux 6.12); those that have one can be connected to.
  *
  * A filter cannot do this: it sees a name's address only, and ebb removes its own names at its end.
  *

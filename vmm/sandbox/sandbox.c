@@ -86,8 +86,10 @@ static const char *refusal(int error)
 	}
 }
 
-/* Some hosts permit no namespaces, nor do many containers: the other phases do what they can. */
-static int leave_namespaces(struct sandbox *sandbox, bool required)
+/*
+ * Some hosts permit no namespaces, nor do many containers: the other phases do what they can. @left: what that comes to.
+ */
+static int leave_namespaces(struct sandbox *sandbox, bool required, const char *left)
 {
 	int error = namespaces_join(&sandbox->namespaces, sandbox->directory);
 	sandbox->has_namespaces = !error;
@@ -96,8 +98,8 @@ static int leave_namespaces(struct sandbox *sandbox, bool required)
 			  refusal(error));
 	else if (error)
 		log_warn(
-			"this host permits no namespaces of ebb's own (%s): the rest of the sandbox has to keep a guest in; 'ebb doctor' tells what helps",
-			refusal(error));
+			"this host permits no namespaces of ebb's own (%s): %s; 'ebb doctor' tells what helps",
+			refusal(error), left);
 	return required ? error : 0;
 }
 
@@ -134,7 +136,8 @@ int sandbox_enter(struct sandbox *sandbox, bool required)
 	};
 	int error = run_phases(before, sizeof(before) / sizeof(before[0]));
 	if (!error)
-		error = leave_namespaces(sandbox, required);
+		error = leave_namespaces(sandbox, required,
+					 "the rest of the sandbox has to keep a guest in");
 	if (!error)
 		error = drop_privileges();
 	if (error)
@@ -160,7 +163,9 @@ int sandbox_enter_keeper(struct sandbox *sandbox, bool required)
 	};
 	int error = run_phases(before, sizeof(before) / sizeof(before[0]));
 	if (!error)
-		error = leave_namespaces(sandbox, required);
+		error = leave_namespaces(
+			sandbox, required,
+			"a guest that took over the keeper could connect to this user's other programs by their sockets");
 	if (!error)
 		error = move_names(sandbox);
 	if (!error)
