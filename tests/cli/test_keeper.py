@@ -175,6 +175,30 @@ def test_its_own_cgroup_counts(fake, host, keeper):
     assert (got["total"], got["available"]) == (4096 * MIB, 246 * MIB)
 
 
+GONE = "a cgroup that the keeper was started in is gone, and with it its limits"
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_cgroup_that_goes(fake, host, keeper, gone):
+    """Its files then stay open, and cannot be read: as a folder. This is said once."""
+    full(fake, "a")
+    host.write("self/cgroup", "0::/user\n")
+    if gone:
+        os.makedirs(os.path.join(host.folder, "user", "memory.max"))
+    else:
+        host.write("user/memory.max", "max\n")
+    host.available(900)
+    kept = keeper()
+    kept.until("asked to drop page cache")
+    assert kept.log().count(GONE) == gone
+
+
+@pytest.mark.parametrize("levels", [16, 17])
+def test_cgroups_without_end(host, keeper, levels):
+    host.write("self/cgroup", "0::" + levels * "/a" + "\n")
+    assert ("the keeper's cgroup is more than 16 levels deep" in keeper().log()) == (levels > 16)
+
+
 def test_stalls_count(fake, host, keeper):
     """Programs wait for memory, though not so little is available."""
     guest = full(fake, "a")

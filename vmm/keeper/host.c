@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/log.h"
 #include "vmm/lib/sizes.h"
 
 /* 100 ms in 2 s: without CAP_SYS_RESOURCE the window is a multiple of 2 s (Linux 6.5). */
@@ -56,21 +57,21 @@ static uint64_t number(const char *text, const char *key, uint64_t otherwise)
 
 /* --- cgroups ------------------------------------------------------------------------------- */
 
-/* Returns the number in a file of a cgroup; UINT64_MAX: "max", or no such file. */
-static uint64_t limit(int fd)
+/* Returns the number in a file of a cgroup; UINT64_MAX: "max", or no such file. Sets *@gone if it was there once. */
+static uint64_t limit(int fd, bool *gone)
 {
 	char text[TEXT];
-	if (read_file(fd, text) != 0 || strncmp(text, "max", 3) == 0)
-		return UINT64_MAX;
-	return strtoull(text, NULL, 10);
+	int err = read_file(fd, text);
+	*gone |= err && fd >= 0;
+	return err || strncmp(text, "max", 3) == 0 ? UINT64_MAX : strtoull(text, NULL, 10);
 }
 
-/* Makes *@host as small as a cgroup is. Page cache that it holds is available to it. */
-static void narrow(const struct keeper_group *group, struct keeper_host *host)
+/* Makes *@host as small as a cgroup is. Page cache that it holds is available to it. Sets *@gone if the cgroup was removed. */
+static void narrow(const struct keeper_group *group, struct keeper_host *host, bool *gone)
 {
 	char text[TEXT];
-	uint64_t most = min(limit(group->max), limit(group->high));
-	uint64_t current = limit(group->current);
+	uint64_t most = min(limit(group->max, gone), limit(group->high, gone));
+	uint64_t current = limit(group->current, gone);
 	if (most == UINT64_MAX || current == UINT64_MAX)
 		return;
 	uint64_t files = 0;
@@ -113,6 +114,10 @@ static void open_groups(struct keeper_source *source, const char *proc, const ch
 					      .current = open_file(folder, "memory.current"),
 					      .stat = open_file(folder, "memory.stat")};
 	}
+	if (end > name)
+		log_warn(
+			"the keeper's cgroup is more than %d levels deep: it does not see limits of those further up",
+			KEEPER_GROUPS_MAX);
 }
 
 /* --- the host ------------------------------------------------------------------------------ */
@@ -162,8 +167,13 @@ int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uin
 	*host = (struct keeper_host){.total = number(text, "MemTotal:", 0) << 10,
 				     .available = number(text, "MemAvailable:", 0) << 10,
 				     .stalls = stalls(source, now)};
+	bool gone = false;
 	for (size_t i = 0; i < source->groups; i++)
-		narrow(&source->group[i], host);
+		narrow(&source->group[i], host, &gone);
+	if (gone && !source->gone)
+		log_warn(
+			"a cgroup that the keeper was started in is gone, and with it its limits; start the keeper anew, in the guests' cgroup");
+	source->gone |= gone;
 	return 0;
 }
 

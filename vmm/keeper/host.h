@@ -9,6 +9,7 @@
 #ifndef EBB_KEEPER_HOST_H
 #define EBB_KEEPER_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,16 +17,17 @@
 
 #define KEEPER_GROUPS_MAX 16
 
-/* Files of a cgroup; -1: it has none of them. */
+/* Files of a cgroup, each a descriptor, or -errno: it had none at the start, and one that comes later is not seen. */
 struct keeper_group {
 	int max, high, current, stat;
 };
 
-/* Files, which stay open: they are read when no name is in reach any more. */
+/* Files, which stay open, or -errno: they are read when no name is in reach any more. */
 struct keeper_source {
 	int meminfo, pressure;
 	struct keeper_group group[KEEPER_GROUPS_MAX]; /* the keeper's own, and those above it */
 	size_t groups;
+	bool gone; /* one of these was removed, which has been said */
 	/* When tasks had waited for memory for so many microseconds. */
 	uint64_t at;
 	uint64_t stalled;
@@ -33,12 +35,12 @@ struct keeper_source {
 
 /*
  * Opens the host's files in @proc ("/proc") and @cgroup ("/sys/fs/cgroup"), of the cgroups that this process is in now.
- * What the kernel lacks is left out. Call keeper_source_close() in any case.
+ * What the kernel lacks is left out; of cgroups more than KEEPER_GROUPS_MAX levels up, too, with a warning. Call keeper_source_close() in any case.
  */
 void keeper_source_open(struct keeper_source *source, const char *proc, const char *cgroup);
 void keeper_source_close(struct keeper_source *source);
 
-/* Reads *@host. Returns 0, or -errno without a message if there is no meminfo. */
+/* Reads *@host. Returns 0, or -errno without a message if there is no meminfo. Warns once if a cgroup was removed. */
 int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now);
 
 /*
