@@ -551,12 +551,23 @@ def test_mistakes(ebb, words, says):
     ebb("keeper", *words).failed(2, says)
 
 
+@pytest.mark.parametrize("words, wrapper, shown", [
+    ((), lib.NO_NAMESPACES, "no namespaces"), (["--sandbox=off"], (), "off"),
+    pytest.param((), (), "on", marks=pytest.mark.skipif(not lib.namespaces(), reason="this host permits no namespaces")),
+])
+def test_status_shows_the_sandbox(ebb, keeper, words, wrapper, shown):
+    kept = keeper(*words, wrapper=wrapper)
+    assert kept.status()["sandbox"] == shown
+    first = ebb("keeper", "status").out.splitlines()[0]
+    assert first.partition(" MiB (")[2] == {"no namespaces": "no namespaces)", "off": "no sandbox)", "on": ""}[shown]
+
+
 def test_status_for_people(ebb, fake, keeper):
     full(fake, "a")
     kept = keeper()
     wait(lambda: kept.guests().get("a", {}).get("held"), "the guest is looked at")
     lines = ebb("keeper", "status").out.splitlines()
-    assert lines[0] == "host: 8000.0 MiB of 8192.0 MiB available; enough: guests are asked when it has less than 1024.0 MiB"
+    assert lines[0].startswith("host: 8000.0 MiB of 8192.0 MiB available; enough: guests are asked when it has less than 1024.0 MiB")
     assert lines[2].split("  ")[0] == "NAME"
     assert lines[3].split() == ["a", "at", "work", "1024.0", "MiB", "300.0", "MiB", "200.0", "MiB", "0.0", "MiB", "0", "0.0", "MiB"]
 

@@ -90,18 +90,28 @@ static uint64_t size_of(const json_t *host, const char *key)
 	return value > 0 ? (uint64_t)value : 0;
 }
 
+/* Says so if it gave up less than it could. */
+static const char *less_sandbox(const json_t *status)
+{
+	const char *sandbox = json_string_value(json_object_get(status, "sandbox"));
+	if (!sandbox || strcmp(sandbox, "on") == 0)
+		return "";
+	return strcmp(sandbox, "off") == 0 ? " (no sandbox)" : " (no namespaces)";
+}
+
 static void print_host(const json_t *status)
 {
 	const json_t *host = json_object_get(status, "host");
 	char total[TEXT_SIZE_MAX], available[TEXT_SIZE_MAX], mark[TEXT_SIZE_MAX];
 	bool tight = json_is_true(json_object_get(host, "short"));
-	printf("host: %s of %s available; %s %s%s\n\n",
+	printf("host: %s of %s available; %s %s%s%s\n\n",
 	       text_size(available, size_of(host, "available")),
 	       text_size(total, size_of(host, "total")),
 	       tight ? "short: guests are asked until it has"
 		     : "enough: guests are asked when it has less than",
 	       text_size(mark, size_of(host, tight ? "high" : "low")),
-	       json_is_true(json_object_get(status, "dry-run")) ? " (dry run)" : "");
+	       json_is_true(json_object_get(status, "dry-run")) ? " (dry run)" : "",
+	       less_sandbox(status));
 }
 
 static int show(const json_t *status, bool json)

@@ -282,12 +282,20 @@ static void pressure(void *ctx)
 
 /* --- its own socket, its end --------------------------------------------------------------- */
 
+/* In the words of x-ebb-stat. */
+static const char *sandbox_word(const struct keeper *keeper)
+{
+	return keeper->confined == KEEPER_SANDBOX_OFF ? "off"
+	       : keeper->sandbox.has_namespaces	      ? "on"
+						      : "no namespaces";
+}
+
 static json_t *status(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct keeper *keeper = ctx;
 	(void)arguments, (void)error;
 	return status_of(&keeper->policy, &keeper->host, keeper->kept, keeper->count,
-			 keeper->dry_run);
+			 keeper->dry_run, sandbox_word(keeper));
 }
 
 static json_t *admit(void *ctx, const json_t *arguments, struct control_error *error)

@@ -27,14 +27,14 @@ static json_t *guest_object(const struct kept *kept)
 }
 
 json_t *status_of(const struct keeper_policy *policy, const struct keeper_host *host,
-		  struct kept *const *kept, size_t count, bool dry_run)
+		  struct kept *const *kept, size_t count, bool dry_run, const char *sandbox)
 {
 	json_t *guests = json_array();
 	for (size_t i = 0; i < count; i++)
 		if (kept[i]->phase != KEPT_GONE)
 			json_array_append_new(guests, guest_object(kept[i]));
-	return json_pack("{s:i, s:b, s:o, s:o}", "pid", (int)getpid(), "dry-run", dry_run, "host",
-			 host_object(policy, host), "guests", guests);
+	return json_pack("{s:i, s:b, s:s, s:o, s:o}", "pid", (int)getpid(), "dry-run", dry_run,
+			 "sandbox", sandbox, "host", host_object(policy, host), "guests", guests);
 }
 
 void status_log_host(const struct keeper_policy *policy, const struct keeper_host *host)

@@ -10,9 +10,9 @@
 #include "vmm/keeper/decide.h"
 #include "vmm/keeper/kept.h"
 
-/* Returns a new object; sizes in bytes. */
+/* Returns a new object; sizes in bytes. @sandbox: "on", "no namespaces" or "off". */
 json_t *status_of(const struct keeper_policy *policy, const struct keeper_host *host,
-		  struct kept *const *kept, size_t count, bool dry_run);
+		  struct kept *const *kept, size_t count, bool dry_run, const char *sandbox);
 
 void status_log_host(const struct keeper_policy *policy, const struct keeper_host *host);
 void status_log_action(const struct kept *kept, const struct keeper_action *action, bool dry_run);

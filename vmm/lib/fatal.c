@@ -76,7 +76,7 @@ static void say_refused(const siginfo_t *info)
 	at = decimal(at, (unsigned int)info->si_syscall);
 	at = stpcpy(at, " to the thread ");
 	at = stpcpy(at, name);
-	stpcpy(at, ": it has a fault, or the guest has taken it over\n");
+	stpcpy(at, ": it has a fault, or a guest has taken it over\n");
 	say(text);
 }
 
