@@ -29,9 +29,10 @@ static uint16_t avail_event(void)
 	return __atomic_load_n((uint16_t *)&ring()->used->ring[SIZE], __ATOMIC_SEQ_CST);
 }
 
+/* As Linux's driver, whose barrier stands between this and its next look at the ring. */
 static void set_used_event(uint16_t idx)
 {
-	__atomic_store_n(&ring()->avail->ring[SIZE], idx, __ATOMIC_SEQ_CST);
+	__atomic_exchange_n(&ring()->avail->ring[SIZE], idx, __ATOMIC_SEQ_CST);
 }
 
 /* Notifies the device of the chains from @old on, if it has to. Returns whether it did. */
