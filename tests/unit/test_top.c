@@ -1,194 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `ebb top` without a terminal: figures of two answers, order, keys, and lines of every size. */
+/* `ebb top` without a terminal: order, keys, and lines of every size. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/top_samples.h"
 #include "vmm/control/guest_stat.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/text.h"
 #include "vmm/top/columns.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
-#define MIB	     (UINT64_C(1) << 20)
 #define GUESTS	     5
 
 static const struct top_host host = {8192 * MIB, 2048 * MIB, 1234};
-
-/* What a guest of 1 GiB says, with 300 MiB free and 64 in its balloon. */
-static const struct top_sample usual = {
-	.at = 10 * NS_PER_S,
-	.status = "running",
-	.cpus = 2,
-	.size = 1024 * MIB,
-	.resident = 900 * MIB,
-	.own = 900 * MIB,
-	.balloon = 64 * MIB,
-	.free = 300 * MIB,
-	.updates = 1,
-	.stalls = TOP_UNKNOWN,
-};
-
-static struct top_sample later(struct top_sample sample, uint64_t ns)
-{
-	sample.at += ns;
-	return sample;
-}
-
-/* --- figures ------------------------------------------------------------------------------- */
-
-START_TEST(an_answer_becomes_figures)
-{
-	json_t *stat = json_pack(
-		"{s:s, s:i, s:{s:I, s:I}, s:{s:I}, s:{s:i, s:{s:I}}, s:[{s:i, s:i}, {s:i}], s:[]}",
-		"status", "run\033ning", "cpus", 2, "memory", "size", 1024 * MIB, "rss", 5 * MIB,
-		"balloon", "actual", 7 * MIB, "guest-stats", "updates", 3, "stats",
-		"stat-free-memory", 9 * MIB, "disks", "read-bytes", 1, "written-bytes", 2,
-		"read-bytes", 4, "networks");
-	struct top_sample sample = top_sample_of(stat, 77);
-	json_decref(stat);
-	ck_assert_str_eq(sample.status, "run\\x1bning");
-	ck_assert_uint_eq(sample.at, 77);
-	ck_assert_uint_eq(sample.size, 1024 * MIB);
-	ck_assert_uint_eq(sample.resident, 5 * MIB);
-	ck_assert_uint_eq(sample.own, 5 * MIB);
-	ck_assert_uint_eq(sample.balloon, 7 * MIB);
-	ck_assert_uint_eq(sample.free, 9 * MIB);
-	ck_assert_uint_eq(sample.updates, 3);
-	ck_assert_uint_eq(sample.disk, 7);
-	ck_assert_uint_eq(sample.network, TOP_UNKNOWN);
-	ck_assert_uint_eq(sample.reported, TOP_UNKNOWN);
-}
-END_TEST
-
-START_TEST(memory_is_what_guest_and_host_say)
-{
-	struct top_figures guest;
-	top_figures_init(&guest, "a", 1);
-	top_figures_take(&guest, &usual);
-	ck_assert_uint_eq(guest.used, 660 * MIB);
-	ck_assert_uint_eq(guest.excess, 240 * MIB);
-	/* One that says more than it has. */
-	struct top_sample liar = later(usual, NS_PER_S);
-	liar.free = INT64_MAX;
-	liar.updates++;
-	top_figures_take(&guest, &liar);
-	ck_assert_uint_eq(guest.used, 0);
-	ck_assert_uint_eq(guest.excess, 900 * MIB);
-}
-END_TEST
-
-START_TEST(old_statistics_are_not_shown)
-{
-	struct top_figures guest;
-	struct top_sample sample = usual;
-	top_figures_init(&guest, "a", 1);
-	sample.updates = 0;
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.used, TOP_UNKNOWN);
-	ck_assert_uint_eq(guest.excess, TOP_UNKNOWN);
-	sample = later(usual, NS_PER_S);
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.used, 660 * MIB);
-	sample = later(sample, 30 * NS_PER_S);
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.used, TOP_UNKNOWN);
-	/* A paused guest's do not grow old. */
-	strcpy(sample.status, "paused");
-	sample = later(sample, NS_PER_S);
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.used, 660 * MIB);
-}
-END_TEST
-
-START_TEST(rates_are_of_a_second)
-{
-	struct top_figures guest;
-	top_figures_init(&guest, "a", 1);
-	top_figures_take(&guest, &usual);
-	ck_assert_uint_eq(guest.reported, TOP_UNKNOWN);
-	struct top_sample next = later(usual, 2 * NS_PER_S);
-	next.reported = 10 * MIB;
-	next.cpu = 3 * NS_PER_S;
-	top_figures_take(&guest, &next);
-	ck_assert_uint_eq(guest.reported, 5 * MIB);
-	ck_assert_uint_eq(guest.cpu, 1500);
-	ck_assert_uint_eq(guest.stalls, TOP_UNKNOWN);
-	/* A counter that starts anew, one that leaps, and no time at all. */
-	next = later(next, NS_PER_S);
-	next.reported = 0;
-	next.disk = INT64_MAX;
-	top_figures_take(&guest, &next);
-	ck_assert_uint_eq(guest.reported, TOP_UNKNOWN);
-	ck_assert_uint_eq(guest.disk, INT64_MAX);
-	next.reported = MIB;
-	top_figures_take(&guest, &next);
-	ck_assert_uint_eq(guest.reported, TOP_UNKNOWN);
-}
-END_TEST
-
-START_TEST(sums_do_not_overflow)
-{
-	ck_assert_uint_eq(top_sum(1, 2), 3);
-	ck_assert_uint_eq(top_sum(TOP_UNKNOWN, 2), 2);
-	ck_assert_uint_eq(top_sum(1, TOP_UNKNOWN), 1);
-	ck_assert_uint_eq(top_sum(INT64_MAX, INT64_MAX), TOP_UNKNOWN - 1);
-	ck_assert_uint_eq(top_sum(TOP_UNKNOWN - 1, TOP_UNKNOWN - 1), TOP_UNKNOWN - 1);
-}
-END_TEST
-
-START_TEST(history_keeps_the_newest)
-{
-	struct top_figures guest;
-	struct top_sample sample = usual;
-	top_figures_init(&guest, "a", 1);
-	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, 0), TOP_UNKNOWN);
-	for (uint64_t i = 0; i < TOP_HISTORY + 10; i++) {
-		sample = later(sample, NS_PER_S);
-		sample.resident = sample.own = i;
-		top_figures_take(&guest, &sample);
-	}
-	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, 0), TOP_HISTORY + 9);
-	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, TOP_HISTORY - 1), 10);
-	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, TOP_HISTORY), TOP_UNKNOWN);
-}
-END_TEST
-
-/* 100 MiB of programs' memory, and 300 of files, of which half was not used for 10 s or longer, and so on. */
-static struct top_sample aged(void)
-{
-	struct top_sample sample = usual;
-	for (int age = 0; age < TOP_AGE_COUNT; age++) {
-		sample.ages[TOP_PROGRAMS].bytes[age] = (100 * MIB) >> age;
-		sample.ages[TOP_FILES].bytes[age] = (300 * MIB) >> age;
-	}
-	return sample;
-}
-
-START_TEST(ages_are_in_order)
-{
-	struct top_figures guest;
-	struct top_sample sample = aged();
-	top_figures_init(&guest, "a", 1);
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.ages[TOP_FILES].bytes[TOP_1H], (300 * MIB) >> TOP_1H);
-	ck_assert_uint_eq(guest.both.bytes[TOP_ALL], 400 * MIB);
-	ck_assert_uint_eq(top_figure(&guest, TOP_AGES), 100 * MIB);
-	/* More is old than there is. */
-	sample.ages[TOP_FILES].bytes[TOP_1H] = INT64_MAX;
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.ages[TOP_FILES].bytes[TOP_1H], (300 * MIB) >> TOP_10MIN);
-	/* One that does not tell all of it, and one whose statistics are old, tell nothing. */
-	sample.ages[TOP_FILES].bytes[TOP_10MIN] = TOP_UNKNOWN;
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.ages[TOP_FILES].bytes[TOP_ALL], TOP_UNKNOWN);
-	ck_assert_uint_eq(guest.ages[TOP_PROGRAMS].bytes[TOP_ALL], 100 * MIB);
-	ck_assert_uint_eq(top_figure(&guest, TOP_AGES), TOP_UNKNOWN);
-	sample = later(aged(), 30 * NS_PER_S);
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(guest.ages[TOP_PROGRAMS].bytes[TOP_ALL], TOP_UNKNOWN);
-}
-END_TEST
 
 /* --- formats ------------------------------------------------------------------------------- */
 
@@ -262,7 +87,7 @@ static struct scene *begin(void)
 	scene->view = top_view_start();
 	for (int i = 0; i < GUESTS; i++) {
 		char name[] = {(char)('a' + i), 'x', '\0'};
-		struct top_sample sample = usual;
+		struct top_sample sample = top_usual;
 		sample.resident = sample.own = (uint64_t)(i + 1) * 100 * MIB;
 		top_figures_init(&scene->figures[i], name, i + 1);
 		scene->guest[i] = &scene->figures[i];
@@ -489,9 +314,9 @@ END_TEST
 START_TEST(detail_has_curves)
 {
 	struct scene *scene = begin();
-	struct top_sample sample = usual;
+	struct top_sample sample = top_usual;
 	for (int i = 0; i <= 8; i++) {
-		sample = later(sample, NS_PER_S);
+		sample = top_later(sample, NS_PER_S);
 		sample.resident = sample.own = (uint64_t)i * 128 * MIB;
 		top_figures_take(&scene->figures[0], &sample);
 	}
@@ -517,7 +342,7 @@ END_TEST
 START_TEST(ages_are_bars)
 {
 	struct scene *scene = begin();
-	struct top_sample sample = aged();
+	struct top_sample sample = top_aged();
 	sample.own = 400 * MIB;
 	top_figures_take(&scene->figures[3], &sample);
 	draw(scene, 100, 20);
@@ -595,12 +420,6 @@ Suite *top_suite(void)
 {
 	Suite *suite = suite_create("top");
 	TCase *tests = tcase_create("top");
-	tcase_add_test(tests, an_answer_becomes_figures);
-	tcase_add_test(tests, memory_is_what_guest_and_host_say);
-	tcase_add_test(tests, old_statistics_are_not_shown);
-	tcase_add_test(tests, rates_are_of_a_second);
-	tcase_add_test(tests, sums_do_not_overflow);
-	tcase_add_test(tests, history_keeps_the_newest);
 	tcase_add_loop_test(tests, figures_are_short, 0, COUNT(formats));
 	tcase_add_test(tests, a_screen_has_all);
 	tcase_add_test(tests, narrow_screens_leave_columns_out);
@@ -613,7 +432,6 @@ Suite *top_suite(void)
 	tcase_add_test(tests, of_a_guest_that_never_answered_nothing_is_known);
 	tcase_add_test(tests, detail_has_curves);
 	tcase_add_test(tests, ages_are_bars);
-	tcase_add_test(tests, ages_are_in_order);
 	tcase_add_test(tests, columns_have_names);
 	tcase_add_test(tests, no_guest_at_all);
 	tcase_add_test(tests, json_has_what_is_known);
