@@ -9,33 +9,29 @@ import pytest
 from payload import HERE, Payload
 
 
-@pytest.fixture
-def run():
-    """run(NAME, *OPTIONS, test=…, memory=…, params=…) starts a payload; all end with the test."""
+def started(kind):
     guests = []
 
     def start(*args, **kwargs):
-        guests.append(Payload(*args, **kwargs))
+        guests.append(kind(*args, **kwargs))
         return guests[-1]
 
     yield start
     for one in guests:
         one.kill()
+
+
+@pytest.fixture
+def run():
+    """run(NAME, *OPTIONS, test=…, memory=…, params=…) starts a payload; all end with the test."""
+    yield from started(Payload)
 
 
 @pytest.fixture
 def restore():
     """restore(FOLDER, *OPTIONS, memory=…, way=…) has a guest go on from a snapshot; all end with the test."""
     from test_snapshot import Restored
-    guests = []
-
-    def start(*args, **kwargs):
-        guests.append(Restored(*args, **kwargs))
-        return guests[-1]
-
-    yield start
-    for one in guests:
-        one.kill()
+    yield from started(Restored)
 
 
 def save(folder, test, memory):

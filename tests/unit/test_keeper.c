@@ -95,30 +95,20 @@ START_TEST(then_caches_by_half_of_what_is_spare)
 }
 END_TEST
 
+/* But little may bring nothing in whole pieces, and then pass for a guest that cannot give. */
 START_TEST(no_more_cache_than_the_host_lacks)
 {
+	static const uint64_t cases[][2] = {{40 * MIB, 40 * MIB}, {1 * MIB, 16 * MIB}};
 	struct round round;
 	round_begin(&round, 1, &reported);
 	round.policy.tight = true;
-	struct keeper_host host = {8192 * MIB, 2048 * MIB - 40 * MIB, false};
+	struct keeper_host host = {8192 * MIB, 2048 * MIB - cases[_i][0], false};
 	ck_assert_uint_eq(round_decide(&round, &host, START), 1);
-	ck_assert_uint_eq(round.action[0].cache, 40 * MIB);
+	ck_assert_uint_eq(round.action[0].cache, cases[_i][1]);
 }
 END_TEST
 
-/* Little may bring nothing in whole pieces, and then pass for a guest that cannot give. */
-START_TEST(not_too_little_cache_at_once)
-{
-	struct round round;
-	round_begin(&round, 1, &reported);
-	round.policy.tight = true;
-	struct keeper_host host = {8192 * MIB, 2048 * MIB - 1 * MIB, false};
-	ck_assert_uint_eq(round_decide(&round, &host, START), 1);
-	ck_assert_uint_eq(round.action[0].cache, 16 * MIB);
-}
-END_TEST
-
-/* Nor by a small share, after failures or of a heavy guest. All that is spare, if that is less. */
+/* Nor is it too little by a small share, after failures or of a heavy guest. All that is spare, if that is less. */
 START_TEST(not_too_little_cache_by_a_share)
 {
 	static const struct {
@@ -370,8 +360,7 @@ Suite *keeper_suite(void)
 	tcase_add_test(tcase, it_looks_more_often_the_less_there_is);
 	tcase_add_test(tcase, what_is_free_and_held_back_comes_first);
 	tcase_add_test(tcase, then_caches_by_half_of_what_is_spare);
-	tcase_add_test(tcase, no_more_cache_than_the_host_lacks);
-	tcase_add_test(tcase, not_too_little_cache_at_once);
+	tcase_add_loop_test(tcase, no_more_cache_than_the_host_lacks, 0, 2);
 	tcase_add_test(tcase, not_too_little_cache_by_a_share);
 	tcase_add_loop_test(tcase, a_weight_divides_what_is_asked_for, 0, 8);
 	tcase_add_test(tcase, the_lighter_guest_comes_first);
