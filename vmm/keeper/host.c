@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
-#include "vmm/lib/log.h"
 #include "vmm/lib/sizes.h"
 
 /* 100 ms in 2 s: without CAP_SYS_RESOURCE the window is a multiple of 2 s (Linux 6.5). */
@@ -114,10 +113,7 @@ static void open_groups(struct keeper_source *source, const char *proc, const ch
 					      .current = open_file(folder, "memory.current"),
 					      .stat = open_file(folder, "memory.stat")};
 	}
-	if (end > name)
-		log_warn(
-			"the keeper's cgroup is more than %d levels deep: it does not see limits of those further up",
-			KEEPER_GROUPS_MAX);
+	source->too_deep = end > name;
 }
 
 /* --- the host ------------------------------------------------------------------------------ */
@@ -167,13 +163,8 @@ int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uin
 	*host = (struct keeper_host){.total = number(text, "MemTotal:", 0) << 10,
 				     .available = number(text, "MemAvailable:", 0) << 10,
 				     .stalls = stalls(source, now)};
-	bool gone = false;
 	for (size_t i = 0; i < source->groups; i++)
-		narrow(&source->group[i], host, &gone);
-	if (gone && !source->gone)
-		log_warn(
-			"a cgroup that the keeper was started in is gone, and with it its limits; start the keeper anew, in the guests' cgroup");
-	source->gone |= gone;
+		narrow(&source->group[i], host, &source->gone);
 	return 0;
 }
 

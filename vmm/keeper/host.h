@@ -27,7 +27,8 @@ struct keeper_source {
 	int meminfo, pressure;
 	struct keeper_group group[KEEPER_GROUPS_MAX]; /* the keeper's own, and those above it */
 	size_t groups;
-	bool gone; /* one of these was removed, which has been said */
+	bool too_deep; /* there are more further up, which are left out */
+	bool gone;     /* one of these was removed */
 	/* When tasks had waited for memory for so many microseconds. */
 	uint64_t at;
 	uint64_t stalled;
@@ -35,12 +36,12 @@ struct keeper_source {
 
 /*
  * Opens the host's files in @proc ("/proc") and @cgroup ("/sys/fs/cgroup"), of the cgroups that this process is in now.
- * What the kernel lacks is left out; of cgroups more than KEEPER_GROUPS_MAX levels up, too, with a warning. Call keeper_source_close() in any case.
+ * What the kernel lacks is left out. Call keeper_source_close() in any case.
  */
 void keeper_source_open(struct keeper_source *source, const char *proc, const char *cgroup);
 void keeper_source_close(struct keeper_source *source);
 
-/* Reads *@host. Returns 0, or -errno without a message if there is no meminfo. Warns once if a cgroup was removed. */
+/* Reads *@host. Returns 0, or -errno without a message if there is no meminfo. */
 int keeper_host_read(struct keeper_source *source, struct keeper_host *host, uint64_t now);
 
 /*

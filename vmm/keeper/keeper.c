@@ -43,6 +43,7 @@ struct keeper {
 	struct sandbox sandbox;
 	struct fatal_undo forget; /* its name */
 	struct keeper_source source;
+	bool gone_told; /* that one of its cgroups is gone */
 	struct keeper_host host;
 	struct keeper_policy policy;
 	uint64_t wake_at; /* ns: the timer's */
@@ -245,6 +246,14 @@ static void decide(struct keeper *keeper, uint64_t now)
 		act(keeper, &action[i], now);
 }
 
+static void say_what_is_gone(struct keeper *keeper)
+{
+	if (keeper->source.gone && !keeper->gone_told)
+		log_warn("a cgroup that the keeper was started in is gone, and with it its limits; "
+			 "start the keeper anew, in the guests' cgroup");
+	keeper->gone_told = keeper->source.gone;
+}
+
 static void tick(struct keeper *keeper)
 {
 	uint64_t now = clock_ns();
@@ -254,6 +263,7 @@ static void tick(struct keeper *keeper)
 		stop(keeper, err);
 		return;
 	}
+	say_what_is_gone(keeper);
 	if (runtime_is_gone(&keeper->name)) {
 		log_error("the directory of the guests' names was removed: the keeper ends");
 		stop(keeper, -ENOENT);
@@ -397,6 +407,10 @@ static int start(struct keeper *keeper)
 	if (err)
 		return err;
 	keeper_source_open(&keeper->source, "/proc", "/sys/fs/cgroup");
+	if (keeper->source.too_deep)
+		log_warn("the keeper's cgroup is more than %d levels deep: it does not see limits "
+			 "of those further up",
+			 KEEPER_GROUPS_MAX);
 	keeper->started.fd = runtime_watch(&keeper->name);
 	err = keeper->started.fd < 0 ? keeper->started.fd
 				     : loop_add(&keeper->loop, &keeper->started);
@@ -406,12 +420,14 @@ static int start(struct keeper *keeper)
 	return 0;
 }
 
-/* The session's directory cannot be looked at in the sandbox, so the names' is named by itself. */
-static int fix_directory(const struct runtime_name *name)
+/* Where the names' directory is from now on: the session's, which may be above it, cannot be looked at. */
+static int find_directory(const struct keeper *keeper)
 {
-	char directory[PATH_MAX];
-	snprintf(directory, sizeof(directory), "%s", name->path);
-	*strrchr(directory, '/') = '\0';
+	char directory[PATH_MAX] = NAMESPACES_NAMES;
+	if (!keeper->sandbox.has_namespaces) {
+		snprintf(directory, sizeof(directory), "%s", keeper->name.path);
+		*strrchr(directory, '/') = '\0';
+	}
 	if (setenv("EBB_RUNTIME_DIR", directory, true) == 0)
 		return 0;
 	log_error("out of memory");
@@ -423,10 +439,10 @@ static int confine(struct keeper *keeper)
 {
 	if (keeper->confined == KEEPER_SANDBOX_OFF)
 		return 0;
-	int err = fix_directory(&keeper->name);
+	int err =
+		sandbox_enter_keeper(&keeper->sandbox, keeper->confined == KEEPER_SANDBOX_REQUIRE);
 	if (!err)
-		err = sandbox_enter_keeper(&keeper->sandbox,
-					   keeper->confined == KEEPER_SANDBOX_REQUIRE);
+		err = find_directory(keeper);
 	if (!err)
 		keeper->sandbox.guard.enter(&keeper->sandbox.guard, "keeper");
 	return err;

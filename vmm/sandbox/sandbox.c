@@ -147,14 +147,6 @@ int sandbox_enter(struct sandbox *sandbox, bool required)
 	return close_paths(sandbox->directory, PATHS_REMOVE);
 }
 
-static int move_names(const struct sandbox *sandbox)
-{
-	if (!sandbox->has_namespaces || setenv("EBB_RUNTIME_DIR", NAMESPACES_NAMES, true) == 0)
-		return 0;
-	log_error("out of memory");
-	return -ENOMEM;
-}
-
 int sandbox_enter_keeper(struct sandbox *sandbox, bool required)
 {
 	static const struct phase before[] = {
@@ -166,8 +158,6 @@ int sandbox_enter_keeper(struct sandbox *sandbox, bool required)
 		error = leave_namespaces(
 			sandbox, required,
 			"a guest that took over the keeper could connect to this user's other programs by their sockets");
-	if (!error)
-		error = move_names(sandbox);
 	if (!error)
 		error = drop_privileges();
 	return error ? error : close_paths(sandbox->directory, PATHS_NAMES);

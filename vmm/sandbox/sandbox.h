@@ -42,8 +42,8 @@ int sandbox_begin(struct sandbox *sandbox, int directory);
 int sandbox_enter(struct sandbox *sandbox, bool required);
 
 /*
- * The same for the keeper, which goes on to connect to guests by their names: in the directory, and nowhere else. Sets
- * EBB_RUNTIME_DIR to where that is from then on.
+ * The same for the keeper, which goes on to connect to guests by their names: in the directory, and nowhere else. Where it
+ * has namespaces that is NAMESPACES_NAMES from then on.
  */
 int sandbox_enter_keeper(struct sandbox *sandbox, bool required);
 
