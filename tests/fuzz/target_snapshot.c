@@ -124,7 +124,7 @@ static int read_sections(struct snapshot_reader *reader, const struct ram *ram,
 			if (!error)
 				error = snapshot_pages_read(reader, &memory, ram, &checksum);
 		} else if (section.type == SNAPSHOT_BASE) {
-			error = snapshot_base_read(reader, &section, ram, &base, &zeros);
+			error = snapshot_list_read(reader, &section, ram, &base, &zeros);
 			MUST(error || zeros.pages * SNAPSHOT_PAGE <= RAM_SIZE);
 		} else {
 			error = snapshot_payload(reader, &section, payload, sizeof(payload));

@@ -57,21 +57,13 @@ static int wait_for_stream(int fd)
 	}
 }
 
+/* Signals are held until the guest runs. */
 static int file_read(void *ctx, void *data, size_t len)
 {
-	const struct restoring *restoring = ctx;
-	ssize_t got;
+	struct restoring *restoring = ctx;
 
-	/* Signals are held until the guest runs. */
-	if (signal_waits())
-		return -EINTR;
 	int error = restoring->stream ? wait_for_stream(restoring->fd) : 0;
-	if (error)
-		return error;
-	do
-		got = read(restoring->fd, data, len < INT_MAX ? len : INT_MAX);
-	while (got < 0 && errno == EINTR);
-	return got < 0 ? -errno : (int)got;
+	return error ? error : snapshot_read_plain(&restoring->fd, data, len);
 }
 
 static int payload(struct restoring *restoring, const struct snapshot_section *section,
@@ -192,33 +184,10 @@ static int open_bases(struct restoring *restoring)
 	return error ? chain_failed(restoring, error) : 0;
 }
 
-/* The lists of memory, up to the first page. */
-static int take_lists(struct restoring *restoring, struct snapshot_layer *layer)
-{
-	struct snapshot_reader *reader = &restoring->reader;
-	const struct ram *ram = &restoring->machine->ram;
-	struct snapshot_section section;
-
-	int error = snapshot_next(reader, &section);
-	if (!error && section.type == SNAPSHOT_BASE) {
-		layer->is_increment = true;
-		layer->before = section.checksum;
-		error = snapshot_base_read(reader, &section, ram, &layer->base, &layer->zeros);
-		if (!error)
-			error = snapshot_next(reader, &section);
-	}
-	if (!error && section.type != SNAPSHOT_MEMORY)
-		error = snapshot_bad(reader, "it has no list of memory");
-	if (!error)
-		error = snapshot_memory_read(reader, &section, ram, &layer->memory,
-					     layer->is_increment ? &layer->before : NULL);
-	layer->offset = reader->offset;
-	return error;
-}
-
 static int restore_ram(struct restoring *restoring)
 {
 	struct snapshot_layer *layer = calloc(1, sizeof(*layer));
+	struct snapshot_section section;
 
 	if (!layer)
 		return why_set(&restoring->why, -ENOMEM, "the host has no memory left");
@@ -226,7 +195,10 @@ static int restore_ram(struct restoring *restoring)
 	layer->fd = fcntl(restoring->fd, F_DUPFD_CLOEXEC, 0);
 	if (layer->fd < 0)
 		return why_set(&restoring->why, -errno, "it cannot be opened: %s", strerror(errno));
-	int error = take_lists(restoring, layer);
+	int error = snapshot_next(&restoring->reader, &section);
+	if (!error)
+		error = snapshot_layer_take(layer, &restoring->reader, &section,
+					    &restoring->machine->ram);
 	if (!error && layer->is_increment)
 		error = open_bases(restoring);
 	if (error)
@@ -315,29 +287,23 @@ static int restore(struct restoring *restoring)
 				      restoring->restore_all ? &restoring->checksum : NULL);
 }
 
-/* Only a plain file: nothing that another could make ebb wait for. */
+/* Sets *@fd, or says why not. Returns 0 or -errno. */
 static int file_open(const char *folder, int *fd)
 {
 	char path[PATH_MAX];
-	struct stat st;
-	int error = 0;
 
-	if (snprintf(path, sizeof(path), "%s/snapshot", folder) >= (int)sizeof(path))
-		error = -ENAMETOOLONG;
-	*fd = error ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (*fd < 0 && !error)
-		error = -errno;
-	if (error == -ENOENT || error == -ENOTDIR)
+	*fd = snprintf(path, sizeof(path), "%s/snapshot", folder) >= (int)sizeof(path)
+		      ? -ENAMETOOLONG
+		      : snapshot_open_plain(AT_FDCWD, path);
+	if (*fd == -ENOENT || *fd == -ENOTDIR)
 		log_error("there is no snapshot in '%s': \"ebb snapshot -n NAME %s\" makes one of "
 			  "a running guest",
 			  folder, folder);
-	else if (error)
-		log_error("cannot open the snapshot in '%s': %s", folder, strerror(-error));
-	else if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	else if (*fd == -EINVAL)
 		log_error("the snapshot in '%s' is no plain file", folder);
-		error = -EINVAL;
-	}
-	return error;
+	else if (*fd < 0)
+		log_error("cannot open the snapshot in '%s': %s", folder, strerror(-*fd));
+	return *fd < 0 ? *fd : 0;
 }
 
 static void say_why(const struct restoring *restoring)

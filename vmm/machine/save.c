@@ -143,6 +143,12 @@ static int pages_of(uint64_t offset, uint64_t end)
 	return left < BLOCK_PAGES ? (int)left : (int)BLOCK_PAGES;
 }
 
+static int not_told(const struct saving *saving, int error)
+{
+	return why_set(saving->why, error, "the host does not tell which memory the guest uses: %s",
+		       strerror(-error));
+}
+
 /* Sets saving->present for the block at @offset in @region, or up to @end. Returns its number of pages, or -errno. */
 static int look_at(struct saving *saving, const struct ram_region *region, uint64_t offset,
 		   uint64_t end)
@@ -151,11 +157,7 @@ static int look_at(struct saving *saving, const struct ram_region *region, uint6
 
 	int error = ram_present(&saving->machine->ram, &saving->cursor, region, offset,
 				(unsigned int)pages, saving->present);
-	if (error)
-		return why_set(saving->why, error,
-			       "the host does not tell which memory the guest uses: %s",
-			       strerror(-error));
-	return pages;
+	return error ? not_told(saving, error) : pages;
 }
 
 /*
@@ -184,7 +186,9 @@ static int add_pages(struct saving *saving, const struct ram_region *region, uin
 	const struct ram *ram = &saving->machine->ram;
 
 	int error = ram_touched(ram, region, offset, (unsigned int)pages, saving->touched);
-	for (int i = 0; i < pages && !error; i++) {
+	if (error)
+		return not_told(saving, error);
+	for (int i = 0; i < pages; i++) {
 		uint64_t at = offset + (uint64_t)i * SNAPSHOT_PAGE;
 		const struct gpa_range page = {region->gpa + at, SNAPSHOT_PAGE};
 		bool unread = !saving->touched[i] &&
@@ -192,7 +196,7 @@ static int add_pages(struct saving *saving, const struct ram_region *region, uin
 		if (saving->present[i] && (unread || !is_zero(region->hva + at, SNAPSHOT_PAGE)))
 			snapshot_runs_add(&saving->runs, region->gpa, &page);
 	}
-	return error;
+	return 0;
 }
 
 /* Adds a whole block. Returns false if there are too many pieces. */
@@ -212,8 +216,8 @@ static bool add_zeros(struct snapshot_memory *zeros, uint64_t region, const stru
 }
 
 /*
- * Of an increment: what is not the base's any more, and reads none of the rest, unless gaps must be filled. A block that holds nothing is listed as
- * such: the base may have something there. In others, pages of zeros are holes of the file.
+ * Of an increment: adds what is not the base's any more, and reads none of the rest, unless gaps must be filled. A block that
+ * holds nothing is listed as such: the base may have something there. In others, pages of zeros are holes of the file.
  */
 static int add_changed(struct saving *saving, const struct ram_region *region, uint64_t offset,
 		       int pages)
@@ -223,10 +227,12 @@ static int add_changed(struct saving *saving, const struct ram_region *region, u
 
 	int error = ram_changed(&saving->machine->ram, region, offset, (unsigned int)pages,
 				saving->changed);
-	for (int i = 0; i < pages && !error; i++)
+	if (error)
+		return not_told(saving, error);
+	for (int i = 0; i < pages; i++)
 		changed += saving->changed[i];
 	/* Only these may hold nothing: of others, the page tables need not be read again. */
-	if (!error && changed == pages) {
+	if (changed == pages) {
 		int looked = look_at(saving, region, offset, offset + block.len);
 		if (looked < 0)
 			return looked;
@@ -234,14 +240,14 @@ static int add_changed(struct saving *saving, const struct ram_region *region, u
 		    add_zeros(&saving->zeros, region->gpa, &block))
 			return 0;
 	}
-	for (int i = 0; i < pages && !error; i++) {
+	for (int i = 0; i < pages; i++) {
 		const struct gpa_range page = {block.gpa + (uint64_t)i * SNAPSHOT_PAGE,
 					       SNAPSHOT_PAGE};
 		if (saving->changed[i])
 			snapshot_runs_add(&saving->runs, region->gpa, &page);
 	}
 	saving->changed_pages += (uint64_t)changed;
-	return error;
+	return 0;
 }
 
 /* Returns 0 or -errno. */
@@ -271,9 +277,7 @@ static int look_through(struct saving *saving, const struct ram_region *region)
 			return -ECANCELED;
 		int error = add_block(saving, region, at, pages);
 		if (error)
-			return why_set(saving->why, error,
-				       "the host does not tell which memory the guest uses: %s",
-				       strerror(-error));
+			return error;
 	}
 	return 0;
 }

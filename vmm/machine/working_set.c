@@ -29,29 +29,14 @@
 
 /* --- reading ahead ------------------------------------------------------------------------------ */
 
-/* Only a plain file. Returns a descriptor or -errno: -ENOENT is nothing to speak of. */
+/* Returns a descriptor or -errno: -ENOENT is nothing to speak of. */
 static int file_open(const char *folder)
 {
 	char path[PATH_MAX];
-	struct stat st;
 
-	if (snprintf(path, sizeof(path), "%s/working-set", folder) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return fd;
-	close(fd);
-	return -EINVAL;
-}
-
-static int file_read(void *ctx, void *data, size_t len)
-{
-	const int *fd = ctx;
-	ssize_t got = read(*fd, data, len < INT_MAX ? len : INT_MAX);
-
-	return got < 0 ? -errno : (int)got;
+	return snprintf(path, sizeof(path), "%s/working-set", folder) >= (int)sizeof(path)
+		       ? -ENAMETOOLONG
+		       : snapshot_open_plain(AT_FDCWD, path);
 }
 
 static void read_ahead(const struct ram *ram, const struct snapshot_memory *memory)
@@ -75,7 +60,7 @@ void working_set_read_ahead(struct machine *machine, const char *folder)
 {
 	struct snapshot_memory *memory = malloc(sizeof(*memory));
 	int fd = memory ? file_open(folder) : -ENOMEM;
-	struct snapshot_reader reader = {.read = file_read, .ctx = &fd};
+	struct snapshot_reader reader = {.read = snapshot_read_plain, .ctx = &fd};
 
 	int error = fd < 0 ? fd : 0;
 	if (!error)
@@ -83,7 +68,7 @@ void working_set_read_ahead(struct machine *machine, const char *folder)
 						  &machine->ram, memory);
 	if (!error)
 		read_ahead(&machine->ram, memory);
-	else if (error != -ENOENT)
+	else if (error != -ENOENT && error != -EINTR)
 		log_warn("the guest's memory is not read ahead: '%s/working-set' cannot be used: "
 			 "%s; record it again, or remove it",
 			 folder, reader.why[0] ? reader.why : strerror(-error));

@@ -40,15 +40,27 @@ void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NA
 
 /* --- reading one, but for the pages -------------------------------------------------------------- */
 
-int snapshot_layer_read(void *ctx, void *data, size_t len)
+int snapshot_open_plain(int folder, const char *path)
 {
-	const struct snapshot_layer *layer = ctx;
+	int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
+int snapshot_read_plain(void *fd, void *data, size_t len)
+{
 	ssize_t got;
 
 	if (signal_waits())
 		return -EINTR;
 	do
-		got = read(layer->fd, data, len < INT_MAX ? len : INT_MAX);
+		got = read(*(int *)fd, data, len < INT_MAX ? len : INT_MAX);
 	while (got < 0 && errno == EINTR);
 	return got < 0 ? -errno : (int)got;
 }
@@ -59,13 +71,34 @@ static int skip_pages(struct snapshot_layer *layer, struct snapshot_reader *read
 	uint64_t len = layer->memory.pages * SNAPSHOT_PAGE;
 	struct stat st;
 
-	layer->offset = reader->offset;
 	if (fstat(layer->fd, &st) < 0 || (uint64_t)st.st_size < layer->offset ||
 	    (uint64_t)st.st_size - layer->offset < len ||
 	    lseek(layer->fd, (off_t)len, SEEK_CUR) < 0)
 		return snapshot_bad(reader, "it is cut short");
 	reader->offset += len;
 	return 0;
+}
+
+int snapshot_layer_take(struct snapshot_layer *layer, struct snapshot_reader *reader,
+			const struct snapshot_section *section, const struct ram *ram)
+{
+	struct snapshot_section next = *section;
+	int error = 0;
+
+	if (section->type == SNAPSHOT_BASE) {
+		layer->is_increment = true;
+		layer->before = section->checksum;
+		error = snapshot_list_read(reader, section, ram, &layer->base, &layer->zeros);
+		if (!error)
+			error = snapshot_next(reader, &next);
+	}
+	if (!error && next.type != SNAPSHOT_MEMORY)
+		error = snapshot_bad(reader, "it has no list of memory");
+	if (!error)
+		error = snapshot_memory_read(reader, &next, ram, &layer->memory,
+					     layer->is_increment ? &layer->before : NULL);
+	layer->offset = reader->offset;
+	return error;
 }
 
 static int read_section(struct snapshot_layer *layer, struct snapshot_reader *reader,
@@ -76,16 +109,10 @@ static int read_section(struct snapshot_layer *layer, struct snapshot_reader *re
 
 	switch (section->type) {
 	case SNAPSHOT_BASE:
-		if (layer->is_increment || layer->offset)
-			break;
-		layer->is_increment = true;
-		layer->before = section->checksum;
-		return snapshot_base_read(reader, section, ram, &layer->base, &layer->zeros);
 	case SNAPSHOT_MEMORY:
 		if (layer->offset)
 			break;
-		error = snapshot_memory_read(reader, section, ram, &layer->memory,
-					     layer->is_increment ? &layer->before : NULL);
+		error = snapshot_layer_take(layer, reader, section, ram);
 		return error ? error : skip_pages(layer, reader);
 	case SNAPSHOT_PAGES:
 		break;
@@ -145,23 +172,9 @@ int snapshot_chain_add(struct snapshot_chain *chain, int fd, const struct ram *r
 	}
 	layer->fd = fd;
 	chain->layer[chain->count++] = layer;
-	struct snapshot_reader reader = {.read = snapshot_layer_read, .ctx = layer};
+	struct snapshot_reader reader = {.read = snapshot_read_plain, .ctx = &layer->fd};
 	int error = read_layer(layer, &reader, ram);
 	return error ? fail(chain, error, "%s", reader.why) : 0;
-}
-
-/* Only a plain file. Returns a descriptor or -errno. */
-static int open_file(int folder, const char *name)
-{
-	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return fd;
-	close(fd);
-	return -EINVAL;
 }
 
 static int open_base(struct snapshot_chain *chain, int folder, const struct ram *ram)
@@ -173,7 +186,7 @@ static int open_base(struct snapshot_chain *chain, int folder, const struct ram 
 		return fail(chain, -EINVAL, "it is based on more than %d others, one on another",
 			    SNAPSHOT_CHAIN_MAX - 1);
 	snapshot_base_name(id, name);
-	int fd = open_file(folder, name);
+	int fd = snapshot_open_plain(folder, name);
 	if (fd == -ENOENT)
 		return fail(chain, fd,
 			    "'%s', which it is based on, is missing: copy all files of the folder "
@@ -215,7 +228,7 @@ bool snapshot_chain_replaced(const struct snapshot_chain *chain, int folder)
 static int open_once(struct snapshot_chain *chain, int folder, const struct ram *ram)
 {
 	*chain = (struct snapshot_chain){0};
-	int fd = open_file(folder, "snapshot");
+	int fd = snapshot_open_plain(folder, "snapshot");
 	if (fd < 0)
 		return fail(chain, fd, "its file 'snapshot': %s",
 			    fd == -EINVAL ? "no plain file" : strerror(-fd));

@@ -29,7 +29,7 @@
 
 /* One of them; about 128 KiB. */
 struct snapshot_layer {
-	int fd;
+	int fd; /* its file */
 	struct snapshot_id id;
 	bool is_increment; /* else @base and @zeros are empty */
 	struct snapshot_id base;
@@ -38,8 +38,20 @@ struct snapshot_layer {
 	uint32_t before, checksum; /* of the pages: what it begins with, and what it has to be */
 };
 
-/* For a snapshot_reader of the file of @ctx, a layer. */
-int snapshot_layer_read(void *ctx, void *data, size_t len);
+/*
+ * Opens a snapshot, or a file beside one, as openat(2) finds it: only a plain file, nothing that another could make ebb wait
+ * for. Returns a descriptor, or -errno: -EINVAL if it is no plain file.
+ */
+int snapshot_open_plain(int folder, const char *path);
+/* For a snapshot_reader whose ctx is an int, such a descriptor. A signal that is held ends it: -EINTR. */
+int snapshot_read_plain(void *fd, void *data, size_t len);
+
+/*
+ * Reads into @layer which memory it has: @section, the base's or that of the list of memory, and all up to the first page. Runs
+ * are checked as by snapshot_memory_read(). Returns 0, or -errno with reader->why set.
+ */
+int snapshot_layer_take(struct snapshot_layer *layer, struct snapshot_reader *reader,
+			const struct snapshot_section *section, const struct ram *ram);
 
 struct snapshot_chain {
 	unsigned int count;

@@ -205,7 +205,7 @@ static int write_section(struct merging *merging, struct snapshot_reader *reader
 static int write_all_sections(struct merging *merging)
 {
 	struct snapshot_layer *layer = merging->chain->layer[0];
-	struct snapshot_reader reader = {.read = snapshot_layer_read, .ctx = layer};
+	struct snapshot_reader reader = {.read = snapshot_read_plain, .ctx = &layer->fd};
 	struct snapshot_section section = {0};
 
 	int error = lseek(layer->fd, 0, SEEK_SET) < 0 ? -errno : snapshot_open(&reader);

@@ -120,13 +120,6 @@ int snapshot_list_read(struct snapshot_reader *reader, const struct snapshot_sec
 	return take_list(reader, &in, ram, memory);
 }
 
-int snapshot_base_read(struct snapshot_reader *reader, const struct snapshot_section *section,
-		       const struct ram *ram, struct snapshot_id *base,
-		       struct snapshot_memory *zeros)
-{
-	return snapshot_list_read(reader, section, ram, base, zeros);
-}
-
 int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_section *section,
 			 const struct ram *ram, struct snapshot_memory *memory, uint32_t *checksum)
 {

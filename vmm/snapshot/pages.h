@@ -49,14 +49,6 @@ int snapshot_pages_write(struct snapshot_writer *writer, const void *page, size_
 /* --- reading --------------------------------------------------------------------------------- */
 
 /*
- * Reads @section, of type SNAPSHOT_BASE; @section->checksum is what that of the list of memory goes on from. Of runs as
- * snapshot_memory_read(). Returns 0, or -errno with reader->why set.
- */
-int snapshot_base_read(struct snapshot_reader *reader, const struct snapshot_section *section,
-		       const struct ram *ram, struct snapshot_id *base,
-		       struct snapshot_memory *zeros);
-
-/*
  * Reads @section, of type SNAPSHOT_MEMORY, and all up to the first page, which is at reader->offset then. Checks that
  * all runs lie in @ram; if that is NULL, only that they ascend. *@checksum: of an increment, that of the base, then what the
  * checksum of the pages begins with; else NULL. Returns 0, or -errno with reader->why set.
@@ -66,18 +58,19 @@ int snapshot_memory_read(struct snapshot_reader *reader, const struct snapshot_s
 
 /*
  * Reads all pages of @memory into @ram, which reads as zero: pages of zeros are left untouched. *@checksum: what it begins
- * with (0 without a base), then what snapshot_close() compares. Returns 0, or -errno with reader->why set: then RAM holds part of a snapshot, and the guest must
- * not run.
+ * with (0 without a base), then what snapshot_close() compares. Returns 0, or -errno with reader->why set: then RAM holds
+ * part of a snapshot, and the guest must not run.
  */
 int snapshot_pages_read(struct snapshot_reader *reader, const struct snapshot_memory *memory,
 			const struct ram *ram, uint32_t *checksum);
 
-/* --- for working_set.h: a list with the snapshot that it is of -------------------------------- */
+/* --- a list with the snapshot that it is of: that of the base, and working_set.h's -------------- */
 
 /* A section of type @type. *@checksum: of its payload. Returns 0 or the first -errno. */
 int snapshot_list_write(struct snapshot_writer *writer, enum snapshot_type type,
 			const struct snapshot_id *of, const struct snapshot_memory *memory,
 			uint32_t *checksum);
+/* Reads @section. Of runs as snapshot_memory_read(). Returns 0, or -errno with reader->why set. */
 int snapshot_list_read(struct snapshot_reader *reader, const struct snapshot_section *section,
 		       const struct ram *ram, struct snapshot_id *of,
 		       struct snapshot_memory *memory);
