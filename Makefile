@@ -80,7 +80,7 @@ LIB_SRC := $(filter-out vmm/main.c $(FILTER_SRC) vmm/arch/%,$(sort $(shell find 
 UNIT_ARCH_SRC := $(filter-out $(LIB_SRC) vmm/arch/fdt/machine.c,$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c)) vmm/sandbox/calls.c
 UNIT_LIBS := -lfdt -lz
 # Allocations that a test can let fail: tests/unit/failing.c. And an io_uring that is none: tests/unit/fake_ring.c.
-UNIT_WRAP := -Wl,--wrap=_mark_point,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup \
+UNIT_WRAP := -Wl,--wrap=_mark_point,--wrap=ioctl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup \
 	     $(foreach call,open close set_bell quiet add submit take wait,-Wl,--wrap=ring_$(call))
 EBB_SRC := vmm/main.c $(LIB_SRC)
 UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
