@@ -38,8 +38,8 @@ struct snapshot_file {
  */
 int snapshot_file_begin(struct snapshot_file *file);
 /*
- * Has the folder keep all of @bases, too, which came from the folder @from, in place of what has their names. Returns 0, or -errno
- * after an error message.
+ * Has the folder keep all of @bases, too, which came from the folder @from, in place of what has their names. Returns 0, or
+ * -errno after an error message.
  */
 int snapshot_file_link(struct snapshot_file *file, const struct snapshot_chain *bases,
 		       const char *from);

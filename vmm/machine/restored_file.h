@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The snapshot that a running guest's memory is in, and those that it is based on: they must stay as they are. If one is written to or cut, the guest ends.
+ * The snapshot that a running guest's memory is in, and those that it is based on: they must stay as they are. If one is
+ * written to or cut, the guest ends.
  *
  * That is not left to KVM: on x86_64, a vCPU that touches a page beyond the file's end tries again for ever (see
  * device_pmem.c); and neither the host nor the guest would notice other bytes in pages that the guest has not used yet.

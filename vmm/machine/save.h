@@ -35,11 +35,11 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		 struct why *why);
 
 /*
- * Reads the snapshot "snapshot" in the folder @folder, and what it is based on there, into a machine that is complete, except for a kernel to boot. Its
- * RAM becomes a private mapping of the files, which must stay as it is while the guest runs, and are not checked; with
- * @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. If @folder is "-", all of it is read
- * from @stream, which is closed; nothing may come for a minute at most. Returns 0, or -errno after an error message. Main
- * thread, before any other runs.
+ * Reads the snapshot "snapshot" in the folder @folder, and what it is based on there, into a machine that is complete, except
+ * for a kernel to boot. Its RAM becomes a private mapping of the files, which must stay as they are while the guest runs, and
+ * are not checked; with @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. If @folder is "-",
+ * all of it is read from @stream, which is closed; nothing may come for a minute at most. Returns 0, or -errno after an error
+ * message. Main thread, before any other runs.
  */
 int machine_restore(struct machine *machine, const char *folder, int stream, bool restore_all);
 
