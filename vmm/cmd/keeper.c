@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/cmd/cmd.h"
+#include "vmm/config/machine.h"
 #include "vmm/control/call.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/log.h"
@@ -39,27 +40,9 @@ static const struct table_column columns[] = {
 };
 
 struct request {
-	bool status, dry_run, json;
-	const char *sandbox; /* the word, or NULL */
-	enum keeper_sandbox confined;
+	bool status, dry_run, json, says_sandbox;
+	enum vm_sandbox sandbox;
 };
-
-static int set_sandbox(struct request *request, const char *text, struct option_error *error)
-{
-	static const char *const words[] = {
-		[KEEPER_SANDBOX_ON] = "on",
-		[KEEPER_SANDBOX_REQUIRE] = "require",
-		[KEEPER_SANDBOX_OFF] = "off",
-	};
-	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-		if (strcmp(text, words[i]) != 0)
-			continue;
-		request->sandbox = text;
-		request->confined = i;
-		return 0;
-	}
-	return options_fail(error, "the sandbox is on, require or off, not \"%s\"", text);
-}
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
@@ -69,7 +52,10 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	request->status |= id == OPTION_WORD;
 	request->dry_run |= id == OPTION_DRY_RUN;
 	request->json |= id == OPTION_JSON;
-	return id == OPTION_SANDBOX ? set_sandbox(request, value, error) : 0;
+	if (id != OPTION_SANDBOX)
+		return 0;
+	request->says_sandbox = true;
+	return vm_sandbox_parse(value, &request->sandbox, error);
 }
 
 /* --- status -------------------------------------------------------------------------------- */
@@ -155,7 +141,7 @@ int cmd_keeper(int argc, char **argv)
 	int status = cmd_parse(&table, argc, argv, apply, &request);
 	if (status >= 0)
 		return status;
-	if (request.status && (request.dry_run || request.sandbox)) {
+	if (request.status && (request.dry_run || request.says_sandbox)) {
 		log_error("--%s is for a keeper that starts: leave it out with status",
 			  request.dry_run ? "dry-run" : "sandbox");
 		return EXIT_USAGE;
@@ -166,5 +152,10 @@ int cmd_keeper(int argc, char **argv)
 	}
 	if (request.status)
 		return show_status(request.json);
-	return keeper_run(request.dry_run, request.confined) ? EXIT_FAILED : EXIT_DONE;
+	const struct keeper_config config = {
+		.dry_run = request.dry_run,
+		.confined = request.sandbox != VM_SANDBOX_OFF,
+		.required = request.sandbox == VM_SANDBOX_REQUIRE,
+	};
+	return keeper_run(&config) ? EXIT_FAILED : EXIT_DONE;
 }

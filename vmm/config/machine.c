@@ -83,7 +83,7 @@ static int set_weight(struct vm_machine *machine, const char *text, struct optio
 	return 0;
 }
 
-static int set_sandbox(struct vm_machine *machine, const char *text, struct option_error *error)
+int vm_sandbox_parse(const char *text, enum vm_sandbox *sandbox, struct option_error *error)
 {
 	static const char *const words[] = {
 		[VM_SANDBOX_ON] = "on",
@@ -93,7 +93,7 @@ static int set_sandbox(struct vm_machine *machine, const char *text, struct opti
 	for (unsigned int i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (strcmp(text, words[i]) != 0)
 			continue;
-		machine->sandbox = i;
+		*sandbox = i;
 		return 0;
 	}
 	return options_fail(error, "the sandbox is on, require or off, not \"%s\"", text);
@@ -114,7 +114,7 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case WEIGHT:
 		return set_weight(machine, value, error);
 	case SANDBOX:
-		return set_sandbox(machine, value, error);
+		return vm_sandbox_parse(value, &machine->sandbox, error);
 	case PMU:
 		machine->pmu = true;
 		return 0;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "vmm/lib/cpulist.h"
+#include "vmm/lib/options.h"
 
 #define VM_WEIGHT     100 /* without --weight */
 #define VM_WEIGHT_MAX 10000
@@ -26,5 +27,8 @@ struct vm_machine {
 	bool debug;		      /* print ebb's actions to standard error */
 	enum vm_sandbox sandbox;
 };
+
+/* Reads a value of --sandbox, the keeper's, too. Returns 0, or -EINVAL with @error set. */
+int vm_sandbox_parse(const char *text, enum vm_sandbox *sandbox, struct option_error *error);
 
 #endif

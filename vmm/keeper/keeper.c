@@ -36,10 +36,9 @@ struct keeper {
 	struct loop_source started; /* guests that start */
 	struct runtime_name name;
 	struct control_server *server;
-	bool dry_run;
+	const struct keeper_config *config;
 	int err; /* that ended it */
 
-	enum keeper_sandbox confined;
 	struct sandbox sandbox;
 	struct fatal_undo forget; /* its name */
 	struct keeper_source source;
@@ -210,8 +209,8 @@ static void pretend(struct keeper *keeper, const struct keeper_action *action, u
 static void act(struct keeper *keeper, const struct keeper_action *action, uint64_t now)
 {
 	struct kept *kept = keeper->kept[action->guest];
-	status_log_action(kept, action, keeper->dry_run);
-	if (keeper->dry_run)
+	status_log_action(kept, action, keeper->config->dry_run);
+	if (keeper->config->dry_run)
 		pretend(keeper, action, now);
 	else
 		kept_ask(kept, action);
@@ -295,9 +294,9 @@ static void pressure(void *ctx)
 /* In the words of x-ebb-stat. */
 static const char *sandbox_word(const struct keeper *keeper)
 {
-	return keeper->confined == KEEPER_SANDBOX_OFF ? "off"
-	       : keeper->sandbox.has_namespaces	      ? "on"
-						      : "no namespaces";
+	return !keeper->config->confined	? "off"
+	       : keeper->sandbox.has_namespaces ? "on"
+						: "no namespaces";
 }
 
 static json_t *status(void *ctx, const json_t *arguments, struct control_error *error)
@@ -305,7 +304,7 @@ static json_t *status(void *ctx, const json_t *arguments, struct control_error *
 	struct keeper *keeper = ctx;
 	(void)arguments, (void)error;
 	return status_of(&keeper->policy, &keeper->host, keeper->kept, keeper->count,
-			 keeper->dry_run, sandbox_word(keeper));
+			 keeper->config->dry_run, sandbox_word(keeper));
 }
 
 static json_t *admit(void *ctx, const json_t *arguments, struct control_error *error)
@@ -402,7 +401,7 @@ static int start(struct keeper *keeper)
 			   : control_server_init(&keeper->server, &keeper->loop, listener,
 						 keeper->name.directory, commands, keeper);
 	/* Whoever finds the name finds the socket, too: what takes longer comes after it. */
-	if (!err && keeper->confined != KEEPER_SANDBOX_OFF)
+	if (!err && keeper->config->confined)
 		err = sandbox_begin(&keeper->sandbox, keeper->name.directory);
 	if (err)
 		return err;
@@ -437,10 +436,9 @@ static int find_directory(const struct keeper *keeper)
 /* It reads what guests say: from here on it has what it needs for that, and no more. */
 static int confine(struct keeper *keeper)
 {
-	if (keeper->confined == KEEPER_SANDBOX_OFF)
+	if (!keeper->config->confined)
 		return 0;
-	int err =
-		sandbox_enter_keeper(&keeper->sandbox, keeper->confined == KEEPER_SANDBOX_REQUIRE);
+	int err = sandbox_enter_keeper(&keeper->sandbox, keeper->config->required);
 	if (!err)
 		err = find_directory(keeper);
 	if (!err)
@@ -456,7 +454,7 @@ static int serve(struct keeper *keeper)
 		return err;
 	something_changed(keeper);
 	log_info("looking after the guests of this user%s; Ctrl-C ends it",
-		 keeper->dry_run ? ", without asking them for anything" : "");
+		 keeper->config->dry_run ? ", without asking them for anything" : "");
 	err = loop_run(&keeper->loop);
 	return err ? err : keeper->err;
 }
@@ -491,13 +489,12 @@ static void forget_name(void *name)
 	runtime_release(name);
 }
 
-int keeper_run(bool dry_run, enum keeper_sandbox confined)
+int keeper_run(const struct keeper_config *config)
 {
 	struct keeper keeper = {
 		.loop = {.epoll = -1, .wake = -1},
 		.name = {.directory = -1, .fd = -1},
-		.dry_run = dry_run,
-		.confined = confined,
+		.config = config,
 		.sandbox = SANDBOX_NONE,
 		.source = {.meminfo = -1, .pressure = -1},
 		.policy = keeper_policy_start(clock_ns()),

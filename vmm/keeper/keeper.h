@@ -23,16 +23,16 @@
  */
 #define KEEPER_ADMIT "x-ebb-keeper-admit"
 
-enum keeper_sandbox {
-	KEEPER_SANDBOX_ON, /* as far as the host permits it */
-	KEEPER_SANDBOX_REQUIRE,
-	KEEPER_SANDBOX_OFF,
+struct keeper_config {
+	bool dry_run;  /* only says what it would ask for */
+	bool confined; /* in a sandbox, as far as the host permits it */
+	bool required; /* all of that, or not at all */
 };
 
 /*
- * Runs until SIGINT, SIGTERM or SIGHUP. With @dry_run only says what it would ask for. Returns 0,
- * or -errno after an error message; -EBUSY: another one of this user runs.
+ * Runs until SIGINT, SIGTERM or SIGHUP. Returns 0, or -errno after an error message; -EBUSY: another one of this user
+ * runs.
  */
-int keeper_run(bool dry_run, enum keeper_sandbox confined);
+int keeper_run(const struct keeper_config *config);
 
 #endif
