@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "vmm/lib/clock.h"
+
 /* QEMU's bytes: for operations that a program does, for those that it excludes; the operations. */
 #define DONE_BASE     100
 #define EXCLUDED_BASE 200
@@ -11,6 +13,9 @@
 #define WRITE	      (1U << 1) /* BLK_PERM_WRITE */
 #define RESIZE	      (1U << 3) /* BLK_PERM_RESIZE */
 #define BITS	      8
+
+#define TRIES  50
+#define TRY_MS 20
 
 static struct flock byte_at(short type, off_t offset)
 {
@@ -43,7 +48,16 @@ static int look(int fd, off_t base, unsigned int what)
 	return 0;
 }
 
-int lock_image(int fd, bool read_only)
+static void let_go(int fd)
+{
+	struct flock done = byte_at(F_UNLCK, DONE_BASE), excluded = byte_at(F_UNLCK, EXCLUDED_BASE);
+
+	done.l_len = excluded.l_len = BITS;
+	fcntl(fd, F_OFD_SETLK, &done);
+	fcntl(fd, F_OFD_SETLK, &excluded);
+}
+
+static int try_lock(int fd, bool read_only)
 {
 	unsigned int done = read_only ? READ : READ | WRITE;
 	unsigned int excluded = WRITE | RESIZE;
@@ -56,5 +70,18 @@ int lock_image(int fd, bool read_only)
 		error = look(fd, EXCLUDED_BASE, done);
 	if (!error)
 		error = look(fd, DONE_BASE, excluded);
+	if (error)
+		let_go(fd);
+	return error;
+}
+
+int lock_image(int fd, bool read_only)
+{
+	int error = try_lock(fd, read_only);
+
+	for (int i = 1; i < TRIES && error == -EAGAIN; i++) {
+		clock_sleep_ms(TRY_MS);
+		error = try_lock(fd, read_only);
+	}
 	return error;
 }

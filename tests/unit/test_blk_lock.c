@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "devices/virtio-blk/lock.h"
@@ -105,6 +107,37 @@ START_TEST(test_whole_file)
 }
 END_TEST
 
+static void end_them(int number)
+{
+	(void)number;
+	close(theirs);
+}
+
+/* As of a guest that was killed a moment ago. */
+START_TEST(test_soon_let_go)
+{
+	const struct itimerval soon = {.it_value.tv_usec = 50000};
+
+	signal(SIGALRM, end_them);
+	ck_assert_int_eq(take(theirs, F_RDLCK, 201, 1), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	ck_assert_int_eq(lock(false), 0);
+	theirs = open(path, O_RDWR);
+	ck_assert(held(100) && held(201));
+	close(ours);
+}
+END_TEST
+
+/* One that is refused is in nobody's way. */
+START_TEST(test_refused_holds_nothing)
+{
+	ck_assert_int_eq(take(theirs, F_RDLCK, 201, 1), 0);
+	ck_assert_int_eq(lock(false), -EAGAIN);
+	ck_assert(!held(100) && !held(101) && !held(201) && !held(203));
+	close(ours);
+}
+END_TEST
+
 Suite *blk_lock_suite(void);
 Suite *blk_lock_suite(void)
 {
@@ -114,6 +147,8 @@ Suite *blk_lock_suite(void)
 	tcase_add_loop_test(tcase, test_qemu_first, 0, COUNT(qemus));
 	tcase_add_loop_test(tcase, test_what_is_held, 0, 2);
 	tcase_add_loop_test(tcase, test_whole_file, 0, 2);
+	tcase_add_test(tcase, test_soon_let_go);
+	tcase_add_test(tcase, test_refused_holds_nothing);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
