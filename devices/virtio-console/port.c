@@ -26,6 +26,18 @@ size_t vcon_receive(struct vcon *vcon, unsigned int number, const uint8_t *data,
 	return taken;
 }
 
+int vcon_sysrq(struct vcon *vcon, uint8_t key)
+{
+	const uint8_t data[] = {VCON_SYSRQ, key};
+	const struct vcon_port *console = &vcon->port[0];
+
+	pthread_mutex_lock(&vcon->lock);
+	bool room = VCON_INPUT - console->count >= sizeof(data);
+	pthread_mutex_unlock(&vcon->lock);
+	/* Nobody else fills it meanwhile: there is one thread for each port. */
+	return room && vcon_receive(vcon, 0, data, sizeof(data)) == sizeof(data) ? 0 : -EAGAIN;
+}
+
 /*
  * Returns how many bytes there are at @port->input + @port->first. A console or a program that is not there yet would
  * lose them: until the driver says that it is, they wait.

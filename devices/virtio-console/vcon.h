@@ -23,6 +23,9 @@
 #define VCON_INPUT	2048 /* bytes for the guest that a port holds */
 #define VCON_QUEUE_SIZE 64
 
+/* Linux takes the byte after this one, ^O, for a SysRq key (drivers/tty/hvc/hvc_console.c). */
+#define VCON_SYSRQ 0x0f
+
 enum { VCON_RECEIVE, VCON_TRANSMIT, VCON_CONTROL_TO_GUEST, VCON_CONTROL_FROM_GUEST };
 
 /* The host's side; outlives the device. Both run on the device's worker, without vcon->lock. */
@@ -84,6 +87,9 @@ void vcon_release(struct vcon *vcon);
  * host->receive_ready() asks for the rest. Any thread, one for each port.
  */
 size_t vcon_receive(struct vcon *vcon, unsigned int port, const uint8_t *data, size_t len);
+
+/* As vcon_receive(), of a SysRq key for the console. Returns 0, or -EAGAIN if the guest has not read what came before. */
+int vcon_sysrq(struct vcon *vcon, uint8_t key);
 
 /* The host's terminal has another size, in characters. Any thread, with none of the device's locks held. */
 void vcon_resize(struct vcon *vcon, uint16_t columns, uint16_t rows);

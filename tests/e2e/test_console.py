@@ -45,6 +45,8 @@ def test_shell_and_size(ebb):
     for rows, columns in (43, 132), (25, 80):
         resize(started, rows, columns)
         at = has_size(started, rows, columns, at)
+    subprocess.run([lib.EBB, "debug", "--sysrq", "h"], env=ebb.env, check=True)
+    started.wait_for_screen("sysrq: HELP", LIMIT, at)
     started.send("\x01x")
     ebb.ended(started, 0)
     assert started.settings() == started.cooked

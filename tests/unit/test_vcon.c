@@ -2,6 +2,7 @@
 /* A console device with a driver that keeps to the rules; and one that is saved, and goes on as another. */
 #include <check.h>
 #include <endian.h>
+#include <errno.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
 
@@ -66,6 +67,22 @@ START_TEST(much_input_is_held_back_not_lost)
 	ck_assert_uint_ge(vc_host.asked, 1);
 	vc_give(VCON_RECEIVE, 100);
 	ck_assert_int_eq(vc_take(VCON_RECEIVE, data), -1);
+}
+END_TEST
+
+/* Both bytes or none. */
+START_TEST(a_sysrq_key_comes_whole)
+{
+	static const uint8_t input[VCON_INPUT - 3];
+
+	ck_assert_int_eq(vcon_sysrq(&vcon, 'h'), 0);
+	ck_assert_uint_eq(vcon_receive(&vcon, 0, input, sizeof(input)), sizeof(input));
+	ck_assert_int_eq(vcon_sysrq(&vcon, 't'), -EAGAIN);
+	vc_give(VCON_RECEIVE, 100);
+	ck_assert_int_eq(vc_take(VCON_RECEIVE, data), 100);
+	ck_assert_mem_eq(data, "\x0fh", 2);
+	ck_assert_int_eq(data[2], 0);
+	ck_assert_int_eq(vcon_sysrq(&vcon, 't'), 0);
 }
 END_TEST
 
@@ -376,6 +393,7 @@ Suite *vcon_suite(void)
 	tcase_add_test(single, output_comes_out);
 	tcase_add_test(single, input_waits_for_a_driver_and_its_buffers);
 	tcase_add_test(single, much_input_is_held_back_not_lost);
+	tcase_add_test(single, a_sysrq_key_comes_whole);
 	tcase_add_test(single, a_host_that_takes_little_gets_all);
 	tcase_add_test(single, the_size_is_in_the_configuration);
 	tcase_add_test(single, the_first_input_tells_the_size_again);

@@ -18,7 +18,7 @@ static const struct option options[] = {
 	OPTION_NAME_LINE,
 	OPTION_ALL_LINE,
 	{OPTION_DUMP, 'd', "dump", NULL, "show the registers of its CPUs", false},
-	{OPTION_SYSRQ, 's', "sysrq", "KEY", "send a break and KEY to its console: t, w, m, ...",
+	{OPTION_SYSRQ, 's', "sysrq", "KEY", "send the sysrq KEY to its console: t, w, m, ...",
 	 false},
 	{OPTION_NMI, 'm', "nmi", "CPU", "send a non-maskable interrupt to CPU [every CPU]", true},
 	OPTION_HELP_LINE,

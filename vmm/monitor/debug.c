@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/machine/device_console.h"
 #include "vmm/monitor/part.h"
 
 /*
@@ -90,6 +91,14 @@ static json_t *inject_nmi(void *ctx, const json_t *arguments, struct control_err
 	return json_object();
 }
 
+/* On the console that the guest has. */
+static int press(struct machine *machine, char key)
+{
+	struct vcon *vcon = machine_vcon(machine);
+
+	return vcon ? vcon_sysrq(vcon, (uint8_t)key) : serial_break(&machine->serial, (uint8_t)key);
+}
+
 static json_t *sysrq(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
@@ -97,8 +106,8 @@ static json_t *sysrq(void *ctx, const json_t *arguments, struct control_error *e
 
 	if (!key || strlen(key) != 1)
 		return control_fail(error, "Parameter 'key' must be one character");
-	if (serial_break(&monitor->machine->serial, *key))
-		return control_fail(error, "the guest does not read its serial console (yet)");
+	if (press(monitor->machine, *key))
+		return control_fail(error, "the guest does not read its console (yet)");
 	return json_object();
 }
 
