@@ -37,6 +37,7 @@ INITRAMFS = os.path.join(GUEST, "initramfs.cpio")
 PACKED_INITRAMFS = os.path.join(GUEST, "initramfs.cpio.gz")
 
 MIB = 1 << 20
+LAST_WORDS = 10  # seconds to read what a VMM said before it ended; only one that left a process behind needs them all
 
 
 @functools.cache
@@ -130,7 +131,7 @@ class Guest:
                     why = "the VMM ended" if ended else f"not within {timeout} s"
                     if ended:
                         self._more.release()  # its last words may still be on their way
-                        self._readers[1].join(1)
+                        self._readers[1].join(LAST_WORDS)
                         self._more.acquire()
                     raise GuestError(
                         f"no line /{pattern}/: {why}\n--- console\n{self.console()}"
@@ -147,14 +148,19 @@ class Guest:
                 f"still running after {timeout} s\n--- console\n{self.console()}"
                 f"\n--- stderr\n{self.stderr()}"
             ) from error
-        for reader in self._readers:
-            reader.join(5)
+        self._read_to_the_end()
         return status
+
+    def _read_to_the_end(self):
+        """Two threads read two streams: what a VMM said first need not be there first."""
+        for reader in self._readers:
+            reader.join(LAST_WORDS)
 
     def kill(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait(60)
+        self._read_to_the_end()
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             try:
                 if stream:
@@ -223,11 +229,11 @@ class TerminalGuest(Guest):
             return
         # Not a plain read(): a terminal is closed only when nobody reads it any more.
         while self._wake[0] not in (ready := select.select([stream, self._wake[0]], [], [])[0]):
-            try:
-                text = os.read(stream, 4096) if ready else b""
-            except OSError:
-                return
-            with self._more:
+            with self._more:  # what was read is on the screen, for all who look: see _unread()
+                try:
+                    text = os.read(stream, 4096) if ready else b""
+                except OSError:
+                    return
                 self.screen += text.decode("utf-8", "replace").replace("\r", "")
                 done = self.screen.split("\n")[:-1]
                 now = time.monotonic() - self.started
@@ -246,12 +252,17 @@ class TerminalGuest(Guest):
         end = time.monotonic() + timeout
         with self._more:
             while (at := self.screen.find(text, start)) < 0:
-                if time.monotonic() > end or self.process.poll() is not None:
+                ended = self.process.poll() is not None and not self._unread()
+                if time.monotonic() > end or ended:
                     raise GuestError(
                         f"no {text!r} on the screen\n--- screen\n{self.screen}\n--- stderr\n{self.stderr()}"
                     )
                 self._more.wait(0.2)
         return at + len(text)
+
+    def _unread(self):
+        """With the lock: whether the terminal has more than the screen."""
+        return self.master >= 0 and bool(select.select([self.master], [], [], 0)[0])
 
     def hang_up(self):
         """Closes the terminal's window."""
@@ -272,7 +283,12 @@ class TerminalGuest(Guest):
                 f"still running after {timeout} s\n--- screen\n{self.screen}\n--- stderr\n{self.stderr()}"
             ) from error
         finally:
-            self._readers[1].join(1)
+            self._read_to_the_end()
+
+    def _read_to_the_end(self):
+        self._readers[1].join(LAST_WORDS)
+        with self._more:
+            self._more.wait_for(lambda: not self._unread(), LAST_WORDS)
 
     def kill(self):
         super().kill()
