@@ -64,11 +64,6 @@ def sleeper():
         process.wait()
 
 
-def opened(pid):
-    """The names of the files that a process has open."""
-    return [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
-
-
 def name_of(pid):
     try:
         return read("/proc", str(pid), "comm").strip()
@@ -104,7 +99,7 @@ def test_limits(guests, ebb, tmp_path, end):
     stat = subprocess.run([lib.EBB, "stat", "-n", "one", "--json", "--no-refresh"], env=ebb.env, capture_output=True, check=True)
     assert f'"cgroup": "{guests}"' in stat.stdout.decode()
     # Nothing of it is left in the sandbox.
-    assert not [name for name in opened(guest.pid) if "cgroup" in name]
+    assert not [name for name in lib.opened(guest.pid).values() if "cgroup" in name]
     (keeper,) = keepers()
     assert keeper not in inside
     os.kill(keeper, signal.SIGTERM)  # as a service manager does to all at once
@@ -137,7 +132,7 @@ def awaits(guest):
     """Waits until an ebb waits for the cgroup of its name."""
     def waits():
         assert guest.process.poll() is None, guest.stderr()
-        return any(name.endswith("/cgroup.events") for name in opened(guest.pid))
+        return any(name.endswith("/cgroup.events") for name in lib.opened(guest.pid).values())
 
     wait_until(waits, "ebb waits for the cgroup")
 

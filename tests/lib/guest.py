@@ -4,6 +4,7 @@
 Used by tests/e2e, tests/bench and the demo. Whoever waits here waits for a condition with a limit.
 """
 
+import contextlib
 import functools
 import os
 import pty
@@ -55,6 +56,15 @@ def own_words(said, permitted=None):
     if namespaces() if permitted is None else permitted:
         return said
     return re.sub(r"^ebb: warning: this host permits no namespaces .*(?:\n|\Z)", "", said, flags=re.M)
+
+
+def opened(pid):
+    """What a process has open, by descriptor; without what it closes meanwhile."""
+    found = {}
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
+    return found
 
 
 class GuestError(Exception):

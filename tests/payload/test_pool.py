@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from payload import EBB, TIMEOUT, wait_until
+from payload import EBB, TIMEOUT, lib, wait_until
 from test_clone import OPTIONS, Host, listed
 from test_snapshot import PATIENT, snapshot, step
 
@@ -160,11 +160,7 @@ def test_more_than_are_ready(pool, folder):
 
 
 def sockets(pid):
-    found = set()
-    for entry in os.scandir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):  # closed just now
-            found.add(os.readlink(entry.path))
-    return {link for link in found if link.startswith("socket:")}
+    return {name for name in lib.opened(pid).values() if name.startswith("socket:")}
 
 
 def test_a_pool_that_is_busy(pool, folder):

@@ -32,9 +32,8 @@ def running(run, *options, **popen):
 
 
 def descriptors(payload):
-    folder = f"/proc/{payload.pid}/fd"
     try:
-        return {int(fd): os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
+        return lib.opened(payload.pid)
     except PermissionError:
         pytest.skip("only root may look at the descriptors of a process that is not dumpable")
 

@@ -459,7 +459,7 @@ def waits(pid):
     """Whether it sleeps with a socket open."""
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         sleeps = file.read().rpartition(")")[2].split()[0] == "S"
-    return sleeps and any(os.readlink(entry.path).startswith("socket:") for entry in os.scandir(f"/proc/{pid}/fd"))
+    return sleeps and any(name.startswith("socket:") for name in lib.opened(pid).values())
 
 
 def test_the_last_good_one_stays(run, restore, tmp_path):
