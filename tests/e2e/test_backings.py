@@ -186,7 +186,7 @@ def test_huge_pages_come_back(pool, hugetlbfs, ebb, mounted):
 
     # The control, by default: of a pool without a page to spare nothing is given back, and that is said.
     control = Turn(ebb, HELD["hugetlbfs"], *options, reporting=None)
-    assert "free page reporting is off: the host has no huge page to spare" in control.guest.stderr()
+    control.guest.wait_for_error("free page reporting is off: the host has no huge page to spare", LIMIT)
     assert hugepages_for_others() == 0
     control.take()
     assert control.stays(2 * seconds + 5)

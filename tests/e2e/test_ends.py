@@ -213,10 +213,7 @@ def test_escape_key(ebb):
 def test_escape_key_helps(ebb):
     started, _ = shell_on_terminal(ebb)
     started.send("\x01h")
-    end = time.monotonic() + STOP
-    while "Ctrl-A x ends ebb" not in started.stderr() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert "Ctrl-A x ends ebb" in started.stderr()
+    started.wait_for_error("Ctrl-A x ends ebb", STOP)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

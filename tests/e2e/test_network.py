@@ -134,9 +134,9 @@ def test_user(ebb, route, served):
     at, _ = started.wait_for(f"^{digest}  -$", LIMIT, at + 1)
     wait_until(lambda: answered(forwarded), "the guest's server answers again")
     assert passts() != [first] and len(passts()) == 1
-    assert started.stderr().count("passt has ended: net0 is down until it runs again") == 1
     started.send("\n")
     ebb.ended(started, 0)
+    assert started.stderr().count("passt has ended: net0 is down until it runs again") == 1
     wait_until(lambda: not passts() and not keepers(), "passt ends with its guest")
 
 

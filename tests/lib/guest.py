@@ -149,6 +149,18 @@ class Guest:
                     )
                 self._more.wait(min(left, 0.2))
 
+    def wait_for_error(self, pattern, timeout=60):
+        """Waits for a line on standard error that matches. Returns the match."""
+        end = time.monotonic() + timeout
+        with self._more:
+            while True:
+                ended = not self._readers[1].is_alive()
+                if match := re.search(pattern, "\n".join(text for _, text in self.errors), re.M):
+                    return match
+                if ended or time.monotonic() > end:
+                    raise GuestError(f"no line /{pattern}/ on standard error\n--- stderr\n{self.stderr()}")
+                self._more.wait(0.2)
+
     def wait(self, timeout=60):
         """Waits for the VMM to end by itself. Returns its exit status."""
         try:

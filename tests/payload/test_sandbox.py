@@ -235,6 +235,8 @@ def test_list_says(run, state):
         pytest.skip("this host permits no namespaces")
     options, wrapper, words, word = STATES[state]
     payload = running(run, *options, wrapper=wrapper)
+    if state == "less":
+        payload.wait_for_error("no namespaces", TIMEOUT)
     own = lib.own_words(payload.stderr())
     assert bool(re.fullmatch(r"ebb: warning: .* no namespaces .* 'ebb doctor' .*", own)) == (state == "less" and lib.namespaces()), own
 

@@ -56,7 +56,7 @@ def test_option(run, home):
     payload = run("beat", REPORTING, "--ssh", "--vsock", home / "own", "--name", name, env=env | {"HOME": "/nonesuch"})
     payload.expect("^beat ")
     assert (home / "own").is_socket() and not path.exists(), "a path of one's own"
-    assert "finds no public key" in payload.stderr()
+    payload.wait_for_error("finds no public key", TIMEOUT)
 
 
 @pytest.mark.parametrize("text, words", [
