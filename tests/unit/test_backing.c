@@ -429,7 +429,6 @@ Suite *backing_suite(void)
 	suite_add_tcase(suite, tcase);
 
 	tcase = tcase_create("hugetlbfs");
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_test(tcase, huge_pages_are_reserved_and_given_back);
 	tcase_add_test(tcase, huge_pages_are_kept_without_one_to_spare);

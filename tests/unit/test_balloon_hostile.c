@@ -287,7 +287,6 @@ Suite *balloon_hostile_suite(void)
 	tcase_add_test(tcase, queues_never_set_up);
 	tcase_add_test(tcase, queues_keep_their_roles);
 	tcase_add_loop_test(tcase, anything_at_any_time, 0, 4);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -197,7 +197,6 @@ Suite *blk_image_suite(void)
 {
 	Suite *suite = suite_create("blk, image");
 	TCase *tcase = tcase_create("image");
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_file);
 	tcase_add_loop_test(tcase, test_no_disks, 0, 2);

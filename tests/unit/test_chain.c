@@ -577,7 +577,6 @@ Suite *chain_suite(void)
 	TCase *tcase = tcase_create("increments");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, all_comes_back);
 	tcase_add_test(tcase, merged_it_is_the_same);
 	tcase_add_test(tcase, without_the_zeros_the_base_comes_back);

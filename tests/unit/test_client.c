@@ -239,7 +239,6 @@ Suite *client_suite(void)
 	tcase_add_test(tcase, test_several_threads);
 	tcase_add_test(tcase, test_calls);
 	tcase_add_test(tcase, test_close_from_within);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

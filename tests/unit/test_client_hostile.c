@@ -274,7 +274,6 @@ Suite *client_hostile_suite(void)
 	tcase_add_test(tcase, test_no_greeting);
 	tcase_add_test(tcase, test_silence);
 	tcase_add_test(tcase, test_floods);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -312,7 +312,6 @@ Suite *codec_suite(void)
 	tcase_add_test(tcase, test_endless);
 	tcase_add_test(tcase, test_line);
 	tcase_add_test(tcase, test_garbage);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

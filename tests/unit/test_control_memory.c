@@ -106,7 +106,6 @@ Suite *control_memory_suite(void)
 	TCase *tcase = tcase_create("control_memory");
 	tcase_add_checked_fixture(tcase, runtime_dir_setup, runtime_dir_teardown);
 	tcase_add_test(tcase, test_each_allocation);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

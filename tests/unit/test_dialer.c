@@ -229,7 +229,6 @@ Suite *dialer_suite(void)
 {
 	Suite *suite = suite_create("dialer");
 	TCase *all = tcase_create("all");
-	tcase_set_timeout(all, 120);
 	tcase_add_checked_fixture(all, setup, teardown);
 	tcase_add_test(all, the_socket_is_the_users_own);
 	tcase_add_test(all, ports_are_dialled);

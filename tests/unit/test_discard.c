@@ -439,7 +439,6 @@ Suite *discard_suite(void)
 
 	tcase = tcase_create("inhibited");
 	tcase_add_checked_fixture(tcase, ram_setup, ram_teardown);
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, while_inhibited_nothing_goes);
 	tcase_add_loop_test(tcase, who_inhibits_waits_for_what_is_running, 0, 2);
 	tcase_add_test(tcase, who_inhibits_is_not_overtaken);

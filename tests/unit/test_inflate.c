@@ -424,7 +424,6 @@ Suite *inflate_suite(void)
 	tcase_add_test(tcase, refused_is_a_failure);
 	tcase_add_test(tcase, a_reset_waits_for_one_window);
 	tcase_add_test(tcase, a_queue_stopped_in_the_middle);
-	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 
 	tcase = tcase_create("attacker");
@@ -435,7 +434,6 @@ Suite *inflate_suite(void)
 	tcase_add_test(tcase, millions_in_one_chain);
 	tcase_add_test(tcase, a_list_longer_than_ram);
 	tcase_add_test(tcase, a_guest_may_give_away_its_rings);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

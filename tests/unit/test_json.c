@@ -192,7 +192,6 @@ Suite *json_suite(void)
 	tcase_add_test(tcase, test_depth);
 	tcase_add_test(tcase, test_no_memory);
 	tcase_add_test(tcase, test_text);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -342,7 +342,6 @@ Suite *mmio_hostile_suite(void)
 	tcase_add_test(tcase, a_bad_chain_needs_a_reset);
 	tcase_add_test(tcase, every_offset_and_width);
 	tcase_add_loop_test(tcase, anything_at_any_time, 0, 4);
-	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -174,7 +174,6 @@ Suite *mmio_threads_suite(void)
 	tcase_add_test(tcase, a_vcpu_waits_for_one_queue);
 	tcase_add_test(tcase, the_configuration_waits_for_no_chain);
 	tcase_add_test(tcase, resets_while_it_works);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

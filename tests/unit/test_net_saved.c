@@ -222,7 +222,6 @@ Suite *net_saved_suite(void)
 {
 	Suite *suite = suite_create("net, saved");
 	TCase *all = tcase_create("all");
-	tcase_set_timeout(all, 60);
 	tcase_add_checked_fixture(all, net_setup, net_teardown);
 	tcase_add_test(all, it_goes_on);
 	tcase_add_test(all, the_link_goes_down_and_up);

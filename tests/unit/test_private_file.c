@@ -496,7 +496,6 @@ Suite *private_file_suite(void)
 	TCase *tcase = tcase_create("discard");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, the_file_is_read_and_not_written);
 	tcase_add_test(tcase, the_naive_way_brings_the_file_back);
 	tcase_add_test(tcase, what_is_discarded_is_zero_and_gone);

@@ -245,7 +245,6 @@ Suite *provision_suite(void)
 {
 	Suite *suite = suite_create("commit");
 	TCase *tcase = tcase_create("commit");
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_loop_test(tcase, preallocated_is_there_and_can_go, 0, 3);
 	tcase_add_loop_test(tcase, locked_stays, 0, 3);

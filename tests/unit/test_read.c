@@ -110,7 +110,6 @@ Suite *read_suite(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, one_stream, 0, sizeof(chains) / sizeof(chains[0]));
 	tcase_add_test(tcase, the_longest_buffer);
-	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

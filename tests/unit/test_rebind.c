@@ -216,7 +216,6 @@ Suite *rebind_suite(void)
 	TCase *tcase = tcase_create("rebind");
 	tcase_add_checked_fixture(tcase, setup, balloon_unplug);
 	tcase_add_test(tcase, a_thousand_drivers);
-	tcase_set_timeout(tcase, 180);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

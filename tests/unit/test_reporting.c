@@ -484,7 +484,6 @@ Suite *reporting_suite(void)
 	tcase_add_test(tcase, any_poison_is_poison);
 	tcase_add_test(tcase, poison_must_be_negotiated);
 	tcase_add_test(tcase, poison_outlives_a_reset);
-	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

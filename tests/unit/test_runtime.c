@@ -422,7 +422,6 @@ Suite *runtime_suite(void)
 	tcase_add_test(tcase, test_foreign_parent);
 	tcase_add_test(tcase, test_sticky);
 	tcase_add_test(tcase, test_vanished);
-	tcase_set_timeout(tcase, 30);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

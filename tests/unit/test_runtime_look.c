@@ -276,7 +276,6 @@ Suite *runtime_look_suite(void)
 	tcase_add_test(tcase, test_no_accept);
 	tcase_add_test(tcase, test_list);
 	tcase_add_test(tcase, test_looks_do_no_harm);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -404,7 +404,6 @@ Suite *server_suite(void)
 	tcase_add_test(tcase, test_event_rate);
 	tcase_add_test(tcase, test_quit_is_answered);
 	tcase_add_test(tcase, test_half_closed);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

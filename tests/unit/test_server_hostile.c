@@ -488,7 +488,6 @@ Suite *server_hostile_suite(void)
 	tcase_add_test(tcase, test_no_descriptors);
 	tcase_add_test(tcase, test_foreigner);
 	tcase_add_test(tcase, test_mutations);
-	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -549,7 +549,6 @@ Suite *snapshot_suite(void)
 	TCase *tcase = tcase_create("format");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, all_comes_back);
 	tcase_add_test(tcase, zeros_are_left_alone);
 	tcase_add_test(tcase, pages_can_be_mapped);

@@ -341,7 +341,6 @@ Suite *terminal_suite(void)
 	tcase_add_test(tcase, test_long_paste);
 	tcase_add_test(tcase, test_answers_are_not_the_shells);
 	tcase_add_test(tcase, test_keys_are_not_the_shells);
-	tcase_set_timeout(tcase, CONSOLE_BENCH_LIMIT_MS / 1000 * 6);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -255,7 +255,6 @@ Suite *usage_suite(void)
 	suite_add_tcase(suite, tcase);
 
 	tcase = tcase_create("here");
-	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, NULL, teardown);
 	tcase_add_loop_test(tcase, it_follows_what_is_taken_and_given_back, 0, 3);
 	tcase_add_test(tcase, prealloc_and_lock_show);

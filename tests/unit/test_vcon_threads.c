@@ -92,7 +92,6 @@ Suite *vcon_threads_suite(void)
 	Suite *suite = suite_create("vcon_threads");
 	TCase *all = tcase_create("all");
 
-	tcase_set_timeout(all, 60);
 	tcase_add_checked_fixture(all, vc_setup, vc_teardown);
 	tcase_add_test(all, all_at_once);
 	suite_add_tcase(suite, all);

@@ -486,7 +486,6 @@ Suite *vsock_hostile_suite(void)
 {
 	Suite *suite = suite_create("vsock, hostile");
 	TCase *all = tcase_create("all");
-	tcase_set_timeout(all, 60);
 	tcase_add_checked_fixture(all, vs_setup, vs_teardown);
 	tcase_add_loop_test(all, no_packet_to_send, 0, COUNT(sent));
 	tcase_add_loop_test(all, no_room_for_data, 0, COUNT(received));

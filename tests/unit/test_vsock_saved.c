@@ -244,7 +244,6 @@ Suite *vsock_saved_suite(void)
 {
 	Suite *suite = suite_create("vsock, saved");
 	TCase *all = tcase_create("all");
-	tcase_set_timeout(all, 60);
 	tcase_add_checked_fixture(all, setup, vs_teardown);
 	tcase_add_test(all, the_saved_one_goes_on);
 	tcase_add_test(all, the_restored_one_begins_anew);

@@ -180,7 +180,6 @@ Suite *vsock_threads_suite(void)
 {
 	Suite *suite = suite_create("vsock, threads");
 	TCase *tcase = tcase_create("threads");
-	tcase_set_timeout(tcase, 120);
 	tcase_add_checked_fixture(tcase, setup, vs_teardown);
 	tcase_add_test(tcase, resets_under_traffic);
 	suite_add_tcase(suite, tcase);

@@ -177,7 +177,6 @@ Suite *working_set_suite(void)
 	TCase *tcase = tcase_create("format");
 
 	tcase_add_checked_fixture(tcase, setup, NULL);
-	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, all_comes_back);
 	tcase_add_test(tcase, the_longest_comes_back);
 	tcase_add_test(tcase, another_snapshots_is_refused);
