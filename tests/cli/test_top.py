@@ -301,9 +301,9 @@ def test_screen_and_its_end(fake, terminal):
     guest(fake, "b", 900)
     screen = terminal("-i", "0.2")
     screen.ordered("b", "a")
-    lines = screen.shows("held 1.0G")
-    assert lines[0].startswith("host: ") and lines[1].startswith("guests: 2, promised 1.9G")
-    assert lines[-1].startswith("q quit  space pause")
+    screen.shows("held 1.0G")
+    screen.until(lambda lines: lines[0].startswith("host: ") and lines[1].startswith("guests: 2, promised 1.9G") and
+                 lines[-1].startswith("q quit  space pause"), "the whole screen")
     # A guest that comes, and one that goes.
     new = guest(fake, "c", 500)
     screen.ordered("b", "c", "a")
@@ -355,8 +355,8 @@ def test_keys(fake, terminal):
     screen.ordered("ci-1", "ci-2", "db")
     # An arrow, as terminals send it, and one guest's own screen.
     screen.press("\x1bOB\r")
-    lines = screen.shows("ci-2  running  pid ")
-    assert any(line.startswith("held         200M  ") and "▂" in line for line in lines)
+    screen.shows("ci-2  running  pid ")
+    screen.until(lambda lines: any(line.startswith("held         200M  ") and "▂" in line for line in lines), "its curve")
     screen.press("q")
     screen.ordered("ci-1", "ci-2", "db")
     screen.press("q")
