@@ -257,6 +257,19 @@ def test_batch_goes_on_until_a_signal(fake, runtime):
 # --- guests that do not behave ------------------------------------------------------------------
 
 
+def test_slow_answers_are_printed(ebb, fake):
+    """Each question is waited for, also the one for new statistics, which takes longer than the interval here. The control
+    never answers that one."""
+    def slow(_arguments):
+        time.sleep(0.5)
+        return {"updates": 4}
+
+    guest(fake, "slow", 100, **{"x-ebb-stats-request": slow})
+    guest(fake, "stuck", 100, **{"x-ebb-stats-request": silent})
+    rows = {row.split()[0]: row.split()[1:3] for row in ebb("top", "--once", "-i", "0.1").out.splitlines()[3:]}
+    assert rows == {"slow": ["running", "1.0G"], "stuck": ["no", "answer"]}
+
+
 def test_hostile_answers(ebb, fake):
     """Whatever they say, the others are shown; conftest looks for what steers a terminal."""
     guest(fake, "good", 100)

@@ -273,7 +273,9 @@ size_t top_watch_pending(const struct top_watch *watch)
 	size_t pending = 0;
 	for (size_t i = 0; i < watch->count; i++) {
 		const struct watched *watched = watch->watched[i];
-		pending += (watched->phase == OPENING || watched->phase == LOOKING) &&
+		/* Until one is READY, the next frame cannot ask it. */
+		pending += (watched->phase == OPENING || watched->phase == LOOKING ||
+			    watched->phase == WANTING) &&
 			   !watched->missed;
 	}
 	return pending;
