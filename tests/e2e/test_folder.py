@@ -63,8 +63,13 @@ def servers(path):
     return [pid for pid, line in processes("virtiofsd") if str(path).replace(",", "\\,") in line]
 
 
+def gone(*names):
+    """Waits for the end of all processes of these names. One that is only waited for has no command line any more."""
+    wait_until(lambda: not [line for name in names for _, line in processes(name) if line], f"{names} are gone")
+
+
 def nothing_left():
-    assert not processes("virtiofsd") and not processes("fs-keeper")
+    gone("virtiofsd", "fs-keeper")
     assert not [name for name in os.listdir("/tmp") if name.startswith("ebb-fs-")]
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import LIMIT, lib, trouble, wait_until
 from test_backings import lowest, meminfo
-from test_folder import SHELL, asked, processes
+from test_folder import SHELL, asked, gone, processes
 from test_monitor import answers, qmp, stat
 
 # Other guests' shared memory would be counted, and other guests' servers found.
@@ -48,7 +48,7 @@ def servers():
 
 
 def nothing_left():
-    assert not servers() and not processes("disk-keeper")
+    gone("qemu-storage-da", "disk-keeper")
     assert not [name for name in os.listdir("/tmp") if name.startswith("ebb-disk-keeper")]
 
 

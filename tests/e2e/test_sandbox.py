@@ -18,7 +18,7 @@ import termios
 import pytest
 from conftest import LIMIT, lib, wait_until
 from test_backings import lowest
-from test_folder import debians, processes
+from test_folder import debians, gone
 from test_monitor import run as ebb_run
 
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.mark.arch("x86_64")]
@@ -58,11 +58,7 @@ def sandbox(ebb, folder):
 
 def nothing_left(ebb):
     """Of the processes the last ones end a moment later."""
-    def left():
-        """A process that is only waited for has no command line any more."""
-        return [line for name in ("virtiofsd", "fs-keeper", "vsock-dialer") for _, line in processes(name) if line]
-
-    wait_until(lambda: not left(), "its processes are gone")
+    gone("virtiofsd", "fs-keeper", "vsock-dialer")
     assert not ebb.left()
     assert not [name for name in os.listdir("/tmp") if name.startswith("ebb-sandbox-")]
 
