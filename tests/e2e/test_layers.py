@@ -103,7 +103,7 @@ def test_qcow2(ebb, layers, tmp_path):
     wait_until(lambda: servers() and servers() != before_kill, "another server begins")
     assert asked(started, "blockdev --flushbufs /dev/vda; dd if=/dev/vda of=/dev/null 2>/dev/null")[0] != 0
     rebind = ("d=$(basename $(readlink /sys/block/vda/device)); cd /sys/bus/virtio/drivers/virtio_blk; "
-              "echo $d >unbind; echo $d >bind; cd /; for i in 1 2 3 4 5 6 7 8 9; do [ -e /dev/vda ] || usleep 300000; done")
+              "echo $d >unbind; echo $d >bind; cd /; for i in $(seq 600); do [ -e /dev/vda ] || usleep 300000; done")
     assert asked(started, rebind)[0] == 0
     assert read_all(started) == written
 
