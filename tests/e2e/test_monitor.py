@@ -33,11 +33,11 @@ def spoken(messages):
     return "".join(json.dumps(message) + "\n" for message in ({"execute": "qmp_capabilities"}, *messages))
 
 
-def qmp(box, name, *messages, wait=1):
+def qmp(box, name, *messages):
     """What a program that is not ours sees: each message is sent, then all answers are read; ebb closes then."""
     text = spoken(messages)
     done = subprocess.run(
-        ["socat", f"-t{wait}", "-", f"UNIX-CONNECT:{box.runtime}/{name}.sock"],
+        ["socat", f"-t{LIMIT:.0f}", "-", f"UNIX-CONNECT:{box.runtime}/{name}.sock"],
         input=text, capture_output=True, text=True, timeout=LIMIT, check=True,
     )
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -146,7 +146,7 @@ def test_pause_a_thousand_times(guest):
     """With its memory moving meanwhile, and nothing said by its kernel."""
     box, started = guest
     pair = [{"execute": "stop"}, {"execute": "cont"}]
-    lines = qmp(box, "watched", *(pair * 500), wait=5)
+    lines = qmp(box, "watched", *(pair * 500))
     assert [line.get("return") for line in answers(lines)] == [{}] * 1000
     assert events(lines) == ["STOP", "RESUME"] * 500
     run(box, "debug", "-n", "watched", "-s", "h")
