@@ -80,6 +80,7 @@ def guest(module_ebb):
 @pytest.mark.cross
 def test_list_and_stat(guest):
     box, started = guest
+    started.stable_rss(timeout=LIMIT, still=4.0)  # what was free at the start is reported two seconds later
     line = run(box, "list").splitlines()[1].split()
     assert line[:4] == [str(started.pid), "watched", "running", "2"]
     found = stat(box, "watched")
