@@ -8,7 +8,7 @@ import os
 import subprocess
 
 import pytest
-from payload import REPORTING, lib, wait_until
+from payload import REPORTING, TIMEOUT, lib, wait_until
 
 # tests/hang looks for its file by name.
 OFF = "--sandbox=off"
@@ -19,8 +19,8 @@ def command(name, *words, **popen):
     return subprocess.Popen([lib.EBB, *words, "-n", name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen)
 
 
-def ends(process, status=0, limit=30):
-    out, err = process.communicate(timeout=limit)
+def ends(process, status=0):
+    out, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == status, (process.returncode, out, err)
     return out
 
@@ -75,7 +75,7 @@ def test_the_end_does_not_wait(guest, how):
         payload.process.terminate()
     payload.ended()
     assert "without waiting for it" in payload.stderr()
-    asking.wait(30)
+    asking.wait(TIMEOUT)
 
 
 def test_the_end_does_not_wait_for_a_discard(run, tmp_path):
@@ -89,6 +89,6 @@ def test_the_end_does_not_wait_for_a_discard(run, tmp_path):
         payload.proceed()
     wait_until(lambda: os.path.exists(f"{hangs}.hung"), "nothing was discarded")
     payload.process.terminate()
-    assert payload.wait(30) == 0, payload.stderr()
+    assert payload.wait(TIMEOUT) == 0, payload.stderr()
     said = payload.stderr()
     assert "did not finish the last request of balloon 0" in said and said.count("\n") == 0, said

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 
 import pytest
-from payload import EBB, REPORTING
+from payload import EBB, REPORTING, TIMEOUT
 
 TIMES = 3  # as in overload.c
 LINES = 5
@@ -39,7 +39,7 @@ def test_the_other_guest_goes_on(run, test):
         guest.expect("^busy$")
         beside = beats(other)
         # Its own VMM listens to the host meanwhile.
-        subprocess.run([EBB, "stat", "--no-refresh", "--name", name], check=True, timeout=10,
+        subprocess.run([EBB, "stat", "--no-refresh", "--name", name], check=True, timeout=TIMEOUT,
                        stdout=subprocess.DEVNULL)
         guest.proceed()
         ratios.append([beside[i] / alone[i] for i in range(2)])

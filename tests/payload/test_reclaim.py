@@ -22,7 +22,7 @@ class Asker:
 
     def done(self, status=0):
         """What it printed; with another status than 0, what it said is wrong."""
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=TIMEOUT)
         assert self.process.returncode == status, (self.process.returncode, out, err)
         return json.loads(out) if out else err
 
@@ -45,7 +45,7 @@ def accepted(name, *words):
 
 
 def stat(name):
-    done = subprocess.run([EBB, "stat", "-n", name, "--json", "--no-refresh"], stdout=subprocess.PIPE, check=True, timeout=10)
+    done = subprocess.run([EBB, "stat", "-n", name, "--json", "--no-refresh"], stdout=subprocess.PIPE, check=True, timeout=TIMEOUT)
     return json.loads(done.stdout)
 
 
@@ -124,9 +124,9 @@ def test_reset(run):
     payload.proceed()
 
     payload.paused("again")
-    subprocess.run([EBB, "pause", "-n", "reclaim-reset"], check=True, timeout=10)
+    subprocess.run([EBB, "pause", "-n", "reclaim-reset"], check=True, timeout=TIMEOUT)
     assert "is paused" in Asker("reclaim-reset").done(status=1)
-    subprocess.run([EBB, "resume", "-n", "reclaim-reset"], check=True, timeout=10)
+    subprocess.run([EBB, "resume", "-n", "reclaim-reset"], check=True, timeout=TIMEOUT)
     asker = Asker("reclaim-reset")
     payload.proceed()
     assert asker.done()["status"] == "done"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is reported free leaves the host's memory, and nothing else does (report.c)."""
 
-from payload import BALLOON, REPORTING, lib
+from payload import BALLOON, REPORTING, TIMEOUT, lib
 
 MIB = lib.MIB
 DIRTY = (48 * 2 + 8) * MIB
@@ -17,19 +17,19 @@ def test_report(run):
     payload.proceed()
 
     payload.paused("dirty")
-    dirty, _ = payload.wait_for_rss(lambda rss: rss - clean > DIRTY - SLACK)
+    dirty, _ = payload.wait_for_rss(lambda rss: rss - clean > DIRTY - SLACK, TIMEOUT)
     # A huge page more at each end, at most.
     assert dirty - clean < DIRTY + 4 * MIB + SLACK
     payload.proceed()
 
     assert int(payload.expect(r"^reported (\d+)$").group(1)) == REPORTED
     payload.paused("reported")
-    left, _ = payload.wait_for_rss(lambda rss: dirty - rss > REPORTED - SLACK, timeout=10)
+    left, _ = payload.wait_for_rss(lambda rss: dirty - rss > REPORTED - SLACK, TIMEOUT)
     assert dirty - left < REPORTED + SLACK, "more is gone than was reported"
     payload.proceed()
 
     payload.paused("again")
-    payload.wait_for_rss(lambda rss: rss - clean > DIRTY - SLACK, timeout=10)
+    payload.wait_for_rss(lambda rss: rss - clean > DIRTY - SLACK, TIMEOUT)
     payload.proceed()
     payload.passed("report")
 
@@ -42,7 +42,7 @@ def test_control_without_reporting(run):
     payload.proceed()
 
     payload.paused("dirty")
-    dirty, _ = payload.wait_for_rss(lambda rss: rss - clean > DIRTY - SLACK)
+    dirty, _ = payload.wait_for_rss(lambda rss: rss - clean > DIRTY - SLACK, TIMEOUT)
     payload.proceed()
 
     assert int(payload.expect(r"^reported (\d+)$").group(1)) == 0
