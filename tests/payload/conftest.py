@@ -2,7 +2,9 @@
 """What the payloads' tests share: runs that end with their test, why not all run everywhere, a count."""
 
 import os
+import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -77,6 +79,8 @@ def why_not(item):
 
 
 def pytest_configure(config):
+    # Guests of others, and of the same tests beside these, may have the names that these give.
+    os.environ["EBB_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="ebb-payload-")
     config.addinivalue_line("markers", "emulating_kvm: only where KVM interprets kernel code")
 
 
@@ -89,6 +93,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_unconfigure(config):
     """The last line."""
+    shutil.rmtree(os.environ["EBB_RUNTIME_DIR"], ignore_errors=True)
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter:
         stats = {kind: len(reporter.stats.get(kind, ())) for kind in ("passed", "failed", "skipped")}
