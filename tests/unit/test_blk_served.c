@@ -173,6 +173,16 @@ static void wait_taken(const struct fake_backend *by, unsigned int n)
 	}
 }
 
+/* A backend rings, and is counted then, after a chain has come back. */
+static void wait_counted(const atomic_ullong *counter, uint64_t n)
+{
+	uint64_t deadline = clock_ns() + LIMIT_NS;
+	while (turn(), atomic_load(counter) < n) {
+		ck_assert_uint_lt(clock_ns(), deadline);
+		clock_sleep_ms(1);
+	}
+}
+
 static bool needs_reset(void)
 {
 	return fake_driver_get(&guest, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -215,7 +225,7 @@ START_TEST(serves_and_counts)
 		ck_assert_uint_eq(wait_used().id, head);
 		ck_assert_uint_eq(*status_of(i % 64), VIRTIO_BLK_S_OK);
 	}
-	turn();
+	wait_counted(&blk.counters[BLK_FLUSH].operations, SIZE);
 	ck_assert_uint_eq(blk.counters[BLK_READ].operations, SIZE);
 	ck_assert_uint_eq(blk.counters[BLK_READ].bytes, SIZE * KIB);
 	ck_assert_uint_eq(blk.counters[BLK_WRITE].operations, SIZE);
@@ -224,8 +234,7 @@ START_TEST(serves_and_counts)
 	backend.status = VIRTIO_BLK_S_IOERR;
 	ask(1, VIRTIO_BLK_T_OUT);
 	wait_used();
-	turn();
-	ck_assert_uint_eq(blk.counters[BLK_WRITE].failed, 1);
+	wait_counted(&blk.counters[BLK_WRITE].failed, 1);
 	ck_assert_uint_eq(blk.counters[BLK_WRITE].operations, SIZE);
 	ck_assert(!needs_reset());
 }
