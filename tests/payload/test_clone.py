@@ -155,6 +155,29 @@ def test_it_is_told_to_end(host):
         assert not host.live()
 
 
+@pytest.fixture
+def names(tmp_path, monkeypatch):
+    """The directory of guests' names."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
+    return tmp_path / "runtime"
+
+
+@pytest.mark.usefixtures("names", "host", "source")
+def test_another_process_is_left_alone(names, host):
+    """Whose number is where a clone's is told, as if that were used again: a clone is told by its socket."""
+    with subprocess.Popen(["sleep", "600"]) as other:
+        with subprocess.Popen(host.argv(200), env=host.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+            wait_until(lambda: f"{host.name}-2" in host.live(), "the first runs")
+            with open(names / f"{host.name}-1.lock", "r+", encoding="utf-8") as lock:
+                lock.truncate()
+                lock.write(f"{other.pid}\n")
+            client.send_signal(signal.SIGTERM)
+            said = client.communicate(timeout=TIMEOUT)[1]
+        assert other.poll() is None
+        other.kill()
+    assert "not all clones end" not in said and not host.live(), said
+
+
 @pytest.mark.usefixtures("source")
 def test_what_is_ignored_stays_so(host):
     """A job in the background of a shell without job control: Ctrl-C is for others. The test above is the control."""

@@ -6,12 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/config/config.h"
+#include "vmm/control/call.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/loop.h"
 #include "vmm/lib/program.h"
 
 #define END_MS	10000
@@ -274,37 +278,84 @@ bool clones_runs(const struct clones *clones, unsigned int number, const struct 
 	return runs;
 }
 
-/* Asks those that still run to end. Returns how many these are, or -errno after an error message. */
-static ssize_t ask_to_end(const struct clones *clones, unsigned int first, unsigned int last)
+/* Sets @living to those of clones @first to @last that run. Returns how many these are, or -errno after an error message. */
+static ssize_t find_living(const struct clones *clones, unsigned int first, unsigned int last,
+			   struct runtime_guest *living)
 {
 	struct runtime_guest *live = NULL;
 	ssize_t lives = runtime_list(&live);
-	ssize_t left = lives < 0 ? lives : 0;
+	ssize_t count = lives < 0 ? lives : 0;
 
 	for (unsigned int number = first; number <= last && lives > 0; number++) {
 		char *name = clones_name(clones, number);
 		const struct runtime_guest *guest = name ? find(live, lives, name) : NULL;
-		left += guest != NULL;
-		if (guest && guest->pid > 0)
-			kill(guest->pid, SIGTERM);
+		if (guest)
+			living[count++] = *guest;
 		free(name);
 	}
 	free(live);
-	return left;
+	return count;
+}
+
+/*
+ * For one that cannot be told, as it is just starting. By then its number may be another process's: that of the guest's name is
+ * looked up again when the process that had it cannot be another any more.
+ */
+static void signal_guest(const struct runtime_guest *guest)
+{
+	struct runtime_guest *live = NULL;
+	int process = guest->pid > 0 ? (int)syscall(SYS_pidfd_open, guest->pid, 0) : -1;
+	ssize_t lives = process < 0 ? 0 : runtime_list(&live);
+	const struct runtime_guest *again = lives > 0 ? find(live, lives, guest->name) : NULL;
+
+	if (again && again->pid == guest->pid)
+		syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0);
+	free(live);
+	if (process >= 0)
+		close(process);
+}
+
+/* Tells all at once. The answer may be lost, since the command ends the guest's ebb. */
+static void tell_to_quit(const struct runtime_guest *guest, ssize_t count, struct loop *loop,
+			 int64_t deadline)
+{
+	struct control_call *call = calloc((size_t)count, sizeof(*call));
+
+	for (ssize_t i = 0; call && i < count; i++)
+		control_call_open(&call[i], loop, guest[i].name);
+	for (ssize_t i = 0; call && i < count; i++) {
+		int error = control_call_wait_until(&call[i], loop, deadline);
+		if (!error)
+			control_call_start(&call[i], "quit", NULL, CONTROL_ANSWER_MS);
+		else if (!control_client_is_gone(error))
+			signal_guest(&guest[i]);
+	}
+	for (ssize_t i = 0; call && i < count; i++) {
+		control_call_wait_until(&call[i], loop, deadline);
+		control_call_close(&call[i]);
+	}
+	free(call);
 }
 
 void clones_end(const struct clones *clones, unsigned int first, unsigned int last)
 {
 	int64_t deadline = clock_ms() + END_MS;
-	ssize_t left;
+	struct runtime_guest *living = calloc((size_t)last - first + 1, sizeof(*living));
+	struct loop loop;
+	ssize_t left = living && loop_init(&loop) == 0 ? 0 : -ENOMEM;
+	bool has_loop = left == 0;
 
-	while ((left = ask_to_end(clones, first, last)) != 0) {
-		if (clock_ms() > deadline) {
-			log_error("not all clones end; \"ebb stop\" ends them");
-			return;
-		}
+	while (has_loop && (left = find_living(clones, first, last, living)) != 0 &&
+	       clock_ms() <= deadline) {
+		if (left > 0)
+			tell_to_quit(living, left, &loop, deadline);
 		clock_sleep_ms(left < 0 ? AGAIN_MS : POLL_MS);
 	}
+	if (left != 0)
+		log_error("not all clones end; \"ebb stop\" ends them");
+	if (has_loop)
+		loop_release(&loop);
+	free(living);
 }
 
 int clones_start(const struct clones *clones, unsigned int number)

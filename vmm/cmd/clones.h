@@ -62,7 +62,10 @@ int clones_start(const struct clones *clones, unsigned int number);
 bool clones_runs(const struct clones *clones, unsigned int number, const struct runtime_guest *live,
 		 ssize_t lives);
 
-/* Ends clones @first to @last by a signal, also one that is just starting, and waits until none of them is left. */
+/*
+ * Tells clones @first to @last to quit, by their control sockets; one that does not answer, as it is just starting, gets a signal.
+ * Waits until none of them is left.
+ */
 void clones_end(const struct clones *clones, unsigned int first, unsigned int last);
 
 /* Takes the options from @word on, which is one of @argv. */
