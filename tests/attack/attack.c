@@ -4,8 +4,8 @@
  * attacker would try, at the moment from which on it runs for the guest. EBB_ATTACK=THREAD:ATTEMPT names both. The
  * kernel's answer is told on standard error, by nothing but write(2): "attack: done", or "attack: errno N"; and ebb ends.
  *
- * A kernel that begins with "attack: ATTEMPT" and the end of a line is one that takes over what reads kernels: the attempt
- * is done there.
+ * A kernel, or a snapshot, that begins with "attack: ATTEMPT" and the end of a line is one that takes over what reads it: the
+ * attempt is done there.
  *
  * EBB_ATTACK_WITHOUT names phases of the sandbox that are left out: "calls", "paths", or both. What is refused then is
  * refused by those that are left.
@@ -37,6 +37,7 @@
 #include "vmm/lib/loop.h"
 #include "vmm/sandbox/filter.h"
 #include "vmm/sandbox/paths.h"
+#include "vmm/snapshot/stream.h"
 
 #define PAGE 4096
 
@@ -45,6 +46,8 @@ int __wrap_loop_run(struct loop *loop);
 enum vcpu_end __real_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 enum vcpu_end __wrap_vcpu_run(struct vcpu *vcpu, const struct vcpu_host *host, int *error);
 
+int __real_snapshot_open(struct snapshot_reader *reader);
+int __wrap_snapshot_open(struct snapshot_reader *reader);
 bool __real_packing_told(const struct boot_file *source, const uint8_t *head, size_t size);
 bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, size_t size);
 
@@ -225,6 +228,14 @@ static int descriptor(mode_t type)
 	return -1;
 }
 
+/* As a snapshot's pages, which are the guest's from then on. */
+static long map_like_a_snapshot(void)
+{
+	long at = syscall(SYS_mmap, whole_page(), PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, descriptor(S_IFREG), 0);
+	return at == -1 ? -1 : 0;
+}
+
 static long map_a_file(void)
 {
 	long at = syscall(SYS_mmap, NULL, PAGE, PROT_READ, MAP_PRIVATE, descriptor(S_IFREG), 0);
@@ -360,6 +371,7 @@ static const struct {
 	{"mmap-exec", map_code},
 	{"mprotect-exec", make_code},
 	{"mmap-file", map_a_file},
+	{"mmap-snapshot", map_like_a_snapshot},
 	{"kill", signal_another},
 	{"tgkill", signal_anothers_thread},
 	{"create-vcpu", another_vcpu},
@@ -405,8 +417,7 @@ static void attack(void)
 		try(colon + 1);
 }
 
-/* Both loaders of kernels ask this of the first bytes, before they look at them. */
-bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, size_t size)
+static void attack_as(const uint8_t *head, size_t size)
 {
 	static const char magic[] = "attack: ";
 	char name[64] = "";
@@ -418,7 +429,24 @@ bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, si
 			memcpy(name, head, (size_t)(end - head));
 		try(name);
 	}
+}
+
+/* Both loaders of kernels ask this of the first bytes, before they look at them. */
+bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, size_t size)
+{
+	attack_as(head, size);
 	return __real_packing_told(source, head, size);
+}
+
+/* Takes the first bytes, so that no other snapshot is one any more. */
+int __wrap_snapshot_open(struct snapshot_reader *reader)
+{
+	uint8_t head[64];
+	int len = reader->read(reader->ctx, head, sizeof(head));
+
+	if (len > 0)
+		attack_as(head, (size_t)len);
+	return __real_snapshot_open(reader);
 }
 
 static bool is_left_out(const char *phase)

@@ -51,16 +51,14 @@ static const char *sandbox_word(bool confined, const struct sandbox *sandbox)
 	return !confined ? "off" : sandbox->has_namespaces ? "on" : "no namespaces";
 }
 
-/* Starts the threads, none of which can start another; this one gives up most, last of all, and reads the kernel then. */
+/* Starts the threads, none of which can start another; this one gives up most, last of all, and reads kernel or snapshot then. */
 static void start(struct machine *machine, struct monitor *monitor,
 		  const struct worker_guard *guard)
 {
 	machine_start(machine, guard);
 	if (monitor_start(monitor, guard) != 0)
 		machine_stop(machine, MACHINE_NOT_STARTED);
-	if (guard)
-		guard->enter(guard, "main");
-	machine_boot(machine);
+	machine_boot(machine, guard);
 }
 
 /* Before anything of the guest takes memory, and before what serves its devices is started. */

@@ -43,7 +43,8 @@ int worker_thread_start(struct worker_thread *thread, const char *name,
 
 int worker_init(struct worker *worker)
 {
-	worker->started = false;
+	worker->started = worker->held = false;
+	pthread_mutex_init(&worker->begin, NULL);
 	int error = loop_init(&worker->loop);
 	if (error)
 		log_error("cannot set up a worker's loop: %s", strerror(-error));
@@ -53,6 +54,8 @@ int worker_init(struct worker *worker)
 static void *worker_main(void *ctx)
 {
 	struct worker *worker = ctx;
+	pthread_mutex_lock(&worker->begin);
+	pthread_mutex_unlock(&worker->begin);
 	int error = loop_run(&worker->loop);
 	if (error)
 		log_error("a device's worker stopped: %s", strerror(-error));
@@ -64,6 +67,19 @@ int worker_start(struct worker *worker, const char *name, const struct worker_gu
 	int error = worker_thread_start(&worker->thread, name, guard, worker_main, worker);
 	worker->started = error == 0;
 	return error;
+}
+
+void worker_hold(struct worker *worker)
+{
+	pthread_mutex_lock(&worker->begin);
+	worker->held = true;
+}
+
+void worker_begin(struct worker *worker)
+{
+	if (worker->held)
+		pthread_mutex_unlock(&worker->begin);
+	worker->held = false;
 }
 
 bool worker_set_patient(bool patient)
@@ -93,5 +109,6 @@ void worker_release(struct worker *worker)
 		pthread_join(worker->thread.id, NULL);
 	}
 	worker->started = false;
+	pthread_mutex_destroy(&worker->begin);
 	loop_release(&worker->loop);
 }

@@ -35,12 +35,17 @@ struct worker_thread {
 struct worker {
 	struct loop loop; /* sources may be added before and after the start */
 	struct worker_thread thread;
-	bool started;
+	pthread_mutex_t begin; /* while main has it, the thread serves nothing */
+	bool started, held;
 };
 
 /* @name is the thread's name (at most 15 bytes). Return 0, or -errno after an error message. */
 int worker_init(struct worker *worker);
 int worker_start(struct worker *worker, const char *name, const struct worker_guard *guard);
+
+/* Before the start: the thread serves no source until worker_begin(), but it has entered its guard. */
+void worker_hold(struct worker *worker);
+void worker_begin(struct worker *worker);
 
 /*
  * Ends the thread once it has served its current source, and waits until @deadline (clock_ns()) for

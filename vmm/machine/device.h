@@ -67,8 +67,10 @@ struct device_list {
 int devices_init(struct machine *machine);
 void devices_release(struct machine *machine);
 
-/* Starts the devices' workers. Returns 0, or -errno after an error message. */
+/* Starts the devices' workers, which serve nothing until devices_begin(). Returns 0, or -errno after an error message. */
 int devices_start(struct device_list *list, const struct worker_guard *guard);
+/* Lets those that were started begin; or end, if @stop. */
+void devices_begin(struct device_list *list, bool stop);
 /*
  * Ends the workers, and with them all work of the devices. Waits for requests in progress until
  * @deadline (clock_ns()). Returns false, after a warning, if a worker hangs: then nothing that it

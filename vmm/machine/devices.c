@@ -105,6 +105,16 @@ int devices_start(struct device_list *list, const struct worker_guard *guard)
 	return error;
 }
 
+void devices_begin(struct device_list *list, bool stop)
+{
+	for (unsigned int i = 0; i < list->count; i++) {
+		struct mmio_slot *slot = &list->device[i]->slot;
+		if (stop)
+			mmio_slot_ask_to_stop(slot);
+		mmio_slot_begin(slot);
+	}
+}
+
 bool devices_stop(struct device_list *list, uint64_t deadline)
 {
 	bool all = true;

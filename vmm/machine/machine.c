@@ -313,14 +313,15 @@ static int load(struct machine *machine)
 	return error;
 }
 
-/* Opens the files, and reads pipes to their end. machine_boot() looks at what is in them. */
+/* Opens the files, and reads pipes of kernels to their end. machine_boot() looks at what is in them. */
 static int stage_boot_init(struct machine *machine)
 {
 	const struct vm_boot *boot = &machine->config->boot;
 	uint64_t limit = ram_size(&machine->ram);
 
 	if (boot->restore)
-		return machine_restore(machine, boot->restore, boot->restore_fd, boot->restore_all);
+		return machine_restore_open(machine, boot->restore, boot->restore_fd,
+					    boot->restore_all);
 	int error =
 		boot_file_open(&machine->kernel, boot->kernel, boot->kernel_name, "kernel", limit);
 	if (!error && boot->initrd)
@@ -334,14 +335,25 @@ static void stage_boot_release(struct machine *machine)
 {
 	boot_file_close(&machine->kernel);
 	boot_file_close(&machine->initrd);
+	machine_restore_close(machine);
 	restored_file_release(&machine->restored_file); /* all else goes with the RAM */
 }
 
-void machine_boot(struct machine *machine)
+/* Restoring takes calls that a running guest's ebb can do without: they are given up when it is over. */
+void machine_boot(struct machine *machine, const struct worker_guard *guard)
 {
-	bool waits = machine->kernel.fd >= 0;
-	if (waits && atomic_load(&machine->end) == MACHINE_RUNS && load(machine) != 0)
+	bool restores = machine->restoring, boots = machine->kernel.fd >= 0;
+	int error = 0;
+
+	if (guard)
+		guard->enter(guard, restores ? "restore" : "main");
+	if (atomic_load(&machine->end) == MACHINE_RUNS && (restores || boots))
+		error = restores ? machine_restore(machine) : load(machine);
+	if (error)
 		machine_stop(machine, MACHINE_NOT_STARTED);
+	devices_begin(&machine->devices, error);
+	if (guard && restores)
+		guard->enter(guard, "main");
 }
 
 static enum machine_end end_of(enum vcpu_end end)
@@ -429,7 +441,7 @@ static const struct {
 	{stage_cpus_init, stage_cpus_release},
 	{stage_devices_init, devices_release},
 	{stage_serial_init, stage_serial_release},
-	{stage_boot_init, stage_boot_release}, /* opens the kernel, which machine_boot() reads */
+	{stage_boot_init, stage_boot_release}, /* opens what machine_boot() reads */
 	{stage_console_init, stage_console_release},
 };
 
@@ -542,7 +554,7 @@ enum machine_end machine_run(struct machine *machine)
 	threads_stop(machine);
 
 	enum machine_end end = atomic_load(&machine->end);
-	if (restored_file_changed(&machine->restored_file))
+	if (end != MACHINE_NOT_STARTED && restored_file_changed(&machine->restored_file))
 		end = MACHINE_CRASHED;
 	if (end == MACHINE_PANIC)
 		log_error("the guest's kernel panicked");

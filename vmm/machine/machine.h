@@ -52,6 +52,7 @@ struct machine {
 	struct ram ram;
 	struct restored_file restored_file;
 	struct boot_file kernel, initrd; /* open until they are loaded */
+	struct restoring *restoring;	 /* or a snapshot, until it is restored: see save.h */
 	struct pmem_region pmem[VM_PMEMS_MAX];
 	struct bus pio, mmio;
 	struct loop loop;
@@ -87,16 +88,16 @@ bool machine_release(struct machine *machine);
 void machine_stop(struct machine *machine, enum machine_end end);
 
 /*
- * Starts the threads, each of which enters @guard. The guest does not run yet. If it fails, it prints
+ * Starts the threads, each of which enters @guard, and waits then. The guest does not run yet. If it fails, it prints
  * an error message, and machine_run() returns MACHINE_NOT_STARTED.
  */
 void machine_start(struct machine *machine, const struct worker_guard *guard);
 
 /*
- * Loads the guest's kernel, unless a snapshot was restored. Call it when this thread has entered the guard,
- * too: what is in these files is a stranger's. It may fail as machine_start() does.
+ * Has this thread, the last, enter @guard, too, unless it is NULL; then loads the guest's kernel, or restores the snapshot:
+ * what is in these files is a stranger's. It may fail as machine_start() does.
  */
-void machine_boot(struct machine *machine);
+void machine_boot(struct machine *machine, const struct worker_guard *guard);
 
 /*
  * Lets the guest run, and runs the loop until it ends. Returns the reason (never

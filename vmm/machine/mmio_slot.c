@@ -210,7 +210,13 @@ int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct v
 
 int mmio_slot_start(struct mmio_slot *slot, const struct worker_guard *guard)
 {
+	worker_hold(&slot->worker);
 	return worker_start(&slot->worker, slot->mmio.core.dev->ops->name, guard);
+}
+
+void mmio_slot_begin(struct mmio_slot *slot)
+{
+	worker_begin(&slot->worker);
 }
 
 void mmio_slot_ask_to_stop(struct mmio_slot *slot)

@@ -52,8 +52,9 @@ void mmio_slot_release(struct mmio_slot *slot);
 int mmio_slot_attach(struct mmio_slot *slot, struct virtio_device *dev, struct vm *vm,
 		     struct bus *mmio);
 
-/* Starts the device's worker. Returns 0, or -errno after an error message. */
+/* Starts the device's worker, which serves nothing until mmio_slot_begin(). Returns 0, or -errno after an error message. */
 int mmio_slot_start(struct mmio_slot *slot, const struct worker_guard *guard);
+void mmio_slot_begin(struct mmio_slot *slot);
 /* Tells the worker to end after the request in progress; returns at once. */
 void mmio_slot_ask_to_stop(struct mmio_slot *slot);
 /*

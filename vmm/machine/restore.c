@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -29,9 +27,9 @@ struct restoring {
 	struct snapshot_reader reader;
 	struct why why;
 	const char *folder;
-	int fd;
+	struct snapshot_files files; /* none of a stream */
+	int fd;			     /* of the snapshot */
 	bool stream;		     /* or a file */
-	bool replaced;		     /* by another snapshot, before all of this one was opened */
 	bool restore_all;	     /* RAM is read and checked before the guest runs, not mapped */
 	struct snapshot_chain chain; /* of files; of a stream, layer[0] alone */
 	uint32_t checksum;	     /* of RAM, if restore_all */
@@ -107,8 +105,7 @@ static int map_layer(struct restoring *restoring, unsigned int n)
 	struct stat st;
 	int error = 0;
 
-	/* First: each later change of what is looked at here makes an event. */
-	restored_file_watch(&restoring->machine->restored_file, restoring->machine, layer->fd);
+	restored_file_use(&restoring->machine->restored_file, layer->fd);
 	if (fstat(layer->fd, &st) < 0)
 		return why_set(&restoring->why, -errno, "its size is unknown: %s", strerror(errno));
 	if (st.st_size < 0 || (uint64_t)st.st_size < end)
@@ -145,7 +142,7 @@ static int map_ram(struct restoring *restoring)
 		log_warn("the guest's memory is in so many pieces that it can give little of it "
 			 "back: \"ebb snapshot merge %s OUT\" joins them",
 			 restoring->folder);
-	working_set_read_ahead(restoring->machine, restoring->folder);
+	working_set_read_ahead(restoring->machine, restoring->files.working_set, restoring->folder);
 	return 0;
 }
 
@@ -165,8 +162,8 @@ static int read_ram(struct restoring *restoring)
 	return error;
 }
 
-/* Opens what this increment is based on. */
-static int open_bases(struct restoring *restoring)
+/* Adds what this increment is based on. */
+static int add_bases(struct restoring *restoring)
 {
 	struct snapshot_chain *chain = &restoring->chain;
 
@@ -174,13 +171,7 @@ static int open_bases(struct restoring *restoring)
 		return snapshot_bad(&restoring->reader,
 				    "it is an increment, which goes on from its folder alone: "
 				    "\"ebb snapshot merge\" makes a whole snapshot of it");
-	int folder = open(restoring->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
-		return why_set(&restoring->why, -errno, "its folder cannot be opened: %s",
-			       strerror(errno));
-	int error = snapshot_chain_open_bases(chain, folder, &restoring->machine->ram);
-	restoring->replaced = error == -ENOENT && snapshot_chain_replaced(chain, folder);
-	close(folder);
+	int error = snapshot_chain_add_bases(chain, &restoring->files, &restoring->machine->ram);
 	return error ? chain_failed(restoring, error) : 0;
 }
 
@@ -200,7 +191,7 @@ static int restore_ram(struct restoring *restoring)
 		error = snapshot_layer_take(layer, &restoring->reader, &section,
 					    &restoring->machine->ram);
 	if (!error && layer->is_increment)
-		error = open_bases(restoring);
+		error = add_bases(restoring);
 	if (error)
 		return error;
 	return restoring->restore_all ? read_ram(restoring) : map_ram(restoring);
@@ -287,23 +278,20 @@ static int restore(struct restoring *restoring)
 				      restoring->restore_all ? &restoring->checksum : NULL);
 }
 
-/* Sets *@fd, or says why not. Returns 0 or -errno. */
-static int file_open(const char *folder, int *fd)
+/* Returns @error, after an error message. */
+static int not_opened(const char *folder, int error)
 {
-	char path[PATH_MAX];
-
-	*fd = snprintf(path, sizeof(path), "%s/snapshot", folder) >= (int)sizeof(path)
-		      ? -ENAMETOOLONG
-		      : snapshot_open_plain(AT_FDCWD, path);
-	if (*fd == -ENOENT || *fd == -ENOTDIR)
+	if (error == -ENOENT || error == -ENOTDIR)
 		log_error("there is no snapshot in '%s': \"ebb snapshot -n NAME %s\" makes one of "
 			  "a running guest",
 			  folder, folder);
-	else if (*fd == -EINVAL)
+	else if (error == -EINVAL)
 		log_error("the snapshot in '%s' is no plain file", folder);
-	else if (*fd < 0)
-		log_error("cannot open the snapshot in '%s': %s", folder, strerror(-*fd));
-	return *fd < 0 ? *fd : 0;
+	else if (error == -E2BIG)
+		log_error("cannot open the snapshot in '%s': " SNAPSHOT_BASES_TOO_MANY, folder);
+	else
+		log_error("cannot open the snapshot in '%s': %s", folder, strerror(-error));
+	return error;
 }
 
 static void say_why(const struct restoring *restoring)
@@ -316,45 +304,84 @@ static void say_why(const struct restoring *restoring)
 		log_error("cannot restore the snapshot in '%s': %s", restoring->folder, why);
 }
 
-/* Says what is wrong, unless the snapshot was replaced and this is not the @last turn. Returns 0 or -errno. */
-static int open_and_restore(struct restoring *restoring, bool last)
+/* Each later change of what is looked at afterwards makes an event. */
+static void watch_files(struct restoring *restoring)
 {
-	restoring->replaced = false;
-	restoring->why = (struct why){""};
-	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
-	int error = restoring->stream ? 0 : file_open(restoring->folder, &restoring->fd);
-	if (error)
-		return error;
-	error = machine_can_restore(restoring->machine, &restoring->why);
-	if (!error)
-		error = restore(restoring);
-	if (error && (last || !restoring->replaced))
-		say_why(restoring);
-	snapshot_chain_release(&restoring->chain);
-	close(restoring->fd);
-	return error;
+	struct restored_file *file = &restoring->machine->restored_file;
+	const struct snapshot_files *files = &restoring->files;
+
+	restored_file_watch(file, restoring->machine, files->snapshot);
+	for (unsigned int i = 0; i < files->bases; i++)
+		if (files->base[i].fd >= 0)
+			restored_file_watch(file, restoring->machine, files->base[i].fd);
 }
 
-int machine_restore(struct machine *machine, const char *folder, int stream, bool restore_all)
+/* Returns 0, or -errno after an error message. */
+static int open_files(struct restoring *restoring)
+{
+	int folder = open(restoring->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int error = folder < 0 ? -errno : snapshot_files_open(&restoring->files, folder);
+
+	if (folder >= 0)
+		close(folder);
+	if (error)
+		return not_opened(restoring->folder, error);
+	restoring->fd = restoring->files.snapshot;
+	if (!restoring->restore_all)
+		watch_files(restoring);
+	return 0;
+}
+
+int machine_restore_open(struct machine *machine, const char *folder, int stream, bool restore_all)
 {
 	struct restoring *restoring = calloc(1, sizeof(*restoring));
 
+	machine->restoring = restoring;
 	if (!restoring) {
 		log_error("cannot restore a guest: the host has no memory left");
 		return -ENOMEM;
 	}
 	restoring->machine = machine;
 	restoring->folder = folder;
+	restoring->files = (struct snapshot_files)SNAPSHOT_FILES_NONE;
 	restoring->stream = strcmp(folder, "-") == 0;
 	restoring->fd = stream;
+	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
 	/* Memory that other processes share, or that is placed at the start, cannot be a mapping of the file. */
 	restoring->restore_all = restore_all || restoring->stream ||
 				 machine->ram.backing != RAM_ANON || machine->ram.placed;
-	int error, turn = 0;
-	do
-		error = open_and_restore(restoring, ++turn == SNAPSHOT_CHAIN_TURNS);
-	while (error && restoring->replaced && turn < SNAPSHOT_CHAIN_TURNS);
+	int error = restoring->stream ? 0 : open_files(restoring);
+	if (error)
+		return error;
+	error = machine_can_restore(machine, &restoring->why);
+	if (!error && !restoring->restore_all && ram_expect_file(&machine->ram) != 0)
+		error = why_set(&restoring->why, -ENOMEM, "the host has no memory left");
+	if (error)
+		say_why(restoring);
+	return error;
+}
+
+void machine_restore_close(struct machine *machine)
+{
+	struct restoring *restoring = machine->restoring;
+
+	if (!restoring)
+		return;
+	snapshot_chain_release(&restoring->chain);
+	if (restoring->stream)
+		close(restoring->fd);
+	snapshot_files_close(&restoring->files);
 	free(restoring);
+	machine->restoring = NULL;
+}
+
+int machine_restore(struct machine *machine)
+{
+	int error = restore(machine->restoring);
+
+	if (error)
+		say_why(machine->restoring);
+	machine_restore_close(machine);
 	return error;
 }
 
@@ -383,12 +410,14 @@ int saved_machine_find_in(int fd, const char *folder, struct saved_machine *save
 
 int saved_machine_find(const char *folder, struct saved_machine *saved)
 {
-	int fd;
+	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = dir < 0 ? -errno : snapshot_open_plain(dir, "snapshot");
 
-	int error = file_open(folder, &fd);
-	if (!error)
-		error = saved_machine_find_in(fd, folder, saved);
-	if (fd >= 0)
-		close(fd);
+	if (dir >= 0)
+		close(dir);
+	if (fd < 0)
+		return not_opened(folder, fd);
+	int error = saved_machine_find_in(fd, folder, saved);
+	close(fd);
 	return error;
 }

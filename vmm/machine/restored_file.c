@@ -91,7 +91,6 @@ static void say_unwatched(int error)
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd)
 {
 	int error = 0;
-	struct stat st;
 
 	if (!file->machine) {
 		*file = (struct restored_file){
@@ -100,6 +99,17 @@ void restored_file_watch(struct restored_file *file, struct machine *machine, in
 		};
 		error = start(file);
 	}
+	if (!error && file->changes.fd >= 0)
+		error = watch(file, fd);
+	if (error && !file->unwatched)
+		say_unwatched(error);
+	file->unwatched |= error != 0;
+}
+
+void restored_file_use(struct restored_file *file, int fd)
+{
+	struct stat st;
+
 	uint64_t size = fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
 	off_t end = (off_t)size - (off_t)sizeof(file->id);
 	if (file->count == 0 &&
@@ -107,11 +117,6 @@ void restored_file_watch(struct restored_file *file, struct machine *machine, in
 		file->id = (struct snapshot_id){0};
 	file->file[file->count].fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	file->file[file->count++].size = size;
-	if (!error && file->changes.fd >= 0)
-		error = watch(file, fd);
-	if (error && !file->unwatched)
-		say_unwatched(error);
-	file->unwatched |= error != 0;
 }
 
 /* A vCPU ended as KVM has no page for it. */

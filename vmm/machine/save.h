@@ -35,12 +35,19 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		 struct why *why);
 
 /*
- * Reads the snapshot "snapshot" in the folder @folder, and what it is based on there, into a machine that is complete, except
- * for a kernel to boot. Its RAM becomes a private mapping of the files, which must stay as they are while the guest runs, and
- * are not checked; with @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. If @folder is "-",
- * all of it is read from @stream, which is closed; nothing may come for a minute at most. Returns 0, or -errno after an error
- * message. Main thread, before any other runs.
+ * Opens the snapshot in the folder @folder, and all that it may be based on there, for a machine that is complete, except for a
+ * kernel to boot. Its RAM will be a private mapping of the files, which must stay as they are while the guest runs, and are
+ * not checked; with @restore_all, or if RAM cannot be mapped (ram_map_file()), it is read and checked. If @folder is "-", all
+ * of it is read from @stream, which is closed at the end; nothing may come for a minute at most. @folder outlives the
+ * machine. Returns 0, or -errno after an error message. Main thread.
  */
-int machine_restore(struct machine *machine, const char *folder, int stream, bool restore_all);
+int machine_restore_open(struct machine *machine, const char *folder, int stream, bool restore_all);
+/*
+ * Reads what was opened, and closes it. Opens no file: what is read may be a stranger's. Returns 0, or -errno after an error
+ * message; then the guest must not run. Main thread, before any other does anything: they may have been started.
+ */
+int machine_restore(struct machine *machine);
+/* Closes what was opened, if anything still is. */
+void machine_restore_close(struct machine *machine);
 
 #endif

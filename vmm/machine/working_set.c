@@ -2,14 +2,10 @@
 #include "vmm/machine/working_set.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
@@ -29,16 +25,6 @@
 
 /* --- reading ahead ------------------------------------------------------------------------------ */
 
-/* Returns a descriptor or -errno: -ENOENT is nothing to speak of. */
-static int file_open(const char *folder)
-{
-	char path[PATH_MAX];
-
-	return snprintf(path, sizeof(path), "%s/working-set", folder) >= (int)sizeof(path)
-		       ? -ENAMETOOLONG
-		       : snapshot_open_plain(AT_FDCWD, path);
-}
-
 static void read_ahead(const struct ram *ram, const struct snapshot_memory *memory)
 {
 	uint64_t deadline = clock_ns() + READ_AHEAD_NS;
@@ -56,13 +42,12 @@ static void read_ahead(const struct ram *ram, const struct snapshot_memory *memo
 	}
 }
 
-void working_set_read_ahead(struct machine *machine, const char *folder)
+void working_set_read_ahead(struct machine *machine, int fd, const char *folder)
 {
 	struct snapshot_memory *memory = malloc(sizeof(*memory));
-	int fd = memory ? file_open(folder) : -ENOMEM;
 	struct snapshot_reader reader = {.read = snapshot_read_plain, .ctx = &fd};
 
-	int error = fd < 0 ? fd : 0;
+	int error = !memory ? -ENOMEM : fd < 0 ? fd : 0;
 	if (!error)
 		error = snapshot_working_set_read(&reader, &machine->restored_file.id,
 						  &machine->ram, memory);
@@ -72,8 +57,6 @@ void working_set_read_ahead(struct machine *machine, const char *folder)
 		log_warn("the guest's memory is not read ahead: '%s/working-set' cannot be used: "
 			 "%s; record it again, or remove it",
 			 folder, reader.why[0] ? reader.why : strerror(-error));
-	if (fd >= 0)
-		close(fd);
 	free(memory);
 }
 

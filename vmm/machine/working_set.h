@@ -17,11 +17,11 @@
 struct machine;
 
 /*
- * Has the host read ahead what the file "working-set" in the folder @folder names, if there is one that is of the snapshot
- * that RAM is a mapping of; one that is not, or is damaged, gets a warning, and changes nothing. Does not wait for what
- * is read, and takes at most about 100 ms. Main thread, before any other runs.
+ * Has the host read ahead what the file "working-set" in the folder @folder names, open as @fd, or -errno; if it is of the
+ * snapshot that RAM is a mapping of: one that is not, or is damaged, gets a warning, and changes nothing. Does not wait for
+ * what is read, and takes at most about 100 ms. Main thread, before the guest runs.
  */
-void working_set_read_ahead(struct machine *machine, const char *folder);
+void working_set_read_ahead(struct machine *machine, int fd, const char *folder);
 
 /* Returns 0, or -EOPNOTSUPP with @why set: it is not known what the guest has used of a snapshot. Main thread. */
 int working_set_can_save(const struct machine *machine, struct why *why);

@@ -174,6 +174,13 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 	return 0;
 }
 
+int ram_expect_file(struct ram *ram)
+{
+	if (!ram->private_file)
+		ram->private_file = private_file_new(ram);
+	return ram->private_file ? 0 : -ENOMEM;
+}
+
 int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, int fd,
 		 uint64_t offset)
 {
@@ -181,10 +188,7 @@ int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, i
 
 	if (ram->backing != RAM_ANON || ram->placed)
 		return -EOPNOTSUPP;
-	if (!ram->private_file)
-		ram->private_file = private_file_new(ram);
-	if (!ram->private_file)
-		return -ENOMEM;
+	error = ram_expect_file(ram);
 	ram->fatal.why = ram_why_refused(ram);
 	for (unsigned int i = 0; i < n && !error; i++) {
 		error = private_file_map(ram->private_file, &run[i], fd, offset);

@@ -108,10 +108,12 @@ int ram_init(struct ram *ram, const struct ram_config *config, const struct gpa_
 /* @ram may be all zero. */
 void ram_release(struct ram *ram);
 
+/* For a process that can open no file any more when it calls ram_map_file(), before that. Returns 0 or -ENOMEM. */
+int ram_expect_file(struct ram *ram);
 /*
  * Maps the guest's memory @run, @n ranges of whole pages, each in one region, from @offset on in @fd, one after another:
  * see private_file.h. Only RAM_ANON that is neither locked, nor allocated, nor bound to a node can be mapped. While no
- * other thread runs, and nothing touched it; again for another file. Returns 0, -EOPNOTSUPP for other RAM, or -errno, with a
+ * other thread uses it, and nothing touched it; again for another file. Returns 0, -EOPNOTSUPP for other RAM, or -errno, with a
  * part of it mapped.
  */
 int ram_map_file(struct ram *ram, const struct gpa_range *run, unsigned int n, int fd,

@@ -6,6 +6,7 @@
 #include <linux/if_tun.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <linux/vhost.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -15,10 +16,12 @@
 #include <sys/socket.h>
 #include <termios.h>
 
-#define ALL	 ((1U << THREAD_KINDS) - 1)
-#define KEEPER	 (1U << THREAD_KEEPER)
-#define GUEST	 (ALL & ~KEEPER) /* threads of a process that has a guest */
-#define MAIN	 (1U << THREAD_MAIN)
+#define ALL	((1U << THREAD_KINDS) - 1)
+#define KEEPER	(1U << THREAD_KEEPER)
+#define GUEST	(ALL & ~KEEPER) /* threads of a process that has a guest */
+#define RESTORE (1U << THREAD_RESTORE)
+/* A thread that has loaded both filters is bound by both. */
+#define MAIN	 (1U << THREAD_MAIN | RESTORE)
 #define VCPU	 (1U << THREAD_VCPU)
 #define BALLOON	 (1U << THREAD_BALLOON)
 #define BLK	 (1U << THREAD_BLK)
@@ -163,6 +166,32 @@ const struct call calls[] = {
 	IOCTL(MAIN, KVM_SET_REGS),
 	IOCTL(MAIN, KVM_SET_SREGS),
 	IOCTL(MAIN, KVM_SET_ONE_REG),
+
+	/* --- or a snapshot: its pages become memory, what is written there is the guest's alone -- */
+	CALL_IF_BOTH(mmap, RESTORE, IS(2, PROT_READ | PROT_WRITE),
+		     IS(3, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED)),
+	CALL_IF(madvise, RESTORE, IS(2, MADV_DONTDUMP)),
+	CALL_IF(madvise, RESTORE, IS(2, MADV_DONTFORK)),
+	CALL_IF(madvise, RESTORE, IS(2, MADV_WILLNEED)),
+	CALL_IF(fcntl, RESTORE, IS(1, F_DUPFD_CLOEXEC)),
+	CALL_IF(io_uring_register, RESTORE, IS(1, IORING_REGISTER_EVENTFD)), /* starts a disk */
+	CALL_IF(seccomp, RESTORE, IS(0, SECCOMP_SET_MODE_FILTER)),	     /* MAIN's */
+#ifdef KVM_APIC_REG_SIZE /* x86: others cannot be restored yet */
+	IOCTL(RESTORE, KVM_GET_CPUID2),
+	IOCTL(RESTORE, KVM_GET_TSC_KHZ),
+	IOCTL(RESTORE, KVM_SET_TSC_KHZ),
+	IOCTL(RESTORE, KVM_SET_MP_STATE),
+	IOCTL(RESTORE, KVM_SET_XSAVE),
+	IOCTL(RESTORE, KVM_SET_XCRS),
+	IOCTL(RESTORE, KVM_SET_DEBUGREGS),
+	IOCTL(RESTORE, KVM_SET_LAPIC),
+	IOCTL(RESTORE, KVM_GET_MSRS),
+	IOCTL(RESTORE, KVM_SET_MSRS),
+	IOCTL(RESTORE, KVM_SET_VCPU_EVENTS),
+	IOCTL(RESTORE, KVM_SET_IRQCHIP),
+	IOCTL(RESTORE, KVM_SET_PIT2),
+	IOCTL(RESTORE, KVM_SET_CLOCK),
+#endif
 
 /* --- a snapshot: what KVM knows of the guest; RAM goes through sendto ----------------- */
 #ifdef KVM_APIC_REG_SIZE /* x86: others cannot be saved yet */

@@ -7,17 +7,12 @@
 int thread_kind(const char *name)
 {
 	static const char *const names[THREAD_KINDS] = {
-		[THREAD_MAIN] = "main",
-		[THREAD_BALLOON] = "balloon",
-		[THREAD_BLK] = "blk",
-		[THREAD_NET] = "net",
-		[THREAD_FS] = "fs",
-		[THREAD_RNG] = "rng",
-		[THREAD_PMEM] = "pmem",
-		[THREAD_VSOCK] = "vsock",
-		[THREAD_CONSOLE] = "console",
-		[THREAD_MEASURE] = "measure",
-		[THREAD_SNAPSHOT] = "snapshot",
+		[THREAD_MAIN] = "main",	      [THREAD_RESTORE] = "restore",
+		[THREAD_BALLOON] = "balloon", [THREAD_BLK] = "blk",
+		[THREAD_NET] = "net",	      [THREAD_FS] = "fs",
+		[THREAD_RNG] = "rng",	      [THREAD_PMEM] = "pmem",
+		[THREAD_VSOCK] = "vsock",     [THREAD_CONSOLE] = "console",
+		[THREAD_MEASURE] = "measure", [THREAD_SNAPSHOT] = "snapshot",
 		[THREAD_KEEPER] = "keeper",
 	};
 	if (strncmp(name, "vcpu", 4) == 0)

@@ -9,6 +9,7 @@
 
 enum thread_kind {
 	THREAD_MAIN,
+	THREAD_RESTORE, /* the main thread before that, while it reads a snapshot */
 	THREAD_VCPU,
 	THREAD_BALLOON,
 	THREAD_BLK,

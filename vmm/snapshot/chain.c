@@ -2,7 +2,6 @@
 #include "vmm/snapshot/chain.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,28 +29,7 @@ __attribute__((format(printf, 3, 4))) static int fail(struct snapshot_chain *cha
 	return error;
 }
 
-void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NAME])
-{
-	char *at = stpcpy(name, SNAPSHOT_BASE_PREFIX);
-
-	for (unsigned int i = 0; i < sizeof(id->bytes); i++)
-		at += snprintf(at, 3, "%02x", id->bytes[i]);
-}
-
 /* --- reading one, but for the pages -------------------------------------------------------------- */
-
-int snapshot_open_plain(int folder, const char *path)
-{
-	int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return fd;
-	close(fd);
-	return -EINVAL;
-}
 
 int snapshot_read_plain(void *fd, void *data, size_t len)
 {
@@ -177,7 +155,8 @@ int snapshot_chain_add(struct snapshot_chain *chain, int fd, const struct ram *r
 	return error ? fail(chain, error, "%s", reader.why) : 0;
 }
 
-static int open_base(struct snapshot_chain *chain, int folder, const struct ram *ram)
+static int add_base(struct snapshot_chain *chain, struct snapshot_files *files,
+		    const struct ram *ram)
 {
 	const struct snapshot_id *id = &chain->layer[chain->count - 1]->base;
 	char name[SNAPSHOT_BASE_NAME], why[sizeof(chain->why)];
@@ -186,7 +165,7 @@ static int open_base(struct snapshot_chain *chain, int folder, const struct ram 
 		return fail(chain, -EINVAL, "it is based on more than %d others, one on another",
 			    SNAPSHOT_CHAIN_MAX - 1);
 	snapshot_base_name(id, name);
-	int fd = snapshot_open_plain(folder, name);
+	int fd = snapshot_files_take_base(files, id);
 	if (fd == -ENOENT)
 		return fail(chain, fd,
 			    "'%s', which it is based on, is missing: copy all files of the folder "
@@ -207,45 +186,35 @@ static int open_base(struct snapshot_chain *chain, int folder, const struct ram 
 	return 0;
 }
 
-int snapshot_chain_open_bases(struct snapshot_chain *chain, int folder, const struct ram *ram)
+int snapshot_chain_add_bases(struct snapshot_chain *chain, struct snapshot_files *files,
+			     const struct ram *ram)
 {
 	int error = 0;
 
 	while (!error && chain->layer[chain->count - 1]->is_increment)
-		error = open_base(chain, folder, ram);
+		error = add_base(chain, files, ram);
 	return error;
-}
-
-bool snapshot_chain_replaced(const struct snapshot_chain *chain, int folder)
-{
-	struct stat ours, there;
-
-	return chain->count > 0 && fstat(chain->layer[0]->fd, &ours) == 0 &&
-	       fstatat(folder, "snapshot", &there, 0) == 0 &&
-	       (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino);
-}
-
-static int open_once(struct snapshot_chain *chain, int folder, const struct ram *ram)
-{
-	*chain = (struct snapshot_chain){0};
-	int fd = snapshot_open_plain(folder, "snapshot");
-	if (fd < 0)
-		return fail(chain, fd, "its file 'snapshot': %s",
-			    fd == -EINVAL ? "no plain file" : strerror(-fd));
-	int error = snapshot_chain_add(chain, fd, ram);
-	return error ? error : snapshot_chain_open_bases(chain, folder, ram);
 }
 
 int snapshot_chain_open(struct snapshot_chain *chain, int folder, const struct ram *ram)
 {
-	int error = open_once(chain, folder, ram);
+	struct snapshot_files files;
+	int error = snapshot_files_open(&files, folder);
 
-	for (int turn = 1; turn < SNAPSHOT_CHAIN_TURNS && error == -ENOENT &&
-			   snapshot_chain_replaced(chain, folder);
-	     turn++) {
-		snapshot_chain_release(chain);
-		error = open_once(chain, folder, ram);
+	*chain = (struct snapshot_chain){0};
+	if (error) {
+		const char *why = error == -EINVAL ? "no plain file" : strerror(-error);
+		error = error == -E2BIG ? fail(chain, error, SNAPSHOT_BASES_TOO_MANY)
+					: fail(chain, error, "its file 'snapshot': %s", why);
+		goto out;
 	}
+	int fd = files.snapshot;
+	files.snapshot = -1;
+	error = snapshot_chain_add(chain, fd, ram);
+	if (!error)
+		error = snapshot_chain_add_bases(chain, &files, ram);
+out:
+	snapshot_files_close(&files);
 	return error;
 }
 

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 
+#include "vmm/snapshot/files.h"
 #include "vmm/snapshot/pages.h"
 
 /*
@@ -21,11 +22,6 @@
  * process may have: those with thousands of runs use them up before there are so many, and are to be merged.
  */
 #define SNAPSHOT_CHAIN_MAX 8
-/* How often opening is begun anew as the snapshot was replaced meanwhile: a save takes longer than that. */
-#define SNAPSHOT_CHAIN_TURNS 8
-/* Of a base's file. */
-#define SNAPSHOT_BASE_PREFIX "base-"
-#define SNAPSHOT_BASE_NAME   (sizeof(SNAPSHOT_BASE_PREFIX) + 2 * sizeof(struct snapshot_id))
 
 /* One of them; about 128 KiB. */
 struct snapshot_layer {
@@ -38,12 +34,7 @@ struct snapshot_layer {
 	uint32_t before, checksum; /* of the pages: what it begins with, and what it has to be */
 };
 
-/*
- * Opens a snapshot, or a file beside one, as openat(2) finds it: only a plain file, nothing that another could make ebb wait
- * for. Returns a descriptor, or -errno: -EINVAL if it is no plain file.
- */
-int snapshot_open_plain(int folder, const char *path);
-/* For a snapshot_reader whose ctx is an int, such a descriptor. A signal that is held ends it: -EINTR. */
+/* For a snapshot_reader whose ctx is an int, a descriptor of snapshot_open_plain(). A signal that is held ends it: -EINTR. */
 int snapshot_read_plain(void *fd, void *data, size_t len);
 
 /*
@@ -60,7 +51,7 @@ struct snapshot_chain {
 };
 
 /*
- * Opens the file "snapshot" in the folder @folder, and all that it is based on. Reads and checks them, but for the pages;
+ * Opens the snapshot in the folder @folder, and all that it is based on. Reads and checks them, but for the pages;
  * those with runs out of @ram are refused, unless it is NULL. Returns 0, or -errno with chain->why set. Call
  * snapshot_chain_release() in both cases.
  */
@@ -68,19 +59,13 @@ int snapshot_chain_open(struct snapshot_chain *chain, int folder, const struct r
 /* Likewise, one more, whose file is @fd, at its beginning; the chain's from now on. */
 int snapshot_chain_add(struct snapshot_chain *chain, int fd, const struct ram *ram);
 /*
- * Likewise, all that @chain->layer[0] is based on, the one of @chain, which the caller has read. It is free()d with the others.
+ * Likewise, all of @files that @chain->layer[0] is based on, the one of @chain, which the caller has read. It is free()d with
+ * the others. Opens no file.
  */
-int snapshot_chain_open_bases(struct snapshot_chain *chain, int folder, const struct ram *ram);
-/*
- * Returns whether the folder has another snapshot than @chain->layer[0] by now: what that is based on may be gone then, and
- * opening is to be begun anew.
- */
-bool snapshot_chain_replaced(const struct snapshot_chain *chain, int folder);
+int snapshot_chain_add_bases(struct snapshot_chain *chain, struct snapshot_files *files,
+			     const struct ram *ram);
 /* @chain may be all zero. Closes all files. */
 void snapshot_chain_release(struct snapshot_chain *chain);
-
-/* Writes the name of the file of the base @id. */
-void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NAME]);
 
 /*
  * Sets *@piece to the next part of @run, one of layer @n, that is the guest's memory, since no layer before @n has it. It is

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/snapshot/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How often opening is begun anew as the snapshot was replaced meanwhile: a save takes longer than that. */
+#define TURNS 8
+
+void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NAME])
+{
+	char *at = stpcpy(name, SNAPSHOT_BASE_PREFIX);
+
+	for (unsigned int i = 0; i < sizeof(id->bytes); i++)
+		at += snprintf(at, 3, "%02x", id->bytes[i]);
+}
+
+/* As snapshot_base_name() writes them: files that are on their way have others. */
+static bool is_base(const char *name)
+{
+	const size_t prefix = sizeof(SNAPSHOT_BASE_PREFIX) - 1;
+
+	return strncmp(name, SNAPSHOT_BASE_PREFIX, prefix) == 0 &&
+	       strspn(name + prefix, "0123456789abcdef") == 2 * sizeof(struct snapshot_id) &&
+	       strlen(name) == SNAPSHOT_BASE_NAME - 1;
+}
+
+int snapshot_open_plain(int folder, const char *path)
+{
+	int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
+static int open_bases(struct snapshot_files *files, int folder)
+{
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *names = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	int error = 0;
+
+	if (!names) {
+		error = -errno;
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	while (!error && (entry = readdir(names))) {
+		if (!is_base(entry->d_name))
+			continue;
+		if (files->bases == SNAPSHOT_BASES_MAX) {
+			error = -E2BIG;
+			continue;
+		}
+		memcpy(files->base[files->bases].name, entry->d_name, SNAPSHOT_BASE_NAME);
+		files->base[files->bases++].fd = snapshot_open_plain(folder, entry->d_name);
+	}
+	closedir(names);
+	return error;
+}
+
+/* Returns whether the folder has another snapshot by now: what this is based on may have been gone before it was opened. */
+static bool is_replaced(const struct snapshot_files *files, int folder)
+{
+	struct stat ours, there;
+
+	return fstat(files->snapshot, &ours) == 0 && fstatat(folder, "snapshot", &there, 0) == 0 &&
+	       (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino);
+}
+
+int snapshot_files_open(struct snapshot_files *files, int folder)
+{
+	int error, turn = 0;
+	bool again;
+
+	*files = (struct snapshot_files)SNAPSHOT_FILES_NONE;
+	do {
+		snapshot_files_close(files);
+		files->snapshot = snapshot_open_plain(folder, "snapshot");
+		files->working_set = snapshot_open_plain(folder, "working-set");
+		error = files->snapshot < 0 ? files->snapshot : open_bases(files, folder);
+		again = files->snapshot >= 0 && is_replaced(files, folder);
+	} while (again && ++turn < TURNS);
+	return error;
+}
+
+int snapshot_files_take_base(struct snapshot_files *files, const struct snapshot_id *id)
+{
+	char name[SNAPSHOT_BASE_NAME];
+
+	snapshot_base_name(id, name);
+	for (unsigned int i = 0; i < files->bases; i++) {
+		if (strcmp(files->base[i].name, name) != 0)
+			continue;
+		int fd = files->base[i].fd;
+		files->base[i].fd = -ENOENT; /* none is based on itself */
+		return fd;
+	}
+	return -ENOENT;
+}
+
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void snapshot_files_close(struct snapshot_files *files)
+{
+	close_if_open(files->snapshot);
+	close_if_open(files->working_set);
+	for (unsigned int i = 0; i < files->bases; i++)
+		close_if_open(files->base[i].fd);
+	*files = (struct snapshot_files)SNAPSHOT_FILES_NONE;
+}
