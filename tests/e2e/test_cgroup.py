@@ -206,14 +206,18 @@ def test_user(guests, ebb):
         os.chmod(folder, 0o755)
     as_user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     inside = ["sh", "-c", f'echo $$ >{guests}/shell/cgroup.procs && exec "$@"', "sh", *as_user]
-    guest = ebb.start(TICKS, "--name=one", f"--cgroup={guests}", memory="128M", wrapper=inside)
-    tick(guest)
-    assert guest.pid in processes(guests, "ebb-one")
-    guest.process.send_signal(signal.SIGTERM)
-    guest.wait(LIMIT)
-    gone(f"{guests}/ebb-one")
+    for which in guests, "auto":
+        guest = ebb.start(TICKS, "--name=one", f"--cgroup={which}", memory="128M", wrapper=inside)
+        tick(guest)
+        assert guest.pid in processes(guests, "ebb-one")
+        guest.process.send_signal(signal.SIGTERM)
+        guest.wait(LIMIT)
+        gone(f"{guests}/ebb-one")
     # From elsewhere the kernel lets nobody but root move a process there.
     mistaken(ebb, guests, "may not move ebb", "delegated", wrapper=as_user)
+    # And nothing is found: what is above the cgroup of this process is not this user's.
+    ebb.mistake([*as_user, lib.EBB, "run", "-k", lib.KERNEL, "-m", "64M", "-n", "none", "--name=one", "--cgroup=auto"],
+                "finds no cgroup for the guest")
 
 
 def mistaken(ebb, path, *words, wrapper=()):

@@ -74,6 +74,18 @@ START_TEST(test_counts)
 END_TEST
 
 /* Nothing is made in a folder that is no cgroup. */
+/* Only of version 2, and in this namespace. */
+START_TEST(test_own)
+{
+	ck_assert_str_eq(cgroup_of("0::/a/b\n"), "/a/b\n");
+	ck_assert_str_eq(cgroup_of("4:memory:/old\n0::/\n"), "/\n");
+	ck_assert_ptr_null(cgroup_of("4:memory:/old\n"));
+	ck_assert_ptr_null(cgroup_of("10::/a\n"));
+	ck_assert_ptr_null(cgroup_of("0::/../b\n"));
+	ck_assert_ptr_null(cgroup_of(""));
+}
+END_TEST
+
 START_TEST(test_no_cgroup)
 {
 	char path[] = "/tmp/ebb-test-cgroup-XXXXXX";
@@ -101,6 +113,7 @@ Suite *cgroup_suite(void)
 	tcase_add_test(tests, test_largest);
 	tcase_add_test(tests, test_lists);
 	tcase_add_test(tests, test_counts);
+	tcase_add_test(tests, test_own);
 	tcase_add_test(tests, test_no_cgroup);
 	suite_add_tcase(suite, tests);
 	return suite;

@@ -33,6 +33,7 @@ START_TEST(test_all)
 							    "-m", "4G", NULL}),
 		CONFIG_RUN);
 	ck_assert_str_eq(config.cgroup.path, "x");
+	ck_assert(!config.cgroup.automatic);
 	ck_assert_uint_eq(config.cgroup.memory, 2048 * MIB);
 	ck_assert_uint_eq(config.cgroup.cpu, 150);
 }

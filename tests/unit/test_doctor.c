@@ -434,7 +434,7 @@ START_TEST(test_own_cgroup)
 	write_file("/sys/fs/cgroup/user/shell/cgroup.subtree_control", "");
 	look_at_own_cgroup(&host, FINDING_OK, "delegated");
 	write_file("/run/systemd/system/there", "");
-	look_at_own_cgroup(&host, FINDING_OK, "systemd-run --user");
+	look_at_own_cgroup(&host, FINDING_OK, "--cgroup auto");
 }
 END_TEST
 

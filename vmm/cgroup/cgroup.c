@@ -18,8 +18,6 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/signal_waits.h"
 
-/* Threads of ebb, of the programs that serve its devices, and of the kernel for them: some hundred at most. */
-#define TASKS	  4096
 #define PERIOD_US 100000 /* the kernel's own choice */
 #define PREFIX	  "ebb-"
 
@@ -43,7 +41,7 @@ size_t cgroup_settings(const struct cgroup_limits *limits,
 	setting[count++] = (struct cgroup_setting){.file = "memory.oom.group", .text = "1"};
 	next = &setting[count++];
 	*next = (struct cgroup_setting){.file = "pids.max"};
-	snprintf(next->text, sizeof(next->text), "%d", TASKS);
+	snprintf(next->text, sizeof(next->text), "%d", CGROUP_TASKS);
 	if (!limits->cpu)
 		return count;
 	next = &setting[count++];

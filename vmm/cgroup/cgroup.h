@@ -8,9 +8,13 @@
 #ifndef EBB_CGROUP_CGROUP_H
 #define EBB_CGROUP_CGROUP_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Threads of ebb, of the programs that serve its devices, and of the kernel for them: some hundred at most. */
+#define CGROUP_TASKS 4096
 
 struct cgroup_limits {
 	uint64_t memory;  /* bytes, once of memory and once of swap */
@@ -23,6 +27,20 @@ struct cgroup_limits {
  * Returns 0, or -errno after an error message, with no cgroup left behind.
  */
 int cgroup_enter(const char *path, const char *guest, const struct cgroup_limits *limits);
+
+/* --- --cgroup auto ------------------------------------------------------------------------------- */
+
+/*
+ * Finds a cgroup in which this user may make the guest's: the one above this process's own, if it may be changed and no systemd
+ * manages it. Returns 0 with @path set, or -ENOENT.
+ */
+int cgroup_find(char path[PATH_MAX]);
+
+/*
+ * Has systemd-run(1) run @argv, the words after "ebb", in a scope of systemd's with @limits: this process becomes that program,
+ * which becomes ebb again. There it returns 0, with @path the scope's cgroup, or "". Else -errno after an error message.
+ */
+int cgroup_scope(char *const *argv, const struct cgroup_limits *limits, char path[PATH_MAX]);
 
 /* --- pure, for cgroup_enter() and its tests ------------------------------------------------------ */
 
@@ -41,6 +59,9 @@ size_t cgroup_settings(const struct cgroup_limits *limits,
 /* Returns whether @word is one of the words of @list, which are separated by white space. */
 bool cgroup_has(const char *list, const char *word);
 
+/* Returns where the path of a process's cgroup begins in @text, its /proc/PID/cgroup: it ends with the line; or NULL. */
+const char *cgroup_of(const char *text);
+
 /* Returns the number after the key @key, which begins a line of @text, or 0 if there is none. */
 uint64_t cgroup_count(const char *text, const char *key);
 
@@ -48,7 +69,7 @@ uint64_t cgroup_count(const char *text, const char *key);
 
 #define CGROUP_TEXT_MAX 4096
 
-/* Reads the beginning of @file in @directory as text. Returns 0 or -errno. */
+/* Reads the beginning of @file in @directory as text: -1 if @file is a path. Returns 0 or -errno. */
 int cgroup_read(int directory, const char *file, char text[CGROUP_TEXT_MAX]);
 int cgroup_write(int directory, const char *file, const char *text);
 

@@ -68,8 +68,13 @@ static int enter_cgroup(struct vm_config *config)
 	const struct cgroup_limits limits = {.memory = cgroup->memory, .cpu = cgroup->cpu};
 	char whole[PATH_MAX];
 
-	if (!cgroup->wanted)
+	if (!cgroup->wanted || cgroup->entered)
 		return 0;
+	if (cgroup->automatic && cgroup_find(cgroup->path) != 0) {
+		log_error(
+			"--cgroup auto finds no cgroup that is delegated to this user: start ebb by \"systemd-run --user --scope\", or name one");
+		return -ENOENT;
+	}
 	/* Clients are told of it, wherever they are. */
 	if (realpath(cgroup->path, whole))
 		memcpy(cgroup->path, whole, sizeof(whole));
@@ -225,6 +230,19 @@ static int take_stream(struct vm_boot *boot)
 	return 0;
 }
 
+/* Before the guest has a name, a log or a terminal: this process may become another, and come back. Returns 0 or -errno. */
+static int choose_cgroup(struct vm_cgroup *cgroup, char **argv)
+{
+	const struct cgroup_limits limits = {.memory = cgroup->memory, .cpu = cgroup->cpu};
+	char path[PATH_MAX];
+
+	if (!cgroup->automatic || cgroup_find(path) == 0)
+		return 0;
+	int error = cgroup_scope(argv, &limits, cgroup->path);
+	cgroup->entered = !error;
+	return error;
+}
+
 int cmd_run(int argc, char **argv)
 {
 	struct vm_config config;
@@ -242,7 +260,7 @@ int cmd_run(int argc, char **argv)
 	case CONFIG_RUN:
 		break;
 	}
-	if (take_stream(&config.boot) != 0)
+	if (choose_cgroup(&config.cgroup, argv) != 0 || take_stream(&config.boot) != 0)
 		return EXIT_NOT_STARTED;
 	if (config.console.detach && !go_to_background(&detach, &config, &status))
 		return status;

@@ -57,7 +57,8 @@ static const struct option options[] = {
 	{REPORTING, 0, "free-page-reporting", "on|off",
 	 "take back what the guest reports free: on, or off\nto compare [on]", false},
 	{CGROUP, 0, "cgroup", "PATH[,memory=SIZE][,cpu=N]",
-	 "run the guest's processes in a cgroup of its own\nin PATH, as \"ebb run\" does", false},
+	 "run the guest's processes in a cgroup of its own\nin PATH, as \"ebb run\" does; auto makes no scope",
+	 false},
 	OPTION_HELP_LINE,
 };
 

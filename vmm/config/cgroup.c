@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The option for a cgroup of the guest's own. */
 #include <stdio.h>
+#include <string.h>
 
 #include "vmm/config/part.h"
 #include "vmm/lib/option_keys.h"
@@ -13,7 +14,9 @@ static const struct option options[] = {
 	 "that ebb makes in the cgroup PATH, such as\n"
 	 "/sys/fs/cgroup/guests, and removes: it ends those\n"
 	 "that take more memory [RAM + 1/64 + 256M], or\n"
-	 "holds them to N percent of one CPU's time",
+	 "holds them to N percent of one CPU's time; auto is\n"
+	 "the cgroup above ebb's own, if that is delegated,\n"
+	 "or else a scope of systemd's",
 	 false},
 };
 
@@ -32,6 +35,7 @@ static int set_path(struct vm_cgroup *cgroup, const char *path, struct option_er
 	if (!*path)
 		return options_fail(error,
 				    "the path of --cgroup is empty; name the cgroup to make it in");
+	cgroup->automatic = strcmp(path, VM_CGROUP_AUTO) == 0;
 	snprintf(cgroup->path, sizeof(cgroup->path), "%s", path); /* a part fits */
 	return 0;
 }

@@ -134,8 +134,7 @@ static void look_at_own_cgroup(struct findings *findings, const struct doctor_ho
 			    "cgroup v2 does not control memory here");
 	else if (systemd && host->user)
 		finding_add(findings, FINDING_OK, "own cgroup", CAN_END,
-			    "systemd-run --user --scope -p MemoryMax=1296M ebb run -m 1G ...",
-			    "by systemd");
+			    "ebb run --cgroup auto ...", "by systemd");
 	else
 		look_at_delegation(findings, host);
 }
