@@ -288,6 +288,17 @@ def test_old_caches_go_and_those_in_use_stay(fake, host, keeper):
     assert requests(used)[0]["cache"] == 90 * MIB
 
 
+@pytest.mark.parametrize("wrapper", [(), lib.NO_NAMESPACES], ids=["all", "less"])
+def test_messages_name_the_directory(fake, keeper, runtime, wrapper):
+    """As users know it: in the keeper's own tree it has another name."""
+    kept = keeper(wrapper=wrapper)
+    os.chmod(runtime, 0o755)
+    fake("a")
+    kept.until(f"{runtime} is open to other users; chmod 700 it")
+    assert "/names" not in kept.log()
+    os.chmod(runtime, 0o700)
+
+
 @pytest.mark.parametrize("lie", [-1, (1 << 63) - 1])
 def test_ages_and_costs_that_lie(fake, host, keeper, lie):
     names = ("file-10s", "file-1min", "file-10min", "file-1h", "refault-file", "refault-anon", "stall-some")

@@ -158,9 +158,19 @@ static int check_directory(int fd, const char *path)
 	return 0;
 }
 
+/* What users call it, who do not see the tree of a process that has one of its own. */
+static void show_path(char *path, size_t size)
+{
+	const char *shown = getenv(RUNTIME_SHOWN);
+
+	if (shown)
+		snprintf(path, size, "%s", shown);
+}
+
 /*
  * Returns the directory's file descriptor, or -errno after an error message. If @make is false it
- * does not make the directory, and returns -ENOENT, without a message, if there is none.
+ * does not make the directory, and returns -ENOENT, without a message, if there is none. @path is for
+ * messages, and of one that was made.
  */
 static int open_directory(char *path, size_t size, bool make)
 {
@@ -172,6 +182,7 @@ static int open_directory(char *path, size_t size, bool make)
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		err = fd < 0 ? -errno : 0;
 	}
+	show_path(path, size);
 	if (err == -ENOENT && !make)
 		return err;
 	if (err) {

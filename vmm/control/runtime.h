@@ -29,6 +29,9 @@
 #define RUNTIME_KEEPER "/keeper"
 #define RUNTIME_POOL   "/pool " /* and the pool's name */
 
+/* The variable with the directory's name in messages, where $EBB_RUNTIME_DIR is one that only this process has. */
+#define RUNTIME_SHOWN "EBB_RUNTIME_SHOWN"
+
 struct runtime_name {
 	char path[PATH_MAX]; /* of the lock file */
 	char guest[VM_NAME_MAX + 1];

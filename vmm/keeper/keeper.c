@@ -422,12 +422,12 @@ static int start(struct keeper *keeper)
 /* Where the names' directory is from now on: the session's, which may be above it, cannot be looked at. */
 static int find_directory(const struct keeper *keeper)
 {
-	char directory[PATH_MAX] = NAMESPACES_NAMES;
-	if (!keeper->sandbox.has_namespaces) {
-		snprintf(directory, sizeof(directory), "%s", keeper->name.path);
-		*strrchr(directory, '/') = '\0';
-	}
-	if (setenv("EBB_RUNTIME_DIR", directory, true) == 0)
+	char directory[PATH_MAX];
+	snprintf(directory, sizeof(directory), "%s", keeper->name.path);
+	*strrchr(directory, '/') = '\0';
+	const char *here = keeper->sandbox.has_namespaces ? NAMESPACES_NAMES : directory;
+	if (setenv("EBB_RUNTIME_DIR", here, true) == 0 &&
+	    setenv(RUNTIME_SHOWN, directory, true) == 0)
 		return 0;
 	log_error("out of memory");
 	return -ENOMEM;
