@@ -31,9 +31,14 @@ static int add_call(scmp_filter_ctx context, const struct call *call)
 static int add_calls(scmp_filter_ctx context, enum thread_kind kind)
 {
 	int error = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	/* A vCPU's every exit is one. */
-	if (!error)
+	/*
+	 * A tree, with few steps to each call: the kernel goes through the program for all there are when it takes a filter.
+	 * But a vCPU's every exit is an ioctl, which is the first of its list.
+	 */
+	if (!error && kind == THREAD_VCPU)
 		error = seccomp_syscall_priority(context, SCMP_SYS(ioctl), UINT8_MAX);
+	else if (!error)
+		error = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; i < calls_count && !error; i++)
 		if (calls[i].kinds & 1U << kind)
 			error = add_call(context, &calls[i]);

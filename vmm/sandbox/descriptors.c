@@ -81,8 +81,7 @@ static void measure(int fd, void *ctx)
 	if ((rlim_t)fd >= extent->numbers)
 		extent->numbers = (rlim_t)fd + 1;
 	/* Not what can only be read, such as a kernel. */
-	int flags = fcntl(fd, F_GETFL);
-	if (!S_ISREG(st.st_mode) || (flags & O_ACCMODE) == O_RDONLY)
+	if (!S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
 		return;
 	extent->grows |= fd == STDOUT_FILENO || fd == STDERR_FILENO;
 	if ((rlim_t)st.st_size > extent->size)

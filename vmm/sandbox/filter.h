@@ -16,7 +16,7 @@
 
 #include "vmm/sandbox/threads.h"
 
-#define FILTER_STEPS_MAX 256
+#define FILTER_STEPS_MAX 320
 
 /*
  * The program of @kind for a process, @pid. @directory is a descriptor: names are removed there only.
