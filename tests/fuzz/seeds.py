@@ -291,7 +291,11 @@ def snapshot():
         version = int(re.search(r"SNAPSHOT_VERSION +(\d+)", file.read())[1])
     head = b"ebb\x9a\r\n\x1a\n" + struct.pack("<IQQI", version, 0, 0, 0)
     runs = struct.pack("<IQQQQQ", 2, 2, 0x1000, 1, 0x101000, 1)
-    before = head + section(0, 2, b"machine") + section(1, 3, runs)
+    with open("vmm/lib/version.h", encoding="utf-8") as file:
+        ebb = re.search(r'EBB_VERSION +"(.+)"', file.read())[1].encode()
+    # One CPU, one region, and a balloon.
+    machine = struct.pack("<16s16sIIQQIIQI", b"x86_64", ebb, 1, 1, 0, 1 << 20, 1, 5, 0xd0000000, 5)
+    before = head + section(0, 2, machine) + section(1, 3, runs)
     filler = section(2, 1, b"\0" * (4096 - len(before) - 64))
     end = struct.pack("<IQI", 4, 2, 0)
     yield before + filler + section(3, 9, b"\x55" * 8192) + section(4, 8, end)
