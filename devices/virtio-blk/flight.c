@@ -11,6 +11,7 @@
 #include "devices/virtio-blk/internal.h"
 #include "devices/virtio-blk/ring.h"
 #include "vmm/lib/clock.h"
+#include "vmm/mem/dirty_log.h"
 
 /* The largest request: Linux makes none of more than 1280 KiB by itself. A reset waits for BLK_DEPTH of them. */
 #define FLIGHT_BYTES (4U << 20)
@@ -171,6 +172,9 @@ static int went(struct blk *blk, struct blk_slot *slot, int result)
 						      : image_moved(&blk->image, (uint64_t)result);
 	if (moved < 0)
 		return (int)moved;
+	if (slot->answer.kind == BLK_READ)
+		ram_wrote_iov(blk->dev.host->ram, &slot->iov[slot->first], slot->n - slot->first,
+			      (uint64_t)moved);
 	advance(slot, (uint64_t)moved);
 	blk_moved(blk, slot->answer.kind, (uint64_t)moved);
 	if (slot->left > 0)

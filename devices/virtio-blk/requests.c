@@ -10,6 +10,7 @@
 #include "devices/virtio-blk/ring.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/mem/dirty_log.h"
 
 void blk_work_reset(struct blk_queue *bq)
 {
@@ -41,6 +42,8 @@ static ssize_t step_data(struct blk_queue *bq)
 				    !blk_negotiated(blk, VIRTIO_BLK_F_FLUSH));
 	else
 		moved = image_read(&blk->image, iov, n, request->offset + bq->done);
+	if (moved > 0 && request->kind == BLK_READ)
+		ram_wrote_iov(blk->dev.host->ram, iov, n, (uint64_t)moved);
 	if (moved > 0)
 		blk_advance(&bq->chain, &request->data, moved);
 	return moved;
@@ -58,6 +61,7 @@ static ssize_t step_id(struct blk_queue *bq)
 		memcpy(iov[i].iov_base, blk->id + bq->done + moved, iov[i].iov_len);
 		moved += iov[i].iov_len;
 	}
+	ram_wrote_iov(blk->dev.host->ram, iov, n, (uint64_t)moved);
 	return moved;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "devices/virtio-vsock/internal.h"
+#include "vmm/mem/dirty_log.h"
 
 /* Packets in a turn, which a reset waits for. */
 #define TURN 64
@@ -102,6 +103,7 @@ static ssize_t write_data(struct vsock_connection *connection, const struct virt
 		return n;
 	ssize_t len = readv(connection->source.fd, iov, n);
 	if (len > 0) {
+		ram_wrote_iov(vsock->dev.host->ram, iov, (unsigned int)n, (uint64_t)len);
 		vsock_flow_give(&connection->flow, (uint32_t)len);
 		atomic_fetch_add(&vsock->counters.to_guest, (unsigned long long)len);
 		return write_of(connection, chain, VIRTIO_VSOCK_OP_RW, (uint32_t)len);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/mem/dirty_log.h"
+
 /* The most bytes that a chain may hold (virtio 1.2 §2.7.5.2). */
 #define CHAIN_BYTES_MAX (1ULL << 32)
 
@@ -265,6 +267,12 @@ ssize_t virtq_write(const struct ram *ram, const struct virtq_chain *chain, cons
 	return copied;
 }
 
+/* Its pages are few: all of them. */
+static void wrote_used(const struct virtq *q)
+{
+	ram_wrote(q->ram, q->used, 6 + 8 * (uint64_t)q->size);
+}
+
 void virtq_push_all(struct virtq *q, const struct virtq_done *done, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -279,6 +287,7 @@ void virtq_push_all(struct virtq *q, const struct virtq_done *done, unsigned int
 	 * interrupts and then looks at the ring could see neither an element nor an interrupt.
 	 */
 	__atomic_store_n(&q->used->idx, htole16(q->next_used), __ATOMIC_SEQ_CST);
+	wrote_used(q);
 }
 
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t len)
@@ -319,6 +328,7 @@ static void set_avail_event(struct virtq *q, uint16_t idx)
 {
 	__virtio16 *event = (__virtio16 *)&q->used->ring[q->size];
 	__atomic_store_n(event, htole16(idx), __ATOMIC_SEQ_CST);
+	wrote_used(q);
 }
 
 bool virtq_should_interrupt(struct virtq *q)

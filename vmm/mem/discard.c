@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "vmm/mem/discard_gate.h"
+#include "vmm/mem/dirty_log.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/mem/reservation.h"
 
@@ -172,6 +173,7 @@ static void step_done(const struct ram *ram, struct discard_step *step,
 	step->done = true;
 	step->zero = ram_discard_zeroes(ram);
 	result->bytes += step->range.len;
+	ram_wrote(ram, step->hva, step->range.len);
 }
 
 void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
@@ -196,6 +198,8 @@ void discard_run(const struct ram *ram, struct discard_step *step, size_t n,
 		if (!error) {
 			step_done(ram, &step[i], result);
 		} else {
+			/* A part of it may be gone. */
+			ram_wrote(ram, step[i].hva, step[i].range.len);
 			result->failures++;
 			if (!result->error)
 				result->error = error;

@@ -13,6 +13,7 @@
 #include "vmm/mem/provision.h"
 #include "vmm/mem/discard.h"
 #include "vmm/mem/discard_gate.h"
+#include "vmm/mem/dirty_log.h"
 #include "vmm/mem/torn.h"
 #include "vmm/mem/usage.h"
 #include "vmm/lib/log.h"
@@ -129,9 +130,10 @@ static int books_open(struct ram *ram)
 
 	ram->gate = discard_gate_new();
 	ram->torn = torn_new(ram);
+	ram->dirty = dirty_log_new(ram);
 	if (ram->backing == RAM_HUGETLBFS)
 		ram->reservations = reservations_new(ram->page_size, last->gpa + last->size);
-	if (ram->gate && (ram->reservations || ram->backing != RAM_HUGETLBFS))
+	if (ram->gate && ram->dirty && (ram->reservations || ram->backing != RAM_HUGETLBFS))
 		return 0;
 	log_error("cannot track discards of guest RAM: the host has no memory left");
 	return -ENOMEM;
@@ -231,6 +233,7 @@ void ram_release(struct ram *ram)
 	discard_gate_free(ram->gate);
 	private_file_free(ram->private_file);
 	torn_free(ram->torn);
+	dirty_log_free(ram->dirty);
 	reservations_free(ram->reservations);
 	*ram = (struct ram){0};
 }
@@ -297,6 +300,7 @@ int ram_write(const struct ram *ram, uint64_t gpa, const void *data, size_t len)
 	if (!to)
 		return -EFAULT;
 	memcpy(to, data, len);
+	ram_wrote(ram, to, len);
 	return 0;
 }
 

@@ -25,6 +25,7 @@
 
 struct reservations;
 struct discard_gate;
+struct dirty_log;
 struct private_file;
 struct torn;
 
@@ -85,6 +86,7 @@ struct ram {
 	struct discard_gate *gate;	   /* every discard passes it: see discard_gate.h */
 	struct private_file *private_file; /* or NULL: see ram_map_file() */
 	struct torn *torn;		   /* or NULL: see torn.h */
+	struct dirty_log *dirty;	   /* what this process writes: see dirty_log.h */
 	int smaps;			   /* for ram_usage(), or -1: see usage.h */
 	int pagemap;			   /* for ram_present(), or -1: set after ram_init() */
 	struct fatal_memory fatal;	   /* an access that the host refuses ends the process */

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/mem/dirty_log.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define BITS 64U
+
+struct dirty_log {
+	atomic_uint on;
+	unsigned int regions;
+	size_t words[RAM_REGIONS_MAX];
+	_Atomic uint64_t *word[RAM_REGIONS_MAX];
+};
+
+struct dirty_log *dirty_log_new(const struct ram *ram)
+{
+	struct dirty_log *log = calloc(1, sizeof(*log));
+
+	for (unsigned int i = 0; log && i < ram->regions; i++) {
+		log->words[i] = dirty_log_words(ram, &ram->region[i]);
+		log->word[i] = calloc(log->words[i], sizeof(*log->word[i]));
+		log->regions++;
+		if (!log->word[i]) {
+			dirty_log_free(log);
+			log = NULL;
+		}
+	}
+	return log;
+}
+
+void dirty_log_free(struct dirty_log *log)
+{
+	for (unsigned int i = 0; log && i < log->regions; i++)
+		free(log->word[i]);
+	free(log);
+}
+
+/*
+ * Both sides change `on`, so that one of them comes first: a writer that finds it off has made its bytes visible to who
+ * switches it on.
+ */
+void dirty_log_switch(struct dirty_log *log, bool on)
+{
+	atomic_exchange(&log->on, on);
+	/* Of the last time. */
+	for (unsigned int i = 0; !on && i < log->regions; i++)
+		for (size_t w = 0; w < log->words[i]; w++)
+			if (atomic_load(&log->word[i][w]))
+				atomic_store(&log->word[i][w], 0);
+}
+
+static bool is_on(struct dirty_log *log)
+{
+	return log && atomic_fetch_or(&log->on, 0);
+}
+
+void dirty_log_take(struct dirty_log *log, unsigned int region, uint64_t *bits)
+{
+	for (size_t w = 0; w < log->words[region]; w++)
+		if (atomic_load(&log->word[region][w]))
+			bits[w] |= atomic_exchange(&log->word[region][w], 0);
+}
+
+static void set(_Atomic uint64_t *word, uint64_t page, uint64_t end)
+{
+	while (page < end) {
+		uint64_t first = page % BITS;
+		uint64_t n = end - page < BITS - first ? end - page : BITS - first;
+		atomic_fetch_or(&word[page / BITS], UINT64_MAX >> (BITS - n) << first);
+		page += n;
+	}
+}
+
+void ram_wrote(const struct ram *ram, const void *hva, uint64_t len)
+{
+	if (!is_on(ram->dirty) || len == 0)
+		return;
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		uint64_t offset = (uintptr_t)hva - (uintptr_t)ram->region[i].hva;
+		if (offset >= ram->region[i].size || len > ram->region[i].size - offset)
+			continue;
+		set(ram->dirty->word[i], offset / ram->page_size,
+		    (offset + len - 1) / ram->page_size + 1);
+	}
+}
+
+void ram_wrote_iov(const struct ram *ram, const struct iovec *iov, unsigned int n, uint64_t len)
+{
+	for (unsigned int i = 0; i < n && len > 0; i++) {
+		uint64_t part = len < iov[i].iov_len ? len : iov[i].iov_len;
+		ram_wrote(ram, iov[i].iov_base, part);
+		len -= part;
+	}
+}
