@@ -175,19 +175,27 @@ void vm_release(struct vm *vm)
 	vm_close_kvm(vm);
 }
 
-static int map_memslot(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
+static int set_memslot(const struct vm *vm, unsigned int number, uint64_t gpa, uint64_t size,
+		       const void *hva, uint32_t flags)
 {
 	struct kvm_userspace_memory_region slot = {
-		.slot = vm->memslots,
+		.slot = number,
+		.flags = flags,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)hva,
 	};
-	if (ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0) {
-		int error = errno;
+	return ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot) < 0 ? -errno : 0;
+}
+
+static int map_memslot(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
+{
+	int error = set_memslot(vm, vm->memslots, gpa, size, hva, 0);
+	if (error) {
 		log_error("KVM refused %llu MiB of guest memory at %#llx: %s",
-			  (unsigned long long)size >> 20, (unsigned long long)gpa, strerror(error));
-		return -error;
+			  (unsigned long long)size >> 20, (unsigned long long)gpa,
+			  strerror(-error));
+		return error;
 	}
 	vm->memslots++;
 	return 0;
@@ -214,6 +222,49 @@ int vm_map_ram(struct vm *vm, const struct ram *ram)
 		error = vm_map_memory(vm, ram->region[i].gpa, ram->region[i].size,
 				      ram->region[i].hva);
 	return error;
+}
+
+/* As vm_map_memory() made them. */
+static uint64_t piece_at(const struct ram_region *region, uint64_t done)
+{
+	uint64_t left = region->size - done;
+	return left < MEMSLOT_SIZE_MAX ? left : MEMSLOT_SIZE_MAX;
+}
+
+int vm_log_ram(const struct vm *vm, const struct ram *ram, bool on)
+{
+	unsigned int number = 0;
+	int error = 0;
+
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		const struct ram_region *region = &ram->region[i];
+		for (uint64_t done = 0; done < region->size && !error; number++) {
+			uint64_t len = piece_at(region, done);
+			error = set_memslot(vm, number, region->gpa + done, len, region->hva + done,
+					    on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+			done += len;
+		}
+	}
+	return error;
+}
+
+/*
+ * The call also write-protects the pages that it returns, all at once. KVM_CLEAR_DIRTY_LOG would do so a few at a time, which keeps
+ * vCPUs waiting less, in guests of hundreds of GiB; it would be a second way, for some hosts.
+ */
+int vm_take_dirty(const struct vm *vm, const struct ram *ram, unsigned int region, uint64_t *dirty)
+{
+	struct kvm_dirty_log log = {0};
+
+	for (unsigned int i = 0; i < region; i++)
+		log.slot += (ram->region[i].size + MEMSLOT_SIZE_MAX - 1) / MEMSLOT_SIZE_MAX;
+	for (uint64_t done = 0; done < ram->region[region].size; log.slot++) {
+		log.dirty_bitmap = dirty + done / ram->page_size / 64;
+		if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
+			return -errno;
+		done += piece_at(&ram->region[region], done);
+	}
+	return 0;
 }
 
 int vm_ioeventfd(struct vm *vm, uint64_t gpa, unsigned int len, uint64_t value, int fd)

@@ -3,7 +3,7 @@
  * A KVM virtual machine: its file descriptors, memory slots and eventfds. KVM's ioctls are only here, in
  * vcpu.c and in arch/. Source: Documentation/virt/kvm/api.rst.
  *
- * Thread: main, except vm_irq_line(): any.
+ * Thread: main, except vm_irq_line(): any, and vm_log_ram() and vm_take_dirty(): one at a time.
  */
 #ifndef EBB_KVM_VM_H
 #define EBB_KVM_VM_H
@@ -19,7 +19,7 @@ struct vm {
 	int fd;
 	size_t run_size;       /* bytes of a vCPU's shared page(s) */
 	unsigned int cpus_max; /* the most vCPUs that KVM allows */
-	unsigned int memslots; /* memory slots in use */
+	unsigned int memslots; /* memory slots in use; RAM's are the first */
 };
 
 /* KVM capabilities that an architecture needs, besides those that all architectures need. */
@@ -68,6 +68,16 @@ int vm_capability(const struct vm *vm, int capability);
  * error message.
  */
 int vm_map_ram(struct vm *vm, const struct ram *ram);
+/*
+ * Has KVM log, from now on or no longer, which pages of @ram are written by vCPUs, or by itself. What ebb's own threads write is in
+ * no log of KVM's (vmm/mem/dirty_log.h). Returns 0 or -errno.
+ */
+int vm_log_ram(const struct vm *vm, const struct ram *ram, bool on);
+/*
+ * Sets @dirty to the pages of @ram's region @region that were written since the last call, or since vm_log_ram(): a bit for each
+ * page of the host, from the lowest of the first word on. Returns 0 or -errno.
+ */
+int vm_take_dirty(const struct vm *vm, const struct ram *ram, unsigned int region, uint64_t *dirty);
 /* Likewise for @size bytes of other memory of the guest's, at @hva, which stay until vm_release(). */
 int vm_map_memory(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva);
 
