@@ -305,6 +305,10 @@ def snapshot():
     before = head + section(0, 2, b"machine") + section(1, 11, bytes(16) + zeros) + section(2, 3, runs)
     first = before + section(3, 1, b"\0" * (4096 - len(before) - 64)) + section(4, 9, b"\x55" * 8192) + section(5, 3, base)
     yield first + section(6, 1, b"\0" * (16384 - len(first) - 64)) + section(7, 9, b"\x66" * 8192) + section(8, 8, struct.pack("<IQI", 8, 2, 0))
+    # What was sent while the guest ran: two pages, one of them as zeros, and one anew.
+    before = head + section(0, 2, b"machine") + section(1, 12, struct.pack("<QQ", 0x2000, 2) + b"\x55" * 8192) + section(2, 12, struct.pack("<QQ", 0x3000, 1))
+    before += section(3, 12, struct.pack("<QQ", 0x2000, 1) + b"\x66" * 4096) + section(4, 3, struct.pack("<IQ", 0, 0))
+    yield before + section(5, 1, b"\0" * (16384 - len(before) - 64)) + section(6, 9, b"") + section(7, 8, struct.pack("<IQI", 7, 3, 0))
     # A working set, of the snapshot that ends with zeros.
     yield head + section(0, 10, bytes(16) + runs) + section(1, 8, struct.pack("<IQI", 1, 0, 0))
 
@@ -322,7 +326,7 @@ DICTIONARIES = {
     "kernel": [b"HdrS", b"\x7fELF\x02\x01\x01", b"Xen\0", b"\x04\0\0\0\x04\0\0\0\x12\0\0\0", b"MZ", b"zimg"],
     "qmp": [b"qmp_capabilities", b"execute", b"arguments", b"echo", b"refuse", b"query-commands", b"enable", b"id", b"true", b"false", b"null", b"\\u0000",
             b"\\ud83d\\ude00", b"e+99", b"-0", b"\r\n", b"guest-stats", b"stats", b"memory", b"disks", b"networks", b"balloon", b"name", b"size"],
-    "snapshot": [bytes([kind, 0, 0, 0]) for kind in range(1, 12)] + [struct.pack("<Q", n) for n in (12, 44, 4096, 0x1000, 0xff000, 0x101000, 0x102000)],
+    "snapshot": [bytes([kind, 0, 0, 0]) for kind in range(1, 13)] + [struct.pack("<Q", n) for n in (12, 44, 4096, 0x1000, 0xff000, 0x101000, 0x102000)],
     "words": [b"--disk\n", b"--fs\n", b"--network\n", b"--mem\n", b"--cpus\n", b"--balloon=", b"--free-page-reporting=", b"--no-balloon", b"--nodefaults",
               b"--vcpu-affinity\n", b"--mem-backing\n", b"--discard\n", b"--numa-node\n", b"--params\n", b"--initrd\n", b"--name\n", b"hostfwd=", b"tapif=",
               b"guest_mac=", b"mtu=", b"vhost=", b"fd=", b"user,", b"tap,", b"none", b"tcp:", b"udp:", b",ro", b",format=raw", b",aio=", b",cache=", b",tag=", b",,",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A snapshot: the input is the stream, read to its end or to the first error, as ebb does; and then as a working set. Each
+ * A snapshot, or a guest that was sent while it ran: the input is the stream, read to its end or to the first error, as ebb does; and then as a working set. Each
  * list of memory in it is a snapshot of a chain, too: what of it the guest gets is compared with the naive way. As a file it
  * is read again, as a base is, and merged. Its checksums are all taken to be 0, so that the fuzzer gets past them.
  */
@@ -14,7 +14,9 @@
 #include "vmm/snapshot/chain.h"
 #include "vmm/snapshot/merge.h"
 #include "vmm/snapshot/stream.h"
+#include "vmm/mem/discard_gate.h"
 #include "vmm/snapshot/working_set.h"
+#include "vmm/snapshot/written.h"
 
 #define RAM_SIZE (1U << 20)
 /* The pages that no section may name: they are beyond the RAM that the reader is told of. */
@@ -121,6 +123,7 @@ static int read_sections(struct snapshot_reader *reader, const struct ram *ram,
 {
 	static uint8_t payload[SNAPSHOT_PAYLOAD_MAX];
 	static struct snapshot_memory memory, zeros;
+	struct snapshot_written written = {0};
 	struct snapshot_id base;
 	struct snapshot_section section;
 	uint32_t checksum = 0;
@@ -132,7 +135,8 @@ static int read_sections(struct snapshot_reader *reader, const struct ram *ram,
 			return error;
 		MUST(section.type != SNAPSHOT_FILLER);
 		if (section.type == SNAPSHOT_END)
-			return snapshot_close(reader, &section, memory.pages, &checksum);
+			return snapshot_close(reader, &section, memory.pages + written.pages,
+					      &checksum);
 		if (section.type == SNAPSHOT_MEMORY) {
 			error = snapshot_memory_read(reader, &section, ram, &memory, NULL);
 			MUST(error || memory.pages * SNAPSHOT_PAGE <= RAM_SIZE);
@@ -140,6 +144,8 @@ static int read_sections(struct snapshot_reader *reader, const struct ram *ram,
 				add_layer(chain, &memory, &zeros);
 			if (!error)
 				error = snapshot_pages_read(reader, &memory, ram, &checksum);
+		} else if (section.type == SNAPSHOT_WRITTEN) {
+			error = snapshot_written_read(reader, &section, ram, payload, &written);
 		} else if (section.type == SNAPSHOT_BASE) {
 			error = snapshot_list_read(reader, &section, ram, &base, &zeros);
 			MUST(error || zeros.pages * SNAPSHOT_PAGE <= RAM_SIZE);
@@ -211,6 +217,7 @@ static void read_as_file(const uint8_t *data, size_t size, const struct ram *ram
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static struct discard_gate *gate;
 	struct ram whole = boot_ram(0, RAM_SIZE + 2 * EDGE);
 	uint8_t *memory = whole.region[0].hva;
 	struct ram ram = {.region = {{EDGE, RAM_SIZE - EDGE, memory + EDGE},
@@ -220,6 +227,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	struct snapshot_chain chain = {0};
 
+	if (!gate)
+		gate = discard_gate_new();
+	ram.gate = gate;
 	host_reset();
 	memset(memory, 0xee, EDGE);
 	memset(memory + RAM_SIZE + EDGE, 0xee, EDGE);

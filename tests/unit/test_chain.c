@@ -484,7 +484,7 @@ START_TEST(unknown_sections_are_refused)
 
 	snapshot_begin(&writer);
 	snapshot_memory_write(&writer, &none);
-	snapshot_write(&writer, _i % 2 ? SNAPSHOT_BASE + 1 : SNAPSHOT_WORKING_SET, 0, "new", 3);
+	snapshot_write(&writer, _i % 2 ? SNAPSHOT_WRITTEN + 1 : SNAPSHOT_WORKING_SET, 0, "new", 3);
 	ck_assert_int_eq(snapshot_end(&writer), 0);
 	if (_i / 2) {
 		ck_assert_int_eq(pread(fd, &made.id, sizeof(made.id), (off_t)(writer.offset - 16)),

@@ -100,6 +100,9 @@ static int read_section(struct snapshot_layer *layer, struct snapshot_reader *re
 	case SNAPSHOT_SERIAL:
 	case SNAPSHOT_DEVICE:
 		return snapshot_payload(reader, section, room, sizeof(room));
+	case SNAPSHOT_WRITTEN:
+		return snapshot_bad(reader, "it was sent while its guest ran (--live): \"ebb run "
+					    "--restore-all\" alone reads it");
 	default:
 		return snapshot_bad(reader,
 				    "it has a section of type %u, which this ebb does not know",

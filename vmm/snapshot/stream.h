@@ -38,6 +38,7 @@ enum snapshot_type {
 	SNAPSHOT_PAGES = 9,
 	SNAPSHOT_WORKING_SET = 10, /* not in a snapshot: working_set.h */
 	SNAPSHOT_BASE = 11,
+	SNAPSHOT_WRITTEN = 12, /* written.h */
 };
 
 struct snapshot_section {
@@ -55,6 +56,7 @@ struct snapshot_writer {
 	void *ctx;
 	/* The caller's, for who chooses the pages: see machine_save(). Increment: it has a base, also pages.h's. */
 	bool sparse, increment;
+	uint64_t live;	   /* the caller's: see machine_save_running() */
 	uint64_t offset;   /* bytes written */
 	uint64_t pages;	   /* of guest RAM written: see pages.h */
 	uint32_t checksum; /* of the pages */

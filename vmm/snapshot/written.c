@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/snapshot/written.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/lib/record.h"
+#include "vmm/mem/discard.h"
+
+#define HEAD 16 /* bytes before the contents */
+_Static_assert(HEAD + SNAPSHOT_WRITTEN_MAX * SNAPSHOT_PAGE <= SNAPSHOT_PAYLOAD_MAX,
+	       "it is a section like others");
+
+int snapshot_written_write(struct snapshot_writer *writer, uint64_t gpa, uint64_t pages,
+			   const void *data)
+{
+	uint8_t bytes[HEAD];
+	struct record head = {bytes, sizeof(bytes), 0, false};
+	size_t len = data ? pages * SNAPSHOT_PAGE : 0;
+
+	record_u64(&head, gpa);
+	record_u64(&head, pages);
+	uint32_t checksum = snapshot_checksum(0, bytes, sizeof(bytes));
+	if (data) {
+		checksum = snapshot_checksum(checksum, data, len);
+		writer->pages += pages;
+	}
+	snapshot_write_head(writer, SNAPSHOT_WRITTEN, 0, sizeof(bytes) + len, checksum);
+	snapshot_put(writer, bytes, sizeof(bytes));
+	return snapshot_put(writer, data, len);
+}
+
+/* Gives back what was there before, if it can be given back. */
+static void clear(const struct ram *ram, const struct gpa_range *range, void *hva)
+{
+	struct discard_step step[DISCARD_STEPS(1)];
+	struct discard_result result;
+
+	if (!ram_discard_zeroes(ram) || ram_discard(ram, range, 1, step, &result) != 1 ||
+	    !step[0].done)
+		memset(hva, 0, range->len);
+}
+
+static bool too_often(const struct ram *ram, const struct snapshot_written *written)
+{
+	return written->pages + written->zeros >
+	       SNAPSHOT_ROUNDS_MAX * (ram_size(ram) / SNAPSHOT_PAGE);
+}
+
+int snapshot_written_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+			  const struct ram *ram, void *room, struct snapshot_written *written)
+{
+	struct record_in in = {room, section->len, false};
+
+	int error = snapshot_payload(reader, section, room, SNAPSHOT_PAYLOAD_MAX);
+	if (error)
+		return error;
+	uint64_t gpa = record_take_u64(&in);
+	uint64_t pages = record_take_u64(&in);
+	const struct gpa_range range = {gpa, pages * SNAPSHOT_PAGE};
+	uint8_t *hva = in.bad || gpa % SNAPSHOT_PAGE || pages > UINT64_MAX / SNAPSHOT_PAGE
+			       ? NULL
+			       : ram_at(ram, gpa, range.len);
+	if (!hva)
+		return snapshot_bad(reader, "it has memory at %#llx, where the guest has none",
+				    (unsigned long long)gpa);
+	if (section->len != HEAD && section->len != HEAD + range.len)
+		return snapshot_bad(reader, "it has less memory at %#llx than it says, or more",
+				    (unsigned long long)gpa);
+	*(section->len == HEAD ? &written->zeros : &written->pages) += pages;
+	if (too_often(ram, written))
+		return snapshot_bad(reader, "it has the guest's memory too often");
+	if (section->len == HEAD)
+		clear(ram, &range, hva);
+	else
+		memcpy(hva, (uint8_t *)room + HEAD, range.len);
+	return 0;
+}

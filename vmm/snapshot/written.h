@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest RAM in a stream that is sent while its guest runs: pages as they come, each as often as it was written, of which the last
+ * counts (docs/snapshot-format.md). They take the place of the list of memory and of its pages, which are empty then.
+ *
+ * Thread: its owner's.
+ */
+#ifndef EBB_SNAPSHOT_WRITTEN_H
+#define EBB_SNAPSHOT_WRITTEN_H
+
+#include "vmm/snapshot/pages.h"
+
+/* The most pages with contents in one section. */
+#define SNAPSHOT_WRITTEN_MAX 15U
+/* How often all of RAM can come: more is no guest on its way, and would never end. */
+#define SNAPSHOT_ROUNDS_MAX 32U
+
+/*
+ * Writes @pages pages that begin at @gpa: the contents @data, of at most SNAPSHOT_WRITTEN_MAX; or NULL, any number in one region, if
+ * they read as zero and did not before. Returns 0 or the first -errno.
+ */
+int snapshot_written_write(struct snapshot_writer *writer, uint64_t gpa, uint64_t pages,
+			   const void *data);
+
+/* What has come so far; all zero at first. */
+struct snapshot_written {
+	uint64_t pages; /* with contents */
+	uint64_t zeros; /* pages */
+};
+
+/*
+ * Reads @section, of type SNAPSHOT_WRITTEN, and checks it as a whole; then changes @ram, which nothing else uses, and counts it in
+ * @written. @room: SNAPSHOT_PAYLOAD_MAX bytes. Returns 0, or -errno with reader->why set.
+ */
+int snapshot_written_read(struct snapshot_reader *reader, const struct snapshot_section *section,
+			  const struct ram *ram, void *room, struct snapshot_written *written);
+
+#endif
