@@ -61,6 +61,9 @@ def test_word_too_many(ebb, command):
     (("merge", "-n", "x", "a", "b"), "takes folders alone"), (("merge", "--base", "x", "a", "b"), "takes folders alone"),
     (("--base", "a", "-"), "--base needs a folder"), (("--working-set", "-"), "--working-set needs the folder"),
     (("--base", "a", "--working-set", "b"), "cannot be combined"),
+    (("--live", "a"), "--live is for standard output"), (("--live", "--base", "a", "-"), "leave out --base and --working-set"),
+    (("--live", "--working-set", "a"), "leave out --base and --working-set"), (("--live", "merge", "a", "b"), "takes folders alone"),
+    (("--live=0", "-"), "--live must be more than 0 seconds"), (("--live=x", "-"), "--live"),
 ], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
 def test_snapshot_words(ebb, words, said):
     ebb("snapshot", *words).failed(2, said)

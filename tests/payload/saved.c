@@ -170,6 +170,44 @@ static void test_scattered(void)
 	}
 }
 
+/* Gives back all that it has filled when the host says so, and writes to two pages of that again. */
+static void test_trap(void)
+{
+	const uint64_t area = memory_free() + 2 * MIB + PATTERN;
+
+	if (!start(false))
+		return;
+	/* What is behind the area keeps the host busy. */
+	fill(area, AREA + PATTERN);
+	wait_for_host("full");
+	for (uint64_t block = 0; block < AREA && !test_failed(); block += BLOCK)
+		give_back(area + block);
+	fill(area + 5 * PAGE, PAGE);
+	fill(area + AREA - PAGE, PAGE);
+	for (uint64_t step = 0; !test_failed(); step++) {
+		print("step %lu\n", step);
+		let_pass(TICKS);
+		CHECK(is_zero(area, 5 * PAGE) && is_zero(area + 6 * PAGE, AREA - 7 * PAGE),
+		      "what was given back is there again");
+		CHECK(is_filled(area + 5 * PAGE, PAGE) && is_filled(area + AREA - PAGE, PAGE),
+		      "what was written afterwards is lost");
+		CHECK(is_filled(memory_free() + 2 * MIB, PATTERN), "memory is lost");
+	}
+}
+
+/* Writes to all of its memory, as fast as it can. */
+static void test_restless(void)
+{
+	const uint64_t area = memory_free() + 2 * MIB;
+
+	for (uint64_t step = 0;; step++) {
+		for (uint64_t turn = 0; turn < 5; turn++)
+			for (uint64_t at = 0; at < 8 * MIB; at += PAGE)
+				*(volatile uint64_t *)(area + at) = step + turn;
+		print("step %lu\n", step);
+	}
+}
+
 /* Waits for the host in a device: the console takes no more. */
 static void test_chatter(void)
 {
@@ -178,11 +216,7 @@ static void test_chatter(void)
 }
 
 const struct test tests[] = {
-	{"one-cpu", test_one_cpu},
-	{"two-cpus", test_two_cpus},
-	{"tide", test_tide},
-	{"large", test_large},
-	{"chatter", test_chatter},
-	{"scattered", test_scattered},
-	{0},
+	{"one-cpu", test_one_cpu},   {"two-cpus", test_two_cpus}, {"tide", test_tide},
+	{"large", test_large},	     {"chatter", test_chatter},	  {"scattered", test_scattered},
+	{"restless", test_restless}, {"trap", test_trap},	  {0},
 };

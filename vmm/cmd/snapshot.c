@@ -28,16 +28,22 @@
 /* No answer and no byte for so long: ebb itself waits 30 s for us, and 10 s for the guest's disks. */
 #define SILENCE_MS 60000
 #define FOREVER_MS (24 * 3600 * 1000)
+/* How long a guest may stand still that is sent while it runs. */
+#define LIVE_MS 50
 /* In a working set: the id of the snapshot that it is of begins its first payload (docs/snapshot-format.md). */
 #define ID_AT (SNAPSHOT_HEAD + SNAPSHOT_SECTION)
 
-enum { OPTION_WORKING_SET, OPTION_BASE };
+enum { OPTION_WORKING_SET, OPTION_BASE, OPTION_LIVE };
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
 	{OPTION_BASE, 0, "base", "DIR",
 	 "save only what is not as in the snapshot in DIR,\nfrom which the guest was restored",
 	 false},
+	{OPTION_LIVE, 0, "live", "SECONDS",
+	 "to standard output, while the guest runs: it\nstands still for about SECONDS [0.05], and from\nthen on: "
+	 "\"ebb stop --force\" ends it once it runs\nelsewhere, \"ebb resume\" lets it go on here",
+	 true},
 	{OPTION_WORKING_SET, 0, "working-set", NULL,
 	 "save only which memory a guest that was restored\nfrom DIR has used since: it is read ahead when\nothers are",
 	 false},
@@ -48,9 +54,9 @@ static const struct option_table table = {
 	"ebb snapshot", "DIR|-|merge DIR OUT",
 	"Saves a guest to the folder DIR, from which \"ebb run --restore DIR\" goes on, or\n"
 	"to standard output, from which \"ebb run --restore -\" does, also on another host.\n"
-	"The guest stands still meanwhile, and then goes on. Its disks are not saved:\n"
-	"they must not change before it is restored. With merge, makes a whole snapshot, in\n"
-	"the folder OUT, of one that was saved with --base.",
+	"The guest stands still meanwhile, and then goes on, but for --live. Its disks are\n"
+	"not saved: they must not change before it is restored. With merge, makes a whole\n"
+	"snapshot, in the folder OUT, of one that was saved with --base.",
 	options, sizeof(options) / sizeof(options[0])};
 
 /* What is saved, and how. */
@@ -67,6 +73,7 @@ struct request {
 	bool stream;	    /* that */
 	bool merge;	    /* what is in @folder, to @out */
 	const char *out, *base;
+	unsigned int live_ms;	     /* or 0: it stands still from the beginning */
 	struct snapshot_chain bases; /* in the folder @base, if that is given */
 	struct snapshot_file file;
 	struct loop_source in; /* the snapshot comes there */
@@ -92,6 +99,15 @@ static int apply_word(struct request *request, const char *word, struct option_e
 	return 0;
 }
 
+static int apply_live(struct request *request, const char *value, struct option_error *error)
+{
+	request->live_ms = LIVE_MS;
+	int failed = value ? options_seconds("--live", value, &request->live_ms, error) : 0;
+	if (failed || request->live_ms)
+		return failed;
+	return options_fail(error, "--live must be more than 0 seconds: no guest moves in no time");
+}
+
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct request *request = ctx;
@@ -102,6 +118,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case OPTION_WORKING_SET:
 		request->what = &the_working_set;
 		return 0;
+	case OPTION_LIVE:
+		return apply_live(request, value, error);
 	case OPTION_BASE:
 		request->base = value;
 		return 0;
@@ -237,7 +255,11 @@ static void say_saved(const struct request *request, const char *name, uint64_t 
 
 	text_size(size, request->bytes);
 	text_size(memory, bytes);
-	if (request->stream)
+	if (request->live_ms)
+		log_info("%s: sent, %s with %s of its memory; it stood still for %.3f s, and does "
+			 "so until \"ebb stop --force\", once it runs elsewhere, or \"ebb resume\"",
+			 name, size, memory, stopped);
+	else if (request->stream)
 		log_info("%s: saved, %s with %s of its memory; it stood still for %.2f s", name,
 			 size, memory, stopped);
 	else if (request->what == &the_guest)
@@ -298,7 +320,23 @@ static json_t *arguments_of(const struct request *request)
 {
 	if (request->base)
 		return json_pack("{s:b}", "increment", true);
+	if (request->live_ms)
+		return json_pack("{s:i}", "downtime-limit", (int)request->live_ms);
 	return request->stream ? json_pack("{s:b}", "sparse", true) : NULL;
+}
+
+/*
+ * The reader has not got all of it, and will not run it: so the guest can go on here. Its ebb sees to that, unless it has sent all
+ * of it, and waits for nothing more.
+ */
+static void let_go_on(struct request *request, struct guests *guests, struct guest *guest)
+{
+	close(request->in.fd);
+	request->in.fd = -1;
+	if (control_call_wait_until(&guest->call, &guests->loop, clock_ms() + SILENCE_MS) != 0)
+		return;
+	control_call_start(&guest->call, "cont", NULL, RECLAIM_MS);
+	control_call_wait(&guest->call, &guests->loop);
 }
 
 /* Has @guest saved. Returns the exit status. */
@@ -326,6 +364,8 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 		;
 	if (!request->error && !request->stream)
 		request->error = snapshot_file_write_rest(&request->file);
+	if (request->error && request->live_ms && request->in.fd >= 0)
+		let_go_on(request, guests, guest);
 	return say_result(request, guest);
 }
 
@@ -349,7 +389,7 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 /* Returns whether it can go where it shall. */
 static bool check(struct request *request)
 {
-	bool the_guest_whole = request->what == &the_guest && !request->base;
+	bool the_guest_whole = request->what == &the_guest && !request->base && !request->live_ms;
 
 	request->stream = request->folder && strcmp(request->folder, "-") == 0;
 	if (request->merge && (!request->out || !*request->out || request->stream))
@@ -364,6 +404,12 @@ static bool check(struct request *request)
 			  "other what it has used");
 	else if (request->stream && request->what != &the_guest)
 		log_error("--working-set needs the folder that the guest was restored from");
+	else if (request->live_ms && (request->base || request->what != &the_guest))
+		log_error("--live sends all of the guest: leave out --base and --working-set");
+	else if (request->live_ms && !request->stream)
+		log_error(
+			"--live is for standard output: \"ebb snapshot --live -n NAME - | ssh HOST "
+			"ebb run --restore - --detach ...\"");
 	else if (request->stream && request->base)
 		log_error("--base needs a folder to save to, where its base is kept, too");
 	else if (request->stream && isatty(STDOUT_FILENO))

@@ -41,6 +41,8 @@ enum machine_end {
 	MACHINE_NOT_STARTED, /* its threads could not be started as configured */
 };
 
+struct live;
+
 struct machine {
 	const struct vm_config *config;
 	unsigned int built; /* stages whose init() was called */
@@ -51,6 +53,7 @@ struct machine {
 	struct vm vm;
 	struct ram ram;
 	struct restored_file restored_file;
+	struct live *live;		 /* while it is sent as it runs, or NULL: the saver's */
 	struct boot_file kernel, initrd; /* open until they are loaded */
 	struct restoring *restoring;	 /* or a snapshot, until it is restored: see save.h */
 	struct pmem_region pmem[VM_PMEMS_MAX];

@@ -16,6 +16,7 @@
 #include "vmm/machine/working_set.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/snapshot/chain.h"
+#include "vmm/snapshot/written.h"
 
 /* Of a stream: it is a guest's on its way, whose ebb itself waits less. */
 #define SILENCE_NS (60 * NS_PER_S)
@@ -33,6 +34,7 @@ struct restoring {
 	bool restore_all;	     /* RAM is read and checked before the guest runs, not mapped */
 	struct snapshot_chain chain; /* of files; of a stream, layer[0] alone */
 	uint32_t checksum;	     /* of RAM, if restore_all */
+	struct snapshot_written written; /* before the list of memory */
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 };
 
@@ -175,6 +177,25 @@ static int add_bases(struct restoring *restoring)
 	return error ? chain_failed(restoring, error) : 0;
 }
 
+/* Reads what was sent while the guest ran, which begins with @section, and then the head of the next section into that. */
+static int read_written(struct restoring *restoring, struct snapshot_section *section)
+{
+	const struct ram *ram = &restoring->machine->ram;
+	int error = 0;
+
+	if (section->type == SNAPSHOT_WRITTEN && !restoring->restore_all)
+		return snapshot_bad(&restoring->reader,
+				    "it was sent while its guest ran (--live), and cannot be "
+				    "mapped: --restore-all reads it");
+	while (!error && section->type == SNAPSHOT_WRITTEN) {
+		error = snapshot_written_read(&restoring->reader, section, ram, restoring->room,
+					      &restoring->written);
+		if (!error)
+			error = snapshot_next(&restoring->reader, section);
+	}
+	return error;
+}
+
 static int restore_ram(struct restoring *restoring)
 {
 	struct snapshot_layer *layer = calloc(1, sizeof(*layer));
@@ -188,8 +209,15 @@ static int restore_ram(struct restoring *restoring)
 		return why_set(&restoring->why, -errno, "it cannot be opened: %s", strerror(errno));
 	int error = snapshot_next(&restoring->reader, &section);
 	if (!error)
+		error = read_written(restoring, &section);
+	if (!error)
 		error = snapshot_layer_take(layer, &restoring->reader, &section,
 					    &restoring->machine->ram);
+	const struct snapshot_written *written = &restoring->written;
+	if (!error && written->pages + written->zeros &&
+	    (layer->is_increment || layer->memory.pages))
+		error = snapshot_bad(&restoring->reader,
+				     "its memory comes in two ways, of which one must be empty");
 	if (!error && layer->is_increment)
 		error = add_bases(restoring);
 	if (error)
@@ -274,7 +302,8 @@ static int restore(struct restoring *restoring)
 		error = snapshot_bad(&restoring->reader, "it has more sections than this machine");
 	return error ? error
 		     : snapshot_close(&restoring->reader, &section,
-				      restoring->chain.layer[0]->memory.pages,
+				      restoring->chain.layer[0]->memory.pages +
+					      restoring->written.pages,
 				      restoring->restore_all ? &restoring->checksum : NULL);
 }
 

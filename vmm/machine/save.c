@@ -7,6 +7,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/zero.h"
+#include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/saved_machine.h"
 #include "vmm/mem/present.h"
@@ -326,10 +327,19 @@ static const struct ram_region *region_of(const struct ram *ram, uint64_t gpa)
 	return region;
 }
 
+/* All of it is written by then, but for the rest: the list of memory is empty. */
+static int save_rest(struct saving *saving)
+{
+	int error = live_finish(saving->machine, saving->why);
+	return error ? error : snapshot_memory_write(saving->writer, &saving->memory);
+}
+
 static int save_ram(struct saving *saving)
 {
 	const struct snapshot_memory *memory = &saving->memory;
 
+	if (saving->machine->live)
+		return save_rest(saving);
 	if (!saving->writer->increment)
 		private_file_note_read(saving->machine->ram.private_file);
 	int error = find_memory(saving);
@@ -394,12 +404,16 @@ static int save_devices(struct saving *saving)
 	return error;
 }
 
+static int save_head(struct saving *saving)
+{
+	int error = snapshot_begin(saving->writer);
+	return error ? error : save_machine(saving);
+}
+
 /* What restoring needs first comes first: see machine_restore(). */
 static int save_all(struct saving *saving)
 {
-	int error = snapshot_begin(saving->writer);
-	if (!error)
-		error = save_machine(saving);
+	int error = saving->machine->live ? 0 : save_head(saving);
 	if (!error)
 		error = save_ram(saving);
 	if (!error)
@@ -436,17 +450,41 @@ static void thaw(const struct device_list *list)
 		virtio_core_thaw(&list->device[i]->slot.mmio.core);
 }
 
-int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
-		 struct why *why)
+static struct saving *saving_new(struct machine *machine, struct snapshot_writer *writer,
+				 struct why *why)
 {
 	struct saving *saving = calloc(1, sizeof(*saving));
 
-	*pages = 0;
-	if (!saving)
-		return why_set(why, -ENOMEM, "the host has no memory left");
+	if (!saving) {
+		why_set(why, -ENOMEM, "the host has no memory left");
+		return NULL;
+	}
 	saving->machine = machine;
 	saving->writer = writer;
 	saving->why = why;
+	return saving;
+}
+
+/* Returns @error. */
+static int saving_free(struct saving *saving, uint64_t *pages, int error)
+{
+	*pages = saving->writer->pages;
+	if (error && !saving->why->text[0])
+		why_set(saving->why, error, "the snapshot cannot be written: %s", strerror(-error));
+	free(saving);
+	return error;
+}
+
+int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
+		 struct why *why)
+{
+	struct saving *saving = saving_new(machine, writer, why);
+
+	*pages = 0;
+	if (!saving) {
+		live_end(machine);
+		return -ENOMEM;
+	}
 	int error = cpus_settle(&machine->cpus) ? 0 : -EBUSY;
 	if (error)
 		why_set(why, error,
@@ -458,9 +496,27 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		error = save_all(saving);
 		thaw(&machine->devices);
 	}
-	*pages = writer->pages;
-	free(saving);
-	if (error && !why->text[0])
-		why_set(why, error, "the snapshot cannot be written: %s", strerror(-error));
-	return error;
+	live_end(machine);
+	return saving_free(saving, pages, error);
+}
+
+int machine_save_running(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
+			 struct why *why)
+{
+	struct saving *saving = saving_new(machine, writer, why);
+
+	*pages = 0;
+	if (!saving)
+		return -ENOMEM;
+	int error = save_head(saving);
+	if (!error)
+		error = live_rounds(machine, writer, writer->live, why);
+	if (error)
+		live_end(machine);
+	return saving_free(saving, pages, error);
+}
+
+void machine_save_end(struct machine *machine)
+{
+	live_end(machine);
 }

@@ -95,12 +95,12 @@ bool monitor_resume(struct monitor *monitor)
 	return true;
 }
 
-/* While the guest is saved it stays paused, and these decide what it does afterwards. */
+/* While the guest stands still to be saved it stays paused, and these decide what it does afterwards. */
 static json_t *stop(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
 	(void)arguments, (void)error;
-	if (monitor->saver.saves)
+	if (monitor->saver.stands)
 		monitor->saver.resume = false;
 	else
 		monitor_pause(monitor);
@@ -111,7 +111,7 @@ static json_t *cont(void *ctx, const json_t *arguments, struct control_error *er
 {
 	struct monitor *monitor = ctx;
 	(void)arguments, (void)error;
-	if (monitor->saver.saves)
+	if (monitor->saver.stands)
 		monitor->saver.resume = true;
 	else
 		monitor_resume(monitor);

@@ -8,7 +8,8 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
-#include "vmm/monitor/monitor.h"
+#include "vmm/machine/save.h"
+#include "vmm/monitor/part.h"
 #include "vmm/snapshot/stream.h"
 
 /* How long a client may take nothing, while the guest stands still. */
@@ -83,34 +84,42 @@ static void explain(struct saver *saver)
 	}
 }
 
+/* Live, first what can be saved while the guest runs. */
 static void save(void *ctx)
 {
 	struct saver *saver = ctx;
-	struct snapshot_writer writer = {
-		.write = socket_write,
-		.ctx = saver,
-		.sparse = saver->sparse,
-		.increment = saver->increment,
-	};
-	uint64_t start = clock_ns();
+	saver_what what = saver->stands ? saver->what : machine_save_running;
 
-	saver->why = (struct why){""};
-	saver->error = saver->what(saver->monitor->machine, &writer, &saver->pages, &saver->why);
+	saver->error = what(saver->monitor->machine, &saver->writer, &saver->pages, &saver->why);
 	explain(saver);
-	saver->bytes = writer.offset;
-	saver->stood = clock_ns() - start;
+	if (!saver->error && !saver->stands)
+		return;
+	saver->stood = saver->stands ? clock_ns() - saver->since : 0;
 	/* Not on the loop: what a client passed can make its last close wait. */
 	close_socket(saver);
 }
 
 /* --- on the loop -------------------------------------------------------------------------------- */
 
+static void stand(struct saver *saver)
+{
+	saver->since = clock_ns();
+	saver->resume = monitor_pause(saver->monitor);
+	saver->stands = true;
+}
+
 static void has_saved(void *ctx)
 {
 	struct saver *saver = ctx;
 
+	if (!saver->error && !saver->stands) {
+		stand(saver);
+		job_begin(&saver->job);
+		return;
+	}
 	saver->saves = false;
 	saver->saved(saver->monitor, saver->ticket);
+	saver->stands = false;
 }
 
 int saver_init(struct saver *saver, struct monitor *monitor)
@@ -129,6 +138,7 @@ bool saver_release(struct saver *saver)
 		return false;
 	}
 	close_socket(saver);
+	machine_save_end(saver->monitor->machine);
 	*saver = (struct saver){.socket = -1};
 	return true;
 }
@@ -146,5 +156,16 @@ void saver_begin(struct saver *saver, saver_what what, int socket,
 	saver->socket = socket;
 	saver->saved = saved;
 	saver->ticket = ticket;
+	saver->resume = false;
+	saver->why = (struct why){""};
+	saver->writer = (struct snapshot_writer){
+		.write = socket_write,
+		.ctx = saver,
+		.sparse = saver->sparse,
+		.increment = saver->increment,
+		.live = saver->live,
+	};
+	if (!saver->live)
+		stand(saver);
 	job_begin(&saver->job);
 }

@@ -13,10 +13,10 @@
 
 #include "vmm/lib/why.h"
 #include "vmm/monitor/job.h"
+#include "vmm/snapshot/stream.h"
 
 struct monitor;
 struct machine;
-struct snapshot_writer;
 
 /* What is saved: machine_save(), or working_set_save(). */
 typedef int (*saver_what)(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
@@ -25,9 +25,12 @@ typedef int (*saver_what)(struct machine *machine, struct snapshot_writer *write
 struct saver {
 	struct monitor *monitor;
 	struct job job;
-	bool saves;		/* from saver_begin() to the call of @saved */
-	bool resume;		/* the guest goes on afterwards */
-	bool sparse, increment; /* before saver_begin(): as in struct snapshot_writer */
+	bool saves;  /* from saver_begin() to the call of @saved */
+	bool stands; /* the guest stands still for it, */
+	bool resume; /* and goes on afterwards */
+	/* Before saver_begin(). Live: ns that a guest may stand still that is saved while it runs; or 0. */
+	bool sparse, increment;
+	uint64_t live;
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
 	/* The worker's, while it saves. */
@@ -35,7 +38,9 @@ struct saver {
 	int socket;
 	int error; /* afterwards: 0, or -errno with @why set */
 	struct why why;
-	uint64_t bytes, pages, stood; /* written; ns that the guest stood still for it */
+	struct snapshot_writer writer;
+	uint64_t pages;	       /* written */
+	uint64_t since, stood; /* clock_ns() when it was stopped; ns that it stood still */
 };
 
 /* Returns 0, or -errno after an error message. Call saver_release() in both cases. */
@@ -49,8 +54,8 @@ bool saver_release(struct saver *saver);
 int saver_start(struct saver *saver, const struct worker_guard *guard);
 
 /*
- * Saves @what of the guest, which is paused, to @socket, which is the saver's from now on; then calls @saved with
- * @ticket. Not while it saves.
+ * Saves @what of the guest to @socket, which is the saver's from now on; then calls @saved with @ticket. The guest is paused for it,
+ * and stays so: at once, or, if @saver->live, for the last part. Not while it saves.
  */
 void saver_begin(struct saver *saver, saver_what what, int socket,
 		 void (*saved)(struct monitor *monitor, uint64_t ticket), uint64_t ticket);

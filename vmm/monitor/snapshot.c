@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
- * socket that came with the command, and answer when that is saved. The guest stands still meanwhile.
+ * socket that came with the command, and answer when that is saved. The guest stands still meanwhile, or, with a limit for that,
+ * for the last part.
  */
 #include <string.h>
 #include <unistd.h>
@@ -19,20 +20,25 @@ static void saved(struct monitor *monitor, uint64_t command)
 	struct control_error error = {.class = NULL};
 	json_t *result = NULL;
 
-	if (saver->resume)
+	/* One that was sent is to go on elsewhere, and must not go on here, too. */
+	if (saver->resume && (saver->error || !saver->live))
 		monitor_resume(monitor);
 	if (saver->error)
 		control_fail(&error, "%s", saver->why.text);
 	else
-		result = json_pack("{s:o, s:o, s:f}", "bytes", json_count(saver->bytes), "memory",
-				   json_count(saver->pages * SNAPSHOT_PAGE), "stopped",
+		result = json_pack("{s:o, s:o, s:f}", "bytes", json_count(saver->writer.offset),
+				   "memory", json_count(saver->pages * SNAPSHOT_PAGE), "stopped",
 				   (double)saver->stood / NS_PER_S);
 	control_server_answer(monitor->server, command, result, &error);
 }
 
+/* A day. */
+#define LIMIT_MAX_MS (24 * 3600 * 1000)
+
 /* A command's arguments: of x-ebb-snapshot alone. */
 struct how {
 	bool sparse, increment;
+	uint64_t live; /* ns */
 };
 
 static bool can_save(struct monitor *monitor, saver_what what, const struct how *how,
@@ -76,9 +82,23 @@ static bool begin(struct monitor *monitor, saver_what what, const struct how *ho
 		return false;
 	saver->sparse = how->sparse;
 	saver->increment = how->increment;
-	saver->resume = monitor_pause(monitor);
+	saver->live = how->live;
 	saver_begin(saver, what, socket, saved, control_server_defer(monitor->server));
 	return true;
+}
+
+/* In QEMU's unit. */
+static bool read_limit(const json_t *value, struct how *how, struct control_error *error)
+{
+	json_int_t ms = json_integer_value(value);
+
+	if (json_is_integer(value) && ms > 0 && ms <= LIMIT_MAX_MS) {
+		how->live = (uint64_t)ms * NS_PER_MS;
+		return true;
+	}
+	control_fail(error, "Parameter 'downtime-limit' expects an integer in the range of 1 to %d",
+		     LIMIT_MAX_MS);
+	return false;
 }
 
 /* Returns whether @arguments are valid; else @error is set. */
@@ -93,6 +113,11 @@ static bool read_arguments(saver_what what, const json_t *arguments, struct how 
 		bool *flag = strcmp(key, "sparse") == 0	     ? &how->sparse
 			     : strcmp(key, "increment") == 0 ? &how->increment
 							     : NULL;
+		if (what == machine_save && strcmp(key, "downtime-limit") == 0) {
+			if (read_limit(value, how, error))
+				continue;
+			return false;
+		}
 		if (what != machine_save || !flag)
 			control_fail(error, "Parameter '%.100s' is unexpected", key);
 		else if (!json_is_boolean(value))
@@ -106,12 +131,20 @@ static bool read_arguments(saver_what what, const json_t *arguments, struct how 
 	return true;
 }
 
+/* What is sent while the guest runs is sparse in any case, and needs no base. */
+static bool fits(const struct how *how, struct control_error *error)
+{
+	if (how->live && how->increment)
+		control_fail(error, "'downtime-limit' and 'increment' cannot be combined");
+	return !how->live || !how->increment;
+}
+
 static json_t *save(struct monitor *monitor, saver_what what, const json_t *arguments,
 		    struct control_error *error)
 {
 	int socket = control_server_take_descriptor(monitor->server);
-	struct how how = {false};
-	bool taken = read_arguments(what, arguments, &how, error) &&
+	struct how how = {.live = 0};
+	bool taken = read_arguments(what, arguments, &how, error) && fits(&how, error) &&
 		     begin(monitor, what, &how, socket, error);
 
 	if (!taken && socket >= 0)

@@ -210,6 +210,9 @@ const struct call calls[] = {
 	IOCTL(SNAPSHOT, KVM_GET_IRQCHIP),
 	IOCTL(SNAPSHOT, KVM_GET_PIT2),
 	IOCTL(SNAPSHOT, KVM_GET_CLOCK),
+	/* What a guest writes while it is sent: the first switches that on. */
+	IOCTL(SNAPSHOT, KVM_SET_USER_MEMORY_REGION),
+	IOCTL(SNAPSHOT, KVM_GET_DIRTY_LOG),
 #endif
 
 	/* --- vCPUs -------------------------------------------------------------------------- */
@@ -222,7 +225,8 @@ const struct call calls[] = {
 	IOCTL(GUEST, KVM_INTERRUPT), /* riscv64's PLIC */
 
 	/* --- devices, on their worker. A vCPU writes their registers, and main stops them -------- */
-	CALL(fallocate, BALLOON | BLK),
+	/* Of a guest that was sent as it ran: what it gave back meanwhile, in shared memory. */
+	CALL(fallocate, BALLOON | BLK | RESTORE),
 	CALL(preadv, BLK),
 	CALL(preadv2, BLK),
 	CALL(pwritev, BLK),

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that is sent while it runs: ebb snapshot --live -n NAME - | ebb run --restore -, with one that checks itself (saved.c)."""
+
+import fcntl
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+from payload import EBB, NO_NETWORK, TIMEOUT, Payload, lib, wait_until
+from test_snapshot import MIB, OPTIONS, PATIENT, Restored, status, step
+
+LIVE = [EBB, "snapshot", "--live", "-n"]
+PATIENTLY = [EBB, "snapshot", "--live=5", "-n"]
+RESTORE = [EBB, "run", "--restore", "-", "-m", "64M", *NO_NETWORK, *OPTIONS]
+
+
+@pytest.fixture
+def restore():
+    guests = []
+
+    def start(*options, **popen):
+        guests.append(Restored("-", *OPTIONS, *options, **popen))
+        return guests[-1]
+
+    yield start
+    for one in guests:
+        one.kill()
+
+
+def moved(name, restore, *options, argv=PATIENTLY, memory="64M"):
+    """Moves it. Returns the guest that goes on, and the seconds that the other one stood still."""
+    with subprocess.Popen([*argv, name, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+        one = restore(*options, memory=memory, stdin=sender.stdout)
+        sender.stdout.close()
+        said = sender.stderr.read()
+        assert sender.wait(TIMEOUT) == 0, said
+    return one, float(re.match(rf"ebb: {name}: sent, .* of its memory; it stood still for ([\d.]+) s", said)[1])
+
+
+def last(payload):
+    """The last step of a guest that stands still; its last line may be one that is only begun."""
+    return max(int(number) for number in re.findall(r"^step (\d+)$", payload.console(), re.M))
+
+
+@pytest.mark.parametrize("backing", ["anon", "memfd"])
+def test_it_goes_on_elsewhere(run, restore, backing):
+    """With all that it had, and only there; until it is let go on."""
+    options = ("-c", "2", "--mem-backing", backing)
+    name = f"moved-{os.getpid()}"
+    payload = run("saved", *OPTIONS, *options, "--name", name, test="two-cpus", params=PATIENT)
+    step(payload)
+    one, _ = moved(name, restore, *options)
+    steps = one.steps(4)
+    assert "paused" in status(name)
+    # The first may have been begun before it was stopped.
+    assert last(payload) <= steps[0] <= last(payload) + 1 and steps == list(range(steps[0], steps[0] + 4))
+    one.process.terminate()
+    assert one.wait(TIMEOUT) == 0 and not lib.own_words(one.stderr()), one.stderr()
+    # It can be let go on here, and moved again.
+    subprocess.run([EBB, "resume", "-n", name], check=True, timeout=TIMEOUT, stdout=subprocess.DEVNULL)
+    now = step(payload)
+    assert step(payload) > now
+    assert moved(name, restore, *options)[0].steps(2)
+
+
+@pytest.mark.parametrize("backing", ["anon", "memfd"])
+def test_what_it_gives_back_meanwhile(run, restore, tmp_path, backing):
+    """All of its memory was sent when it gives most of that back, and writes to some of it again: what comes is what it has then."""
+    name = f"trap-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--mem-backing", backing, "--name", name, test="trap", params=PATIENT)
+    payload.paused("full")
+    with open(tmp_path / "stream", "w+b") as file:
+        with subprocess.Popen([*PATIENTLY, name, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sender:
+            # The pattern and the area, which come in order; what follows waits for us.
+            file.write(sender.stdout.read(28 * MIB))
+            payload.proceed()
+            step(payload)
+            file.write(sender.stdout.read())
+            assert sender.wait(TIMEOUT) == 0, sender.stderr.read()
+        assert file.tell() > 28 * MIB
+        file.seek(0)
+        assert restore("--mem-backing", backing, stdin=file).steps(3)
+
+
+def test_it_stands_still_shorter(run, restore):
+    """Beside the way in which it stands still while all is sent."""
+    name = f"large-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="large", memory="256M", params=PATIENT)
+    step(payload)
+    with open(os.devnull, "wb") as null:
+        done = subprocess.run([EBB, "snapshot", "-n", name, "-"], stdout=null, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=True)
+    plain = float(re.search(r"stood still for ([\d.]+) s", done.stderr)[1])
+    one, stood = moved(name, restore, argv=LIVE, memory="256M")
+    assert stood < plain / 3, (stood, plain)
+    assert one.steps(3)
+
+
+def test_one_that_writes_too_fast(run, restore):
+    """It says so, and goes on where it is; with more time it moves. Nothing of the attempt is left: it can be saved otherwise."""
+    name = f"busy-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="restless", params=PATIENT)
+    step(payload)
+    with subprocess.Popen([EBB, "snapshot", "--live=0.001", "-n", name, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
+        # Whenever something is taken, it has written to all of its memory meanwhile.
+        while sender.stdout.buffer.read(MIB):
+            payload.heard = len(payload.lines)
+            step(payload)
+        said = sender.stderr.read()
+        assert sender.wait(TIMEOUT) == 1 and re.search(r"is not saved: it writes so fast that after 30 rounds .* are left", said), said
+    assert "running" in status(name)
+    now = step(payload)
+    assert step(payload) > now
+    assert moved(name, restore, argv=[EBB, "snapshot", "--live=60", "-n"])[0].steps(2)
+
+
+def leave(reader, client):
+    """The reader goes, and the client says so."""
+    os.close(reader)
+    said = client.stderr.read()
+    assert client.wait(TIMEOUT) == 1 and "cannot write to 'standard output': Broken pipe" in said and len(said.splitlines()) == 1, said
+
+
+def test_a_reader_that_goes(run, tmp_path):
+    """At any moment: the client says so, and the guest goes on; also if its ebb has sent all, and does not know."""
+    name = f"lonely-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    for length in 4, MIB, None:
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        with subprocess.Popen([*PATIENTLY, name, "-"], stdout=writer, stderr=subprocess.PIPE, text=True) as client:
+            os.close(writer)
+            at = 0
+            while at < (length or 7 * MIB) and (length or at < 4 * MIB or "running" in status(name)):
+                data = os.read(reader, min((length or 7 * MIB) - at, 4096))
+                assert data, client.stderr.read()
+                at += len(data)
+            if not length:
+                assert "paused" in status(name)
+                # It is refused until the guest's ebb has sent all.
+                wait_until(lambda: subprocess.run([EBB, "snapshot", "-n", name, str(tmp_path / "there")], capture_output=True, timeout=TIMEOUT, check=False).returncode == 0,
+                           "it is still sent")
+                assert client.poll() is None and "paused" in status(name)
+            leave(reader, client)
+        assert "running" in status(name)
+        now = step(payload)
+        assert step(payload) > now
+
+
+def test_a_full_disk(run):
+    """Likewise of what the reader is."""
+    name = f"full-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*PATIENTLY, name, "-"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 1 and "No space left on device" in done.stderr and len(done.stderr.splitlines()) == 1, done
+    assert "running" in status(name)
+    now = step(payload)
+    assert step(payload) > now
+
+
+def test_it_never_runs_twice(run):
+    """It stands still while the rest is sent, and afterwards, also if somebody lets it go on meanwhile: then it goes on elsewhere."""
+    name = f"once-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="restless", params=PATIENT)
+    step(payload)
+    with subprocess.Popen([EBB, "snapshot", "--live=60", "-n", name, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sender:
+        # The rest is more than fits into pipes.
+        while "running" in status(name):
+            assert sender.stdout.read(65536)
+        subprocess.run([EBB, "resume", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
+        assert len(sender.stdout.read()) > 2 * MIB
+        assert sender.wait(TIMEOUT) == 0, sender.stderr.read()
+    assert "paused" in status(name)
+    # The control: now it does.
+    subprocess.run([EBB, "resume", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
+    payload.heard = len(payload.lines)
+    assert step(payload)
+
+
+def test_arguments(run, tmp_path, monkeypatch):
+    """Of a program that speaks QMP: each mistake is said, and nothing is stopped or sent."""
+    monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
+    payload = run("saved", *OPTIONS, "--name", "asked", test="one-cpu", params=PATIENT)
+    step(payload)
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(TIMEOUT)
+        control.connect(str(tmp_path / "runtime" / "asked.sock"))
+        control.sendall(b'{"execute": "qmp_capabilities"}')
+        text = b""
+        for arguments, said in ((b'"downtime-limit": 0', b"1 to 86400000"), (b'"downtime-limit": 86400001', b"1 to 86400000"),
+                                (b'"downtime-limit": true', b"1 to 86400000"), (b'"downtime-limit": 50, "increment": true', b"cannot be combined")):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                socket.send_fds(control, [b'{"execute": "x-ebb-snapshot", "arguments": {%s}}' % arguments], [theirs.fileno()])
+                theirs.close()
+                text = b""
+                while said not in text:
+                    text += control.recv(4096)
+                assert ours.recv(1) == b""
+        assert b"STOP" not in text
+    assert "running" in status("asked")
+
+
+def test_a_client_that_is_killed(run):
+    """While it sends: the guest goes on."""
+    name = f"killed-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    reader, writer = os.pipe()
+    with subprocess.Popen([*PATIENTLY, name, "-"], stdout=writer, stderr=subprocess.PIPE, text=True) as client:
+        os.close(writer)
+        assert os.read(reader, 4) == b"ebb\x9a"
+        assert "running" in status(name)
+        client.kill()
+    os.close(reader)
+    now = step(payload)
+    assert step(payload) > now
+
+
+def test_one_that_ends(run):
+    """While it is sent: its ebb does not wait for a reader."""
+    name = f"ending-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    with subprocess.Popen([*PATIENTLY, name, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
+        assert client.stdout.buffer.read(4) == b"ebb\x9a"
+        payload.process.terminate()
+        assert payload.wait(TIMEOUT) == 0 and not lib.own_words(payload.stderr()), payload.stderr()
+        client.stdout.buffer.read()
+        said = client.stderr.read()
+        assert client.wait(TIMEOUT) == 1 and "is not saved" in said and len(said.splitlines()) == 1, said
+
+
+def test_it_stays_as_it_was(run, restore):
+    """One that is paused is sent as it is; one that is paused while it is sent stays so."""
+    name = f"paused-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    subprocess.run([EBB, "pause", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
+    assert moved(name, restore)[0].steps(2)
+    subprocess.run([EBB, "resume", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
+    step(payload)
+    reader, writer = os.pipe()
+    with subprocess.Popen([*PATIENTLY, name, "-"], stdout=writer, stderr=subprocess.PIPE, text=True) as client:
+        os.close(writer)
+        assert os.read(reader, 4) == b"ebb\x9a"
+        subprocess.run([EBB, "pause", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
+        os.close(reader)
+        assert client.wait(TIMEOUT) == 1
+    assert "paused" in status(name)
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory):
+    """The stream of a guest, in a file."""
+    there = tmp_path_factory.mktemp("sent")
+    name = f"sent-{os.getpid()}"
+    payload = Payload("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    try:
+        step(payload)
+        with open(there / "snapshot", "wb") as stream:
+            subprocess.run([*PATIENTLY, name, "-"], stdout=stream, stderr=subprocess.PIPE, timeout=TIMEOUT, check=True)
+    finally:
+        payload.kill()
+    return there
+
+
+def test_damage_is_refused(sent):
+    """Cut short, a bit flipped anywhere: one line, and no guest runs."""
+    whole = (sent / "snapshot").read_bytes()
+
+    def refused(data, words):
+        done = subprocess.run(RESTORE, input=data, capture_output=True, timeout=TIMEOUT, check=False)
+        lines = lib.own_words(done.stderr.decode()).splitlines()
+        assert done.returncode == 2 and len(lines) == 1 and not done.stdout, done
+        assert re.match(f"ebb: cannot restore the snapshot from standard input: .*(?:{words})", lines[0]), lines
+    for length in 0, 31, 40, 5000, len(whole) // 2, len(whole) - 1:
+        refused(whole[:length], "is cut short")
+    for at in [9, 33, 70, 4096 + 100, len(whole) // 2, len(whole) // 2 + 5000, len(whole) - 200, len(whole) - 1]:
+        refused(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1:], "damaged|is missing|has another|cut short|missing in it")
+    refused(whole + b"x", "goes on after its end")
+    # The control: unchanged, the guest goes on.
+    with open(sent / "snapshot", "rb") as file, Restored("-", *OPTIONS, stdin=file) as one:
+        assert one.steps(2)
+
+
+def test_as_a_file(sent, tmp_path):
+    """It can be read, but not be mapped, nor be a base, nor merged."""
+    with Restored(sent, *OPTIONS) as one:
+        assert one.wait(TIMEOUT) == 2 and "--restore-all reads it" in one.stderr(), one.stderr()
+    with Restored(sent, *OPTIONS, way="--restore-all") as one:
+        assert one.steps(2)
+    done = subprocess.run([EBB, "snapshot", "merge", str(sent), str(tmp_path / "out")], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode and "--live" in done.stderr and not os.path.exists(tmp_path / "out"), done

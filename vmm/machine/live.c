@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/live.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/lib/clock.h"
+#include "vmm/lib/text.h"
+#include "vmm/machine/machine.h"
+#include "vmm/mem/dirty_log.h"
+#include "vmm/mem/private_file.h"
+#include "vmm/snapshot/rounds.h"
+
+/* Before the last one. A guest that writes less in each than in the one before needs a few. */
+#define ROUNDS_MAX 30
+_Static_assert(ROUNDS_MAX + 1 <= SNAPSHOT_ROUNDS_MAX, "a reader takes them");
+/* A round of fewer bytes tells how large the pipe's buffers are, not how fast the reader is. */
+#define TELLING (1U << 20)
+
+struct live {
+	struct rounds *rounds;
+	struct snapshot_writer *writer;
+	uint64_t *log; /* KVM's, of a region */
+	uint64_t rate; /* bytes in a second that the reader takes */
+};
+
+static bool goes_on(void *ctx)
+{
+	const struct machine *machine = ctx;
+	return atomic_load(&machine->end) == MACHINE_RUNS;
+}
+
+/* Finds what was written since the last call. */
+static int look(const struct machine *machine, struct why *why)
+{
+	const struct ram *ram = &machine->ram;
+	const struct live *live = machine->live;
+	int error = 0;
+
+	for (unsigned int i = 0; i < ram->regions && !error; i++) {
+		uint64_t *next = rounds_next(live->rounds, i);
+		error = vm_take_dirty(&machine->vm, ram, i, live->log);
+		/* Before the last round some are left of the look before. */
+		for (size_t w = 0; w < dirty_log_words(ram, &ram->region[i]) && !error; w++)
+			next[w] |= live->log[w];
+		dirty_log_take(ram->dirty, i, next);
+	}
+	return error ? why_set(why, error, "KVM does not tell what the guest writes: %s",
+			       strerror(-error))
+		     : 0;
+}
+
+static int send_round(const struct machine *machine)
+{
+	struct live *live = machine->live;
+	uint64_t from = live->writer->offset, start = clock_ns();
+
+	int error = rounds_send(live->rounds, goes_on, (void *)machine);
+	uint64_t sent = live->writer->offset - from, ns = clock_ns() - start;
+	if (!live->rate || sent >= TELLING)
+		live->rate = (uint64_t)((double)sent * NS_PER_S / (double)(ns + 1)) + 1;
+	return error;
+}
+
+static bool is_soon_sent(const struct live *live, uint64_t limit)
+{
+	double left = (double)(rounds_left(live->rounds) * SNAPSHOT_PAGE);
+	return left * NS_PER_S <= (double)live->rate * (double)limit;
+}
+
+static int never_ends(const struct live *live, uint64_t limit, struct why *why)
+{
+	char left[TEXT_SIZE_MAX], rate[TEXT_SIZE_MAX];
+
+	text_size(left, rounds_left(live->rounds) * SNAPSHOT_PAGE);
+	text_size(rate, live->rate);
+	return why_set(
+		why, -EBUSY,
+		"it writes so fast that after %d rounds %s are left, at %s a second too much "
+		"for %.3f s: let it stand still longer (--live=SECONDS), or leave out --live",
+		ROUNDS_MAX, left, rate, (double)limit / NS_PER_S);
+}
+
+/* Words that the log of a region takes. */
+static size_t largest(const struct ram *ram)
+{
+	size_t most = 0;
+
+	for (unsigned int i = 0; i < ram->regions; i++)
+		if (dirty_log_words(ram, &ram->region[i]) > most)
+			most = dirty_log_words(ram, &ram->region[i]);
+	return most;
+}
+
+static int begin(struct machine *machine, struct snapshot_writer *writer, struct why *why)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	machine->live = live;
+	if (live) {
+		live->rounds = rounds_new(&machine->ram, writer);
+		live->log = calloc(largest(&machine->ram), sizeof(*live->log));
+	}
+	if (!live || !live->rounds || !live->log)
+		return why_set(why, -ENOMEM, "the host has no memory left");
+	live->writer = writer;
+	private_file_note_read(machine->ram.private_file);
+	dirty_log_switch(machine->ram.dirty, true);
+	int error = vm_log_ram(&machine->vm, &machine->ram, true);
+	return error ? why_set(why, error, "KVM cannot log what the guest writes: %s",
+			       strerror(-error))
+		     : 0;
+}
+
+int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t limit,
+		struct why *why)
+{
+	int error = begin(machine, writer, why);
+
+	for (int round = 0; round < ROUNDS_MAX && !error; round++) {
+		error = send_round(machine);
+		if (!error)
+			error = look(machine, why);
+		if (!error && is_soon_sent(machine->live, limit))
+			return 0;
+	}
+	return error ? error : never_ends(machine->live, limit, why);
+}
+
+int live_finish(struct machine *machine, struct why *why)
+{
+	int error = look(machine, why);
+	return error ? error : send_round(machine);
+}
+
+void live_end(struct machine *machine)
+{
+	if (!machine->live)
+		return;
+	vm_log_ram(&machine->vm, &machine->ram, false);
+	dirty_log_switch(machine->ram.dirty, false);
+	rounds_free(machine->live->rounds);
+	free(machine->live->log);
+	free(machine->live);
+	machine->live = NULL;
+}

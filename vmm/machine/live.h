@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sends a machine's RAM while it runs, so that it stands still for the last round alone (pre-copy). Who writes RAM meanwhile:
+ *
+ * - vCPUs, and KVM for them: KVM's log of dirty pages;
+ * - ebb's devices, the host's kernel for them (readv, io_uring), and discards: vmm/mem/dirty_log.h;
+ * - nobody else: devices that other processes or vhost serve cannot be saved.
+ *
+ * Not the host's page tables (soft-dirty, PAGEMAP_SCAN), which would show all writers at once: with them a huge page is dirty as
+ * a whole, 2 MiB for each byte that an idle guest writes, and the second needs Linux 6.7. KVM's log splits huge pages meanwhile.
+ *
+ * Owner: struct machine. Thread: any but main; one at a time, and live_end() also on main, when the thread has ended.
+ */
+#ifndef EBB_MACHINE_LIVE_H
+#define EBB_MACHINE_LIVE_H
+
+#include <stdint.h>
+
+#include "vmm/lib/why.h"
+#include "vmm/snapshot/stream.h"
+
+struct machine;
+
+/*
+ * Logs what is written from now on, and sends all of RAM to @writer, then again and again what was written meanwhile, until what is
+ * left can be sent within @limit ns, by how fast the reader was. The writer stays for live_finish(). Returns 0; or -errno with
+ * @why set, and without it if it is the writer's.
+ */
+int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t limit,
+		struct why *why);
+/* The rest, once vCPUs and devices stand still. Returns as live_rounds(). */
+int live_finish(struct machine *machine, struct why *why);
+/* Nothing is logged any more. In any case; also if nothing was. */
+void live_end(struct machine *machine);
+
+#endif
