@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A message over a Unix socket that a descriptor may come with: between ebb and the small processes that
+ * A message over a Unix socket that descriptors may come with: between ebb and the small processes that
  * it is accompanied by.
  *
  * Thread: any. Source: unix(7), SCM_RIGHTS; cmsg(3).
@@ -21,5 +21,11 @@ ssize_t pass_fd_send_now(int socket, const void *note, size_t len, int fd);
  * to the (first) descriptor that came, the caller's and closed on exec, or to -1.
  */
 ssize_t pass_fd_receive(int socket, void *note, size_t len, int *fd);
+
+/* The same with @fds descriptors, at most PASS_FDS_MAX; if fewer came, all of @fd are -1; more are cut off. */
+#define PASS_FDS_MAX 8
+ssize_t pass_fds_send_now(int socket, const void *note, size_t len, const int *fd,
+			  unsigned int fds);
+ssize_t pass_fds_receive(int socket, void *note, size_t len, int *fd, unsigned int fds);
 
 #endif
