@@ -95,6 +95,7 @@ static int find_backend(struct vhost_user_device *device, uint64_t deadline)
 
 	if (fd < 0)
 		return vhost_user_check(&device->backend);
+	device->awaited = false;
 	close_backend(device);
 	int error = vhost_user_open(&device->backend, fd, deadline);
 	device->config.found(device->config.ctx, fd);
@@ -157,6 +158,8 @@ int vhost_user_device_work(struct virtio_device *dev, unsigned int queue)
 {
 	struct vhost_user_device *device = device_of(dev);
 
+	if (device->awaited && atomic_load(&device->next) < 0)
+		return 0;
 	if (device->state == VHOST_USER_STOPPED)
 		start(device);
 	if (device->state == VHOST_USER_SERVED) {
@@ -292,6 +295,11 @@ int vhost_user_device_open(struct vhost_user_device *device, int fd, uint64_t de
 	device->dev.features_offered &= device->backend.features;
 	device->config.found(device->config.ctx, fd);
 	return 0;
+}
+
+void vhost_user_device_await(struct vhost_user_device *device)
+{
+	device->awaited = true;
 }
 
 void vhost_user_device_came(struct vhost_user_device *device, int fd)

@@ -5,7 +5,7 @@
  * while there is no backend. Each kind (virtio-fs, virtio-blk) adds its configuration space, and says
  * what an error looks like. README.md beside this file tells the whole.
  *
- * Threads: init and open on the main thread, with no other in the device; _came() on any thread; the
+ * Threads: init, open and await on the main thread, with no other in the device; _came() on any thread; the
  * rest is the worker's.
  */
 #ifndef EBB_VHOST_USER_DEVICE_H
@@ -72,6 +72,7 @@ struct vhost_user_device {
 	struct vhost_user_config config;
 	struct log_limit log;
 	struct vhost_user backend;
+	bool awaited;	 /* the first backend comes while the guest runs */
 	atomic_int next; /* the socket to a backend that is not in use yet, or -1 */
 	enum vhost_user_state state;
 	struct {
@@ -99,6 +100,12 @@ int vhost_user_device_work(struct virtio_device *dev, unsigned int queue);
  * vhost_user_open(). The socket is the device's in either case.
  */
 int vhost_user_device_open(struct vhost_user_device *device, int fd, uint64_t deadline);
+
+/*
+ * In place of it: the first backend comes later. Until then requests wait. What is offered is what all backends can do; one
+ * that cannot is refused.
+ */
+void vhost_user_device_await(struct vhost_user_device *device);
 
 /* There is another backend, at the socket @fd, which is the device's from now on. */
 void vhost_user_device_came(struct vhost_user_device *device, int fd);

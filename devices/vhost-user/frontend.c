@@ -107,6 +107,14 @@ int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline)
 	return tell(backend, VHOST_USER_SET_OWNER, &message, NULL, 0, deadline);
 }
 
+int vhost_user_probe(int socket, uint64_t deadline)
+{
+	const struct vhost_user backend = {.socket = socket};
+	uint64_t features;
+
+	return get_u64(&backend, VHOST_USER_GET_FEATURES, &features, deadline);
+}
+
 void vhost_user_close(struct vhost_user *backend)
 {
 	if (backend->socket >= 0)

@@ -30,6 +30,12 @@ struct vhost_user_queue {
 	int call;	       /* eventfd from the backend: it has returned chains */
 };
 
+/*
+ * Returns whether there is a backend that answers at @socket, which stays as it is: for a process that starts one for
+ * another.
+ */
+int vhost_user_probe(int socket, uint64_t deadline);
+
 /* Begins a connection over @socket, which is taken over also after an error. */
 int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline);
 void vhost_user_close(struct vhost_user *backend);

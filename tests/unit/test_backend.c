@@ -2,6 +2,7 @@
 /* How the keeper ends a program; what all programs have in common is tested with passt and virtiofsd. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "tests/unit/runtime_dir.h"
 #include "vmm/backend/backend.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/pass_fd.h"
 
 #define LIMIT_MS 60000
 
@@ -43,6 +45,13 @@ static bool exists(const char *name)
 	char path[128];
 	snprintf(path, sizeof(path), "%s/%s", top, name);
 	return access(path, F_OK) == 0;
+}
+
+static void forget(const char *name)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/%s", top, name);
+	unlink(path);
 }
 
 static void wait_for(const char *name)
@@ -132,6 +141,64 @@ START_TEST(ends_by_force)
 }
 END_TEST
 
+/* The one that takes it hears of its end, and ends it; the one that gave it waits for its keeper. */
+START_TEST(is_given_away)
+{
+	char why[BACKEND_WHY_SIZE];
+	struct backend taken = {.control = -1};
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	int fd = start(
+		&gentle,
+		"echo >$0/ready; trap 'echo >$0/saved; exit' TERM; while :; do sleep 0.01; done");
+	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EAGAIN);
+	ck_assert_int_eq(backend_give(&backend, fd, pair[0]), 0);
+	int adopted = backend_adopt(&taken, pair[1]);
+	ck_assert_int_ge(adopted, 0);
+	ck_assert_int_eq(backend_take(&backend, why), -EPIPE); /* not its own any more */
+
+	forget("ready");
+	backend_end(&taken);
+	ck_assert_int_eq(backend_wait(&taken, why, LIMIT_MS), -ENOMSG);
+	ck_assert_str_eq(why, "it died of signal 9");
+	int next = backend_wait(&taken, why, LIMIT_MS);
+	ck_assert_int_ge(next, 0);
+	wait_for("ready");
+
+	backend_stop(&taken);
+	wait_for("saved");
+	backend_stop(&backend);
+	close(next);
+	close(adopted);
+	close(fd);
+	close(pair[0]);
+	close(pair[1]);
+}
+END_TEST
+
+/* What comes is no backend, or nothing comes any more. */
+START_TEST(adopts_no_other)
+{
+	struct backend taken = {.control = -1};
+	struct backend_message note = {};
+	int pair[2], null = open("/dev/null", O_RDWR);
+	const int fds[] = {null, null};
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	ck_assert_int_eq(pass_fds_send_now(pair[0], &note, sizeof(note) - 1, fds, 2),
+			 sizeof(note) - 1);
+	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPIPE);
+	ck_assert_int_eq(pass_fds_send_now(pair[0], &note, sizeof(note), fds, 1), sizeof(note));
+	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPIPE);
+	close(pair[0]);
+	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPIPE);
+	ck_assert_int_eq(taken.control, -1);
+	close(pair[1]);
+	close(null);
+}
+END_TEST
+
 Suite *backend_suite(void);
 Suite *backend_suite(void)
 {
@@ -143,6 +210,8 @@ Suite *backend_suite(void)
 	tcase_add_test(tc, ends_a_deaf_one);
 	tcase_add_loop_test(tc, tells_the_reason, 0, 5);
 	tcase_add_test(tc, ends_by_force);
+	tcase_add_test(tc, is_given_away);
+	tcase_add_test(tc, adopts_no_other);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

@@ -59,7 +59,7 @@ static void end(void *ctx)
 		ck_assert_int_eq(pthread_create(&killer, NULL, kill_later, NULL), 0);
 }
 
-static void begin(uint64_t limit_ns)
+static void prepare(uint64_t limit_ns)
 {
 	const struct vhost_user_config config = {
 		.found = found, .lost = lost, .end = end, .limit_ns = limit_ns};
@@ -70,6 +70,11 @@ static void begin(uint64_t limit_ns)
 	founds = losts = ends = 0;
 	killed = false;
 	ck_assert_int_eq(fs_init(&fs, "docs", &config, &guest.host), 0);
+}
+
+static void begin(uint64_t limit_ns)
+{
+	prepare(limit_ns);
 	int fd = fake_backend_start(&backend);
 	ck_assert_int_eq(vhost_user_device_open(&fs.served, fd, clock_ns() + LIMIT_NS), 0);
 	fake_driver_plug(&guest, &fs.served.dev);
@@ -83,6 +88,14 @@ static void setup(void)
 static void setup_impatient(void)
 {
 	begin(SOON_NS);
+}
+
+/* None has come yet. */
+static void setup_awaited(void)
+{
+	prepare(LIMIT_NS);
+	vhost_user_device_await(&fs.served);
+	fake_driver_plug(&guest, &fs.served.dev);
 }
 
 static void teardown(void)
@@ -491,11 +504,60 @@ START_TEST(hostile_rings)
 }
 END_TEST
 
+/* --- one that comes later -------------------------------------------------------------------- */
+
+static void come(struct fake_backend *one)
+{
+	vhost_user_device_came(&fs.served, fake_backend_start(one));
+	vhost_user_device_stirs(&fs.served);
+}
+
+/* What the driver asks waits, also when it begins again meanwhile; and it is not refused, as it is once there was a backend. */
+START_TEST(waits_for_the_first)
+{
+	struct vring_used_elem element;
+
+	for (unsigned int i = 0; i <= (unsigned int)_i; i++)
+		start();
+	said_begin();
+	uint16_t head = ask(FS_REQUESTS, FUSE_INIT, 1);
+	for (unsigned int i = 0; i < 10; i++)
+		fake_driver_work(&guest);
+	ck_assert(!fake_queue_used(&guest.queue[FS_REQUESTS], &element));
+	ck_assert_str_eq(said_end(), "");
+	come(&backend);
+	ck_assert_uint_eq(wait_used(FS_REQUESTS).id, head);
+	ck_assert_uint_eq(founds, 1);
+	kill_it();
+	ask(FS_REQUESTS, READ, 2);
+	refused(2, wait_used(FS_REQUESTS).len);
+}
+END_TEST
+
+/* It was offered what every backend has. One that has not is lost, and the next mount is for another. */
+START_TEST(first_one_lacks_a_feature)
+{
+	fake_driver_start(&guest, V1 | 1ULL << VIRTIO_RING_F_INDIRECT_DESC, FS_QUEUES, SIZE);
+	ask(FS_REQUESTS, FUSE_INIT, 1);
+	said_begin();
+	come(&backend);
+	refused(1, wait_used(FS_REQUESTS).len);
+	ck_assert_ptr_nonnull(strstr(said_end(), "is lost: it lacks a feature"));
+	second.features |= 1ULL << VIRTIO_RING_F_INDIRECT_DESC;
+	come(&second);
+	ask(FS_REQUESTS, FUSE_INIT, 2);
+	ck_assert_uint_eq(wait_used(FS_REQUESTS).len, sizeof(struct fuse_out_header));
+	ck_assert_int_eq(answer_to(2).error, 0);
+}
+END_TEST
+
 Suite *fs_suite(void);
+
 Suite *fs_suite(void)
 {
 	Suite *suite = suite_create("fs");
 	TCase *tc = tcase_create("fs");
+	TCase *awaited = tcase_create("awaited");
 	TCase *impatient = tcase_create("impatient");
 
 	tcase_add_checked_fixture(tc, setup, teardown);
@@ -516,6 +578,11 @@ Suite *fs_suite(void)
 	tcase_add_test(tc, hostile_answer);
 	tcase_add_loop_test(tc, hostile_rings, 0, 3);
 	suite_add_tcase(suite, tc);
+
+	tcase_add_checked_fixture(awaited, setup_awaited, teardown);
+	tcase_add_loop_test(awaited, waits_for_the_first, 0, 2);
+	tcase_add_test(awaited, first_one_lacks_a_feature);
+	suite_add_tcase(suite, awaited);
 
 	tcase_add_checked_fixture(impatient, setup_impatient, teardown);
 	tcase_add_loop_test(impatient, lies_at_the_start, SILENT, REFUSES + 1);

@@ -114,6 +114,36 @@ int backend_start(struct backend *backend, const struct backend_program *program
 	return fd;
 }
 
+int backend_give(struct backend *backend, int socket, int to)
+{
+	const struct backend_message note = {.serial = atomic_load(&backend->serial)};
+	const int fd[] = {socket, backend->control};
+
+	if (pass_fds_send_now(to, &note, sizeof(note), fd, 2) != sizeof(note))
+		return -errno;
+	close(backend->control);
+	backend->control = -1;
+	return 0;
+}
+
+int backend_adopt(struct backend *backend, int from)
+{
+	struct backend_message note = {};
+	int fd[2];
+
+	ssize_t got = pass_fds_receive(from, &note, sizeof(note), fd, 2);
+	if (got < 0 && errno == EAGAIN)
+		return -EAGAIN;
+	if (got == sizeof(note) && fd[0] >= 0) {
+		*backend = (struct backend){.control = fd[1], .serial = note.serial};
+		return fd[0];
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+	return -EPIPE;
+}
+
 /*
  * Waits for the keeper to end, and kills one that does not: it may have been stopped. By its
  * descriptor: the sandbox refuses signals to a PID, which can be any process.
@@ -131,7 +161,7 @@ static void reap(const struct backend *backend)
 
 void backend_stop(struct backend *backend)
 {
-	if (backend->keeper > 0 || backend->control > 0)
+	if (backend->control > 0)
 		close(backend->control);
 	if (backend->keeper > 0)
 		reap(backend);

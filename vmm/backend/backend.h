@@ -11,8 +11,11 @@
  *     ebb ──── control: a message for each start ──── keeper ──── child ──── program
  *      └──────────────────────── socket ─────────────────────────────────────┘
  *
- * Thread: start on main before any other thread runs; stop on main; wait on main, before the machine
- * runs; end on any; take on one thread, the worker of the device.
+ * A process that waits for its backend until another one starts it (a guest of `ebb pool --sandbox`) is given it by
+ * that one, with the socket: from then on they are as if it had been started here. The keeper stays a child of the one that started it.
+ *
+ * Thread: start on main before any other thread runs; stop on main; wait and give on main, before the machine
+ * runs; end on any; take and adopt on one thread, the worker of the device.
  */
 #ifndef EBB_BACKEND_H
 #define EBB_BACKEND_H
@@ -82,6 +85,17 @@ int backend_take(struct backend *backend, char *why);
 int backend_wait(struct backend *backend, char *why, int ms);
 /* Ends the program of the latest socket taken; the keeper then starts another one. */
 void backend_end(struct backend *backend);
+
+/*
+ * Gives the backend away by the socket @to (SOCK_SEQPACKET), with @socket, its program's, which stays the caller's; so does
+ * the wait for the keeper's end: backend_stop(), after the end of the one that has it. Returns 0 or -errno.
+ */
+int backend_give(struct backend *backend, int socket, int to);
+/*
+ * Takes a backend that was given away, at the other end of that socket. Returns its program's socket, the caller's from now on, -EAGAIN
+ * if none has come yet, or -EPIPE if none comes.
+ */
+int backend_adopt(struct backend *backend, int from);
 
 /* For a become(): lets @socket through exec(2), runs @argv, which ends with NULL; or tells why not. */
 _Noreturn void backend_exec(const char *path, const char *const *argv, int socket);

@@ -18,6 +18,9 @@ struct vm_folder {
 	bool read_only;
 	const struct bind *
 		parts; /* or NULL; else what the folder is made of, and @dir only their place; set by `ebb sandbox` */
+	/* Set by `ebb pool --sandbox`: virtiofsd comes by the socket @server, when it is known which folder that is. */
+	bool later;
+	int server;
 };
 
 struct vm_folders {

@@ -53,6 +53,8 @@ static int folder_init(struct device *device, const struct vm_config *config)
 	struct vhost_user_config fs =
 		served_init(&folder->served, &folder->fs.served, &device->slot.worker.loop);
 	int error = fs_init(&folder->fs, wanted->tag, &fs, &device->slot.host);
+	if (!error && wanted->later)
+		return served_await(&folder->served, &virtiofsd_program, wanted->server);
 	if (!error)
 		error = find_dir(folder, wanted->dir);
 	if (error)

@@ -70,6 +70,29 @@ static void news_ready(void *ctx)
 	vhost_user_device_came(served->device, fd);
 }
 
+static struct loop_source news_of(struct served *served)
+{
+	return (struct loop_source){served->backend.control, news_ready, served};
+}
+
+/* On the worker: the backend that was waited for, or the end of all who could give one. */
+static void adopt(void *ctx)
+{
+	struct served *served = ctx;
+	int fd = backend_adopt(&served->backend, served->news.fd);
+
+	if (fd == -EAGAIN)
+		return;
+	loop_remove(served->loop, &served->news);
+	if (fd < 0)
+		return;
+	served->news = news_of(served);
+	/* If this fails, no later one is noticed. */
+	loop_add(served->loop, &served->news);
+	vhost_user_device_came(served->device, fd);
+	vhost_user_device_stirs(served->device);
+}
+
 struct vhost_user_config served_init(struct served *served, struct vhost_user_device *device,
 				     struct loop *loop)
 {
@@ -80,9 +103,10 @@ struct vhost_user_config served_init(struct served *served, struct vhost_user_de
 	return (struct vhost_user_config){.found = found, .lost = lost, .end = end, .ctx = served};
 }
 
-static int watch(struct served *served)
+/* @source: what tells of a backend. */
+static int watch(struct served *served, struct loop_source source)
 {
-	served->news = (struct loop_source){served->backend.control, news_ready, served};
+	served->news = source;
 	int error = loop_add(served->loop, &served->news);
 	for (unsigned int i = 0; i < served->device->kind->queues && !error; i++) {
 		struct served_call *call = &served->call[i];
@@ -108,13 +132,20 @@ int served_start(struct served *served, const struct backend_program *program, c
 	}
 	int error = vhost_user_device_open(served->device, fd, clock_ns() + READY_NS);
 	if (!error)
-		return watch(served);
+		return watch(served, news_of(served));
 	if (error == -EPIPE && backend_wait(&served->backend, why, WHY_MS) == -ENOMSG)
 		log_error("%s cannot serve %s: %s", program->name, what, why);
 	else
 		log_error("%s cannot serve %s: it does not speak vhost-user as ebb does (%s)",
 			  program->name, what, strerror(-error));
 	return error;
+}
+
+int served_await(struct served *served, const struct backend_program *program, int from)
+{
+	served->program = program;
+	vhost_user_device_await(served->device);
+	return watch(served, (struct loop_source){from, adopt, served});
 }
 
 void served_release(struct served *served)

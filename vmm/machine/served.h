@@ -28,7 +28,7 @@ struct served {
 	const struct backend_program *program;
 	struct backend backend;
 	struct log_limit log;
-	/* The backend's socket, the keeper's, and what the backend rings. */
+	/* The backend's socket, the keeper's (before: where the backend is awaited), and what the backend rings. */
 	struct loop_source socket, news;
 	struct served_call call[VHOST_USER_QUEUES_MAX];
 };
@@ -42,6 +42,11 @@ struct vhost_user_config served_init(struct served *served, struct vhost_user_de
  */
 int served_start(struct served *served, const struct backend_program *program, const void *config,
 		 const char *what);
+/*
+ * Likewise, but another process starts @program, and gives it to this one by the socket @from, which stays the caller's
+ * (backend_give()). Until then the guest's requests wait.
+ */
+int served_await(struct served *served, const struct backend_program *program, int from);
 /* After the device's own release. */
 void served_release(struct served *served);
 
