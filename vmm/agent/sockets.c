@@ -58,7 +58,7 @@ void session_close(struct session_sockets *sockets, bool remove)
 		if (sockets->fd[i] >= 0)
 			close(sockets->fd[i]);
 		sockets->fd[i] = -1;
-		if (remove && address_of(&address, sockets->path, i) == 0)
+		if (remove && sockets->path[0] && address_of(&address, sockets->path, i) == 0)
 			unlink(address.sun_path);
 	}
 }
