@@ -14,7 +14,7 @@ import pytest
     (("web", "other"), "two names are given: 'web' and 'other'"),
     (("a/b",), "contains a slash"),
     (("x" * 60,), "is too long"),
-    (("web", "--ready", "0"), "\"0\" is not a number of clones; write 1 to 100"),
+    (("web", "--ready", "0"), "\"0\" is not a number of guests; write 1 to 100"),
     (("web", "--ready", "101"), "write 1 to 100"),
     (("take", "web"), "no pool called \"web\" runs; \"ebb pool web --from DIR\" starts one"),
     (("take", "web", "--ready", "2"), "takes no options"),

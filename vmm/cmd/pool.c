@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * ebb pool: keeps some clones of a snapshot ready, and gives them out, one at a time: `ebb pool take`. The process that keeps
- * them is as a keeper's: it has a name among the guests, and one command.
+ * ebb pool: keeps some guests ready, and gives them out, one at a time: clones of a snapshot by `ebb pool take`, guests
+ * that wait for a command by `ebb sandbox --pool`. The process that keeps them is as a keeper's: it has a name among the
+ * guests, and one command.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,10 +17,13 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 
-enum { FROM, READY };
+enum { FROM, SANDBOX, READY };
 
 static const struct option options[] = {
 	{FROM, 0, "from", "DIR", "the snapshot that the clones go on from", false},
+	{SANDBOX, 0, "sandbox", NULL,
+	 "keep guests for \"ebb sandbox --pool NAME\" instead:\nits options that choose a guest follow --",
+	 false},
 	{READY, 0, "ready", "N", "how many are kept ready [1]", false},
 	OPTION_HELP_LINE,
 };
@@ -29,12 +33,12 @@ static const struct option_table table = {
 	"Keeps clones of a snapshot ready: guests NAME-1, NAME-2, … that are paused, until\n"
 	"\"ebb pool take NAME\" lets one go on and prints its name. Another is started in\n"
 	"its place. Ctrl-C ends the pool, and those that nobody took. What follows -- is\n"
-	"as for \"ebb clone\".",
+	"as for \"ebb clone\", or with --sandbox as for \"ebb sandbox\".",
 	options, sizeof(options) / sizeof(options[0])};
 
 struct request {
 	const char *name, *from;
-	bool take;
+	bool take, sandbox;
 	unsigned int ready; /* 0: not given */
 	char **argv;	    /* to find the first of the options that follow -- */
 	struct clones clones;
@@ -81,8 +85,12 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		request->from = value;
 		return 0;
 	}
+	if (id == SANDBOX) {
+		request->sandbox = true;
+		return 0;
+	}
 	if (options_number(value, &number, NULL) || number == 0 || number > POOL_READY_MAX)
-		return options_fail(error, "\"%s\" is not a number of clones; write 1 to %d", value,
+		return options_fail(error, "\"%s\" is not a number of guests; write 1 to %d", value,
 				    POOL_READY_MAX);
 	request->ready = (unsigned int)number;
 	return 0;
@@ -92,10 +100,16 @@ static int check(const struct request *request)
 {
 	if (!request->name)
 		log_error("name the pool: ebb pool NAME --from DIR, or ebb pool take NAME");
-	else if (request->take && (request->from || request->ready || request->clones.option))
+	else if (request->take &&
+		 (request->from || request->sandbox || request->ready || request->clones.option))
 		log_error("\"ebb pool take\" takes no options: they are those of the pool");
-	else if (!request->take && (!request->from || !*request->from))
-		log_error("a pool needs a snapshot: ebb pool %s --from DIR", request->name);
+	else if (request->from && request->sandbox)
+		log_error(
+			"--sandbox starts its guests itself, and --from has them from a snapshot: leave out one");
+	else if (!request->take && !request->sandbox && (!request->from || !*request->from))
+		log_error(
+			"a pool needs a snapshot: ebb pool %s --from DIR; or --sandbox, for \"ebb sandbox\"",
+			request->name);
 	else
 		return EXIT_DONE;
 	return EXIT_USAGE;
@@ -153,6 +167,10 @@ int cmd_pool(int argc, char **argv)
 		return status;
 	if (request.take)
 		return take_one(&request);
+	unsigned int ready = request.ready ? request.ready : 1;
+	if (request.sandbox)
+		return pool_keep_sandboxes(request.clones.option, request.clones.options,
+					   request.name, ready);
 	request.clones.folder = request.from;
-	return pool_keep_clones(&request.clones, request.name, request.ready ? request.ready : 1);
+	return pool_keep_clones(&request.clones, request.name, ready);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What pools have in common: a process with a name among the guests, one command at its socket, a timer, and
+ * What pools of clones and of sandboxes have in common: a process with a name among the guests, one command at its socket, a timer, and
  * an end by a signal; and how it is asked. Thread: main.
  */
 #ifndef EBB_CMD_POOL_H
@@ -17,7 +17,9 @@
 /* How often a pool looks whether some have ended, and tries again what failed. */
 #define POOL_LOOK_S 10
 
-#define POOL_TAKE "x-ebb-pool-take"
+/* Each pool has both: the one that is not its own says which one to use. */
+#define POOL_TAKE    "x-ebb-pool-take"
+#define POOL_SANDBOX "x-ebb-pool-sandbox"
 
 struct pool {
 	struct loop loop;
@@ -57,8 +59,9 @@ int pool_ask(struct control_call *call, struct loop *loop, const char *name, con
 int pool_say_failure(const char *name, const struct control_call *call, int error,
 		     const char *start);
 
-/* Keeps a pool of clones: pool_clones.c. Returns the exit status. */
+/* A pool of clones, and one of sandboxes: pool_clones.c, pool_sandboxes.c. Return the exit status. */
 struct clones;
-int pool_keep_clones(struct clones *clones, const char *name, unsigned int ready);
+int pool_keep_clones(const struct clones *wanted, const char *name, unsigned int ready);
+int pool_keep_sandboxes(char *const *option, size_t options, const char *name, unsigned int ready);
 
 #endif

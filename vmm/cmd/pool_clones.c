@@ -147,26 +147,35 @@ static json_t *take(void *ctx, const json_t *arguments, struct control_error *er
 	return answer;
 }
 
+static json_t *no_sandbox(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	(void)ctx;
+	(void)arguments;
+	return control_fail(error, "it keeps clones of a snapshot: \"ebb pool take\" takes one");
+}
+
 static const struct control_command commands[] = {
 	{POOL_TAKE, CONTROL_ACTS, take},
+	{POOL_SANDBOX, CONTROL_ACTS, no_sandbox},
 	{},
 };
 
-int pool_keep_clones(struct clones *clones, const char *name, unsigned int ready)
+int pool_keep_clones(const struct clones *wanted, const char *name, unsigned int ready)
 {
-	struct clone_pool pool = {.clones = clones, .wanted = ready};
+	struct clones clones = *wanted;
+	struct clone_pool pool = {.clones = &clones, .wanted = ready};
 	char pattern[CLONES_PATTERN_MAX];
 	sigset_t ends, mask;
 
-	clones->limit_ms = POOL_TAKE_MS;
+	clones.limit_ms = POOL_TAKE_MS;
 	clones_pattern(pattern, name);
-	clones->pattern = pattern;
-	if (saved_machine_find(clones->folder, &clones->saved) != 0 ||
-	    clones_check(clones, POOL_READY_MAX) != EXIT_DONE ||
-	    clones_check_saved(clones) != EXIT_DONE)
+	clones.pattern = pattern;
+	if (saved_machine_find(clones.folder, &clones.saved) != 0 ||
+	    clones_check(&clones, POOL_READY_MAX) != EXIT_DONE ||
+	    clones_check_saved(&clones) != EXIT_DONE)
 		return EXIT_USAGE;
 	end_signals_hold(&ends, &mask);
-	clones->mask = &mask;
+	clones.mask = &mask;
 	int error = pool_start(&pool.base, name, commands, fill, &pool, &ends);
 	if (!error) {
 		log_info("keeping %u clones ready; \"ebb pool take %s\" takes one, Ctrl-C ends it",
@@ -174,7 +183,7 @@ int pool_keep_clones(struct clones *clones, const char *name, unsigned int ready
 		error = pool_serve(&pool.base);
 	}
 	for (unsigned int at = 0; at < pool.count; at++)
-		clones_end(clones, pool.ready[at], pool.ready[at]);
+		clones_end(&clones, pool.ready[at], pool.ready[at]);
 	pool_release(&pool.base);
 	return error ? EXIT_FAILED : EXIT_DONE;
 }

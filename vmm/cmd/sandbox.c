@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
+#include "vmm/cmd/pool.h"
+#include "vmm/cmd/sandbox_guest.h"
 #include "vmm/cmd/sandbox_run.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/option_keys.h"
@@ -21,11 +23,13 @@
 #define DEFAULTS 4
 
 enum {
+	/* What the command sees. */
 	READ_ONLY,
 	FOLDER,
 	ENVIRONMENT,
+	POOL,
+	/* The guest: what `ebb run` calls so, too. A pool has chosen that. */
 	NETWORK,
-	/* What `ebb run` calls so, too. */
 	MEMORY,
 	CPUS,
 	KERNEL,
@@ -33,7 +37,9 @@ enum {
 	PARAMS,
 	NAME,
 	REPORTING,
+	ADMIT,
 	CGROUP,
+	OPTIONS,
 };
 
 static const struct option options[] = {
@@ -42,6 +48,9 @@ static const struct option options[] = {
 	 "share another folder, or file, at the same place;\nmay be given again", false},
 	{ENVIRONMENT | OPTION_AGAIN, 'e', "env", "NAME[=VALUE]",
 	 "set a variable of the command's environment, or\ntake this one's; may be given again",
+	 false},
+	{POOL, 0, "pool", "NAME",
+	 "take a guest that has started already, from\n\"ebb pool NAME --sandbox\", which chooses what\nfollows here",
 	 false},
 	{NETWORK | OPTION_AGAIN, 'n', "network", "KIND",
 	 "a network, as of \"ebb run\", such as user [none]", false},
@@ -56,6 +65,9 @@ static const struct option options[] = {
 	{NAME, 0, "name", "NAME", "the guest's name on this machine [guest-PID]", false},
 	{REPORTING, 0, "free-page-reporting", "on|off",
 	 "take back what the guest reports free: on, or off\nto compare [on]", false},
+	{ADMIT, 0, "admit", "HOW",
+	 "when \"ebb keeper\" says that the guest would not fit:\nwarn, strict (do not start it) or off [warn]",
+	 false},
 	{CGROUP, 0, "cgroup", "PATH[,memory=SIZE][,cpu=N]",
 	 "run the guest's processes in a cgroup of its own\nin PATH, as \"ebb run\" does; auto makes no scope",
 	 false},
@@ -80,7 +92,7 @@ static const struct option_table table = {
 struct parsing {
 	struct sandbox_request *request;
 	char **argv;
-	bool read_only, given[CGROUP + 1];
+	bool read_only, given[OPTIONS];
 };
 
 static int pass_on(struct sandbox_request *request, const char *name, const char *value,
@@ -156,6 +168,14 @@ static int add_variable(struct sandbox_request *request, const char *value,
 	return 0;
 }
 
+static int set_pool(struct sandbox_request *request, const char *name, struct option_error *error)
+{
+	const char *wrong = pool_name_error(name);
+
+	request->pool = name;
+	return wrong ? options_fail(error, "the name \"%s\" of the pool %s", name, wrong) : 0;
+}
+
 static const char *name_of(int id)
 {
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
@@ -169,6 +189,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	struct parsing *parsing = ctx;
 	struct sandbox_request *request = parsing->request;
 
+	if (id >= 0)
+		parsing->given[id] = true;
 	switch (id) {
 	case OPTION_WORD:
 		/* The first is the command; all that follow are its arguments. */
@@ -184,13 +206,14 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return add_folder(request, value, error);
 	case ENVIRONMENT:
 		return add_variable(request, value, error);
+	case POOL:
+		return set_pool(request, value, error);
 	case NETWORK:
 		request->network |= strcmp(value, "none") != 0;
 		break;
 	default:
 		break;
 	}
-	parsing->given[id] = true;
 	if (request->options == SANDBOX_OPTIONS_MAX - DEFAULTS)
 		return options_fail(error, "--%s is one option too many", name_of(id));
 	return pass_on(request, name_of(id), value, error);
@@ -304,12 +327,82 @@ static int add_current_folder(struct sandbox_request *request, bool read_only)
 	return error;
 }
 
-static void release(struct sandbox_request *request)
+void sandbox_request_release(struct sandbox_request *request)
 {
 	for (unsigned int i = 0; i < request->options; i++)
 		free(request->option[i]);
 	free(request->environment);
 	free(request);
+}
+
+/* --- with a pool ----------------------------------------------------------------------------- */
+
+/* Returns whether none of the options from @first to @last is given; or says so. */
+static bool none_given(const bool *given, int first, int last, const char *why)
+{
+	for (int id = first; id <= last; id++)
+		if (given[id]) {
+			log_error("--%s %s", name_of(id), why);
+			return false;
+		}
+	return true;
+}
+
+#define NAMES "is made of the pool's name, as in NAME-1: leave it out"
+
+static int check_pool(const struct parsing *parsing)
+{
+	const bool *given = parsing->given;
+	char why[512];
+
+	snprintf(
+		why, sizeof(why),
+		"is for the start of a guest, and a pool's has started: \"ebb pool %s --sandbox -- …\" "
+		"takes it for all of its guests",
+		parsing->request->pool);
+	return none_given(given, NAME, NAME, NAMES) && none_given(given, NETWORK, CGROUP, why)
+		       ? 0
+		       : -EINVAL;
+}
+
+static int finish_for_pool(const struct parsing *parsing)
+{
+	struct sandbox_request *request = parsing->request;
+	const bool *given = parsing->given;
+
+	if (request->command) {
+		log_error("\"%s\" is no option; the command is that of ebb sandbox --pool",
+			  request->command[0]);
+		return -EINVAL;
+	}
+	if (!none_given(given, NAME, NAME, NAMES) ||
+	    !none_given(given, READ_ONLY, POOL,
+			"is for the command: give it to ebb sandbox --pool"))
+		return -EINVAL;
+	int error = add_defaults(request, given);
+	return error ? error : sandbox_guest_check(request);
+}
+
+struct sandbox_request *sandbox_request_for_pool(int argc, char **argv)
+{
+	struct sandbox_request *request = calloc(1, sizeof(*request));
+	struct parsing parsing = {.request = request, .argv = argv};
+	char text[512];
+	struct option_error error = {text, sizeof(text)};
+
+	if (!request) {
+		log_error("out of memory");
+		return NULL;
+	}
+	enum option_outcome outcome = options_parse(&table, argc, argv, apply, &parsing, &error);
+	if (outcome == OPTIONS_HELP)
+		log_error("\"ebb help sandbox\" shows the options that may follow --");
+	else if (outcome == OPTIONS_ERROR)
+		log_error("%s", text);
+	else if (finish_for_pool(&parsing) == 0)
+		return request;
+	sandbox_request_release(request);
+	return NULL;
 }
 
 int cmd_sandbox(int argc, char **argv)
@@ -327,9 +420,13 @@ int cmd_sandbox(int argc, char **argv)
 		status = parsed == EXIT_DONE ? EXIT_DONE : EXIT_SANDBOX;
 	else if (!request->command)
 		log_error("no command is given; write ebb sandbox -- COMMAND [ARG]...");
-	else if (add_current_folder(request, parsing.read_only) == 0 &&
-		 add_defaults(request, parsing.given) == 0)
+	else if (request->pool) {
+		if (check_pool(&parsing) == 0 &&
+		    add_current_folder(request, parsing.read_only) == 0)
+			status = sandbox_run_pooled(request);
+	} else if (add_current_folder(request, parsing.read_only) == 0 &&
+		   add_defaults(request, parsing.given) == 0)
 		status = sandbox_run(request);
-	release(request);
+	sandbox_request_release(request);
 	return status;
 }

@@ -24,12 +24,18 @@ struct sandbox_request {
 	char folder[PATH_MAX];
 	struct files files;
 	bool network;
+	const char *pool; /* whose guest it is to be; or NULL */
 	/* For config_parse(): as if they were given to `ebb run`. */
 	unsigned int options;
 	char *option[SANDBOX_OPTIONS_MAX];
 };
 
-/* Returns the exit status. */
+/* Return the exit status. The second takes a guest of the pool. */
 int sandbox_run(struct sandbox_request *request);
+int sandbox_run_pooled(struct sandbox_request *request);
+
+/* For the guests of a pool: what the options of a guest, @argv, ask for. Returns NULL after an error message. */
+struct sandbox_request *sandbox_request_for_pool(int argc, char **argv);
+void sandbox_request_release(struct sandbox_request *request);
 
 #endif

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * ebb sandbox --pool: a guest that has started already. The pool gives a socket, by which everything else of the guest comes
+ * (sandbox_member.h). The folders are this process's to give: virtiofsd is started here, with what this user, in this
+ * place, may see, and then passed to the guest. The pool knows of no folder and no command.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "devices/vhost-user/frontend.h"
+#include "vmm/backend/backend.h"
+#include "vmm/cmd/cmd.h"
+#include "vmm/cmd/pool.h"
+#include "vmm/cmd/sandbox_guest.h"
+#include "vmm/cmd/sandbox_member.h"
+#include "vmm/cmd/sandbox_run.h"
+#include "vmm/cmd/sandbox_session.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/pass_fd.h"
+#include "vmm/lib/signal_waits.h"
+#include "vmm/virtiofsd/virtiofsd.h"
+
+/* Between two looks for signals. */
+#define LOOK_MS 100
+/* virtiofsd's time to begin; and its keeper's, to say why it has ended. */
+#define READY_NS (30 * NS_PER_S)
+#define WHY_MS	 5000
+
+/* --- from the pool ------------------------------------------------------------------------------- */
+
+/* Waits for the guest's socket at @from. Returns it, or -errno. */
+static int wait_for_guest(int from)
+{
+	int64_t deadline = clock_ms() + POOL_TAKE_MS;
+	char note;
+	int control;
+
+	while (clock_ms() < deadline) {
+		struct pollfd came = {.fd = from, .events = POLLIN};
+		if (signal_waits())
+			return -EINTR;
+		if (poll(&came, 1, LOOK_MS) <= 0)
+			continue;
+		ssize_t got = pass_fd_receive(from, &note, sizeof(note), &control);
+		return control >= 0 ? control : got == 0 ? -EPIPE : -EPROTO;
+	}
+	return -ETIMEDOUT;
+}
+
+static void say_none(const char *pool, int error)
+{
+	if (error == -ETIMEDOUT)
+		log_error("the pool \"%s\" had no guest ready within %d s", pool,
+			  POOL_TAKE_MS / 1000);
+	else if (error == -EPIPE)
+		log_error(
+			"the pool \"%s\" gives no guest: none starts, and the pool's own ebb says "
+			"why; or it has ended",
+			pool);
+	else if (error == -ESTALE)
+		log_error("the pool \"%s\" is of another version of ebb: start it again", pool);
+	else if (error != -EINTR)
+		log_error("what came from the pool \"%s\" is no guest: %s", pool, strerror(-error));
+}
+
+/* Returns the guest's socket, or -errno after an error message (-EINTR: without one). */
+static int take_guest(const char *pool)
+{
+	struct loop loop;
+	struct control_call call;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
+	    loop_init(&loop) != 0) {
+		log_error("cannot ask the pool: %s", strerror(errno));
+		return -EMFILE;
+	}
+	int error = pool_ask(&call, &loop, pool, POOL_SANDBOX, pair[1], CONTROL_ANSWER_MS);
+	close(pair[1]);
+	if (error && error != -EINTR)
+		pool_say_failure(pool, &call, error, "--sandbox");
+	if (!error) {
+		error = wait_for_guest(pair[0]);
+		if (error < 0)
+			say_none(pool, error);
+	}
+	control_call_close(&call);
+	loop_release(&loop);
+	close(pair[0]);
+	return error;
+}
+
+/* --- the guest ----------------------------------------------------------------------------------- */
+
+struct pooled {
+	int control; /* the guest's socket; -1: none */
+	struct sandbox_taken taken;
+	struct backend server; /* of the folders */
+	int socket;	       /* its; -1: none */
+	struct command command;
+	enum agent_terminal terminal;
+	sigset_t signals;
+};
+
+/* Returns 0, or -errno after an error message (-EINTR: without one). */
+static int take(struct pooled *pooled, const struct sandbox_request *request)
+{
+	pooled->control = take_guest(request->pool);
+	if (pooled->control < 0)
+		return pooled->control;
+	int error = sandbox_member_receive(pooled->control, &pooled->taken);
+	if (!error)
+		return 0;
+	say_none(request->pool, error);
+	/* Whatever it is, its end is not waited for. */
+	close(pooled->control);
+	pooled->control = -1;
+	return error;
+}
+
+/* Likewise. */
+static int start_server(struct pooled *pooled, const struct sandbox_request *request)
+{
+	/* The view needs a place, in a mount namespace of its own, and any folder is one. */
+	const struct virtiofsd_config config = {.dir = "/tmp", .parts = request->files.part};
+	char why[BACKEND_WHY_SIZE];
+
+	pooled->socket = backend_start(&pooled->server, &virtiofsd_program, &config, why);
+	if (pooled->socket == -EINTR)
+		return -EINTR;
+	if (pooled->socket < 0) {
+		log_error("cannot start virtiofsd for the folders: %s", why);
+		return pooled->socket;
+	}
+	/* Here, not in the guest's ebb, whose words the pool has. */
+	int error = vhost_user_probe(pooled->socket, clock_ns() + READY_NS);
+	if (error && backend_wait(&pooled->server, why, WHY_MS) == -ENOMSG)
+		log_error("virtiofsd cannot serve the folders: %s", why);
+	else if (error)
+		log_error("virtiofsd cannot serve the folders: it does not speak vhost-user as ebb "
+			  "does (%s)",
+			  strerror(-error));
+	return error;
+}
+
+/* Likewise. */
+static int give_server(struct pooled *pooled)
+{
+	int error = backend_give(&pooled->server, pooled->socket, pooled->control);
+
+	if (error)
+		log_error("the pool's guest has ended: %s", strerror(-error));
+	return error;
+}
+
+static int run(struct pooled *pooled, const struct sandbox_request *request)
+{
+	const struct sandbox_session session = {
+		.sockets = &pooled->taken.sockets,
+		.terminal = pooled->terminal,
+		.network = pooled->taken.network,
+		.guest = pooled->control,
+		.console = pooled->taken.console,
+		.signals = &pooled->signals,
+	};
+	struct session_result result;
+
+	int error = sandbox_session(&session, &pooled->command, &result);
+	return error ? EXIT_SANDBOX : sandbox_conclude(&result, request, EXIT_GUEST_FAILED);
+}
+
+/* The one that waits, as a session that it comes to ends by it. */
+static int ended_by_signal(const sigset_t *signals)
+{
+	const struct timespec now = {0};
+	int signal = sigtimedwait(signals, NULL, &now);
+
+	return signal > 0 ? EXIT_SIGNAL + signal : EXIT_SANDBOX;
+}
+
+static void release(struct pooled *pooled)
+{
+	session_close(&pooled->taken.sockets, false);
+	if (pooled->control >= 0)
+		sandbox_member_end(pooled->control);
+	if (pooled->socket >= 0)
+		close(pooled->socket);
+	backend_stop(&pooled->server);
+	command_release(&pooled->command);
+}
+
+int sandbox_run_pooled(struct sandbox_request *request)
+{
+	struct pooled pooled = {.server.control = -1, .socket = -1, .control = -1};
+
+	for (unsigned int i = 0; i < AGENT_STREAMS; i++)
+		pooled.taken.sockets.fd[i] = -1;
+	pooled.terminal = sandbox_terminal();
+	session_signals(&pooled.signals);
+	sigprocmask(SIG_BLOCK, &pooled.signals, NULL);
+	sandbox_describe(&pooled.command, request, pooled.terminal);
+	/* Only then: virtiofsd, which the guest can attack, gets no variable of the user's. */
+	sandbox_forget_environment();
+	int error = take(&pooled, request);
+	if (!error)
+		error = start_server(&pooled, request);
+	if (!error)
+		error = give_server(&pooled);
+	int status = error == -EINTR ? ended_by_signal(&pooled.signals)
+		     : error	     ? EXIT_SANDBOX
+				     : run(&pooled, request);
+	release(&pooled);
+	return status;
+}
