@@ -77,7 +77,7 @@ def make_host(args):
     with open(args.initramfs, "rb") as initramfs:
         subprocess.run(["cpio", "-i", "-d", "--quiet", "bin/netio"], stdin=initramfs, cwd=HERE, check=True)
     passt = shutil.which("passt")
-    for path in (passt, VIRTIOFSD, "/usr/bin/true"):
+    for path in (passt, VIRTIOFSD, "/usr/bin/echo"):
         for file in (path, *host_root.libraries(path)):
             host_root.copy(HERE, file)
     for path in ("/etc/passwd", "/etc/group"):
@@ -288,18 +288,35 @@ def cloud(bench):
             say("value", "cloud disk", disk * 1e3)
 
 
+def command(bench, *options):
+    """A command that writes a byte, in a guest that sees the current folder: milliseconds until that is there, and to the end of it all."""
+    say("doing", f"sandbox {' '.join(options)} -- echo")
+    time.sleep(0.5)  # by then that is outside
+    start = time.monotonic()
+    with subprocess.Popen(["/ebb", "sandbox", *options, "--", "echo"], cwd="/job", env=bench.env, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE) as process:
+        os.read(process.stdout.fileno(), 1)
+        first = time.monotonic() - start
+        if process.wait(LIMIT):
+            sys.exit(f"bench-devices: ebb sandbox ended with status {process.returncode}")
+    return {"first": first * 1e3, "end": (time.monotonic() - start) * 1e3}
+
+
 def sandbox(bench):
-    """A command that does nothing, in a guest that sees the current folder; milliseconds, to the end of it all."""
-    argv = ["/ebb", "sandbox", "-c", "1", "-m", f"{GUEST_MIB}M", "-k", "/kernel", "-i", "/initramfs", "--", "true"]
+    """A new guest, and one of a pool."""
+    machine = ["-c", "1", "-m", f"{GUEST_MIB}M", "-k", "/kernel", "-i", "/initramfs"]
     os.mkdir("/job")
-    for turn in range(2):  # the first reads everything once
-        say("doing", "sandbox -- true")
-        time.sleep(0.5)  # by then that is outside
-        start = time.monotonic()
-        subprocess.run(argv, cwd="/job", env=bench.env, stdin=subprocess.DEVNULL, timeout=LIMIT, check=True)
-        took = time.monotonic() - start
-        if turn:
-            say("value", "sandbox true", took * 1e3)
+    for _ in range(2):  # the first reads everything once
+        took = command(bench, *machine)
+    for name, value in took.items():
+        say("value", f"sandbox {name}", value)
+    with subprocess.Popen(["/ebb", "pool", "web", "--sandbox", "--", *machine], env=bench.env, stderr=subprocess.DEVNULL) as pool:
+        for _ in range(2):
+            time.sleep(SETTLE)  # one has started
+            took = command(bench, "--pool", "web")
+        pool.terminate()
+    for name, value in took.items():
+        say("value", f"pool {name}", value)
 
 
 SCENARIOS = {"blocks": blocks, "networks": networks, "idle": idle, "cloud": cloud, "sandbox": sandbox}
