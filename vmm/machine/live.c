@@ -140,6 +140,13 @@ void live_end(struct machine *machine)
 		return;
 	vm_log_ram(&machine->vm, &machine->ram, false);
 	dirty_log_switch(machine->ram.dirty, false);
+	live_free(machine);
+}
+
+void live_free(struct machine *machine)
+{
+	if (!machine->live)
+		return;
 	rounds_free(machine->live->rounds);
 	free(machine->live->log);
 	free(machine->live);

@@ -9,7 +9,7 @@
  * Not the host's page tables (soft-dirty, PAGEMAP_SCAN), which would show all writers at once: with them a huge page is dirty as
  * a whole, 2 MiB for each byte that an idle guest writes, and the second needs Linux 6.7. KVM's log splits huge pages meanwhile.
  *
- * Owner: struct machine. Thread: any but main; one at a time, and live_end() also on main, when the thread has ended.
+ * Owner: struct machine. Thread: any but main, one at a time.
  */
 #ifndef EBB_MACHINE_LIVE_H
 #define EBB_MACHINE_LIVE_H
@@ -32,5 +32,10 @@ int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_
 int live_finish(struct machine *machine, struct why *why);
 /* Nothing is logged any more. In any case; also if nothing was. */
 void live_end(struct machine *machine);
+/*
+ * The same of a machine that has ended between the two, whose memory goes with it: asks nothing of KVM, which the sandbox would not
+ * let main do. Thread: main, when the other has ended.
+ */
+void live_free(struct machine *machine);
 
 #endif

@@ -515,8 +515,3 @@ int machine_save_running(struct machine *machine, struct snapshot_writer *writer
 		live_end(machine);
 	return saving_free(saving, pages, error);
 }
-
-void machine_save_end(struct machine *machine)
-{
-	live_end(machine);
-}

@@ -8,6 +8,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/machine/live.h"
 #include "vmm/machine/save.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/stream.h"
@@ -138,7 +139,7 @@ bool saver_release(struct saver *saver)
 		return false;
 	}
 	close_socket(saver);
-	machine_save_end(saver->monitor->machine);
+	live_free(saver->monitor->machine);
 	*saver = (struct saver){.socket = -1};
 	return true;
 }
