@@ -4,11 +4,17 @@
  * snapshot through a socket that goes to it with the command. So a client that is killed, or whose disk is full,
  * costs nothing but the attempt, and the guest goes on.
  *
+ * A guest that is sent while it runs (--live) stays stopped once it was sent. When all has come, the end of it is held back
+ * until standard output has taken the rest; then we commit to it, by a byte to the guest's ebb; when that has answered, the end
+ * follows, without which nobody runs what was read. So what fails before the answer lets the guest go on here, and nowhere else.
+ *
  * The file gets its name last, when all of it is on the disk. At every moment the folder has the last snapshot that
  * is whole.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,10 +34,15 @@
 /* No answer and no byte for so long: ebb itself waits 30 s for us, and 10 s for the guest's disks. */
 #define SILENCE_MS 60000
 #define FOREVER_MS (24 * 3600 * 1000)
+/* Who reads from us may take nothing for so long, while the guest stands still. */
+#define READER_MS 30000
 /* How long a guest may stand still that is sent while it runs. */
 #define LIVE_MS 50
 /* In a working set: the id of the snapshot that it is of begins its first payload (docs/snapshot-format.md). */
 #define ID_AT (SNAPSHOT_HEAD + SNAPSHOT_SECTION)
+/* The last section, which a pipe takes as a whole or not at all. */
+#define LAST (SNAPSHOT_SECTION + SNAPSHOT_END_SIZE)
+_Static_assert(LAST <= PIPE_BUF, "it is written at once");
 
 enum { OPTION_WORKING_SET, OPTION_BASE, OPTION_LIVE };
 
@@ -76,10 +87,12 @@ struct request {
 	unsigned int live_ms;	     /* or 0: it stands still from the beginning */
 	struct snapshot_chain bases; /* in the folder @base, if that is given */
 	struct snapshot_file file;
+	struct loop *loop;
 	struct loop_source in; /* the snapshot comes there */
 	uint64_t bytes;	       /* that came */
 	int error;	       /* of writing it, -errno */
-	bool silent;	       /* nothing came for too long */
+	bool committed; /* live: all has come and was passed on but the end; the guest's ebb was told */
+	bool silent; /* nothing came for too long */
 };
 
 static int apply_word(struct request *request, const char *word, struct option_error *error)
@@ -203,13 +216,32 @@ static bool is_of_folder(const struct request *request)
 
 /* --- what comes -------------------------------------------------------------------------------- */
 
-/* From a stream the guest's ebb has left out the pages of zeros. */
-static int pass_on(struct request *request)
+/* From a stream the guest's ebb has left out the pages of zeros. Holds back the last @keep bytes. */
+static int pass_on(struct request *request, size_t keep)
 {
-	int error = write_all(STDOUT_FILENO, request->file.data, request->file.held);
+	struct snapshot_file *file = &request->file;
+	size_t len = file->held > keep ? file->held - keep : 0;
+	int error = write_all(STDOUT_FILENO, file->data, len);
 
-	request->file.held = 0;
+	file->held -= len;
+	memmove(file->data, file->data + len, file->held);
 	return error;
+}
+
+/* Waits until standard output takes the end at once, and commits to it. Returns 0 or -errno. */
+static int commit(struct request *request)
+{
+	struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	int ready = poll(&reader, 1, READER_MS);
+	if (ready <= 0)
+		return ready < 0 ? -errno : -ETIMEDOUT;
+	if (!(reader.revents & POLLOUT) || reader.revents & POLLERR)
+		return -EPIPE;
+	request->committed = true;
+	/* If it is gone, the answer says so. */
+	send(request->in.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return 0;
 }
 
 /* Takes some of what is there. Returns whether there was any. */
@@ -223,13 +255,22 @@ static bool take(struct request *request)
 		return false;
 	request->bytes += (uint64_t)got;
 	file->held += (size_t)got;
-	request->error = request->stream ? pass_on(request) : snapshot_file_write(file);
+	request->error = request->stream ? pass_on(request, request->live_ms ? LAST : 0)
+					 : snapshot_file_write(file);
 	return true;
 }
 
 static void on_data(void *ctx)
 {
-	take(ctx);
+	struct request *request = ctx;
+	char more;
+
+	if (take(request) || !request->live_ms || request->committed ||
+	    recv(request->in.fd, &more, sizeof(more), MSG_DONTWAIT | MSG_PEEK) != 0)
+		return;
+	/* All that ebb sends has come. */
+	loop_mute(request->loop, &request->in);
+	request->error = commit(request);
 }
 
 /* Serves the loop until the command is answered, or nothing came for a long time, or the disk is full. */
@@ -270,6 +311,18 @@ static void say_saved(const struct request *request, const char *name, uint64_t 
 		       request->folder);
 }
 
+/* Afterwards it may run elsewhere. Returns whether the end is written; else prints an error message. */
+static bool pass_on_end(struct request *request, const char *guest)
+{
+	int error = pass_on(request, 0);
+
+	if (error)
+		log_error("guest \"%s\" stands still, and runs nowhere else: cannot write the end "
+			  "to standard output: %s; \"ebb resume\" lets it go on",
+			  guest, strerror(-error));
+	return !error;
+}
+
 static int say_result(struct request *request, struct guest *guest)
 {
 	char text[TEXT_MAX];
@@ -297,7 +350,8 @@ static int say_result(struct request *request, struct guest *guest)
 	}
 	if (json_unpack(guest->call.reply, "{s:I, s:I, s:F}", "bytes", &bytes, "memory", &saved,
 			"stopped", &stopped) ||
-	    bytes < 0 || saved < 0 || (uint64_t)bytes != request->bytes) {
+	    bytes < 0 || saved < 0 || (uint64_t)bytes != request->bytes ||
+	    (request->live_ms && !request->committed)) {
 		log_error("guest \"%s\" is not saved: its ebb answered %s wrongly", guest->shown,
 			  request->what->command);
 		return EXIT_FAILED;
@@ -312,6 +366,8 @@ static int say_result(struct request *request, struct guest *guest)
 		return EXIT_FAILED;
 	if (!request->stream && snapshot_file_publish(&request->file) != 0)
 		return EXIT_FAILED;
+	if (request->live_ms && !pass_on_end(request, guest->shown))
+		return EXIT_FAILED;
 	say_saved(request, guest->shown, (uint64_t)saved, stopped);
 	return EXIT_DONE;
 }
@@ -325,18 +381,12 @@ static json_t *arguments_of(const struct request *request)
 	return request->stream ? json_pack("{s:b}", "sparse", true) : NULL;
 }
 
-/*
- * The reader has not got all of it, and will not run it: so the guest can go on here. Its ebb sees to that, unless it has sent all
- * of it, and waits for nothing more.
- */
-static void let_go_on(struct request *request, struct guests *guests, struct guest *guest)
+/* What has come is of no use. Its ebb finds that out, and lets it go on; then we say so. */
+static void give_up(struct request *request, struct guests *guests, struct guest *guest)
 {
 	close(request->in.fd);
 	request->in.fd = -1;
-	if (control_call_wait_until(&guest->call, &guests->loop, clock_ms() + SILENCE_MS) != 0)
-		return;
-	control_call_start(&guest->call, "cont", NULL, RECLAIM_MS);
-	control_call_wait(&guest->call, &guests->loop);
+	control_call_wait_until(&guest->call, &guests->loop, clock_ms() + SILENCE_MS);
 }
 
 /* Has @guest saved. Returns the exit status. */
@@ -348,6 +398,7 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 		log_error("cannot make a socket for the snapshot: %s", strerror(errno));
 		return EXIT_FAILED;
 	}
+	request->loop = &guests->loop;
 	request->in = (struct loop_source){pair[0], on_data, request};
 	int error = loop_add(&guests->loop, &request->in);
 	if (!error) {
@@ -364,8 +415,8 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 		;
 	if (!request->error && !request->stream)
 		request->error = snapshot_file_write_rest(&request->file);
-	if (request->error && request->live_ms && request->in.fd >= 0)
-		let_go_on(request, guests, guest);
+	if (request->error && request->live_ms && !error)
+		give_up(request, guests, guest);
 	return say_result(request, guest);
 }
 

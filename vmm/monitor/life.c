@@ -110,7 +110,13 @@ static json_t *stop(void *ctx, const json_t *arguments, struct control_error *er
 static json_t *cont(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
-	(void)arguments, (void)error;
+	(void)arguments;
+	if (monitor->saver.stands && monitor->saver.live) {
+		control_fail_as(error, "GuestBusy",
+				"it is being moved: resume it afterwards, if it does not run "
+				"elsewhere");
+		return NULL;
+	}
 	if (monitor->saver.stands)
 		monitor->saver.resume = true;
 	else

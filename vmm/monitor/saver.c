@@ -13,17 +13,17 @@
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/stream.h"
 
-/* How long a client may take nothing, while the guest stands still. */
+/* How long a client may take nothing, or say nothing, while the guest stands still. */
 #define CLIENT_LIMIT_NS (30 * NS_PER_S)
 /* How often a save that waits for its client looks whether the machine has ended. */
 #define LOOK_MS 100
 
 /* --- on the worker ------------------------------------------------------------------------------ */
 
-/* Waits until the client takes more. Returns 0 or -errno. */
-static int wait_for_client(const struct saver *saver, uint64_t deadline)
+/* Waits until the client takes more (POLLOUT), or has said something (POLLIN). Returns 0 or -errno. */
+static int wait_for_client(const struct saver *saver, short events, uint64_t deadline)
 {
-	struct pollfd socket = {.fd = saver->socket, .events = POLLOUT};
+	struct pollfd socket = {.fd = saver->socket, .events = events};
 
 	for (;;) {
 		int ready = poll(&socket, 1, LOOK_MS);
@@ -46,7 +46,7 @@ static int socket_write(void *ctx, const void *data, size_t len)
 	while (len > 0) {
 		ssize_t sent = send(saver->socket, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (sent < 0 && errno == EAGAIN) {
-			int error = wait_for_client(saver, clock_ns() + CLIENT_LIMIT_NS);
+			int error = wait_for_client(saver, POLLOUT, clock_ns() + CLIENT_LIMIT_NS);
 			if (error)
 				return error;
 			continue;
@@ -57,6 +57,23 @@ static int socket_write(void *ctx, const void *data, size_t len)
 			at += sent, len -= (size_t)sent;
 	}
 	return atomic_load(&saver->monitor->machine->end) == MACHINE_RUNS ? 0 : -ECANCELED;
+}
+
+/*
+ * The client finds the end of what comes, and has passed on all but the last section when it says so, by a byte. Whoever
+ * reads there runs nothing without that section, which the client passes on only when we have answered: so until that byte
+ * comes, the guest can go on here, and afterwards it must not. Returns 0 if it came, or -errno.
+ */
+static int hear_commit(const struct saver *saver)
+{
+	char byte;
+
+	if (shutdown(saver->socket, SHUT_WR) < 0)
+		return -EPIPE;
+	int error = wait_for_client(saver, POLLIN, clock_ns() + CLIENT_LIMIT_NS);
+	if (error)
+		return error;
+	return recv(saver->socket, &byte, sizeof(byte), MSG_DONTWAIT) == sizeof(byte) ? 0 : -EPIPE;
 }
 
 static void close_socket(struct saver *saver)
@@ -74,7 +91,9 @@ static void explain(struct saver *saver)
 		why_set(&saver->why, saver->error, "the client ended before it had the snapshot");
 		break;
 	case -ETIMEDOUT:
-		why_set(&saver->why, saver->error, "the client read nothing for 30 seconds");
+		why_set(&saver->why, saver->error,
+			"the client, or who reads from it, took nothing for 30 "
+			"seconds");
 		break;
 	case -ECANCELED:
 		why_set(&saver->why, saver->error, "the guest ended before it was saved");
@@ -92,6 +111,8 @@ static void save(void *ctx)
 	saver_what what = saver->stands ? saver->what : machine_save_running;
 
 	saver->error = what(saver->monitor->machine, &saver->writer, &saver->pages, &saver->why);
+	if (!saver->error && saver->stands && saver->live)
+		saver->error = hear_commit(saver);
 	explain(saver);
 	if (!saver->error && !saver->stands)
 		return;

@@ -20,7 +20,7 @@ static void saved(struct monitor *monitor, uint64_t command)
 	struct control_error error = {.class = NULL};
 	json_t *result = NULL;
 
-	/* One that was sent is to go on elsewhere, and must not go on here, too. */
+	/* One that was sent, and its client has committed to that, is to go on elsewhere, and must not go on here, too. */
 	if (saver->resume && (saver->error || !saver->live))
 		monitor_resume(monitor);
 	if (saver->error)

@@ -150,7 +150,7 @@ const struct call calls[] = {
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
 	CALL(accept4, MAIN | VSOCK | KEEPER),
-	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK | CONSOLE | KEEPER),
+	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK | CONSOLE | SNAPSHOT | KEEPER),
 	CALL(getsockopt, MAIN | KEEPER),
 	CALL(pidfd_send_signal, MAIN), /* only ebb's own children have a descriptor */
 	CALL(wait4, MAIN),
@@ -245,7 +245,8 @@ const struct call calls[] = {
 	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
 	/* A new socket to a backend, or one that the dialer has connected (vmm/vsock). */
 	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN | KEEPER),
-	CALL(shutdown, VSOCK | MAIN), /* main: the end of a console's file */
+	/* Main: the end of a console's file; of a guest that is sent while it runs, before its client commits to that. */
+	CALL(shutdown, VSOCK | MAIN | SNAPSHOT),
 	IOCTL(NET | VCPU | MAIN, TUNSETOFFLOAD),
 	/* A queue is lent to the host's kernel, and taken back. */
 	IOCTL(NET | VCPU | MAIN, VHOST_SET_OWNER),

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebb snapshot --live, against an ebb that is played: what reaches standard output before that has committed to it."""
+
+import json
+import os
+import socket
+import subprocess
+
+import pytest
+from conftest import EBB, LIMIT, wait
+from fake import Fake
+
+MUCH = os.urandom(1 << 20)
+END = b"e" * 48  # bytes: the last section
+DONE = {"return": {"bytes": len(MUCH) + len(END), "memory": len(MUCH), "stopped": 0.01}}
+FAILED = {"error": {"class": "GenericError", "desc": "it is not"}}
+
+
+class Sender(Fake):
+    """Sends a guest, and waits for the client's word, and then until `answer` is set: "" is none, and the connection's end."""
+
+    word = answer = None
+
+    def _talk(self, connection):
+        yield self.greeting
+        while True:
+            data, fds, _, _ = socket.recv_fds(connection, 65536, 1)
+            if not data:
+                return
+            for message in map(json.loads, data.splitlines()):
+                answer = self._send(socket.socket(fileno=fds[0])) if message["execute"] == "x-ebb-snapshot" else {"return": {}}
+                if not answer:
+                    return
+                yield json.dumps(answer | ({"id": message["id"]} if "id" in message else {})).encode() + b"\r\n"
+
+    def _send(self, stream):
+        with stream:
+            stream.settimeout(LIMIT)
+            stream.sendall(MUCH + END)
+            if self.answer is not None:
+                return self.answer
+            stream.shutdown(socket.SHUT_WR)
+            self.word = stream.recv(2)
+            wait(lambda: self.answer is not None, "the test says what the answer is")
+            return self.answer
+
+
+def moving(runtime):
+    env = os.environ | {"EBB_RUNTIME_DIR": runtime}
+    return subprocess.Popen([EBB, "snapshot", "--live", "-n", "ci", "-"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("answer, end, said", [(DONE, END, b"it stood still for 0.010 s"), (FAILED, b"", b"is not saved: it is not"), ("", b"", b"is not saved")],
+                         ids=["committed", "refused", "gone"])
+def test_the_end_comes_after_the_answer(runtime, answer, end, said):
+    """Until then the reader has all but that, and has the guest's ebb told; without the answer it never comes."""
+    guest = Sender(runtime)
+    with moving(runtime) as client:
+        assert client.stdout.read(len(MUCH)) == MUCH
+        wait(lambda: guest.word is not None, "the client has committed to it")
+        assert guest.word == b"\0"
+        os.set_blocking(client.stdout.fileno(), False)
+        assert client.stdout.read() is None
+        os.set_blocking(client.stdout.fileno(), True)
+        guest.answer = answer
+        assert client.stdout.read() == end
+        assert said in client.stderr.read()
+        assert client.wait(LIMIT) == (0 if end else 1)
+    guest.end()
+
+
+def test_an_answer_too_early(runtime):
+    """Of an ebb that does not wait for the client's word: nobody runs what was sent."""
+    guest = Sender(runtime)
+    guest.answer = DONE
+    with moving(runtime) as client:
+        assert client.stdout.read() == MUCH
+        assert b"answered x-ebb-snapshot wrongly" in client.stderr.read()
+        assert client.wait(LIMIT) == 1
+    guest.end()
