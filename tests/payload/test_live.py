@@ -349,6 +349,23 @@ def test_one_that_ends(run):
         assert client.wait(TIMEOUT) == 1 and "is not saved" in said and len(said.splitlines()) == 1, said
 
 
+def test_a_disk(run, restore, tmp_path):
+    """Both would have it open: one that the guest can write to is refused, and nothing was stopped. (The control: read-only it moves.)"""
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(MIB)
+    name = f"disk-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "-d", str(disk), "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    done = subprocess.run([*PATIENTLY, name, "-"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 1 and "it can write to its disk 0" in done.stderr and len(done.stderr.splitlines()) == 1 and not done.stdout, done
+    assert "running" in status(name)
+    payload.kill()
+    payload = run("saved", *OPTIONS, "-d", f"{disk},ro", "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    assert moved(name, restore, "-d", f"{disk},ro")[0].steps(2)
+
+
 def test_it_stays_as_it_was(run, restore):
     """One that is paused is sent as it is; one that is paused while it is sent stays so."""
     name = f"paused-{os.getpid()}"

@@ -25,6 +25,20 @@ struct live {
 	uint64_t rate; /* bytes in a second that the reader takes */
 };
 
+int live_can(const struct machine *machine, struct why *why)
+{
+	const struct vm_disks *disks = &machine->config->disks;
+
+	for (unsigned int i = 0; i < disks->count; i++)
+		if (!disks->disk[i].read_only)
+			return why_set(why, -EOPNOTSUPP,
+				       "it can write to its disk %u, which both hosts would have "
+				       "open at once: only disks that are read-only (-d FILE,ro) "
+				       "can be shared so; or save it in a folder",
+				       i);
+	return 0;
+}
+
 static bool goes_on(void *ctx)
 {
 	const struct machine *machine = ctx;

@@ -22,6 +22,12 @@
 struct machine;
 
 /*
+ * Returns 0, or -EOPNOTSUPP with @why set: the machine cannot go on elsewhere while this ebb still has it. As machine_can_save(),
+ * which comes first.
+ */
+int live_can(const struct machine *machine, struct why *why);
+
+/*
  * Logs what is written from now on, and sends all of RAM to @writer, then again and again what was written meanwhile, until what is
  * left can be sent within @limit ns, by how fast the reader was. The writer stays for live_finish(). Returns 0; or -errno with
  * @why set, and without it if it is the writer's.

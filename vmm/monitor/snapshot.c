@@ -9,6 +9,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/json.h"
+#include "vmm/machine/live.h"
 #include "vmm/machine/save.h"
 #include "vmm/machine/working_set.h"
 #include "vmm/monitor/part.h"
@@ -53,6 +54,8 @@ static bool can_save(struct monitor *monitor, saver_what what, const struct how 
 		failed = machine_can_increment(monitor->machine, &why);
 	else
 		failed = machine_can_save(monitor->machine, &why);
+	if (!failed && how->live)
+		failed = live_can(monitor->machine, &why);
 	if (failed) {
 		control_fail_as(error, "NotSupported", "%s", why.text);
 		return false;
