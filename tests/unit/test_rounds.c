@@ -138,7 +138,7 @@ static void setup(void)
 	writer = (struct snapshot_writer){.write = stream_write};
 	for (unsigned int i = 0; i < 2; i++)
 		guest[i] = calloc(dirty_log_words(&ram, &ram.region[i]), sizeof(uint64_t));
-	rounds = rounds_new(&ram, &writer);
+	ck_assert_int_eq(rounds_new(&rounds, &ram, &writer), 0);
 	busy = forgets_zeros = false;
 	seed = 88172645463325252ULL;
 	dirty_log_switch(ram.dirty, true);
@@ -283,6 +283,42 @@ START_TEST(nothing_is_sent_of_nothing)
 }
 END_TEST
 
+/* They are separate mappings there: what comes is never of two. */
+START_TEST(regions_that_adjoin)
+{
+	struct ram split = ram;
+	struct rounds *two;
+
+	split.region[1] =
+		(struct ram_region){LOW + 10 * PAGE, 5 * PAGE, ram.region[0].hva + 10 * PAGE};
+	split.region[0].size = 10 * PAGE;
+	for (uint64_t page = 8; page < 12; page++)
+		guest_writes(LOW + page * PAGE, 1);
+	ck_assert_int_eq(rounds_new(&two, &split, &writer), 0);
+	ck_assert_int_eq(rounds_send(two, always, NULL), 0);
+	give_back(LOW + 8 * PAGE, 4);
+	*rounds_next(two, 0) = 3 << 8;
+	*rounds_next(two, 1) = 3;
+	ck_assert_int_eq(rounds_send(two, always, NULL), 0);
+	rounds_free(two);
+	ck_assert_int_eq(receive(), 0);
+	ck_assert(is_same());
+	ck_assert_uint_eq(stream.sections, 4);
+}
+END_TEST
+
+/* A bit would be another page than the one that is sent. */
+START_TEST(pages_of_another_size_are_refused)
+{
+	struct ram large = ram;
+	struct rounds *none = rounds;
+
+	large.page_size = 2 << 20;
+	ck_assert_int_eq(rounds_new(&none, &large, &writer), -EOPNOTSUPP);
+	ck_assert_ptr_null(none);
+}
+END_TEST
+
 static bool never(void *ctx)
 {
 	(void)ctx;
@@ -393,6 +429,8 @@ Suite *rounds_suite(void)
 	tcase_add_test(tcase, without_what_became_zero_it_is_not);
 	tcase_add_test(tcase, a_page_that_is_given_back_between_rounds);
 	tcase_add_test(tcase, nothing_is_sent_of_nothing);
+	tcase_add_test(tcase, regions_that_adjoin);
+	tcase_add_test(tcase, pages_of_another_size_are_refused);
 	tcase_add_test(tcase, it_ends_when_it_shall);
 	tcase_add_test(tcase, what_is_not_ram_is_refused);
 	tcase_add_test(tcase, each_bit_counts);

@@ -236,6 +236,8 @@ int vm_log_ram(const struct vm *vm, const struct ram *ram, bool on)
 	unsigned int number = 0;
 	int error = 0;
 
+	if (ram->page_size != (size_t)sysconf(_SC_PAGESIZE))
+		return -EOPNOTSUPP;
 	for (unsigned int i = 0; i < ram->regions; i++) {
 		const struct ram_region *region = &ram->region[i];
 		for (uint64_t done = 0; done < region->size && !error; number++) {

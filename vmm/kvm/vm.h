@@ -70,7 +70,7 @@ int vm_capability(const struct vm *vm, int capability);
 int vm_map_ram(struct vm *vm, const struct ram *ram);
 /*
  * Has KVM log, from now on or no longer, which pages of @ram are written by vCPUs, or by itself. What ebb's own threads write is in
- * no log of KVM's (vmm/mem/dirty_log.h). Returns 0 or -errno.
+ * no log of KVM's (vmm/mem/dirty_log.h). Returns 0, -EOPNOTSUPP if the pages of @ram are not the host's, which KVM counts, or -errno.
  */
 int vm_log_ram(const struct vm *vm, const struct ram *ram, bool on);
 /*

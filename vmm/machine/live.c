@@ -112,16 +112,15 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 	struct live *live = calloc(1, sizeof(*live));
 
 	machine->live = live;
-	if (live) {
-		live->rounds = rounds_new(&machine->ram, writer);
+	if (live)
 		live->log = calloc(largest(&machine->ram), sizeof(*live->log));
-	}
-	if (!live || !live->rounds || !live->log)
-		return why_set(why, -ENOMEM, "the host has no memory left");
+	int error = live && live->log ? rounds_new(&live->rounds, &machine->ram, writer) : -ENOMEM;
+	if (error)
+		return why_set(why, error, "its memory cannot be followed: %s", strerror(-error));
 	live->writer = writer;
 	private_file_note_read(machine->ram.private_file);
 	dirty_log_switch(machine->ram.dirty, true);
-	int error = vm_log_ram(&machine->vm, &machine->ram, true);
+	error = vm_log_ram(&machine->vm, &machine->ram, true);
 	return error ? why_set(why, error, "KVM cannot log what the guest writes: %s",
 			       strerror(-error))
 		     : 0;

@@ -29,27 +29,38 @@ static size_t words(const struct rounds *rounds, unsigned int region)
 	return dirty_log_words(rounds->ram, &rounds->ram->region[region]);
 }
 
-struct rounds *rounds_new(const struct ram *ram, struct snapshot_writer *writer)
+static bool all_are_next(struct rounds *rounds, unsigned int i)
 {
-	struct rounds *rounds = calloc(1, sizeof(*rounds));
+	uint64_t pages = rounds->ram->region[i].size / SNAPSHOT_PAGE;
 
-	if (!rounds)
-		return NULL;
-	rounds->ram = ram;
-	rounds->writer = writer;
-	for (unsigned int i = 0; i < ram->regions; i++) {
-		uint64_t pages = ram->region[i].size / SNAPSHOT_PAGE;
-		rounds->next[i] = calloc(words(rounds, i), sizeof(uint64_t));
-		rounds->there[i] = calloc(words(rounds, i), sizeof(uint64_t));
-		if (!rounds->next[i] || !rounds->there[i]) {
-			rounds_free(rounds);
-			return NULL;
+	rounds->next[i] = calloc(words(rounds, i), sizeof(uint64_t));
+	rounds->there[i] = calloc(words(rounds, i), sizeof(uint64_t));
+	if (!rounds->next[i] || !rounds->there[i])
+		return false;
+	memset(rounds->next[i], 0xff, words(rounds, i) * sizeof(uint64_t));
+	if (pages % BITS)
+		rounds->next[i][pages / BITS] = (1ULL << pages % BITS) - 1;
+	return true;
+}
+
+int rounds_new(struct rounds **rounds, const struct ram *ram, struct snapshot_writer *writer)
+{
+	*rounds = NULL;
+	/* A bit of the logs is a page of RAM. */
+	if (ram->page_size != SNAPSHOT_PAGE)
+		return -EOPNOTSUPP;
+	struct rounds *made = calloc(1, sizeof(*made));
+	if (!made)
+		return -ENOMEM;
+	made->ram = ram;
+	made->writer = writer;
+	for (unsigned int i = 0; i < ram->regions; i++)
+		if (!all_are_next(made, i)) {
+			rounds_free(made);
+			return -ENOMEM;
 		}
-		memset(rounds->next[i], 0xff, words(rounds, i) * sizeof(uint64_t));
-		if (pages % BITS)
-			rounds->next[i][pages / BITS] = (1ULL << pages % BITS) - 1;
-	}
-	return rounds;
+	*rounds = made;
+	return 0;
 }
 
 void rounds_free(struct rounds *rounds)
@@ -198,6 +209,12 @@ uint64_t rounds_left(struct rounds *rounds)
 	return pages;
 }
 
+static int flush_both(struct rounds *rounds)
+{
+	int error = flush(rounds, &rounds->data, rounds->copy);
+	return error ? error : flush(rounds, &rounds->zeros, NULL);
+}
+
 int rounds_send(struct rounds *rounds, bool (*goes_on)(void *ctx), void *ctx)
 {
 	int error = 0;
@@ -209,8 +226,9 @@ int rounds_send(struct rounds *rounds, bool (*goes_on)(void *ctx), void *ctx)
 			error = goes_on(ctx) ? send_block(rounds, i, from, block(from, n))
 					     : -ECANCELED;
 		}
+		/* The next region may begin where this one ends: a section is of one. */
+		if (!error)
+			error = flush_both(rounds);
 	}
-	if (!error)
-		error = flush(rounds, &rounds->data, rounds->copy);
-	return error ? error : flush(rounds, &rounds->zeros, NULL);
+	return error;
 }

@@ -19,8 +19,10 @@
 
 struct rounds;
 
-/* All pages of @ram are to be sent. Returns NULL if no memory is left. */
-struct rounds *rounds_new(const struct ram *ram, struct snapshot_writer *writer);
+/*
+ * All pages of @ram are to be sent. Returns 0, -EOPNOTSUPP if its pages are not SNAPSHOT_PAGE, or -ENOMEM; then *@rounds is NULL.
+ */
+int rounds_new(struct rounds **rounds, const struct ram *ram, struct snapshot_writer *writer);
 void rounds_free(struct rounds *rounds);
 
 /*
