@@ -157,9 +157,18 @@ static void advance(struct blk_slot *slot, uint64_t bytes)
 	}
 }
 
+/* All that was asked for: also a read that failed, or is dropped, may have changed some of it. */
+static void note_read(const struct blk *blk, const struct blk_slot *slot)
+{
+	if (slot->answer.kind == BLK_READ)
+		ram_wrote_iov(blk->dev.host->ram, &slot->iov[slot->first], slot->n - slot->first,
+			      slot->left);
+}
+
 /* Takes the host's answer. Returns 0 if the request is done, 1 if there is more to do, or -errno. */
 static int went(struct blk *blk, struct blk_slot *slot, int result)
 {
+	note_read(blk, slot);
 	if (result == -EINTR || (result == -EAGAIN && !slot->patient)) {
 		slot->patient |= result == -EAGAIN;
 		return 1;
@@ -172,9 +181,6 @@ static int went(struct blk *blk, struct blk_slot *slot, int result)
 						      : image_moved(&blk->image, (uint64_t)result);
 	if (moved < 0)
 		return (int)moved;
-	if (slot->answer.kind == BLK_READ)
-		ram_wrote_iov(blk->dev.host->ram, &slot->iov[slot->first], slot->n - slot->first,
-			      (uint64_t)moved);
 	advance(slot, (uint64_t)moved);
 	blk_moved(blk, slot->answer.kind, (uint64_t)moved);
 	if (slot->left > 0)
@@ -222,6 +228,7 @@ bool blk_flight_drain(struct blk_queue *bq, uint64_t deadline)
 			/* A failed flush also loses data that was acknowledged before. */
 			if (bq->slot[tag].flush)
 				image_flushed(&bq->blk->image, result);
+			note_read(bq->blk, &bq->slot[tag]);
 			land(bq, &bq->slot[tag]);
 			continue;
 		}

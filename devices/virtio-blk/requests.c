@@ -42,8 +42,9 @@ static ssize_t step_data(struct blk_queue *bq)
 				    !blk_negotiated(blk, VIRTIO_BLK_F_FLUSH));
 	else
 		moved = image_read(&blk->image, iov, n, request->offset + bq->done);
-	if (moved > 0 && request->kind == BLK_READ)
-		ram_wrote_iov(blk->dev.host->ram, iov, n, (uint64_t)moved);
+	/* Also one that failed may have changed some of it. */
+	if (request->kind == BLK_READ)
+		ram_wrote_iov(blk->dev.host->ram, iov, n, UINT64_MAX);
 	if (moved > 0)
 		blk_advance(&bq->chain, &request->data, moved);
 	return moved;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/unit/fake_disk.h"
+#include "tests/unit/fake_ring.h"
 #include "tests/unit/fake_vsock.h"
 #include "vmm/mem/dirty_log.h"
 
@@ -85,6 +86,25 @@ START_TEST(what_a_disk_reads)
 }
 END_TEST
 
+/* What the host has read when the driver resets the device gets no answer, but is in RAM. */
+START_TEST(what_is_dropped)
+{
+	const struct virtio_blk_outhdr header = {.type = htole32(VIRTIO_BLK_T_IN)};
+	const struct gpa_range chain[] = {{DISK_HEADER, 16}, {DISK_DATA, LEN}, {DISK_STATUS, 1}};
+	unsigned int missing;
+
+	memset(fake_driver_at(&disk_guest, DISK_DATA, LEN), 0xee, LEN);
+	memcpy(fake_driver_at(&disk_guest, DISK_HEADER, sizeof(header)), &header, sizeof(header));
+	fake_queue_add(&disk_guest.queue[0], chain, 3, 1);
+	fake_ring.holds = true;
+	begin(&disk_guest.ram, true);
+	fake_driver_kick(&disk_guest, 0);
+	fake_driver_set(&disk_guest, VIRTIO_MMIO_STATUS, 0);
+	ck_assert_uint_ge(end(&disk_guest.ram, &missing), LEN / PAGE);
+	ck_assert_uint_eq(missing, 0);
+}
+END_TEST
+
 /* --- sockets ------------------------------------------------------------------------------------- */
 
 START_TEST(what_a_program_sends)
@@ -109,6 +129,15 @@ START_TEST(what_a_program_sends)
 }
 END_TEST
 
+static TCase *dropped_case(void)
+{
+	TCase *tcase = tcase_create("dropped");
+
+	tcase_add_checked_fixture(tcase, disk_setup_fake, disk_teardown);
+	tcase_add_test(tcase, what_is_dropped);
+	return tcase;
+}
+
 static TCase *disk_case(const char *name, void (*setup)(void))
 {
 	TCase *tcase = tcase_create(name);
@@ -126,6 +155,7 @@ Suite *device_writes_suite(void)
 
 	suite_add_tcase(suite, disk_case("one after the other", disk_setup));
 	suite_add_tcase(suite, disk_case("at the same time", disk_setup_fake));
+	suite_add_tcase(suite, dropped_case());
 	if (disk_has_uring())
 		suite_add_tcase(suite, disk_case("by the kernel", disk_setup_uring));
 	tcase_add_checked_fixture(sockets, vs_setup, vs_teardown);
