@@ -7,7 +7,7 @@
 #define BITS 64U
 
 struct dirty_log {
-	atomic_uint on;
+	atomic_bool on;
 	unsigned int regions;
 	size_t words[RAM_REGIONS_MAX];
 	_Atomic uint64_t *word[RAM_REGIONS_MAX];
@@ -37,12 +37,13 @@ void dirty_log_free(struct dirty_log *log)
 }
 
 /*
- * Both sides change `on`, so that one of them comes first: a writer that finds it off has made its bytes visible to who
- * switches it on.
+ * A writer writes to RAM, then reads `on`; who switches it on writes that, then reads RAM: with a full barrier between, on both
+ * sides, one of them sees what the other wrote. Writers share `on` only to read it: they are all devices' threads.
  */
 void dirty_log_switch(struct dirty_log *log, bool on)
 {
-	atomic_exchange(&log->on, on);
+	atomic_store_explicit(&log->on, on, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
 	/* Of the last time. */
 	for (unsigned int i = 0; !on && i < log->regions; i++)
 		for (size_t w = 0; w < log->words[i]; w++)
@@ -52,7 +53,8 @@ void dirty_log_switch(struct dirty_log *log, bool on)
 
 static bool is_on(struct dirty_log *log)
 {
-	return log && atomic_fetch_or(&log->on, 0);
+	atomic_thread_fence(memory_order_seq_cst);
+	return log && atomic_load_explicit(&log->on, memory_order_relaxed);
 }
 
 void dirty_log_take(struct dirty_log *log, unsigned int region, uint64_t *bits)

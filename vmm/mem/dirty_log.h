@@ -33,7 +33,7 @@ void dirty_log_switch(struct dirty_log *log, bool on);
  */
 void dirty_log_take(struct dirty_log *log, unsigned int region, uint64_t *bits);
 
-/* Notes that @len bytes at @hva were changed. What is not RAM is left out. Costs an atomic operation if nobody asks. */
+/* Notes that @len bytes at @hva were changed. What is not RAM is left out. Costs a barrier if nobody asks. */
 void ram_wrote(const struct ram *ram, const void *hva, uint64_t len);
 /* Likewise the first @len bytes of @iov, which has @n elements. */
 void ram_wrote_iov(const struct ram *ram, const struct iovec *iov, unsigned int n, uint64_t len);
