@@ -283,6 +283,22 @@ START_TEST(nothing_is_sent_of_nothing)
 }
 END_TEST
 
+/* Whatever the guest there is to give its memory back by. */
+START_TEST(zeros_take_no_memory)
+{
+	there.discard = DISCARD_FREE;
+	for (uint64_t page = 0; page < 40; page++)
+		guest_writes(LOW + page * PAGE, 1);
+	send_round();
+	give_back(LOW, 40);
+	look();
+	send_round();
+	ck_assert_int_eq(receive(), 0);
+	ck_assert(is_same());
+	ck_assert_uint_eq(memory_smaps(there.map, there.map_size, "Anonymous"), 0);
+}
+END_TEST
+
 /* They are separate mappings there: what comes is never of two. */
 START_TEST(regions_that_adjoin)
 {
@@ -429,6 +445,7 @@ Suite *rounds_suite(void)
 	tcase_add_test(tcase, without_what_became_zero_it_is_not);
 	tcase_add_test(tcase, a_page_that_is_given_back_between_rounds);
 	tcase_add_test(tcase, nothing_is_sent_of_nothing);
+	tcase_add_test(tcase, zeros_take_no_memory);
 	tcase_add_test(tcase, regions_that_adjoin);
 	tcase_add_test(tcase, pages_of_another_size_are_refused);
 	tcase_add_test(tcase, it_ends_when_it_shall);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vmm/lib/record.h"
 #include "vmm/mem/discard.h"
@@ -30,15 +31,18 @@ int snapshot_written_write(struct snapshot_writer *writer, uint64_t gpa, uint64_
 	return snapshot_put(writer, data, len);
 }
 
-/* Gives back what was there before, if it can be given back. */
-static void clear(const struct ram *ram, const struct gpa_range *range, void *hva)
+/*
+ * Gives back what was there before, if it can be given back: at once, also if the guest is to discard by MADV_FREE, after which
+ * the zeros would have to be written, and the memory be taken for that.
+ */
+static bool is_given_back(const struct ram *ram, const struct gpa_range *range, void *hva)
 {
 	struct discard_step step[DISCARD_STEPS(1)];
 	struct discard_result result;
 
-	if (!ram_discard_zeroes(ram) || ram_discard(ram, range, 1, step, &result) != 1 ||
-	    !step[0].done)
-		memset(hva, 0, range->len);
+	if (!ram_discard_zeroes(ram))
+		return madvise(hva, range->len, MADV_DONTNEED) == 0;
+	return ram_discard(ram, range, 1, step, &result) == 1 && step[0].done;
 }
 
 static bool too_often(const struct ram *ram, const struct snapshot_written *written)
@@ -70,9 +74,9 @@ int snapshot_written_read(struct snapshot_reader *reader, const struct snapshot_
 	*(section->len == HEAD ? &written->zeros : &written->pages) += pages;
 	if (too_often(ram, written))
 		return snapshot_bad(reader, "it has the guest's memory too often");
-	if (section->len == HEAD)
-		clear(ram, &range, hva);
-	else
+	if (section->len > HEAD)
 		memcpy(hva, (uint8_t *)room + HEAD, range.len);
+	else if (!is_given_back(ram, &range, hva))
+		memset(hva, 0, range.len);
 	return 0;
 }
