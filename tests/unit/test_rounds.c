@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/memory.h"
@@ -92,6 +93,8 @@ static void change(void)
 	}
 }
 
+static bool gives_all_back; /* the guest, when the first bytes are sent */
+
 static int stream_write(void *ctx, const void *data, size_t len)
 {
 	(void)ctx;
@@ -100,6 +103,9 @@ static int stream_write(void *ctx, const void *data, size_t len)
 	stream.len += len;
 	if (busy && draw(2))
 		change();
+	if (gives_all_back)
+		give_back(LOW, LOW_N);
+	gives_all_back = false;
 	return 0;
 }
 
@@ -120,18 +126,19 @@ static bool always(void *ctx)
 
 /* --- fixture ------------------------------------------------------------------------------------- */
 
-static void init_ram(struct ram *one)
+static void init_ram(struct ram *one, enum ram_backing backing)
 {
 	const struct gpa_range span[] = {{LOW, LOW_N * PAGE}, {HIGH, HIGH_N * PAGE}};
-	const struct ram_config config = RAM_CONFIG_DEFAULT;
+	struct ram_config config = RAM_CONFIG_DEFAULT;
 
+	config.backing = backing;
 	ck_assert_int_eq(ram_init(one, &config, span, 2), 0);
 }
 
-static void setup(void)
+static void setup_backing(enum ram_backing backing)
 {
-	init_ram(&ram);
-	init_ram(&there);
+	init_ram(&ram, backing);
+	init_ram(&there, RAM_ANON);
 	ram.pagemap = present_open();
 	memset(&stream, 0, sizeof(stream));
 	stream.bytes = malloc(ROOM);
@@ -142,6 +149,16 @@ static void setup(void)
 	busy = forgets_zeros = false;
 	seed = 88172645463325252ULL;
 	dirty_log_switch(ram.dirty, true);
+}
+
+static void setup(void)
+{
+	setup_backing(RAM_ANON);
+}
+
+static void setup_memfd(void)
+{
+	setup_backing(RAM_MEMFD);
 }
 
 static void teardown(void)
@@ -299,6 +316,24 @@ START_TEST(zeros_take_no_memory)
 }
 END_TEST
 
+/* To read what is given back in the middle of a round would take it again. */
+START_TEST(what_is_given_back_meanwhile_stays_so)
+{
+	struct stat file;
+
+	for (uint64_t page = 0; page < LOW_N; page++)
+		guest_writes(LOW + page * PAGE, 1);
+	gives_all_back = true;
+	send_round();
+	look();
+	send_round();
+	ck_assert_int_eq(fstat(ram.file, &file), 0);
+	ck_assert_int_eq(file.st_blocks, 0);
+	ck_assert_int_eq(receive(), 0);
+	ck_assert(is_same());
+}
+END_TEST
+
 /* They are separate mappings there: what comes is never of two. */
 START_TEST(regions_that_adjoin)
 {
@@ -437,7 +472,7 @@ Suite *rounds_suite(void);
 Suite *rounds_suite(void)
 {
 	Suite *suite = suite_create("rounds");
-	TCase *tcase = tcase_create("rounds");
+	TCase *tcase = tcase_create("rounds"), *memfd = tcase_create("memfd");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, what_comes_is_what_is_there, 0, 8);
@@ -453,5 +488,9 @@ Suite *rounds_suite(void)
 	tcase_add_test(tcase, each_bit_counts);
 	tcase_add_test(tcase, it_has_an_end);
 	suite_add_tcase(suite, tcase);
+	tcase_add_checked_fixture(memfd, setup_memfd, teardown);
+	tcase_add_loop_test(memfd, what_comes_is_what_is_there, 0, 8);
+	tcase_add_test(memfd, what_is_given_back_meanwhile_stays_so);
+	suite_add_tcase(suite, memfd);
 	return suite;
 }

@@ -124,6 +124,13 @@ int ram_present(const struct ram *ram, struct present_cursor *cursor,
 	}
 }
 
+bool ram_still_present(const struct ram *ram, const struct ram_region *region, uint64_t offset)
+{
+	off_t at = (off_t)(region->gpa + offset);
+
+	return ram->backing != RAM_MEMFD || lseek(ram->file, at, SEEK_DATA) == at;
+}
+
 int ram_touched(const struct ram *ram, const struct ram_region *region, uint64_t offset,
 		unsigned int pages, bool touched[PRESENT_PAGES])
 {

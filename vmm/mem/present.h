@@ -43,6 +43,12 @@ int ram_present(const struct ram *ram, struct present_cursor *cursor,
 		bool present[PRESENT_PAGES]);
 
 /*
+ * Returns whether the page at @offset in @region is still there, which ram_present() said was: reading one of a file (RAM_MEMFD)
+ * that was given back meanwhile takes memory for it.
+ */
+bool ram_still_present(const struct ram *ram, const struct ram_region *region, uint64_t offset);
+
+/*
  * Sets @touched for each of @pages pages from @offset on in @region, as above: whether it is the file's, or a copy of its
  * page, and in the page tables. Where one was read, the host puts neighbours that are in its page cache there, too. Returns 0
  * or -errno.

@@ -128,6 +128,7 @@ static int send_page(struct rounds *rounds, unsigned int i, uint64_t page, bool 
 	uint64_t offset = page * SNAPSHOT_PAGE;
 	uint8_t copy[SNAPSHOT_PAGE];
 
+	present = present && ram_still_present(rounds->ram, region, offset);
 	if (present) {
 		memcpy(copy, region->hva + offset, sizeof(copy));
 		__asm__ volatile("" ::: "memory");
