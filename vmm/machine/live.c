@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 #include "vmm/machine/machine.h"
 #include "vmm/mem/dirty_log.h"
@@ -15,14 +16,19 @@
 /* Before the last one. A guest that writes less in each than in the one before needs a few. */
 #define ROUNDS_MAX 30
 _Static_assert(ROUNDS_MAX + 1 <= SNAPSHOT_ROUNDS_MAX, "a reader takes them");
-/* A round of fewer bytes tells how large the pipe's buffers are, not how fast the reader is. */
+/* So many that leave no less than the best one before: it does not converge. */
+#define VAIN_MAX 4
+/* Fewer bytes tell how large the pipe's buffers are, not how fast the reader is. */
 #define TELLING (1U << 20)
 
 struct live {
 	struct rounds *rounds;
 	struct snapshot_writer *writer;
-	uint64_t *log; /* KVM's, of a region */
-	uint64_t rate; /* bytes in a second that the reader takes */
+	uint64_t *log;	   /* KVM's, of a region */
+	uint64_t rate;	   /* bytes in a second that the reader takes */
+	uint64_t sent, ns; /* in rounds that this is not of yet */
+	uint64_t least;	   /* pages left, of all rounds */
+	int vain;	   /* rounds since that */
 };
 
 int live_can(const struct machine *machine, struct why *why)
@@ -71,29 +77,43 @@ static int send_round(const struct machine *machine)
 	uint64_t from = live->writer->offset, start = clock_ns();
 
 	int error = rounds_send(live->rounds, goes_on, (void *)machine);
-	uint64_t sent = live->writer->offset - from, ns = clock_ns() - start;
-	if (!live->rate || sent >= TELLING)
-		live->rate = (uint64_t)((double)sent * NS_PER_S / (double)(ns + 1)) + 1;
+	live->sent += live->writer->offset - from;
+	live->ns += clock_ns() - start;
+	if (!live->rate || live->sent >= TELLING) {
+		live->rate = (uint64_t)((double)live->sent * NS_PER_S / (double)(live->ns + 1)) + 1;
+		live->sent = live->ns = 0;
+	}
 	return error;
 }
 
-static bool is_soon_sent(const struct live *live, uint64_t limit)
+static double seconds(const struct live *live, uint64_t pages)
 {
-	double left = (double)(rounds_left(live->rounds) * SNAPSHOT_PAGE);
-	return left * NS_PER_S <= (double)live->rate * (double)limit;
+	return (double)(pages * SNAPSHOT_PAGE) / (double)live->rate;
 }
 
-static int never_ends(const struct live *live, uint64_t limit, struct why *why)
+/* Notes whether the round before was in vain. */
+static bool is_soon_sent(struct live *live, uint64_t limit)
+{
+	uint64_t left = rounds_left(live->rounds);
+
+	live->vain = left < live->least ? 0 : live->vain + 1;
+	if (!live->vain)
+		live->least = left;
+	return seconds(live, left) * NS_PER_S <= (double)limit;
+}
+
+static int never_ends(const struct live *live, int rounds, uint64_t limit, struct why *why)
 {
 	char left[TEXT_SIZE_MAX], rate[TEXT_SIZE_MAX];
 
-	text_size(left, rounds_left(live->rounds) * SNAPSHOT_PAGE);
+	text_size(left, live->least * SNAPSHOT_PAGE);
 	text_size(rate, live->rate);
-	return why_set(
-		why, -EBUSY,
-		"it writes so fast that after %d rounds %s are left, at %s a second too much "
-		"for %.3f s: let it stand still longer (--live=SECONDS), or leave out --live",
-		ROUNDS_MAX, left, rate, (double)limit / NS_PER_S);
+	return why_set(why, -EBUSY,
+		       "it writes so fast that after %d rounds %s are left, at %s a second too "
+		       "much for %.3f s: let it stand still longer (--live=%.0f), or leave out "
+		       "--live",
+		       rounds, left, rate, (double)limit / NS_PER_S,
+		       seconds(live, live->least) + 1);
 }
 
 /* Words that the log of a region takes. */
@@ -118,6 +138,7 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 	if (error)
 		return why_set(why, error, "its memory cannot be followed: %s", strerror(-error));
 	live->writer = writer;
+	live->least = UINT64_MAX;
 	private_file_note_read(machine->ram.private_file);
 	dirty_log_switch(machine->ram.dirty, true);
 	error = vm_log_ram(&machine->vm, &machine->ram, true);
@@ -129,16 +150,18 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t limit,
 		struct why *why)
 {
-	int error = begin(machine, writer, why);
+	int error = begin(machine, writer, why), round = 0;
+	const struct live *live = machine->live;
 
-	for (int round = 0; round < ROUNDS_MAX && !error; round++) {
+	while (!error && round < ROUNDS_MAX && live->vain < VAIN_MAX) {
 		error = send_round(machine);
+		round++;
 		if (!error)
 			error = look(machine, why);
 		if (!error && is_soon_sent(machine->live, limit))
 			return 0;
 	}
-	return error ? error : never_ends(machine->live, limit, why);
+	return error ? error : never_ends(live, round, limit, why);
 }
 
 int live_finish(struct machine *machine, struct why *why)
@@ -151,7 +174,12 @@ void live_end(struct machine *machine)
 {
 	if (!machine->live)
 		return;
-	vm_log_ram(&machine->vm, &machine->ram, false);
+	int error = vm_log_ram(&machine->vm, &machine->ram, false);
+	if (error)
+		log_warn(
+			"KVM still logs what the guest writes, which makes it slower: %s; restart the "
+			"guest at a good moment",
+			strerror(-error));
 	dirty_log_switch(machine->ram.dirty, false);
 	live_free(machine);
 }
