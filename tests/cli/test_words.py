@@ -63,7 +63,8 @@ def test_word_too_many(ebb, command):
     (("--base", "a", "--working-set", "b"), "cannot be combined"),
     (("--live", "a"), "--live is for standard output"), (("--live", "--base", "a", "-"), "leave out --base and --working-set"),
     (("--live", "--working-set", "a"), "leave out --base and --working-set"), (("--live", "merge", "a", "b"), "takes folders alone"),
-    (("--live=0", "-"), "--live must be more than 0 seconds"), (("--live=x", "-"), "--live"),
+    (("--live=0", "-"), "--live must be at least 0.001 seconds"), (("--live=0.0004", "-"), "at least 0.001"),
+    (("--live", "5", "-"), "too many folders are given: '5' and '-'; name one (a time is written --live=5)"), (("--live=x", "-"), "--live"),
 ], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
 def test_snapshot_words(ebb, words, said):
     ebb("snapshot", *words).failed(2, said)

@@ -106,8 +106,9 @@ static int apply_word(struct request *request, const char *word, struct option_e
 		return 0;
 	}
 	if (request->folder)
-		return options_fail(error, "too many folders are given: '%s' and '%s'; name %s",
-				    request->folder, word, request->merge ? "two" : "one");
+		return options_fail(error, "too many folders are given: '%s' and '%s'; name %s%s",
+				    request->folder, word, request->merge ? "two" : "one",
+				    request->live_ms ? " (a time is written --live=5)" : "");
 	request->folder = word;
 	return 0;
 }
@@ -118,7 +119,8 @@ static int apply_live(struct request *request, const char *value, struct option_
 	int failed = value ? options_seconds("--live", value, &request->live_ms, error) : 0;
 	if (failed || request->live_ms)
 		return failed;
-	return options_fail(error, "--live must be more than 0 seconds: no guest moves in no time");
+	return options_fail(error,
+			    "--live must be at least 0.001 seconds: no guest moves in no time");
 }
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
