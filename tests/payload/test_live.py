@@ -5,12 +5,13 @@ import contextlib
 import fcntl
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 
 import pytest
-from payload import EBB, NO_NETWORK, TIMEOUT, Payload, lib, wait_until
+from payload import EBB, FullPipe, NO_NETWORK, TIMEOUT, Payload, lib, wait_until
 from test_snapshot import MIB, OPTIONS, PATIENT, Restored, status, step
 
 LIVE = [EBB, "snapshot", "--live", "-n"]
@@ -364,6 +365,36 @@ def test_a_disk(run, restore, tmp_path):
     payload = run("saved", *OPTIONS, "-d", f"{disk},ro", "--name", name, test="one-cpu", params=PATIENT)
     step(payload)
     assert moved(name, restore, "-d", f"{disk},ro")[0].steps(2)
+
+
+def test_one_that_is_a_clone(run, restore, tmp_path):
+    """Its memory is a snapshot's file, of which it has touched little: all of it comes, and the file is not needed there."""
+    name = f"clone-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    subprocess.run([EBB, "snapshot", "-n", name, str(tmp_path / "there")], check=True, timeout=TIMEOUT, capture_output=True)
+    payload.kill()
+    with Restored(tmp_path / "there", *OPTIONS, "--name", name) as clone:
+        clone.steps(1)
+        one, _ = moved(name, restore)
+        shutil.rmtree(tmp_path / "there")
+        clone.kill()
+        assert one.steps(3)
+
+
+def test_a_vcpu_that_waits_for_the_console(run):
+    """All of its memory was sent, but it cannot be stopped: the guest goes on, and moves when its output is read."""
+    full = FullPipe()
+    name = f"chatter-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="chatter", stdout=full.writer)
+    payload.waits_for_output()
+    argv = [*PATIENTLY, name, "-"]
+    done = subprocess.run(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 1 and "waits for a device or for the console" in done.stderr and len(done.stderr.splitlines()) == 1, done
+    assert "running" in status(name)
+    full.start_reading()
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=TIMEOUT)
+    assert "paused" in status(name)
 
 
 def test_it_stays_as_it_was(run, restore):
