@@ -92,17 +92,17 @@ static double seconds(const struct live *live, uint64_t pages)
 }
 
 /* Notes whether the round before was in vain. */
-static bool is_soon_sent(struct live *live, uint64_t limit)
+static bool is_soon_sent(struct live *live, uint64_t downtime)
 {
 	uint64_t left = rounds_left(live->rounds);
 
 	live->vain = left < live->least ? 0 : live->vain + 1;
 	if (!live->vain)
 		live->least = left;
-	return seconds(live, left) * NS_PER_S <= (double)limit;
+	return seconds(live, left) * NS_PER_S <= (double)downtime;
 }
 
-static int never_ends(const struct live *live, int rounds, uint64_t limit, struct why *why)
+static int never_ends(const struct live *live, int rounds, uint64_t downtime, struct why *why)
 {
 	char left[TEXT_SIZE_MAX], rate[TEXT_SIZE_MAX];
 
@@ -112,7 +112,7 @@ static int never_ends(const struct live *live, int rounds, uint64_t limit, struc
 		       "it writes so fast that after %d rounds %s are left, at %s a second too "
 		       "much for %.3f s: let it stand still longer (--live=%.0f), or leave out "
 		       "--live",
-		       rounds, left, rate, (double)limit / NS_PER_S,
+		       rounds, left, rate, (double)downtime / NS_PER_S,
 		       seconds(live, live->least) + 1);
 }
 
@@ -147,7 +147,7 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 		     : 0;
 }
 
-int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t limit,
+int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
 		struct why *why)
 {
 	int error = begin(machine, writer, why), round = 0;
@@ -158,10 +158,10 @@ int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_
 		round++;
 		if (!error)
 			error = look(machine, why);
-		if (!error && is_soon_sent(machine->live, limit))
+		if (!error && is_soon_sent(machine->live, downtime))
 			return 0;
 	}
-	return error ? error : never_ends(live, round, limit, why);
+	return error ? error : never_ends(live, round, downtime, why);
 }
 
 int live_finish(struct machine *machine, struct why *why)

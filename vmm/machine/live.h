@@ -29,10 +29,10 @@ int live_can(const struct machine *machine, struct why *why);
 
 /*
  * Logs what is written from now on, and sends all of RAM to @writer, then again and again what was written meanwhile, until what is
- * left can be sent within @limit ns, by how fast the reader was. The writer stays for live_finish(). Returns 0; or -errno with
+ * left can be sent within @downtime ns, by how fast the reader was. The writer stays for live_finish(). Returns 0; or -errno with
  * @why set, and without it if it is the writer's.
  */
-int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t limit,
+int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
 		struct why *why);
 /* The rest, once vCPUs and devices stand still. Returns as live_rounds(). */
 int live_finish(struct machine *machine, struct why *why);

@@ -327,19 +327,10 @@ static const struct ram_region *region_of(const struct ram *ram, uint64_t gpa)
 	return region;
 }
 
-/* All of it is written by then, but for the rest: the list of memory is empty. */
-static int save_rest(struct saving *saving)
-{
-	int error = live_finish(saving->machine, saving->why);
-	return error ? error : snapshot_memory_write(saving->writer, &saving->memory);
-}
-
 static int save_ram(struct saving *saving)
 {
 	const struct snapshot_memory *memory = &saving->memory;
 
-	if (saving->machine->live)
-		return save_rest(saving);
 	if (!saving->writer->increment)
 		private_file_note_read(saving->machine->ram.private_file);
 	int error = find_memory(saving);
@@ -410,12 +401,23 @@ static int save_head(struct saving *saving)
 	return error ? error : save_machine(saving);
 }
 
+static int save_standing(struct saving *saving)
+{
+	int error = save_head(saving);
+	return error ? error : save_ram(saving);
+}
+
+/* After machine_save_running(), which wrote all but what was written since: the list of memory is empty. */
+static int save_rest(struct saving *saving)
+{
+	int error = live_finish(saving->machine, saving->why);
+	return error ? error : snapshot_memory_write(saving->writer, &saving->memory);
+}
+
 /* What restoring needs first comes first: see machine_restore(). */
 static int save_all(struct saving *saving)
 {
-	int error = saving->machine->live ? 0 : save_head(saving);
-	if (!error)
-		error = save_ram(saving);
+	int error = saving->machine->live ? save_rest(saving) : save_standing(saving);
 	if (!error)
 		error = save_cpus(saving);
 	if (!error)
@@ -500,8 +502,8 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 	return saving_free(saving, pages, error);
 }
 
-int machine_save_running(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
-			 struct why *why)
+int machine_save_running(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
+			 uint64_t *pages, struct why *why)
 {
 	struct saving *saving = saving_new(machine, writer, why);
 
@@ -510,7 +512,7 @@ int machine_save_running(struct machine *machine, struct snapshot_writer *writer
 		return -ENOMEM;
 	int error = save_head(saving);
 	if (!error)
-		error = live_rounds(machine, writer, writer->live, why);
+		error = live_rounds(machine, writer, downtime, why);
 	if (error)
 		live_end(machine);
 	return saving_free(saving, pages, error);

@@ -36,11 +36,11 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 
 /*
  * Before machine_save(), while the machine runs: writes the snapshot's head, and RAM again and again, until machine_save() can write
- * the rest within about @writer->live ns. Call machine_save() with the same writer, or, if the machine has ended, live_free(). Returns 0, or -errno
+ * the rest within about @downtime ns. Call machine_save() with the same writer, or, if the machine has ended, live_free(). Returns 0, or -errno
  * with @why set: then nothing is left to do. Thread: machine_save()'s.
  */
-int machine_save_running(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
-			 struct why *why);
+int machine_save_running(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
+			 uint64_t *pages, struct why *why);
 
 /*
  * Opens the snapshot in the folder @folder, and all that it may be based on there, for a machine that is complete, except for a

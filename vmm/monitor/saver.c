@@ -108,10 +108,13 @@ static void explain(struct saver *saver)
 static void save(void *ctx)
 {
 	struct saver *saver = ctx;
-	saver_what what = saver->stands ? saver->what : machine_save_running;
+	struct machine *machine = saver->monitor->machine;
 
-	saver->error = what(saver->monitor->machine, &saver->writer, &saver->pages, &saver->why);
-	if (!saver->error && saver->stands && saver->live)
+	saver->error = saver->stands
+			       ? saver->what(machine, &saver->writer, &saver->pages, &saver->why)
+			       : machine_save_running(machine, &saver->writer, saver->downtime,
+						      &saver->pages, &saver->why);
+	if (!saver->error && saver->stands && saver->downtime)
 		saver->error = hear_commit(saver);
 	explain(saver);
 	if (!saver->error && !saver->stands)
@@ -185,9 +188,8 @@ void saver_begin(struct saver *saver, saver_what what, int socket,
 		.ctx = saver,
 		.sparse = saver->sparse,
 		.increment = saver->increment,
-		.live = saver->live,
 	};
-	if (!saver->live)
+	if (!saver->downtime)
 		stand(saver);
 	job_begin(&saver->job);
 }

@@ -28,9 +28,9 @@ struct saver {
 	bool saves;  /* from saver_begin() to the call of @saved */
 	bool stands; /* the guest stands still for it, */
 	bool resume; /* and goes on afterwards */
-	/* Before saver_begin(). Live: ns that a guest may stand still that is saved while it runs; or 0. */
+	/* Before saver_begin(). Downtime: ns that a guest may stand still that is saved while it runs; or 0. */
 	bool sparse, increment;
-	uint64_t live;
+	uint64_t downtime;
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
 	/* The worker's, while it saves. */
@@ -55,7 +55,7 @@ int saver_start(struct saver *saver, const struct worker_guard *guard);
 
 /*
  * Saves @what of the guest to @socket, which is the saver's from now on; then calls @saved with @ticket. The guest is paused for it,
- * and stays so: at once, or, if @saver->live, for the last part, and then without error only if the client has committed to it: it
+ * and stays so: at once, or, if @saver->downtime, for the last part, and then without error only if the client has committed to it: it
  * finds the end of the stream, and sends a byte. Not while it saves.
  */
 void saver_begin(struct saver *saver, saver_what what, int socket,

@@ -22,7 +22,7 @@ static void saved(struct monitor *monitor, uint64_t command)
 	json_t *result = NULL;
 
 	/* One that was sent, and its client has committed to that, is to go on elsewhere, and must not go on here, too. */
-	if (saver->resume && (saver->error || !saver->live))
+	if (saver->resume && (saver->error || !saver->downtime))
 		monitor_resume(monitor);
 	if (saver->error)
 		control_fail(&error, "%s", saver->why.text);
@@ -39,7 +39,7 @@ static void saved(struct monitor *monitor, uint64_t command)
 /* A command's arguments: of x-ebb-snapshot alone. */
 struct how {
 	bool sparse, increment;
-	uint64_t live; /* ns */
+	uint64_t downtime; /* ns */
 };
 
 static bool can_save(struct monitor *monitor, saver_what what, const struct how *how,
@@ -54,7 +54,7 @@ static bool can_save(struct monitor *monitor, saver_what what, const struct how 
 		failed = machine_can_increment(monitor->machine, &why);
 	else
 		failed = machine_can_save(monitor->machine, &why);
-	if (!failed && how->live)
+	if (!failed && how->downtime)
 		failed = live_can(monitor->machine, &why);
 	if (failed) {
 		control_fail_as(error, "NotSupported", "%s", why.text);
@@ -85,7 +85,7 @@ static bool begin(struct monitor *monitor, saver_what what, const struct how *ho
 		return false;
 	saver->sparse = how->sparse;
 	saver->increment = how->increment;
-	saver->live = how->live;
+	saver->downtime = how->downtime;
 	saver_begin(saver, what, socket, saved, control_server_defer(monitor->server));
 	return true;
 }
@@ -96,7 +96,7 @@ static bool read_limit(const json_t *value, struct how *how, struct control_erro
 	json_int_t ms = json_integer_value(value);
 
 	if (json_is_integer(value) && ms > 0 && ms <= LIMIT_MAX_MS) {
-		how->live = (uint64_t)ms * NS_PER_MS;
+		how->downtime = (uint64_t)ms * NS_PER_MS;
 		return true;
 	}
 	control_fail(error, "Parameter 'downtime-limit' expects an integer in the range of 1 to %d",
@@ -137,16 +137,16 @@ static bool read_arguments(saver_what what, const json_t *arguments, struct how 
 /* What is sent while the guest runs is sparse in any case, and needs no base. */
 static bool fits(const struct how *how, struct control_error *error)
 {
-	if (how->live && how->increment)
+	if (how->downtime && how->increment)
 		control_fail(error, "'downtime-limit' and 'increment' cannot be combined");
-	return !how->live || !how->increment;
+	return !how->downtime || !how->increment;
 }
 
 static json_t *save(struct monitor *monitor, saver_what what, const json_t *arguments,
 		    struct control_error *error)
 {
 	int socket = control_server_take_descriptor(monitor->server);
-	struct how how = {.live = 0};
+	struct how how = {.downtime = 0};
 	bool taken = read_arguments(what, arguments, &how, error) && fits(&how, error) &&
 		     begin(monitor, what, &how, socket, error);
 

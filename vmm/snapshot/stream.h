@@ -56,7 +56,6 @@ struct snapshot_writer {
 	void *ctx;
 	/* The caller's, for who chooses the pages: see machine_save(). Increment: it has a base, also pages.h's. */
 	bool sparse, increment;
-	uint64_t live;	   /* the caller's: see machine_save_running() */
 	uint64_t offset;   /* bytes written */
 	uint64_t pages;	   /* of guest RAM written: see pages.h */
 	uint32_t checksum; /* of the pages */
