@@ -311,13 +311,68 @@ START_TEST(another_base_is_refused)
 	base_name(1, first);
 	base_name(2, last);
 	/* It leads to itself. */
-	ck_assert_int_eq(unlinkat(dir, last, 0), 0);
+	ck_assert_int_eq(renameat(dir, last, dir, "right"), 0);
 	ck_assert_int_eq(linkat(dir, first, dir, last, 0), 0);
 	fails(open_chain, "is not the snapshot that it is based on: copy all files");
 	ck_assert_int_eq(unlinkat(dir, last, 0), 0);
 	fails(open_chain, "is missing: copy all files");
 	ck_assert_int_eq(mkfifoat(dir, last, 0600), 0);
 	fails(open_chain, "is no plain file");
+	/* A link, though it leads to the right file. */
+	ck_assert_int_eq(unlinkat(dir, last, 0), 0);
+	ck_assert_int_eq(renameat(dir, "right", dir, last), 0);
+	ck_assert_int_eq(open_chain(), 0);
+	ck_assert_int_eq(renameat(dir, last, dir, "right"), 0);
+	ck_assert_int_eq(symlinkat("right", dir, last), 0);
+	fails(open_chain, "is no plain file");
+}
+END_TEST
+
+/* What a stranger's links lead to is not open where the snapshot is read. The control: the files themselves are. */
+START_TEST(links_are_not_followed)
+{
+	char base[SNAPSHOT_BASE_NAME];
+	struct snapshot_files files;
+
+	base_name(1, base);
+	for (int links = 0; links <= 1; links++) {
+		const char *const names[] = {"working-set", base};
+		for (unsigned int i = 0; i < 2; i++) {
+			unlinkat(dir, names[i], 0);
+			ck_assert_int_eq(links ? symlinkat("snapshot", dir, names[i])
+					       : linkat(dir, "snapshot", dir, names[i], 0),
+					 0);
+		}
+		ck_assert_int_eq(snapshot_files_open(&files, dir), 0);
+		ck_assert_int_eq(files.working_set < 0, links);
+		unsigned int opened = 0;
+		for (unsigned int i = 0; i < files.bases; i++)
+			opened += files.base[i].fd >= 0;
+		ck_assert_uint_eq(opened, files.bases - (unsigned int)links);
+		snapshot_files_close(&files);
+	}
+	ck_assert_int_eq(renameat(dir, "snapshot", dir, "elsewhere"), 0);
+	ck_assert_int_eq(symlinkat("elsewhere", dir, "snapshot"), 0);
+	ck_assert_int_eq(snapshot_files_open(&files, dir), -EINVAL);
+	snapshot_files_close(&files);
+}
+END_TEST
+
+/* Who may write to the folder as well adds no base to it. The control: root, or the folder's owner, does. */
+START_TEST(a_base_of_another_user_is_refused)
+{
+	char base[SNAPSHOT_BASE_NAME];
+
+	if (geteuid() != 0)
+		return;
+	base_name(1, base);
+	ck_assert_int_eq(fchownat(dir, base, 12345, -1, 0), 0);
+	fails(open_chain, "is of another user than its folder");
+	ck_assert_int_eq(fchown(dir, 12345, -1), 0);
+	ck_assert_int_eq(open_chain(), 0);
+	ck_assert_int_eq(fchown(dir, 0, -1), 0);
+	ck_assert_int_eq(fchownat(dir, base, 0, -1, 0), 0);
+	ck_assert_int_eq(open_chain(), 0);
 }
 END_TEST
 
@@ -367,7 +422,7 @@ static void add_bases(unsigned int first, unsigned int count)
 
 	for (unsigned int i = first; i < first + count; i++) {
 		snprintf(name, sizeof(name), SNAPSHOT_BASE_PREFIX "%032x", i);
-		ck_assert_int_eq(symlinkat("snapshot", dir, name), 0);
+		ck_assert_int_eq(linkat(dir, "snapshot", dir, name, 0), 0);
 	}
 }
 
@@ -602,6 +657,8 @@ Suite *chain_suite(void)
 	tcase_add_loop_test(tcase, each_page_has_one_owner, 0, 20);
 	tcase_add_loop_test(tcase, damage_is_found, 0, 6);
 	tcase_add_test(tcase, another_base_is_refused);
+	tcase_add_test(tcase, links_are_not_followed);
+	tcase_add_test(tcase, a_base_of_another_user_is_refused);
 	tcase_add_test(tcase, a_snapshot_is_replaced_meanwhile);
 	tcase_add_test(tcase, other_bases_do_no_harm);
 	tcase_add_test(tcase, a_chain_has_an_end);

@@ -176,7 +176,9 @@ static int add_base(struct snapshot_chain *chain, struct snapshot_files *files,
 			    name);
 	if (fd < 0)
 		return fail(chain, fd, "'%s' %s", name,
-			    fd == -EINVAL ? "is no plain file" : strerror(-fd));
+			    fd == -EINVAL  ? "is no plain file"
+			    : fd == -EPERM ? "is of another user than its folder"
+					   : strerror(-fd));
 	int error = snapshot_chain_add(chain, fd, ram);
 	memcpy(why, chain->why, sizeof(why));
 	if (error)

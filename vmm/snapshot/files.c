@@ -33,15 +33,34 @@ static bool is_base(const char *name)
 
 int snapshot_open_plain(int folder, const char *path)
 {
-	int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
-	if (fd < 0)
+	/* Before a device is opened, which may do something. */
+	if (fstatat(folder, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	int fd = openat(folder, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
+	if (fd < 0)
+		return errno == ELOOP ? -EINVAL : -errno;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
 		return fd;
 	close(fd);
 	return -EINVAL;
+}
+
+/* As where they are saved (cmd/snapshot_file.c): others, who may add to the folder, add no base. */
+static int open_base(int folder, const char *name)
+{
+	int fd = snapshot_open_plain(folder, name);
+	struct stat ours, around;
+
+	if (fd < 0 ||
+	    (fstat(fd, &ours) == 0 && fstat(folder, &around) == 0 &&
+	     (ours.st_uid == around.st_uid || ours.st_uid == geteuid() || ours.st_uid == 0)))
+		return fd;
+	close(fd);
+	return -EPERM;
 }
 
 static int open_bases(struct snapshot_files *files, int folder)
@@ -65,7 +84,7 @@ static int open_bases(struct snapshot_files *files, int folder)
 			continue;
 		}
 		memcpy(files->base[files->bases].name, entry->d_name, SNAPSHOT_BASE_NAME);
-		files->base[files->bases++].fd = snapshot_open_plain(folder, entry->d_name);
+		files->base[files->bases++].fd = open_base(folder, entry->d_name);
 	}
 	closedir(names);
 	return error;
@@ -76,7 +95,8 @@ static bool is_replaced(const struct snapshot_files *files, int folder)
 {
 	struct stat ours, there;
 
-	return fstat(files->snapshot, &ours) == 0 && fstatat(folder, "snapshot", &there, 0) == 0 &&
+	return fstat(files->snapshot, &ours) == 0 &&
+	       fstatat(folder, "snapshot", &there, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino);
 }
 

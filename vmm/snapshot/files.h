@@ -2,7 +2,8 @@
 /*
  * The files of a folder with a snapshot, opened before any of them is read: what is in them is a stranger's, and may be read
  * where no file can be opened any more (vmm/sandbox). An increment names what it is based on, so each file that could be that
- * is opened. Of the folder only the names of files count.
+ * is opened. Of the folder only the names of files count: a link could choose which of the user's files are open there, and none
+ * is followed.
  *
  * Thread: its owner's.
  */
@@ -19,7 +20,7 @@
 /* What to say for -E2BIG. */
 #define SNAPSHOT_BASES_TOO_MANY "there are too many files \"base-...\" beside it"
 
-/* A file that was not opened is -errno instead of a descriptor: -EINVAL if it is no plain file. */
+/* A file that was not opened is -errno instead of a descriptor: -EINVAL if it is no plain file, -EPERM if another user's. */
 struct snapshot_files {
 	int snapshot, working_set;
 	unsigned int bases;
@@ -47,8 +48,8 @@ void snapshot_files_close(struct snapshot_files *files);
 void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NAME]);
 
 /*
- * Opens a snapshot, or a file beside one, as openat(2) finds it: only a plain file, nothing that another could make ebb wait
- * for. Returns a descriptor, or -errno: -EINVAL if it is no plain file.
+ * Opens a snapshot, or a file beside one: only a plain file, no link to one, and nothing that another could make ebb wait for.
+ * Returns a descriptor, or -errno: -EINVAL if it is no plain file.
  */
 int snapshot_open_plain(int folder, const char *path);
 
