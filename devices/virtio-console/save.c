@@ -53,12 +53,25 @@ static int restore_port(struct vcon_port *port, struct record_in *in)
 	port->count = count;
 	port->ready = ready;
 	port->guest_open = guest_open;
-	/* The size is told by vcon_resize(), if there is one here. */
+	/* The size is told anew, if there is one here: by vcon_restore(), or later by vcon_resize(). */
 	port->tell = tell & (uint8_t) ~(TELL_SIZE | TELL_OPEN);
 	if (ready)
 		vcon_tell_open(port, port->host_open);
 	port->cut = port->name[0] != '\0';
 	return 0;
+}
+
+/* With the lock. The driver knows another terminal's size, if any. Returns whether there is one here. */
+static bool renew_size(struct vcon *vcon)
+{
+	struct vcon_port *console = &vcon->port[0];
+	uint8_t news = vcon_news_of(vcon, console) & TELL_SIZE;
+
+	if (news)
+		atomic_fetch_add(&vcon->dev.config_generation, 1);
+	if (console->ready)
+		console->tell |= news;
+	return news;
 }
 
 int vcon_restore(struct virtio_device *dev, struct record_in *in)
@@ -69,7 +82,10 @@ int vcon_restore(struct virtio_device *dev, struct record_in *in)
 	pthread_mutex_lock(&vcon->lock);
 	for (unsigned int i = 0; i < vcon->ports && !error; i++)
 		error = restore_port(&vcon->port[i], in);
+	bool sized = !error && renew_size(vcon);
 	pthread_mutex_unlock(&vcon->lock);
+	if (sized)
+		virtio_config_changed(dev);
 	for (unsigned int i = 0; i < dev->queues && !error; i++)
 		error = virtio_queues_hold(dev, i, 0) ? 0 : -EINVAL;
 	return error;

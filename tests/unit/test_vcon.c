@@ -325,14 +325,19 @@ END_TEST
 static uint8_t saved[65536];
 static size_t saved_len;
 
-static int restore(size_t len, bool several, const char *first, struct why *why)
+static void replug(bool several, const char *first)
 {
-	struct record_in in = {saved, len, false};
-
 	virtio_mmio_release(&vc_guest.mmio);
 	vcon_release(&vcon);
 	vc_plug(several, first);
 	vc_guest.deferred = 0;
+}
+
+static int restore(size_t len, bool several, const char *first, struct why *why)
+{
+	struct record_in in = {saved, len, false};
+
+	replug(several, first);
 	return virtio_mmio_restore(&vc_guest.mmio, &in, why);
 }
 
@@ -365,6 +370,41 @@ START_TEST(a_restored_one_goes_on_where_it_was)
 	vc_told_nothing();
 	vcon_resize(&vcon, 90, 30);
 	vc_told(0, VIRTIO_CONSOLE_RESIZE, 1, size, sizeof(size));
+}
+END_TEST
+
+/* The terminal is there before the guest. The controls: above, where none is, nothing is told. */
+static void restore_at_a_terminal(bool several)
+{
+	const uint16_t size[] = {htole16(90), htole16(30)};
+	struct why why = {""};
+
+	if (several)
+		vc_introduce();
+	vcon_resize(&vcon, 70, 20);
+	uint32_t generation = fake_driver_get(&vc_guest, VIRTIO_MMIO_CONFIG_GENERATION);
+	saved_len = fake_driver_save(&vc_guest, saved, sizeof(saved));
+	replug(several, "first");
+	vcon_resize(&vcon, 90, 30);
+	atomic_store(&vc_guest.interrupts, 0);
+	struct record_in in = {saved, saved_len, false};
+	ck_assert_int_eq(virtio_mmio_restore(&vc_guest.mmio, &in, &why), 0);
+	ck_assert_uint_ge(atomic_load(&vc_guest.interrupts), 1);
+	ck_assert_uint_ne(fake_driver_get(&vc_guest, VIRTIO_MMIO_CONFIG_GENERATION), generation);
+	ck_assert_uint_eq(config16(0), 90);
+	if (several)
+		vc_told(0, VIRTIO_CONSOLE_RESIZE, 1, size, sizeof(size));
+}
+
+START_TEST(a_restored_one_is_told_the_size_here)
+{
+	restore_at_a_terminal(true);
+}
+END_TEST
+
+START_TEST(a_restored_single_one_is_told_the_size_here)
+{
+	restore_at_a_terminal(false);
 }
 END_TEST
 
@@ -410,6 +450,8 @@ Suite *vcon_suite(void)
 	tcase_add_test(several, a_reset_forgets_the_driver);
 	tcase_add_test(several, a_device_that_is_held_leaves_the_rings_alone);
 	tcase_add_test(several, a_restored_one_goes_on_where_it_was);
+	tcase_add_test(single, a_restored_single_one_is_told_the_size_here);
+	tcase_add_test(several, a_restored_one_is_told_the_size_here);
 	tcase_add_test(several, a_record_of_another_device_is_refused);
 	suite_add_tcase(suite, several);
 	return suite;
