@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 
@@ -162,19 +163,67 @@ def names(tmp_path, monkeypatch):
     return tmp_path / "runtime"
 
 
+def begin(host, count, started, **limits):
+    """`ebb clone`, once that many have started."""
+    client = subprocess.Popen(host.argv(count), env=host.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **limits)
+    try:
+        wait_until(lambda: len(host.live()) >= started, "clones run")
+    except BaseException:
+        client.kill()
+        raise
+    return client
+
+
+def tell_to_end(client):
+    """What it says then."""
+    with client:
+        client.send_signal(signal.SIGTERM)
+        try:
+            return client.communicate(timeout=TIMEOUT)[1]
+        finally:
+            client.kill()
+
+
 @pytest.mark.usefixtures("names", "host", "source")
 def test_another_process_is_left_alone(names, host):
     """Whose number is where a clone's is told, as if that were used again: a clone is told by its socket."""
     with subprocess.Popen(["sleep", "600"]) as other:
-        with subprocess.Popen(host.argv(200), env=host.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
-            wait_until(lambda: f"{host.name}-2" in host.live(), "the first runs")
+        try:
+            client = begin(host, 50, 2)
             with open(names / f"{host.name}-1.lock", "r+", encoding="utf-8") as lock:
                 lock.truncate()
                 lock.write(f"{other.pid}\n")
-            client.send_signal(signal.SIGTERM)
-            said = client.communicate(timeout=TIMEOUT)[1]
-        assert other.poll() is None
-        other.kill()
+            said = tell_to_end(client)
+            assert other.poll() is None
+        finally:
+            other.kill()
+    assert "not all clones end" not in said and not host.live(), said
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("hard", [64, 4096])
+def test_fewer_descriptors_than_clones(host, hard):
+    """With a low soft limit, and a low hard one: they are told some at a time, and nothing is said of each."""
+    client = begin(host, 200, 40, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)))
+    said = tell_to_end(client)
+    assert "a signal came: no clone stays" in said and said.count("\n") == 2, said
+    assert not host.live()
+
+
+@pytest.mark.usefixtures("names", "host", "source")
+def test_a_stuck_clone_holds_up_no_other(names, host):
+    """Its ebb is stopped, so that it takes neither the command nor the signal; the others end all the same."""
+    client = begin(host, 50, 3)
+    stuck = host.live()[f"{host.name}-1"]
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        client.send_signal(signal.SIGTERM)
+        # `ebb list` would wait for it.
+        wait_until(lambda: {path.stem for path in names.glob(f"{host.name}-*.sock")} == {f"{host.name}-1"}, "the others have ended")
+        assert client.poll() is None
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+        said = tell_to_end(client)
     assert "not all clones end" not in said and not host.live(), said
 
 

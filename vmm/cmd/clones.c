@@ -2,16 +2,18 @@
 #include "vmm/cmd/clones.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/config/config.h"
-#include "vmm/control/call.h"
+#include "vmm/control/client.h"
 #include "vmm/control/runtime.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
@@ -20,6 +22,11 @@
 
 #define END_MS	10000
 #define POLL_MS 20
+/* A guest's ebb that has not answered by then is sent a signal; those that are told after it do not wait longer. */
+#define TOLD_MS 1000
+#define AT_ONCE 64
+/* Descriptors for all else. */
+#define OTHERS 24
 /* After an error message: not too many of them. */
 #define AGAIN_MS 1000
 
@@ -297,60 +304,151 @@ static ssize_t find_living(const struct clones *clones, unsigned int first, unsi
 	return count;
 }
 
-/*
- * For one that cannot be told, as it is just starting. By then its number may be another process's: that of the guest's name is
- * looked up again when the process that had it cannot be another any more.
- */
-static void signal_guest(const struct runtime_guest *guest)
+/* A number may be another process's by now: unless that is held, the guest's name tells whose it is. */
+static void signal_again(const struct runtime_guest *guest, int process,
+			 const struct runtime_guest *live, ssize_t lives)
 {
-	struct runtime_guest *live = NULL;
-	int process = guest->pid > 0 ? (int)syscall(SYS_pidfd_open, guest->pid, 0) : -1;
-	ssize_t lives = process < 0 ? 0 : runtime_list(&live);
-	const struct runtime_guest *again = lives > 0 ? find(live, lives, guest->name) : NULL;
+	const struct runtime_guest *again = find(live, lives, guest->name);
 
-	if (again && again->pid == guest->pid)
-		syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0);
-	free(live);
+	if (guest->pid <= 0 || !again || again->pid != guest->pid)
+		return;
 	if (process >= 0)
-		close(process);
+		syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0);
+	else if (process == -ENOSYS) /* before Linux 5.3 */
+		kill(guest->pid, SIGTERM);
 }
 
-/* Tells all at once. The answer may be lost, since the command ends the guest's ebb. */
-static void tell_to_quit(const struct runtime_guest *guest, ssize_t count, struct loop *loop,
+/* Of those that are told at once. */
+struct telling {
+	unsigned int waits; /* for so many answers */
+	bool full;	    /* there were too few descriptors */
+};
+
+/* One of them. Its answer may be lost, since the command ends the guest's ebb. */
+struct ending {
+	const struct runtime_guest *guest;
+	struct telling *telling;
+	struct control_client *client;
+	int process;
+	bool told; /* or gone */
+};
+
+/*
+ * For those that could not be told, as they are just starting, or are stuck. The guests' names are looked up, once, when the
+ * processes that had the numbers cannot be others any more.
+ */
+static void signal_rest(struct ending *ending, size_t count)
+{
+	struct runtime_guest *live = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		int pid = ending[i].told ? -1 : ending[i].guest->pid;
+		ending[i].process = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+		if (pid > 0 && ending[i].process < 0)
+			ending[i].process = -errno;
+	}
+	ssize_t lives = runtime_list(&live);
+	for (size_t i = 0; i < count; i++) {
+		if (!ending[i].told)
+			signal_again(ending[i].guest, ending[i].process, live, lives);
+		if (ending[i].process >= 0)
+			close(ending[i].process);
+	}
+	free(live);
+}
+
+static void on_quit(void *ctx, int error, json_t *reply)
+{
+	struct ending *ending = ctx;
+
+	(void)reply;
+	ending->told = !error || control_client_is_gone(error);
+	ending->telling->full |= error == -EMFILE || error == -ENFILE;
+	ending->telling->waits--;
+}
+
+static void on_open(void *ctx, int error, json_t *reply)
+{
+	struct ending *ending = ctx;
+
+	if (!error)
+		error = control_client_start(ending->client, "quit", NULL, CONTROL_ANSWER_MS,
+					     on_quit, ending);
+	if (error)
+		on_quit(ctx, error, reply);
+}
+
+/* Tells all at once. Returns false if there are too few descriptors for so many. */
+static bool tell_to_quit(const struct runtime_guest *guest, size_t count, struct loop *loop,
 			 int64_t deadline)
 {
-	struct control_call *call = calloc((size_t)count, sizeof(*call));
+	const struct control_client_owner owner = {NULL};
+	struct ending ending[AT_ONCE];
+	struct telling telling = {0};
+	size_t begun = 0;
 
-	for (ssize_t i = 0; call && i < count; i++)
-		control_call_open(&call[i], loop, guest[i].name);
-	for (ssize_t i = 0; call && i < count; i++) {
-		int error = control_call_wait_until(&call[i], loop, deadline);
-		if (!error)
-			control_call_start(&call[i], "quit", NULL, CONTROL_ANSWER_MS);
-		else if (!control_client_is_gone(error))
-			signal_guest(&guest[i]);
+	for (; begun < count && !telling.full; begun++) {
+		struct ending *one = &ending[begun];
+		*one = (struct ending){.guest = &guest[begun], .telling = &telling};
+		telling.waits++;
+		int error = control_client_open(&one->client, loop, one->guest->name, &owner,
+						on_open, one);
+		if (error)
+			on_quit(one, error, NULL);
 	}
-	for (ssize_t i = 0; call && i < count; i++) {
-		control_call_wait_until(&call[i], loop, deadline);
-		control_call_close(&call[i]);
+	while (telling.waits > 0 && !telling.full && clock_ms() < deadline &&
+	       loop_turn(loop, POLL_MS) >= 0)
+		;
+	for (size_t i = 0; i < begun; i++)
+		control_client_close(ending[i].client);
+	signal_rest(ending, begun);
+	return !telling.full;
+}
+
+/* How many can be told at once: each takes a socket and a timer, or one while it is signalled. */
+static size_t allow_descriptors(const struct rlimit *before)
+{
+	struct rlimit limit = *before;
+
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		limit.rlim_cur = before->rlim_cur;
+	if (limit.rlim_cur >= OTHERS + 2 * AT_ONCE)
+		return AT_ONCE;
+	return limit.rlim_cur > OTHERS + 2 ? (limit.rlim_cur - OTHERS) / 2 : 1;
+}
+
+/* Each of @count guests once. Returns whether each could be told. */
+static bool tell_all(const struct runtime_guest *guest, size_t count, size_t at_once,
+		     struct loop *loop, int64_t deadline)
+{
+	bool could = true;
+
+	for (size_t i = 0; i < count && could && clock_ms() <= deadline; i += at_once) {
+		int64_t limit = clock_ms() + TOLD_MS;
+		size_t part = count - i < at_once ? count - i : at_once;
+		could = tell_to_quit(&guest[i], part, loop, limit < deadline ? limit : deadline);
 	}
-	free(call);
+	return could;
 }
 
 void clones_end(const struct clones *clones, unsigned int first, unsigned int last)
 {
 	int64_t deadline = clock_ms() + END_MS;
 	struct runtime_guest *living = calloc((size_t)last - first + 1, sizeof(*living));
+	struct rlimit before = {0};
 	struct loop loop;
 	ssize_t left = living && loop_init(&loop) == 0 ? 0 : -ENOMEM;
 	bool has_loop = left == 0;
 
+	getrlimit(RLIMIT_NOFILE, &before);
+	size_t at_once = allow_descriptors(&before);
 	while (has_loop && (left = find_living(clones, first, last, living)) != 0 &&
 	       clock_ms() <= deadline) {
-		if (left > 0)
-			tell_to_quit(living, left, &loop, deadline);
-		clock_sleep_ms(left < 0 ? AGAIN_MS : POLL_MS);
+		bool could = left > 0 && tell_all(living, (size_t)left, at_once, &loop, deadline);
+		clock_sleep_ms(could ? POLL_MS : AGAIN_MS);
 	}
+	setrlimit(RLIMIT_NOFILE, &before);
 	if (left != 0)
 		log_error("not all clones end; \"ebb stop\" ends them");
 	if (has_loop)
