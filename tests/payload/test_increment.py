@@ -288,6 +288,20 @@ def test_a_base_that_changes(restore, part, tmp_path, way):
     assert len(words) == 1 and "keep a snapshot as it is while guests run from it" in words[0], words
 
 
+def test_another_base_changes(restore, part, tmp_path):
+    """A file of that name that the guest has no memory in: it goes on. The control is above."""
+    folder = tmp_path / "there"
+    shutil.copytree(part, folder)
+    other = folder / f"base-{0:032x}"
+    other.write_bytes((folder / "snapshot").read_bytes())
+    one = restore(folder, *OPTIONS)
+    one.steps(1)
+    with open(other, "r+b") as file:
+        file.write(b"x")
+        file.truncate(4096)
+    one.steps(5)
+
+
 def test_the_last_good_one_stays(restore, part, tmp_path):
     """A full disk, or killed at some moment: the folder has what it had, an increment, and works; so when it is merged."""
     folder = tmp_path / "there"

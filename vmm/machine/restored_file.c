@@ -12,10 +12,13 @@
 #include "vmm/lib/log.h"
 #include "vmm/machine/machine.h"
 
-/* IN_Q_OVERFLOW: events were lost. Others do no harm: IN_IGNORED tells that the file is gone. */
-static bool is_change(const struct inotify_event *event)
+/* Events of other kinds do no harm: IN_IGNORED tells that the file is gone. */
+static void note(struct restored_file *file, const struct inotify_event *event)
 {
-	return event->mask & (IN_MODIFY | IN_Q_OVERFLOW);
+	/* Events were lost. */
+	file->changed |= (event->mask & IN_Q_OVERFLOW) != 0;
+	for (unsigned int i = 0; i < file->watches && event->mask & IN_MODIFY; i++)
+		file->watched[i].changed |= file->watched[i].watch == event->wd;
 }
 
 /* The guest may end of what is missing before there is an event: the kernel tells of a cut after it is done. */
@@ -39,9 +42,11 @@ bool restored_file_changed(struct restored_file *file)
 		len = read(file->changes.fd, events, sizeof(events));
 	for (ssize_t at = 0; at < len;) {
 		const struct inotify_event *event = (const void *)(events + at);
-		file->changed |= is_change(event);
+		note(file, event);
 		at += (ssize_t)(sizeof(*event) + event->len);
 	}
+	for (unsigned int i = 0; i < file->watches; i++)
+		file->changed |= file->watched[i].used && file->watched[i].changed;
 	file->changed |= is_shorter(file);
 	return file->changed;
 }
@@ -57,10 +62,19 @@ static void has_event(void *ctx)
 static int watch(struct restored_file *file, int fd)
 {
 	char path[64];
+	struct stat st;
 
+	if (file->watches == sizeof(file->watched) / sizeof(file->watched[0]))
+		return -ENOSPC;
 	/* The file that is open, whatever has its name now. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return inotify_add_watch(file->changes.fd, path, IN_MODIFY) < 0 ? -errno : 0;
+	int number = inotify_add_watch(file->changes.fd, path, IN_MODIFY);
+	if (number < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	file->watched[file->watches].device = st.st_dev;
+	file->watched[file->watches].inode = st.st_ino;
+	file->watched[file->watches++].watch = number;
+	return 0;
 }
 
 static int start(struct restored_file *file)
@@ -108,9 +122,12 @@ void restored_file_watch(struct restored_file *file, struct machine *machine, in
 
 void restored_file_use(struct restored_file *file, int fd)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	uint64_t size = fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+	for (unsigned int i = 0; i < file->watches; i++)
+		file->watched[i].used |=
+			file->watched[i].inode == st.st_ino && file->watched[i].device == st.st_dev;
 	off_t end = (off_t)size - (off_t)sizeof(file->id);
 	if (file->count == 0 &&
 	    pread(fd, &file->id, sizeof(file->id), end) != (ssize_t)sizeof(file->id))

@@ -14,9 +14,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "vmm/lib/loop.h"
 #include "vmm/snapshot/chain.h"
+#include "vmm/snapshot/files.h"
 
 struct machine;
 
@@ -29,12 +31,19 @@ struct restored_file {
 		uint64_t size; /* bytes: when it was mapped */
 	} file[SNAPSHOT_CHAIN_MAX];
 	struct snapshot_id id; /* of the first, as it says itself */
+	unsigned int watches;
+	struct {
+		dev_t device;
+		ino_t inode;
+		int watch; /* inotify's number */
+		bool used, changed;
+	} watched[SNAPSHOT_BASES_MAX + 1];
 	bool changed;
 	bool unwatched; /* said so */
 };
 
 /*
- * Watches @fd, too, from now on, on the machine's loop. A host that cannot gets a warning, once. Needs /proc.
+ * Watches @fd, too, from now on, on the machine's loop: a change counts if memory of the guest turns out to be in it. A host that cannot gets a warning, once. Needs /proc.
  */
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd);
 /* Memory of the guest is in @fd, which is watched, and may be closed afterwards: the snapshot first, then what it is based on. */
