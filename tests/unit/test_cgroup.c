@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What is written to a cgroup's files, and read from them. tests/e2e/test_cgroup.py has a kernel's. */
 #include <check.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,7 +74,6 @@ START_TEST(test_counts)
 }
 END_TEST
 
-/* Nothing is made in a folder that is no cgroup. */
 /* Only of version 2, and in this namespace. */
 START_TEST(test_own)
 {
@@ -86,6 +86,7 @@ START_TEST(test_own)
 }
 END_TEST
 
+/* Nothing is made in a folder that is no cgroup. */
 START_TEST(test_no_cgroup)
 {
 	char path[] = "/tmp/ebb-test-cgroup-XXXXXX";
@@ -102,6 +103,63 @@ START_TEST(test_no_cgroup)
 }
 END_TEST
 
+static void put(int dir, const char *file, const char *text)
+{
+	int fd = openat(dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* What systemd has set, or has not. The control comes first. */
+START_TEST(test_scope)
+{
+	static const struct {
+		const char *file, *text;
+	} good[] = {{"memory.max", "12345344\n"},
+		    {"memory.swap.max", "12345344\n"},
+		    {"pids.max", "4096\n"},
+		    {"cpu.max", "75000 50000\n"}},
+	  bad[] = {{"memory.max", "max\n"},	   {"memory.max", "12345679\n"},
+		   {"memory.swap.max", "max\n"},   {"pids.max", "max\n"},
+		   {"pids.max", "4097\n"},	   {"cpu.max", "max 100000\n"},
+		   {"cpu.max", "150001 100000\n"}, {"memory.max", ""}};
+	const struct cgroup_limits limits = {.memory = 12345678, .cpu = 150},
+				   no_cpu = {.memory = 12345678};
+	char path[] = "/tmp/ebb-test-cgroup-XXXXXX";
+
+	ck_assert_ptr_nonnull(mkdtemp(path));
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < 4; i++)
+		put(dir, good[i].file, good[i].text);
+	ck_assert_ptr_null(cgroup_lacks(dir, &limits));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		put(dir, bad[i].file, bad[i].text);
+		const char *file = cgroup_lacks(dir, &limits);
+		ck_assert_ptr_nonnull(file);
+		ck_assert_str_eq(file, bad[i].file);
+		for (size_t n = 0; n < 4; n++)
+			put(dir, good[n].file, good[n].text);
+	}
+	for (size_t i = 0; i < 4; i++) {
+		unlinkat(dir, good[i].file, 0);
+		const char *file = cgroup_lacks(dir, &limits);
+		/* A kernel without swap. */
+		if (i == 1)
+			ck_assert_ptr_null(file);
+		else
+			ck_assert_str_eq(file, good[i].file);
+		if (i == 3)
+			ck_assert_ptr_null(cgroup_lacks(dir, &no_cpu));
+		put(dir, good[i].file, good[i].text);
+	}
+	for (size_t i = 0; i < 4; i++)
+		unlinkat(dir, good[i].file, 0);
+	close(dir);
+	rmdir(path);
+}
+END_TEST
+
 Suite *cgroup_suite(void);
 
 Suite *cgroup_suite(void)
@@ -115,6 +173,7 @@ Suite *cgroup_suite(void)
 	tcase_add_test(tests, test_counts);
 	tcase_add_test(tests, test_own);
 	tcase_add_test(tests, test_no_cgroup);
+	tcase_add_test(tests, test_scope);
 	suite_add_tcase(suite, tests);
 	return suite;
 }

@@ -72,7 +72,7 @@ static int enter_cgroup(struct vm_config *config)
 		return 0;
 	if (cgroup->automatic && cgroup_find(cgroup->path) != 0) {
 		log_error(
-			"--cgroup auto finds no cgroup that is delegated to this user: start ebb by \"systemd-run --user --scope\", or name one");
+			"--cgroup auto finds no cgroup that is delegated to this user: start ebb by \"systemd-run --user --scope -p MemoryMax=...\" without --cgroup, or name one");
 		return -ENOENT;
 	}
 	/* Clients are told of it, wherever they are. */
@@ -234,11 +234,12 @@ static int take_stream(struct vm_boot *boot)
 static int choose_cgroup(struct vm_cgroup *cgroup, char **argv)
 {
 	const struct cgroup_limits limits = {.memory = cgroup->memory, .cpu = cgroup->cpu};
+	bool is_in_scope = cgroup_is_in_scope();
 	char path[PATH_MAX];
 
-	if (!cgroup->automatic || cgroup_find(path) == 0)
+	if (!cgroup->automatic || (!is_in_scope && cgroup_find(path) == 0))
 		return 0;
-	int error = cgroup_scope(argv, &limits, cgroup->path);
+	int error = cgroup_scope(argv, is_in_scope, &limits, cgroup->path);
 	cgroup->entered = !error;
 	return error;
 }
