@@ -148,6 +148,15 @@ def test_owned_by_a_file(owned, options, tmp_path):
             assert not left, (what, left)
 
 
+@RESTORES
+def test_what_restores_may_is_taken_away(tmp_path):
+    """Once the snapshot is read, or refused as here. The control: above, what reads it maps files."""
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "snapshot").write_text("no snapshot\n" * 500)
+    status, said, _ = attempt(tmp_path, "main", "mmap-snapshot", "--restore", str(tmp_path / "saved"))
+    assert status == -signal.SIGSYS and "the sandbox refused the system call 9 to the thread attack" in said, (status, said)
+
+
 @pytest.mark.usefixtures("servers")
 @pytest.mark.parametrize("thread", ["main", "vcpu0"])
 def test_namespaces_refuse(thread, tmp_path):
