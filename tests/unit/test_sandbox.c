@@ -47,7 +47,9 @@ static bool is_keepers(const struct call *call)
 /* Only to load the filter of "main": one more never permits anything. */
 static bool is_restores(const struct call *call)
 {
-	return call->kinds == 1U << THREAD_RESTORE && call->number == SCMP_SYS(seccomp);
+	/* Without flags: no listener, and no filter for other threads. */
+	return call->kinds == 1U << THREAD_RESTORE && call->number == SCMP_SYS(seccomp) &&
+	       call->checks == 2 && call->check[1].argument == 1 && call->check[1].value == 0;
 }
 
 /* Calls by which an attacker reaches beyond what is open; none may be in any row of a guest's threads. */

@@ -175,7 +175,7 @@ const struct call calls[] = {
 	CALL_IF(madvise, RESTORE, IS(2, MADV_WILLNEED)),
 	CALL_IF(fcntl, RESTORE, IS(1, F_DUPFD_CLOEXEC)),
 	CALL_IF(io_uring_register, RESTORE, IS(1, IORING_REGISTER_EVENTFD)), /* starts a disk */
-	CALL_IF(seccomp, RESTORE, IS(0, SECCOMP_SET_MODE_FILTER)),	     /* MAIN's */
+	CALL_IF_BOTH(seccomp, RESTORE, IS(0, SECCOMP_SET_MODE_FILTER), IS(1, 0)), /* MAIN's */
 #ifdef KVM_APIC_REG_SIZE /* x86: others cannot be restored yet */
 	IOCTL(RESTORE, KVM_GET_CPUID2),
 	IOCTL(RESTORE, KVM_GET_TSC_KHZ),
