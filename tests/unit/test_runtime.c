@@ -34,6 +34,22 @@ START_TEST(test_claim_and_release)
 }
 END_TEST
 
+/* Another process's variable is in messages alone: the files, and what is told of them, are where they are. */
+START_TEST(test_what_is_shown_is_no_path)
+{
+	struct runtime_name name;
+
+	setenv(RUNTIME_SHOWN, "/elsewhere", 1);
+	ck_assert_int_eq(runtime_claim(&name, "one"), 0);
+	ck_assert_int_eq(strncmp(name.path, directory, strlen(directory)), 0);
+	runtime_release(&name);
+	chmod(directory, 0755);
+	ck_assert_int_lt(runtime_connect("one"), 0);
+	assert_said("/elsewhere is open to other users");
+	unsetenv(RUNTIME_SHOWN);
+}
+END_TEST
+
 START_TEST(test_in_use)
 {
 	struct runtime_name first, second;
@@ -408,6 +424,7 @@ Suite *runtime_suite(void)
 	tcase_add_checked_fixture(tcase, runtime_dir_setup, runtime_dir_teardown);
 	tcase_add_test(tcase, test_claim_and_release);
 	tcase_add_test(tcase, test_in_use);
+	tcase_add_test(tcase, test_what_is_shown_is_no_path);
 	tcase_add_test(tcase, test_keeper);
 	tcase_add_test(tcase, test_watch);
 	tcase_add_test(tcase, test_vsock_path);

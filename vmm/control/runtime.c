@@ -161,9 +161,9 @@ static int check_directory(int fd, const char *path)
 /* What users call it, who do not see the tree of a process that has one of its own. */
 static void show_path(char *path, size_t size)
 {
-	const char *shown = getenv(RUNTIME_SHOWN);
+	const char *here = getenv("EBB_RUNTIME_DIR"), *shown = getenv(RUNTIME_SHOWN);
 
-	if (shown)
+	if (shown && here && *here)
 		snprintf(path, size, "%s", shown);
 }
 
@@ -182,7 +182,9 @@ static int open_directory(char *path, size_t size, bool make)
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		err = fd < 0 ? -errno : 0;
 	}
-	show_path(path, size);
+	/* Of what makes names there are paths: another process's variable is none. */
+	if (!make)
+		show_path(path, size);
 	if (err == -ENOENT && !make)
 		return err;
 	if (err) {
