@@ -358,6 +358,30 @@ START_TEST(links_are_not_followed)
 }
 END_TEST
 
+/* Files can be opened there, names not be read: without bases, a snapshot is. The control: else they are found. */
+START_TEST(a_folder_that_shows_no_names)
+{
+	struct snapshot_files files;
+	const bool is_root = geteuid() == 0;
+
+	ck_assert_int_eq(snapshot_files_open(&files, dir), 0);
+	ck_assert_uint_eq(files.bases, 2);
+	snapshot_files_close(&files);
+	ck_assert_int_eq(fchmodat(dir, "snapshot", 0644, 0), 0);
+	ck_assert_int_eq(fchmod(dir, is_root ? 0711 : 0311), 0);
+	ck_assert(!is_root || seteuid(12345) == 0);
+	int path = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int error = snapshot_files_open(&files, path);
+	ck_assert(!is_root || seteuid(0) == 0);
+	ck_assert_int_eq(error, 0);
+	ck_assert_uint_eq(files.bases, 0);
+	ck_assert_int_ge(files.snapshot, 0);
+	snapshot_files_close(&files);
+	close(path);
+	ck_assert_int_eq(fchmod(dir, 0700), 0);
+}
+END_TEST
+
 /* Who may write to the folder as well adds no base to it. The control: root, or the folder's owner, does. */
 START_TEST(a_base_of_another_user_is_refused)
 {
@@ -659,6 +683,7 @@ Suite *chain_suite(void)
 	tcase_add_test(tcase, another_base_is_refused);
 	tcase_add_test(tcase, links_are_not_followed);
 	tcase_add_test(tcase, a_base_of_another_user_is_refused);
+	tcase_add_test(tcase, a_folder_that_shows_no_names);
 	tcase_add_test(tcase, a_snapshot_is_replaced_meanwhile);
 	tcase_add_test(tcase, other_bases_do_no_harm);
 	tcase_add_test(tcase, a_chain_has_an_end);

@@ -348,7 +348,7 @@ static void watch_files(struct restoring *restoring)
 /* Returns 0, or -errno after an error message. */
 static int open_files(struct restoring *restoring)
 {
-	int folder = open(restoring->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int folder = open(restoring->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int error = folder < 0 ? -errno : snapshot_files_open(&restoring->files, folder);
 
 	if (folder >= 0)
@@ -439,7 +439,7 @@ int saved_machine_find_in(int fd, const char *folder, struct saved_machine *save
 
 int saved_machine_find(const char *folder, struct saved_machine *saved)
 {
-	int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd = dir < 0 ? -errno : snapshot_open_plain(dir, "snapshot");
 
 	if (dir >= 0)

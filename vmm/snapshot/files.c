@@ -12,6 +12,8 @@
 
 /* How often opening is begun anew as the snapshot was replaced meanwhile: a save takes longer than that. */
 #define TURNS 8
+/* In one folder: it may be a stranger's. */
+#define NAMES_MAX 100000U
 
 void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NAME])
 {
@@ -74,9 +76,13 @@ static int open_bases(struct snapshot_files *files, int folder)
 		error = -errno;
 		if (fd >= 0)
 			close(fd);
-		return error;
+		/* A folder that only lets files be opened: a whole snapshot needs no other. */
+		return error == -EACCES ? 0 : error;
 	}
-	while (!error && (entry = readdir(names))) {
+	errno = 0;
+	for (unsigned int looked = 0; !error && (entry = readdir(names)); errno = 0) {
+		if (++looked > NAMES_MAX)
+			error = -E2BIG;
 		if (!is_base(entry->d_name))
 			continue;
 		if (files->bases == SNAPSHOT_BASES_MAX) {
@@ -86,6 +92,8 @@ static int open_bases(struct snapshot_files *files, int folder)
 		memcpy(files->base[files->bases].name, entry->d_name, SNAPSHOT_BASE_NAME);
 		files->base[files->bases++].fd = open_base(folder, entry->d_name);
 	}
+	if (!error && errno)
+		error = -errno;
 	closedir(names);
 	return error;
 }

@@ -18,7 +18,7 @@
 /* A folder has as many as a snapshot needs (chain.h), and for a moment those of another. */
 #define SNAPSHOT_BASES_MAX 64
 /* What to say for -E2BIG. */
-#define SNAPSHOT_BASES_TOO_MANY "there are too many files \"base-...\" beside it"
+#define SNAPSHOT_BASES_TOO_MANY "there are too many files beside it"
 
 /* A file that was not opened is -errno instead of a descriptor: -EINVAL if it is no plain file, -EPERM if another user's. */
 struct snapshot_files {
@@ -37,7 +37,7 @@ struct snapshot_files {
 
 /*
  * Opens all there are in the folder @folder, as they were at one moment, though a snapshot may be replaced meanwhile. Returns 0 if
- * there is a snapshot, or -errno: -E2BIG if there are too many bases. Call snapshot_files_close() in both cases.
+ * there is a snapshot, or -errno: -E2BIG if there are too many bases, or names. Where names cannot be read there are no bases. Call snapshot_files_close() in both cases.
  */
 int snapshot_files_open(struct snapshot_files *files, int folder);
 /* Returns the descriptor of the base @id, which is the caller's from now on; or -errno. */
