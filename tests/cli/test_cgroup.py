@@ -55,12 +55,12 @@ def run(ebb, cgroup, *options):
 @pytest.mark.usefixtures("host")
 def test_a_scope(ebb):
     """Once, with the limits that a cgroup of ebb's own has; what comes back with the same options finds that it has none of them."""
-    done = run(ebb, "auto,cpu=150", "--name", "one two")
+    done = run(ebb, "auto,cpu=150", "--name", "one", "-p", "two words")
     said = done.err.splitlines()
     assert done.status == 2 and not done.out
     limit = (1024 + 16 + 256) << 20
     assert said.count(f"ebb: --user --scope --quiet --collect -p MemoryMax={limit} -p MemorySwapMax={limit} -p TasksMax=4096 "
-                      f"-p CPUQuota=150% -- {EBB} run --cgroup auto,cpu=150 -m 1G -n none -k /nonesuch --name one two") == 1, said
+                      f"-p CPUQuota=150% --description=ebb guest one -- {EBB} run --cgroup auto,cpu=150 -m 1G -n none -k /nonesuch --name one -p two words") == 1, said
     assert sum("does not limit the guest (memory.max)" in line for line in said) == 1 and "--user" not in said[-1], said
 
 

@@ -14,12 +14,13 @@
 
 #include "vmm/cgroup/cgroup.h"
 #include "vmm/lib/find_program.h"
+#include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
 
 #define ROOT "/sys/fs/cgroup"
 /* The number of the process that systemd-run has put into a scope: it stays the same. */
 #define IN_SCOPE  "EBB_CGROUP_SCOPE"
-#define OWN_WORDS 16 /* before those of ebb */
+#define OWN_WORDS 20 /* before those of ebb */
 
 const char *cgroup_of(const char *text)
 {
@@ -110,9 +111,9 @@ bool cgroup_is_in_scope(void)
 
 /* Becomes systemd-run, which becomes ebb. Returns -errno. */
 static int become(const char *runner, const char *self, const char *manager, char *const *argv,
-		  const struct cgroup_limits *limits)
+		  const char *guest, const struct cgroup_limits *limits)
 {
-	char memory[48], swap[48], tasks[32], cpu[32], pid[16];
+	char what[64 + VM_NAME_MAX], memory[48], swap[48], tasks[32], cpu[32], pid[16];
 	size_t words = 0, n = 0;
 
 	while (argv[words])
@@ -132,6 +133,10 @@ static int become(const char *runner, const char *self, const char *manager, cha
 	if (limits->cpu) {
 		word[n++] = "-p";
 		word[n++] = cpu;
+	}
+	if (guest) {
+		snprintf(what, sizeof(what), "--description=ebb guest %s", guest);
+		word[n++] = what;
 	}
 	word[n++] = "--";
 	word[n++] = self;
@@ -193,8 +198,8 @@ static int check_scope(const struct cgroup_limits *limits, char path[PATH_MAX])
 	return file ? -EOPNOTSUPP : 0;
 }
 
-int cgroup_scope(char *const *argv, bool is_in_one, const struct cgroup_limits *limits,
-		 char path[PATH_MAX])
+int cgroup_scope(char *const *argv, const char *guest, bool is_in_one,
+		 const struct cgroup_limits *limits, char path[PATH_MAX])
 {
 	char runner[PATH_MAX], self[PATH_MAX] = "";
 	const char *manager = find_manager();
@@ -210,7 +215,7 @@ int cgroup_scope(char *const *argv, bool is_in_one, const struct cgroup_limits *
 	}
 	int error = readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 ? -errno : 0;
 	if (!error)
-		error = become(runner, self, manager, argv, limits);
+		error = become(runner, self, manager, argv, guest, limits);
 	log_error("cannot execute %s for --cgroup auto: %s", runner, strerror(-error));
 	return error;
 }

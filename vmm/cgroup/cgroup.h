@@ -40,12 +40,12 @@ int cgroup_find(char path[PATH_MAX]);
 bool cgroup_is_in_scope(void);
 
 /*
- * Has systemd-run(1) run @argv, the words after "ebb", in a scope of systemd's with @limits: this process becomes that program,
+ * Has systemd-run(1) run @argv, the words after "ebb", in a scope of systemd's with @limits, and @guest (or NULL) in its description: this process becomes that program,
  * which becomes ebb again. There, as @is_in_one says, it returns 0 if the scope has the limits, with @path the scope's cgroup.
  * Else -errno after an error message.
  */
-int cgroup_scope(char *const *argv, bool is_in_one, const struct cgroup_limits *limits,
-		 char path[PATH_MAX]);
+int cgroup_scope(char *const *argv, const char *guest, bool is_in_one,
+		 const struct cgroup_limits *limits, char path[PATH_MAX]);
 
 /* Returns the file that does not have the cgroup @directory within @limits, or NULL: it is limited as they say, or more. */
 const char *cgroup_lacks(int directory, const struct cgroup_limits *limits);

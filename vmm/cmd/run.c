@@ -231,15 +231,16 @@ static int take_stream(struct vm_boot *boot)
 }
 
 /* Before the guest has a name, a log or a terminal: this process may become another, and come back. Returns 0 or -errno. */
-static int choose_cgroup(struct vm_cgroup *cgroup, char **argv)
+static int choose_cgroup(struct vm_config *config, char **argv)
 {
+	struct vm_cgroup *cgroup = &config->cgroup;
 	const struct cgroup_limits limits = {.memory = cgroup->memory, .cpu = cgroup->cpu};
 	bool is_in_scope = cgroup_is_in_scope();
 	char path[PATH_MAX];
 
 	if (!cgroup->automatic || (!is_in_scope && cgroup_find(path) == 0))
 		return 0;
-	int error = cgroup_scope(argv, is_in_scope, &limits, cgroup->path);
+	int error = cgroup_scope(argv, config->machine.name, is_in_scope, &limits, cgroup->path);
 	cgroup->entered = !error;
 	return error;
 }
@@ -261,7 +262,7 @@ int cmd_run(int argc, char **argv)
 	case CONFIG_RUN:
 		break;
 	}
-	if (choose_cgroup(&config.cgroup, argv) != 0 || take_stream(&config.boot) != 0)
+	if (choose_cgroup(&config, argv) != 0 || take_stream(&config.boot) != 0)
 		return EXIT_NOT_STARTED;
 	if (config.console.detach && !go_to_background(&detach, &config, &status))
 		return status;
