@@ -91,7 +91,7 @@ bool machine_release(struct machine *machine);
 void machine_stop(struct machine *machine, enum machine_end end);
 
 /*
- * Starts the threads, each of which enters @guard, and waits then. The guest does not run yet. If it fails, it prints
+ * Starts the threads, each of which enters @guard; vCPUs wait then for machine_run(). The guest does not run yet. If it fails, it prints
  * an error message, and machine_run() returns MACHINE_NOT_STARTED.
  */
 void machine_start(struct machine *machine, const struct worker_guard *guard);
