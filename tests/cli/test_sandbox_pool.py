@@ -77,25 +77,32 @@ class Pool:
         self.listener.bind(f"{runtime}/{name}-sock")
         self.listener.listen(1)
         self.kept = []
+        self.times = 0
+        self.server = socket.socket()  # of the guest that was given last
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
         with contextlib.suppress(OSError):
-            connection, _ = self.listener.accept()
-            connection.sendall(json.dumps(GREETING).encode() + b"\r\n")
-            taker = None
             while True:
-                data, fds, _, _ = socket.recv_fds(connection, 4096, 1)
-                if not data:
-                    return
-                taker = socket.socket(fileno=fds[0]) if fds else taker
-                for line in data.splitlines():
-                    message = json.loads(line)
-                    answer = {"return": {}}
-                    if message["execute"] == self.command:
-                        answer = self.act(self, taker) or answer
-                        taker = None
-                    connection.sendall(json.dumps(answer | ({"id": message["id"]} if "id" in message else {})).encode() + b"\r\n")
+                connection, _ = self.listener.accept()
+                with connection, contextlib.suppress(ConnectionError):
+                    self.answer(connection)
+
+    def answer(self, connection):
+        connection.sendall(json.dumps(GREETING).encode() + b"\r\n")
+        taker = None
+        while True:
+            data, fds, _, _ = socket.recv_fds(connection, 4096, 1)
+            if not data:
+                return
+            taker = socket.socket(fileno=fds[0]) if fds else taker
+            for line in data.splitlines():
+                message = json.loads(line)
+                answer = {"return": {}}
+                if message["execute"] == self.command:
+                    answer = self.act(self, taker) or answer
+                    taker = None
+                connection.sendall(json.dumps(answer | ({"id": message["id"]} if "id" in message else {})).encode() + b"\r\n")
 
     def end(self):
         self.listener.close()
@@ -108,8 +115,8 @@ class Pool:
         taker.sendmsg([note], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if passed else [])
 
 
-def note(version=VERSION, network=0):
-    return version.encode().ljust(32, b"\0") + network.to_bytes(4, "little")
+def note(version=VERSION, network=0, place=b"/tmp"):
+    return version.encode().ljust(32, b"\0") + network.to_bytes(4, "little") + place.ljust(64, b"\0")
 
 
 def listener():
@@ -124,17 +131,21 @@ def pipe():
 
 
 def member(change=None, size=None, **said):
-    """Gives a guest: of a pipe and four sockets that listen, with one thing changed."""
+    """Gives a guest: of a pipe, a socket for its server and four that listen, with one thing changed."""
     def act(pool, taker):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pool.server, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pipes = pipe()
-        pool.kept += [ours, *pipes]
-        parts = [pipes[0], *(listener() for _ in range(4))]
+        pool.kept += pipes
+        pool.guest = ours
+        parts = [pipes[0], server, *(listener() for _ in range(4))]
         if change:
             change(parts)
         pool.give(ours, *parts, note=note(**said)[:size])
         pool.give(taker, theirs)
         taker.close()
+        for one in (server, theirs):
+            one.close()
     return act
 
 
@@ -147,6 +158,7 @@ def ended_guest(pool, taker):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pool.give(taker, theirs)
     ours.close()
+    pool.times += 1
 
 
 def put(at, made):
@@ -160,16 +172,22 @@ def put(at, made):
     (lambda pool, taker: {"error": {"class": "GenericError", "desc": "it keeps\x1b[2J clones"}}, "gives no guest: it keeps\\x1b[2J clones"),
     (lambda pool, taker: pool.give(taker), "what came from the pool \"web\" is no guest"),
     (no_guest, "what came from the pool \"web\" is no guest"),
-    (ended_guest, "gives no guest"),
+    (ended_guest, "have ended, 4 one after the other"),
     (member(version="0.0"), "is of another version of ebb: start it again"),
+    (member(version="0.0", size=40), "is of another version of ebb"),
+    (member(place=b"tmp"), "is no guest"),
+    (member(place=b"/etc/passwd"), "is no guest"),
+    (member(place=b"/" * 64), "is no guest"),
     (member(network=2), "is no guest"),
     (member(size=8), "is no guest"),
     (member(lambda parts: parts.pop()), "is no guest"),
     (member(put(0, listener)), "is no guest"),
-    (member(put(4, lambda: pipe()[0])), "is no guest"),
-    (member(put(2, lambda: socket.socket(socket.AF_INET))), "is no guest"),
-    (member(put(1, lambda: socket.socketpair()[0])), "is no guest"),
-], ids=["closes", "refuses", "nothing", "a file", "has ended", "version", "network", "short", "too few", "no pipe", "pipe", "TCP", "no listener"])
+    (member(put(1, listener)), "is no guest"),
+    (member(put(5, lambda: pipe()[0])), "is no guest"),
+    (member(put(3, lambda: socket.socket(socket.AF_INET))), "is no guest"),
+    (member(put(2, lambda: socket.socketpair()[0])), "is no guest"),
+], ids=["closes", "refuses", "nothing", "a file", "has ended", "version", "short version", "no path", "no folder", "no end", "network", "short",
+        "too few", "no pipe", "no server", "pipe", "TCP", "no listener"])
 def test_a_pool_that_lies(ebb, runtime, tmp_path, act, said):
     pool = Pool(runtime, "x-ebb-pool-sandbox", act)
     try:
@@ -178,40 +196,72 @@ def test_a_pool_that_lies(ebb, runtime, tmp_path, act, said):
         pool.end()
 
 
-def children(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return file.read().split()
-
-
 def start(runtime, tmp_path, pool):
     del pool
     return subprocess.Popen([EBB, "sandbox", "--pool", "web", "true"], env=os.environ | {"EBB_RUNTIME_DIR": runtime}, cwd=tmp_path,
                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+def server_comes(pool, process):
+    """Waits until the guest is given its server. Only where there is no virtiofsd can that be skipped."""
+    def came():
+        if process.poll() is not None:
+            said = process.stderr.read()
+            if "it is not installed" in said:
+                pytest.skip(said)
+            pytest.fail(f"it ended: {said}")
+        return ready(pool.server)
+
+    wait(came, "its server comes")
+
+
 def test_the_control(runtime, tmp_path):
-    """With nothing changed it goes on to virtiofsd, and waits for the agent; a signal ends it."""
+    """With nothing changed it goes on to virtiofsd, and waits for the agent, until the guest ends; what comes meanwhile is no end."""
     pool = Pool(runtime, "x-ebb-pool-sandbox", member())
     with start(runtime, tmp_path, pool) as process:
-        def came():
-            if process.poll() is not None:
-                pytest.skip(f"no virtiofsd here: {process.stderr.read()}")
-            return children(process.pid)
-
-        wait(came, "no virtiofsd starts")
-        for kept in pool.kept[:1]:  # the guest's end
-            wait(lambda kept=kept: kept.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) if ready(kept) else False, "its server comes")
-            kept.close()
+        server_comes(pool, process)
+        pool.guest.send(b"x")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        pool.guest.close()
         process.wait(LIMIT)
         assert process.returncode == 125 and "the guest ended before the command did" in process.stderr.read()
     pool.end()
 
 
 def ready(one):
-    with contextlib.suppress(BlockingIOError):
+    with contextlib.suppress(OSError):  # no message yet, or closed meanwhile
         one.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         return True
     return False
+
+
+def ends_first(how):
+    """The first guest ends while it is passed on; the next does not."""
+    def act(pool, taker):
+        pool.times += 1
+        if pool.times == 1:
+            how(pool, taker)
+        else:
+            member()(pool, taker)
+    return act
+
+
+def without_server(pool, taker):
+    member()(pool, taker)
+    pool.server.close()
+    pool.guest.close()
+
+
+@pytest.mark.parametrize("how", [ended_guest, without_server])
+def test_another_is_taken(runtime, tmp_path, how):
+    pool = Pool(runtime, "x-ebb-pool-sandbox", ends_first(how))
+    with start(runtime, tmp_path, pool) as process:
+        server_comes(pool, process)
+        assert pool.times >= 2
+        pool.guest.close()
+        assert process.wait(LIMIT) == 125 and process.stderr.read().count("\n") == 1
+    pool.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

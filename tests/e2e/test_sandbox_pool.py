@@ -6,6 +6,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -27,12 +28,18 @@ def guests(ebb, name="web"):
 
 
 def ready():
-    """How many wait for a command, or have one: what passes them on has passed everything on, but for the socket it has them by."""
+    """How many agents wait for a command: each has a connection that nobody has accepted, beside the socket that it came to."""
+    with open("/proc/net/unix", encoding="utf-8") as file:
+        names = [line.split()[-1] for line in file if line.rstrip().endswith("/v_1000")]
+    return sum(names.count(name) == 2 for name in set(names))
+
+
+def in_flight(process):
+    """Descriptors in messages that it has not received."""
     found = 0
-    for pid, _ in processes("sandbox-keeper"):
-        with contextlib.suppress(OSError):
-            links = [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]
-            found += sum(link.startswith("socket:") for link in links) == 1
+    for entry in os.scandir(f"/proc/{process.pid}/fdinfo"):
+        with open(entry.path, encoding="ascii") as file:
+            found += sum(int(line.split()[1]) for line in file if line.startswith("scm_fds:"))
     return found
 
 
@@ -113,7 +120,9 @@ def test_each_its_own(pool, pooled, ebb, folder, tmp_path):
     other.mkdir()
     (other / "theirs").write_text("theirs\n")
     (folder / "ours").write_text("ours\n")
-    script = f"read -r go; cat '{folder}/ours' {other}/theirs 2>/dev/null; ls /root; echo x >/root/left; : >/usr/local/left"
+    boot = "/proc/sys/kernel/random/boot_id"
+    look = f"cat {boot}; ls /root; ls /usr/local/left 2>/dev/null"
+    script = f"read -r go; {look}; cat '{folder}/ours' {other}/theirs 2>/dev/null; echo x >/root/left; : >/usr/local/left; ls /usr/local/left >/dev/null"
     running = [Running(ebb, pooled.argv("sh", "-c", script, options=options), where, stdin=subprocess.PIPE)
                for where, options in ((folder, ()), (other, ()), (folder, ("--fs", other)))]
     for one in running:
@@ -122,8 +131,28 @@ def test_each_its_own(pool, pooled, ebb, folder, tmp_path):
     said = [one.process.stdout.read().decode() for one in running]
     for one in running:
         one.ended(0)
-    assert said == ["ours\n", "theirs\n", "ours\ntheirs\n"]
+    boots, seen = zip(*(text.split("\n", 1) for text in said))
+    assert seen == ("ours\n", "theirs\n", "ours\ntheirs\n")
+    last = pooled("sh", "-c", f"{look}; echo x >/root/left; ls /root").stdout.splitlines()
+    assert last[1:] == ["left"] and len({*boots, last[0]}) == 4, (boots, last)
     assert not os.path.exists("/usr/local/left")
+
+
+def test_while_they_wait(pool, pooled, ebb):
+    """No descriptor is in flight, which the user's other processes would lack; keepers take no signal, but their guests end as before."""
+    process = pool(ready=2)
+    runs(process)
+    wait_until(lambda: ready() == 2, "both are ready")
+    assert in_flight(process) == 0
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    with ours, theirs:  # the control
+        socket.send_fds(ours, [b"x"], [1, 2])
+        with open(f"/proc/self/fdinfo/{theirs.fileno()}", encoding="ascii") as file:
+            assert "scm_fds:\t2\n" in file.read()
+    for pid, _ in processes("sandbox-keeper"):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(int(pid), number)
+    assert pooled("echo", "well").stdout == "well\n"
 
 
 def test_streams_and_signals(pool, pooled, ebb, folder):
@@ -187,6 +216,7 @@ def test_ready_ones_end(pool, pooled, ebb):
     assert pooled("true").returncode == 0
     wait_until(lambda: guests(ebb) == [2], "the next is there")
     subprocess.run([lib.EBB, "stop", "--force", "-n", "web-2"], env=ebb.env, check=True, timeout=LIMIT)
+    # At once: another one is taken if the pool gives that yet.
     assert pooled("echo", "well").stdout == "well\n"
     assert min(guests(ebb), default=3) > 2
 

@@ -259,12 +259,10 @@ static void read_control(struct session *session)
 	}
 }
 
-/* Keeps the last of it. Returns false if there is no more for now. */
-static bool read_console(struct session *session)
+bool session_read_console(int console, char kept[SESSION_CONSOLE + 1])
 {
-	char *kept = session->result->console;
 	char data[1024];
-	ssize_t n = read(session->config->console, data, sizeof(data));
+	ssize_t n = read(console, data, sizeof(data));
 
 	if (n <= 0)
 		return false;
@@ -277,6 +275,11 @@ static bool read_console(struct session *session)
 	memcpy(kept + len - drop, data, (size_t)n);
 	kept[len - drop + (size_t)n] = '\0';
 	return true;
+}
+
+static bool read_console(struct session *session)
+{
+	return session_read_console(session->config->console, session->result->console);
 }
 
 /* --- the loop ----------------------------------------------------------------------------------- */
@@ -355,7 +358,8 @@ static void prepare(const struct session *session, struct pollfd *poll)
 		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = -1;
 	poll[POLL_CONTROL] = (struct pollfd){reported ? -1 : control, events, 0};
 	poll[POLL_GUEST] =
-		(struct pollfd){session->guest_ended ? -1 : session->config->guest, POLLIN, 0};
+		(struct pollfd){session->guest_ended ? -1 : session->config->guest,
+				session->config->hangs_up ? 0 : POLLIN, 0};
 	poll[POLL_CONSOLE] =
 		(struct pollfd){session->guest_ended ? -1 : session->config->console, POLLIN, 0};
 	poll[POLL_SIGNALS] = (struct pollfd){session->signals, POLLIN, 0};

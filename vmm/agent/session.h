@@ -54,6 +54,7 @@ struct session_config {
 	const struct command *command;
 	enum agent_terminal terminal; /* standard input is one then, and raw: keys_raw() */
 	int guest;		      /* becomes readable when the guest's process has ended */
+	bool hangs_up;		      /* no: it is a socket, and closed by then, whatever comes there before */
 	int console;		      /* the guest's console, to be read; non-blocking */
 	unsigned int grace_ms;	      /* SESSION_GRACE_MS, but in tests */
 	const sigset_t *signals;      /* blocked already: those to pass on */
@@ -61,6 +62,9 @@ struct session_config {
 
 /* The signals that a session takes: not those that are ignored, nor SIGPIPE. */
 void session_signals(sigset_t *signals);
+
+/* Reads some of the console, and keeps the last of it. Returns false if there is no more for now. */
+bool session_read_console(int console, char kept[SESSION_CONSOLE + 1]);
 
 /* Returns 0 with @result set, or -errno after an error message. Closes @console. */
 int session_run(const struct session_config *config, struct session_result *result);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -166,6 +167,8 @@ static void member_stirs(void *ctx)
 			send_away(pool);
 		pool_look(&pool->base, failed ? POOL_LOOK_S * 1000 : 0);
 	} else if (state.revents & POLLIN) {
+		char byte;
+		recv(member->child.control, &byte, 1, MSG_DONTWAIT);
 		member->ready = true;
 		serve_waiting(pool);
 		pool_look(&pool->base, 0);

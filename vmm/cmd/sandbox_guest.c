@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,7 +22,7 @@
 
 void sandbox_guest_init(struct sandbox_guest *guest)
 {
-	*guest = (struct sandbox_guest){.pidfd = -1, .console = -1};
+	*guest = (struct sandbox_guest){.pidfd = -1, .console = -1, .server = -1, .owner = -1};
 	for (unsigned int i = 0; i < AGENT_STREAMS; i++)
 		guest->sockets.fd[i] = -1;
 }
@@ -126,6 +127,10 @@ static _Noreturn void become_guest(struct sandbox_guest *guest, struct vm_config
 	sandbox_forget_environment();
 	close(null);
 	close(console);
+	if (guest->owner >= 0) {
+		close(guest->owner);
+		close(guest->server);
+	}
 	session_close(&guest->sockets, false);
 	sigprocmask(SIG_SETMASK, &guest->signals, NULL);
 	_exit(run_guest(config));
@@ -183,23 +188,38 @@ int sandbox_guest_check(struct sandbox_request *request)
 	return error;
 }
 
+static int make_pair(int pair[2])
+{
+	int error = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+
+	if (error)
+		log_error("cannot make a socket for the guest's folders: %s", strerror(-error));
+	return error;
+}
+
 int sandbox_guest_start(struct sandbox_guest *guest, struct sandbox_request *request,
-			const char *name, int server)
+			const char *name, int owner)
 {
 	struct vm_config *config = malloc(sizeof(*config));
-	int error = config ? make_files(guest) : -ENOMEM;
+	int error = config ? make_files(guest) : -ENOMEM, pair[2] = {-1, -1};
 
 	if (!config)
 		log_error("out of memory");
 	if (!error)
 		error = configure(config, request, guest, name);
+	if (!error && owner >= 0)
+		error = make_pair(pair);
 	if (!error) {
 		struct vm_folder *folder = &config->folders.folder[0];
 		folder->parts = request->files.part;
-		folder->later = server >= 0;
-		folder->server = server;
+		folder->later = owner >= 0;
+		folder->server = pair[1];
+		guest->owner = owner;
+		guest->server = pair[0];
 		error = start_guest(guest, config);
 	}
+	if (pair[1] >= 0)
+		close(pair[1]);
 	free(config);
 	return error;
 }

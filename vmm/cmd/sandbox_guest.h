@@ -22,14 +22,16 @@ struct sandbox_guest {
 	pid_t pid;
 	int pidfd;
 	int console; /* to be read; non-blocking */
+	int server;  /* where its folders' server is given to it (backend_give()); -1: it starts its own */
+	int owner;   /* the guest's process does not keep it; -1: none */
 };
 
 /* Sets what does not exist yet. */
 void sandbox_guest_init(struct sandbox_guest *guest);
 
 /*
- * Makes its files, and starts it. @name: --name=NAME, or NULL. @server: where its folder's server comes by later
- * (backend_give()), or -1: it starts its own, for @request->files. Returns 0, or -errno after an error message; then,
+ * Makes its files, and starts it. @name: --name=NAME, or NULL. @owner: the socket to whoever has it, who gives it its folders' server
+ * later, at guest->server; or -1: it starts its own, for @request->files. Returns 0, or -errno after an error message; then,
  * too, sandbox_guest_stop() and sandbox_guest_remove() follow.
  */
 int sandbox_guest_start(struct sandbox_guest *guest, struct sandbox_request *request,

@@ -9,8 +9,9 @@
  * passes it to. When nobody has it any more, however that came, the keeper ends the guest, and removes its files. So nothing that
  * takes a guest needs to know a name, and there is nothing for it to leave behind.
  *
- * In that socket one message waits as soon as the agent does: struct sandbox_member_note, with what a session needs.
- * Nothing else is sent by the keeper; the guest's ebb, which has that end, too, gets its folders' server there (backend_give()).
+ * In that socket the keeper sends a byte when the agent waits. Whoever takes the guest sends one, too, and is sent struct
+ * sandbox_member_note, with all that a session needs. Until then the keeper has that, not a message: the kernel counts
+ * descriptors in messages that nobody has received, against the limit of open files (RLIMIT_NOFILE) for all of a user's processes at once.
  *
  * Thread: main; sandbox_member_run() in the process that it makes.
  */
@@ -18,9 +19,19 @@
 #define EBB_CMD_SANDBOX_MEMBER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "vmm/agent/session.h"
 #include "vmm/cmd/sandbox_run.h"
+
+struct sandbox_member_note {
+	char version[32]; /* of ebb */
+	uint32_t network;
+	char place[64]; /* the empty folder that is for the view of the files */
+};
+
+/* Its descriptors: the console, where the folders' server is given, and the sockets at which the agent's streams arrive. */
+enum { SANDBOX_CONSOLE, SANDBOX_SERVER, SANDBOX_STREAMS, SANDBOX_PARTS = SANDBOX_STREAMS + AGENT_STREAMS };
 
 struct sandbox_member {
 	struct sandbox_request *request;
@@ -34,16 +45,20 @@ void sandbox_member_run(const void *ctx, int control);
 struct sandbox_taken {
 	struct session_sockets sockets;
 	int console;
+	int server; /* for backend_give() */
 	bool network;
+	char place[64];
 };
 
 /*
- * Receives it at the socket @control, which is not trusted: what is no such socket, or no such message, is refused. Does not wait
- * for it. Returns 0, or -errno: -EPIPE if the guest has ended, -EPROTO for what is none, -ESTALE for one of another
- * version of ebb.
+ * Asks for it at the socket @control, which is not trusted: what is no such socket, or no such message, is refused. Returns 0,
+ * or -errno: -EPIPE if the guest has ended, -EPROTO for what is none, -ESTALE for one of another version of ebb,
+ * -EINTR if a signal waits.
  */
-int sandbox_member_receive(int control, struct sandbox_taken *taken);
+int sandbox_taken_receive(int control, struct sandbox_taken *taken);
+/* Closes what of it a session has not. */
+void sandbox_taken_close(struct sandbox_taken *taken);
 /* Ends it, and waits until nothing of it is left. */
-void sandbox_member_end(int control);
+void sandbox_taken_end(int control);
 
 #endif

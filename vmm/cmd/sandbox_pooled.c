@@ -30,13 +30,15 @@
 /* virtiofsd's time to begin; and its keeper's, to say why it has ended. */
 #define READY_NS (30 * NS_PER_S)
 #define WHY_MS	 5000
+/* So many guests may end, one after the other, before they have the command. */
+#define TAKE_TIMES 4
 
 /* --- from the pool ------------------------------------------------------------------------------- */
 
 /* Waits for the guest's socket at @from. Returns it, or -errno. */
 static int wait_for_guest(int from)
 {
-	int64_t deadline = clock_ms() + POOL_TAKE_MS;
+	int64_t deadline = clock_ms() + SESSION_START_S * 1000;
 	char note;
 	int control;
 
@@ -56,7 +58,7 @@ static void say_none(const char *pool, int error)
 {
 	if (error == -ETIMEDOUT)
 		log_error("the pool \"%s\" had no guest ready within %d s", pool,
-			  POOL_TAKE_MS / 1000);
+			  SESSION_START_S);
 	else if (error == -EPIPE)
 		log_error(
 			"the pool \"%s\" gives no guest: none starts, and the pool's own ebb says "
@@ -73,14 +75,18 @@ static int take_guest(const char *pool)
 {
 	struct loop loop;
 	struct control_call call;
-	int pair[2];
+	int pair[2] = {-1, -1};
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
-	    loop_init(&loop) != 0) {
-		log_error("cannot ask the pool: %s", strerror(errno));
-		return -EMFILE;
+	int error = loop_init(&loop);
+	if (!error && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		error = -errno;
+		loop_release(&loop);
 	}
-	int error = pool_ask(&call, &loop, pool, POOL_SANDBOX, pair[1], CONTROL_ANSWER_MS);
+	if (error) {
+		log_error("cannot ask the pool: %s", strerror(-error));
+		return error;
+	}
+	error = pool_ask(&call, &loop, pool, POOL_SANDBOX, pair[1], CONTROL_ANSWER_MS);
 	close(pair[1]);
 	if (error && error != -EINTR)
 		pool_say_failure(pool, &call, error, "--sandbox");
@@ -107,27 +113,29 @@ struct pooled {
 	sigset_t signals;
 };
 
-/* Returns 0, or -errno after an error message (-EINTR: without one). */
+/* Returns 0, -ESRCH if the guest has ended, or -errno after an error message (-EINTR: without one). */
 static int take(struct pooled *pooled, const struct sandbox_request *request)
 {
 	pooled->control = take_guest(request->pool);
 	if (pooled->control < 0)
 		return pooled->control;
-	int error = sandbox_member_receive(pooled->control, &pooled->taken);
+	int error = sandbox_taken_receive(pooled->control, &pooled->taken);
 	if (!error)
 		return 0;
-	say_none(request->pool, error);
 	/* Whatever it is, its end is not waited for. */
 	close(pooled->control);
 	pooled->control = -1;
+	if (error == -EPIPE)
+		return -ESRCH;
+	say_none(request->pool, error);
 	return error;
 }
 
-/* Likewise. */
+/* Returns 0, or -errno after an error message (-EINTR: without one). */
 static int start_server(struct pooled *pooled, const struct sandbox_request *request)
 {
-	/* The view needs a place, in a mount namespace of its own, and any folder is one. */
-	const struct virtiofsd_config config = {.dir = "/tmp", .parts = request->files.part};
+	const struct virtiofsd_config config = {.dir = pooled->taken.place,
+						.parts = request->files.part};
 	char why[BACKEND_WHY_SIZE];
 
 	pooled->socket = backend_start(&pooled->server, &virtiofsd_program, &config, why);
@@ -148,14 +156,49 @@ static int start_server(struct pooled *pooled, const struct sandbox_request *req
 	return error;
 }
 
-/* Likewise. */
-static int give_server(struct pooled *pooled)
+/* Takes a guest, and gives it its folders' server. Returns as take(). */
+static int prepare_one(struct pooled *pooled, const struct sandbox_request *request)
 {
-	int error = backend_give(&pooled->server, pooled->socket, pooled->control);
+	int error = take(pooled, request);
 
+	if (!error)
+		error = start_server(pooled, request);
 	if (error)
-		log_error("the pool's guest has ended: %s", strerror(-error));
+		return error;
+	error = backend_give(&pooled->server, pooled->socket, pooled->taken.server);
+	if (error == -EPIPE || error == -ECONNRESET)
+		return -ESRCH;
+	if (error)
+		log_error("cannot give virtiofsd to the guest: %s", strerror(-error));
 	return error;
+}
+
+/* Of what a guest was to be given, nothing has come to it. */
+static void let_go(struct pooled *pooled)
+{
+	sandbox_taken_close(&pooled->taken);
+	if (pooled->control >= 0)
+		sandbox_taken_end(pooled->control);
+	pooled->control = -1;
+	if (pooled->socket >= 0)
+		close(pooled->socket);
+	pooled->socket = -1;
+	backend_stop(&pooled->server);
+}
+
+/* A guest may end while it is passed on; until it has the command, another one will do. Returns as start_server(). */
+static int prepare(struct pooled *pooled, const struct sandbox_request *request)
+{
+	for (unsigned int i = 0; i < TAKE_TIMES; i++) {
+		int error = prepare_one(pooled, request);
+		if (error != -ESRCH)
+			return error;
+		let_go(pooled);
+	}
+	log_error("the guests that the pool \"%s\" gave have ended, %d one after the other; the "
+		  "pool's own ebb may say why",
+		  request->pool, TAKE_TIMES);
+	return -ESRCH;
 }
 
 static int run(struct pooled *pooled, const struct sandbox_request *request)
@@ -165,11 +208,13 @@ static int run(struct pooled *pooled, const struct sandbox_request *request)
 		.terminal = pooled->terminal,
 		.network = pooled->taken.network,
 		.guest = pooled->control,
+		.hangs_up = true,
 		.console = pooled->taken.console,
 		.signals = &pooled->signals,
 	};
 	struct session_result result;
 
+	pooled->taken.console = -1; /* the session closes it */
 	int error = sandbox_session(&session, &pooled->command, &result);
 	return error ? EXIT_SANDBOX : sandbox_conclude(&result, request, EXIT_GUEST_FAILED);
 }
@@ -183,20 +228,11 @@ static int ended_by_signal(const sigset_t *signals)
 	return signal > 0 ? EXIT_SIGNAL + signal : EXIT_SANDBOX;
 }
 
-static void release(struct pooled *pooled)
-{
-	session_close(&pooled->taken.sockets, false);
-	if (pooled->control >= 0)
-		sandbox_member_end(pooled->control);
-	if (pooled->socket >= 0)
-		close(pooled->socket);
-	backend_stop(&pooled->server);
-	command_release(&pooled->command);
-}
-
 int sandbox_run_pooled(struct sandbox_request *request)
 {
 	struct pooled pooled = {.server.control = -1, .socket = -1, .control = -1};
+
+	pooled.taken.console = pooled.taken.server = -1;
 
 	for (unsigned int i = 0; i < AGENT_STREAMS; i++)
 		pooled.taken.sockets.fd[i] = -1;
@@ -206,14 +242,11 @@ int sandbox_run_pooled(struct sandbox_request *request)
 	sandbox_describe(&pooled.command, request, pooled.terminal);
 	/* Only then: virtiofsd, which the guest can attack, gets no variable of the user's. */
 	sandbox_forget_environment();
-	int error = take(&pooled, request);
-	if (!error)
-		error = start_server(&pooled, request);
-	if (!error)
-		error = give_server(&pooled);
+	int error = prepare(&pooled, request);
 	int status = error == -EINTR ? ended_by_signal(&pooled.signals)
 		     : error	     ? EXIT_SANDBOX
 				     : run(&pooled, request);
-	release(&pooled);
+	let_go(&pooled);
+	command_release(&pooled.command);
 	return status;
 }

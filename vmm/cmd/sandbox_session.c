@@ -179,6 +179,7 @@ int sandbox_session(const struct sandbox_session *session, struct command *comma
 		.command = command,
 		.terminal = session->terminal,
 		.guest = session->guest,
+		.hangs_up = session->hangs_up,
 		.console = session->console,
 		.grace_ms = SESSION_GRACE_MS,
 		.signals = session->signals,
