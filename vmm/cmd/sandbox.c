@@ -69,7 +69,7 @@ static const struct option options[] = {
 	 "when \"ebb keeper\" says that the guest would not fit:\nwarn, strict (do not start it) or off [warn]",
 	 false},
 	{CGROUP, 0, "cgroup", "PATH[,memory=SIZE][,cpu=N]",
-	 "run the guest's processes in a cgroup of its own\nin PATH, as \"ebb run\" does; auto makes no scope",
+	 "run the guest's processes in a cgroup of its own\nin PATH, as \"ebb run\" does; auto makes no scope;\nnot for a pool",
 	 false},
 	OPTION_HELP_LINE,
 };
@@ -360,7 +360,10 @@ static int check_pool(const struct parsing *parsing)
 		"is for the start of a guest, and a pool's has started: \"ebb pool %s --sandbox -- …\" "
 		"takes it for all of its guests",
 		parsing->request->pool);
-	return none_given(given, NAME, NAME, NAMES) && none_given(given, NETWORK, CGROUP, why)
+	return none_given(given, NAME, NAME, NAMES) && none_given(given, NETWORK, ADMIT, why) &&
+			       none_given(given, CGROUP, CGROUP,
+					  "is for a guest of one's own: a pool's has no cgroup, so "
+					  "leave out --pool")
 		       ? 0
 		       : -EINVAL;
 }
@@ -376,6 +379,9 @@ static int finish_for_pool(const struct parsing *parsing)
 		return -EINVAL;
 	}
 	if (!none_given(given, NAME, NAME, NAMES) ||
+	    !none_given(given, CGROUP, CGROUP,
+			"would not bound virtiofsd, which ebb sandbox --pool starts outside of it: "
+			"leave it out, or use ebb sandbox without a pool") ||
 	    !none_given(given, READ_ONLY, POOL,
 			"is for the command: give it to ebb sandbox --pool"))
 		return -EINVAL;
