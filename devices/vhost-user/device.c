@@ -13,7 +13,6 @@
 #define LIMIT_NS (10 * NS_PER_S)
 
 /* Rings without event indices: then each chain that is added or returned makes the device look (inflight.h). */
-#define FEATURES ((1ULL << VIRTIO_F_VERSION_1) | (1ULL << VIRTIO_RING_F_INDIRECT_DESC))
 
 static struct vhost_user_device *device_of(struct virtio_device *dev)
 {
@@ -244,7 +243,7 @@ int vhost_user_device_init(struct vhost_user_device *device, const struct virtio
 	*device = (struct vhost_user_device){
 		.dev = {.ops = ops,
 			.host = host,
-			.features_offered = FEATURES | kind->features,
+			.features_offered = VHOST_USER_FEATURES | kind->features,
 			.queues = kind->queues},
 		.kind = kind,
 		.config = *config,

@@ -2,30 +2,40 @@
 #include "devices/vhost-user/frontend.h"
 
 #include <errno.h>
-#include <linux/virtio_config.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "devices/vhost-user/channel.h"
+#include "vmm/lib/clock.h"
+#include "vmm/lib/signal_waits.h"
 
 #define PROTOCOL_FEATURES (1ULL << VHOST_USER_F_PROTOCOL_FEATURES)
 /* Each step has a reply, so that a backend which cannot do it is known at once. */
 #define PROTOCOL_REPLY_ACK (1ULL << VHOST_USER_PROTOCOL_F_REPLY_ACK)
 #define PROTOCOL_CONFIG	   (1ULL << VHOST_USER_PROTOCOL_F_CONFIG)
+/* Between two looks for signals. */
+#define LOOK_MS 100
+
+static int receive(const struct vhost_user *backend, enum vhost_user_request request,
+		   uint8_t payload[8], uint64_t deadline)
+{
+	uint8_t header[VHOST_USER_HEADER_SIZE];
+
+	int error = channel_receive(backend->socket, header, sizeof(header), deadline);
+	if (error)
+		return error;
+	int len = vhost_user_decode_header(header, request);
+	return len < 0 ? len : channel_receive(backend->socket, payload, (size_t)len, deadline);
+}
 
 /* Sends @message and sets @payload to the reply to it. */
 static int ask(const struct vhost_user *backend, enum vhost_user_request request,
 	       const struct vhost_user_message *message, const int *fd, unsigned int fds,
 	       uint8_t payload[8], uint64_t deadline)
 {
-	uint8_t header[VHOST_USER_HEADER_SIZE];
-
 	int error = channel_send(backend->socket, message, fd, fds, deadline);
-	if (!error)
-		error = channel_receive(backend->socket, header, sizeof(header), deadline);
-	if (error)
-		return error;
-	int len = vhost_user_decode_header(header, request);
-	return len < 0 ? len : channel_receive(backend->socket, payload, (size_t)len, deadline);
+
+	return error ? error : receive(backend, request, payload, deadline);
 }
 
 /* Sends @message, made with @ack, and waits until the backend has done it. */
@@ -81,6 +91,15 @@ static int set_fd(const struct vhost_user *backend, enum vhost_user_request requ
 	return tell(backend, request, &message, &fd, 1, deadline);
 }
 
+/* What ebb needs of every backend, after the first question. */
+static int get_protocol(const struct vhost_user *backend, uint64_t *protocol, uint64_t deadline)
+{
+	if (!(backend->features & PROTOCOL_FEATURES))
+		return -ENOTSUP;
+	int error = get_u64(backend, VHOST_USER_GET_PROTOCOL_FEATURES, protocol, deadline);
+	return error ? error : *protocol & PROTOCOL_REPLY_ACK ? 0 : -ENOTSUP;
+}
+
 int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline)
 {
 	struct vhost_user_message message;
@@ -88,12 +107,8 @@ int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline)
 
 	*backend = (struct vhost_user){.socket = socket};
 	int error = get_u64(backend, VHOST_USER_GET_FEATURES, &backend->features, deadline);
-	if (!error && !(backend->features & PROTOCOL_FEATURES))
-		error = -ENOTSUP;
 	if (!error)
-		error = get_u64(backend, VHOST_USER_GET_PROTOCOL_FEATURES, &protocol, deadline);
-	if (!error && !(protocol & PROTOCOL_REPLY_ACK))
-		error = -ENOTSUP;
+		error = get_protocol(backend, &protocol, deadline);
 	if (error)
 		return error;
 	/* From the next message on there are replies. */
@@ -107,12 +122,40 @@ int vhost_user_open(struct vhost_user *backend, int socket, uint64_t deadline)
 	return tell(backend, VHOST_USER_SET_OWNER, &message, NULL, 0, deadline);
 }
 
+/* Waits for a byte, and for signals. */
+static int await_reply(int socket, uint64_t deadline)
+{
+	struct pollfd reply = {.fd = socket, .events = POLLIN};
+
+	while (clock_ns() < deadline) {
+		if (end_signal_waits())
+			return -EINTR;
+		if (poll(&reply, 1, LOOK_MS) > 0)
+			return 0;
+	}
+	return -ETIMEDOUT;
+}
+
 int vhost_user_probe(int socket, uint64_t deadline)
 {
-	const struct vhost_user backend = {.socket = socket};
-	uint64_t features;
+	struct vhost_user backend = {.socket = socket};
+	struct vhost_user_message message;
+	uint64_t protocol;
+	uint8_t payload[8];
 
-	return get_u64(&backend, VHOST_USER_GET_FEATURES, &features, deadline);
+	vhost_user_encode(&message, VHOST_USER_GET_FEATURES, false);
+	int error = channel_send(socket, &message, NULL, 0, deadline);
+	/* It may take its time to begin; once it has, it answers. */
+	if (!error)
+		error = await_reply(socket, deadline);
+	if (!error)
+		error = receive(&backend, VHOST_USER_GET_FEATURES, payload, deadline);
+	if (error)
+		return error;
+	backend.features = vhost_user_decode_u64(payload);
+	if (~backend.features & VHOST_USER_FEATURES)
+		return -ENOTSUP;
+	return get_protocol(&backend, &protocol, deadline);
 }
 
 void vhost_user_close(struct vhost_user *backend)

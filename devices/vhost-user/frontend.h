@@ -13,6 +13,9 @@
 #ifndef EBB_VHOST_USER_FRONTEND_H
 #define EBB_VHOST_USER_FRONTEND_H
 
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+
 #include "devices/vhost-user/message.h"
 #include "devices/virtio/queue.h"
 
@@ -30,9 +33,13 @@ struct vhost_user_queue {
 	int call;	       /* eventfd from the backend: it has returned chains */
 };
 
+/* What every device offers its driver before its backend is known, and so every backend must have. */
+#define VHOST_USER_FEATURES ((1ULL << VIRTIO_F_VERSION_1) | (1ULL << VIRTIO_RING_F_INDIRECT_DESC))
+
 /*
- * Returns whether there is a backend that answers at @socket, which stays as it is: for a process that starts one for
- * another.
+ * Returns 0 if there is a backend at @socket that a device which awaits its first can use; the socket stays as it is: for a
+ * process that starts one for another. Returns -ENOTSUP if it lacks a feature, -EINTR if a signal waits that asks for
+ * the end (end_signal_waits()), or -errno.
  */
 int vhost_user_probe(int socket, uint64_t deadline);
 

@@ -7,9 +7,11 @@ import fcntl
 import itertools
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -17,6 +19,8 @@ from conftest import EBB, LIMIT, wait
 from fake import GREETING
 
 VERSION = subprocess.run([EBB, "version"], check=True, capture_output=True, text=True).stdout.split()[1]
+
+PLACE = tempfile.TemporaryDirectory(prefix="ebb-place-")  # pylint: disable=consider-using-with
 
 
 @pytest.mark.parametrize("words, said", [
@@ -116,7 +120,7 @@ class Pool:
         taker.sendmsg([note], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if passed else [])
 
 
-def note(version=VERSION, network=0, place=b"/tmp"):
+def note(version=VERSION, network=0, place=PLACE.name.encode()):
     return version.encode().ljust(32, b"\0") + network.to_bytes(4, "little") + place.ljust(64, b"\0")
 
 
@@ -197,9 +201,9 @@ def test_a_pool_that_lies(ebb, runtime, tmp_path, act, said):
         pool.end()
 
 
-def start(runtime, tmp_path, pool):
+def start(runtime, tmp_path, pool, **env):
     del pool
-    return subprocess.Popen([EBB, "sandbox", "--pool", "web", "true"], env=os.environ | {"EBB_RUNTIME_DIR": runtime}, cwd=tmp_path,
+    return subprocess.Popen([EBB, "sandbox", "--pool", "web", "true"], env=os.environ | {"EBB_RUNTIME_DIR": runtime} | env, cwd=tmp_path,
                             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -262,6 +266,37 @@ def test_another_is_taken(runtime, tmp_path, how):
         assert pool.times >= 2
         pool.guest.close()
         assert process.wait(LIMIT) == 125 and process.stderr.read().count("\n") == 1
+    pool.end()
+
+
+def descendants(pid):
+    """The names of the processes that @pid and its children have started."""
+    with contextlib.suppress(OSError):
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        return {pathlib.Path(f"/proc/{child}/comm").read_text("utf-8").strip() for child in children}.union(*map(descendants, children))
+    return set()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_says_nothing(runtime, tmp_path, number):
+    """It is not waited for longer than its user wants; a signal for the command is."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "virtiofsd").write_text("#!/bin/sh\n[ \"$1\" = --help ] || exec sleep 1000\n")
+    (programs / "virtiofsd").chmod(0o755)
+    pool = Pool(runtime, "x-ebb-pool-sandbox", member())
+    with start(runtime, tmp_path, pool, PATH=f"{programs}:{os.environ['PATH']}") as process:
+        wait(lambda: "sleep" in descendants(process.pid), "the server runs")
+        for other in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT):
+            process.send_signal(other)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(number)
+        pool.guest.settimeout(10)
+        assert [pool.guest.recv(1) for _ in range(2)] == [b"\0", b""], "the guest is asked for, and let go"
+        pool.guest.close()
+        assert process.wait(LIMIT) == 128 + number
+        assert process.stderr.read() == ""
     pool.end()
 
 

@@ -50,7 +50,7 @@ int backend_wait(struct backend *backend, char *why, int ms)
 	for (int waited = 0; waited < ms && result == -EAGAIN; waited += POLL_MS) {
 		if (poll(&control, 1, POLL_MS) > 0)
 			result = backend_take(backend, why);
-		else if (signal_waits())
+		else if (end_signal_waits())
 			result = -EINTR;
 	}
 	return result;

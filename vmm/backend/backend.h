@@ -80,7 +80,7 @@ void backend_stop(struct backend *backend);
 int backend_take(struct backend *backend, char *why);
 /*
  * As backend_take(), but waits up to @ms milliseconds for a message, or returns -EINTR if a signal
- * waits (signal_waits()).
+ * waits that asks for the end (end_signal_waits()).
  */
 int backend_wait(struct backend *backend, char *why, int ms);
 /* Ends the program of the latest socket taken; the keeper then starts another one. */

@@ -126,7 +126,7 @@ static int open_call(struct control_call *call, struct loop *loop, const char *n
 		if ((error != -ETIMEDOUT && error != -EREMOTEIO) || clock_ms() >= deadline)
 			return error;
 		control_call_close(call);
-		if (signal_waits())
+		if (end_signal_waits())
 			return -EINTR;
 		clock_sleep_ms(AGAIN_MS);
 	}

@@ -44,7 +44,7 @@ static int wait_for_guest(int from)
 
 	while (clock_ms() < deadline) {
 		struct pollfd came = {.fd = from, .events = POLLIN};
-		if (signal_waits())
+		if (end_signal_waits())
 			return -EINTR;
 		if (poll(&came, 1, LOOK_MS) <= 0)
 			continue;
@@ -147,7 +147,10 @@ static int start_server(struct pooled *pooled, const struct sandbox_request *req
 	}
 	/* Here, not in the guest's ebb, whose words the pool has. */
 	int error = vhost_user_probe(pooled->socket, clock_ns() + READY_NS);
-	if (error && backend_wait(&pooled->server, why, WHY_MS) == -ENOMSG)
+	int said = error && error != -EINTR ? backend_wait(&pooled->server, why, WHY_MS) : 0;
+	if (error == -EINTR || said == -EINTR)
+		return -EINTR;
+	if (error && said == -ENOMSG)
 		log_error("virtiofsd cannot serve the folders: %s", why);
 	else if (error)
 		log_error("virtiofsd cannot serve the folders: it does not speak vhost-user as ebb "
@@ -219,11 +222,17 @@ static int run(struct pooled *pooled, const struct sandbox_request *request)
 	return error ? EXIT_SANDBOX : sandbox_conclude(&result, request, EXIT_GUEST_FAILED);
 }
 
-/* The one that waits, as a session that it comes to ends by it. */
-static int ended_by_signal(const sigset_t *signals)
+/* The one that waits, as a session that it comes to ends by it. Others are for a command that does not begin. */
+static int ended_by_signal(void)
 {
 	const struct timespec now = {0};
-	int signal = sigtimedwait(signals, NULL, &now);
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGHUP);
+	int signal = sigtimedwait(&ends, NULL, &now);
 
 	return signal > 0 ? EXIT_SIGNAL + signal : EXIT_SANDBOX;
 }
@@ -243,7 +252,7 @@ int sandbox_run_pooled(struct sandbox_request *request)
 	/* Only then: virtiofsd, which the guest can attack, gets no variable of the user's. */
 	sandbox_forget_environment();
 	int error = prepare(&pooled, request);
-	int status = error == -EINTR ? ended_by_signal(&pooled.signals)
+	int status = error == -EINTR ? ended_by_signal()
 		     : error	     ? EXIT_SANDBOX
 				     : run(&pooled, request);
 	let_go(&pooled);

@@ -80,7 +80,7 @@ static int ask(int control)
 	if (send(control, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1)
 		return errno == EPIPE || errno == ECONNRESET ? -EPIPE : -EPROTO;
 	while (clock_ms() < deadline) {
-		if (signal_waits())
+		if (end_signal_waits())
 			return -EINTR;
 		if (poll(&came, 1, LOOK_MS) > 0)
 			return 0;

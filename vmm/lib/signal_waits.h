@@ -23,4 +23,12 @@ static inline bool signal_waits(void)
 	return !sigisemptyset(&set);
 }
 
+/* The same for a process that passes the others on to a command (vmm/agent): only those of end_signals.h count. */
+static inline bool end_signal_waits(void)
+{
+	sigset_t set;
+	return sigpending(&set) == 0 && (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
+					 sigismember(&set, SIGHUP));
+}
+
 #endif
