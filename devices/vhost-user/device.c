@@ -157,6 +157,7 @@ int vhost_user_device_work(struct virtio_device *dev, unsigned int queue)
 {
 	struct vhost_user_device *device = device_of(dev);
 
+	/* What is in the ring stays there for the first backend: to refuse it would end the guest's mount. */
 	if (device->awaited && atomic_load(&device->next) < 0)
 		return 0;
 	if (device->state == VHOST_USER_STOPPED)
@@ -299,6 +300,12 @@ int vhost_user_device_open(struct vhost_user_device *device, int fd, uint64_t de
 void vhost_user_device_await(struct vhost_user_device *device)
 {
 	device->awaited = true;
+}
+
+void vhost_user_device_give_up(struct vhost_user_device *device)
+{
+	device->awaited = false;
+	look_again(device);
 }
 
 void vhost_user_device_came(struct vhost_user_device *device, int fd)

@@ -107,6 +107,9 @@ int vhost_user_device_open(struct vhost_user_device *device, int fd, uint64_t de
  */
 void vhost_user_device_await(struct vhost_user_device *device);
 
+/* None comes: from now on requests are refused, and those that wait, too. */
+void vhost_user_device_give_up(struct vhost_user_device *device);
+
 /* There is another backend, at the socket @fd, which is the device's from now on. */
 void vhost_user_device_came(struct vhost_user_device *device, int fd);
 

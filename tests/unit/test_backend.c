@@ -188,9 +188,9 @@ START_TEST(adopts_no_other)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 	ck_assert_int_eq(pass_fds_send_now(pair[0], &note, sizeof(note) - 1, fds, 2),
 			 sizeof(note) - 1);
-	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPIPE);
+	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPROTO);
 	ck_assert_int_eq(pass_fds_send_now(pair[0], &note, sizeof(note), fds, 1), sizeof(note));
-	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPIPE);
+	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPROTO);
 	close(pair[0]);
 	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EPIPE);
 	ck_assert_int_eq(taken.control, -1);

@@ -551,8 +551,45 @@ START_TEST(first_one_lacks_a_feature)
 }
 END_TEST
 
-Suite *fs_suite(void);
+/* What waits is refused, as once a backend was lost; the control is what waits for the first. */
+START_TEST(none_comes)
+{
+	start();
+	ask(FS_REQUESTS, FUSE_INIT, 1);
+	fake_driver_work(&guest);
+	said_begin();
+	vhost_user_device_give_up(&fs.served);
+	refused(1, wait_used(FS_REQUESTS).len);
+	said_end();
+}
+END_TEST
 
+/* A head twice, or an index that jumps, while there is no backend: the first that comes may be lost by it, the next is not. */
+START_TEST(hostile_rings_while_awaited)
+{
+	start();
+	uint16_t head = ask(FS_REQUESTS, READ, 1);
+	if (_i == 0)
+		fake_queue_publish(&guest.queue[FS_REQUESTS], head);
+	else
+		guest.queue[FS_REQUESTS].avail->idx += _i == 1 ? SIZE : 1000;
+	fake_driver_kick(&guest, FS_REQUESTS);
+	fake_driver_work(&guest);
+	said_begin();
+	come(&backend);
+	fake_driver_work(&guest);
+	kill_it();
+	fake_driver_work(&guest);
+	start();
+	come(&second);
+	ask(FS_REQUESTS, FUSE_INIT, 2);
+	ck_assert_uint_eq(wait_used(FS_REQUESTS).len, sizeof(struct fuse_out_header));
+	ck_assert_int_eq(answer_to(2).error, 0);
+	said_end();
+}
+END_TEST
+
+Suite *fs_suite(void);
 Suite *fs_suite(void)
 {
 	Suite *suite = suite_create("fs");
@@ -582,6 +619,8 @@ Suite *fs_suite(void)
 	tcase_add_checked_fixture(awaited, setup_awaited, teardown);
 	tcase_add_loop_test(awaited, waits_for_the_first, 0, 2);
 	tcase_add_test(awaited, first_one_lacks_a_feature);
+	tcase_add_test(awaited, none_comes);
+	tcase_add_loop_test(awaited, hostile_rings_while_awaited, 0, 3);
 	suite_add_tcase(suite, awaited);
 
 	tcase_add_checked_fixture(impatient, setup_impatient, teardown);

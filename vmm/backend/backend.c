@@ -141,7 +141,7 @@ int backend_adopt(struct backend *backend, int from)
 	for (unsigned int i = 0; i < 2; i++)
 		if (fd[i] >= 0)
 			close(fd[i]);
-	return -EPIPE;
+	return got == 0 || (got < 0 && errno == ECONNRESET) ? -EPIPE : -EPROTO;
 }
 
 /*

@@ -93,7 +93,7 @@ void backend_end(struct backend *backend);
 int backend_give(struct backend *backend, int socket, int to);
 /*
  * Takes a backend that was given away, at the other end of that socket. Returns its program's socket, the caller's from now on, -EAGAIN
- * if none has come yet, or -EPIPE if none comes.
+ * if none has come yet, -EPIPE if none comes any more, or -EPROTO for a message that is none.
  */
 int backend_adopt(struct backend *backend, int from);
 

@@ -84,8 +84,15 @@ static void adopt(void *ctx)
 	if (fd == -EAGAIN)
 		return;
 	loop_remove(served->loop, &served->news);
-	if (fd < 0)
+	/* Whoever had the guest has gone, and it ends. */
+	if (fd == -EPIPE)
 		return;
+	if (fd < 0) {
+		log_guest(&served->log, "what came for %s is no server: the guest gets errors",
+			  served->device->config.name);
+		vhost_user_device_give_up(served->device);
+		return;
+	}
 	served->news = news_of(served);
 	/* If this fails, no later one is noticed. */
 	loop_add(served->loop, &served->news);
