@@ -62,15 +62,22 @@ static void forget(struct member *member)
 	member->child = CHILD_NONE;
 }
 
-/* The ready one that has waited longest, or NULL; with @ready false, the one that starts. */
-static struct member *find(struct sandboxes *pool, bool ready)
+static bool one_starts(const struct sandboxes *pool)
+{
+	for (unsigned int i = 0; i < POOL_READY_MAX; i++)
+		if (pool->member[i].child.process && !pool->member[i].ready)
+			return true;
+	return false;
+}
+
+/* The ready one that has waited longest, or NULL. */
+static struct member *find_ready(struct sandboxes *pool)
 {
 	struct member *found = NULL;
 
 	for (unsigned int i = 0; i < POOL_READY_MAX; i++) {
 		struct member *one = &pool->member[i];
-		if (one->child.process && one->ready == ready &&
-		    (!found || one->number < found->number))
+		if (one->child.process && one->ready && (!found || one->number < found->number))
 			found = one;
 	}
 	return found;
@@ -108,8 +115,21 @@ static void serve_waiting(struct sandboxes *pool)
 {
 	struct member *member;
 
-	while (pool->waits && (member = find(pool, true)))
+	while (pool->waits && (member = find_ready(pool)))
 		give(member, next_waiting(pool));
+}
+
+/* Those who have gone no longer wait. */
+static void drop_gone(struct sandboxes *pool)
+{
+	unsigned int left = 0;
+
+	for (unsigned int i = 0; i < pool->waits; i++)
+		if (pool_has_gone(pool->waiting[i]))
+			close(pool->waiting[i]);
+		else
+			pool->waiting[left++] = pool->waiting[i];
+	pool->waits = left;
 }
 
 /* None starts: they see their sockets closed. */
@@ -127,6 +147,8 @@ static json_t *sandbox(void *ctx, const json_t *arguments, struct control_error 
 	(void)arguments;
 	if (taker < 0)
 		return control_fail(error, "no socket came with the command");
+	if (pool->waits == WAITING_MAX)
+		drop_gone(pool);
 	if (pool->waits == WAITING_MAX) {
 		close(taker);
 		return control_fail(error, "%d wait for a guest already", WAITING_MAX);
@@ -235,7 +257,7 @@ static void fill(void *ctx)
 	/* Those that were taken, and have ended, too. */
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
-	if (!find(pool, false) && count_ready(pool) < pool->wanted)
+	if (!one_starts(pool) && count_ready(pool) < pool->wanted)
 		fails = !start_one(pool);
 	if (fails)
 		send_away(pool);
