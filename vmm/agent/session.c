@@ -357,9 +357,8 @@ static void prepare(const struct session *session, struct pollfd *poll)
 	if (isatty(session->input) && !terminal_is_ours(session->input))
 		poll[POLL_PUMPS + 2 * AGENT_INPUT].fd = -1;
 	poll[POLL_CONTROL] = (struct pollfd){reported ? -1 : control, events, 0};
-	poll[POLL_GUEST] =
-		(struct pollfd){session->guest_ended ? -1 : session->config->guest,
-				session->config->hangs_up ? 0 : POLLIN, 0};
+	poll[POLL_GUEST] = (struct pollfd){session->guest_ended ? -1 : session->config->guest,
+					   session->config->hangs_up ? 0 : POLLIN, 0};
 	poll[POLL_CONSOLE] =
 		(struct pollfd){session->guest_ended ? -1 : session->config->console, POLLIN, 0};
 	poll[POLL_SIGNALS] = (struct pollfd){session->signals, POLLIN, 0};

@@ -54,10 +54,10 @@ struct session_config {
 	const struct command *command;
 	enum agent_terminal terminal; /* standard input is one then, and raw: keys_raw() */
 	int guest;		      /* becomes readable when the guest's process has ended */
-	bool hangs_up;		      /* no: it is a socket, and closed by then, whatever comes there before */
-	int console;		      /* the guest's console, to be read; non-blocking */
-	unsigned int grace_ms;	      /* SESSION_GRACE_MS, but in tests */
-	const sigset_t *signals;      /* blocked already: those to pass on */
+	bool hangs_up; /* no: it is a socket, and closed by then, whatever comes there before */
+	int console;   /* the guest's console, to be read; non-blocking */
+	unsigned int grace_ms;	 /* SESSION_GRACE_MS, but in tests */
+	const sigset_t *signals; /* blocked already: those to pass on */
 };
 
 /* The signals that a session takes: not those that are ignored, nor SIGPIPE. */

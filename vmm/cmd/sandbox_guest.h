@@ -22,8 +22,8 @@ struct sandbox_guest {
 	pid_t pid;
 	int pidfd;
 	int console; /* to be read; non-blocking */
-	int server;  /* where its folders' server is given to it (backend_give()); -1: it starts its own */
-	int owner;   /* the guest's process does not keep it; -1: none */
+	int server; /* where its folders' server is given to it (backend_give()); -1: it starts its own */
+	int owner; /* the guest's process does not keep it; -1: none */
 };
 
 /* Sets what does not exist yet. */

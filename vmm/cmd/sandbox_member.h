@@ -31,7 +31,12 @@ struct sandbox_member_note {
 };
 
 /* Its descriptors: the console, where the folders' server is given, and the sockets at which the agent's streams arrive. */
-enum { SANDBOX_CONSOLE, SANDBOX_SERVER, SANDBOX_STREAMS, SANDBOX_PARTS = SANDBOX_STREAMS + AGENT_STREAMS };
+enum {
+	SANDBOX_CONSOLE,
+	SANDBOX_SERVER,
+	SANDBOX_STREAMS,
+	SANDBOX_PARTS = SANDBOX_STREAMS + AGENT_STREAMS
+};
 
 struct sandbox_member {
 	struct sandbox_request *request;

@@ -57,8 +57,7 @@ static int wait_for_guest(int from)
 static void say_none(const char *pool, int error)
 {
 	if (error == -ETIMEDOUT)
-		log_error("the pool \"%s\" had no guest ready within %d s", pool,
-			  SESSION_START_S);
+		log_error("the pool \"%s\" had no guest ready within %d s", pool, SESSION_START_S);
 	else if (error == -EPIPE)
 		log_error(
 			"the pool \"%s\" gives no guest: none starts, and the pool's own ebb says "
