@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -231,6 +232,49 @@ START_TEST(lacks_a_feature)
 }
 END_TEST
 
+static int probe(uint64_t features, uint64_t protocol, enum lie lie, uint64_t deadline)
+{
+	backend = (struct fake_backend){
+		.features = features, .protocol = protocol, .lie = lie, .lies_at = 1};
+	int fd = fake_backend_start(&backend);
+	int error = vhost_user_probe(fd, deadline);
+
+	/* The socket is as good as before. */
+	if (!error)
+		error = vhost_user_open(&front, fd, LONG);
+	else
+		close(fd);
+	vhost_user_close(&front);
+	fake_backend_kill(&backend);
+	return error;
+}
+
+START_TEST(probes)
+{
+	const uint64_t all = VHOST_USER_FEATURES | PROTOCOL;
+	sigset_t usr1, term;
+
+	ck_assert_int_eq(probe(all, ACK, HONEST, LONG), 0);
+	for (uint64_t bit = 1; bit; bit <<= 1)
+		if (all & bit)
+			ck_assert_int_eq(probe(all & ~bit, ACK, HONEST, LONG), -ENOTSUP);
+	ck_assert_int_eq(probe(all, 0, HONEST, LONG), -ENOTSUP);
+	ck_assert_int_eq(probe(all, ACK, SILENT, SHORT), -ETIMEDOUT);
+	ck_assert_int_eq(probe(all, ACK, CLOSES, LONG), -EPIPE);
+
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	raise(SIGUSR1);
+	ck_assert_int_eq(probe(all, ACK, HONEST, LONG), 0);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+	raise(SIGTERM);
+	ck_assert_int_eq(probe(all, ACK, SILENT, LONG), -EINTR);
+}
+END_TEST
+
 START_TEST(private_memory)
 {
 	struct fake_driver other;
@@ -347,6 +391,7 @@ Suite *vhost_user_suite(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, serves);
 	tcase_add_test(tc, lacks_a_feature);
+	tcase_add_test(tc, probes);
 	tcase_add_test(tc, private_memory);
 	tcase_add_loop_test(tc, lies, HONEST, WITH_FDS + 1);
 	tcase_add_test(tc, speaks_unasked);
