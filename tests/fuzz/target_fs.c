@@ -231,6 +231,10 @@ static struct virtio_device *plug(const struct guest_record *machine)
 	host_on_sent(hear);
 	host_on_wait(return_all);
 	MUST(fs_init(&fs, tag, &config, &guest.host) == 0);
+	if (machine->b & 4) {
+		vhost_user_device_await(&fs.served);
+		return &fs.served.dev;
+	}
 	/* A machine whose first backend does not begin well does not start. */
 	while (vhost_user_device_open(&fs.served, host_socket(), clock_ns() + NS_PER_S)) {
 		fs_release(&fs);
