@@ -118,6 +118,7 @@ static _Noreturn void become_guest(struct sandbox_guest *guest, struct vm_config
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
+	prctl(PR_SET_NAME, "ebb"); /* as others are called, whatever started it */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(EXIT_NOT_STARTED);
