@@ -359,7 +359,7 @@ unit-whole: $(BUILD)/unit/run ## with CROSS=NAME: the unit tests that need a ker
 
 # What runs on several threads, once more under ThreadSanitizer. A report that does not end the test's
 # process would be printed, and the test counted as passed.
-TSAN_SUITES := mmio_threads event_idx blk blk_flight blk_served blk_threads fs vhost_user net net_threads vsock vsock_threads balloon inflate reporting stats reclaim reclaim_threads \
+TSAN_SUITES := mmio_threads event_idx blk blk_flight blk_served blk_threads fs fs_awaited vhost_user net net_threads vsock vsock_threads balloon inflate reporting stats reclaim reclaim_threads \
 	       rebind loop log outlet signals serial console terminal discard dirty_log private_file vcon_threads client client_hostile server control_memory plic worker
 TSAN := -fsanitize=thread -O1
 # Of the sources only those that these suites need: where one is missing, it does not link.
