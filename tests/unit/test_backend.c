@@ -151,7 +151,7 @@ START_TEST(is_given_away)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
 	int fd = start(
 		&gentle,
-		"echo >$0/ready; trap 'echo >$0/saved; exit' TERM; while :; do sleep 0.01; done");
+		"trap 'echo >$0/saved; exit' TERM; echo >$0/ready; while :; do sleep 0.01; done");
 	ck_assert_int_eq(backend_adopt(&taken, pair[1]), -EAGAIN);
 	ck_assert_int_eq(backend_give(&backend, fd, pair[0]), 0);
 	int adopted = backend_adopt(&taken, pair[1]);
