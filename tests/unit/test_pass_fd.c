@@ -47,7 +47,6 @@ START_TEST(counted)
 		ck_assert_int_eq(pass_fds_send_now(pair[0], "x", 1, sent, n), 1);
 		ck_assert_int_eq(pass_fds_receive(pair[1], &note, 1, got, wanted), 1);
 		for (unsigned int i = 0; i < wanted; i++) {
-			/* What has no room the kernel cuts off. */
 			ck_assert(n >= wanted ? got[i] >= 0 : got[i] == -1);
 			if (got[i] >= 0)
 				close(got[i]);

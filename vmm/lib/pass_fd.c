@@ -54,18 +54,15 @@ ssize_t pass_fd_receive(int socket, void *note, size_t len, int *fd)
 	return pass_fds_receive(socket, note, len, fd, 1);
 }
 
-/* Those that came may be fewer than are wanted: the kernel cuts off only what has no room. */
+/* If at least as many came as are wanted, the others are closed, else all. */
 static void take(const struct cmsghdr *c, int *fd, unsigned int fds)
 {
 	int got[PASS_FDS_MAX];
-	size_t size = c->cmsg_len - CMSG_LEN(0);
+	size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(*got), taken = count < fds ? 0 : fds;
 
-	memcpy(got, CMSG_DATA(c), size);
-	if (size == fds * sizeof(*fd)) {
-		memcpy(fd, got, size);
-		return;
-	}
-	for (size_t i = 0; i < size / sizeof(*fd); i++)
+	memcpy(got, CMSG_DATA(c), count * sizeof(*got));
+	memcpy(fd, got, taken * sizeof(*got));
+	for (size_t i = taken; i < count; i++)
 		close(got[i]);
 }
 
@@ -73,11 +70,11 @@ ssize_t pass_fds_receive(int socket, void *note, size_t len, int *fd, unsigned i
 {
 	union room room;
 	struct iovec iov = {note, len};
-	/* Without the padding, which would have room for one more: that would stay open. */
+	/* Room for all of any message of ours: what has none the kernel cuts off, but QEMU's user mode leaves it open. */
 	struct msghdr message = {.msg_iov = &iov,
 				 .msg_iovlen = 1,
 				 .msg_control = room.space,
-				 .msg_controllen = CMSG_LEN(fds * sizeof(*fd))};
+				 .msg_controllen = CMSG_LEN(PASS_FDS_MAX * sizeof(*fd))};
 
 	for (unsigned int i = 0; i < fds; i++)
 		fd[i] = -1;

@@ -22,7 +22,7 @@ ssize_t pass_fd_send_now(int socket, const void *note, size_t len, int fd);
  */
 ssize_t pass_fd_receive(int socket, void *note, size_t len, int *fd);
 
-/* The same with @fds descriptors, at most PASS_FDS_MAX; if fewer came, all of @fd are -1; more are cut off. */
+/* The same with @fds descriptors, at most PASS_FDS_MAX; if fewer came, all of @fd are -1; of more, the others are closed. */
 #define PASS_FDS_MAX 8
 ssize_t pass_fds_send_now(int socket, const void *note, size_t len, const int *fd,
 			  unsigned int fds);
