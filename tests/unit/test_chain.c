@@ -450,10 +450,10 @@ static void add_bases(unsigned int first, unsigned int count)
 	}
 }
 
-/* A reader begins anew. It has many files to open, so that it is not the faster one each time. */
+/* A reader begins anew. It has many names to look at, so that it is not the faster one each time. */
 START_TEST(a_snapshot_is_replaced_meanwhile)
 {
-	char base[SNAPSHOT_BASE_NAME];
+	char base[SNAPSHOT_BASE_NAME], name[16];
 
 	for (unsigned int i = 0; i < 2; i++) {
 		add(&made.memory, LOW, 1);
@@ -467,7 +467,11 @@ START_TEST(a_snapshot_is_replaced_meanwhile)
 	ck_assert_int_eq(renameat(dir, "kept", dir, "new"), 0);
 	ck_assert_int_eq(linkat(dir, base, dir, "old_base", 0), 0);
 	add_bases(0, SNAPSHOT_BASES_MAX / 2);
-	for (unsigned int i = 0; i < 100; i++)
+	for (unsigned int i = 0; i < 4000; i++) {
+		snprintf(name, sizeof(name), "other-%u", i);
+		ck_assert_int_eq(linkat(dir, "snapshot", dir, name, 0), 0);
+	}
+	for (unsigned int i = 0; i < 1000; i++)
 		if (open_replaced(base, &made.id))
 			return;
 	ck_abort_msg("it was never replaced in time");
