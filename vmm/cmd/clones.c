@@ -334,8 +334,8 @@ struct ending {
 };
 
 /*
- * For those that could not be told, as they are just starting, or are stuck. The guests' names are looked up, once, when the
- * processes that had the numbers cannot be others any more.
+ * For those that could not be told for long, as they are stuck. The guests' names are looked up, once, when the processes that had
+ * the numbers cannot be others any more.
  */
 static void signal_rest(struct ending *ending, size_t count)
 {
@@ -343,14 +343,13 @@ static void signal_rest(struct ending *ending, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		int pid = ending[i].told ? -1 : ending[i].guest->pid;
-		ending[i].process = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+		ending[i].process = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -EPERM;
 		if (pid > 0 && ending[i].process < 0)
 			ending[i].process = -errno;
 	}
 	ssize_t lives = runtime_list(&live);
 	for (size_t i = 0; i < count; i++) {
-		if (!ending[i].told)
-			signal_again(ending[i].guest, ending[i].process, live, lives);
+		signal_again(ending[i].guest, ending[i].process, live, lives);
 		if (ending[i].process >= 0)
 			close(ending[i].process);
 	}
@@ -380,7 +379,7 @@ static void on_open(void *ctx, int error, json_t *reply)
 
 /* Tells all at once. Returns false if there are too few descriptors for so many. */
 static bool tell_to_quit(const struct runtime_guest *guest, size_t count, struct loop *loop,
-			 int64_t deadline)
+			 int64_t deadline, bool late)
 {
 	const struct control_client_owner owner = {NULL};
 	struct ending ending[AT_ONCE];
@@ -401,7 +400,8 @@ static bool tell_to_quit(const struct runtime_guest *guest, size_t count, struct
 		;
 	for (size_t i = 0; i < begun; i++)
 		control_client_close(ending[i].client);
-	signal_rest(ending, begun);
+	if (late)
+		signal_rest(ending, begun);
 	return !telling.full;
 }
 
@@ -427,7 +427,8 @@ static bool tell_all(const struct runtime_guest *guest, size_t count, size_t at_
 	for (size_t i = 0; i < count && could && clock_ms() <= deadline; i += at_once) {
 		int64_t limit = clock_ms() + TOLD_MS;
 		size_t part = count - i < at_once ? count - i : at_once;
-		could = tell_to_quit(&guest[i], part, loop, limit < deadline ? limit : deadline);
+		could = tell_to_quit(&guest[i], part, loop, limit < deadline ? limit : deadline,
+				     deadline - clock_ms() < END_MS / 2);
 	}
 	return could;
 }

@@ -63,7 +63,7 @@ bool clones_runs(const struct clones *clones, unsigned int number, const struct 
 		 ssize_t lives);
 
 /*
- * Tells clones @first to @last to quit, by their control sockets; one that does not answer, as it is just starting, gets a signal.
+ * Tells clones @first to @last to quit, by their control sockets; one that does not answer for long gets a signal.
  * Waits until none of them is left.
  */
 void clones_end(const struct clones *clones, unsigned int first, unsigned int last);
