@@ -75,11 +75,10 @@ static void set(_Atomic uint64_t *word, uint64_t page, uint64_t end)
 	}
 }
 
-void ram_wrote(const struct ram *ram, const void *hva, uint64_t len)
+/* Out of line: while nobody asks, a device's thread saves no registers for it. */
+__attribute__((noinline)) static void note(const struct ram *ram, const void *hva, uint64_t len)
 {
-	if (!is_on(ram->dirty) || len == 0)
-		return;
-	for (unsigned int i = 0; i < ram->regions; i++) {
+	for (unsigned int i = 0; i < ram->regions && len > 0; i++) {
 		uint64_t offset = (uintptr_t)hva - (uintptr_t)ram->region[i].hva;
 		if (offset >= ram->region[i].size || len > ram->region[i].size - offset)
 			continue;
@@ -88,11 +87,24 @@ void ram_wrote(const struct ram *ram, const void *hva, uint64_t len)
 	}
 }
 
-void ram_wrote_iov(const struct ram *ram, const struct iovec *iov, unsigned int n, uint64_t len)
+void ram_wrote(const struct ram *ram, const void *hva, uint64_t len)
+{
+	if (is_on(ram->dirty))
+		note(ram, hva, len);
+}
+
+__attribute__((noinline)) static void note_iov(const struct ram *ram, const struct iovec *iov,
+					       unsigned int n, uint64_t len)
 {
 	for (unsigned int i = 0; i < n && len > 0; i++) {
 		uint64_t part = len < iov[i].iov_len ? len : iov[i].iov_len;
-		ram_wrote(ram, iov[i].iov_base, part);
+		note(ram, iov[i].iov_base, part);
 		len -= part;
 	}
+}
+
+void ram_wrote_iov(const struct ram *ram, const struct iovec *iov, unsigned int n, uint64_t len)
+{
+	if (is_on(ram->dirty))
+		note_iov(ram, iov, n, len);
 }
