@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the payloads' tests share: runs that end with their test, why not all run everywhere, a count."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -34,6 +35,13 @@ def restore():
     """restore(FOLDER, *OPTIONS, memory=…, way=…) has a guest go on from a snapshot; all end with the test."""
     from test_snapshot import Restored
     yield from started(Restored)
+
+
+@pytest.fixture
+def receive():
+    """receive(*OPTIONS, memory=…, stdin=…) has a guest go on from a stream; all end with the test."""
+    from test_snapshot import OPTIONS, Restored
+    yield from started(functools.partial(Restored, "-", *OPTIONS))
 
 
 def save(folder, test, memory):

@@ -19,23 +19,10 @@ PATIENTLY = [EBB, "snapshot", "--live=5", "-n"]
 RESTORE = [EBB, "run", "--restore", "-", "-m", "64M", *NO_NETWORK, *OPTIONS]
 
 
-@pytest.fixture
-def restore():
-    guests = []
-
-    def start(*options, **popen):
-        guests.append(Restored("-", *OPTIONS, *options, **popen))
-        return guests[-1]
-
-    yield start
-    for one in guests:
-        one.kill()
-
-
-def moved(name, restore, *options, argv=PATIENTLY, memory="64M"):
+def moved(name, receive, *options, argv=PATIENTLY, memory="64M"):
     """Moves it. Returns the guest that goes on, and the seconds that the other one stood still."""
     with subprocess.Popen([*argv, name, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as sender:
-        one = restore(*options, memory=memory, stdin=sender.stdout)
+        one = receive(*options, memory=memory, stdin=sender.stdout)
         sender.stdout.close()
         said = sender.stderr.read()
         assert sender.wait(TIMEOUT) == 0, said
@@ -48,13 +35,13 @@ def last(payload):
 
 
 @pytest.mark.parametrize("backing", ["anon", "memfd"])
-def test_it_goes_on_elsewhere(run, restore, backing):
+def test_it_goes_on_elsewhere(run, receive, backing):
     """With all that it had, and only there; until it is let go on."""
     options = ("-c", "2", "--mem-backing", backing)
     name = f"moved-{os.getpid()}"
     payload = run("saved", *OPTIONS, *options, "--name", name, test="two-cpus", params=PATIENT)
     step(payload)
-    one, _ = moved(name, restore, *options)
+    one, _ = moved(name, receive, *options)
     steps = one.steps(4)
     assert "paused" in status(name)
     # The first may have been begun before it was stopped.
@@ -65,11 +52,11 @@ def test_it_goes_on_elsewhere(run, restore, backing):
     subprocess.run([EBB, "resume", "-n", name], check=True, timeout=TIMEOUT, stdout=subprocess.DEVNULL)
     now = step(payload)
     assert step(payload) > now
-    assert moved(name, restore, *options)[0].steps(2)
+    assert moved(name, receive, *options)[0].steps(2)
 
 
 @pytest.mark.parametrize("backing", ["anon", "memfd"])
-def test_what_it_gives_back_meanwhile(run, restore, tmp_path, backing):
+def test_what_it_gives_back_meanwhile(run, receive, tmp_path, backing):
     """All of its memory was sent when it gives most of that back, and writes to some of it again: what comes is what it has then."""
     name = f"trap-{os.getpid()}"
     payload = run("saved", *OPTIONS, "--mem-backing", backing, "--name", name, test="trap", params=PATIENT)
@@ -84,10 +71,10 @@ def test_what_it_gives_back_meanwhile(run, restore, tmp_path, backing):
             assert sender.wait(TIMEOUT) == 0, sender.stderr.read()
         assert file.tell() > 28 * MIB
         file.seek(0)
-        assert restore("--mem-backing", backing, stdin=file).steps(3)
+        assert receive("--mem-backing", backing, stdin=file).steps(3)
 
 
-def test_it_stands_still_shorter(run, restore):
+def test_it_stands_still_shorter(run, receive):
     """Beside the way in which it stands still while all is sent."""
     name = f"large-{os.getpid()}"
     payload = run("saved", *OPTIONS, "--name", name, test="large", memory="256M", params=PATIENT)
@@ -98,7 +85,7 @@ def test_it_stands_still_shorter(run, restore):
     # The best of three: the machine may be busy with others for a moment.
     stood = []
     for _ in range(3):
-        one, seconds = moved(name, restore, argv=LIVE, memory="256M")
+        one, seconds = moved(name, receive, argv=LIVE, memory="256M")
         stood.append(seconds)
         assert one.steps(1)
         one.kill()
@@ -106,7 +93,7 @@ def test_it_stands_still_shorter(run, restore):
     assert min(stood) < plain / 3, (stood, plain)
 
 
-def test_one_that_writes_too_fast(run, restore):
+def test_one_that_writes_too_fast(run, receive):
     """It says so, and goes on where it is; with more time it moves. Nothing of the attempt is left: it can be saved otherwise."""
     name = f"busy-{os.getpid()}"
     payload = run("saved", *OPTIONS, "--name", name, test="restless", params=PATIENT)
@@ -121,7 +108,7 @@ def test_one_that_writes_too_fast(run, restore):
     assert "running" in status(name)
     now = step(payload)
     assert step(payload) > now
-    assert moved(name, restore, argv=[EBB, "snapshot", "--live=60", "-n"])[0].steps(2)
+    assert moved(name, receive, argv=[EBB, "snapshot", "--live=60", "-n"])[0].steps(2)
 
 
 def read_some(reader):
@@ -234,19 +221,31 @@ def test_a_reader_that_stalls(run):
     goes_on(payload)
 
 
+def program(path):
+    """One that speaks QMP: its connection."""
+    control = socket.socket(socket.AF_UNIX)
+    control.settimeout(TIMEOUT)
+    control.connect(path)
+    control.sendall(b'{"execute": "qmp_capabilities"}')
+    return control
+
+
+def ask(control, arguments):
+    """Has it ask for the guest. Returns the socket to which that comes."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(TIMEOUT)
+    with theirs:
+        socket.send_fds(control, [b'{"execute": "x-ebb-snapshot", "arguments": {%s}}' % arguments], [theirs.fileno()])
+    return ours
+
+
 class Moving:
-    """A program that speaks QMP, and has a guest sent to a socket of its own."""
+    """A program that has a guest sent to a socket of its own."""
 
     def __init__(self, path):
-        self.control = socket.socket(socket.AF_UNIX)
-        self.control.settimeout(TIMEOUT)
-        self.control.connect(path)
-        self.control.sendall(b'{"execute": "qmp_capabilities"}')
+        self.control = program(path)
         self.said = b""
-        self.ours, theirs = socket.socketpair()
-        self.ours.settimeout(TIMEOUT)
-        with theirs:
-            socket.send_fds(self.control, [b'{"execute": "x-ebb-snapshot", "arguments": {"downtime-limit": 5000}}'], [theirs.fileno()])
+        self.ours = ask(self.control, b'"downtime-limit": 5000')
         self.stream = b"".join(iter(lambda: self.ours.recv(MIB), b""))
 
     def until(self, said):
@@ -263,7 +262,7 @@ class Moving:
         self.control.close()
 
 
-def test_it_is_committed_to(run, restore, tmp_path, monkeypatch):
+def test_it_is_committed_to(run, receive, tmp_path, monkeypatch):
     """All was sent: without the client's word the guest goes on, with it it stands still, and only then is that answered."""
     monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
     payload = run("saved", *OPTIONS, "--name", "asked", test="one-cpu", params=PATIENT)
@@ -287,7 +286,7 @@ def test_it_is_committed_to(run, restore, tmp_path, monkeypatch):
     done = subprocess.run(RESTORE, input=moving.stream[:-48], capture_output=True, timeout=TIMEOUT, check=False)
     assert done.returncode == 2 and b"is cut short" in done.stderr, done
     with open(tmp_path / "stream", "rb") as file:
-        assert restore(stdin=file).steps(2)
+        assert receive(stdin=file).steps(2)
     subprocess.run([EBB, "resume", "-n", "asked"], check=True, timeout=TIMEOUT, capture_output=True)
     goes_on(payload)
 
@@ -328,22 +327,14 @@ def test_arguments(run, tmp_path, monkeypatch):
     monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
     payload = run("saved", *OPTIONS, "--name", "asked", test="one-cpu", params=PATIENT)
     step(payload)
-    with socket.socket(socket.AF_UNIX) as control:
-        control.settimeout(TIMEOUT)
-        control.connect(str(tmp_path / "runtime" / "asked.sock"))
-        control.sendall(b'{"execute": "qmp_capabilities"}')
-        text = b""
+    with program(str(tmp_path / "runtime" / "asked.sock")) as control:
         for arguments, said in ((b'"downtime-limit": 0', b"1 to 86400000"), (b'"downtime-limit": 86400001', b"1 to 86400000"),
                                 (b'"downtime-limit": true', b"1 to 86400000"), (b'"downtime-limit": 50, "increment": true', b"cannot be combined")):
-            ours, theirs = socket.socketpair()
-            with ours, theirs:
-                socket.send_fds(control, [b'{"execute": "x-ebb-snapshot", "arguments": {%s}}' % arguments], [theirs.fileno()])
-                theirs.close()
+            with ask(control, arguments) as ours:
                 text = b""
                 while said not in text:
                     text += control.recv(4096)
-                assert ours.recv(1) == b""
-        assert b"STOP" not in text
+                assert ours.recv(1) == b"" and b"STOP" not in text
     assert "running" in status("asked")
 
 
@@ -361,7 +352,7 @@ def test_one_that_ends(run):
         assert client.wait(TIMEOUT) == 1 and "is not saved" in said and len(said.splitlines()) == 1, said
 
 
-def test_a_disk(run, restore, tmp_path):
+def test_a_disk(run, receive, tmp_path):
     """Both would have it open: one that the guest can write to is refused, and nothing was stopped. (The control: read-only it moves.)"""
     disk = tmp_path / "disk"
     with open(disk, "wb") as file:
@@ -375,10 +366,10 @@ def test_a_disk(run, restore, tmp_path):
     payload.kill()
     payload = run("saved", *OPTIONS, "-d", f"{disk},ro", "--name", name, test="one-cpu", params=PATIENT)
     step(payload)
-    assert moved(name, restore, "-d", f"{disk},ro")[0].steps(2)
+    assert moved(name, receive, "-d", f"{disk},ro")[0].steps(2)
 
 
-def test_one_that_is_a_clone(run, restore, tmp_path):
+def test_one_that_is_a_clone(run, receive, tmp_path):
     """Its memory is a snapshot's file, of which it has touched little: all of it comes, and the file is not needed there."""
     name = f"clone-{os.getpid()}"
     payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
@@ -387,7 +378,7 @@ def test_one_that_is_a_clone(run, restore, tmp_path):
     payload.kill()
     with Restored(tmp_path / "there", *OPTIONS, "--name", name) as clone:
         clone.steps(1)
-        one, _ = moved(name, restore)
+        one, _ = moved(name, receive)
         shutil.rmtree(tmp_path / "there")
         clone.kill()
         assert one.steps(3)
@@ -408,13 +399,13 @@ def test_a_vcpu_that_waits_for_the_console(run):
     assert "paused" in status(name)
 
 
-def test_it_stays_as_it_was(run, restore):
+def test_it_stays_as_it_was(run, receive):
     """One that is paused is sent as it is; one that is paused while it is sent stays so."""
     name = f"paused-{os.getpid()}"
     payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
     step(payload)
     subprocess.run([EBB, "pause", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
-    assert moved(name, restore)[0].steps(2)
+    assert moved(name, receive)[0].steps(2)
     subprocess.run([EBB, "resume", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
     step(payload)
     reader, writer = os.pipe()

@@ -33,33 +33,20 @@ def saved(tmp_path_factory):
     return there
 
 
-@pytest.fixture
-def restore():
-    guests = []
-
-    def start(*options, **popen):
-        guests.append(Restored("-", *OPTIONS, *options, **popen))
-        return guests[-1]
-
-    yield start
-    for one in guests:
-        one.kill()
-
-
 def fed(data):
     """`ebb run --restore -` with this on its standard input."""
     return subprocess.run(RESTORE, input=data, capture_output=True, timeout=TIMEOUT, check=False)
 
 
 @pytest.mark.parametrize("backing", ["anon", "memfd"])
-def test_it_goes_on_elsewhere(run, restore, backing):
+def test_it_goes_on_elsewhere(run, receive, backing):
     """Through a pipe, from one ebb to another: with all that it had; and the one that was saved goes on, too."""
     options = ("-c", "2", "--mem-backing", backing)
     name = f"moved-{os.getpid()}"
     payload = run("saved", *OPTIONS, *options, "--name", name, test="two-cpus")
     first = step(payload)
     with subprocess.Popen([*SNAPSHOT, name, "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sender:
-        one = restore(*options, stdin=sender.stdout)
+        one = receive(*options, stdin=sender.stdout)
         sender.stdout.close()
         assert sender.wait(TIMEOUT) == 0, sender.stderr.read()
     steps = one.steps(4)
