@@ -9,6 +9,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/save.h"
 #include "vmm/mem/dirty_log.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/snapshot/rounds.h"
@@ -147,21 +148,34 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 		     : 0;
 }
 
-int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
-		struct why *why)
+static int send_rounds(struct machine *machine, uint64_t downtime, struct why *why)
 {
-	int error = begin(machine, writer, why), round = 0;
-	const struct live *live = machine->live;
+	struct live *live = machine->live;
+	int error = 0, round = 0;
 
-	while (!error && round < ROUNDS_MAX && live->vain < VAIN_MAX) {
+	while (round < ROUNDS_MAX && live->vain < VAIN_MAX) {
 		error = send_round(machine);
 		round++;
 		if (!error)
 			error = look(machine, why);
-		if (!error && is_soon_sent(machine->live, downtime))
-			return 0;
+		if (error || is_soon_sent(live, downtime))
+			return error;
 	}
-	return error ? error : never_ends(live, round, downtime, why);
+	return never_ends(live, round, downtime, why);
+}
+
+int live_save(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
+	      struct why *why)
+{
+	int error = machine_save_head(machine, writer);
+
+	if (!error)
+		error = begin(machine, writer, why);
+	if (!error)
+		error = send_rounds(machine, downtime, why);
+	if (error)
+		live_end(machine);
+	return error;
 }
 
 int live_finish(struct machine *machine, struct why *why)

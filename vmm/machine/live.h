@@ -28,13 +28,13 @@ struct machine;
 int live_can(const struct machine *machine, struct why *why);
 
 /*
- * Logs what is written from now on, and sends all of RAM to @writer, then again and again what was written meanwhile, until what is
- * left can be sent within @downtime ns, by how fast the reader was. The writer stays for live_finish(). Returns 0; or -errno with
- * @why set, and without it if it is the writer's.
+ * Before machine_save(), while the machine runs: writes the snapshot's head, then all of RAM, then again and again what was written
+ * meanwhile, until what is left can be sent within @downtime ns, by how fast the reader was. Call machine_save() with the same
+ * writer, or, if the machine has ended, live_free(). Returns as machine_save(); after an error nothing is left to do.
  */
-int live_rounds(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
-		struct why *why);
-/* The rest, once vCPUs and devices stand still. Returns as live_rounds(). */
+int live_save(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
+	      struct why *why);
+/* For machine_save(): the rest, once vCPUs and devices stand still. Returns as that. */
 int live_finish(struct machine *machine, struct why *why);
 /* Nothing is logged any more. In any case; also if nothing was. */
 void live_end(struct machine *machine);

@@ -24,6 +24,9 @@
 /* How often RAM is looked through: twice if it is in too many pieces, more if the host takes pages meanwhile. */
 #define LOOKS 4
 
+/* The record of a machine with RAM_REGIONS_MAX and DEVICES_MAX is not much more than half of that. */
+#define HEAD_SIZE_MAX 1024
+
 /* About 2 MiB, and only while a machine is saved. */
 struct saving {
 	struct machine *machine;
@@ -126,14 +129,6 @@ static int record_end(struct saving *saving, const struct record *record, enum s
 	if (record->full)
 		return why_set(saving->why, -E2BIG, "the state of a device is too large to save");
 	return snapshot_write(saving->writer, type, number, record->data, record->len);
-}
-
-static int save_machine(struct saving *saving)
-{
-	struct record record = record_begin(saving);
-
-	saved_machine_write(saving->machine, &record);
-	return record_end(saving, &record, SNAPSHOT_MACHINE, 0);
 }
 
 /* Of the block at @offset, or up to @end. */
@@ -395,19 +390,23 @@ static int save_devices(struct saving *saving)
 	return error;
 }
 
-static int save_head(struct saving *saving)
+int machine_save_head(const struct machine *machine, struct snapshot_writer *writer)
 {
-	int error = snapshot_begin(saving->writer);
-	return error ? error : save_machine(saving);
+	uint8_t room[HEAD_SIZE_MAX];
+	struct record record = {room, sizeof(room), 0, false};
+
+	saved_machine_write(machine, &record);
+	int error = record.full ? -E2BIG : snapshot_begin(writer);
+	return error ? error : snapshot_write(writer, SNAPSHOT_MACHINE, 0, record.data, record.len);
 }
 
 static int save_standing(struct saving *saving)
 {
-	int error = save_head(saving);
+	int error = machine_save_head(saving->machine, saving->writer);
 	return error ? error : save_ram(saving);
 }
 
-/* After machine_save_running(), which wrote all but what was written since: the list of memory is empty. */
+/* After live_save(), which wrote all but what was written since: the list of memory is empty. */
 static int save_rest(struct saving *saving)
 {
 	int error = live_finish(saving->machine, saving->why);
@@ -452,68 +451,29 @@ static void thaw(const struct device_list *list)
 		virtio_core_thaw(&list->device[i]->slot.mmio.core);
 }
 
-static struct saving *saving_new(struct machine *machine, struct snapshot_writer *writer,
-				 struct why *why)
-{
-	struct saving *saving = calloc(1, sizeof(*saving));
-
-	if (!saving) {
-		why_set(why, -ENOMEM, "the host has no memory left");
-		return NULL;
-	}
-	saving->machine = machine;
-	saving->writer = writer;
-	saving->why = why;
-	return saving;
-}
-
-/* Returns @error. */
-static int saving_free(struct saving *saving, uint64_t *pages, int error)
-{
-	*pages = saving->writer->pages;
-	if (error && !saving->why->text[0])
-		why_set(saving->why, error, "the snapshot cannot be written: %s", strerror(-error));
-	free(saving);
-	return error;
-}
-
 int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
 		 struct why *why)
 {
-	struct saving *saving = saving_new(machine, writer, why);
+	struct saving *saving = calloc(1, sizeof(*saving));
+	int error = 0;
 
-	*pages = 0;
-	if (!saving) {
-		live_end(machine);
-		return -ENOMEM;
-	}
-	int error = cpus_settle(&machine->cpus) ? 0 : -EBUSY;
-	if (error)
-		why_set(why, error,
-			"a virtual CPU waits for a device or for the console: let somebody read "
-			"the guest's output, and try again");
+	if (!saving)
+		error = why_set(why, -ENOMEM, "the host has no memory left");
+	else if (!cpus_settle(&machine->cpus))
+		error = why_set(why, -EBUSY,
+				"a virtual CPU waits for a device or for the console: let somebody "
+				"read the guest's output, and try again");
 	if (!error)
 		error = freeze(&machine->devices, clock_ns() + SETTLE_LIMIT_NS, why);
 	if (!error) {
+		saving->machine = machine;
+		saving->writer = writer;
+		saving->why = why;
 		error = save_all(saving);
 		thaw(&machine->devices);
 	}
+	*pages = writer->pages;
 	live_end(machine);
-	return saving_free(saving, pages, error);
-}
-
-int machine_save_running(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
-			 uint64_t *pages, struct why *why)
-{
-	struct saving *saving = saving_new(machine, writer, why);
-
-	*pages = 0;
-	if (!saving)
-		return -ENOMEM;
-	int error = save_head(saving);
-	if (!error)
-		error = live_rounds(machine, writer, downtime, why);
-	if (error)
-		live_end(machine);
-	return saving_free(saving, pages, error);
+	free(saving);
+	return error;
 }

@@ -28,19 +28,14 @@ int machine_can_restore(const struct machine *machine, struct why *why);
  * what they do, and keeps them from going on. Memory is in whole blocks, of which a file keeps only what holds something;
  * if @writer->sparse, for a stream, in as many pieces as it takes to leave out pages of zeros, but those that are in the
  * file that the guest was restored from, and were not read yet; if @writer->increment, only in pieces that are not as in
- * that file (machine_can_increment()). *@pages: how many of 4 KiB were written. Returns 0, or
- * -errno with @why set. Thread: any but main, which must serve the console meanwhile, and a device's.
+ * that file (machine_can_increment()). After live_save() only what that left. *@pages: how many of 4 KiB were written. Returns 0;
+ * or -errno with @why set, and without it if it is the writer's. Thread: any but main, which must serve the console meanwhile, and a
+ * device's.
  */
 int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
 		 struct why *why);
-
-/*
- * Before machine_save(), while the machine runs: writes the snapshot's head, and RAM again and again, until machine_save() can write
- * the rest within about @downtime ns. Call machine_save() with the same writer, or, if the machine has ended, live_free(). Returns 0, or -errno
- * with @why set: then nothing is left to do. Thread: machine_save()'s.
- */
-int machine_save_running(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
-			 uint64_t *pages, struct why *why);
+/* For live_save(): begins the snapshot, with which machine it is of. Returns 0, or the writer's -errno. */
+int machine_save_head(const struct machine *machine, struct snapshot_writer *writer);
 
 /*
  * Opens the snapshot in the folder @folder, and all that it may be based on there, for a machine that is complete, except for a

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/machine/live.h"
-#include "vmm/machine/save.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/stream.h"
 
@@ -101,6 +101,10 @@ static void explain(struct saver *saver)
 	case -ENOTSOCK:
 		why_set(&saver->why, saver->error, "the descriptor that came with it is no socket");
 		break;
+	default:
+		if (saver->error && !saver->why.text[0])
+			why_set(&saver->why, saver->error, "the snapshot cannot be written: %s",
+				strerror(-saver->error));
 	}
 }
 
@@ -112,8 +116,7 @@ static void save(void *ctx)
 
 	saver->error = saver->stands
 			       ? saver->what(machine, &saver->writer, &saver->pages, &saver->why)
-			       : machine_save_running(machine, &saver->writer, saver->downtime,
-						      &saver->pages, &saver->why);
+			       : live_save(machine, &saver->writer, saver->downtime, &saver->why);
 	if (!saver->error && saver->stands && saver->downtime)
 		saver->error = hear_commit(saver);
 	explain(saver);
