@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A guest that is sent while it runs: what it writes is logged for that, and no longer than that, however it ends. */
+#include <check.h>
+#include <errno.h>
+#include <linux/kvm.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/fake_ioctl.h"
+#include "vmm/machine/live.h"
+#include "vmm/machine/machine.h"
+#include "vmm/machine/save.h"
+#include "vmm/mem/dirty_log.h"
+#include "vmm/mem/present.h"
+
+#define PAGE 4096ULL
+#define LOW  0x10000ULL
+#define HIGH 0x100000000ULL
+
+static struct machine machine;
+static struct snapshot_writer writer;
+static struct why why;
+static uint32_t flags[2]; /* of KVM's slots */
+static enum {
+	NONE,
+	WRITER_FAILS,
+	KVM_REFUSES, /* to log the second slot */
+	KVM_TELLS_NOTHING,
+	GUEST_WRITES, /* to all of its memory, all the time */
+	GUEST_ENDS,
+	FAILURES
+} failure;
+static bool logged; /* both slots, when something was written */
+
+static int kvm(int fd, unsigned long request, void *argument)
+{
+	const struct kvm_userspace_memory_region *slot = argument;
+	const struct kvm_dirty_log *log = argument;
+
+	(void)fd;
+	switch (request) {
+	case KVM_SET_USER_MEMORY_REGION:
+		if (failure == KVM_REFUSES && slot->slot == 1 && slot->flags) {
+			errno = ENOMEM;
+			return -1;
+		}
+		flags[slot->slot] = slot->flags;
+		return 0;
+	case KVM_GET_DIRTY_LOG:
+		*(uint64_t *)log->dirty_bitmap = failure == GUEST_WRITES ? 0xff : 0;
+		errno = EIO;
+		return failure == KVM_TELLS_NOTHING ? -1 : 0;
+	default:
+		ck_abort_msg("no other call of KVM's is needed");
+	}
+}
+
+static int write_some(void *ctx, const void *data, size_t len)
+{
+	(void)ctx, (void)data, (void)len;
+	logged = flags[0] == KVM_MEM_LOG_DIRTY_PAGES && flags[1] == KVM_MEM_LOG_DIRTY_PAGES;
+	/* Not at the head, before which nothing is logged. */
+	return failure == WRITER_FAILS && logged ? -EPIPE : 0;
+}
+
+static void setup(void)
+{
+	const struct gpa_range span[] = {{LOW, 8 * PAGE}, {HIGH, 8 * PAGE}};
+	const struct ram_config config = RAM_CONFIG_DEFAULT;
+
+	machine = (struct machine){.vm = {.kvm = -1, .fd = -1}};
+	ck_assert_int_eq(ram_init(&machine.ram, &config, span, 2), 0);
+	machine.ram.pagemap = present_open();
+	memset(machine.ram.region[0].hva, 1, 8 * PAGE);
+	memset(flags, 0, sizeof(flags));
+	failure = NONE;
+	fake_ioctl = kvm;
+}
+
+static void teardown(void)
+{
+	fake_ioctl = NULL;
+	live_free(&machine);
+	ram_release(&machine.ram);
+}
+
+static int send(void)
+{
+	writer = (struct snapshot_writer){.write = write_some};
+	why = (struct why){""};
+	logged = false;
+	return live_save(&machine, &writer, 1, &why);
+}
+
+/* Whether what this process writes is noted. */
+static bool is_noted(void)
+{
+	uint64_t bits = 0;
+
+	ck_assert_int_eq(ram_write(&machine.ram, LOW, "", 1), 0);
+	dirty_log_take(machine.ram.dirty, 0, &bits);
+	return bits == 1;
+}
+
+static void expect_nothing_logged(void)
+{
+	ck_assert_uint_eq(flags[0] | flags[1], 0);
+	ck_assert(!is_noted());
+	ck_assert_ptr_null(machine.live);
+}
+
+/* The control of the next: it is logged until it has all been sent. */
+START_TEST(one_that_is_sent)
+{
+	ck_assert_int_eq(send(), 0);
+	ck_assert(logged && flags[0] && flags[1]);
+	ck_assert(is_noted());
+	ck_assert_int_eq(live_finish(&machine, &why), 0);
+	ck_assert(flags[0] && flags[1]);
+	live_end(&machine);
+	expect_nothing_logged();
+}
+END_TEST
+
+START_TEST(one_that_is_not)
+{
+	static const int error[FAILURES] = {0, -EPIPE, -ENOMEM, -EIO, -EBUSY, -ECANCELED};
+
+	failure = _i;
+	if (failure == GUEST_ENDS)
+		atomic_store(&machine.end, MACHINE_STOPPED);
+	ck_assert_int_eq(send(), error[_i]);
+	expect_nothing_logged();
+	/* Nothing is left of it. */
+	failure = NONE;
+	atomic_store(&machine.end, MACHINE_RUNS);
+	ck_assert_int_eq(send(), 0);
+}
+END_TEST
+
+/* A vCPU does not stand still, or the reader goes. */
+START_TEST(one_whose_rest_is_not)
+{
+	const int error = _i ? -EPIPE : -EBUSY;
+	uint64_t pages;
+
+	ck_assert_int_eq(send(), 0);
+	failure = WRITER_FAILS;
+	machine.cpus.paused = _i;
+	ck_assert_int_eq(machine_save(&machine, &writer, &pages, &why), error);
+	expect_nothing_logged();
+}
+END_TEST
+
+Suite *live_suite(void);
+Suite *live_suite(void)
+{
+	Suite *suite = suite_create("live");
+	TCase *tcase = tcase_create("live");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, one_that_is_sent);
+	tcase_add_loop_test(tcase, one_that_is_not, WRITER_FAILS, FAILURES);
+	tcase_add_loop_test(tcase, one_whose_rest_is_not, 0, 2);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
