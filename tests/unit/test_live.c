@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/unit/fake_ioctl.h"
+#include "tests/unit/memory.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
@@ -152,6 +153,31 @@ START_TEST(one_whose_rest_is_not)
 }
 END_TEST
 
+/* In all of this process. */
+static uint64_t taken(void)
+{
+	return memory_smaps(NULL, SIZE_MAX, "Private_Dirty") / 1024;
+}
+
+/* 16 GiB of RAM, of which nothing is touched, have a log of 512 KiB. */
+START_TEST(the_log_takes_memory_while_it_is_on)
+{
+	const struct gpa_range span = {LOW, 16ULL << 30};
+	const struct ram_config config = RAM_CONFIG_DEFAULT;
+	struct ram large;
+
+	uint64_t before = taken();
+	ck_assert_int_eq(ram_init(&large, &config, &span, 1), 0);
+	ck_assert_uint_lt(taken(), before + 256);
+	dirty_log_switch(large.dirty, true);
+	ram_wrote(&large, large.region[0].hva, 16ULL << 30);
+	ck_assert_uint_ge(taken(), before + 512);
+	dirty_log_switch(large.dirty, false);
+	ck_assert_uint_lt(taken(), before + 256);
+	ram_release(&large);
+}
+END_TEST
+
 Suite *live_suite(void);
 Suite *live_suite(void)
 {
@@ -162,6 +188,7 @@ Suite *live_suite(void)
 	tcase_add_test(tcase, one_that_is_sent);
 	tcase_add_loop_test(tcase, one_that_is_not, WRITER_FAILS, FAILURES);
 	tcase_add_loop_test(tcase, one_whose_rest_is_not, 0, 2);
+	tcase_add_test(tcase, the_log_takes_memory_while_it_is_on);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

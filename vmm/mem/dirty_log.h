@@ -20,7 +20,7 @@
 
 struct dirty_log;
 
-/* A bit for each page, which takes no memory before it is used. Returns NULL if the host has none left. */
+/* A bit for each page, which takes no memory while it is switched off. Returns NULL if the host has none left. */
 struct dirty_log *dirty_log_new(const struct ram *ram);
 void dirty_log_free(struct dirty_log *log);
 
