@@ -201,12 +201,16 @@ static int map_memslot(struct vm *vm, uint64_t gpa, uint64_t size, const void *h
 	return 0;
 }
 
+/* Of the next slot, of @left bytes. */
+static uint64_t slot_size(uint64_t left)
+{
+	return left < MEMSLOT_SIZE_MAX ? left : MEMSLOT_SIZE_MAX;
+}
+
 int vm_map_memory(struct vm *vm, uint64_t gpa, uint64_t size, const void *hva)
 {
 	for (uint64_t done = 0; done < size;) {
-		uint64_t piece = size - done;
-		if (piece > MEMSLOT_SIZE_MAX)
-			piece = MEMSLOT_SIZE_MAX;
+		uint64_t piece = slot_size(size - done);
 		int error = map_memslot(vm, gpa + done, piece, (const uint8_t *)hva + done);
 		if (error)
 			return error;
@@ -224,13 +228,6 @@ int vm_map_ram(struct vm *vm, const struct ram *ram)
 	return error;
 }
 
-/* As vm_map_memory() made them. */
-static uint64_t piece_at(const struct ram_region *region, uint64_t done)
-{
-	uint64_t left = region->size - done;
-	return left < MEMSLOT_SIZE_MAX ? left : MEMSLOT_SIZE_MAX;
-}
-
 int vm_log_ram(const struct vm *vm, const struct ram *ram, bool on)
 {
 	unsigned int number = 0;
@@ -241,7 +238,7 @@ int vm_log_ram(const struct vm *vm, const struct ram *ram, bool on)
 	for (unsigned int i = 0; i < ram->regions; i++) {
 		const struct ram_region *region = &ram->region[i];
 		for (uint64_t done = 0; done < region->size && !error; number++) {
-			uint64_t len = piece_at(region, done);
+			uint64_t len = slot_size(region->size - done);
 			error = set_memslot(vm, number, region->gpa + done, len, region->hva + done,
 					    on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
 			done += len;
@@ -264,7 +261,7 @@ int vm_take_dirty(const struct vm *vm, const struct ram *ram, unsigned int regio
 		log.dirty_bitmap = dirty + done / ram->page_size / 64;
 		if (ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log) < 0)
 			return -errno;
-		done += piece_at(&ram->region[region], done);
+		done += slot_size(ram->region[region].size - done);
 	}
 	return 0;
 }
