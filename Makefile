@@ -363,7 +363,7 @@ TSAN_SUITES := mmio_threads event_idx blk blk_flight blk_served blk_threads fs f
 	       rebind loop log outlet signals serial console terminal discard dirty_log private_file vcon_threads client client_hostile server control_memory plic worker
 TSAN := -fsanitize=thread -O1
 # Of the sources only those that these suites need: where one is missing, it does not link.
-TSAN_SRC := $(TSAN_SUITES:%=tests/unit/test_%.c) $(filter-out tests/unit/test_% tests/unit/$(ARCH)/% tests/unit/keeper_% tests/unit/config_% tests/unit/tree.c,$(UNIT_SRC)) \
+TSAN_SRC := $(TSAN_SUITES:%=tests/unit/test_%.c) $(filter-out tests/unit/test_% tests/unit/$(ARCH)/% tests/unit/keeper_% tests/unit/config_% tests/unit/fake_chain.c tests/unit/tree.c,$(UNIT_SRC)) \
 	    $(filter devices/% vmm/lib/% vmm/mem/% vmm/control/% vmm/console/% vmm/machine/signals.c,$(LIB_SRC)) vmm/arch/riscv64/plic.c
 
 $(BUILD)/tsan/suites.h: Makefile
