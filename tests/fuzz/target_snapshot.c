@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A snapshot, or a guest that was sent while it ran: the input is the stream, read to its end or to the first error, as ebb does; and then as a working set. Each
- * list of memory in it is a snapshot of a chain, too: what of it the guest gets is compared with the naive way. As a file it
- * is read again, as a base is, and merged. Its checksums are all taken to be 0, so that the fuzzer gets past them.
+ * A snapshot, or a guest that was sent while it ran: the input is the stream, read to its end or to the first error, as ebb
+ * does; and then as a working set. Each list of memory in it is a snapshot of a chain, too: what of it the guest gets is
+ * compared with the naive way. As a file it is read again, as a base is, and merged. Its checksums are all taken to be 0, so
+ * that the fuzzer gets past them.
  */
 #include <string.h>
 #include <sys/mman.h>
