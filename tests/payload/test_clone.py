@@ -210,6 +210,11 @@ def test_fewer_descriptors_than_clones(host, hard):
     assert not host.live()
 
 
+def alone(names, host):
+    """Waits until the first clone is left. `ebb list` would wait for that."""
+    wait_until(lambda: {path.stem for path in names.glob(f"{host.name}-*.sock")} == {f"{host.name}-1"}, "the others have ended")
+
+
 @pytest.mark.usefixtures("names", "host", "source")
 def test_a_stuck_clone_holds_up_no_other(names, host):
     """Its ebb is stopped, so that it takes neither the command nor the signal; the others end all the same."""
@@ -218,13 +223,36 @@ def test_a_stuck_clone_holds_up_no_other(names, host):
     os.kill(stuck, signal.SIGSTOP)
     try:
         client.send_signal(signal.SIGTERM)
-        # `ebb list` would wait for it.
-        wait_until(lambda: {path.stem for path in names.glob(f"{host.name}-*.sock")} == {f"{host.name}-1"}, "the others have ended")
+        alone(names, host)
         assert client.poll() is None
     finally:
         os.kill(stuck, signal.SIGCONT)
         said = tell_to_end(client)
     assert "not all clones end" not in said and not host.live(), said
+
+
+def has_signal(pid, number):
+    """Whether it waits for the process."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        waiting = int(re.search(r"^ShdPnd:\s*([0-9a-f]+)$", status.read(), re.M)[1], 16)
+    return bool(waiting & 1 << number - 1)
+
+
+@pytest.mark.usefixtures("names", "host", "source")
+def test_a_stuck_clone_gets_a_signal(names, host):
+    """When it has not been told for long. The control: it has none before."""
+    client = begin(host, 50, 3)
+    stuck = host.live()[f"{host.name}-1"]
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        assert not has_signal(stuck, signal.SIGTERM)
+        client.send_signal(signal.SIGTERM)
+        alone(names, host)
+        wait_until(lambda: has_signal(stuck, signal.SIGTERM), "a signal")
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+        tell_to_end(client)
+    wait_until(lambda: not host.live(), "it has ended, too")
 
 
 @pytest.mark.usefixtures("source")

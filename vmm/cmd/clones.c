@@ -22,7 +22,7 @@
 
 #define END_MS	10000
 #define POLL_MS 20
-/* A guest's ebb that has not answered by then is sent a signal; those that are told after it do not wait longer. */
+/* Those that are told after a guest's ebb that does not answer wait no longer. */
 #define TOLD_MS 1000
 #define AT_ONCE 64
 /* Descriptors for all else. */
@@ -304,18 +304,20 @@ static ssize_t find_living(const struct clones *clones, unsigned int first, unsi
 	return count;
 }
 
-/* A number may be another process's by now: unless that is held, the guest's name tells whose it is. */
-static void signal_again(const struct runtime_guest *guest, int process,
-			 const struct runtime_guest *live, ssize_t lives)
+/* For one that could not be told for long, as it is stuck. While its number cannot become another's, its name tells whose it is. */
+static void signal_stuck(const struct runtime_guest *guest)
 {
-	const struct runtime_guest *again = find(live, lives, guest->name);
+	struct runtime_guest *live = NULL;
+	int process = guest->pid > 0 ? (int)syscall(SYS_pidfd_open, guest->pid, 0) : -1;
 
-	if (guest->pid <= 0 || !again || again->pid != guest->pid)
+	if (process < 0)
 		return;
-	if (process >= 0)
+	ssize_t lives = runtime_list(&live);
+	const struct runtime_guest *again = find(live, lives, guest->name);
+	if (again && again->pid == guest->pid)
 		syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0);
-	else if (process == -ENOSYS) /* before Linux 5.3 */
-		kill(guest->pid, SIGTERM);
+	free(live);
+	close(process);
 }
 
 /* Of those that are told at once. */
@@ -329,32 +331,8 @@ struct ending {
 	const struct runtime_guest *guest;
 	struct telling *telling;
 	struct control_client *client;
-	int process;
 	bool told; /* or gone */
 };
-
-/*
- * For those that could not be told for long, as they are stuck. The guests' names are looked up, once, when the processes that had
- * the numbers cannot be others any more.
- */
-static void signal_rest(struct ending *ending, size_t count)
-{
-	struct runtime_guest *live = NULL;
-
-	for (size_t i = 0; i < count; i++) {
-		int pid = ending[i].told ? -1 : ending[i].guest->pid;
-		ending[i].process = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -EPERM;
-		if (pid > 0 && ending[i].process < 0)
-			ending[i].process = -errno;
-	}
-	ssize_t lives = runtime_list(&live);
-	for (size_t i = 0; i < count; i++) {
-		signal_again(ending[i].guest, ending[i].process, live, lives);
-		if (ending[i].process >= 0)
-			close(ending[i].process);
-	}
-	free(live);
-}
 
 static void on_quit(void *ctx, int error, json_t *reply)
 {
@@ -379,8 +357,10 @@ static void on_open(void *ctx, int error, json_t *reply)
 
 /* Tells all at once. Returns false if there are too few descriptors for so many. */
 static bool tell_to_quit(const struct runtime_guest *guest, size_t count, struct loop *loop,
-			 int64_t deadline, bool late)
+			 int64_t deadline)
 {
+	int64_t now = clock_ms(), limit = now + TOLD_MS < deadline ? now + TOLD_MS : deadline;
+	bool late = deadline - now < END_MS / 2;
 	const struct control_client_owner owner = {NULL};
 	struct ending ending[AT_ONCE];
 	struct telling telling = {0};
@@ -395,17 +375,18 @@ static bool tell_to_quit(const struct runtime_guest *guest, size_t count, struct
 		if (error)
 			on_quit(one, error, NULL);
 	}
-	while (telling.waits > 0 && !telling.full && clock_ms() < deadline &&
+	while (telling.waits > 0 && !telling.full && clock_ms() < limit &&
 	       loop_turn(loop, POLL_MS) >= 0)
 		;
-	for (size_t i = 0; i < begun; i++)
+	for (size_t i = 0; i < begun; i++) {
 		control_client_close(ending[i].client);
-	if (late)
-		signal_rest(ending, begun);
+		if (late && !ending[i].told)
+			signal_stuck(ending[i].guest);
+	}
 	return !telling.full;
 }
 
-/* How many can be told at once: each takes a socket and a timer, or one while it is signalled. */
+/* How many can be told at once: each takes a socket and a timer. */
 static size_t allow_descriptors(const struct rlimit *before)
 {
 	struct rlimit limit = *before;
@@ -425,10 +406,8 @@ static bool tell_all(const struct runtime_guest *guest, size_t count, size_t at_
 	bool could = true;
 
 	for (size_t i = 0; i < count && could && clock_ms() <= deadline; i += at_once) {
-		int64_t limit = clock_ms() + TOLD_MS;
 		size_t part = count - i < at_once ? count - i : at_once;
-		could = tell_to_quit(&guest[i], part, loop, limit < deadline ? limit : deadline,
-				     deadline - clock_ms() < END_MS / 2);
+		could = tell_to_quit(&guest[i], part, loop, deadline);
 	}
 	return could;
 }
