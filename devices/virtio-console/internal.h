@@ -49,6 +49,9 @@ int vcon_hear(struct vcon *vcon, struct virtq *q);
 uint8_t vcon_news_of(const struct vcon *vcon, const struct vcon_port *port);
 void vcon_tell_open(struct vcon_port *port, bool open);
 
+/* vcon.c: has the driver look at the size anew. With the lock. */
+void vcon_renew_size(struct vcon *vcon);
+
 /* save.c: virtio_device_ops of the same names. */
 void vcon_save(struct virtio_device *dev, struct record *record);
 int vcon_restore(struct virtio_device *dev, struct record_in *in);

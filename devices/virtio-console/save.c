@@ -61,19 +61,6 @@ static int restore_port(struct vcon_port *port, struct record_in *in)
 	return 0;
 }
 
-/* With the lock. The driver knows another terminal's size, if any. Returns whether there is one here. */
-static bool renew_size(struct vcon *vcon)
-{
-	struct vcon_port *console = &vcon->port[0];
-	uint8_t news = vcon_news_of(vcon, console) & TELL_SIZE;
-
-	if (news)
-		atomic_fetch_add(&vcon->dev.config_generation, 1);
-	if (console->ready)
-		console->tell |= news;
-	return news;
-}
-
 int vcon_restore(struct virtio_device *dev, struct record_in *in)
 {
 	struct vcon *vcon = vcon_of(dev);
@@ -82,7 +69,10 @@ int vcon_restore(struct virtio_device *dev, struct record_in *in)
 	pthread_mutex_lock(&vcon->lock);
 	for (unsigned int i = 0; i < vcon->ports && !error; i++)
 		error = restore_port(&vcon->port[i], in);
-	bool sized = !error && renew_size(vcon);
+	/* The driver knows another terminal's. */
+	bool sized = !error && vcon->columns && vcon->rows;
+	if (sized)
+		vcon_renew_size(vcon);
 	pthread_mutex_unlock(&vcon->lock);
 	if (sized)
 		virtio_config_changed(dev);

@@ -69,18 +69,23 @@ static void vcon_config_read(struct virtio_device *dev, size_t offset, void *dat
 	memcpy(data, (const uint8_t *)&registers + offset, len);
 }
 
-void vcon_resize(struct vcon *vcon, uint16_t columns, uint16_t rows)
+void vcon_renew_size(struct vcon *vcon)
 {
 	struct vcon_port *console = &vcon->port[0];
 
+	atomic_fetch_add(&vcon->dev.config_generation, 1);
+	if (console->ready)
+		console->tell |= vcon_news_of(vcon, console) & TELL_SIZE;
+}
+
+void vcon_resize(struct vcon *vcon, uint16_t columns, uint16_t rows)
+{
 	pthread_mutex_lock(&vcon->lock);
 	bool changed = columns != vcon->columns || rows != vcon->rows;
 	vcon->columns = columns;
 	vcon->rows = rows;
 	if (changed)
-		atomic_fetch_add(&vcon->dev.config_generation, 1);
-	if (changed && console->ready)
-		console->tell |= vcon_news_of(vcon, console) & TELL_SIZE;
+		vcon_renew_size(vcon);
 	pthread_mutex_unlock(&vcon->lock);
 	if (!changed)
 		return;
