@@ -15,9 +15,9 @@
 #include <stdbool.h>
 
 /*
- * Returns 0, or -errno: -EAGAIN if another program uses the image in a way that excludes this one, and goes on doing so for a
- * second. For that long, an ebb that has ended may still have it: a process that it has just forked closes what it does not need
- * a moment later.
+ * Returns 0, or -errno: -EAGAIN if another program uses the image in a way that excludes this one, and goes on doing so for
+ * a second, for which this waits: an ebb that has ended may still have it, as a process that it has just forked closes what
+ * it does not need a moment later.
  */
 int lock_image(int fd, bool read_only);
 

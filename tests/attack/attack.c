@@ -438,7 +438,7 @@ bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, si
 	return __real_packing_told(source, head, size);
 }
 
-/* Takes the first bytes, so that no other snapshot is one any more. */
+/* Takes the first bytes, so that this program can restore no snapshot. */
 int __wrap_snapshot_open(struct snapshot_reader *reader)
 {
 	uint8_t head[64];

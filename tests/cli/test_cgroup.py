@@ -98,4 +98,3 @@ def test_another_process_said_so(ebb, monkeypatch):
     """What an ebb in a scope passes on to one that it starts does not count: that asks for one itself."""
     monkeypatch.setenv("EBB_CGROUP_SCOPE", str(os.getpid()))
     assert "ebb: --user --scope" in run(ebb, "auto").err
-

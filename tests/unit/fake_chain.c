@@ -30,7 +30,6 @@ void fc_add(struct snapshot_memory *list, uint64_t gpa, uint64_t pages)
 	list->pages += pages;
 }
 
-/* Writes "snapshot": an increment of the one that is there, if @is_increment, with @fill in its pages. */
 void fc_save(bool is_increment, int fill)
 {
 	struct snapshot_id base = fc_made.id;

@@ -149,7 +149,7 @@ static int become(const char *runner, const char *self, const char *manager, cha
 	return error;
 }
 
-/* Returns whether the value @text of a cgroup's file allows no more than @limit: each a number, or that of the time in a period. */
+/* Returns whether the value @text of a cgroup's file allows no more than @limit: a number each, or a time and its period. */
 static bool is_within(const char *text, const char *limit)
 {
 	char *end;

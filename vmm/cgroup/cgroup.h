@@ -31,23 +31,29 @@ int cgroup_enter(const char *path, const char *guest, const struct cgroup_limits
 /* --- --cgroup auto ------------------------------------------------------------------------------- */
 
 /*
- * Finds a cgroup in which this user may make the guest's: the one above this process's own, if it may be changed and no systemd
- * manages it. Returns 0 with @path set, or -ENOENT.
+ * Finds a cgroup in which this user may make the guest's: the one above this process's own, if it may be changed and no
+ * systemd manages it. Returns 0 with @path set, or -ENOENT.
  */
 int cgroup_find(char path[PATH_MAX]);
 
-/* Returns whether this process has become systemd-run, and ebb again, and takes the variable that says so out of the environment. */
+/*
+ * Returns whether this process has become systemd-run, and ebb again, and takes the variable that says so out of the
+ * environment.
+ */
 bool cgroup_is_in_scope(void);
 
 /*
- * Has systemd-run(1) run @argv, the words after "ebb", in a scope of systemd's with @limits, and @guest (or NULL) in its description: this process becomes that program,
- * which becomes ebb again. There, as @is_in_one says, it returns 0 if the scope has the limits, with @path the scope's cgroup.
- * Else -errno after an error message.
+ * Has systemd-run(1) run @argv, the words after "ebb", in a scope of systemd's with @limits, and @guest (or NULL) in its
+ * description: this process becomes that program, which becomes ebb again. There, as @is_in_one says, it returns 0 if the
+ * scope has the limits, with @path the scope's cgroup. Else -errno after an error message.
  */
 int cgroup_scope(char *const *argv, const char *guest, bool is_in_one,
 		 const struct cgroup_limits *limits, char path[PATH_MAX]);
 
-/* Returns the file that does not have the cgroup @directory within @limits, or NULL: it is limited as they say, or more. */
+/*
+ * Returns the name of a file by which the cgroup @directory is not held to @limits, or NULL: it is limited as they say, or
+ * more.
+ */
 const char *cgroup_lacks(int directory, const struct cgroup_limits *limits);
 
 /* --- pure, for cgroup_enter() and its tests ------------------------------------------------------ */

@@ -304,7 +304,7 @@ static ssize_t find_living(const struct clones *clones, unsigned int first, unsi
 	return count;
 }
 
-/* For one that could not be told for long, as it is stuck. While its number cannot become another's, its name tells whose it is. */
+/* For one that could not be told for long. While its number cannot become another's, its name tells whose that is. */
 static void signal_stuck(const struct runtime_guest *guest)
 {
 	struct runtime_guest *live = NULL;

@@ -51,7 +51,10 @@ static const char *sandbox_word(bool confined, const struct sandbox *sandbox)
 	return !confined ? "off" : sandbox->has_namespaces ? "on" : "no namespaces";
 }
 
-/* Starts the threads, none of which can start another; this one gives up most, last of all, and reads kernel or snapshot then. */
+/*
+ * Starts the threads, none of which can start another; this one gives up most, last of all, and reads kernel or snapshot
+ * then.
+ */
 static void start(struct machine *machine, struct monitor *monitor,
 		  const struct worker_guard *guard)
 {

@@ -29,7 +29,10 @@
 #define RUNTIME_KEEPER "/keeper"
 #define RUNTIME_POOL   "/pool " /* and the pool's name */
 
-/* The variable with the directory's name in messages of who looks for guests, where $EBB_RUNTIME_DIR is one that only this process has. */
+/*
+ * The variable with the directory's name in messages of who looks for guests, where $EBB_RUNTIME_DIR is one that only this
+ * process has.
+ */
 #define RUNTIME_SHOWN "EBB_RUNTIME_SHOWN"
 
 struct runtime_name {

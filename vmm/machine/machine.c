@@ -339,7 +339,7 @@ static void stage_boot_release(struct machine *machine)
 	restored_file_release(&machine->restored_file); /* all else goes with the RAM */
 }
 
-/* Restoring takes calls that a running guest's ebb can do without: they are given up when it is over. */
+/* Restoring takes system calls that a running guest's ebb can do without: they are given up when it is over. */
 void machine_boot(struct machine *machine, const struct worker_guard *guard)
 {
 	bool restores = machine->restoring, boots = machine->kernel.fd >= 0;

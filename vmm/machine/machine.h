@@ -91,14 +91,14 @@ bool machine_release(struct machine *machine);
 void machine_stop(struct machine *machine, enum machine_end end);
 
 /*
- * Starts the threads, each of which enters @guard; vCPUs wait then for machine_run(). The guest does not run yet. If it fails, it prints
- * an error message, and machine_run() returns MACHINE_NOT_STARTED.
+ * Starts the threads, each of which enters @guard; vCPUs wait then for machine_run(). The guest does not run yet. If it
+ * fails, it prints an error message, and machine_run() returns MACHINE_NOT_STARTED.
  */
 void machine_start(struct machine *machine, const struct worker_guard *guard);
 
 /*
- * Has this thread, the last, enter @guard, too, unless it is NULL; then loads the guest's kernel, or restores the snapshot:
- * what is in these files is a stranger's. It may fail as machine_start() does.
+ * Has this thread, the last, enter @guard, too, unless it is NULL; then loads the guest's kernel, or restores the
+ * snapshot: what is in these files is a stranger's. It may fail as machine_start() does.
  */
 void machine_boot(struct machine *machine, const struct worker_guard *guard);
 

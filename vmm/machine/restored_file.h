@@ -43,10 +43,14 @@ struct restored_file {
 };
 
 /*
- * Watches @fd, too, from now on, on the machine's loop: a change counts if memory of the guest turns out to be in it. A host that cannot gets a warning, once. Needs /proc.
+ * Watches @fd, too, from now on, on the machine's loop: a change counts if memory of the guest turns out to be in it. A host
+ * that cannot gets a warning, once. Needs /proc.
  */
 void restored_file_watch(struct restored_file *file, struct machine *machine, int fd);
-/* Memory of the guest is in @fd, which is watched, and may be closed afterwards: the snapshot first, then what it is based on. */
+/*
+ * Memory of the guest is in @fd, which is watched, and may be closed afterwards: the snapshot first, then what it is based on.
+ * Once for each.
+ */
 void restored_file_use(struct restored_file *file, int fd);
 /* Returns whether it has changed: however the guest ended, that is the reason then. @file may be all zero. */
 bool restored_file_changed(struct restored_file *file);

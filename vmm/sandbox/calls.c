@@ -211,8 +211,8 @@ const struct call calls[] = {
 	IOCTL(SNAPSHOT, KVM_GET_PIT2),
 	IOCTL(SNAPSHOT, KVM_GET_CLOCK),
 	/*
-	 * What a guest writes while it is sent: the first switches that on. It could also make and remove memory slots, of memory that
-	 * ebb has: a filter does not see what its argument points to.
+	 * What a guest writes while it is sent: the first switches that on. It could also make and remove memory slots, of
+	 * memory that ebb has: a filter does not see what its argument points to.
 	 */
 	IOCTL(SNAPSHOT, KVM_SET_USER_MEMORY_REGION),
 	IOCTL(SNAPSHOT, KVM_GET_DIRTY_LOG),

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files of a folder with a snapshot, opened before any of them is read: what is in them is a stranger's, and may be read
- * where no file can be opened any more (vmm/sandbox). An increment names what it is based on, so each file that could be that
- * is opened. Of the folder only the names of files count: a link could choose which of the user's files are open there, and none
- * is followed.
+ * The files of a folder with a snapshot, opened before any of them is read: what is in them is a stranger's, and may be
+ * read where no file can be opened any more (vmm/sandbox). An increment names what it is based on, so each file that could
+ * be that is opened. Of the folder only the names of files count: a link could choose which of the user's files are open
+ * there, and none is followed.
  *
  * Thread: its owner's.
  */
@@ -36,8 +36,9 @@ struct snapshot_files {
 	}
 
 /*
- * Opens all there are in the folder @folder, as they were at one moment, though a snapshot may be replaced meanwhile. Returns 0 if
- * there is a snapshot, or -errno: -E2BIG if there are too many bases, or names. Where names cannot be read there are no bases. Call snapshot_files_close() in both cases.
+ * Opens all there are in the folder @folder, as they were at one moment, though a snapshot may be replaced meanwhile.
+ * Returns 0 if there is a snapshot, or -errno: -E2BIG if there are too many bases, or names. Where names cannot be read
+ * there are no bases. Call snapshot_files_close() in both cases.
  */
 int snapshot_files_open(struct snapshot_files *files, int folder);
 /* Returns the descriptor of the base @id, which is the caller's from now on; or -errno. */
