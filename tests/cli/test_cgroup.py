@@ -82,7 +82,7 @@ def test_nobody_makes_one(ebb, host, monkeypatch):
     private = host / "systemd" / "private"
     private.unlink()
     private.touch()
-    run(ebb, "auto").failed(2, "no systemd makes scopes for this user")
+    run(ebb, "auto").failed(2, "no systemd makes scopes for this user", "$XDG_RUNTIME_DIR/systemd")
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     run(ebb, "auto").failed(2, "no systemd makes scopes for this user")
 

@@ -210,7 +210,7 @@ int cgroup_scope(char *const *argv, const char *guest, bool is_in_one,
 		log_error(
 			"--cgroup auto finds no cgroup for the guest: ebb was not started in one that is delegated to this user, and %s; 'ebb doctor' tells what helps",
 			manager ? "there is no systemd-run"
-				: "no systemd makes scopes for this user");
+				: "no systemd makes scopes for this user (by a socket in $XDG_RUNTIME_DIR/systemd, as a login has it)");
 		return -ENOENT;
 	}
 	int error = readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 ? -errno : 0;
