@@ -8,6 +8,7 @@
 
 #include "tests/unit/said.h"
 #include "vmm/cgroup/cgroup.h"
+#include "vmm/lib/own_cgroup.h"
 
 static const char *value(const struct cgroup_setting *setting, size_t count, const char *file)
 {
@@ -77,12 +78,19 @@ END_TEST
 /* Only of version 2, and in this namespace. */
 START_TEST(test_own)
 {
-	ck_assert_str_eq(cgroup_of("0::/a/b\n"), "/a/b\n");
-	ck_assert_str_eq(cgroup_of("4:memory:/old\n0::/\n"), "/\n");
-	ck_assert_ptr_null(cgroup_of("4:memory:/old\n"));
-	ck_assert_ptr_null(cgroup_of("10::/a\n"));
-	ck_assert_ptr_null(cgroup_of("0::/../b\n"));
-	ck_assert_ptr_null(cgroup_of(""));
+	static const char *const cases[][2] = {{"0::/a/b\n", "/a/b"},
+					       {"4:memory:/old\n0::/\n", "/"},
+					       {"0::/a\n4:memory:/old\n", "/a"},
+					       {"4:memory:/old\n", NULL},
+					       {"10::/a\n", NULL},
+					       {"0::/../b\n", NULL},
+					       {"", NULL}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[32];
+		strcpy(text, cases[i][0]);
+		const char *own = own_cgroup(text);
+		ck_assert_pstr_eq(own, cases[i][1]);
+	}
 }
 END_TEST
 

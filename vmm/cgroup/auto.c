@@ -16,31 +16,20 @@
 #include "vmm/lib/find_program.h"
 #include "vmm/lib/guest_name.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/own_cgroup.h"
 
 #define ROOT "/sys/fs/cgroup"
 /* The number of the process that systemd-run has put into a scope: it stays the same. */
 #define IN_SCOPE  "EBB_CGROUP_SCOPE"
 #define OWN_WORDS 20 /* before those of ebb */
 
-const char *cgroup_of(const char *text)
-{
-	const char *own = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-
-	own = own ? strchr(own, '/') : NULL;
-	/* Another namespace's: there is no path to it. */
-	return own && strncmp(own, "/..", 3) != 0 ? own : NULL;
-}
-
 /* Sets @path to this process's own cgroup. Returns 0 or -ENOENT. */
 static int find_own(char path[PATH_MAX])
 {
 	char text[CGROUP_TEXT_MAX];
-	const char *own = cgroup_read(-1, "/proc/self/cgroup", text) ? NULL : cgroup_of(text);
-	int len = own ? (int)strcspn(own, "\n") : PATH_MAX;
+	const char *own = cgroup_read(-1, "/proc/self/cgroup", text) ? NULL : own_cgroup(text);
 
-	return snprintf(path, PATH_MAX, ROOT "%.*s", len, own ? own : "") < PATH_MAX && own
-		       ? 0
-		       : -ENOENT;
+	return own && snprintf(path, PATH_MAX, ROOT "%s", own) < PATH_MAX ? 0 : -ENOENT;
 }
 
 /* Returns whether @path is a socket of this user's: another's manager makes no scopes for it. */

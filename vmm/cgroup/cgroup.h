@@ -73,9 +73,6 @@ size_t cgroup_settings(const struct cgroup_limits *limits,
 /* Returns whether @word is one of the words of @list, which are separated by white space. */
 bool cgroup_has(const char *list, const char *word);
 
-/* Returns where the path of a process's cgroup begins in @text, its /proc/PID/cgroup: it ends with the line; or NULL. */
-const char *cgroup_of(const char *text);
-
 /* Returns the number after the key @key, which begins a line of @text, or 0 if there is none. */
 uint64_t cgroup_count(const char *text, const char *key);
 

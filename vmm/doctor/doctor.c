@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/options.h"
+#include "vmm/lib/own_cgroup.h"
 
 void finding_add(struct findings *findings, enum finding_level level, const char *about,
 		 const char *means, const char *change, const char *what, ...)
@@ -66,11 +67,10 @@ bool doctor_own_cgroup(const struct doctor_host *host, char *path, size_t size)
 	char text[DOCTOR_FILE_MAX];
 	if (!doctor_read(host, "/proc/self/cgroup", text, sizeof(text)))
 		return false;
-	const char *own = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-	own = own ? strchr(own, '/') : NULL;
-	if (!own || strstr(own, "/.."))
+	const char *own = own_cgroup(text);
+	if (!own)
 		return false;
-	snprintf(path, size, DOCTOR_CGROUPS "%.*s", (int)strcspn(own, "\n"), own);
+	snprintf(path, size, DOCTOR_CGROUPS "%s", own);
 	return true;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/own_cgroup.h"
 #include "vmm/lib/sizes.h"
 
 /* 100 ms in 2 s: without CAP_SYS_RESOURCE the window is a multiple of 2 s (Linux 6.5). */
@@ -81,19 +82,13 @@ static void narrow(const struct keeper_group *group, struct keeper_host *host, b
 	host->available = min(host->available, most > used ? most - used : 0);
 }
 
-/* The name of this process's cgroup (version 2), which is in @text. Returns NULL if there is none. */
+/* Sets @text. Returns the name of this process's cgroup in it, or NULL. */
 static char *own_group(const char *proc, char text[TEXT])
 {
 	int fd = open_file(proc, "self/cgroup");
 	int err = read_file(fd, text);
 	close_file(fd);
-	if (err)
-		return NULL;
-	char *name = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-	name = name ? strchr(name, '/') : NULL;
-	if (name)
-		name[strcspn(name, "\n")] = '\0';
-	return name;
+	return err ? NULL : own_cgroup(text);
 }
 
 /* The keeper's own cgroup, and each above it but the root. */
