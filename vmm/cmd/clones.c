@@ -214,15 +214,6 @@ static int check_disks(const struct vm_disks *disks, unsigned int saved)
 	return EXIT_USAGE;
 }
 
-static const struct runtime_guest *find(const struct runtime_guest *live, ssize_t count,
-					const char *name)
-{
-	for (ssize_t i = 0; i < count; i++)
-		if (strcmp(live[i].name, name) == 0)
-			return &live[i];
-	return NULL;
-}
-
 int clones_check(struct clones *clones, unsigned int number)
 {
 	struct vm_config config;
@@ -261,7 +252,7 @@ int clones_check_names(const struct clones *clones, unsigned int count)
 
 	for (unsigned int number = 1; number <= count && status == EXIT_DONE; number++) {
 		char *name = clones_name(clones, number);
-		if (name && find(live, lives, name)) {
+		if (name && runtime_find(live, lives, name)) {
 			log_error("a guest called \"%s\" is running; give other names, as in "
 				  "--name-pattern other-%%",
 				  name);
@@ -279,7 +270,7 @@ bool clones_runs(const struct clones *clones, unsigned int number, const struct 
 		 ssize_t lives)
 {
 	char *name = clones_name(clones, number);
-	bool runs = name && find(live, lives, name);
+	bool runs = name && runtime_find(live, lives, name);
 
 	free(name);
 	return runs;
@@ -295,7 +286,7 @@ static ssize_t find_living(const struct clones *clones, unsigned int first, unsi
 
 	for (unsigned int number = first; number <= last && lives > 0; number++) {
 		char *name = clones_name(clones, number);
-		const struct runtime_guest *guest = name ? find(live, lives, name) : NULL;
+		const struct runtime_guest *guest = name ? runtime_find(live, lives, name) : NULL;
 		if (guest)
 			living[count++] = *guest;
 		free(name);
@@ -313,7 +304,7 @@ static void signal_stuck(const struct runtime_guest *guest)
 	if (process < 0)
 		return;
 	ssize_t lives = runtime_list(&live);
-	const struct runtime_guest *again = find(live, lives, guest->name);
+	const struct runtime_guest *again = runtime_find(live, lives, guest->name);
 	if (again && again->pid == guest->pid)
 		syscall(SYS_pidfd_send_signal, process, SIGTERM, NULL, 0);
 	free(live);

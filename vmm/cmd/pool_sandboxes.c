@@ -197,14 +197,6 @@ static void member_stirs(void *ctx)
 	}
 }
 
-static bool is_called(const struct runtime_guest *live, ssize_t lives, const char *name)
-{
-	for (ssize_t i = 0; i < lives; i++)
-		if (strcmp(live[i].name, name) == 0)
-			return true;
-	return false;
-}
-
 /* Writes --name=NAME of the next one, which no guest has. Returns false after an error message. */
 static bool next_name(struct sandboxes *pool, char *option, size_t size)
 {
@@ -215,7 +207,7 @@ static bool next_name(struct sandboxes *pool, char *option, size_t size)
 		return false;
 	do
 		snprintf(option, size, "--name=%s-%u", pool->name, ++pool->last);
-	while (is_called(live, lives, strchr(option, '=') + 1));
+	while (runtime_find(live, lives, strchr(option, '=') + 1));
 	free(live);
 	return true;
 }

@@ -583,3 +583,12 @@ ssize_t runtime_list(struct runtime_guest **guests)
 		close(directory);
 	return count;
 }
+
+const struct runtime_guest *runtime_find(const struct runtime_guest *guests, ssize_t count,
+					 const char *name)
+{
+	for (ssize_t i = 0; i < count; i++)
+		if (strcmp(guests[i].name, name) == 0)
+			return &guests[i];
+	return NULL;
+}

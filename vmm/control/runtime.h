@@ -83,6 +83,9 @@ struct runtime_guest {
  * guests, or -errno after an error message.
  */
 ssize_t runtime_list(struct runtime_guest **guests);
+/* Returns the one called @name among those, @count of them (or an error), or NULL. */
+const struct runtime_guest *runtime_find(const struct runtime_guest *guests, ssize_t count,
+					 const char *name);
 
 /*
  * Watches the directory of a held name for guests that start. Returns an inotify descriptor,
