@@ -12,8 +12,6 @@
 
 #define LIMIT_NS (10 * NS_PER_S)
 
-/* Rings without event indices: then each chain that is added or returned makes the device look (inflight.h). */
-
 static struct vhost_user_device *device_of(struct virtio_device *dev)
 {
 	return (struct vhost_user_device *)((char *)dev - offsetof(struct vhost_user_device, dev));

@@ -33,7 +33,10 @@ struct vhost_user_queue {
 	int call;	       /* eventfd from the backend: it has returned chains */
 };
 
-/* What every device offers its driver before its backend is known, and so every backend must have. */
+/*
+ * What every device offers its driver before its backend is known, and so every backend must have. No event indices: then each
+ * chain that is added or returned makes the device look (inflight.h).
+ */
 #define VHOST_USER_FEATURES ((1ULL << VIRTIO_F_VERSION_1) | (1ULL << VIRTIO_RING_F_INDIRECT_DESC))
 
 /*

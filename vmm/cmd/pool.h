@@ -12,12 +12,12 @@
 #include "vmm/lib/loop.h"
 
 #define POOL_READY_MAX 100
-/* How long a guest may take to start; so it may if it is started only when it is wanted. */
+/* How long a clone may take to start, also one that is started only when somebody asks. */
 #define POOL_TAKE_MS 60000
 /* How often a pool looks whether some have ended, and tries again what failed. */
 #define POOL_LOOK_S 10
 
-/* Each pool has both: the one that is not its own says which one to use. */
+/* Every pool answers both commands: the other kind of pool's with an error that says what it keeps. */
 #define POOL_TAKE    "x-ebb-pool-take"
 #define POOL_SANDBOX "x-ebb-pool-sandbox"
 

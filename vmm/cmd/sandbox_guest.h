@@ -35,7 +35,7 @@ void sandbox_guest_init(struct sandbox_guest *guest);
  * too, sandbox_guest_stop() and sandbox_guest_remove() follow.
  */
 int sandbox_guest_start(struct sandbox_guest *guest, struct sandbox_request *request,
-			const char *name, int server);
+			const char *name, int owner);
 /* The first half: finds mistakes in the options. Starts nothing. */
 int sandbox_guest_check(struct sandbox_request *request);
 /* Ends it, and returns its exit status. */
