@@ -98,6 +98,16 @@ uint16_t ff_ask(unsigned int queue, uint32_t opcode, uint64_t unique)
 	return head;
 }
 
+void ff_ask_and_spoil(int way)
+{
+	uint16_t head = ff_ask(FS_REQUESTS, READ, 1);
+
+	if (way == 0)
+		fake_queue_publish(&ff_guest.queue[FS_REQUESTS], head);
+	else
+		ff_guest.queue[FS_REQUESTS].avail->idx += way == 1 ? SIZE : 1000;
+}
+
 struct fuse_out_header ff_answer_to(uint64_t unique)
 {
 	uint64_t gpa = BLOCKS_GPA + unique % 64 * 4 * KIB;

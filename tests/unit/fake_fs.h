@@ -40,6 +40,9 @@ void ff_teardown(void);
 void ff_start(void);
 /* Request @unique: a header, and room for an answer in two pieces. Returns the head of its chain. */
 uint16_t ff_ask(unsigned int queue, uint32_t opcode, uint64_t unique);
+/* Request 1, and then in its ring, by @way: 0: its head once more; 1 and 2: an index that jumps. */
+#define FF_SPOILS 3
+void ff_ask_and_spoil(int way);
 struct fuse_out_header ff_answer_to(uint64_t unique);
 /* The worker's loop until a chain of @queue is returned. */
 struct vring_used_elem ff_wait_used(unsigned int queue);

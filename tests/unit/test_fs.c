@@ -309,11 +309,7 @@ START_TEST(hostile_rings)
 {
 	ff_backend.holds = true;
 	ff_start();
-	uint16_t head = ff_ask(FS_REQUESTS, READ, 1);
-	if (_i == 0)
-		fake_queue_publish(&ff_guest.queue[FS_REQUESTS], head);
-	else
-		ff_guest.queue[FS_REQUESTS].avail->idx += _i == 1 ? SIZE : 1000;
+	ff_ask_and_spoil(_i);
 	/* It takes what it is given; and is lost before the device looks again. */
 	fake_backend_kill(&ff_backend);
 	fake_driver_kick(&ff_guest, FS_REQUESTS);
@@ -348,7 +344,7 @@ Suite *fs_suite(void)
 	tcase_add_test(tc, speaks_unasked);
 	tcase_add_test(tc, hostile_chains);
 	tcase_add_test(tc, hostile_answer);
-	tcase_add_loop_test(tc, hostile_rings, 0, 3);
+	tcase_add_loop_test(tc, hostile_rings, 0, FF_SPOILS);
 	suite_add_tcase(suite, tc);
 
 	tcase_add_checked_fixture(impatient, setup_impatient, ff_teardown);

@@ -69,11 +69,7 @@ END_TEST
 START_TEST(hostile_rings_while_awaited)
 {
 	ff_start();
-	uint16_t head = ff_ask(FS_REQUESTS, READ, 1);
-	if (_i == 0)
-		fake_queue_publish(&ff_guest.queue[FS_REQUESTS], head);
-	else
-		ff_guest.queue[FS_REQUESTS].avail->idx += _i == 1 ? SIZE : 1000;
+	ff_ask_and_spoil(_i);
 	fake_driver_kick(&ff_guest, FS_REQUESTS);
 	fake_driver_work(&ff_guest);
 	said_begin();
@@ -100,7 +96,7 @@ Suite *fs_awaited_suite(void)
 	tcase_add_loop_test(tc, waits_for_the_first, 0, 2);
 	tcase_add_test(tc, first_one_lacks_a_feature);
 	tcase_add_test(tc, none_comes);
-	tcase_add_loop_test(tc, hostile_rings_while_awaited, 0, 3);
+	tcase_add_loop_test(tc, hostile_rings_while_awaited, 0, FF_SPOILS);
 	suite_add_tcase(suite, tc);
 	return suite;
 }
