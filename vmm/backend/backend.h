@@ -25,6 +25,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A program's time to begin, and to answer; and its keeper's, to say why it has ended. */
+#define BACKEND_READY_MS 30000
+#define BACKEND_WHY_MS	 5000
+
 /* A constant for each program. */
 struct backend_program {
 	const char *name;    /* of its file, which is looked for in PATH */

@@ -15,9 +15,7 @@
 #include "vmm/lib/signal_waits.h"
 #include "vmm/storage/storage.h"
 
-#define READY_MS 30000 /* the time of a program to begin */
-#define WHY_MS	 5000  /* its keeper's, to say why it has ended */
-#define POLL_MS	 100   /* between two checks for signals */
+#define POLL_MS 100 /* between two checks for signals */
 
 static int add_disks_params(struct vm_boot *boot, const char *disk)
 {
@@ -35,7 +33,8 @@ static int wait_until_it_serves(int server, struct backend *backend, const char 
 	struct pollfd said = {.fd = server, .events = POLLIN};
 	char why[BACKEND_WHY_SIZE] = "it takes too long", byte;
 
-	for (unsigned int i = 0; i < READY_MS / POLL_MS && poll(&said, 1, POLL_MS) == 0; i++)
+	for (unsigned int i = 0; i < BACKEND_READY_MS / POLL_MS && poll(&said, 1, POLL_MS) == 0;
+	     i++)
 		if (signal_waits()) {
 			log_error("a signal came while the disk '%s' was read", file);
 			return -EINTR;
@@ -43,7 +42,7 @@ static int wait_until_it_serves(int server, struct backend *backend, const char 
 	if (said.revents && recv(server, &byte, 1, MSG_PEEK) == 1)
 		return 0;
 	if (said.revents)
-		backend_wait(backend, why, WHY_MS);
+		backend_wait(backend, why, BACKEND_WHY_MS);
 	log_error("%s cannot serve the disk '%s': %s", storage_program.name, file, why);
 	return -EIO;
 }

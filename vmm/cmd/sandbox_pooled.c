@@ -27,9 +27,6 @@
 
 /* Between two looks for signals. */
 #define LOOK_MS 100
-/* virtiofsd's time to begin; and its keeper's, to say why it has ended. */
-#define READY_NS (30 * NS_PER_S)
-#define WHY_MS	 5000
 /* So many guests may end, one after the other, before they have the command. */
 #define TAKE_TIMES 4
 
@@ -145,8 +142,9 @@ static int start_server(struct pooled *pooled, const struct sandbox_request *req
 		return pooled->socket;
 	}
 	/* Here, not in the guest's ebb, whose words the pool has. */
-	int error = vhost_user_probe(pooled->socket, clock_ns() + READY_NS);
-	int said = error && error != -EINTR ? backend_wait(&pooled->server, why, WHY_MS) : 0;
+	int error = vhost_user_probe(pooled->socket, clock_ns() + BACKEND_READY_MS * NS_PER_MS);
+	int said =
+		error && error != -EINTR ? backend_wait(&pooled->server, why, BACKEND_WHY_MS) : 0;
 	if (error == -EINTR || said == -EINTR)
 		return -EINTR;
 	if (error && said == -ENOMSG)

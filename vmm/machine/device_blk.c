@@ -12,8 +12,6 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 
-#define READY_NS (30 * NS_PER_S)
-
 static unsigned int disks_count(const struct vm_config *config)
 {
 	return config->disks.count;
@@ -78,7 +76,8 @@ static int find_storage(struct disk *disk, const struct vm_disk *wanted,
 /* The driver is told what the program says of the disk. */
 static int configure(struct disk *disk, const struct vm_disk *wanted)
 {
-	int error = blk_served_configure(&disk->remote, wanted->read_only, clock_ns() + READY_NS);
+	int error = blk_served_configure(&disk->remote, wanted->read_only,
+					 clock_ns() + BACKEND_READY_MS * NS_PER_MS);
 
 	if (error)
 		log_error("%s cannot serve the disk '%s': it does not speak vhost-user as ebb does "

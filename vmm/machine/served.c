@@ -6,11 +6,6 @@
 
 #include "vmm/lib/clock.h"
 
-/* The program's time to begin, and to answer. */
-#define READY_NS (30 * NS_PER_S)
-/* The keeper's, to say why the program has ended. */
-#define WHY_MS 5000
-
 static void socket_ready(void *ctx)
 {
 	struct served *served = ctx;
@@ -137,10 +132,11 @@ int served_start(struct served *served, const struct backend_program *program, c
 		log_error("cannot start %s for %s: %s", program->name, what, why);
 		return fd;
 	}
-	int error = vhost_user_device_open(served->device, fd, clock_ns() + READY_NS);
+	int error = vhost_user_device_open(served->device, fd,
+					   clock_ns() + BACKEND_READY_MS * NS_PER_MS);
 	if (!error)
 		return watch(served, news_of(served));
-	if (error == -EPIPE && backend_wait(&served->backend, why, WHY_MS) == -ENOMSG)
+	if (error == -EPIPE && backend_wait(&served->backend, why, BACKEND_WHY_MS) == -ENOMSG)
 		log_error("%s cannot serve %s: %s", program->name, what, why);
 	else
 		log_error("%s cannot serve %s: it does not speak vhost-user as ebb does (%s)",
