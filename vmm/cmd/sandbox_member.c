@@ -14,6 +14,7 @@
 #include "vmm/cmd/sandbox_guest.h"
 #include "vmm/lib/child.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/end_signals.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/pass_fd.h"
 #include "vmm/lib/text.h"
@@ -122,10 +123,7 @@ void sandbox_member_run(const void *ctx, int control)
 	sandbox_guest_init(guest);
 	sigemptyset(&guest->signals);
 	/* It ends when nobody has the guest, and not before it has removed the files. */
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
+	end_signals(&ends);
 	child_begin("sandbox-keeper", control, &ends, true);
 	sandbox_forget_environment();
 	bool started = sandbox_guest_start(guest, keeper.member->request, keeper.member->name,

@@ -20,6 +20,7 @@
 #include "vmm/cmd/sandbox_run.h"
 #include "vmm/cmd/sandbox_session.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/end_signals.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/pass_fd.h"
 #include "vmm/lib/signal_waits.h"
@@ -225,10 +226,7 @@ static int ended_by_signal(void)
 	const struct timespec now = {0};
 	sigset_t ends;
 
-	sigemptyset(&ends);
-	sigaddset(&ends, SIGINT);
-	sigaddset(&ends, SIGTERM);
-	sigaddset(&ends, SIGHUP);
+	end_signals(&ends);
 	int signal = sigtimedwait(&ends, NULL, &now);
 
 	return signal > 0 ? EXIT_SIGNAL + signal : EXIT_SANDBOX;

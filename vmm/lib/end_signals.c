@@ -3,9 +3,17 @@
 
 #include <stddef.h>
 
+static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+
+void end_signals(sigset_t *set)
+{
+	sigemptyset(set);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		sigaddset(set, ends[i]);
+}
+
 void end_signals_hold(sigset_t *held, sigset_t *before)
 {
-	static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
 	struct sigaction action;
 
 	sigemptyset(held);

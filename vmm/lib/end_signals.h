@@ -10,6 +10,9 @@
 
 #include <signal.h>
 
+/* Sets @set to all of them, also those that are ignored. */
+void end_signals(sigset_t *set);
+
 /*
  * Holds them back from now on: @held, for a signalfd, are those that are not ignored. @before becomes the mask that was
  * there, for programs; it may be NULL.
