@@ -206,6 +206,15 @@ def ebb(tmp_path):
     assert not [text for started in box.guests for text in trouble(started)], "the guest's kernel complained"
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """One of the host, for a guest: a space in its name, and a file in it."""
+    path = tmp_path / "a folder"
+    path.mkdir()
+    (path / "data").write_text("of the host\n")
+    return path
+
+
 @pytest.fixture(scope="module")
 def module_ebb(tmp_path_factory):
     """For a guest that several tests look at."""

@@ -32,14 +32,6 @@ MANY = int(os.environ.get("EBB_E2E_SANDBOXES", "10" if os.environ.get("EBB_HOST"
 
 
 @pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "a folder"
-    path.mkdir()
-    (path / "data").write_text("of the host\n")
-    return path
-
-
-@pytest.fixture
 def sandbox(ebb, folder):
     """Runs a command there. Nothing of it is left when it has ended."""
     def argv(*words, options=(), memory="256M"):

@@ -54,14 +54,6 @@ def nothing_left(ebb):
 
 
 @pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "a folder"
-    path.mkdir()
-    (path / "data").write_text("of the host\n")
-    return path
-
-
-@pytest.fixture
 def pool(ebb):
     """Starts pools; ends them. Nothing of them is left then."""
     started = []
