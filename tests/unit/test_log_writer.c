@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -44,12 +45,16 @@ static void write_bytes(size_t count)
 		console_write(&console, (const uint8_t *)"x", 1);
 }
 
-/* Returns the size of the file, when all is written. */
-static size_t finish(void)
+static void leave_console(void)
 {
-	struct stat st;
 	console_release(&console);
 	loop_release(&loop);
+}
+
+/* Returns the size of the file, when all is written. */
+static size_t end_writer(void)
+{
+	struct stat st;
 	log_writer_end(&writer);
 	ck_assert_int_eq(stat(path, &st), 0);
 	return (size_t)st.st_size;
@@ -70,7 +75,24 @@ START_TEST(a_slow_disk_holds_up_nobody)
 		ck_assert(lost && !strstr(lost + 1, LOST));
 	else
 		ck_assert_str_eq(words, "");
-	ck_assert_uint_eq(finish(), PIPE);
+	leave_console();
+	ck_assert_uint_eq(end_writer(), PIPE);
+}
+END_TEST
+
+/* As by ulimit -f: what fits is written, and the process goes on, as the guest does. */
+START_TEST(a_file_that_may_not_grow)
+{
+	const struct rlimit limit = {100, 100};
+	siginfo_t ended;
+	ck_assert_int_eq(prlimit(writer.process, RLIMIT_FSIZE, &limit, NULL), 0);
+	write_bytes(2 * limit.rlim_cur);
+	leave_console();
+	/* Its pipe ends, as in log_writer_end(), which does not tell how the process ended. */
+	ck_assert_int_eq(dup2(writer.control, writer.fd), writer.fd);
+	ck_assert_int_eq(waitid(P_PID, (id_t)writer.process, &ended, WEXITED | WNOWAIT), 0);
+	ck_assert_int_eq(ended.si_code, CLD_EXITED);
+	ck_assert_uint_eq(end_writer(), limit.rlim_cur);
 }
 END_TEST
 
@@ -82,6 +104,7 @@ Suite *log_writer_suite(void)
 
 	tcase_add_checked_fixture(test, setup, teardown);
 	tcase_add_loop_test(test, a_slow_disk_holds_up_nobody, 0, 2);
+	tcase_add_test(test, a_file_that_may_not_grow);
 	suite_add_tcase(suite, test);
 	return suite;
 }

@@ -15,13 +15,18 @@
 
 void child_begin(const char *name, int control, const sigset_t *blocked, bool speaks)
 {
-	const struct sigaction normal = {.sa_handler = SIG_DFL};
+	const struct sigaction normal = {.sa_handler = SIG_DFL}, ignored = {.sa_handler = SIG_IGN};
 
 	/* Move it out of the way of the three standard streams. */
 	control = fcntl(control, F_DUPFD, CHILD_CONTROL);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &normal, NULL);
+	/* As in ebb: what nobody reads, or a file that may not grow, is an error of write(2). */
+	if (speaks) {
+		sigaction(SIGPIPE, &ignored, NULL);
+		sigaction(SIGXFSZ, &ignored, NULL);
+	}
 	sigprocmask(SIG_SETMASK, blocked, NULL);
 	setsid();
 	for (int fd = 0; fd < (speaks ? STDERR_FILENO : CHILD_CONTROL); fd++)

@@ -17,7 +17,8 @@
 /*
  * Gives up everything of ebb's: all descriptors but @control, which becomes CHILD_CONTROL, closed on exec;
  * handlers of signals, of which those in @blocked are blocked from now on; the terminal, whose keys may
- * not end the child before ebb. The standard streams lead nowhere, but for standard error if the child @speaks.
+ * not end the child before ebb. The standard streams lead nowhere, but for standard error if the child @speaks, which no
+ * reader that leaves then ends.
  * The process is called @name (15 bytes).
  */
 void child_begin(const char *name, int control, const sigset_t *blocked, bool speaks);
