@@ -5,6 +5,7 @@
 import contextlib
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -145,6 +146,19 @@ def test_while_they_wait(pool, pooled, ebb):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(int(pid), number)
     assert pooled("echo", "well").stdout == "well\n"
+
+
+def test_keeper_killed(pool, pooled, ebb):
+    """Its guest ends with it, and another one comes; its folder stays."""
+    runs(pool())
+    wait_until(lambda: ready() == 1, "it is ready")
+    left = [f"/tmp/{name}" for name in os.listdir("/tmp") if name.startswith("ebb-sandbox-")]
+    for pid, _ in processes("sandbox-keeper"):
+        os.kill(int(pid), signal.SIGKILL)
+    wait_until(lambda: guests(ebb) == [2], "another one is there, and the first is gone")
+    assert pooled("echo", "well").stdout == "well\n"
+    assert len(left) == 1
+    shutil.rmtree(left[0])
 
 
 def test_streams_and_signals(pool, pooled, ebb, folder):
