@@ -143,7 +143,7 @@ def test_nbd(ebb, layers, tmp_path):
     socket = tmp_path / "a, socket"
     server = subprocess.Popen(["qemu-nbd", "-f", "raw", "-k", socket, "-x", "disk", "-e", "2", "-t", base])
     try:
-        wait_until(socket.exists, "qemu-nbd listens")
+        wait_until(lambda: lib.listens(socket), "qemu-nbd listens")
         uri = f"nbd+unix:///disk?socket={str(socket).replace(',', '%2C').replace(' ', '%20')}"
         lines = ebb.job("sha256sum /dev/vda; cat /sys/block/vda/ro; dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo refused",
                         "-d", f"{uri},ro")

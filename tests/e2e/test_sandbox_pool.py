@@ -350,7 +350,7 @@ def test_plain_user(pooled, ebb):
 
         with subprocess.Popen([*become, lib.EBB, "pool", "web", "--sandbox", "--", *MACHINE], env=env, stderr=subprocess.DEVNULL) as process:
             try:
-                wait_until(lambda: "pool web-sock" in os.listdir(f"{home}/run"), "the pool can be asked")
+                wait_until(lambda: lib.listens(f"{home}/run/pool web-sock"), "the pool can be asked")
                 done = run()
                 assert (done.returncode, done.stdout, done.stderr) == (0, "0\n0\n0\n", ""), done
                 assert os.stat(f"{home}/job/made").st_uid == user

@@ -267,7 +267,7 @@ def test_sockets_begin_anew(ebb, tmp_path, way):
             clones = [restore(ebb, tmp_path / "there", "--vsock", f"{path},cid={7 + n}", "--name", path.name, way=way)
                       for n, path in enumerate(paths[1:], 1)]
             for clone, path in zip(clones, paths[1:]):
-                wait_until(path.exists, "the clone's socket is there")
+                wait_until(lambda path=path: lib.listens(path), "the clone's socket is there")
                 # At once: it is held back until the guest knows that it is another's.
                 with connect(path, 5000) as new:
                     assert talk(new, b"after") == b"after"

@@ -38,6 +38,7 @@ INITRAMFS = os.path.join(GUEST, "initramfs.cpio")
 PACKED_INITRAMFS = os.path.join(GUEST, "initramfs.cpio.gz")
 
 MIB = 1 << 20
+ACCEPTS = 0x10000  # __SO_ACCEPTCON (include/linux/net.h), in /proc/net/unix
 LAST_WORDS = 10  # seconds to read what a VMM said before it ended; only one that left a process behind needs them all
 
 
@@ -65,6 +66,12 @@ def opened(pid):
         with contextlib.suppress(FileNotFoundError):
             found[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
     return found
+
+
+def listens(path):
+    """Whether a socket of that name is listened at: a moment after its file is there. Without a connection to it."""
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as sockets:
+        return any(line.rstrip("\n").endswith(f" {path}") and int(line.split()[3], 16) & ACCEPTS for line in sockets)
 
 
 class GuestError(Exception):

@@ -130,7 +130,7 @@ def test_a_client_that_has_gone(pool, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("EBB_RUNTIME_DIR", str(tmp_path / "runtime"))
     (tmp_path / "log-1").mkdir()  # the first cannot write its log: so none is ready
     with subprocess.Popen([EBB, "keeper"], stderr=subprocess.DEVNULL) as keeper:
-        wait_until((tmp_path / "runtime" / "keeper-sock").exists, "the keeper runs")
+        wait_until(lambda: lib.listens(tmp_path / "runtime" / "keeper-sock"), "the keeper runs")
         keeper.send_signal(signal.SIGSTOP)
         try:
             pool.start(folder, 1, "--admit=strict")
