@@ -209,12 +209,14 @@ END_TEST
 
 /* --- a value with parts --- */
 
-enum { MODE, RO, PORT };
+enum { MODE, RO, PORT, OLD };
 
-static const struct option_key keys[] = {
-	{MODE, "mode", "user", false}, {RO, "ro", NULL, false}, {PORT, "port", "N", true}};
-static const struct option_keys with_file = {"share", "DIR", keys, 3};
-static const struct option_keys keys_only = {"network", NULL, keys, 3};
+static const struct option_key keys[] = {{MODE, "mode", "user", false},
+					 {RO, "ro", NULL, false},
+					 {PORT, "port", "N", true},
+					 {OLD | OPTION_UNLISTED, "old", "N", false}};
+static const struct option_keys with_file = {"share", "DIR", keys, 4};
+static const struct option_keys keys_only = {"network", NULL, keys, 4};
 
 static const struct {
 	const struct option_keys *keys;
@@ -243,6 +245,9 @@ static const struct {
 	{&with_file, "a,ro=1", "-1=a", "\"ro\" of the share takes no value; write ro"},
 	{&with_file, "a,mode", "-1=a", "\"mode\" of the share needs a value; write mode=user"},
 	{&with_file, "a,ro,ro", "-1=a 1=(null)", "\"ro\" of the share is given twice"},
+	/* Known, but neither listed (above) nor suggested. */
+	{&keys_only, "old=7", "3=7", ""},
+	{&keys_only, "olf=7", "", "unknown key \"olf\" of the network; the keys are mode=user,"},
 	{&with_file, "bad,ro", "-1=bad", "it is bad"},
 	{&with_file, "a,\033=\n", "-1=a", "unknown key \"\\x1b\" of the share"},
 };

@@ -24,13 +24,19 @@ static const struct option options[] = {
 	 false},
 };
 
-enum { MODE, GUEST_MAC, MTU, HOSTFWD, TAPIF, FD, VHOST };
+enum { MODE, GUEST_MAC, MTU, HOSTFWD, TAPIF, FD, VHOST, SCRIPT };
 
 static const struct option_key keys[] = {
-	{MODE, "mode", "user", false},	 {GUEST_MAC, "guest_mac", "ADDRESS", false},
-	{MTU, "mtu", "N", false},	 {HOSTFWD, "hostfwd", FORWARD, true},
-	{TAPIF, "tapif", "NAME", false}, {FD, "fd", "N", false},
+	{MODE, "mode", "user", false},
+	{GUEST_MAC, "guest_mac", "ADDRESS", false},
+	{MTU, "mtu", "N", false},
+	{HOSTFWD, "hostfwd", FORWARD, true},
+	{TAPIF, "tapif", "NAME", false},
+	{FD, "fd", "N", false},
 	{VHOST, "vhost", "1", false},
+	/* kvmtool's, which ebb does not have. */
+	{SCRIPT | OPTION_UNLISTED, "script", "FILE", false},
+	{SCRIPT | OPTION_UNLISTED, "downscript", "FILE", false},
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -174,6 +180,10 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 		err = set_number("vhost", value, 0, 1, &number, error);
 		network->vhost = number == 1;
 		return err;
+	case SCRIPT:
+		return options_fail(error,
+				    "ebb runs no scripts for a network; set an interface up before "
+				    "(ip tuntap add NAME mode tap), and give it with tapif=NAME");
 	default: /* the mode, with its key or without */
 		return set_mode(given, value, error);
 	}

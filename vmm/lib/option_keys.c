@@ -27,12 +27,20 @@ static const char *key_name(const void *ctx, size_t i)
 	return ((const struct option_keys *)ctx)->key[i].name;
 }
 
+static size_t listed(const struct option_keys *keys)
+{
+	size_t n = keys->keys;
+	while (n && keys->key[n - 1].id & OPTION_UNLISTED)
+		n--;
+	return n;
+}
+
 /* "ro, format=raw" */
 static void list_keys(const struct option_keys *keys, char *list, size_t size)
 {
 	size_t used = 0;
 	list[0] = '\0';
-	for (size_t i = 0; i < keys->keys && used < size; i++)
+	for (size_t i = 0; i < listed(keys) && used < size; i++)
 		used += snprintf(list + used, size - used, "%s%s%s%s", i ? ", " : "",
 				 keys->key[i].name, keys->key[i].value ? "=" : "",
 				 keys->key[i].value ? keys->key[i].value : "");
@@ -42,7 +50,7 @@ static int fail_unknown(const struct option_keys *keys, const char *text, const 
 			size_t len, struct option_error *error)
 {
 	char list[256];
-	int nearest = options_nearest(name, len, key_name, keys, keys->keys);
+	int nearest = options_nearest(name, len, key_name, keys, listed(keys));
 
 	list_keys(keys, list, sizeof(list));
 	if (nearest >= 0)
@@ -109,12 +117,13 @@ int option_keys_parse(const struct option_keys *keys, const char *text, option_a
 			const struct option_key *key = parse_key(keys, text, part, &value, error);
 			if (!key)
 				return -EINVAL;
-			if ((seen & 1U << key->id) && !key->again)
+			int id = key->id & ~OPTION_UNLISTED;
+			if ((seen & 1U << id) && !key->again)
 				return options_fail(error,
 						    "\"%s\" of the %s is given twice; give it once",
 						    key->name, keys->what);
-			seen |= 1U << key->id;
-			err = apply(ctx, key->id, value, error);
+			seen |= 1U << id;
+			err = apply(ctx, id, value, error);
 		}
 		if (!*next++)
 			break;

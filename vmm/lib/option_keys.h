@@ -16,6 +16,12 @@
 /* The most bytes of one part, with its terminator: enough for any path that the kernel accepts. */
 #define OPTION_PART_SIZE PATH_MAX
 
+/*
+ * With this bit in its id a key is neither listed nor suggested: it is known only so that its
+ * option_apply, which gets the id without the bit, can say what to do instead. Such keys come last.
+ */
+#define OPTION_UNLISTED (1 << 16)
+
 struct option_key {
 	int id; /* 0 and up; less than 32 */
 	const char *name;
