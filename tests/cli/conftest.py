@@ -16,6 +16,22 @@ EBB = os.path.join(os.environ.get("EBB_BUILD", os.path.join(TREE, "build")), "eb
 LIMIT = 60  # seconds that nothing takes
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", default="1/1", metavar="N/OF", help="only every OF-th test, from the N-th on")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "together: the tests of this file share what takes long to make")
+
+
+def pytest_collection_modifyitems(config, items):
+    """The tests of --part. What takes long stands side by side in a file, and so comes to different parts."""
+    number, parts = map(int, config.getoption("part").split("/"))
+    units = [item.path if item.get_closest_marker("together") else item.nodeid for item in items]
+    place = {unit: i for i, unit in enumerate(dict.fromkeys(units))}
+    items[:] = [item for item, unit in zip(items, units) if place[unit] % parts == number - 1]
+
+
 def wait(condition, what):
     """Waits until condition() holds."""
     end = time.monotonic() + LIMIT

@@ -15,6 +15,8 @@ import pytest
 from conftest import EBB, LIMIT, TREE
 from test_words import COMMANDS
 
+pytestmark = pytest.mark.together
+
 BASH = "usr/share/bash-completion/completions/ebb"
 ZSH = "usr/share/zsh/site-functions/_ebb"
 PAGES = {"ebb": "usr/share/man/man1/ebb.1", "ebb-run": "usr/share/man/man1/ebb-run.1"}
