@@ -9,9 +9,11 @@ and powers off, and the control, which does not report, and reboots with the par
 """
 
 import os
+import time
 
 import pytest
-from conftest import LIMIT, ip, lib
+from conftest import LIMIT, ip, lib, wait_until
+from test_monitor import run as command
 
 pytestmark = [pytest.mark.linux, pytest.mark.cross]
 
@@ -30,7 +32,7 @@ EMULATED = " cryptomgr.notests nowatchdog rcupdate.rcu_cpu_stall_suppress=1" if 
 JOB = ("cd /sys/bus/virtio/drivers; "
        "for d in virtio_*; do for v in $d/virtio[0-9]*; do [ -e $v ] && echo found $d $(readlink $v); done; done; "
        "echo devices $(ls /sys/bus/virtio/devices | wc -l); echo clock $(cat /sys/class/rtc/rtc0/name); echo kernel $(uname -r); "
-       f"hold {TAKE}M --wait; read end")
+       f"hold {TAKE}M --wait; while read word && [ $word ]; do echo epoch $(cat /sys/class/rtc/rtc0/since_epoch); done")
 
 
 def made(*words):
@@ -93,7 +95,7 @@ class Run:
         disks, keys = machine(row, tmp_path)
         keys["params"] += f" ebb.exit={end}{EMULATED}"
         self.drivers = {"virtio_balloon": 1, "virtio_blk": len(disks), "virtio_rng": 1, "virtio_net": more.count("-n")}
-        options = ["--rng", *more, *(word for disk in disks for word in ("-d", disk))]
+        options = ["--rng", "--name", "kernel", *more, *(word for disk in disks for word in ("-d", disk))]
         job = "coldplug; " + (PING if "-n" in more else "") + JOB
         self.guest = ebb.start(job, *options, memory="512M", **keys)
         self.guest.wait_for("^hold: taken", 3 * LIMIT)
@@ -109,10 +111,26 @@ class Run:
     def said(self, word):
         return [text.split()[1:] for _, text in self.guest.lines if text.startswith(word + " ")]
 
+    def clock(self):
+        """The seconds that its clock chip shows, and the host's before and after."""
+        before, start = time.time(), len(self.guest.lines)
+        self.guest.send("clock\n")
+        _, match = self.guest.wait_for(r"^epoch (\d+)$", LIMIT, start)
+        return int(before), int(match[1]), int(time.time())
+
     def end(self, ebb):
         self.guest.send("\n")
         ebb.ended(self.guest, 0)
         assert self.guest.stderr() == ""
+
+
+def paused_clock(ebb, run):
+    """What its clock chip shows before and after a pause of more than a second: one that stood still would show too little."""
+    before = run.clock()
+    command(ebb, "pause", "-n", "kernel")
+    wait_until(lambda: int(time.time()) > before[2] + 1, "the host's clock goes on")
+    command(ebb, "resume", "-n", "kernel")
+    return before, run.clock()
 
 
 def ids(row):
@@ -132,6 +150,8 @@ def test_kernel(ebb, tmp_path, row, network, tell):
     assert len(run.said("pinged")) == bool(network), run.guest.console()
     run.guest.wait_for_rss(lambda rss: rss < run.taken - 0.75 * TAKE * MIB, LIMIT)
     back = run.back()
+    shown = paused_clock(ebb, run)
+    assert shown[0][0] <= shown[0][1] <= shown[0][2] < shown[1][0] <= shown[1][1] <= shown[1][2], shown
     run.end(ebb)
     tell(f"{kernel[0]:32} {row[2]:16} {' '.join(driver.removeprefix('virtio_') for driver in drivers)} {clock[0]}; "
          f"{'pinged; ' if network else ''}{back} of {TAKE} MiB back; powered off")

@@ -10,11 +10,13 @@ import re
 import shutil
 import socket
 import subprocess
+import time
 
 import pytest
 from conftest import GATEWAY, HOST, LIMIT, ip, lib, serving, wait_until
 from test_backings import lowest
 from test_balloon import balloon, lease
+from test_kernels import EMULATED, made, with_modules
 from test_monitor import run, stat
 from test_network import answered, free_port, passts
 from test_vsock import connect, echoing
@@ -127,6 +129,28 @@ def test_it_goes_on(ebb, tmp_path):
         assert one.wait(LIMIT) == 0, one.stderr()
         assert "BAD" not in one.console()
         assert not one.stderr()
+
+
+def test_the_clocks(ebb, tmp_path):
+    """A restored guest's clock chip shows the host's time at once; its system's clock goes on where it stopped. With Debian's
+    kernel, which has a driver for the chip."""
+
+    def clocks(guest):
+        before = int(time.time())
+        match = answer(guest, "echo clocks $(cat /sys/class/rtc/rtc0/since_epoch) $(date +%s)", r"^clocks (\d+) (\d+)$")
+        return before, *map(int, match.groups()), int(time.time())
+
+    kernel = made("kernel", lib.ARCH, "bookworm", "cloud")
+    guest = ebb.start("while read line; do eval $line; done", "--name", "saved", kernel=f"{kernel}/kernel",
+                      initrd=with_modules(kernel, tmp_path), params="quiet" + EMULATED, memory=MEMORY)
+    before, chip, system, after = clocks(guest)
+    assert before <= chip <= after and before <= system <= after + 1
+    run(ebb, "snapshot", "-n", "saved", str(tmp_path / "snapshot"))
+    saved = time.time()
+    guest.kill()
+    wait_until(lambda: time.time() > saved + 3, "the host's clock goes on")
+    before, chip, system, after = clocks(restore(ebb, tmp_path / "snapshot", "--name", "restored"))
+    assert before <= chip <= after and system < before, (before, chip, system, after)
 
 
 def test_it_is_moved(ebb):
