@@ -206,14 +206,6 @@ def test_damaged(ebb, file_system, tmp_path):
         assert done.status == 2 and done.err.count("\n") == 1, (done.status, done.err)
 
 
-def iso(path, name):
-    """A file of the disk that ebb made of the user-data."""
-    out = path + "." + name
-    tool("xorriso", "-osirrox", "on", "-indev", path, "-extract", "/" + name, out, stderr=subprocess.DEVNULL)
-    with open(out, encoding="utf-8") as file:
-        return file.read()
-
-
 @pytest.mark.parametrize(
     "name, word",
     [("missing", "No such file"), ("/dev/null", "not a regular file"), ("", "file name is empty"), ("large", "1048576 bytes or less")],

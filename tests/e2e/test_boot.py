@@ -208,6 +208,13 @@ def test_kernel_has_no_complaint(ebb):
     assert [line for line in lines if not re.search(known, line)] == []
 
 
+def of_iso(image, name):
+    """A file of an ISO 9660 file system."""
+    out = image.with_suffix(f".{name}")
+    subprocess.run(["xorriso", "-osirrox", "on", "-indev", image, "-extract", f"/{name}", out], check=True, capture_output=True)
+    return out.read_text("utf-8")
+
+
 def test_from_a_disk(ebb, tmp_path):
     """Without a kernel of its own ebb boots what the disk's boot loader would; -p comes after the disk's parameters."""
     root = tmp_path / "root"
@@ -221,21 +228,27 @@ def test_from_a_disk(ebb, tmp_path):
     image = tmp_path / "disk.raw"
     subprocess.run(["truncate", "-s", "64M", image], check=True)
     subprocess.run(["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", root, image], check=True)
-    user_data = tmp_path / "user-data"
-    user_data.write_text("#cloud-config\n")
-    job = "cat /proc/cmdline; cat /sys/block/vdb/ro; dd if=/dev/vdb bs=1 skip=32808 count=6 2>/dev/null; echo; read line"
-    argv = [lib.EBB, "run", "-m256M", "-n", "none", "--name", "disk", "-d", f"{image},ro", "--user-data", user_data,
+    user_data = tmp_path / "a\\=b"  # which xorriso would take for a=b
+    user_data.write_text("#cloud-config\nusers: [{name: j\u00fcrgen}]\n", "utf-8")
+    seen = tmp_path / "seen.iso"
+    subprocess.run(["truncate", "-s", "4M", seen], check=True)
+    job = ("cat /proc/cmdline; cat /sys/block/vdc/ro; dd if=/dev/vdc of=/dev/vdb bs=64k conv=fsync 2>/dev/null; "
+           "dd if=/dev/vdc bs=1 skip=32808 count=6 2>/dev/null; echo; read line")
+    argv = [lib.EBB, "run", "-m256M", "-n", "none", "--name", "disk", "-d", f"{image},ro", "-d", seen, "--user-data", user_data,
             "-p", f'quiet ebb.test=2 ebb.cmd="{job}"']
     started = lib.Guest(argv, env=ebb.env)
     ebb.guests.append(started)
     started.wait_for("^cidata$", LIMIT)
-    assert [disk["file"] for disk in stat(ebb, "disk")["disks"]] == [str(image), str(user_data)]
+    assert [disk["file"] for disk in stat(ebb, "disk")["disks"]] == [str(image), str(seen), str(user_data)]
     started.send("\n")
     ebb.ended(started, 0)
     lines = [text for _, text in started.lines]
     assert any(re.search(r"console=ttyS0 ebb.test=1 quiet ebb.test=2", line) for line in lines), started.console()
     # The label of an ISO 9660 file system, on a disk that cannot be written.
     assert "cidata" in lines and lines[lines.index("cidata") - 1] == "1", started.console()
+    # What cloud-init finds in it, by the two names that NoCloud has.
+    assert of_iso(seen, "user-data") == user_data.read_text("utf-8")
+    assert re.fullmatch(r"instance-id: ebb-[0-9a-f]{16}\nlocal-hostname: disk\n", of_iso(seen, "meta-data"))
 
 
 def test_distribution_kernel(ebb, distro_kernel):
