@@ -52,7 +52,8 @@ def job(box, command, *disks, **machine):
 # --- both sides --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["", ",ro", ",aio=sync", ",ro,aio=sync"])
+@pytest.mark.parametrize("mode", [pytest.param("", marks=pytest.mark.cross), ",ro", ",aio=sync",
+                                  pytest.param(",ro,aio=sync", marks=pytest.mark.cross)])
 def test_reads_what_the_host_wrote(ebb, image, mode):
     path = image("a.img", 16, random=True)
     lines = job(ebb, "sha256sum /dev/vda; blockdev --getsize64 /dev/vda; cat /sys/block/vda/ro", f"{path}{mode}")
@@ -376,6 +377,7 @@ def test_the_storage_hangs(ebb, image, tmp_path, monkeypatch, guest):
     assert "ends without waiting for it" in started.stderr()
 
 
+@pytest.mark.cross
 def test_unbind_and_rebind(ebb, image):
     """The driver goes and comes in the middle of reading and writing; the data stay."""
     path, scratch = image("a.img", 8, random=True), image("b.img", 32)
