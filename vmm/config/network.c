@@ -46,7 +46,7 @@ static const struct option_keys without_word = {"network", NULL, keys, KEYS};
 
 /* The network of one -n. */
 struct given {
-	bool mode, none;
+	bool mode, none, by_fd;
 	struct vm_network network;
 };
 
@@ -56,9 +56,10 @@ static int set_mode(struct given *given, const char *text, struct option_error *
 		return options_fail(error, "the network has two modes; give one");
 	given->mode = true;
 	given->none = strcmp(text, "none") == 0;
+	given->by_fd = strcmp(text, "fd") == 0;
 	if (strcmp(text, "user") == 0)
 		given->network.mode = NETWORK_USER;
-	else if (strcmp(text, "tap") == 0 || strcmp(text, "fd") == 0)
+	else if (strcmp(text, "tap") == 0 || given->by_fd)
 		given->network.mode = NETWORK_TAP;
 	else if (!given->none)
 		return options_fail(error, "unknown network \"%s\"; write user, tap or none", text);
@@ -204,6 +205,8 @@ static int check_network(const struct given *given, struct option_error *error)
 		return options_fail(error, "hostfwd is for the network user; leave it out");
 	if ((network->tapif[0] || network->fd >= 0) && !tap)
 		return options_fail(error, "tapif and fd are for the network tap; leave them out");
+	if (given->by_fd && network->fd < 0)
+		return options_fail(error, "the network fd has no descriptor; write fd=N");
 	if (network->vhost && !tap)
 		return options_fail(error, "vhost is for the network tap; leave it out");
 	if (network->tapif[0] && network->fd >= 0)
