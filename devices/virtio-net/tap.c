@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -117,12 +118,32 @@ static int open_by_name(struct tap *tap, const char *name)
 	return 0;
 }
 
+/*
+ * Whether frames have no packet information before them. TUNGETIFF sets the bit of IFF_NO_PI for each
+ * interface without a filter, too. sysfs tells, unless the interface is in another network namespace:
+ * believe then that it has none.
+ */
+static bool has_no_packet_info(const char *name)
+{
+	char path[64];
+	unsigned int flags = IFF_NO_PI;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/tun_flags", name);
+	FILE *file = fopen(path, "re");
+	if (file && fscanf(file, "%x", &flags) != 1)
+		flags = IFF_NO_PI;
+	if (file)
+		fclose(file);
+	return flags & IFF_NO_PI;
+}
+
 static int take_descriptor(struct tap *tap, int fd)
 {
 	struct ifreq request = {0};
 	int flags;
 
-	if (ioctl(fd, TUNGETIFF, &request) < 0 || (request.ifr_flags & KIND) != KIND) {
+	if (ioctl(fd, TUNGETIFF, &request) < 0 || (request.ifr_flags & KIND) != KIND ||
+	    !has_no_packet_info(request.ifr_name)) {
 		log_error("the descriptor %d is not a tap with IFF_NO_PI and IFF_VNET_HDR", fd);
 		return -EINVAL;
 	}

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Networks under Linux's driver: by passt and by a tap interface, in both directions, and what breaks comes back."""
 
+import contextlib
+import fcntl
 import glob
 import hashlib
 import json
 import os
 import socket
+import struct
 
 import pytest
 from conftest import GATEWAY, HOST, LIMIT, ip, lib, serving, wait_until
@@ -201,6 +204,53 @@ def test_tap(ebb, served):
     started.wait_for("^gone$", LIMIT, at)
     ebb.ended(started, 0)
     assert started.stderr().count("the interface ebb0 of the host was removed: net0 is down") == 1
+
+
+# <linux/if_tun.h>
+TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 1, 2, 0x1000, 0x4000
+
+
+@contextlib.contextmanager
+def interface(name, flags):
+    """The descriptor of an interface that the test makes itself."""
+    fd = os.open("/dev/net/tun", os.O_RDWR)
+    try:
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def test_tap_by_descriptor(ebb, served):
+    """Opened by the program that starts ebb, which closes its own then: the interface is there as long as the guest."""
+    port, digest = served
+    with interface("given0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) as fd:
+        started = ebb.start(
+            f"ip addr add {TAP_GUEST}/24 dev eth0; ip link set eth0 up; echo up; read line; "
+            f"wget -q -O /tmp/file http://{TAP_HOST}:{port}/file; sha256sum </tmp/file; read line",
+            "-n", f"mode=fd,fd={fd}", "--name", "net", popen={"pass_fds": [fd]},
+        )
+    started.wait_for("^up$", LIMIT)
+    ip("addr", "add", f"{TAP_HOST}/24", "dev", "given0")
+    started.send("\n")
+    started.wait_for(f"^{digest}  -$", LIMIT)
+    (figures,) = stat(ebb, "net")["networks"]
+    assert figures["mode"] == "tap" and figures["received-bytes"] > 4 * MIB
+    started.send("\n")
+    ebb.ended(started, 0)
+    wait_until(lambda: not os.path.exists("/sys/class/net/given0"), "the interface ends with its guest")
+
+
+def test_a_wrong_descriptor(ebb):
+    """One of something else, of an interface of another kind, or of nothing."""
+    with contextlib.ExitStack() as stack:
+        null = os.open("/dev/null", os.O_RDWR)
+        stack.callback(os.close, null)
+        kinds = (IFF_TAP | IFF_NO_PI, IFF_TAP | IFF_VNET_HDR, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR)
+        wrong = [null, *(stack.enter_context(interface(f"wrong{i}", flags)) for i, flags in enumerate(kinds))]
+        for fd in (*wrong, max(wrong) + 1):
+            ebb.mistake(lib.ebb("true", network=f"tap,fd={fd}"),
+                        f"the descriptor {fd} is not a tap with IFF_NO_PI and IFF_VNET_HDR", pass_fds=wrong)
 
 
 def vhost_threads():
