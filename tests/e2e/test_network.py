@@ -104,7 +104,8 @@ def execute(box, name, command):
         return {key: answer[key] for key in answer if key != "id"}
 
 
-@pytest.mark.arch("x86_64")
+@pytest.mark.cross
+@pytest.mark.arch("x86_64", "riscv64")  # Debian 12's passt and, on riscv64, Debian 13's
 def test_user(ebb, route, served):
     """An address by DHCP, a file from the host, a port of the guest; and all of it again after passt was killed."""
     port, digest = served
