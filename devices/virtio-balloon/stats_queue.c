@@ -5,9 +5,9 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "devices/virtio-balloon/internal.h"
+#include "vmm/lib/clock.h"
 
 static void give_back(struct balloon *balloon, struct virtq *q)
 {
@@ -17,12 +17,9 @@ static void give_back(struct balloon *balloon, struct virtq *q)
 
 static void update(struct balloon *balloon, const void *data, size_t len)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-
 	pthread_mutex_lock(&balloon->lock);
 	balloon_stats_parse(&balloon->stats, data, len, balloon_reclaims(balloon));
-	balloon->stats.updated = now.tv_sec;
+	balloon->stats.updated = (int64_t)(clock_realtime_ns() / NS_PER_S);
 	balloon->stats.updates++;
 	pthread_mutex_unlock(&balloon->lock);
 }

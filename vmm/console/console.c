@@ -19,7 +19,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -202,8 +201,11 @@ static int input_init(struct console *console)
 	int err = input_continue(console);
 	if (err == -EPERM) {
 		/* A file or /dev/null is always ready, but epoll does not support it. */
-		console->input.fd = eventfd(1, EFD_CLOEXEC);
-		err = console->input.fd < 0 ? -errno : input_continue(console);
+		console->input.fd = wake_open();
+		if (console->input.fd < 0)
+			return console->input.fd;
+		wake_ring(console->input.fd);
+		err = input_continue(console);
 	}
 	return err;
 }

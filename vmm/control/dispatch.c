@@ -4,8 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "vmm/lib/clock.h"
 #include "vmm/lib/json.h"
 #include "vmm/lib/version.h"
 
@@ -62,11 +62,11 @@ json_t *dispatch_error(const char *text)
 
 json_t *dispatch_event(const char *event, json_t *data)
 {
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
+	uint64_t now = clock_realtime_ns();
+
 	return json_pack("{s:{s:I, s:I}, s:s, s:o*}", "timestamp", "seconds",
-			 (json_int_t)now.tv_sec, "microseconds", (json_int_t)now.tv_nsec / 1000,
-			 "event", event, "data", data);
+			 (json_int_t)(now / NS_PER_S), "microseconds",
+			 (json_int_t)(now % NS_PER_S / 1000), "event", event, "data", data);
 }
 
 /* --- the server's own commands ------------------------------------------------------------- */
