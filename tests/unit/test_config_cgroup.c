@@ -48,7 +48,7 @@ static const struct config_mistake bad[] = {
 	{{"K", "--cgroup=a,cpu=1.5"}, {"\"1.5\"", "percents of one"}},
 	{{"K", "--cgroup=a,cpu=1000001"}, {"\"1000001\""}},
 	{{"K", "--cgroup=a,memory=12X"}, {"the cgroup's memory", "\"12X\"", "not a size"}},
-	{{"K", "--cgroup=a,memory=0"}, {"with no memory", "leave memory= out"}},
+	{{"K", "--cgroup=a,memory=0"}, {"more than 0", "leave memory= out"}},
 	{{"K", "--cgroup=a", "--cgroup=b"}, {"--cgroup is given twice"}},
 };
 

@@ -119,8 +119,7 @@ static int apply_live(struct request *request, const char *value, struct option_
 	int failed = value ? options_seconds("--live", value, &request->live_ms, error) : 0;
 	if (failed || request->live_ms)
 		return failed;
-	return options_fail(error,
-			    "--live must be at least 0.001 seconds: no guest moves in no time");
+	return options_fail(error, "--live must be at least 0.001 seconds");
 }
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)

@@ -16,7 +16,7 @@ static const struct option options[] = {
 	{PARAMS | OPTION_AGAIN, 'p', "params", "STRING",
 	 "add STRING to the parameters of the guest's\nkernel; may be given again", false},
 	{NODEFAULTS, 0, "nodefaults", NULL,
-	 "add no kernel parameter, and no device that is not\nasked for; on arm64, the kernel may be a flat\nimage without a header",
+	 "leave out the kernel parameters and devices that\nebb adds by itself; on arm64, the kernel may be a\nflat image without a header",
 	 false},
 	{DUMP_DTB, 0, "dump-dtb", "FILE",
 	 "write the guest's device tree to FILE (arm64 and\nriscv64)", false},

@@ -58,7 +58,7 @@ static int set_memory(struct vm_cgroup *cgroup, const char *text, struct option_
 	if (!err && !cgroup->memory)
 		return options_fail(
 			error,
-			"nothing runs in a cgroup with no memory; write more, or leave memory= out");
+			"the cgroup's memory must be more than 0; write more, or leave memory= out");
 	return err;
 }
 

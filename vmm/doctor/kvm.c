@@ -66,7 +66,7 @@ static void look_at_kind(struct findings *findings, const struct doctor_host *ho
 	char cpuinfo[DOCTOR_FILE_MAX];
 	if (!host->x86) {
 		finding_add(findings, FINDING_OK, "processor", "it runs guests itself", NULL,
-			    "supports virtualization, or there would be no KVM (not x86)");
+			    "supports virtualization, since there is a KVM (not x86)");
 		return;
 	}
 	doctor_read(host, "/proc/cpuinfo", cpuinfo, sizeof(cpuinfo));
@@ -109,7 +109,7 @@ static void look_at_abilities(struct findings *findings, const struct vm_probe *
 			    "use a newer kernel", "lacks %s", kvm->need[i].name);
 	}
 	if (missing == 0)
-		finding_add(findings, FINDING_OK, "KVM", "nothing is missing", NULL,
+		finding_add(findings, FINDING_OK, "KVM", "it is complete", NULL,
 			    "has the %u capabilities that ebb needs; %u CPUs at most in a guest",
 			    kvm->needs, kvm->cpus_max);
 }

@@ -50,7 +50,7 @@ void status_log_host(const struct keeper_policy *policy, const struct keeper_hos
 		log_info("the host has enough memory again: %s are available", available);
 }
 
-/* A lease that only goes on is no news. */
+/* Leaves out a lease that only goes on. */
 static void log_lease(const struct kept *kept, const struct keeper_action *action, bool dry_run)
 {
 	char size[TEXT_SIZE_MAX];
