@@ -39,6 +39,13 @@ struct device_kind {
 	void (*release)(struct device *device);
 	/* Stops what may still access guest RAM while the vCPUs are paused, or lets it go on; may be NULL. */
 	void (*hold)(struct device *device, bool held);
+	/*
+	 * Returns what of the options has another process share guest RAM for this device, in words for a warning of what
+	 * that costs; or NULL. May be NULL.
+	 */
+	const char *(*shares_ram)(const struct device *device);
+	/* Returns whether this device is why the guest crashed, after an error message that says so; may be NULL. */
+	bool (*explain_crash)(const struct device *device);
 	/* Logs the device's counters at the end of a run with --debug; may be NULL. */
 	void (*summary)(const struct device *device);
 };
@@ -80,6 +87,10 @@ bool devices_stop(struct device_list *list, uint64_t deadline);
 
 /* Call after the vCPUs have been paused, and before they are resumed. Returns at once. */
 void devices_hold(struct device_list *list, bool held);
+
+/* Returns whether one of the devices explains the guest's crash, after its error message. */
+bool devices_explain_crash(const struct device_list *list);
+void devices_summarize(const struct device_list *list);
 
 /* Returns device @number of a kind, counted from 0, or NULL if the machine does not have it. */
 struct device *machine_find(const struct machine *machine, const struct device_kind *kind,

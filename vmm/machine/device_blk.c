@@ -146,6 +146,11 @@ static void disk_release(struct device *device)
 		close(disk->about);
 }
 
+static const char *disk_shares_ram(const struct device *device)
+{
+	return ((const struct disk *)device)->is_served ? "a disk that is not raw" : NULL;
+}
+
 uint64_t disk_allocated(const struct disk *disk)
 {
 	const struct image *image = &disk->blk.image;
@@ -163,6 +168,7 @@ const struct device_kind device_blk = {
 	.count = disks_count,
 	.init = disk_init,
 	.release = disk_release,
+	.shares_ram = disk_shares_ram,
 };
 
 struct disk *machine_disk(const struct machine *machine, unsigned int number)

@@ -10,6 +10,7 @@
 
 #include "devices/virtio-fs/fs.h"
 #include "vmm/lib/log.h"
+#include "vmm/machine/machine.h"
 #include "vmm/machine/served.h"
 #include "vmm/virtiofsd/virtiofsd.h"
 
@@ -71,10 +72,17 @@ static void folder_release(struct device *device)
 	served_release(&folder->served);
 }
 
+/* `ebb sandbox`, which makes its folder of parts, always shares it: its users are told by the manual, not at each command. */
+static const char *folder_shares_ram(const struct device *device)
+{
+	return device->machine->config->folders.folder[device->number].parts ? NULL : "--fs";
+}
+
 const struct device_kind device_fs = {
 	.name = "folder",
 	.size = sizeof(struct folder),
 	.count = folders_count,
 	.init = folder_init,
 	.release = folder_release,
+	.shares_ram = folder_shares_ram,
 };

@@ -126,14 +126,6 @@ int pmems_map(struct machine *machine, unsigned int gpa_bits)
 	return error;
 }
 
-const char *pmems_shorter(const struct machine *machine)
-{
-	for (unsigned int i = 0; i < machine->config->pmems.count; i++)
-		if (pmem_region_is_shorter(&machine->pmem[i]))
-			return machine->pmem[i].file;
-	return NULL;
-}
-
 /* --- a file that changes ---------------------------------------------------------------------- */
 
 /*
@@ -150,6 +142,19 @@ static void file_changed(void *ctx)
 	if (read(device->changes.fd, events, sizeof(events)) > 0 &&
 	    pmem_region_is_shorter(device->pmem.region))
 		machine_stop(device->device.machine, MACHINE_CRASHED);
+}
+
+/* May wait for the host's storage. */
+static bool explain_crash(const struct device *device)
+{
+	const struct pmem_region *region = ((const struct pmem_device *)device)->pmem.region;
+
+	if (!pmem_region_is_shorter(region))
+		return false;
+	log_error("the file '%s' (--pmem) became shorter while the guest used it: restore it, and "
+		  "let it keep its size",
+		  region->file);
+	return true;
 }
 
 static int watch(struct pmem_device *device)
@@ -202,6 +207,7 @@ const struct device_kind device_pmem = {
 	.count = pmem_count,
 	.init = pmem_device_init,
 	.release = pmem_device_release,
+	.explain_crash = explain_crash,
 };
 
 struct pmem_device *machine_pmem(const struct machine *machine, unsigned int number)

@@ -36,9 +36,6 @@ uint64_t pmems_room(const struct machine *machine);
  */
 int pmems_map(struct machine *machine, unsigned int gpa_bits);
 
-/* Returns a file that became shorter, or NULL. May wait for the host's storage. */
-const char *pmems_shorter(const struct machine *machine);
-
 /* Returns the machine's device @number, counted from 0, or NULL after the last. */
 struct pmem_device *machine_pmem(const struct machine *machine, unsigned int number);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vmm/lib/log.h"
 #include "vmm/machine/device.h"
@@ -70,6 +72,39 @@ static int plug(struct machine *machine, const struct device_kind *kind, unsigne
 	return error;
 }
 
+/* Returns what of the options has guest RAM shared, of the last device that does; or NULL. */
+static const char *find_sharer(const struct device_list *list)
+{
+	const char *sharer = NULL;
+
+	for (unsigned int i = list->count; i > 0 && !sharer; i--) {
+		const struct device *device = list->device[i - 1];
+		if (device->kind->shares_ram)
+			sharer = device->kind->shares_ram(device);
+	}
+	return sharer;
+}
+
+/* Says what shared memory costs, where it costs something: the host's default is no huge pages. */
+static void warn_of_small_pages(const struct machine *machine)
+{
+	const char *sharer = find_sharer(&machine->devices);
+	char setting[128] = "";
+	FILE *file = NULL;
+
+	if (sharer && machine->ram.backing == RAM_MEMFD)
+		file = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "re");
+	if (!file)
+		return;
+	if (fgets(setting, sizeof(setting), file) &&
+	    (strstr(setting, "[never]") || strstr(setting, "[deny]")))
+		log_warn("with %s guest memory is shared, and this host has no huge pages for "
+			 "that: \"echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled\" "
+			 "allows them",
+			 sharer);
+	fclose(file);
+}
+
 int devices_init(struct machine *machine)
 {
 	for (size_t row = 0; row < sizeof(kinds) / sizeof(kinds[0]); row++) {
@@ -87,6 +122,7 @@ int devices_init(struct machine *machine)
 				return error;
 		}
 	}
+	warn_of_small_pages(machine);
 	return 0;
 }
 
@@ -138,6 +174,23 @@ void devices_hold(struct device_list *list, bool held)
 	for (unsigned int i = 0; i < list->count; i++)
 		if (list->device[i]->kind->hold)
 			list->device[i]->kind->hold(list->device[i], held);
+}
+
+bool devices_explain_crash(const struct device_list *list)
+{
+	for (unsigned int i = 0; i < list->count; i++) {
+		const struct device *device = list->device[i];
+		if (device->kind->explain_crash && device->kind->explain_crash(device))
+			return true;
+	}
+	return false;
+}
+
+void devices_summarize(const struct device_list *list)
+{
+	for (unsigned int i = 0; i < list->count; i++)
+		if (list->device[i]->kind->summary)
+			list->device[i]->kind->summary(list->device[i]);
 }
 
 struct device *machine_find(const struct machine *machine, const struct device_kind *kind,

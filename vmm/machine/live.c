@@ -8,6 +8,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
+#include "vmm/machine/device_blk.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
 #include "vmm/mem/dirty_log.h"
@@ -34,10 +35,10 @@ struct live {
 
 int live_can(const struct machine *machine, struct why *why)
 {
-	const struct vm_disks *disks = &machine->config->disks;
+	const struct disk *disk;
 
-	for (unsigned int i = 0; i < disks->count; i++)
-		if (!disks->disk[i].read_only)
+	for (unsigned int i = 0; (disk = machine_disk(machine, i)); i++)
+		if (!disk_read_only(disk))
 			return why_set(why, -EOPNOTSUPP,
 				       "it can write to its disk %u, which both hosts would have "
 				       "open at once: only disks that are read-only (-d FILE,ro) "

@@ -299,7 +299,7 @@ static int load(struct machine *machine)
 		.initrd = config->boot.initrd ? &machine->initrd : NULL,
 		.params = config->boot.params,
 		.nodefaults = config->boot.nodefaults,
-		.hvc = config->console.kind == VM_CONSOLE_VIRTIO,
+		.hvc = machine_vcon(machine) != NULL,
 		.dump_dtb = config->boot.dump_dtb,
 		.device = device,
 		.devices = list->count,
@@ -396,38 +396,6 @@ static void stage_cpus_release(struct machine *machine)
 	cpus_release(&machine->cpus);
 }
 
-/* Says what shared memory costs, where it costs something: the host's default is no huge pages. */
-static void warn_of_small_pages(const struct vm_config *config)
-{
-	bool shared = config->folders.count || vm_disks_served(&config->disks);
-	char setting[128] = "";
-	FILE *file = NULL;
-
-	/* `ebb sandbox` needs it always: its users are told by the manual, not at each command. */
-	if (config->folders.count && config->folders.folder[0].parts)
-		return;
-	if (shared && config->memory.backing == RAM_MEMFD)
-		file = fopen("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "re");
-	if (!file)
-		return;
-	if (fgets(setting, sizeof(setting), file) &&
-	    (strstr(setting, "[never]") || strstr(setting, "[deny]")))
-		log_warn("with %s guest memory is shared, and this host has no huge pages for "
-			 "that: \"echo advise >/sys/kernel/mm/transparent_hugepage/shmem_enabled\" "
-			 "allows them",
-			 config->folders.count ? "--fs" : "a disk that is not raw");
-	fclose(file);
-}
-
-static int stage_devices_init(struct machine *machine)
-{
-	int error = devices_init(machine);
-
-	if (!error)
-		warn_of_small_pages(machine->config);
-	return error;
-}
-
 /* Each init logs its own errors; release is called even if init failed half-way. */
 static const struct {
 	int (*init)(struct machine *machine);
@@ -439,7 +407,7 @@ static const struct {
 	{stage_memory_init, stage_memory_release},
 	{stage_platform_init, stage_platform_release},
 	{stage_cpus_init, stage_cpus_release},
-	{stage_devices_init, devices_release},
+	{devices_init, devices_release},
 	{stage_serial_init, stage_serial_release},
 	{stage_boot_init, stage_boot_release}, /* opens what machine_boot() reads */
 	{stage_console_init, stage_console_release},
@@ -487,13 +455,8 @@ bool machine_release(struct machine *machine)
 
 static void report_crash(const struct machine *machine)
 {
-	const char *file = pmems_shorter(machine);
-	if (file) {
-		log_error("the file '%s' (--pmem) became shorter while the guest used it: restore "
-			  "it, and let it keep its size",
-			  file);
+	if (devices_explain_crash(&machine->devices))
 		return;
-	}
 	if (restored_file_explain(&machine->restored_file))
 		return;
 	for (unsigned int i = 0; i < machine->cpus.count; i++) {
@@ -511,13 +474,6 @@ static void report_crash(const struct machine *machine)
 			arch_vcpu_postmortem(&cpu->vcpu, cpu->end, &machine->ram);
 		return;
 	}
-}
-
-static void summarize(const struct device_list *list)
-{
-	for (unsigned int i = 0; i < list->count; i++)
-		if (list->device[i]->kind->summary)
-			list->device[i]->kind->summary(list->device[i]);
 }
 
 void machine_start(struct machine *machine, const struct worker_guard *guard)
@@ -561,6 +517,6 @@ enum machine_end machine_run(struct machine *machine)
 	else if (end == MACHINE_CRASHED)
 		report_crash(machine);
 	if (machine->config->machine.debug)
-		summarize(&machine->devices);
+		devices_summarize(&machine->devices);
 	return end;
 }
