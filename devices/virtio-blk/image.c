@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/virtio-blk/format.h"
-#include "devices/virtio-blk/lock.h"
+#include "vmm/lib/image_format.h"
+#include "vmm/lib/image_lock.h"
 #include "vmm/lib/log.h"
 
 #define SECTOR	  512

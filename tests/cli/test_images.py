@@ -243,7 +243,7 @@ def test_remove(ebb, state, folder):
     ebb("images", "--remove", "b").failed(2, 'there is no image "b"')
     ebb("images", "--remove", "a/../a").failed(2, "letters, digits")
     with open(folder / "a" / "disk.img", "r+b") as disk:
-        # As a guest does: see devices/virtio-blk/lock.h.
+        # As a guest does: see vmm/lib/image_lock.h.
         for byte in (101, 201):
             fcntl.lockf(disk, fcntl.LOCK_SH, 1, byte)
         ebb("images", "--remove", "a").failed(2, 'a guest uses the image "a"')

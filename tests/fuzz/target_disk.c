@@ -5,10 +5,10 @@
  */
 #include <string.h>
 
-#include "devices/virtio-blk/format.h"
 #include "tests/fuzz/host.h"
 #include "vmm/bootdisk/entries.h"
 #include "vmm/bootdisk/partitions.h"
+#include "vmm/lib/image_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

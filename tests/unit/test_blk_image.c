@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "devices/virtio-blk/image.h"
-#include "devices/virtio-blk/lock.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/image_lock.h"
 
 #define SIZE	 65536
 #define LIMIT_NS (10 * NS_PER_S)

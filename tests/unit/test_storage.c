@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/virtio-blk/lock.h"
 #include "tests/unit/runtime_dir.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/image_lock.h"
 #include "vmm/storage/storage.h"
 
 #define LIMIT_MS 60000

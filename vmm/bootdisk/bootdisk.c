@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "devices/virtio-blk/format.h"
 #include "vmm/bootdisk/reader.h"
+#include "vmm/lib/image_format.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/read_all.h"
 

@@ -2,8 +2,8 @@
 /* The option that gives the guest disks. */
 #include <string.h>
 
-#include "devices/virtio-blk/format.h"
 #include "vmm/config/part.h"
+#include "vmm/lib/image_format.h"
 #include "vmm/lib/option_keys.h"
 
 enum { DISK, IMAGE, USER_DATA };

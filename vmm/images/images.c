@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "devices/virtio-blk/lock.h"
+#include "vmm/lib/image_lock.h"
 #include "vmm/lib/json.h"
 #include "vmm/lib/log.h"
 

@@ -7,8 +7,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "devices/virtio-blk/format.h"
-#include "devices/virtio-blk/lock.h"
+#include "vmm/lib/image_format.h"
+#include "vmm/lib/image_lock.h"
 #include "vmm/lib/log.h"
 #include "vmm/machine/machine.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/virtio-blk/lock.h"
+#include "vmm/lib/image_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "devices/virtio-blk/lock.h"
+#include "vmm/lib/image_lock.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 #define BYTES	     8
@@ -138,10 +138,10 @@ START_TEST(test_refused_holds_nothing)
 }
 END_TEST
 
-Suite *blk_lock_suite(void);
-Suite *blk_lock_suite(void)
+Suite *image_lock_suite(void);
+Suite *image_lock_suite(void)
 {
-	Suite *suite = suite_create("blk, lock");
+	Suite *suite = suite_create("image lock");
 	TCase *tcase = tcase_create("lock");
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, test_qemu_first, 0, COUNT(qemus));

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <string.h>
 
-#include "devices/virtio-blk/format.h"
+#include "vmm/lib/image_format.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -49,10 +49,10 @@ START_TEST(test_marks)
 }
 END_TEST
 
-Suite *blk_format_suite(void);
-Suite *blk_format_suite(void)
+Suite *image_format_suite(void);
+Suite *image_format_suite(void)
 {
-	Suite *suite = suite_create("blk, format");
+	Suite *suite = suite_create("image format");
 	TCase *tcase = tcase_create("format");
 	tcase_add_loop_test(tcase, test_marks, 0, COUNT(marks));
 	suite_add_tcase(suite, tcase);

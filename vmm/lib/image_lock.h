@@ -9,8 +9,8 @@
  *
  * The locks belong to the open file (F_OFD_SETLK, fcntl(2)) and go with its last descriptor. Thread: any.
  */
-#ifndef EBB_VIRTIO_BLK_LOCK_H
-#define EBB_VIRTIO_BLK_LOCK_H
+#ifndef EBB_LIB_IMAGE_LOCK_H
+#define EBB_LIB_IMAGE_LOCK_H
 
 #include <stdbool.h>
 

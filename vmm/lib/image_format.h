@@ -3,8 +3,8 @@
  * Recognizes images that are not raw disks: a guest that got one as a raw disk would find garbage, and
  * destroy it by writing. Thread: any.
  */
-#ifndef EBB_VIRTIO_BLK_FORMAT_H
-#define EBB_VIRTIO_BLK_FORMAT_H
+#ifndef EBB_LIB_IMAGE_FORMAT_H
+#define EBB_LIB_IMAGE_FORMAT_H
 
 #include <stdbool.h>
 #include <stdint.h>

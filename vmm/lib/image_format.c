@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "devices/virtio-blk/format.h"
+#include "vmm/lib/image_format.h"
 
 #include <fcntl.h>
 #include <stddef.h>
