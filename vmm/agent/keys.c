@@ -6,7 +6,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "vmm/console/terminal.h"
+#include "vmm/lib/terminal.h"
 
 #define KEY_INTERRUPT 0x03
 

@@ -15,10 +15,10 @@
 
 #include "vmm/agent/keys.h"
 #include "vmm/agent/pump.h"
-#include "vmm/console/terminal.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/outlet.h"
+#include "vmm/lib/terminal.h"
 
 #define ESC 0x1b
 /* How long the guest's process may go on after its agent has closed the control stream without a report. */

@@ -12,10 +12,10 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/console/terminal.h"
 #include "vmm/control/runtime.h"
 #include "vmm/detach/hub.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/terminal.h"
 #include "vmm/lib/write_all.h"
 
 #define CTRL_A 0x01

@@ -12,8 +12,8 @@
 
 #include "vmm/agent/keys.h"
 #include "vmm/cmd/cmd.h"
-#include "vmm/console/terminal.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/terminal.h"
 
 /* --- the command ----------------------------------------------------------------------------- */
 

@@ -22,9 +22,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "vmm/console/terminal.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/terminal.h"
 #include "vmm/lib/wake.h"
 
 #define CTRL_A	 0x01

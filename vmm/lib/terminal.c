@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/console/terminal.h"
+#include "vmm/lib/terminal.h"
 
 #include <errno.h>
 #include <poll.h>

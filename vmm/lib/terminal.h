@@ -5,8 +5,8 @@
  *
  * Thread: main, except for the signal handler inside.
  */
-#ifndef EBB_CONSOLE_TERMINAL_H
-#define EBB_CONSOLE_TERMINAL_H
+#ifndef EBB_LIB_TERMINAL_H
+#define EBB_LIB_TERMINAL_H
 
 #include <stdbool.h>
 
