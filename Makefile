@@ -403,7 +403,6 @@ FUZZ_SRC := $(filter devices/% vmm/lib/% vmm/mem/% vmm/config/% vmm/snapshot/%,$
 	    $(wildcard vmm/arch/fdt/*.c vmm/arch/riscv64/plic.c vmm/arch/packing.c) \
 	    $(addprefix vmm/bootdisk/,entries.c partitions.c source.c) \
 	    $(addprefix vmm/control/,codec.c dispatch.c guest_stat.c guest_figures.c) \
-	    vmm/machine/saved_machine.c \
 	    $(if $(filter x86_64,$(ARCH)),$(addprefix vmm/arch/x86_64/,acpi.c aml.c boot.c generation.c image.c initrd.c params.c))
 
 $(FUZZ_BUILD)/tests/%.o: tests/%.c

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/arch/arch.h"
 #include "vmm/cmd/clones.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
@@ -161,7 +162,7 @@ static int look_at_folder(struct request *request)
 {
 	char whole[PATH_MAX];
 
-	if (saved_machine_find(request->from, &request->clones.saved) != 0)
+	if (saved_machine_find(request->from, arch_map.name, &request->clones.saved) != 0)
 		return EXIT_USAGE;
 	request->clones.folder = request->from;
 	if (realpath(request->from, whole))
@@ -216,7 +217,8 @@ static int save(struct request *request)
 	const struct program program = {EBB_ITSELF, argv, -1, -1, request->clones.mask, 0};
 
 	int status = program_run(&program);
-	if (status == 0 && saved_machine_find(request->clones.folder, &request->clones.saved) != 0)
+	if (status == 0 &&
+	    saved_machine_find(request->clones.folder, arch_map.name, &request->clones.saved) != 0)
 		status = EXIT_FAILED;
 	if (status < 0 && status != -EINTR)
 		log_error("cannot start ebb to save the guest: %s", strerror(-status));

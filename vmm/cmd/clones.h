@@ -14,7 +14,7 @@
 #include <stddef.h>
 
 #include "vmm/control/runtime.h"
-#include "vmm/machine/saved_machine.h"
+#include "vmm/snapshot/saved_machine.h"
 
 #define CLONES_MAX 1000
 /* The program that runs, also if another has its name by now. */

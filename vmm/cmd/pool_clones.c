@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/arch/arch.h"
 #include "vmm/cmd/clones.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
@@ -170,7 +171,7 @@ int pool_keep_clones(const struct clones *wanted, const char *name, unsigned int
 	clones.limit_ms = POOL_TAKE_MS;
 	clones_pattern(pattern, name);
 	clones.pattern = pattern;
-	if (saved_machine_find(clones.folder, &clones.saved) != 0 ||
+	if (saved_machine_find(clones.folder, arch_map.name, &clones.saved) != 0 ||
 	    clones_check(&clones, POOL_READY_MAX) != EXIT_DONE ||
 	    clones_check_saved(&clones) != EXIT_DONE)
 		return EXIT_USAGE;

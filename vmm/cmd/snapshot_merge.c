@@ -8,12 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/arch/arch.h"
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/snapshot_file.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
-#include "vmm/machine/saved_machine.h"
 #include "vmm/snapshot/merge.h"
+#include "vmm/snapshot/saved_machine.h"
 
 /* About 256 KiB. */
 struct merging {
@@ -99,7 +100,8 @@ int snapshot_merge_folders(const char *folder, const char *out)
 		(struct snapshot_file){.folder = out, .name = SNAPSHOT_FILE, .dir = -1, .fd = -1};
 	int error = open_chain(merging, folder);
 	if (!error)
-		error = saved_machine_find_in(merging->chain.layer[0]->fd, folder, &merging->saved);
+		error = saved_machine_find_in(merging->chain.layer[0]->fd, folder, arch_map.name,
+					      &merging->saved);
 	if (!error)
 		error = snapshot_file_begin(&merging->file);
 	if (!error)

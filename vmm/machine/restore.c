@@ -12,10 +12,10 @@
 #include "vmm/lib/signal_waits.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
-#include "vmm/machine/saved_machine.h"
 #include "vmm/machine/working_set.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/snapshot/chain.h"
+#include "vmm/snapshot/saved_machine.h"
 #include "vmm/snapshot/written.h"
 
 /* Of a stream: it is a guest's on its way, whose ebb itself waits less. */
@@ -66,30 +66,10 @@ static int file_read(void *ctx, void *data, size_t len)
 	return error ? error : snapshot_read_plain(&restoring->fd, data, len);
 }
 
-static int payload(struct restoring *restoring, const struct snapshot_section *section,
-		   struct record_in *in)
-{
-	*in = (struct record_in){restoring->room, section->len, false};
-	return snapshot_payload(&restoring->reader, section, restoring->room,
-				sizeof(restoring->room));
-}
-
-/* Reads the next section, which must be this one: a snapshot has all of them, in one order. */
 static int take(struct restoring *restoring, enum snapshot_type type, uint32_t number,
 		struct record_in *in)
 {
-	struct snapshot_section section;
-
-	int error = snapshot_next(&restoring->reader, &section);
-	if (error)
-		return error;
-	if (section.type != type || section.number != number)
-		return snapshot_bad(
-			&restoring->reader,
-			"it has section %u of type %u where this ebb expects section %u of "
-			"type %u",
-			section.number, section.type, number, type);
-	return payload(restoring, &section, in);
+	return snapshot_expect(&restoring->reader, type, number, restoring->room, in);
 }
 
 /* Why @chain cannot be read. */
@@ -271,6 +251,15 @@ static int restore_devices(struct restoring *restoring)
 	return error;
 }
 
+static int compare(struct restoring *restoring, struct record_in *in)
+{
+	struct saved_machine own, saved;
+
+	machine_describe(restoring->machine, &own);
+	int error = saved_machine_read(in, arch_map.name, &saved, &restoring->why);
+	return error ? error : saved_machine_compare(&own, &saved, &restoring->why);
+}
+
 /*
  * RAM first: the processors' page tables and the devices' rings are in it. The interrupt controllers after the
  * processors that they interrupt, and before the devices that raise interrupts.
@@ -284,7 +273,7 @@ static int restore(struct restoring *restoring)
 	if (!error)
 		error = take(restoring, SNAPSHOT_MACHINE, 0, &in);
 	if (!error)
-		error = saved_machine_compare(restoring->machine, &in, &restoring->why);
+		error = compare(restoring, &in);
 	if (!error)
 		error = restore_ram(restoring);
 	if (!error)
@@ -305,22 +294,6 @@ static int restore(struct restoring *restoring)
 				      restoring->chain.layer[0]->memory.pages +
 					      restoring->written.pages,
 				      restoring->restore_all ? &restoring->checksum : NULL);
-}
-
-/* Returns @error, after an error message. */
-static int not_opened(const char *folder, int error)
-{
-	if (error == -ENOENT || error == -ENOTDIR)
-		log_error("there is no snapshot in '%s': \"ebb snapshot -n NAME %s\" makes one of "
-			  "a running guest",
-			  folder, folder);
-	else if (error == -EINVAL)
-		log_error("the snapshot in '%s' is no plain file", folder);
-	else if (error == -E2BIG)
-		log_error("cannot open the snapshot in '%s': " SNAPSHOT_BASES_TOO_MANY, folder);
-	else
-		log_error("cannot open the snapshot in '%s': %s", folder, strerror(-error));
-	return error;
 }
 
 static void say_why(const struct restoring *restoring)
@@ -354,7 +327,7 @@ static int open_files(struct restoring *restoring)
 	if (folder >= 0)
 		close(folder);
 	if (error)
-		return not_opened(restoring->folder, error);
+		return snapshot_not_opened(restoring->folder, error);
 	restoring->fd = restoring->files.snapshot;
 	if (!restoring->restore_all)
 		watch_files(restoring);
@@ -411,42 +384,5 @@ int machine_restore(struct machine *machine)
 	if (error)
 		say_why(machine->restoring);
 	machine_restore_close(machine);
-	return error;
-}
-
-int saved_machine_find_in(int fd, const char *folder, struct saved_machine *saved)
-{
-	struct restoring *restoring = calloc(1, sizeof(*restoring));
-	struct record_in in;
-
-	if (!restoring) {
-		log_error("cannot look into a snapshot: the host has no memory left");
-		return -ENOMEM;
-	}
-	restoring->folder = folder;
-	restoring->fd = fd;
-	restoring->reader = (struct snapshot_reader){.read = file_read, .ctx = restoring};
-	int error = lseek(fd, 0, SEEK_SET) < 0 ? -errno : snapshot_open(&restoring->reader);
-	if (!error)
-		error = take(restoring, SNAPSHOT_MACHINE, 0, &in);
-	if (!error)
-		error = saved_machine_read(&in, saved, &restoring->why);
-	if (error)
-		say_why(restoring);
-	free(restoring);
-	return error;
-}
-
-int saved_machine_find(const char *folder, struct saved_machine *saved)
-{
-	int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd = dir < 0 ? -errno : snapshot_open_plain(dir, "snapshot");
-
-	if (dir >= 0)
-		close(dir);
-	if (fd < 0)
-		return not_opened(folder, fd);
-	int error = saved_machine_find_in(fd, folder, saved);
-	close(fd);
 	return error;
 }

@@ -9,10 +9,10 @@
 #include "vmm/lib/zero.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
-#include "vmm/machine/saved_machine.h"
 #include "vmm/mem/present.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/snapshot/runs.h"
+#include "vmm/snapshot/saved_machine.h"
 
 /* A disk that has much to do takes seconds to finish it; meanwhile the guest stands still. */
 #define SETTLE_LIMIT_NS (10 * NS_PER_S)
@@ -390,12 +390,31 @@ static int save_devices(struct saving *saving)
 	return error;
 }
 
+void machine_describe(const struct machine *machine, struct saved_machine *own)
+{
+	const struct device_list *list = &machine->devices;
+	const struct ram *ram = &machine->ram;
+
+	_Static_assert(DEVICES_MAX <= SAVED_DEVICES_MAX, "they fit");
+	*own = (struct saved_machine){
+		.cpus = machine->cpus.count, .regions = ram->regions, .devices = list->count};
+	for (unsigned int i = 0; i < ram->regions; i++)
+		own->region[i] = (struct gpa_range){ram->region[i].gpa, ram->region[i].size};
+	for (unsigned int i = 0; i < list->count; i++) {
+		const struct device *device = list->device[i];
+		own->device[i] = (struct saved_device){
+			device->virtio->ops->id, device->slot.place.base, device->slot.place.gsi};
+	}
+}
+
 int machine_save_head(const struct machine *machine, struct snapshot_writer *writer)
 {
 	uint8_t room[HEAD_SIZE_MAX];
 	struct record record = {room, sizeof(room), 0, false};
+	struct saved_machine own;
 
-	saved_machine_write(machine, &record);
+	machine_describe(machine, &own);
+	saved_machine_write(&own, arch_map.name, &record);
 	int error = record.full ? -E2BIG : snapshot_begin(writer);
 	return error ? error : snapshot_write(writer, SNAPSHOT_MACHINE, 0, record.data, record.len);
 }

@@ -13,6 +13,10 @@
 #include "vmm/snapshot/stream.h"
 
 struct machine;
+struct saved_machine;
+
+/* Describes the machine as a snapshot's first record does. Main thread, or as machine_save(). */
+void machine_describe(const struct machine *machine, struct saved_machine *own);
 
 /*
  * Return 0, or -EOPNOTSUPP with @why set: a part of the machine cannot be saved, or restored. Main thread, at any

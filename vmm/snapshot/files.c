@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vmm/lib/log.h"
+
 /* How often opening is begun anew as the snapshot was replaced meanwhile: a save takes longer than that. */
 #define TURNS 8
 /* In one folder: it may be a stranger's. */
@@ -152,4 +154,19 @@ void snapshot_files_close(struct snapshot_files *files)
 	for (unsigned int i = 0; i < files->bases; i++)
 		close_if_open(files->base[i].fd);
 	*files = (struct snapshot_files)SNAPSHOT_FILES_NONE;
+}
+
+int snapshot_not_opened(const char *folder, int error)
+{
+	if (error == -ENOENT || error == -ENOTDIR)
+		log_error("there is no snapshot in '%s': \"ebb snapshot -n NAME %s\" makes one of "
+			  "a running guest",
+			  folder, folder);
+	else if (error == -EINVAL)
+		log_error("the snapshot in '%s' is no plain file", folder);
+	else if (error == -E2BIG)
+		log_error("cannot open the snapshot in '%s': " SNAPSHOT_BASES_TOO_MANY, folder);
+	else
+		log_error("cannot open the snapshot in '%s': %s", folder, strerror(-error));
+	return error;
 }

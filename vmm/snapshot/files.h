@@ -54,4 +54,7 @@ void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NA
  */
 int snapshot_open_plain(int folder, const char *path);
 
+/* Says why the snapshot in the folder @folder was not opened: @error, which it returns. */
+int snapshot_not_opened(const char *folder, int error);
+
 #endif

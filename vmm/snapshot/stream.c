@@ -245,6 +245,24 @@ int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_secti
 	return 0;
 }
 
+int snapshot_expect(struct snapshot_reader *reader, enum snapshot_type type, uint32_t number,
+		    void *room, struct record_in *in)
+{
+	struct snapshot_section section;
+
+	int error = snapshot_next(reader, &section);
+	if (error)
+		return error;
+	if (section.type != type || section.number != number)
+		return snapshot_bad(
+			reader,
+			"it has section %u of type %u where this ebb expects section %u of "
+			"type %u",
+			section.number, section.type, number, type);
+	*in = (struct record_in){room, section.len, false};
+	return snapshot_payload(reader, &section, room, SNAPSHOT_PAYLOAD_MAX);
+}
+
 int snapshot_close(struct snapshot_reader *reader, const struct snapshot_section *section,
 		   uint64_t pages, const uint32_t *checksum)
 {

@@ -96,6 +96,12 @@ int snapshot_next(struct snapshot_reader *reader, struct snapshot_section *secti
 int snapshot_payload(struct snapshot_reader *reader, const struct snapshot_section *section,
 		     void *payload, size_t size);
 /*
+ * Reads the next section into @room, which has SNAPSHOT_PAYLOAD_MAX bytes, and to which *@in leads. It must be this one: a
+ * snapshot has all of them, in one order.
+ */
+int snapshot_expect(struct snapshot_reader *reader, enum snapshot_type type, uint32_t number,
+		    void *room, struct record_in *in);
+/*
  * Reads the payload of SNAPSHOT_END, which must be of @pages pages with this checksum (NULL: they were not read), and
  * finds nothing after it.
  */

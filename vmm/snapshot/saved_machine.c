@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/snapshot/saved_machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_ids.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vmm/lib/log.h"
+#include "vmm/lib/version.h"
+#include "vmm/snapshot/chain.h"
+#include "vmm/snapshot/files.h"
+#include "vmm/snapshot/stream.h"
+
+#define NAME_SIZE 16
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+static void put_name(struct record *record, const char *name)
+{
+	char field[NAME_SIZE] = "";
+	snprintf(field, sizeof(field), "%s", name);
+	record_bytes(record, field, sizeof(field));
+}
+
+void saved_machine_write(const struct saved_machine *machine, const char *arch,
+			 struct record *record)
+{
+	put_name(record, arch);
+	put_name(record, EBB_VERSION);
+	record_u32(record, machine->cpus);
+	record_u32(record, machine->regions);
+	for (unsigned int i = 0; i < machine->regions; i++) {
+		record_u64(record, machine->region[i].gpa);
+		record_u64(record, machine->region[i].len);
+	}
+	record_u32(record, machine->devices);
+	for (unsigned int i = 0; i < machine->devices; i++) {
+		record_u32(record, machine->device[i].id);
+		record_u64(record, machine->device[i].base);
+		record_u32(record, machine->device[i].gsi);
+	}
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static void take_name(struct record_in *in, char name[NAME_SIZE])
+{
+	record_take_bytes(in, name, NAME_SIZE);
+	/* It goes into a message. */
+	name[NAME_SIZE - 1] = '\0';
+	for (char *c = name; *c; c++)
+		if (*c <= ' ' || *c > '~')
+			*c = '?';
+}
+
+static int compare_names(struct record_in *in, const char *arch, struct why *why)
+{
+	char saved_arch[NAME_SIZE], version[NAME_SIZE];
+
+	take_name(in, saved_arch);
+	take_name(in, version);
+	if (strcmp(saved_arch, arch) != 0)
+		return why_set(why, -EINVAL, "it is of a machine of another architecture (%s)",
+			       saved_arch);
+	/* Other versions may have the same form of snapshots, but other machines in them. */
+	if (strcmp(version, EBB_VERSION) != 0)
+		return why_set(why, -EINVAL, "it was saved by ebb %s, and this is ebb %s", version,
+			       EBB_VERSION);
+	return 0;
+}
+
+static void count_device(struct saved_machine *saved, uint32_t id)
+{
+	switch (id) {
+	case VIRTIO_ID_BALLOON:
+		saved->balloons++;
+		break;
+	case VIRTIO_ID_BLOCK:
+		saved->disks++;
+		break;
+	case VIRTIO_ID_NET:
+		saved->networks++;
+		break;
+	case VIRTIO_ID_RNG:
+		saved->rngs++;
+		break;
+	case VIRTIO_ID_VSOCK:
+		saved->vsocks++;
+		break;
+	case VIRTIO_ID_CONSOLE:
+		saved->consoles++;
+		break;
+	}
+}
+
+int saved_machine_read(struct record_in *in, const char *arch, struct saved_machine *saved,
+		       struct why *why)
+{
+	*saved = (struct saved_machine){0};
+	int error = compare_names(in, arch, why);
+	if (error)
+		return error;
+	saved->cpus = record_take_u32(in);
+	saved->regions = record_take_u32(in);
+	if (saved->regions == 0 || saved->regions > RAM_REGIONS_MAX)
+		return why_set(why, -EINVAL, "its description of memory is malformed");
+	for (uint32_t i = 0; i < saved->regions; i++) {
+		saved->region[i].gpa = record_take_u64(in);
+		saved->region[i].len = record_take_u64(in);
+		saved->memory += saved->region[i].len;
+	}
+	saved->devices = record_take_u32(in);
+	for (uint32_t i = 0; i < saved->devices && i < SAVED_DEVICES_MAX; i++) {
+		struct saved_device *device = &saved->device[i];
+		device->id = record_take_u32(in);
+		device->base = record_take_u64(in);
+		device->gsi = record_take_u32(in);
+		count_device(saved, device->id);
+	}
+	return saved->devices <= SAVED_DEVICES_MAX && record_complete(in)
+		       ? 0
+		       : why_set(why, -EINVAL, "its description of the machine is malformed");
+}
+
+/* --- comparing ------------------------------------------------------------------------------- */
+
+static bool has_ram_of(const struct saved_machine *machine, const struct saved_machine *saved)
+{
+	bool same = machine->regions == saved->regions;
+
+	for (unsigned int i = 0; i < machine->regions && same; i++)
+		same = machine->region[i].gpa == saved->region[i].gpa &&
+		       machine->region[i].len == saved->region[i].len;
+	return same;
+}
+
+static bool has_devices_of(const struct saved_machine *machine, const struct saved_machine *saved)
+{
+	bool same = machine->devices == saved->devices;
+
+	for (unsigned int i = 0; i < machine->devices && same; i++)
+		same = machine->device[i].id == saved->device[i].id &&
+		       machine->device[i].base == saved->device[i].base &&
+		       machine->device[i].gsi == saved->device[i].gsi;
+	return same;
+}
+
+int saved_machine_compare(const struct saved_machine *machine, const struct saved_machine *saved,
+			  struct why *why)
+{
+	unsigned long long mib = saved->memory >> 20;
+
+	if (machine->cpus != saved->cpus)
+		return why_set(why, -EINVAL, "its guest has %u CPUs: run it with -c %u",
+			       saved->cpus, saved->cpus);
+	if (!has_ram_of(machine, saved))
+		return why_set(why, -EINVAL,
+			       "its guest has %llu MiB of memory: run it with -m %lluM", mib, mib);
+	if (!has_devices_of(machine, saved))
+		return why_set(why, -EINVAL,
+			       "its guest has other devices: give -d, -n, --rng, --balloon, "
+			       "--console, --port and the others as when it was started");
+	return 0;
+}
+
+/* --- finding --------------------------------------------------------------------------------- */
+
+int saved_machine_find_in(int fd, const char *folder, const char *arch, struct saved_machine *saved)
+{
+	struct snapshot_reader reader = {.read = snapshot_read_plain, .ctx = &fd};
+	uint8_t *room = malloc(SNAPSHOT_PAYLOAD_MAX);
+	struct record_in in;
+	struct why why = {""};
+
+	if (!room) {
+		log_error("cannot look into a snapshot: the host has no memory left");
+		return -ENOMEM;
+	}
+	int error = lseek(fd, 0, SEEK_SET) < 0 ? -errno : snapshot_open(&reader);
+	if (!error)
+		error = snapshot_expect(&reader, SNAPSHOT_MACHINE, 0, room, &in);
+	if (!error)
+		error = saved_machine_read(&in, arch, saved, &why);
+	if (error)
+		log_error("cannot restore the snapshot in '%s': %s", folder,
+			  why.text[0] ? why.text : reader.why);
+	free(room);
+	return error;
+}
+
+int saved_machine_find(const char *folder, const char *arch, struct saved_machine *saved)
+{
+	int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = dir < 0 ? -errno : snapshot_open_plain(dir, "snapshot");
+
+	if (dir >= 0)
+		close(dir);
+	if (fd < 0)
+		return snapshot_not_opened(folder, fd);
+	int error = saved_machine_find_in(fd, folder, arch, saved);
+	close(fd);
+	return error;
+}
