@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "vmm/cmd/cmd.h"
-#include "vmm/console/console.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/standard_streams.h"
 
 static const struct command {
 	const char *name;
@@ -114,7 +114,7 @@ static int finish(int status)
 int main(int argc, char **argv)
 {
 	/* Otherwise a file that ebb opens could take the place of standard output. */
-	if (console_ensure_stdio() != 0)
+	if (standard_streams_open() != 0)
 		return EXIT_NOT_STARTED;
 	/* Inherited as ignored, it would hide how the programs that ebb starts have ended. */
 	signal(SIGCHLD, SIG_DFL);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/unit/console_bench.h"
+#include "vmm/lib/standard_streams.h"
 
 /* Exactly @len bytes. */
 static void expect_output(int fd, const char *want, size_t len)
@@ -137,7 +138,7 @@ START_TEST(test_closed_stdio)
 	close(0);
 	close(1);
 	close(2);
-	int err = console_ensure_stdio();
+	int err = standard_streams_open();
 	/* The next one that is opened is none of the three. */
 	int next = open("/dev/null", O_RDONLY);
 	ck_assert_int_eq(err, 0);
@@ -268,7 +269,7 @@ END_TEST
 START_TEST(test_reader_gone)
 {
 	int fds[2];
-	ck_assert_int_eq(console_ensure_stdio(), 0);
+	ck_assert_int_eq(standard_streams_open(), 0);
 	open_output(_i, fds);
 	close(fds[0]);
 	console_bench_out(0, 'a');

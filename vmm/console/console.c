@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -30,18 +29,6 @@
 #define CTRL_A	 0x01
 #define ESC	 0x1b
 #define READ_MAX 256
-
-int console_ensure_stdio(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		/* open() returns the lowest free number; all lower ones are open by now. */
-		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
-			return -errno;
-	}
-	/* A failed write must return an error, which gives the reason, not raise a signal. */
-	return signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ? -errno
-											  : 0;
-}
 
 /* --- input ----------------------------------------------------------------------------------- */
 

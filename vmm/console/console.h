@@ -65,14 +65,6 @@ struct console {
 };
 
 /*
- * Called first in main(). Opens standard input, output and error on /dev/null if they are closed,
- * so that no file that ebb opens takes the place of one of them. From then on a reader that leaves,
- * or a file that may not grow (ulimit -f), is an error of write(2), not a signal. Returns 0 or
- * -errno.
- */
-int console_ensure_stdio(void);
-
-/*
  * Starts to read standard input, on @loop, for the guest. Main thread. Returns 0, or -errno after an
  * error message.
  */
