@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@
 
 #include "vmm/arch/packing.h"
 #include "vmm/kvm/vcpu.h"
+#include "vmm/lib/fatal.h"
 #include "vmm/lib/loop.h"
 #include "vmm/sandbox/filter.h"
 #include "vmm/sandbox/paths.h"
@@ -320,6 +322,40 @@ static long become_dumpable(void)
 	return syscall(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
 }
 
+/* Whatever the action is: the filter sees the signal alone. */
+static long change_the_handler(void)
+{
+	const unsigned long ignore[8] = {(unsigned long)SIG_IGN};
+	return syscall(SYS_rt_sigaction, SIGSYS, ignore, NULL, 8);
+}
+
+static long block_signals(void)
+{
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	return open_a_file();
+}
+
+static sigjmp_buf refused;
+
+static void go_on(void *ctx)
+{
+	(void)ctx;
+	ssize_t ignored = write(STDERR_FILENO, "attack: goes on\n", 16);
+	(void)ignored;
+	siglongjmp(refused, 1);
+}
+
+/* ebb's own handler calls what lies in memory: the first refused call comes back here, so that there is a second. */
+static long take_over_the_handler(void)
+{
+	static struct fatal_undo undo = {go_on, NULL, NULL};
+	fatal_undo_add(&undo);
+	sigsetjmp(refused, 1);
+	return open_a_file();
+}
+
 static long leave_namespace(void)
 {
 	return syscall(SYS_unshare, CLONE_FS);
@@ -378,6 +414,9 @@ static const struct {
 	{"tiocsti", type_to_the_terminal},
 	{"io_uring", another_ring},
 	{"dumpable", become_dumpable},
+	{"rt_sigaction", change_the_handler},
+	{"blocked", block_signals},
+	{"handler", take_over_the_handler},
 	{"unshare", leave_namespace},
 	{"chdir", change_directory},
 	{"memory", take_memory},

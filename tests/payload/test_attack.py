@@ -21,7 +21,7 @@ THREADS = ["main", "vcpu0", "balloon", "blk", "rng", "pmem", "net", "fs", "vsock
 ATTEMPTS = ["openat", "create", "unlinkat", "unlinkat-directory", "openat-above", "unlinkat-above", "proc", "connect-abstract",
             "connect-loopback", "connect-file", "execve", "fork", "thread", "socket", "local-socket", "ptrace", "process_vm_readv",
             "mmap-exec", "mprotect-exec", "mmap-file", "kill", "tgkill", "create-vcpu", "tiocsti", "io_uring", "dumpable",
-            "unshare", "chdir"]
+            "unshare", "chdir", "rt_sigaction"]
 
 
 # Other architectures cannot be saved, nor restored (docs/limits.md).
@@ -115,6 +115,17 @@ def test_done_without_the_sandbox(thread, tmp_path):
         # A thread may run another program while the main thread begins the next ones, which then fails.
         said = re.sub(r"^ebb: cannot start the thread .*\n", "", said, flags=re.M) if what == "execve" else said
         assert (status, said) == (0, "attack: done\n"), (what, status, said)
+
+
+@pytest.mark.parametrize("thread", ["main", "vcpu0", "balloon"])
+@pytest.mark.parametrize("what, words", [("blocked", ""), ("handler", "attack: goes on\n")])
+def test_refused_at_the_latest_the_second_time(thread, what, words, tmp_path):
+    """Code that blocks the signal ends at once, without a line of ebb's, and so does what took over ebb's handler, at the second
+    refused call. The control is without the sandbox."""
+    status, said, _ = attempt(tmp_path, thread, what)
+    assert (status, said) == (-signal.SIGSYS, words)
+    status, said, _ = attempt(tmp_path, thread, what, "--sandbox=off")
+    assert (status, said) == (0, "attack: done\n")
 
 
 def as_a_kernel(tmp_path, what, options):

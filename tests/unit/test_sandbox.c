@@ -99,7 +99,7 @@ START_TEST(test_checked)
 		SCMP_SYS(process_madvise), SCMP_SYS(unlinkat),
 		SCMP_SYS(newfstatat),	   SCMP_SYS(io_uring_register),
 		SCMP_SYS(socket),	   SCMP_SYS(openat),
-		SCMP_SYS(seccomp),
+		SCMP_SYS(seccomp),	   SCMP_SYS(rt_sigaction),
 	};
 	for (size_t i = 0; i < calls_count; i++)
 		for (size_t n = 0; n < sizeof(checked) / sizeof(checked[0]); n++)

@@ -94,6 +94,17 @@ static void pause_for_ever(void)
 		pause();
 }
 
+/*
+ * Of @signal, or of all (0). SIGSYS takes no other action than its default once crashed() has begun: the filter that sends it
+ * forbids to change it, or whoever has taken ebb over could live on (vmm/sandbox/calls.c).
+ */
+static void restore_actions(int signal)
+{
+	for (size_t i = 0; i < SIGNALS; i++)
+		if (signals[i] != SIGSYS && (!signal || signals[i] == signal))
+			sigaction(signals[i], &fatal.before[i], NULL);
+}
+
 static void crashed(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
@@ -116,9 +127,7 @@ static void crashed(int signal, siginfo_t *info, void *context)
 		say_refused(info);
 	else
 		say_fault(signal, info);
-	for (size_t i = 0; i < SIGNALS; i++)
-		if (signals[i] == signal)
-			sigaction(signal, &fatal.before[i], NULL);
+	restore_actions(signal);
 	/* Not every fault repeats by itself; this raises it again once the handler has returned. */
 	raise(signal);
 }
@@ -136,22 +145,24 @@ static void give_crash_stack(void)
 
 void fatal_take(void)
 {
-	struct sigaction action = {.sa_sigaction = crashed, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction action = {.sa_sigaction = crashed};
 	if (fatal.users++ > 0)
 		return;
 	/* Block all signals: a fault within the handler then kills the process at once. */
 	sigfillset(&action.sa_mask);
 	give_crash_stack();
-	for (size_t i = 0; i < SIGNALS; i++)
+	for (size_t i = 0; i < SIGNALS; i++) {
+		action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+		if (signals[i] == SIGSYS)
+			action.sa_flags |= (int)SA_RESETHAND;
 		sigaction(signals[i], &action, &fatal.before[i]);
+	}
 }
 
 void fatal_give_back(void)
 {
-	if (fatal.users == 0 || --fatal.users > 0)
-		return;
-	for (size_t i = 0; i < SIGNALS; i++)
-		sigaction(signals[i], &fatal.before[i], NULL);
+	if (fatal.users > 0 && --fatal.users == 0)
+		restore_actions(0);
 }
 
 void fatal_undo_remove(struct fatal_undo *undo)

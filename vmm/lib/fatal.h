@@ -19,7 +19,7 @@
 /* The exit status of ebb when the guest fails; see vmm/cmd/cmd.h. */
 #define FATAL_GUEST_FAILED 1
 
-/* Installs the handlers; each call needs its own fatal_give_back(). */
+/* Installs the handlers; each call needs its own fatal_give_back(). That of SIGSYS stays, for one signal. */
 void fatal_take(void);
 void fatal_give_back(void);
 

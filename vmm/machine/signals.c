@@ -118,7 +118,6 @@ void signals_die(int number)
 		return;
 	sigemptyset(&set);
 	sigaddset(&set, number);
-	signal(number, SIG_DFL);
 	raise(number);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
