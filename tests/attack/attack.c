@@ -8,13 +8,14 @@
  * attempt is done there.
  *
  * EBB_ATTACK_WITHOUT names phases of the sandbox that are left out: "calls", "paths", or both. What is refused then is
- * refused by those that are left.
+ * refused by those that are left. Without "death" the same calls are refused, but with an errno, so that one ebb can try many.
  */
 #include <asm/unistd.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -304,6 +305,43 @@ static long another_vcpu(void)
 	return done < 0 && errno == ENOTTY ? 0 : done;
 }
 
+#define REFUSED	    ENOTRECOVERABLE /* without "death" */
+#define IOCTLS_TOLD 100
+
+struct ioctls {
+	char told[16 * IOCTLS_TOLD], *at;
+	unsigned int tried, passed;
+};
+
+/* Of a descriptor that is not open, so that one that passes the filter does nothing. */
+static void try_ioctl(struct ioctls *ioctls, unsigned int request)
+{
+	ioctls->tried++;
+	if (syscall(SYS_ioctl, -1, request, NULL) == 0 || errno == REFUSED)
+		return;
+	if (ioctls->passed++ < IOCTLS_TOLD)
+		ioctls->at += sprintf(ioctls->at, " 0x%x", request);
+}
+
+/* All that the kernel numbered by hand; and all that KVM, vhost, terminals and taps may have, with up to a page of data. */
+static long try_ioctls(void)
+{
+	static const unsigned int types[] = {0xae, 0xaf, 'T'};
+	static struct ioctls ioctls;
+
+	ioctls.at = ioctls.told;
+	for (unsigned int request = 0; request < 0x10000; request++)
+		try_ioctl(&ioctls, request);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		for (unsigned int nr = 0; nr < 0x100; nr++)
+			for (unsigned int size = 0; size <= PAGE; size++)
+				for (unsigned int way = 1; way < 4; way++)
+					try_ioctl(&ioctls, _IOC(way, types[i], nr, size));
+	dprintf(STDERR_FILENO, "attack: %u ioctls of %u:%s\n", ioctls.passed, ioctls.tried,
+		ioctls.told);
+	return 0;
+}
+
 static long type_to_the_terminal(void)
 {
 	/* TIOCSTI */
@@ -411,6 +449,7 @@ static const struct {
 	{"kill", signal_another},
 	{"tgkill", signal_anothers_thread},
 	{"create-vcpu", another_vcpu},
+	{"ioctls", try_ioctls},
 	{"tiocsti", type_to_the_terminal},
 	{"io_uring", another_ring},
 	{"dumpable", become_dumpable},
@@ -494,9 +533,24 @@ static bool is_left_out(const char *phase)
 	return phases && strstr(phases, phase);
 }
 
+static int load_without_death(enum thread_kind kind, int directory)
+{
+	struct sock_filter step[FILTER_STEPS_MAX];
+	unsigned int steps = filter_program(kind, getpid(), directory, step);
+	const struct sock_fprog program = {(unsigned short)steps, step};
+
+	for (unsigned int i = 0; i < steps; i++)
+		if (step[i].code == (BPF_RET | BPF_K) && step[i].k == SECCOMP_RET_TRAP)
+			step[i].k = SECCOMP_RET_ERRNO | REFUSED;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
 int __wrap_filter_load(enum thread_kind kind, int directory)
 {
-	return is_left_out("calls") ? 0 : __real_filter_load(kind, directory);
+	if (is_left_out("calls"))
+		return 0;
+	return is_left_out("death") ? load_without_death(kind, directory)
+				    : __real_filter_load(kind, directory);
 }
 
 int __wrap_paths_restrict(int directory, enum paths_left left)

@@ -64,14 +64,15 @@ def wait_gone(path):
         time.sleep(0.01)
 
 
-def attempt(tmp_path, thread, what, *options, wrapper=(), without="", kernel=None):
+def attempt(tmp_path, thread, what, *options, wrapper=(), without="", kernel=None, payload=("exits", "ports")):
     """What ebb ended with, and what it said."""
     disk, pmem, victim, runtime, folder = (tmp_path / name for name in ("disk", "pmem", "victim", what, "folder"))
     for path in disk, pmem:
         path.write_bytes(bytes(2 << 20))
     victim.write_bytes(b"")
     folder.mkdir(exist_ok=True)
-    boot = ["-k", kernel or os.path.join(PAYLOADS, "exits.elf"), "-p", "test=ports", "--pmem", str(pmem)]
+    name, test = payload
+    boot = ["-k", kernel or os.path.join(PAYLOADS, f"{name}.elf"), "-p", f"test={test}", "--pmem", str(pmem)]
     words = [*wrapper, ATTACK, "run", *([] if "--restore" in options else boot), "-d", str(disk),
              REPORTING, "--rng", "--port", "a", "-n", "user" if thread == "net" else "none", "--vsock", str(tmp_path / f"vsock-{what}"), *options]
     if thread == "fs":
@@ -126,6 +127,59 @@ def test_refused_at_the_latest_the_second_time(thread, what, words, tmp_path):
     assert (status, said) == (-signal.SIGSYS, words)
     status, said, _ = attempt(tmp_path, thread, what, "--sandbox=off")
     assert (status, said) == (0, "attack: done\n")
+
+
+def ioctl(way, kind, nr, size):
+    """A request's number, as the kernel's headers make it."""
+    return (way << 30) | (size << 16) | (kind << 8) | nr
+
+
+KVM, VHOST, WRITE, READ = 0xae, 0xaf, 1, 2
+TCGETS, TCSETS, TCFLSH, TIOCGPGRP, TIOCGWINSZ, BLKDISCARD = 0x5401, 0x5402, 0x540b, 0x540f, 0x5413, 0x1277
+KVM_RUN, KVM_NMI, KVMCLOCK_CTRL, GET_TSC_KHZ = (ioctl(0, KVM, nr, 0) for nr in (0x80, 0x9a, 0xad, 0xa3))
+IRQ_LINE, INTERRUPT = ioctl(WRITE, KVM, 0x61, 8), ioctl(WRITE, KVM, 0x86, 4)
+GET_IRQCHIP, TRANSLATE = ioctl(READ | WRITE, KVM, 0x62, 520), ioctl(READ | WRITE, KVM, 0x85, 24)
+ONE_REG = {ioctl(WRITE, KVM, nr, 16) for nr in (0xab, 0xac)}
+GET_REGS, SET_REGS, GET_SREGS, SET_SREGS = (ioctl(way, KVM, nr, size) for nr, way, size in [
+    (0x81, READ, 144), (0x82, WRITE, 144), (0x83, READ, 312), (0x84, WRITE, 312)])
+TAP = {ioctl(WRITE, 0x54, 0xd0, 4)}
+VHOST_NET = {ioctl(way, VHOST, nr, size) for way, nr, size in [
+    (0, 1, 0), (0, 2, 0), (WRITE, 0, 8), (WRITE, 3, 8), (WRITE, 0x10, 8), (WRITE, 0x11, 40), (WRITE, 0x12, 8),
+    (READ | WRITE, 0x12, 8), (WRITE, 0x20, 8), (WRITE, 0x21, 8), (WRITE, 0x22, 8), (WRITE, 0x30, 8)]}
+# GET_MP_STATE, XSAVE, XSAVE2, XCRS, DEBUGREGS, LAPIC, MSRS, VCPU_EVENTS, CPUID2, PIT2, CLOCK; and for --live
+# SET_USER_MEMORY_REGION, GET_DIRTY_LOG.
+SAVED = {ioctl(way, KVM, nr, size) for way, nr, size in [
+    (READ, 0x98, 4), (READ, 0xa4, 4096), (READ, 0xcf, 4096), (READ, 0xa6, 392), (READ, 0xa1, 128), (READ, 0x8e, 1024),
+    (READ | WRITE, 0x88, 8), (READ, 0x9f, 64), (READ | WRITE, 0x91, 8), (READ, 0x9f, 112), (READ, 0x7c, 48),
+    (WRITE, 0x46, 32), (WRITE, 0x42, 16)]}
+EACH = {TCGETS, TCSETS, TIOCGPGRP, IRQ_LINE, INTERRUPT}
+# What a kind of thread needs: all others are refused. The kinds that are not here have none of their own, as the balloon's.
+IOCTLS = {"vcpu0": EACH | ONE_REG | TAP | VHOST_NET | {KVM_RUN, KVMCLOCK_CTRL, GET_IRQCHIP},
+          "main": EACH | ONE_REG | TAP | VHOST_NET | {TCFLSH, TIOCGWINSZ, KVM_NMI, GET_REGS, SET_REGS, GET_SREGS, SET_SREGS, TRANSLATE},
+          "balloon": EACH, "blk": EACH | {BLKDISCARD}, "net": EACH | TAP | VHOST_NET,
+          "snapshot": EACH | SAVED | {GET_REGS, GET_SREGS, GET_TSC_KHZ, GET_IRQCHIP}}
+
+
+def passing(tmp_path, thread, *options, without="death"):
+    """The ioctls that reach the kernel, how many these are, and of how many. The guest waits meanwhile."""
+    status, said, _ = attempt(tmp_path, thread, "ioctls", *options, without=without, payload=("ram", "all"))
+    match = re.fullmatch(r"attack: (\d+) ioctls of (\d+):(.*)\nattack: done\n", said)
+    assert status == 0 and match, (status, said)
+    return {int(word, 16) for word in match[3].split()}, int(match[1]), int(match[2])
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86_64")
+@pytest.mark.parametrize("thread", IOCTLS)
+def test_ioctls(thread, tmp_path):
+    """All that KVM, vhost, terminals, taps and the kernel's older drivers have: none passes but what the thread is for."""
+    assert passing(tmp_path, thread)[0] == IOCTLS[thread]
+
+
+@pytest.mark.parametrize("options, without", [(("--sandbox=off",), ""), ((), "calls")])
+def test_ioctls_reach_the_kernel(options, without, tmp_path):
+    """The control of test_ioctls."""
+    _, passed, tried = passing(tmp_path, "vcpu0", *options, without=without)
+    assert passed == tried > 9 << 20
 
 
 def as_a_kernel(tmp_path, what, options):
