@@ -6,14 +6,17 @@ The control: with --sandbox=off each attempt is done. Root's own ebb keeps what 
 
 import ctypes
 import os
+import pathlib
 import platform
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
+from test_sandbox import AS, USER
 from payload import PAYLOADS, REPORTING, TIMEOUT, lib
 
 ATTACK = os.path.join(lib.BUILD, "tests", "attack")
@@ -64,13 +67,15 @@ def wait_gone(path):
         time.sleep(0.01)
 
 
-def attempt(tmp_path, thread, what, *options, wrapper=(), without="", kernel=None, payload=("exits", "ports")):
+def attempt(tmp_path, thread, what, *options, wrapper=(), without="", kernel=None, payload=("exits", "ports"), user=None):
     """What ebb ended with, and what it said."""
     disk, pmem, victim, runtime, folder = (tmp_path / name for name in ("disk", "pmem", "victim", what, "folder"))
     for path in disk, pmem:
         path.write_bytes(bytes(2 << 20))
     victim.write_bytes(b"")
     folder.mkdir(exist_ok=True)
+    for path in (tmp_path, disk, pmem, victim, folder) if user else ():
+        os.chown(path, user, user)
     name, test = payload
     boot = ["-k", kernel or os.path.join(PAYLOADS, f"{name}.elf"), "-p", f"test={test}", "--pmem", str(pmem)]
     words = [*wrapper, ATTACK, "run", *([] if "--restore" in options else boot), "-d", str(disk),
@@ -92,20 +97,51 @@ def test_every_kind_of_thread_attacks():
     assert len(kinds) > 5 and {*kinds, "vcpu0"} == {*THREADS, "restore", "keeper"}
 
 
-@pytest.mark.parametrize("thread", THREADS)
-@pytest.mark.usefixtures("servers")
-def test_refused(thread, tmp_path):
+@pytest.fixture
+def users_folder():
+    """That a user other than root reaches: pytest's is closed to it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as path:
+        yield pathlib.Path(path)
+
+
+def refused(folder, thread, namespaces, **how):
+    """Each attempt; for names of files, by namespaces, or by Landlock alone."""
+    by = BY_NAMESPACES if namespaces else BY_LANDLOCK
     for what in ATTEMPTS:
-        status, said, left = attempt(tmp_path, thread, what)
+        if what in BY_DIRECTORY and not namespaces and not LANDLOCK:
+            continue  # nothing keeps ebb from it: docs/limits.md
+        status, said, left = attempt(folder, thread, what, **how)
+        said = lib.own_words(said, namespaces)
         if what in BY_DIRECTORY:
-            errno = (BY_NAMESPACES if lib.namespaces() else BY_LANDLOCK)[what]
-            assert said == f"attack: errno {errno}\n", (what, status, said)
+            assert said == f"attack: errno {by[what]}\n", (what, status, said)
             continue
         name = "attack" if thread == "main" else thread
         assert status == -signal.SIGSYS, (what, status, said)
         assert re.fullmatch(rf"ebb: the sandbox refused the system call \d+ to the thread {name}: .*\n", said), (what, said)
         assert not left, (what, left)
-        wait_gone(tmp_path / f"vsock-{what}")
+        wait_gone(folder / f"vsock-{what}")
+
+
+@pytest.mark.parametrize("thread", THREADS)
+@pytest.mark.usefixtures("servers")
+def test_refused(thread, tmp_path):
+    refused(tmp_path, thread, lib.namespaces())
+
+
+@pytest.mark.skipif(not lib.namespaces(), reason="test_refused was without namespaces")
+@pytest.mark.parametrize("thread", [thread for thread in THREADS if thread != "net"])
+@pytest.mark.usefixtures("servers")
+def test_refused_without_namespaces(thread, tmp_path):
+    """As in most containers; there passt, which needs a user namespace, cannot start either."""
+    refused(tmp_path, thread, False, wrapper=lib.NO_NAMESPACES)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="test_refused was a plain user's, and root alone can become another")
+@pytest.mark.parametrize("thread", THREADS)
+@pytest.mark.usefixtures("servers")
+def test_refused_to_a_user(thread, users_folder):
+    """Without any privilege."""
+    refused(users_folder, thread, lib.namespaces(), wrapper=["unshare", "-m", "sh", "-c", AS, "sh", str(USER)], user=USER)
 
 
 @pytest.mark.parametrize("thread", ["main", "vcpu0", "balloon"])
