@@ -483,7 +483,7 @@ $(BUILD)/tests/hang: tests/hang/hang.c $(call obj,vmm,$(EBB_SRC))
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=fstat,--wrap=pwritev,--wrap=ram_usage,--wrap=ring_take,--wrap=ram_discard,--wrap=balloon_on_reclaimed -o $@ $^ $(LDLIBS)
 
 # ebb that a guest has taken over: see tests/attack/attack.c.
-$(BUILD)/tests/attack: tests/attack/attack.c $(call obj,vmm,$(EBB_SRC))
+$(BUILD)/tests/attack: tests/attack/attack.c tests/attack/ioctls.c $(call obj,vmm,$(EBB_SRC))
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=loop_run,--wrap=vcpu_run,--wrap=filter_load,--wrap=paths_restrict,--wrap=packing_told,--wrap=snapshot_open -o $@ $^ $(LDLIBS)

@@ -34,6 +34,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/attack/ioctls.h"
 #include "vmm/arch/packing.h"
 #include "vmm/kvm/vcpu.h"
 #include "vmm/lib/fatal.h"
@@ -216,17 +217,27 @@ static long make_code(void)
 	return syscall(SYS_mprotect, whole_page(), PAGE, PROT_READ | PROT_EXEC);
 }
 
-static bool is_a(int fd, mode_t type)
+/* The types of the descriptors, as they are before a filter refuses to tell. */
+#define DESCRIPTORS 64
+static mode_t type_of[DESCRIPTORS];
+static bool looked;
+
+static void look_at_descriptors(void)
 {
-	struct stat st;
-	return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == type;
+	for (int fd = 3; fd < DESCRIPTORS; fd++) {
+		struct stat st;
+		type_of[fd] = fstat(fd, &st) == 0 ? st.st_mode & S_IFMT : 0;
+	}
+	looked = true;
 }
 
 /* Returns an open descriptor of this type of file, or -1. */
 static int descriptor(mode_t type)
 {
-	for (int fd = 3; fd < 64; fd++)
-		if (is_a(fd, type))
+	if (!looked)
+		look_at_descriptors();
+	for (int fd = 3; fd < DESCRIPTORS; fd++)
+		if (type_of[fd] == type)
 			return fd;
 	return -1;
 }
@@ -266,8 +277,10 @@ static long remove_above_descriptor(void)
 static long grow_a_file(void)
 {
 	const struct iovec byte = {page, 1};
-	for (int fd = 3; fd < 64; fd++) {
-		if (!is_a(fd, S_IFREG))
+	if (!looked)
+		look_at_descriptors();
+	for (int fd = 3; fd < DESCRIPTORS; fd++) {
+		if (type_of[fd] != S_IFREG)
 			continue;
 		long done = syscall(SYS_pwritev, fd, &byte, 1, 1UL << 40, 0);
 		if (done >= 0 || errno != EBADF) /* that can only be read */
@@ -303,43 +316,6 @@ static long another_vcpu(void)
 	/* KVM_CREATE_VCPU: whatever descriptor 0 is, it knows no such request. */
 	long done = syscall(SYS_ioctl, 0, 0xae41UL, 7UL);
 	return done < 0 && errno == ENOTTY ? 0 : done;
-}
-
-#define REFUSED	    ENOTRECOVERABLE /* without "death" */
-#define IOCTLS_TOLD 100
-
-struct ioctls {
-	char told[16 * IOCTLS_TOLD], *at;
-	unsigned int tried, passed;
-};
-
-/* Of a descriptor that is not open, so that one that passes the filter does nothing. */
-static void try_ioctl(struct ioctls *ioctls, unsigned int request)
-{
-	ioctls->tried++;
-	if (syscall(SYS_ioctl, -1, request, NULL) == 0 || errno == REFUSED)
-		return;
-	if (ioctls->passed++ < IOCTLS_TOLD)
-		ioctls->at += sprintf(ioctls->at, " 0x%x", request);
-}
-
-/* All that the kernel numbered by hand; and all that KVM, vhost, terminals and taps may have, with up to a page of data. */
-static long try_ioctls(void)
-{
-	static const unsigned int types[] = {0xae, 0xaf, 'T'};
-	static struct ioctls ioctls;
-
-	ioctls.at = ioctls.told;
-	for (unsigned int request = 0; request < 0x10000; request++)
-		try_ioctl(&ioctls, request);
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		for (unsigned int nr = 0; nr < 0x100; nr++)
-			for (unsigned int size = 0; size <= PAGE; size++)
-				for (unsigned int way = 1; way < 4; way++)
-					try_ioctl(&ioctls, _IOC(way, types[i], nr, size));
-	dprintf(STDERR_FILENO, "attack: %u ioctls of %u:%s\n", ioctls.passed, ioctls.tried,
-		ioctls.told);
-	return 0;
 }
 
 static long type_to_the_terminal(void)
@@ -547,6 +523,7 @@ static int load_without_death(enum thread_kind kind, int directory)
 
 int __wrap_filter_load(enum thread_kind kind, int directory)
 {
+	look_at_descriptors();
 	if (is_left_out("calls"))
 		return 0;
 	return is_left_out("death") ? load_without_death(kind, directory)
