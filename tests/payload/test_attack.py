@@ -173,9 +173,8 @@ def ioctl(way, kind, nr, size):
 KVM, VHOST, WRITE, READ = 0xae, 0xaf, 1, 2
 TCGETS, TCSETS, TCFLSH, TIOCGPGRP, TIOCGWINSZ, BLKDISCARD = 0x5401, 0x5402, 0x540b, 0x540f, 0x5413, 0x1277
 KVM_RUN, KVM_NMI, KVMCLOCK_CTRL, GET_TSC_KHZ = (ioctl(0, KVM, nr, 0) for nr in (0x80, 0x9a, 0xad, 0xa3))
-IRQ_LINE, INTERRUPT = ioctl(WRITE, KVM, 0x61, 8), ioctl(WRITE, KVM, 0x86, 4)
-GET_IRQCHIP, TRANSLATE = ioctl(READ | WRITE, KVM, 0x62, 520), ioctl(READ | WRITE, KVM, 0x85, 24)
-ONE_REG = {ioctl(WRITE, KVM, nr, 16) for nr in (0xab, 0xac)}
+IRQ_LINE, GET_IRQCHIP = ioctl(WRITE, KVM, 0x61, 8), ioctl(READ | WRITE, KVM, 0x62, 520)
+TRANSLATE = ioctl(READ | WRITE, KVM, 0x85, 24)
 GET_REGS, SET_REGS, GET_SREGS, SET_SREGS = (ioctl(way, KVM, nr, size) for nr, way, size in [
     (0x81, READ, 144), (0x82, WRITE, 144), (0x83, READ, 312), (0x84, WRITE, 312)])
 TAP = {ioctl(WRITE, 0x54, 0xd0, 4)}
@@ -188,10 +187,10 @@ SAVED = {ioctl(way, KVM, nr, size) for way, nr, size in [
     (READ, 0x98, 4), (READ, 0xa4, 4096), (READ, 0xcf, 4096), (READ, 0xa6, 392), (READ, 0xa1, 128), (READ, 0x8e, 1024),
     (READ | WRITE, 0x88, 8), (READ, 0x9f, 64), (READ | WRITE, 0x91, 8), (READ, 0x9f, 112), (READ, 0x7c, 48),
     (WRITE, 0x46, 32), (WRITE, 0x42, 16)]}
-EACH = {TCGETS, TCSETS, TIOCGPGRP, IRQ_LINE, INTERRUPT}
+EACH = {TCGETS, TCSETS, TIOCGPGRP, IRQ_LINE}
 # What a kind of thread needs: all others are refused. The kinds that are not here have none of their own, as the balloon's.
-IOCTLS = {"vcpu0": EACH | ONE_REG | TAP | VHOST_NET | {KVM_RUN, KVMCLOCK_CTRL, GET_IRQCHIP},
-          "main": EACH | ONE_REG | TAP | VHOST_NET | {TCFLSH, TIOCGWINSZ, KVM_NMI, GET_REGS, SET_REGS, GET_SREGS, SET_SREGS, TRANSLATE},
+IOCTLS = {"vcpu0": EACH | TAP | VHOST_NET | {KVM_RUN, KVMCLOCK_CTRL, GET_IRQCHIP},
+          "main": EACH | TAP | VHOST_NET | {TCFLSH, TIOCGWINSZ, KVM_NMI, GET_REGS, SET_REGS, GET_SREGS, SET_SREGS, TRANSLATE},
           "balloon": EACH, "blk": EACH | {BLKDISCARD}, "net": EACH | TAP | VHOST_NET,
           "snapshot": EACH | SAVED | {GET_REGS, GET_SREGS, GET_TSC_KHZ, GET_IRQCHIP}}
 

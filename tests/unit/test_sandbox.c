@@ -107,6 +107,54 @@ START_TEST(test_checked)
 }
 END_TEST
 
+/* A call is counted once, whatever arguments it may have. */
+static bool is_first(size_t row, unsigned int kinds)
+{
+	for (size_t i = 0; i < row; i++)
+		if (calls[i].number == calls[row].number && calls[i].kinds & kinds)
+			return false;
+	return true;
+}
+
+/* Each kind's calls, and the ioctls among them, on x86_64: docs/security.md has these figures. Others have no more calls. */
+START_TEST(test_count)
+{
+	static const struct {
+		unsigned int kinds, calls, ioctls;
+	} have[] = {
+		{1U << THREAD_MAIN, 50, 25},
+		{1U << THREAD_RESTORE, 54, 39},
+		{1U << THREAD_VCPU, 37, 20},
+		{1U << THREAD_BALLOON, 41, 4},
+		{1U << THREAD_BLK, 49, 5},
+		{1U << THREAD_NET, 45, 17},
+		{1U << THREAD_FS, 42, 4},
+		{1U << THREAD_RNG, 39, 4},
+		{1U << THREAD_PMEM, 40, 4},
+		{1U << THREAD_VSOCK, 45, 4},
+		{1U << THREAD_CONSOLE, 40, 4},
+		{1U << THREAD_MEASURE, 40, 4},
+		{1U << THREAD_SNAPSHOT, 42, 21},
+		{1U << THREAD_KEEPER, 52, 0},
+		{(1U << THREAD_KEEPER) - 1, 63, 60}, /* all of a guest's */
+	};
+	unsigned int number = 0, ioctls = 0;
+
+	ck_assert_uint_eq(sizeof(have) / sizeof(have[0]), THREAD_KINDS + 1);
+	for (size_t i = 0; i < calls_count; i++) {
+		if (calls[i].number < 0 || !(calls[i].kinds & have[_i].kinds))
+			continue;
+		number += is_first(i, have[_i].kinds);
+		ioctls += calls[i].number == SCMP_SYS(ioctl);
+	}
+	ck_assert_uint_le(number, have[_i].calls);
+#ifdef __x86_64__
+	ck_assert_uint_eq(number, have[_i].calls);
+	ck_assert_uint_eq(ioctls, have[_i].ioctls);
+#endif
+}
+END_TEST
+
 /* How often a program compares with @value. */
 static unsigned int compares(const struct sock_filter *step, unsigned int steps, uint32_t value)
 {
@@ -186,6 +234,7 @@ Suite *sandbox_suite(void)
 	tcase_add_test(tc, test_never);
 	tcase_add_test(tc, test_restore_has_mains);
 	tcase_add_test(tc, test_checked);
+	tcase_add_loop_test(tc, test_count, 0, THREAD_KINDS + 1);
 	tcase_add_test(tc, test_filters);
 	tcase_add_loop_test(tc, test_capabilities, 0, 4);
 	suite_add_tcase(suite, tc);

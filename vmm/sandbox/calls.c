@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <termios.h>
 
 #define ALL	((1U << THREAD_KINDS) - 1)
@@ -24,6 +25,7 @@
 /* A thread that has loaded both filters is bound by both. */
 #define MAIN	 (1U << THREAD_MAIN | RESTORE)
 #define VCPU	 (1U << THREAD_VCPU)
+#define LOOPS	 (ALL & ~VCPU) /* threads that wait for descriptors, and so may do what takes long */
 #define BALLOON	 (1U << THREAD_BALLOON)
 #define BLK	 (1U << THREAD_BLK)
 #define CONSOLE	 (1U << THREAD_CONSOLE)
@@ -88,18 +90,21 @@ const struct call calls[] = {
 	CALL(write, ALL),
 	CALL(writev, ALL), /* the C library's last words, too */
 	CALL(close, ALL),
-	CALL(lseek, ALL),
+	CALL(lseek, LOOPS),
 	CALL_IF(fcntl, MEASURE, IS(1, F_DUPFD_CLOEXEC)), /* smaps, which is open */
 	CALL_IF(fcntl, MEASURE, IS(1, F_GETFL)),
-	CALL(fstat, ALL),
-	CALL_IF(newfstatat, ALL, IS(3, AT_EMPTY_PATH)), /* fstat(3) of glibc 2.33 to 2.40 */
+	CALL(fstat, LOOPS),
+	CALL_IF(newfstatat, LOOPS, IS(3, AT_EMPTY_PATH)), /* fstat(3) of glibc 2.33 to 2.40 */
 	/* The console: a pipe that may not block, a socket. Lines of log.h come from all. */
 	CALL(splice, ALL),
 	CALL(sendto, ALL),
+#ifdef SYS_poll
 	CALL(poll, ALL),
+#else
 	CALL(ppoll, ALL),
-	CALL(epoll_wait, ALL),
-	CALL(epoll_pwait, ALL),
+#endif
+	CALL(epoll_wait, LOOPS),
+	CALL(epoll_pwait, LOOPS),
 	CALL(epoll_ctl, ALL),
 	CALL(timerfd_settime, ALL),
 
@@ -118,17 +123,15 @@ const struct call calls[] = {
 	CALL_IF(madvise, BALLOON, IS(2, MADV_DONTFORK)),
 	CALL_IF_BOTH(process_madvise, BALLOON, IS(0, SELF_THREAD), IS(3, MADV_DONTNEED)),
 	CALL_IF_BOTH(process_madvise, BALLOON, IS(0, SELF_THREAD), IS(3, MADV_FREE)),
-	CALL(sysinfo, ALL), /* qsort(3) before glibc 2.37 */
+	CALL(sysinfo, LOOPS), /* qsort(3) before glibc 2.37 */
 
 	/* --- threads, time, signals, the end ----------------------------------------------- */
 	CALL(futex, ALL),
 	CALL(getpid, ALL),
 	CALL(gettid, ALL),
 	CALL_IF(prctl, ALL, IS(0, PR_GET_NAME)),
-	CALL(getrandom, ALL),
+	CALL(getrandom, LOOPS),
 	CALL(clock_gettime, ALL),
-	CALL(gettimeofday, ALL),
-	CALL(clock_nanosleep, ALL),
 	/*
 	 * What vmm/lib/fatal.h gives back: not SIGSYS. The kernel has a refused call end a process that blocks or ignores it, but
 	 * not one with a handler of its own.
@@ -167,7 +170,6 @@ const struct call calls[] = {
 	IOCTL(MAIN, KVM_GET_REGS),
 	IOCTL(MAIN, KVM_GET_SREGS),
 	IOCTL(MAIN, KVM_TRANSLATE),
-	IOCTL(MAIN, KVM_GET_ONE_REG),
 	IOCTL(MAIN, KVM_NMI),
 
 	/* --- the kernel and the initrd, which are open, before the guest runs ---------------- */
@@ -175,7 +177,6 @@ const struct call calls[] = {
 	CALL(rt_sigpending, MAIN), /* while slow storage is read */
 	IOCTL(MAIN, KVM_SET_REGS),
 	IOCTL(MAIN, KVM_SET_SREGS),
-	IOCTL(MAIN, KVM_SET_ONE_REG),
 
 	/* --- or a snapshot: its pages become memory, what is written there is the guest's alone -- */
 	CALL_IF_BOTH(mmap, RESTORE, IS(2, PROT_READ | PROT_WRITE),
@@ -232,10 +233,13 @@ const struct call calls[] = {
 	IOCTL(VCPU, KVM_RUN),
 	IOCTL(VCPU, KVM_KVMCLOCK_CTRL),
 	IOCTL(VCPU, KVM_GET_IRQCHIP), /* the guest has shut down: was it a reset? */
-	IOCTL(VCPU, KVM_GET_ONE_REG),
-	IOCTL(VCPU, KVM_SET_ONE_REG), /* what SBI and PSCI answer */
 	IOCTL(GUEST, KVM_IRQ_LINE),
+#ifndef KVM_APIC_REG_SIZE /* not x86: registers, also for debugging; and what SBI and PSCI answer */
+	IOCTL(MAIN | VCPU, KVM_GET_ONE_REG),
+	IOCTL(MAIN | VCPU, KVM_SET_ONE_REG),
 	IOCTL(GUEST, KVM_INTERRUPT), /* riscv64's PLIC */
+	CALL(getrandom, VCPU),	     /* riscv64's register of entropy */
+#endif
 
 	/* --- devices, on their worker. A vCPU writes their registers, and main stops them -------- */
 	/* Of a guest that was sent as it ran: what it gave back meanwhile, in shared memory. */
@@ -285,6 +289,7 @@ const struct call calls[] = {
 	CALL(faccessat2, KEEPER),
 	CALL(getdents64, KEEPER),
 	CALL(flock, KEEPER),
+	CALL(clock_nanosleep, KEEPER),
 	CALL_IF(unlinkat, KEEPER, IS(2, 0)),	/* files of a dead guest */
 	CALL_IF(fcntl, KEEPER, IS(1, F_GETFL)), /* fdopendir(3) */
 	CALL_IF(fcntl, KEEPER, IS(1, F_SETFD)),
