@@ -312,6 +312,31 @@ static void say_saved(const struct request *request, const char *name, uint64_t 
 		       request->folder);
 }
 
+/* What is not in the snapshot. Of a guest that is moved these are read-only. */
+static void say_disks(const struct request *request, const char *name, const json_t *disks)
+{
+	char list[8 * TEXT_MAX] = "", text[TEXT_MAX];
+	size_t i, at = 0;
+	json_t *disk;
+
+	if (request->what != &the_guest || json_array_size(disks) == 0)
+		return;
+	json_array_foreach(disks, i, disk)
+	{
+		const char *file = json_string_value(disk);
+		text_escape(text, sizeof(text), file ? file : "?", false);
+		if (at + strlen(text) + 8 >= sizeof(list)) {
+			snprintf(list + at, sizeof(list) - at, ", ...");
+			break;
+		}
+		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s'%s'", i ? ", " : "", text);
+	}
+	if (request->stream)
+		log_info("%s: until it is restored, its disks must not change: %s", name, list);
+	else
+		printf("%s: until it is restored, its disks must not change: %s\n", name, list);
+}
+
 /* Afterwards it may run elsewhere. Returns whether the end is written; else prints an error message. */
 static bool pass_on_end(struct request *request, const char *guest)
 {
@@ -370,6 +395,7 @@ static int say_result(struct request *request, struct guest *guest)
 	if (request->live_ms && !pass_on_end(request, guest->shown))
 		return EXIT_FAILED;
 	say_saved(request, guest->shown, (uint64_t)saved, stopped);
+	say_disks(request, guest->shown, json_object_get(guest->call.reply, "disks"));
 	return EXIT_DONE;
 }
 

@@ -175,3 +175,18 @@ struct disk *machine_disk(const struct machine *machine, unsigned int number)
 {
 	return (struct disk *)machine_find(machine, &device_blk, number);
 }
+
+int disks_flush(const struct machine *machine, struct why *why)
+{
+	struct disk *disk;
+
+	for (unsigned int i = 0; (disk = machine_disk(machine, i)); i++) {
+		int error =
+			disk->is_served || disk_read_only(disk) ? 0 : image_flush(&disk->blk.image);
+		if (error)
+			return why_set(why, error,
+				       "what it has written to its disk %u cannot be flushed: %s",
+				       i, strerror(-error));
+	}
+	return 0;
+}

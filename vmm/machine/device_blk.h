@@ -5,6 +5,7 @@
 
 #include "devices/virtio-blk/blk.h"
 #include "devices/virtio-blk/served.h"
+#include "vmm/lib/why.h"
 #include "vmm/machine/device.h"
 #include "vmm/machine/served.h"
 #include "vmm/storage/storage.h"
@@ -54,5 +55,11 @@ static inline bool disk_read_only(const struct disk *disk)
 
 /* Returns the bytes that the disk's file takes on the host; may wait for its storage. */
 uint64_t disk_allocated(const struct disk *disk);
+
+/*
+ * Makes durable what the guest has written to its raw disks, which are frozen (virtio_core_freeze()); waits for their
+ * storage. Returns 0, or -errno with @why set. Thread: the saver's.
+ */
+int disks_flush(const struct machine *machine, struct why *why);
 
 #endif

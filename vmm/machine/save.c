@@ -7,6 +7,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/zero.h"
+#include "vmm/machine/device_blk.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
 #include "vmm/mem/present.h"
@@ -488,7 +489,10 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		saving->machine = machine;
 		saving->writer = writer;
 		saving->why = why;
-		error = save_all(saving);
+		/* Not in the snapshot, but as old as that, also if the host fails later. */
+		error = disks_flush(machine, why);
+		if (!error)
+			error = save_all(saving);
 		thaw(&machine->devices);
 	}
 	*pages = writer->pages;

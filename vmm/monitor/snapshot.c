@@ -9,11 +9,24 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/json.h"
+#include "vmm/machine/device_blk.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/save.h"
 #include "vmm/machine/working_set.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/pages.h"
+
+/* What the guest can write to, and is in no snapshot: as the user named them. */
+static json_t *disks_of(const struct monitor *monitor)
+{
+	json_t *list = json_array();
+	const struct disk *disk;
+
+	for (unsigned int i = 0; (disk = machine_disk(monitor->machine, i)); i++)
+		if (!disk_read_only(disk))
+			json_array_append_new(list, json_text(disk->file));
+	return list;
+}
 
 static void saved(struct monitor *monitor, uint64_t command)
 {
@@ -30,6 +43,8 @@ static void saved(struct monitor *monitor, uint64_t command)
 		result = json_pack("{s:o, s:o, s:f}", "bytes", json_count(saver->writer.offset),
 				   "memory", json_count(saver->pages * SNAPSHOT_PAGE), "stopped",
 				   (double)saver->stood / NS_PER_S);
+	if (result && saver->what == machine_save)
+		json_object_set_new(result, "disks", disks_of(monitor));
 	control_server_answer(monitor->server, command, result, &error);
 }
 

@@ -248,7 +248,7 @@ const struct call calls[] = {
 	CALL(preadv2, BLK),
 	CALL(pwritev, BLK),
 	CALL(pwritev2, BLK),
-	CALL(fdatasync, BLK | PMEM),
+	CALL(fdatasync, BLK | PMEM | SNAPSHOT),
 	IOCTL(BLK, BLKDISCARD),
 	CALL(io_uring_enter,
 	     BLK | VCPU | MAIN | SNAPSHOT), /* restricted: see devices/virtio-blk/ring.c */
