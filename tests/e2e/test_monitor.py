@@ -174,6 +174,22 @@ def test_nmi(guest):
     started.wait_for("NMI received for unknown reason .* on CPU 1", LIMIT, at)
 
 
+@pytest.mark.cross
+@pytest.mark.arch("arm64", "riscv64")
+def test_no_snapshot_yet(guest, tmp_path):
+    """It is refused in words before anything stops, and nothing is left; so is a restore. (tests/payload has x86_64's.)"""
+    box, started = guest
+    why = f"ebb cannot save {os.uname().machine} guests yet, only x86_64 ones"
+    for words in (str(tmp_path / "there"),), ("-",), ("--live", "-"):
+        done = subprocess.run([EBB, "snapshot", "-n", "watched", *words], env=box.env, capture_output=True, text=True, timeout=LIMIT)
+        assert done.returncode == 1 and done.stderr == f'ebb: guest "watched" is not saved: {why}\n' and not done.stdout, done
+    assert not os.listdir(tmp_path) and stat(box, "watched")["status"] == "running"
+    (tmp_path / "snapshot").write_bytes(b"")
+    argv = [EBB, "run", "--restore", str(tmp_path), "-n", "none", "--name", "restored"]
+    done = subprocess.run(argv, env=box.env, capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 2 and done.stderr.splitlines()[-1] == f"ebb: cannot restore the snapshot in '{tmp_path}': {why}", done
+
+
 def test_qmp_as_others_speak_it(guest):
     box, started = guest
     lines = qmp(

@@ -6,7 +6,7 @@ import os
 import struct
 
 HEAD, SECTION, PAGE = 32, 32, 4096
-FILLER, MEMORY, PAGES, WORKING_SET, BASE = 1, 3, 9, 10, 11
+FILLER, MACHINE, MEMORY, CPU, PAGES, WORKING_SET, BASE = 1, 2, 3, 5, 9, 10, 11
 
 
 def checksum(data):
@@ -64,6 +64,27 @@ def without_zeros(data):
         at += SECTION + length
         index += 1
     return out
+
+
+def with_version(data, version):
+    """The same, as of another version of the format, with the right checksum."""
+    head = data[:8] + struct.pack("<I", version) + data[12:HEAD - 4]
+    return head + struct.pack("<I", checksum(head)) + data[HEAD:]
+
+
+def version(data):
+    return struct.unpack_from("<I", data, 8)[0]
+
+
+def with_payload(data, kind, change, new_kind=None):
+    """The same, but what `change` makes of the payload of a section of that kind, as long as it was, and the right checksums.
+    Of several of a kind it is the last."""
+    at, length = sections(data)[kind]
+    payload = bytes(change(data[at:at + length]))
+    assert len(payload) == length
+    _, number, _, _, index, zero = struct.unpack_from("<IIQIII", data, at - SECTION)
+    head = struct.pack("<IIQIII", new_kind or kind, number, length, checksum(payload), index, zero)
+    return data[:at - SECTION] + head + struct.pack("<I", checksum(head)) + payload + data[at + length:]
 
 
 def offset_of(data, gpa):
