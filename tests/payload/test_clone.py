@@ -107,9 +107,13 @@ def test_a_folder_of_its_own_is_gone(host):
 
 
 def test_of_a_paused_guest(host, source):
-    """It stays paused; they run."""
+    """It stays paused; they run, also later. (Restored, it is paused: test_snapshot_paused.py.)"""
     subprocess.run([EBB, "pause", "-n", host.name], check=True, timeout=TIMEOUT)
-    host.clone(1)
+    host.clone(1, "--save", host.tmp / "kept")
+    host.steps(1)
+    assert listed()[f"{host.name}-1"]["status"] == "running" and "paused" not in (host.tmp / "log-1").read_text()
+    host.kill_all()
+    host.clone(1, source=("--from", host.tmp / "kept"))
     host.steps(1)
     assert listed()[host.name]["status"] == "paused"
     subprocess.run([EBB, "resume", "-n", host.name], check=True, timeout=TIMEOUT)

@@ -249,7 +249,9 @@ START_TEST(test_restore)
 {
 	struct vm_config config;
 	static const char *const right[] = {"--restore", "/srv/web", NULL};
+	static const char *const resumed[] = {"--restore=D", "--resume", NULL};
 	static const char *const wrong[][5] = {
+		{"K", "--resume", NULL},
 		{"--restore", "D", "K", NULL},
 		{"--restore", "D", "-i", "I", NULL},
 		{"--restore=D", "-p", "quiet", NULL},
@@ -259,6 +261,9 @@ START_TEST(test_restore)
 	ck_assert_int_eq(config_words(&config, right), CONFIG_RUN);
 	ck_assert_str_eq(config.boot.restore, "/srv/web");
 	ck_assert_ptr_null(config.boot.kernel);
+	ck_assert(!config.boot.resume);
+	ck_assert_int_eq(config_words(&config, resumed), CONFIG_RUN);
+	ck_assert(config.boot.resume);
 	for (int i = 0; i < COUNT(wrong); i++)
 		ck_assert_int_eq(config_words(&config, wrong[i]), CONFIG_ERROR);
 }

@@ -38,7 +38,8 @@ static const struct option options[] = {
 static const struct option_table table = {
 	"ebb clone", "[-- OPTION...]",
 	"Starts guests that go on where a guest is now, without terminals, and prints\n"
-	"their names. They share the memory that they do not write to. The guest goes on.\n"
+	"their names. They share the memory that they do not write to. The guest goes on;\n"
+	"if it is paused, it stays so, and they run.\n"
 	"CPUs, memory and devices are those of the guest; disks, forwarded ports and other\n"
 	"options of \"ebb run\" are given after --, where % is the clone's number, too:\n"
 	"ebb clone -n web -c 3 -- -n user,hostfwd=tcp::808%-:80",

@@ -62,6 +62,11 @@ static void start(struct machine *machine, struct monitor *monitor,
 	if (monitor_start(monitor, guard) != 0)
 		machine_stop(machine, MACHINE_NOT_STARTED);
 	machine_boot(machine, guard);
+	if (!machine->starts_paused || atomic_load(&machine->end) != MACHINE_RUNS)
+		return;
+	monitor_start_paused(monitor);
+	log_info("paused, as it was saved; \"ebb resume -n %s\" lets it run",
+		 machine->config->machine.name);
 }
 
 /* Before anything of the guest takes memory, and before what serves its devices is started. */

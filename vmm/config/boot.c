@@ -5,7 +5,7 @@
 
 #include "vmm/config/part.h"
 
-enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB, RESTORE, RESTORE_ALL };
+enum { KERNEL, INITRD, PARAMS, NODEFAULTS, DUMP_DTB, RESTORE, RESTORE_ALL, RESUME };
 
 static const struct option options[] = {
 	/* OPTION_AGAIN lets set_kernel() report two kernels: one may be a word without -k. */
@@ -26,6 +26,8 @@ static const struct option options[] = {
 	{RESTORE_ALL, 0, "restore-all", "DIR",
 	 "the same, but read and check all memory first: DIR\nis not needed any more once the guest runs",
 	 false},
+	{RESUME, 0, "resume", NULL,
+	 "let the restored guest run, also if it was saved\nwhile it was paused", false},
 };
 
 static int set_kernel(struct vm_boot *boot, const char *text, struct option_error *error)
@@ -86,6 +88,9 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case RESTORE_ALL:
 		boot->restore_all = true;
 		return set_restore(boot, value, error);
+	case RESUME:
+		boot->resume = true;
+		return 0;
 	case DUMP_DTB:
 		return config_file(&boot->dump_dtb, "device tree", value, error);
 	default: /* KERNEL, or a word without an option */
@@ -100,6 +105,9 @@ static int check(void *ctx, struct option_error *error)
 	if (boot->restore && (boot->kernel || boot->initrd || boot->params[0] || boot->dump_dtb))
 		return options_fail(error, "a restored guest has booted already: leave out the "
 					   "kernel, -i, -p and --dump-dtb");
+	if (boot->resume && !boot->restore)
+		return options_fail(error, "--resume is for a guest that is restored: name its "
+					   "snapshot with --restore");
 	if (boot->kernel || boot->restore)
 		return 0;
 	if (config->disks.count == 0 && !config->disks.image)

@@ -18,6 +18,7 @@ struct vm_boot {
 	const char *restore; /* the folder of a snapshot to go on from, or NULL; "-": a stream */
 	int restore_fd;	     /* that stream, which machine_restore() closes */
 	bool restore_all;    /* read and check all of its memory first */
+	bool resume;	     /* let it run, also if it was saved while it was paused */
 };
 
 /*

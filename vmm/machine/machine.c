@@ -500,7 +500,7 @@ enum machine_end machine_run(struct machine *machine)
 {
 	if (atomic_load(&machine->end) == MACHINE_RUNS && console_begin(&machine->console) != 0)
 		machine_stop(machine, MACHINE_NOT_STARTED);
-	if (atomic_load(&machine->end) == MACHINE_RUNS)
+	if (atomic_load(&machine->end) == MACHINE_RUNS && !machine->starts_paused)
 		cpus_resume(&machine->cpus);
 	int error = loop_run(&machine->loop);
 	if (error) {

@@ -47,8 +47,9 @@ struct machine {
 	const struct vm_config *config;
 	unsigned int built; /* stages whose init() was called */
 	_Atomic enum machine_end end;
-	bool hangs;  /* a device's worker did not end */
-	int pagemap; /* until the RAM has it, or -1: see vmm/mem/present.h */
+	bool hangs;	    /* a device's worker did not end */
+	bool starts_paused; /* set by machine_boot(), of a snapshot: machine_run() does not let it run */
+	int pagemap;	    /* until the RAM has it, or -1: see vmm/mem/present.h */
 
 	struct vm vm;
 	struct ram ram;
@@ -103,7 +104,7 @@ void machine_start(struct machine *machine, const struct worker_guard *guard);
 void machine_boot(struct machine *machine, const struct worker_guard *guard);
 
 /*
- * Lets the guest run, and runs the loop until it ends. Returns the reason (never
+ * Lets the guest run, unless it starts paused, and runs the loop until it ends. Returns the reason (never
  * MACHINE_RUNS), after an error message if it is a failure. Then no vCPU runs, and only a worker
  * that hangs may still run.
  */

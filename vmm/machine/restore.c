@@ -260,6 +260,15 @@ static int compare(struct restoring *restoring, struct record_in *in)
 	return error ? error : saved_machine_compare(&own, &saved, &restoring->why);
 }
 
+/* Also reads the head of the section after it into @section. */
+static int restore_paused(struct restoring *restoring, struct snapshot_section *section)
+{
+	int error = snapshot_payload(&restoring->reader, section, restoring->room, 0);
+
+	restoring->machine->starts_paused = !restoring->machine->config->boot.resume;
+	return error ? error : snapshot_next(&restoring->reader, section);
+}
+
 /*
  * RAM first: the processors' page tables and the devices' rings are in it. The interrupt controllers after the
  * processors that they interrupt, and before the devices that raise interrupts.
@@ -287,6 +296,8 @@ static int restore(struct restoring *restoring)
 		error = restore_devices(restoring);
 	if (!error)
 		error = snapshot_next(&restoring->reader, &section);
+	if (!error && section.type == SNAPSHOT_PAUSED)
+		error = restore_paused(restoring, &section);
 	if (!error && section.type != SNAPSHOT_END)
 		error = snapshot_bad(&restoring->reader, "it has more sections than this machine");
 	return error ? error

@@ -443,6 +443,8 @@ static int save_all(struct saving *saving)
 		error = save_platform(saving);
 	if (!error)
 		error = save_devices(saving);
+	if (!error && saving->writer->paused)
+		error = snapshot_write(saving->writer, SNAPSHOT_PAUSED, 0, "", 0);
 	return error ? error : snapshot_end(saving->writer);
 }
 

@@ -84,6 +84,12 @@ bool monitor_pause(struct monitor *monitor)
 	return true;
 }
 
+void monitor_start_paused(struct monitor *monitor)
+{
+	devices_hold(&monitor->machine->devices, true);
+	monitor->paused = true;
+}
+
 bool monitor_resume(struct monitor *monitor)
 {
 	if (!monitor->paused)

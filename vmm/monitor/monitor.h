@@ -48,6 +48,9 @@ bool monitor_release(struct monitor *monitor);
  */
 int monitor_start(struct monitor *monitor, const struct worker_guard *guard);
 
+/* Notes that the guest starts paused, which it is until a client resumes it. Call after machine_boot(). */
+void monitor_start_paused(struct monitor *monitor);
+
 /* Tells the clients why the machine ended. Call after its threads have ended. */
 void monitor_ended(struct monitor *monitor, enum machine_end end);
 

@@ -133,6 +133,7 @@ static void stand(struct saver *saver)
 {
 	saver->since = clock_ns();
 	saver->resume = monitor_pause(saver->monitor);
+	saver->writer.paused = !saver->resume;
 	saver->stands = true;
 }
 

@@ -39,6 +39,7 @@ enum snapshot_type {
 	SNAPSHOT_WORKING_SET = 10, /* not in a snapshot: working_set.h */
 	SNAPSHOT_BASE = 11,
 	SNAPSHOT_WRITTEN = 12, /* written.h */
+	SNAPSHOT_PAUSED = 13,
 };
 
 struct snapshot_section {
@@ -56,8 +57,9 @@ struct snapshot_writer {
 	void *ctx;
 	/* The caller's, for who chooses the pages: see machine_save(). Increment: it has a base, also pages.h's. */
 	bool sparse, increment;
-	uint64_t offset;   /* bytes written */
-	uint64_t pages;	   /* of guest RAM written: see pages.h */
+	bool paused;	 /* the caller's, too: the guest was so before it was stopped to be saved */
+	uint64_t offset; /* bytes written */
+	uint64_t pages;	 /* of guest RAM written: see pages.h */
 	uint32_t checksum; /* of the pages */
 	uint32_t sections;
 	int error; /* the first -errno: afterwards nothing is written */
