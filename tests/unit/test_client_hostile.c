@@ -44,7 +44,7 @@ START_TEST(test_backlog)
 	ck_assert_int_eq(fd, -EAGAIN);
 	double begin = asker_now();
 	ck_assert_int_eq(asker_open_and_close("one"), -ETIMEDOUT);
-	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 8);
+	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 30);
 
 	struct control_client_owner owner = {asker_event, asker_ended, &asker};
 	asker = (struct asker){.pending = true, .events = json_array()};
@@ -185,7 +185,7 @@ START_TEST(test_silence)
 	double begin = asker_now();
 	liar_init(&liar, "", 0, false);
 	ck_assert_int_eq(asker_open_and_close("one"), -ETIMEDOUT);
-	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 8);
+	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 30);
 	liar_release(&liar);
 
 	/* A second for each fifty bytes: it is never quiet, and never done. */
@@ -196,7 +196,7 @@ START_TEST(test_silence)
 	liar_start(&liar);
 	begin = asker_now();
 	ck_assert_int_eq(asker_open_and_close("one"), -ETIMEDOUT);
-	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 8);
+	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 30);
 	liar_release(&liar);
 
 	static const char answers[] = WELCOME "{\"event\": \"x\"}{\"event\": \"y\", \"data\": 1}";
@@ -204,7 +204,7 @@ START_TEST(test_silence)
 	asker_open(&asker);
 	begin = asker_now();
 	ck_assert_int_eq(asker_run(&asker, "count", NULL), -ETIMEDOUT);
-	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 8);
+	ck_assert(asker_now() - begin > 4.9 && asker_now() - begin < 30);
 	liar_join(&liar);
 	/* What came meanwhile is not lost, and late answers are not taken for others. */
 	ck_assert_str_eq(asker_events(&asker), "x y ");
@@ -252,11 +252,11 @@ START_TEST(test_floods)
 	text[size - 1] = '\0';
 	double begin = asker_now();
 	ck_assert_int_eq(asker_run(&asker, "echo", json_pack("{s:s}", "text", text)), -ETIMEDOUT);
-	ck_assert(asker_now() - begin < 8);
+	ck_assert(asker_now() - begin < 30);
 	/* Half a command was sent: nothing can follow it. */
 	begin = asker_now();
 	ck_assert_int_eq(asker_run(&asker, "count", NULL), -ETIMEDOUT);
-	ck_assert(asker_now() - begin < 2);
+	ck_assert(asker_now() - begin < 4.9);
 	asker_close(&asker);
 	liar_release(&liar);
 	free(text);
