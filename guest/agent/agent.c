@@ -126,7 +126,7 @@ static _Noreturn void refuse_host(void)
 	fail("understand the host: the initrd is of another version of ebb");
 }
 
-static void take_record(struct wanted *wanted, char *record, size_t count[3])
+static void take_record(struct wanted *wanted, char *record, size_t count[2])
 {
 	switch (record[0]) {
 	case AGENT_ARGUMENT:
@@ -136,7 +136,9 @@ static void take_record(struct wanted *wanted, char *record, size_t count[3])
 		wanted->environment[count[1]++] = record + 1;
 		break;
 	case AGENT_DIR:
-		wanted->dirs[count[2]++] = record + 1;
+	case AGENT_LAYERED_DIR:
+		wanted->dirs[wanted->dir_count++] =
+			(struct wanted_dir){record + 1, record[0] == AGENT_LAYERED_DIR};
 		break;
 	case AGENT_FOLDER:
 		wanted->folder = record + 1;
@@ -149,7 +151,7 @@ static void take_record(struct wanted *wanted, char *record, size_t count[3])
 static void read_command(struct wanted *wanted)
 {
 	struct agent_command *head = &wanted->head;
-	size_t records = 0, count[3] = {0};
+	size_t records = 0, count[2] = {0};
 
 	read_whole(head, sizeof(*head));
 	if (head->magic != AGENT_MAGIC || head->size > AGENT_RECORDS_MAX)
@@ -163,12 +165,11 @@ static void read_command(struct wanted *wanted)
 		records += !wanted->records[i];
 	wanted->argv = calloc(records + 1, sizeof(char *));
 	wanted->environment = calloc(records + 1, sizeof(char *));
-	wanted->dirs = calloc(records + 1, sizeof(char *));
+	wanted->dirs = calloc(records + 1, sizeof(*wanted->dirs));
 	if (!wanted->argv || !wanted->environment || !wanted->dirs)
 		fail("get memory");
 	for (char *at = wanted->records; at < wanted->records + head->size; at += strlen(at) + 1)
 		take_record(wanted, at, count);
-	wanted->dir_count = (unsigned int)count[2];
 	if (!wanted->argv[0] || !wanted->folder)
 		refuse_host();
 }

@@ -9,12 +9,19 @@
 
 #include "vmm/agent/wire.h"
 
+/* A folder of the host, or a file. */
+struct wanted_dir {
+	char *path; /* where it is seen */
+	bool layered;
+};
+
 /* What the host wants. Its pointers point into @records. */
 struct wanted {
 	struct agent_command head;
 	char *records;
-	char **argv, **environment, **dirs; /* each ends with NULL */
+	char **argv, **environment; /* each ends with NULL */
 	const char *folder;
+	struct wanted_dir *dirs;
 	unsigned int dir_count;
 };
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The command's file tree: what the host shares, read-only, under a private layer in the guest's memory; over that the
- * folders that are shared as they are, each at the place that it has on the host.
+ * The command's file tree: what the host shares, read-only, under a private layer in the guest's memory; over that its
+ * folders, each at the place that it has on the host, with such a layer of its own or as it is.
+ *
+ * All layers are in one tmpfs, of half of the guest's memory: when that is full, the command is told so (ENOSPC), and the
+ * other half is left to run it.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,6 +23,7 @@
 
 #define HOST  "/host"
 #define LAYER "/layer"
+#define SEEN  "/seen" /* the folders with a layer over them, as the command sees them */
 #define NEW   "/new"
 
 static void must_mount(const char *source, const char *at, const char *type, unsigned long flags,
@@ -77,33 +81,83 @@ static void graft_all(const char *from, const char *to, const char *apart)
 }
 
 /*
- * overlayfs opens what is below it with O_NOATIME, which only a file's owner may, or root. Where the
- * server is neither, it could read nothing: the folders are shown as they are then, beside what is in memory.
+ * overlayfs opens what is below it with O_NOATIME, which only a file's owner may, or root. Where the server is neither, it
+ * could read nothing. Its own user is root in the guest (vmm/virtiofsd/README.md); whoever is none there, is nobody.
  */
-static bool can_have_layer(void)
+static bool is_servers(const char *path)
 {
 	struct stat about;
-	return stat(HOST "/" AGENT_ROOT "/usr", &about) == 0 && about.st_uid == 0;
+	return stat(path, &about) == 0 && about.st_uid == 0;
+}
+
+/* As root on the host, who owns /usr, the server may open every file. */
+static bool server_is_root(void)
+{
+	return is_servers(HOST "/" AGENT_ROOT "/usr");
+}
+
+/* Gives the layer's own folder what is seen of it: overlayfs shows the upper one's. */
+static void make_upper(const char *upper, const char *lower)
+{
+	struct stat about;
+
+	mkdir(upper, 0755);
+	if (stat(lower, &about) < 0 || chown(upper, about.st_uid, about.st_gid) < 0 ||
+	    chmod(upper, about.st_mode & 07777) < 0)
+		fail("make a layer");
+}
+
+/* Shows @lower at @at, with the layer @name over it. */
+static void add_layer(const char *name, const char *lower, const char *at)
+{
+	char own[64], upper[64 + 8], work[64 + 8], options[512];
+
+	snprintf(own, sizeof(own), LAYER "/%s", name);
+	snprintf(upper, sizeof(upper), "%s/upper", own);
+	snprintf(work, sizeof(work), "%s/work", own);
+	mkdir(own, 0755);
+	make_upper(upper, lower);
+	mkdir(work, 0755);
+	/* With redirect_dir a folder of the host can be renamed. */
+	snprintf(options, sizeof(options), "lowerdir=%s,upperdir=%s,workdir=%s,redirect_dir=on",
+		 lower, upper, work);
+	must_mount("layer", at, "overlay", 0, options,
+		   "mount a layer over the host's folders: the kernel needs CONFIG_OVERLAY_FS");
 }
 
 static void make_layers(void)
 {
 	must_mount(AGENT_TAG, HOST, "virtiofs", MS_NODEV, NULL,
 		   "mount the host's folders: the kernel needs CONFIG_VIRTIO_FS");
-	if (!can_have_layer()) {
-		must_mount("root", NEW, "tmpfs", 0, "mode=755", "mount a tmpfs");
-		graft_all(HOST "/" AGENT_ROOT, NEW, "etc");
-		mkdir(NEW "/etc", 0755);
-		graft_all(HOST "/" AGENT_ROOT "/etc", NEW "/etc", "");
+	must_mount("layer", LAYER, "tmpfs", 0, "mode=755,size=50%", "mount a tmpfs");
+	if (server_is_root()) {
+		add_layer("root", HOST "/" AGENT_ROOT, NEW);
 		return;
 	}
-	must_mount("layer", LAYER, "tmpfs", 0, "mode=755", "mount a tmpfs");
-	mkdir(LAYER "/upper", 0755);
-	mkdir(LAYER "/work", 0755);
-	must_mount("root", NEW, "overlay", 0,
-		   "lowerdir=" HOST "/" AGENT_ROOT ",upperdir=" LAYER "/upper,workdir=" LAYER
-		   "/work",
-		   "mount a layer over the host's folders: the kernel needs CONFIG_OVERLAY_FS");
+	/* The system's files are shown as they are, beside what is in memory. */
+	mkdir(LAYER "/root", 0755);
+	must_mount(LAYER "/root", NEW, NULL, MS_BIND, NULL, "show a tmpfs");
+	graft_all(HOST "/" AGENT_ROOT, NEW, "etc");
+	mkdir(NEW "/etc", 0755);
+	graft_all(HOST "/" AGENT_ROOT "/etc", NEW "/etc", "");
+}
+
+/* Returns the folder with this number, or file, before the root changes. A file has no layer. */
+static int open_dir(unsigned int number, const struct wanted_dir *dir)
+{
+	char path[64], name[16], at[64];
+	struct stat about;
+
+	snprintf(path, sizeof(path), HOST "/" AGENT_DIRS "/%u", number);
+	if (stat(path, &about) < 0)
+		fail("find a shared folder");
+	if (dir->layered && S_ISDIR(about.st_mode) && (is_servers(path) || server_is_root())) {
+		snprintf(name, sizeof(name), "%u", number);
+		snprintf(at, sizeof(at), SEEN "/%u", number);
+		add_layer(name, path, at);
+		strcpy(path, at);
+	}
+	return open(path, O_PATH | O_CLOEXEC);
 }
 
 static void make_folders(void)
@@ -130,7 +184,9 @@ static void mount_kernels(void)
 	must_mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, NULL, "mount /dev");
 	must_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666",
 		   "mount /dev/pts");
-	must_mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777", "mount /dev/shm");
+	/* Beside the layers' half. */
+	must_mount("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=25%",
+		   "mount /dev/shm");
 	if (access("/dev/fd", F_OK) == 0)
 		return;
 	if (symlink("/proc/self/fd", "/dev/fd") || symlink("fd/0", "/dev/stdin") ||
@@ -191,10 +247,9 @@ void make_root(const struct wanted *wanted)
 		fail("get memory");
 	read_file("/etc/resolv.conf", resolv, sizeof(resolv));
 	make_layers();
+	mkdir(SEEN, 0755);
 	for (unsigned int i = 0; i < wanted->dir_count; i++) {
-		char path[64];
-		snprintf(path, sizeof(path), HOST "/" AGENT_DIRS "/%u", i);
-		dir[i] = open(path, O_PATH | O_CLOEXEC);
+		dir[i] = open_dir(i, &wanted->dirs[i]);
 		if (dir[i] < 0)
 			fail("find a shared folder");
 	}
@@ -208,7 +263,7 @@ void make_root(const struct wanted *wanted)
 	write_file("/etc/resolv.conf", resolv);
 	sethostname("sandbox", 7);
 	for (unsigned int i = 0; i < wanted->dir_count; i++)
-		show(dir[i], wanted->dirs[i]);
+		show(dir[i], wanted->dirs[i].path);
 	free(dir);
 	if (chdir(wanted->folder) < 0)
 		fail("change to the current folder");

@@ -37,7 +37,12 @@ def nothing_left():
     (["--fs", "/nonesuch", "true"], ["cannot share /nonesuch", "No such file"]),
     (["--fs", "/usr,rw", "true"], ['"rw" of the folder', "ro"]),
     (["-m", "1G", "-m", "2G", "true"], ["--mem is given twice"]),
-    (["--rw", "true"], ["unknown option --rw"]),
+    (["--rw", "", "true"], ["folder's name is empty"]),
+    (["--rw", "/nonesuch", "true"], ["cannot share /nonesuch", "No such file"]),
+    (["--fs", "/usr,ro", "--rw", "/usr/../usr", "true"], ["/usr/../usr is to be both read-only", "leave out one"]),
+    (["--rw", "/usr", "--fs", "/usr,ro", "true"], ["/usr is to be both read-only"]),
+    (["--ro", "--rw", ".", "true"], ["is to be both read-only", "--rw"]),
+    (["--ro", "--rw", "/usr", "--fs", "/usr", "--fs", ".,ro", "--fs", "/nonesuch", "true"], ["cannot share /nonesuch"]),
     (["-n", "user"] * 40 + ["true"], ["--network is one option too many"]),
 ], ids=str)
 def test_mistakes(ebb, words, said):
@@ -71,7 +76,8 @@ def test_not_a_kernel(ebb, files, runtime):
 
 def test_the_whole_machine(ebb, files):
     ebb("sandbox", *files, "--", "true", cwd="/").failed(125, "the current folder is /", "change to")
-    ebb("sandbox", *files, "--fs", "/", "true").failed(125, "/ cannot be shared")
+    for option in ("--fs", "--rw"):
+        ebb("sandbox", *files, option, "/", "true").failed(125, "/ cannot be shared")
 
 
 def test_home(runtime, files, tmp_path):

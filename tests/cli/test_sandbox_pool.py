@@ -29,6 +29,7 @@ PLACE = tempfile.TemporaryDirectory(prefix="ebb-place-")  # pylint: disable=cons
     (("web", "--sandbox", "--", "--ro"), "--ro is for the command: give it to ebb sandbox --pool"),
     (("web", "--sandbox", "--", "-e", "A=b"), "--env is for the command"),
     (("web", "--sandbox", "--", "--fs", "/usr"), "--fs is for the command"),
+    (("web", "--sandbox", "--", "--rw", "/usr"), "--rw is for the command"),
     (("web", "--sandbox", "--", "--pool", "web"), "--pool is for the command"),
     (("web", "--sandbox", "--", "--cgroup", "/x"), "--cgroup would not bound virtiofsd"),
     (("web", "--sandbox", "--", "--name", "x"), "--name is made of the pool's name"),

@@ -37,11 +37,11 @@ def sandbox(ebb, folder):
     def argv(*words, options=(), memory="256M"):
         return [lib.EBB, "sandbox", "-m", memory, "-c", "1", *map(str, options), "--", *map(str, words)]
 
-    def run(*words, options=(), **popen):
+    def run(*words, options=(), memory="256M", **popen):
         popen = {"stdin": subprocess.DEVNULL, "timeout": LIMIT, "cwd": folder} | popen
         if "input" in popen:
             del popen["stdin"]
-        return subprocess.run(argv(*words, options=options), env=ebb.env, capture_output=True, check=False, **popen)
+        return subprocess.run(argv(*words, options=options, memory=memory), env=ebb.env, capture_output=True, check=False, **popen)
 
     run.argv = argv
     yield run
@@ -92,7 +92,7 @@ exit 42
     secret = folder.parent / "secret"
     secret.write_text("not shared\n")
     words = ["a b", "", "c'd\"e", "new\nline", "*", "$HOME", "--ro", "ä\udcff"]
-    done = sandbox("./script", *words, options=["-e", "LANG=a b", "--env", "NONESUCH", "-e", "LANG=C", "--fs", f"{folder.parent}/secret,ro"])
+    done = sandbox("./script", *words, options=["-e", "LANG=a b", "--env", "NONESUCH", "-e", "LANG=C", "--rw", ".", "--fs", f"{folder.parent}/secret,ro"])
     assert done.returncode == 42 and done.stderr == b"err\n", (done.returncode, done.stderr)
     lines = done.stdout.split(b"\n")
     assert b"\n".join(lines[:2]) == b"".join(b"[" + os.fsencode(word) + b"]" for word in words)
@@ -117,9 +117,47 @@ def test_folder_in_a_folder(sandbox, folder):
     (folder / "inner").mkdir()
     (folder / "inner" / "x").write_text("of the host\n")
     write = "(echo guest >inner/x) 2>/dev/null || echo refused"
-    done = sandbox("sh", "-c", f"{write}; umount inner && {write}; echo guest >data", options=["--fs", f"{folder}/inner,ro"])
+    script = f"{write}; umount inner && {write}; echo guest >data"
+    done = sandbox("sh", "-c", script, options=["--rw", ".", "--fs", f"{folder}/inner,ro"])
     assert (done.returncode, done.stdout) == (0, b"refused\nrefused\n"), done
     assert (folder / "inner" / "x").read_text() == "of the host\n" and (folder / "data").read_text() == "guest\n"
+    # The other way around: only the inner one keeps what is written.
+    (folder / "data").write_text("of the host\n")
+    done = sandbox("sh", "-c", "echo guest >inner/x; umount inner; echo layer >inner/x; echo guest >data", options=["--rw", folder / "inner"])
+    assert (done.returncode, done.stdout) == (0, b""), done
+    assert (folder / "inner" / "x").read_text() == "guest\n" and (folder / "data").read_text() == "of the host\n"
+
+
+def tree(folder):
+    """Everything in it: name → contents, or None."""
+    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_layer(sandbox, folder, tmp_path):
+    """
+    What the command changes in the current folder and that of --fs, it sees and nobody else, also if that is a stranger's
+    rm -rf /, less what takes minutes; a file is to read. The control: --rw.
+    """
+    other, file = tmp_path / "other", tmp_path / "file"
+    for name in (folder, other):
+        (name / "sub/old").mkdir(parents=True)
+        (name / "sub/file").write_text("file\n")
+        (name / "gone").write_text("gone\n")
+    file.write_text("of the host\n")
+    script = f"""(echo guest >{file}) 2>/dev/null || echo refused
+for folder in {other} '{folder}'; do
+cd "$folder"
+echo more >>sub/file; rm gone; rm -r sub/old; mkdir sub/old; mv sub moved; echo made >moved/made; chmod 700 moved
+cat moved/file moved/made; find . | sort; done
+cd /; exec rm -rf /[!psu]*"""
+    seen = b"file\nmore\nmade\n.\n./moved\n./moved/file\n./moved/made\n./moved/old\n"
+    before = tree(folder), tree(other)
+    for option, refused, left, text in (("--fs", b"refused\n", before, "of the host\n"), ("--rw", b"", ({}, {}), "guest\n")):
+        done = sandbox("sh", "-c", script, options=[option, ".", option, other, option, file])
+        assert done.stdout.replace(b"./data\n", b"") == refused + 2 * seen, done
+        assert done.returncode == 1 and b"cannot remove" in done.stderr, done
+        assert (tree(folder), tree(other)) == left and file.read_text() == text
+    assert os.path.getsize("/usr/bin/env") > 0
 
 
 def test_not_run(sandbox, folder):
@@ -242,7 +280,7 @@ def test_many_at_once(sandbox, ebb, folder):
     """Each has its own streams, its own status and its own layer over /usr; they meet in the folder."""
     script = (f"read -r n; echo $n >/usr/local/own; : >here.$n; read -r go; [ $(ls | grep -c here) = {MANY} ] || exit 99; "
               "cat /usr/local/own; exit $n")
-    running = [Running(ebb, sandbox.argv("sh", "-c", script, memory="128M"), folder, stdin=subprocess.PIPE) for _ in range(MANY)]
+    running = [Running(ebb, sandbox.argv("sh", "-c", script, options=["--rw", "."], memory="128M"), folder, stdin=subprocess.PIPE) for _ in range(MANY)]
 
     def tell(one, line):
         one.process.stdin.write(f"{line}\n".encode())
@@ -291,19 +329,32 @@ def test_debian(sandbox, tmp_path):
 
 
 def test_plain_user(sandbox, ebb):
-    """Without root on the host: what the guest's root makes is the user's."""
+    """Without root on the host: what the guest's root makes is the user's; and which files of others a layer can have below it."""
     user = 65534
     os.chmod("/dev/kvm", 0o666)
-    with tempfile.TemporaryDirectory(prefix="ebb-user-") as home:
+    with tempfile.TemporaryDirectory(prefix="ebb-user-") as home, tempfile.TemporaryDirectory(prefix="ebb-other-") as other:
         for path in (home, f"{home}/run", f"{home}/job"):
             os.makedirs(path, mode=0o700, exist_ok=True)
             os.chown(path, user, user)
-        argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
-                *sandbox.argv("sh", "-c", "id -u; echo by the guest >made; stat -c %u . made /usr; "
-                                "echo x >/etc/new && cat /etc/new; (: >/etc/passwd) 2>/dev/null || echo refused")]
-        done = subprocess.run(argv, env=ebb.env | {"EBB_RUNTIME_DIR": f"{home}/run"}, cwd=f"{home}/job", stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, check=False, timeout=LIMIT)
-        assert (done.returncode, done.stdout, lib.own_words(done.stderr)) == (0, f"0\n0\n0\n{user}\nx\nrefused\n", ""), done.stderr
+        os.chmod(other, 0o755)
+        for path in (f"{home}/job/theirs", f"{other}/theirs"):
+            with open(path, "w", encoding="ascii") as file:
+                file.write("theirs\n")
+
+        def run(script, *options):
+            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *sandbox.argv("sh", "-c", script, options=options)]
+            done = subprocess.run(argv, env=ebb.env | {"EBB_RUNTIME_DIR": f"{home}/run"}, cwd=f"{home}/job", stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, check=False, timeout=LIMIT)
+            assert done.returncode == 0 and not lib.own_words(done.stderr), done
+            return done.stdout.split()
+
+        script = ("id -u; echo by the guest >made; stat -c %u . made /usr; echo x >/etc/new && cat /etc/new; "
+                  f"for file in /etc/passwd {other}/made; do (: >$file) 2>/dev/null || echo refused; done; "
+                  f"for file in theirs {other}/theirs; do cat $file 2>/dev/null || echo unread; done")
+        seen = ["0", "0", "0", str(user), "x", "refused", "refused"]
+        assert run(script, "--fs", other) == [*seen, "unread", "theirs"]
+        assert not os.path.exists(f"{home}/job/made")
+        assert run(script, "--fs", other, "--rw", ".") == [*seen, "theirs", "theirs"]
         assert os.stat(f"{home}/job/made").st_uid == user
         assert not os.listdir(f"{home}/run")
 

@@ -95,10 +95,12 @@ def test_command(pool, pooled, ebb, folder):
     """What it sees, its variables, its status; what it changes; and the guest that comes in its place."""
     runs(pool())
     script = "cat data; echo by the guest >made; echo $WORD; env | grep -c SECRET; [ -e /sys/class/net/eth0 ] || echo no network; echo err >&2; exit 42"
-    done = pooled("sh", "-c", script, options=["-e", "WORD=a b"], env=ebb.env | {"SECRET": "x"})
-    assert (done.returncode, done.stdout, done.stderr) == (42, "of the host\na b\n0\nno network\n", "err\n"), done
+    for number, options in enumerate(((), ("--rw", ".")), 2):
+        done = pooled("sh", "-c", script, options=["-e", "WORD=a b", *options], env=ebb.env | {"SECRET": "x"})
+        assert (done.returncode, done.stdout, done.stderr) == (42, "of the host\na b\n0\nno network\n", "err\n"), done
+        assert (folder / "made").exists() == bool(options)
+        wait_until(lambda number=number: guests(ebb) == [number], "another one, and the last is gone")
     assert (folder / "made").read_text() == "by the guest\n"
-    wait_until(lambda: guests(ebb) == [2], "another one, and the first is gone")
     # Its own, and to read only.
     done = pooled("sh", "-c", "cat made; echo x 2>/dev/null >made || echo refused; kill -SEGV $$", options=["--ro"])
     assert (done.returncode, done.stdout) == (128 + signal.SIGSEGV, "by the guest\nrefused\n"), done
@@ -345,7 +347,7 @@ def test_plain_user(pooled, ebb):
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
 
         def run():
-            return subprocess.run([*become, *pooled.argv("sh", "-c", "id -u; echo by the guest >made; stat -c %u . made")], env=env,
+            return subprocess.run([*become, *pooled.argv("sh", "-c", "id -u; echo by the guest >made; stat -c %u . made", options=["--rw", "."])], env=env,
                                   cwd=f"{home}/job", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=LIMIT)
 
         with subprocess.Popen([*become, lib.EBB, "pool", "web", "--sandbox", "--", *MACHINE], env=env, stderr=subprocess.DEVNULL) as process:

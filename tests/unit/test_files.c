@@ -17,9 +17,9 @@ START_TEST(parts)
 	const struct bind *part;
 	unsigned int dirs = 0, system = 0;
 
-	ck_assert_int_eq(files_add(files, "/usr", false), 0);
-	ck_assert_int_eq(files_add(files, "/var", true), 0);
-	ck_assert_int_eq(files_add(files, "/nonesuch", true), -ENOENT);
+	ck_assert_int_eq(files_add(files, "/usr", FILES_WRITABLE), 0);
+	ck_assert_int_eq(files_add(files, "/var", FILES_LAYERED), 0);
+	ck_assert_int_eq(files_add(files, "/nonesuch", FILES_LAYERED), -ENOENT);
 	ck_assert_int_eq(files_finish(files), 0);
 	for (part = files->part; part->source; part++) {
 		if (strncmp(part->at, "dirs/", 5) == 0) {
@@ -43,12 +43,12 @@ START_TEST(parts)
 }
 END_TEST
 
-static void add(struct files *files, const char *name, bool read_only)
+static void add(struct files *files, const char *name, enum files_access access)
 {
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s%s", top, name);
-	ck_assert_int_eq(files_add(files, path, read_only), 0);
+	ck_assert_int_eq(files_add(files, path, access), 0);
 }
 
 /* Where each of these is, in the order of the parts behind the system's own. */
@@ -73,15 +73,18 @@ START_TEST(nested)
 		snprintf(path, sizeof(path), "%s%s", top, folders[i]);
 		ck_assert_int_eq(mkdir(path, 0755), 0);
 	}
-	add(files, "/a/c/d", true);
-	add(files, "/a/c", true);
-	add(files, "/e", false);
-	add(files, "/a", false);
-	add(files, "/a/b", false);
-	/* Once more: what is read-only stays that. */
-	add(files, "/e", true);
-	add(files, "/a/c/.", false);
-	ck_assert_int_eq(files_add(files, "/", true), -EISDIR);
+	add(files, "/a/c/d", FILES_READ_ONLY);
+	add(files, "/a/c", FILES_LAYERED);
+	add(files, "/e", FILES_LAYERED);
+	add(files, "/a", FILES_WRITABLE);
+	add(files, "/a/b", FILES_WRITABLE);
+	/* Once more: the layer gives way, and nothing else does. */
+	add(files, "/e", FILES_READ_ONLY);
+	add(files, "/e/.", FILES_LAYERED);
+	add(files, "/a/.", FILES_WRITABLE);
+	add(files, "/a", FILES_LAYERED);
+	ck_assert_int_eq(files_add(files, path, FILES_WRITABLE), -EEXIST);
+	ck_assert_int_eq(files_add(files, "/", FILES_LAYERED), -EISDIR);
 	ck_assert_int_eq(files_finish(files), 0);
 	while (part->optional)
 		part++;

@@ -68,7 +68,17 @@ static const char *const system_files[] = {
 _Static_assert(SYSTEM_FILES + FILES_DIRS_MAX + FILES_NESTED_MAX <= FILES_PARTS_MAX,
 	       "all parts have a place");
 
-int files_add(struct files *files, const char *path, bool read_only)
+static int add_again(struct files_dir *dir, enum files_access access)
+{
+	if (access == FILES_LAYERED)
+		return 0;
+	if (dir->access != FILES_LAYERED && dir->access != access)
+		return -EEXIST;
+	dir->access = access;
+	return 0;
+}
+
+int files_add(struct files *files, const char *path, enum files_access access)
 {
 	char real[PATH_MAX];
 
@@ -76,16 +86,13 @@ int files_add(struct files *files, const char *path, bool read_only)
 		return -errno;
 	if (strcmp(real, "/") == 0)
 		return -EISDIR;
-	for (unsigned int i = 0; i < files->dirs; i++) {
-		if (strcmp(files->dir[i].path, real) != 0)
-			continue;
-		files->dir[i].read_only |= read_only;
-		return 0;
-	}
+	for (unsigned int i = 0; i < files->dirs; i++)
+		if (strcmp(files->dir[i].path, real) == 0)
+			return add_again(&files->dir[i], access);
 	if (files->dirs == FILES_DIRS_MAX)
 		return -E2BIG;
 	strcpy(files->dir[files->dirs].path, real);
-	files->dir[files->dirs++].read_only = read_only;
+	files->dir[files->dirs++].access = access;
 	return 0;
 }
 
@@ -99,6 +106,11 @@ static const char *below(const char *path, const char *top)
 {
 	size_t len = strlen(top);
 	return strncmp(path, top, len) == 0 && path[len] == '/' ? path + len : NULL;
+}
+
+static bool host_keeps(const struct files_dir *dir)
+{
+	return dir->access != FILES_WRITABLE;
 }
 
 /*
@@ -118,7 +130,7 @@ static int add_nested(struct files *files, unsigned int number, struct bind **pa
 		char *at = strcpy(files->nested[files->nests++], place);
 		*(*part)++ = (struct bind){.source = files->dir[number].path,
 					   .at = at,
-					   .read_only = files->dir[number].read_only};
+					   .read_only = host_keeps(&files->dir[number])};
 	}
 	return 0;
 }
@@ -139,7 +151,7 @@ int files_finish(struct files *files)
 		snprintf(files->at[i], sizeof(files->at[i]), AGENT_DIRS "/%u", i);
 		*part++ = (struct bind){.source = files->dir[i].path,
 					.at = files->at[i],
-					.read_only = files->dir[i].read_only};
+					.read_only = host_keeps(&files->dir[i])};
 	}
 	for (unsigned int i = 0; i < files->dirs && !error; i++)
 		error = add_nested(files, i, &part);

@@ -10,14 +10,21 @@
 
 #include "vmm/lib/bind.h"
 
-/* Folders that are shared as they are: the current one, and those of --fs. */
+/* Folders that are shared: the current one, and those of --fs and --rw. */
 #define FILES_DIRS_MAX	 32
 #define FILES_NESTED_MAX 24 /* of those, in others of them; a folder in two of these counts twice */
 #define FILES_PARTS_MAX	 (64 + FILES_DIRS_MAX + FILES_NESTED_MAX)
 
+/* The server of the folders cannot change one, unless it is writable. */
+enum files_access {
+	FILES_LAYERED,	 /* what the command changes stays in its guest */
+	FILES_READ_ONLY, /* it cannot change anything */
+	FILES_WRITABLE,
+};
+
 struct files_dir {
 	char path[PATH_MAX]; /* absolute, without symbolic links */
-	bool read_only;
+	enum files_access access;
 };
 
 /* The parts of the folder that the guest is given. Owned by the caller; starts as all zeros. */
@@ -31,10 +38,10 @@ struct files {
 };
 
 /*
- * Adds a folder or file; one that is there already is only made read-only, if @read_only. Returns 0, -E2BIG, -EISDIR for
- * the root folder, or -errno if it cannot be found.
+ * Adds a folder or file. One that is there already keeps its access, unless that is FILES_LAYERED. Returns 0, -E2BIG, -EISDIR for
+ * the root folder, -EEXIST if it is to be both read-only and writable, or -errno if it cannot be found.
  */
-int files_add(struct files *files, const char *path, bool read_only);
+int files_add(struct files *files, const char *path, enum files_access access);
 /*
  * Fills in the parts: what programs need of the host's system, and the folders, which it sorts: one that lies in another
  * one comes after it. Returns 0, or -E2BIG if too many do.

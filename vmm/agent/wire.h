@@ -18,7 +18,7 @@
 #define AGENT_PORT 1000
 #define AGENT_TAG  "ebb" /* of the folder with AGENT_ROOT and AGENT_DIRS in it */
 #define AGENT_ROOT "root"
-#define AGENT_DIRS "dirs" /* dirs/0 is the first of AGENT_DIR */
+#define AGENT_DIRS "dirs" /* dirs/0 is the first of AGENT_DIR and AGENT_LAYERED_DIR */
 
 enum agent_stream {
 	AGENT_CONTROL,
@@ -49,6 +49,7 @@ enum agent_record {
 	AGENT_ENVIRONMENT = 'E', /* NAME=VALUE */
 	AGENT_FOLDER = 'W',	 /* where the command starts */
 	AGENT_DIR = 'D',	 /* where the next folder of AGENT_DIRS is seen */
+	AGENT_LAYERED_DIR = 'L', /* likewise, with a private layer over it */
 };
 
 enum agent_event_kind { AGENT_SIGNAL = 1, AGENT_SIZE };

@@ -26,6 +26,7 @@ enum {
 	/* What the command sees. */
 	READ_ONLY,
 	FOLDER,
+	WRITABLE,
 	ENVIRONMENT,
 	POOL,
 	/* The guest: what `ebb run` calls so, too. A pool has chosen that. */
@@ -45,7 +46,10 @@ enum {
 static const struct option options[] = {
 	{READ_ONLY, 0, "ro", NULL, "the command cannot change the current folder", false},
 	{FOLDER | OPTION_AGAIN, 0, "fs", "DIR[,ro]",
-	 "share another folder, or file, at the same place;\nmay be given again", false},
+	 "show another folder, or file, at the same place;\nmay be given again", false},
+	{WRITABLE | OPTION_AGAIN, 0, "rw", "DIR",
+	 "let the command change a folder, or file, of the\nhost; . is the current one; may be given again",
+	 false},
 	{ENVIRONMENT | OPTION_AGAIN, 'e', "env", "NAME[=VALUE]",
 	 "set a variable of the command's environment, or\ntake this one's; may be given again",
 	 false},
@@ -78,11 +82,12 @@ static const struct option_table table = {
 	.command = "ebb sandbox",
 	.words = "[--] COMMAND [ARG]...",
 	.about =
-		"Runs a command in a guest of its own, which sees the current folder and, to\n"
-		"read, the host's programs (/usr, little of /etc), but no other file, no variable\n"
-		"but TERM, and no network. Ends with the command's status: 125 if the guest\n"
-		"failed, 126 if the command cannot be executed, 127 if there is none. On a\n"
-		"terminal, ^C three times within a second ends the guest.",
+		"Runs a command in a guest of its own, which sees the current folder and the\n"
+		"host's programs (/usr, little of /etc), but no other file, no variable but\n"
+		"TERM, and no network. What it changes goes with the guest, unless --rw is given.\n"
+		"Ends with the command's status: 125 if the guest failed, 126 if the command\n"
+		"cannot be executed, 127 if there is none. On a terminal, ^C three times within a\n"
+		"second ends the guest.",
 	.option = options,
 	.options = sizeof(options) / sizeof(options[0]),
 };
@@ -118,40 +123,55 @@ static const struct option_keys folder_keys = {"folder", "DIR", keys, 1};
 
 struct folder {
 	char name[PATH_MAX];
-	bool read_only;
+	enum files_access access;
 };
 
 static int apply_key(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct folder *folder = ctx;
 
+	(void)error;
 	if (id == FOLDER_READ_ONLY)
-		folder->read_only = true;
-	else if (!*value)
-		return options_fail(error, "a folder's name is empty; name the folder");
+		folder->access = FILES_READ_ONLY;
 	else
 		snprintf(folder->name, sizeof(folder->name), "%s", value); /* a part fits */
 	return 0;
 }
 
-static int add_folder(struct sandbox_request *request, const char *value,
-		      struct option_error *error)
-{
-	struct folder folder = {.read_only = false};
+#define BOTH "%s is to be both read-only (\"ro\") and writable (--rw): leave out one of these"
 
-	if (option_keys_parse(&folder_keys, value, apply_key, &folder, error))
-		return -EINVAL;
-	int err = files_add(&request->files, folder.name, folder.read_only);
-	if (err == -EISDIR)
+static int share(struct sandbox_request *request, const char *name, enum files_access access,
+		 struct option_error *error)
+{
+	int err = *name ? files_add(&request->files, name, access) : -EINVAL;
+
+	switch (err) {
+	case 0:
+		return 0;
+	case -EINVAL:
+		return options_fail(error, "a folder's name is empty; name the folder");
+	case -EISDIR:
 		return options_fail(error,
 				    "/ cannot be shared, with all files of this machine; name a "
 				    "folder in it");
-	if (err == -E2BIG)
+	case -E2BIG:
 		return options_fail(error, "the folder \"%s\" is one too many; %d can be shared",
-				    value, FILES_DIRS_MAX);
-	if (err)
-		return options_fail(error, "cannot share %s: %s", folder.name, strerror(-err));
-	return 0;
+				    name, FILES_DIRS_MAX);
+	case -EEXIST:
+		return options_fail(error, BOTH, name);
+	default:
+		return options_fail(error, "cannot share %s: %s", name, strerror(-err));
+	}
+}
+
+static int add_folder(struct sandbox_request *request, const char *value,
+		      struct option_error *error)
+{
+	struct folder folder = {.access = FILES_LAYERED};
+
+	if (option_keys_parse(&folder_keys, value, apply_key, &folder, error))
+		return -EINVAL;
+	return share(request, folder.name, folder.access, error);
 }
 
 static int add_variable(struct sandbox_request *request, const char *value,
@@ -204,6 +224,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return 0;
 	case FOLDER:
 		return add_folder(request, value, error);
+	case WRITABLE:
+		return share(request, value, FILES_WRITABLE, error);
 	case ENVIRONMENT:
 		return add_variable(request, value, error);
 	case POOL:
@@ -317,7 +339,11 @@ static int add_current_folder(struct sandbox_request *request, bool read_only)
 			folder, folder[1] ? ", or share this one with --fs ." : "");
 		return -EINVAL;
 	}
-	int error = files_add(&request->files, folder, read_only);
+	int error = files_add(&request->files, folder, read_only ? FILES_READ_ONLY : FILES_LAYERED);
+	if (error == -EEXIST) {
+		log_error(BOTH, folder);
+		return error;
+	}
 	if (!error)
 		error = files_finish(&request->files);
 	if (error)

@@ -78,8 +78,11 @@ void sandbox_describe(struct command *command, const struct sandbox_request *req
 		command_add(command, AGENT_ARGUMENT, *word);
 	add_environment(command, request, terminal);
 	command_add(command, AGENT_FOLDER, request->folder);
-	for (unsigned int i = 0; i < request->files.dirs; i++)
-		command_add(command, AGENT_DIR, request->files.dir[i].path);
+	for (unsigned int i = 0; i < request->files.dirs; i++) {
+		const struct files_dir *dir = &request->files.dir[i];
+		command_add(command, dir->access == FILES_LAYERED ? AGENT_LAYERED_DIR : AGENT_DIR,
+			    dir->path);
+	}
 }
 
 static int finish(struct command *command, const struct sandbox_session *session)
