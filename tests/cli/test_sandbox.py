@@ -117,6 +117,22 @@ def test_no_kernel(runtime, tmp_path):
         assert word in done.stderr
 
 
+@pytest.mark.usefixtures("nothing_left")
+def test_no_kvm(runtime, files, tmp_path):
+    """In one line, and without a trace; the control is test_not_a_kernel, where there is one."""
+    dev = tmp_path / "dev"
+    dev.mkdir()
+    (dev / "null").touch()
+    script = f"mount --bind /dev/null {dev}/null && mount --rbind {dev} /dev && exec \"$@\""
+    argv = ["unshare", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--mount", "--propagation", "private"]
+    if subprocess.run([*argv, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    done = subprocess.run([*argv, "sh", "-c", script, "sh", EBB, "sandbox", *map(str, files), "true"], cwd=tmp_path, timeout=LIMIT,
+                          env=os.environ | {"EBB_RUNTIME_DIR": runtime}, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 125 and done.stderr.count("\n") == 1, done
+    assert "there is no KVM here" in done.stderr and "/dev/kvm" in done.stderr
+
+
 def test_help_ends_at_the_command(ebb, files):
     """What follows the command is the command's."""
     done = ebb("sandbox", *files, "true", "--help")
