@@ -160,6 +160,39 @@ cd /; exec rm -rf /[!psu]*"""
     assert os.path.getsize("/usr/bin/env") > 0
 
 
+def test_full_layer(sandbox, folder):
+    """The command is told so, and goes on. The control, which takes a minute: what is not bounded takes the memory of all."""
+    fill = "dd if=/dev/zero bs=1M"
+    script = f"""{fill} of=big; {fill} of=/dev/shm/big; (echo x >>data)
+stat -c %s big; grep MemTotal /proc/meminfo; rm big; echo more >>data; cat data"""
+    done = sandbox("sh", "-c", script, memory="128M")
+    assert done.returncode == 0 and done.stderr.count(b"No space left on device") == 3, done
+    size, total, text = done.stdout.split(b"\n", 2)
+    assert 0.4 < int(size) / (int(total.split()[1]) * 1024) <= 0.5 and text == b"of the host\nmore\n", done.stdout
+    assert (folder / "data").read_text() == "of the host\n"
+    if MANY == 50:
+        done = sandbox("sh", "-c", f"mount -t tmpfs -o size=0 none /mnt && exec {fill} of=/mnt/big", memory="128M")
+        assert done.returncode in (125, 128 + signal.SIGKILL) and b"No space" not in done.stderr, done
+
+
+def test_fork_bomb(sandbox, ebb, folder):
+    """It fills its guest, which ends by the user's signal; the host has no more processes than for any other command."""
+    def count():
+        return sum(name.isdigit() for name in os.listdir("/proc"))
+
+    many = 200
+    before = count()
+    # It sleeps, so that the first process, too, gets a share of the guest's only CPU.
+    script = f"n=0; while :; do sleep 1000 & n=$((n + 1)); [ $n != {many} ] || echo many; done"
+    running = Running(ebb, sandbox.argv("sh", "-c", script), folder, stderr=subprocess.DEVNULL)
+    assert running.line() == "many\n"
+    assert count() < before + many / 4
+    for _ in range(2):
+        running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(LIMIT) == 128 + signal.SIGTERM
+    running.process.stdout.close()
+
+
 def test_not_run(sandbox, folder):
     for name, status, text in (("nonesuch", 127, "No such file"), ("./data", 126, "Permission denied")):
         done = sandbox(name)
@@ -295,6 +328,30 @@ def test_many_at_once(sandbox, ebb, folder):
     for number, one in enumerate(running):
         assert one.line() == f"{number}\n"
         one.ended(number)
+
+
+def test_many_statuses(sandbox, ebb, folder):
+    """All that a command can end with, those that are ebb's own too; by `make check-all` alone, but for one."""
+    statuses = range(256) if MANY == 50 else (255,)
+    for first in range(0, len(statuses), 10):
+        part = statuses[first:first + 10]
+        running = [Running(ebb, sandbox.argv("sh", "-c", f"exit {status}", memory="128M"), folder) for status in part]
+        for status, one in zip(part, running):
+            assert one.ended(status) == ""
+
+
+@pytest.mark.skipif(MANY != 50, reason="takes minutes: for make check-all; test_streams has less")
+def test_many_bytes(sandbox, ebb, folder):
+    """1 GiB of standard input."""
+    block, total = os.urandom(MIB), hashlib.sha256()
+    with subprocess.Popen(sandbox.argv("sha256sum"), env=ebb.env, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for number in range(1024):
+            piece = number.to_bytes(4, "little") + block
+            total.update(piece)
+            process.stdin.write(piece)
+        process.stdin.close()
+        assert process.stdout.read().split()[0].decode() == total.hexdigest()
+        assert process.wait(LIMIT) == 0
 
 
 def test_memory(sandbox, ebb, folder):
