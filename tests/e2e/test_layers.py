@@ -4,6 +4,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -140,11 +141,11 @@ def test_nbd(ebb, layers, tmp_path):
     """Over a Unix socket, by QEMU's own server; read-only, too."""
     _, base = layers
     before = base.read_bytes()
-    socket = tmp_path / "a, socket"
-    server = subprocess.Popen(["qemu-nbd", "-f", "raw", "-k", socket, "-x", "disk", "-e", "2", "-t", base])
+    path = tmp_path / "a, socket"
+    server = subprocess.Popen(["qemu-nbd", "-f", "raw", "-k", path, "-x", "disk", "-e", "2", "-t", base])
     try:
-        wait_until(lambda: lib.listens(socket), "qemu-nbd listens")
-        uri = f"nbd+unix:///disk?socket={str(socket).replace(',', '%2C').replace(' ', '%20')}"
+        wait_until(lambda: lib.listens(path), "qemu-nbd listens")
+        uri = f"nbd+unix:///disk?socket={str(path).replace(',', '%2C').replace(' ', '%20')}"
         lines = ebb.job("sha256sum /dev/vda; cat /sys/block/vda/ro; dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo refused",
                         "-d", f"{uri},ro")
         assert lines == [f"{sha(before)}  /dev/vda", "1", "refused"]
@@ -173,6 +174,68 @@ def test_mistakes(ebb, layers, tmp_path):
     forged.write_bytes(top.read_bytes()[:65536] + bytes(MIB - 65536))
     assert ebb.job("head -c 3 /dev/vda; echo", *option(forged, "format=raw", "ro")) == ["QFI"]
     ebb.mistake(lib.ebb("", *option(forged)), "write format=qcow2")
+    nothing_left()
+
+
+# In qemu-storage-daemon's place: says what it can do.
+ATTACK = """#!/usr/bin/python3
+import ctypes, os, socket, sys
+
+folder = {folder!r}
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(number, *arguments):
+    if libc.syscall(number, *arguments) < 0:
+        raise OSError(ctypes.get_errno(), "")
+
+def ran(program):
+    if os.waitpid(os.posix_spawn(program, [program], os.environ), 0)[1]:
+        raise OSError
+
+attempts = {{
+    "image": lambda: open(folder + "/image.qcow2", "r+b"),
+    "read": lambda: open(folder + "/victim"),
+    "write": lambda: open(folder + "/victim", "a"),
+    "create": lambda: open(folder + "/new", "x"),
+    "empty": lambda: os.truncate(folder + "/victim", 0),
+    "mode": lambda: os.chmod(folder + "/victim", 0o666),
+    "run": lambda: ran(folder + "/program"),
+    "network": lambda: socket.create_connection(("127.0.0.1", {port})),
+    "socket": lambda: socket.socket(socket.AF_UNIX).connect(folder + "/server"),
+    "signal": lambda: os.kill(os.getppid(), 0),
+    "trace": lambda: open("/proc/%d/mem" % os.getppid()),
+    "limit": lambda: call({prlimit}, os.getppid(), 7, None, ctypes.byref(ctypes.create_string_buffer(16))),
+    "namespace": lambda: call({unshare}, 0x20000),
+    "mount": lambda: call({mount}, b"none", folder.encode(), b"tmpfs", 0, None),
+}}
+did = []
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        did.append(name)
+    except OSError:
+        pass
+sys.exit("did: " + " ".join(did) + ".")
+"""
+
+
+def test_attacked(ebb, tmp_path):
+    """What a daemon that an image has taken over is left with; and, as the control, what it can do if it is not confined."""
+    image, attack, program = (tmp_path / name for name in ("image.qcow2", "attack", "program"))
+    qemu_img("create", "-q", "-f", "qcow2", image, "16M")
+    (tmp_path / "victim").write_text("unchanged")
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    with socket.create_server(("127.0.0.1", 0)) as network, socket.socket(socket.AF_UNIX) as local:
+        local.bind(str(tmp_path / "server"))
+        local.listen()
+        attack.write_text(ATTACK.format(folder=str(tmp_path), port=network.getsockname()[1], prlimit=302, unshare=272, mount=165))
+        attack.chmod(0o755)
+        instead = ["unshare", "--mount", "sh", "-c", f'mount --bind {attack} /usr/bin/qemu-storage-daemon && exec "$@"', "sh"]
+        ebb.mistake([*instead, *lib.ebb("", *option(image))], "did: image.")
+        assert (tmp_path / "victim").read_text() == "unchanged" and not (tmp_path / "new").exists()
+        control = subprocess.run(["unshare", "--mount", attack], stderr=subprocess.PIPE, text=True, check=False, timeout=LIMIT)
+        assert control.stderr == ("did: image read write create empty mode run network socket signal trace limit namespace mount.\n")
     nothing_left()
 
 

@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -72,14 +73,19 @@ static void restrict_paths(const struct storage_config *config)
 	close(rules);
 }
 
-static void refuse(scmp_filter_ctx filter, int call)
+/* Refuses @call with EPERM; with a mask, where those bits of its argument @n are @value. */
+static void refuse_if(scmp_filter_ctx filter, int call, unsigned int n, uint64_t mask,
+		      uint64_t value)
 {
+	const struct scmp_arg_cmp bits = SCMP_CMP64(n, SCMP_CMP_MASKED_EQ, mask, value);
+
 	/* Some calls do not exist on each architecture. */
-	if (call >= 0 && seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0))
+	if (call >= 0 &&
+	    seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), call, mask ? 1 : 0, &bits))
 		backend_fail("filter system calls");
 }
 
-static void filter_calls(const struct storage_config *config)
+static void refuse_calls(scmp_filter_ctx filter)
 {
 	static const int calls[] = {
 		/* other processes */
@@ -87,6 +93,18 @@ static void filter_calls(const struct storage_config *config)
 		SCMP_SYS(process_madvise), SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd),
 		SCMP_SYS(pidfd_send_signal), SCMP_SYS(kill), SCMP_SYS(tkill),
 		SCMP_SYS(rt_sigqueueinfo), SCMP_SYS(rt_tgsigqueueinfo), SCMP_SYS(kcmp),
+		SCMP_SYS(shmget), SCMP_SYS(shmat), SCMP_SYS(shmctl), SCMP_SYS(semget),
+		SCMP_SYS(semop), SCMP_SYS(semtimedop), SCMP_SYS(semctl), SCMP_SYS(msgget),
+		SCMP_SYS(msgsnd), SCMP_SYS(msgrcv), SCMP_SYS(msgctl), SCMP_SYS(mq_open),
+		SCMP_SYS(mq_unlink),
+		/* what Landlock does not know, or not in each version: a file's length, mode, owner and dates */
+		SCMP_SYS(truncate), SCMP_SYS(creat), SCMP_SYS(chmod), SCMP_SYS(fchmod),
+		SCMP_SYS(fchmodat), 452 /* fchmodat2 */, SCMP_SYS(chown), SCMP_SYS(lchown),
+		SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(utime), SCMP_SYS(utimes),
+		SCMP_SYS(futimesat), SCMP_SYS(utimensat), SCMP_SYS(setxattr), SCMP_SYS(lsetxattr),
+		SCMP_SYS(fsetxattr), 463 /* setxattrat */, SCMP_SYS(removexattr),
+		SCMP_SYS(lremovexattr), SCMP_SYS(fremovexattr), 466 /* removexattrat */,
+		469 /* file_setattr */,
 		/* names and namespaces */
 		SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot),
 		SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(open_tree), SCMP_SYS(move_mount),
@@ -98,24 +116,50 @@ static void filter_calls(const struct storage_config *config)
 		SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
 		SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot), SCMP_SYS(swapon),
 		SCMP_SYS(swapoff), SCMP_SYS(acct), SCMP_SYS(syslog), SCMP_SYS(quotactl)};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		refuse_if(filter, calls[i], 0, 0, 0);
+}
+
+static void refuse_arguments(scmp_filter_ctx filter)
+{
+	/* The kernel reads 32 bits of a request. */
+	const uint64_t request = UINT32_MAX;
+
+	/* Even a file that is opened to be read can be emptied. */
+	refuse_if(filter, SCMP_SYS(open), 1, O_TRUNC, O_TRUNC);
+	refuse_if(filter, SCMP_SYS(openat), 2, O_TRUNC, O_TRUNC);
+	/* Whom the kernel sends a signal when a descriptor has something. */
+	refuse_if(filter, SCMP_SYS(fcntl), 1, request, F_SETOWN);
+	refuse_if(filter, SCMP_SYS(fcntl), 1, request, F_SETOWN_EX);
+	refuse_if(filter, SCMP_SYS(ioctl), 1, request, FIOSETOWN);
+	refuse_if(filter, SCMP_SYS(ioctl), 1, request, SIOCSPGRP);
+	refuse_if(filter, SCMP_SYS(clone), 0, CLONE_NEWUSER, CLONE_NEWUSER);
+	/* Signals and limits are for itself alone. */
+	if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
+			     SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid())) ||
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
+			     SCMP_A0(SCMP_CMP_NE, 0)) ||
+	    /* Their arguments lie in memory, which the filter cannot read: libc has others then. */
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0) ||
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0))
+		backend_fail("filter system calls");
+}
+
+static void filter_calls(const struct storage_config *config)
+{
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 
 	if (!filter)
 		backend_fail("filter system calls");
-	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
-		refuse(filter, calls[i]);
+	refuse_calls(filter);
+	refuse_arguments(filter);
 	/* Without NBD it has no need for a network, nor for the user's sockets. */
 	if (!config->nbd) {
-		refuse(filter, SCMP_SYS(socket));
-		refuse(filter, SCMP_SYS(connect));
+		refuse_if(filter, SCMP_SYS(socket), 0, 0, 0);
+		refuse_if(filter, SCMP_SYS(connect), 0, 0, 0);
 	}
-	/* Signals go to itself alone; the filter cannot read the arguments of clone3(2). */
-	if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
-			     SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid())) ||
-	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) ||
-	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-			     SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER)) ||
-	    seccomp_load(filter))
+	if (seccomp_load(filter))
 		backend_fail("filter system calls");
 	seccomp_release(filter);
 }
