@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,6 +63,17 @@ _Noreturn void backend_exec(const char *path, const char *const *argv, int socke
 	_exit(127);
 }
 
+/*
+ * A core would have the guest's memory in it. No limit but this one also keeps Linux from handing a core to a program, as
+ * core_pattern says on many hosts; and after exec(2) a process can be dumped again. Source: core(5), fs/coredump.c.
+ */
+static void forbid_cores(void)
+{
+	const struct rlimit one = {1, 1};
+
+	setrlimit(RLIMIT_CORE, &one);
+}
+
 static _Noreturn void become(const struct backend_program *program, const char *path,
 			     const void *config, int socket, int errors)
 {
@@ -71,6 +83,7 @@ static _Noreturn void become(const struct backend_program *program, const char *
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(errors, STDERR_FILENO);
+	forbid_cores();
 	program->become(config, path, socket);
 	_exit(127);
 }

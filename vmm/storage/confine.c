@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -177,10 +176,6 @@ static void drop_privileges(void)
 
 void storage_confine(const struct storage_config *config)
 {
-	const struct rlimit none = {0, 0};
-
-	/* A core would have the guest's memory in it. */
-	setrlimit(RLIMIT_CORE, &none);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		backend_fail("give up privileges");
 	restrict_paths(config);
