@@ -285,7 +285,10 @@ def setting():
 
     def change(path, value):
         with open(path, encoding="ascii") as file:
-            before.append((path, file.read()))
+            text = file.read()
+        # One of several words has brackets.
+        chosen = re.search(r"\[(\w+)\]", text)
+        before.append((path, chosen[1] if chosen else text))
         write(path, str(value))
 
     yield change

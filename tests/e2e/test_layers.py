@@ -13,6 +13,7 @@ from conftest import LIMIT, lib, trouble, wait_until
 from test_backings import lowest, meminfo
 from test_folder import SHELL, asked, gone, processes
 from test_monitor import answers, qmp, stat
+from test_network import free_port
 
 # Other guests' shared memory would be counted, and other guests' servers found.
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.arch("x86_64")]
@@ -42,6 +43,12 @@ def layers(tmp_path):
 
 def option(path, *more):
     return ["-d", ",".join([str(path).replace(",", ",,"), *more])]
+
+
+def listens(port):
+    """Whether something listens at this port, which is not asked: a server of NBD may serve one client."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        return f"0100007F:{port:04X} 00000000:0000 0A" in file.read()
 
 
 def servers():
@@ -138,23 +145,26 @@ def test_ended_by_force(ebb, layers, tmp_path):
 
 
 def test_nbd(ebb, layers, tmp_path):
-    """Over a Unix socket, by QEMU's own server; read-only, too."""
+    """By QEMU's own servers: over a Unix socket, read-only, and over TCP."""
     _, base = layers
     before = base.read_bytes()
-    path = tmp_path / "a, socket"
-    server = subprocess.Popen(["qemu-nbd", "-f", "raw", "-k", path, "-x", "disk", "-e", "2", "-t", base])
+    other, path, port = tmp_path / "other.img", tmp_path / "a, socket", free_port()
+    other.write_bytes(before[::-1])
+    serve = ["qemu-nbd", "-f", "raw", "-x", "disk", "-t"]
+    servers_of_nbd = [subprocess.Popen([*serve, "-k", path, base]), subprocess.Popen([*serve, "-b", "127.0.0.1", "-p", str(port), other])]
+    uris = f"nbd+unix:///disk?socket={str(path).replace(',', '%2C').replace(' ', '%20')}", f"nbd://127.0.0.1:{port}/disk"
     try:
-        wait_until(lambda: lib.listens(path), "qemu-nbd listens")
-        uri = f"nbd+unix:///disk?socket={str(path).replace(',', '%2C').replace(' ', '%20')}"
-        lines = ebb.job("sha256sum /dev/vda; cat /sys/block/vda/ro; dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo refused",
-                        "-d", f"{uri},ro")
-        assert lines == [f"{sha(before)}  /dev/vda", "1", "refused"]
-        assert ebb.job("dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync 2>/dev/null && echo written", "-d", uri) == ["written"]
+        wait_until(lambda: lib.listens(path) and listens(port), "both servers listen")
+        lines = ebb.job("sha256sum /dev/vda /dev/vdb; cat /sys/block/vda/ro; dd if=/dev/zero of=/dev/vda count=1 2>/dev/null || echo refused; "
+                        "dd if=/dev/zero of=/dev/vdb bs=1M count=1 conv=fsync 2>/dev/null && echo written", "-d", f"{uris[0]},ro", "-d", uris[1])
+        assert lines == [f"{sha(before)}  /dev/vda", f"{sha(before[::-1])}  /dev/vdb", "1", "refused", "written"]
     finally:
-        server.terminate()
-        server.wait(LIMIT)
-    assert base.read_bytes() == bytes(MIB) + before[MIB:]
-    ebb.mistake(lib.ebb("", "-d", uri), "qemu-storage-daemon cannot serve the disk")
+        for server in servers_of_nbd:
+            server.terminate()
+            server.wait(LIMIT)
+    assert base.read_bytes() == before and other.read_bytes() == bytes(MIB) + before[::-1][MIB:]
+    for uri in uris:
+        ebb.mistake(lib.ebb("", "-d", uri), "qemu-storage-daemon cannot serve the disk")
     nothing_left()
 
 
@@ -283,3 +293,27 @@ def test_dropped_page_cache_comes_back(ebb, tmp_path):
     assert control.cached - lowest(control.held, 2 * seconds + 5) < 16 * MIB
     control.end(ebb)
     nothing_left()
+
+
+SHMEM = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+
+def test_huge_pages(layers, tmp_path, setting, ebb):
+    """Where the host has none for shared memory, that is said, once, and of shared memory only; where it has, guests use them."""
+    top, base = layers
+    (tmp_path / "folder").mkdir()
+    taken = {}
+    for choice in "advise", "never":
+        setting(SHMEM, choice)
+        at_rest = meminfo("ShmemPmdMapped")
+        started = ebb.start("hold 64M --wait", *option(top), "--fs", str(tmp_path / "folder"))
+        started.wait_for("^hold: taken", LIMIT)
+        taken[choice] = meminfo("ShmemPmdMapped") - at_rest
+        assert started.stderr().count("this host has no huge pages for that") == (choice == "never"), started.stderr()
+        started.process.terminate()
+        ebb.ended(started, 0)
+        nothing_left()
+    assert taken["advise"] > 48 * MIB and taken["never"] == 0, taken
+    started = ebb.start("true", *option(base))
+    ebb.ended(started, 0)
+    assert "huge pages" not in started.stderr()
