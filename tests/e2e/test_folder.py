@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 
 import pytest
@@ -123,6 +124,40 @@ def test_files(ebb, debian, folder, tmp_path):
     ebb.ended(started, 0)
     said = started.stderr()
     assert said.count("is lost: it has ended") == 1 and said.count("it died of signal 9") + said.count("ended with status") == 1, said
+    nothing_left()
+
+
+def test_vanished(ebb, debian, folder, tmp_path):
+    """A folder is removed while a guest has it: the guest gets errors, and goes on, also with its other folder. One that is
+    made again in its place is served once virtiofsd begins anew."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "data").write_text("unchanged\n")
+    started = ebb.start(PLACES + "mount -t virtiofs docs /r; " + SHELL, *option(folder), *option(other, "tag=docs"), **debian)
+    started.wait_for("^ready$", 3 * LIMIT)
+    uses = ("cat /m/data >/dev/null", "echo x >/m/new", "mkdir /m/d")
+    assert all(asked(started, use)[0] == 0 for use in uses)
+
+    shutil.rmtree(folder)
+    for use in uses[1:]:
+        status, text = asked(started, f"( {use}2 ) 2>&1")
+        assert status != 0 and ("No such file" in text or "nonexistent directory" in text), text
+    assert asked(started, f"n=0; while {uses[0]} 2>&1 && [ $n -lt {LIMIT:.0f} ]; do sleep 1; n=$((n+1)); done; cat /m/data")[0] != 0
+    assert asked(started, "cat /r/data; echo more >/r/more")[1] == "unchanged"
+    assert (other / "more").read_text() == "more\n" and not folder.exists()
+
+    # Now it cannot be served at all.
+    os.kill(max(servers(folder)), signal.SIGKILL)
+    started.wait_for_error("is lost", LIMIT)
+    assert asked(started, "( ls /m/x ) 2>&1")[0] != 0
+    assert asked(started, "cat /r/data")[1] == "unchanged"
+    folder.mkdir()
+    (folder / "data").write_text("another\n")
+    wait_until(lambda: len(servers(folder)) == 2, "virtiofsd runs again")
+    assert asked(started, f"umount /m; n=0; until mount -t virtiofs fs0 /m || [ $n -ge {LIMIT:.0f} ]; do sleep 1; n=$((n+1)); done")[0] == 0
+    assert asked(started, "cat /m/data")[1] == "another"
+    started.send("exit\n")
+    ebb.ended(started, 0)
     nothing_left()
 
 
