@@ -249,6 +249,79 @@ def test_dry_run_asks_nobody(fake, host, keeper):
     assert kept.end() == 0
 
 
+# --- what it says of itself -------------------------------------------------------------------
+
+
+def last(kept, name="a"):
+    return kept.guests()[name]["last"] or {}
+
+
+def tell(guest, **figures):
+    guest.stat["guest-stats"]["stats"] |= {name.replace("_", "-"): value for name, value in figures.items()}
+
+
+def test_status_tells_of_the_last_request(ebb, fake, host, keeper):
+    """When, what, why; what came and what it cost. The control is the guest that misses nothing."""
+    guest, other = aged(fake, "a", 120, 100), aged(fake, "b", 120, 100)
+
+    def once(one, give):
+        """What it has left is young."""
+        def answer(arguments):
+            tell(one, **dict.fromkeys(("stat_ebb_file_10s", "stat_ebb_file_1min", "stat_ebb_file_10min", "stat_ebb_file_1h"), 0))
+            return give(arguments)
+        return answer
+
+    for one in (guest, other):
+        one.hooks["x-ebb-reclaim"] = once(one, one.hooks["x-ebb-reclaim"])
+    kept = keeper()
+    kept.looked_at("a")
+    assert last(kept) == {} and "LAST ASKED" not in ebb("keeper", "status").out
+    host.available(900)
+    wait(lambda: last(kept).get("answer") == "done" and last(kept, "b").get("answer") == "done", kept.guests)
+    told = last(kept)
+    assert (told["means"], told["asked"], told["came"], told["back"]) == ("cache", 100 * MIB, 100 * MIB, 0)
+    assert told["why"] in ("it is idle, and has not used it for an hour", "it is at work, and has not used it for an hour")
+    assert 0 <= told["took"] <= told["ago"] and told["cost"] == "none"
+    # 40 of these are needed again.
+    tell(guest, stat_ebb_refault_file=40 * MIB)
+    kept.until('guest "a": wants back what it gave: not asked for that for 4 s')
+    told = last(kept)
+    assert (told["came"], told["back"], told["cost"]) == (100 * MIB, 40 * MIB, "too much") and 0 < told["pause"] <= 4
+    told = last(kept, "b")
+    assert (told["back"], told["cost"]) == (0, "none") and 'guest "b": wants back' not in kept.log()
+    row = next(line for line in ebb("keeper", "status").out.split("LAST ASKED")[1].splitlines() if line.startswith("a "))
+    assert " s ago " in row and "  cache  " in row and "100.0 MiB  100.0 MiB     40.0 MiB  too much  it is " in row
+
+
+def test_a_guest_that_killed_a_process(fake, host, keeper):
+    """It is left alone; the control goes on to give."""
+    guest, other = full(fake, "a"), full(fake, "b")
+    host.available(900)
+    kept = keeper()
+    wait(lambda: requests(guest) and requests(other), kept.log)
+    tell(guest, stat_oom_kills=1)
+    kept.until('guest "a": killed a process for lack of memory: left alone for 10 minutes')
+    wait(lambda: last(kept)["cost"] == "a process", kept.guests)
+    before, others = len(requests(guest)), len(requests(other))
+    assert 500 < last(kept)["pause"] <= 600 and last(kept, "b")["pause"] < 500
+    wait(lambda: len(requests(other)) > others, kept.log)
+    assert len(requests(guest)) == before and 'guest "b": killed' not in kept.log()
+
+
+@pytest.mark.parametrize("kind, answer", [("mute guest", "none"), ("refuses", "refused"), ("liar", "done")])
+def test_status_tells_who_gave_nothing(fake, host, keeper, kind, answer):
+    wrong = bad(fake, kind)
+    if kind == "refuses":
+        def refuse(_arguments):
+            raise Refusal("the guest is paused")
+        wrong.hooks["x-ebb-reclaim"] = refuse
+    host.available(900)
+    kept = keeper()
+    wait(lambda: last(kept, "bad").get("answer", "not yet") != "not yet", kept.guests)
+    told = last(kept, "bad")
+    assert (told["answer"], told["came"], told["cost"]) == (answer, 0, "none") and told["pause"] > 0
+
+
 # --- the balloon --------------------------------------------------------------------------------
 
 
@@ -327,10 +400,14 @@ def test_a_stock_kernel_lends_memory(fake, host, keeper):
     assert leases(guest)[0] == {"extra": 172 * MIB, "lease": 60}
     kept.until('guest "a": asked to lend memory by its balloon, 172.0 MiB; it is idle')
     wait(lambda: kept.guests()["a"]["lent"] >= 172 * MIB, kept.guests)
+    kept.until('guest "a": its lease is larger by 172.0 MiB: 172.0 MiB')
+    assert (last(kept)["means"], last(kept)["came"]) == ("lend", last(kept)["asked"])
     # It needs it back: its statistics say so.
     guest.stat["guest-stats"]["stats"]["stat-available-memory"] = 60 * MIB
     wait(lambda: leases(guest)[-1]["extra"] == 0, kept.log)
     kept.until('guest "a": given back by its balloon, ')
+    kept.until('guest "a": its lease is smaller by ')
+    wait(lambda: (last(kept)["means"], last(kept)["why"]) == ("give back", "it needs it"), kept.guests)
     assert kept.log().count("; it needs it") == 1
     assert requests(guest) == requests(other) == leases(other) == []
     assert kept.guests()["b"]["state"] == "cannot be asked"

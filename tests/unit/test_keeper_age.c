@@ -94,19 +94,22 @@ START_TEST(what_is_needed_again_counts_and_what_is_new_does_not)
 		bool costs;
 		uint64_t grown, reread, refaults, stalled_ms;
 		enum keeper_verdict verdict;
+		uint64_t back;
 	} cases[] = {
 		/* It reads new files. A guest that tells no more seems to want them back. */
-		{true, 80, 80, 0, 0, KEEPER_QUIET},
-		{false, 80, 0, 0, 0, KEEPER_TOO_MUCH},
-		{false, 0, 80, 0, 0, KEEPER_TOO_MUCH},
+		{true, 80, 80, 0, 0, KEEPER_QUIET, 0},
+		{false, 80, 0, 0, 0, KEEPER_TOO_MUCH, 80},
+		{false, 0, 80, 0, 0, KEEPER_TOO_MUCH, 80},
 		/* What it misses replaces other caches. */
-		{true, 0, 0, 80, 0, KEEPER_TOO_MUCH},
-		{false, 0, 0, 80, 0, KEEPER_QUIET},
-		{true, 0, 0, 20, 0, KEEPER_QUIET},
+		{true, 0, 0, 80, 0, KEEPER_TOO_MUCH, 80},
+		{false, 0, 0, 80, 0, KEEPER_QUIET, 0},
+		{true, 0, 0, 20, 0, KEEPER_QUIET, 20},
+		/* No more than came. */
+		{true, 0, 0, 300, 0, KEEPER_TOO_MUCH, 100},
 		/* It waits. */
-		{true, 0, 0, 0, 30, KEEPER_TOO_MUCH},
-		{false, 0, 0, 0, 30, KEEPER_QUIET},
-		{true, 0, 0, 0, 10, KEEPER_QUIET},
+		{true, 0, 0, 0, 30, KEEPER_TOO_MUCH, 0},
+		{false, 0, 0, 0, 30, KEEPER_QUIET, 0},
+		{true, 0, 0, 0, 10, KEEPER_QUIET, 0},
 	};
 	struct round round;
 	struct keeper_figures figures = aged(100, 100, 100, 100);
@@ -125,6 +128,7 @@ START_TEST(what_is_needed_again_counts_and_what_is_new_does_not)
 	figures.stalled = cases[_i].stalled_ms * NS_PER_MS;
 	ck_assert_int_eq(keeper_look(&round.guest[0], &figures, START + NS_PER_S),
 			 cases[_i].verdict);
+	ck_assert_uint_eq(round.guest[0].back, cases[_i].back * MIB);
 }
 END_TEST
 

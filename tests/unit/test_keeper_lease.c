@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "vmm/keeper/decide.h"
+#include "vmm/keeper/kept.h"
 #include "vmm/lib/clock.h"
 
 #define MIB   (UINT64_C(1) << 20)
@@ -336,6 +337,24 @@ START_TEST(lenders_are_looked_at_more_often)
 }
 END_TEST
 
+/* What the status tells of is the last request that was one. */
+START_TEST(to_renew_is_no_news)
+{
+	struct kept kept = {.seen = {.now = {.leased = 64 * MIB}}};
+	struct keeper_action more = {
+		.means = KEEPER_BALLOON, .expected = 8 * MIB, .extra = 72 * MIB};
+	struct keeper_action same = {.means = KEEPER_BALLOON, .extra = 64 * MIB};
+	struct keeper_action less = {.means = KEEPER_BALLOON, .extra = 24 * MIB};
+	ck_assert(kept_note(&kept, &more, 1));
+	ck_assert_uint_eq(kept.last.returned, 0);
+	ck_assert(!kept_note(&kept, &same, 2));
+	ck_assert_uint_eq(kept.last.at, 1);
+	ck_assert(kept_note(&kept, &less, 3));
+	ck_assert_uint_eq(kept.last.at, 3);
+	ck_assert_uint_eq(kept.last.returned, 40 * MIB);
+}
+END_TEST
+
 Suite *keeper_lease_suite(void);
 Suite *keeper_lease_suite(void)
 {
@@ -355,6 +374,7 @@ Suite *keeper_lease_suite(void)
 	tcase_add_test(tcase, a_refusal_is_of_the_balloon_alone);
 	tcase_add_test(tcase, what_was_leased_counts_not_the_wish);
 	tcase_add_test(tcase, lenders_are_looked_at_more_often);
+	tcase_add_test(tcase, to_renew_is_no_news);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -39,6 +39,14 @@ static const struct table_column columns[] = {
 	{"ASKED", "requests", TABLE_NUMBER},  {"CAME", "came", TABLE_SIZE},
 };
 
+/* Of the last request to each guest that was asked. */
+static const struct table_column last_columns[] = {
+	{"NAME", "name", TABLE_TEXT}, {"LAST ASKED", "when", TABLE_TEXT},
+	{"TO", "means", TABLE_TEXT},  {"FOR", "asked", TABLE_SIZE},
+	{"CAME", "came", TABLE_SIZE}, {"WANTED BACK", "back", TABLE_SIZE},
+	{"COST", "cost", TABLE_TEXT}, {"WHY", "why", TABLE_TEXT},
+};
+
 struct request {
 	bool status, dry_run, json, says_sandbox;
 	enum vm_sandbox sandbox;
@@ -100,6 +108,29 @@ static void print_host(const json_t *status)
 	       less_sandbox(status));
 }
 
+static void print_last(const json_t *guests)
+{
+	json_t *rows = json_array();
+	for (size_t i = 0; i < json_array_size(guests); i++) {
+		char when[64];
+		json_t *guest = json_array_get(guests, i);
+		json_t *last = json_object_get(guest, "last");
+		if (!json_is_object(last))
+			continue;
+		snprintf(when, sizeof(when), "%.0f s ago",
+			 json_number_value(json_object_get(last, "ago")));
+		json_object_set(last, "name", json_object_get(guest, "name"));
+		json_object_set_new(last, "when", json_string(when));
+		json_array_append(rows, last);
+	}
+	if (json_array_size(rows)) {
+		putchar('\n');
+		table_print(last_columns, sizeof(last_columns) / sizeof(last_columns[0]), rows,
+			    stdout);
+	}
+	json_decref(rows);
+}
+
 static int show(const json_t *status, bool json)
 {
 	const json_t *guests = json_object_get(status, "guests");
@@ -113,6 +144,7 @@ static int show(const json_t *status, bool json)
 	}
 	print_host(status);
 	table_print(columns, sizeof(columns) / sizeof(columns[0]), guests, stdout);
+	print_last(guests);
 	return EXIT_DONE;
 }
 

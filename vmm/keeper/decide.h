@@ -139,6 +139,7 @@ struct keeper_guest {
 	bool seen;	   /* it was looked at half a second after that request, or later */
 	bool grown;	   /* its share is larger by what was seen since */
 	uint64_t came;
+	uint64_t back; /* of that, as far as was seen, it wanted so much back */
 	uint64_t base; /* of the watched size: the least since the request */
 	uint64_t reread_base, refaults_base;
 };

@@ -209,7 +209,8 @@ static void pretend(struct keeper *keeper, const struct keeper_action *action, u
 static void act(struct keeper *keeper, const struct keeper_action *action, uint64_t now)
 {
 	struct kept *kept = keeper->kept[action->guest];
-	status_log_action(kept, action, keeper->config->dry_run);
+	if (kept_note(kept, action, now))
+		status_log_request(kept, keeper->config->dry_run);
 	if (keeper->config->dry_run)
 		pretend(keeper, action, now);
 	else

@@ -51,11 +51,26 @@ static void enter(struct kept *kept, enum kept_phase phase)
 
 /* --- failures ------------------------------------------------------------------------------ */
 
-/* Ends the request that its policy waits for, if there is one. */
+/* Ends the request that its policy waits for. @bytes are those of keeper_answered(), of which @came are new. */
+static void end_request(struct kept *kept, enum keeper_answer answer, uint64_t bytes, uint64_t came)
+{
+	struct kept_request *last = &kept->last;
+	uint64_t now = clock_ns();
+	keeper_answered(&kept->seen, answer, bytes, now);
+	/* Else what ends only renewed a lease. */
+	if (!last->open)
+		return;
+	last->open = false;
+	last->answer = answer;
+	last->took = now - last->at;
+	last->came = came;
+	last->watched = came && last->action.means != KEEPER_BALLOON;
+}
+
 static void forget_request(struct kept *kept, enum keeper_answer answer)
 {
 	if (kept->seen.asked)
-		keeper_answered(&kept->seen, answer, 0, clock_ns());
+		end_request(kept, answer, 0, 0);
 }
 
 static void close_for_now(struct kept *kept)
@@ -189,6 +204,15 @@ static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
 	return figures;
 }
 
+static void take_verdict(struct kept *kept, enum keeper_verdict verdict)
+{
+	struct kept_request *last = &kept->last;
+	if (last->watched)
+		last->back = kept->seen.back;
+	if (verdict == KEEPER_KILLED || (verdict == KEEPER_TOO_MUCH && last->watched))
+		last->verdict = verdict;
+}
+
 static void log_verdict(struct kept *kept, enum keeper_verdict verdict)
 {
 	const struct keeper_pacing *pacing = &kept->seen.pacing[kept->seen.watched_idle];
@@ -226,7 +250,9 @@ static void on_stat(void *ctx, int err, json_t *reply)
 		return;
 	}
 	kept->backoff = 0;
-	log_verdict(kept, keeper_look(&kept->seen, &figures, now));
+	enum keeper_verdict verdict = keeper_look(&kept->seen, &figures, now);
+	take_verdict(kept, verdict);
+	log_verdict(kept, verdict);
 	enter(kept, KEPT_READY);
 }
 
@@ -289,6 +315,20 @@ static void log_answer(const struct kept *kept, bool late, double elapsed, uint6
 		 late ? "; it was not ready in time" : "");
 }
 
+/* A lease that only goes on is no news. */
+static void log_lease(const struct kept *kept, uint64_t leased)
+{
+	char change[TEXT_SIZE_MAX], all[TEXT_SIZE_MAX];
+	uint64_t before = kept->seen.now.leased;
+	text_size(all, leased);
+	if (leased < before)
+		log_info("guest \"%s\": its lease is smaller by %s: %s", kept->shown,
+			 text_size(change, before - leased), all);
+	else if (leased > before || kept->seen.expected)
+		log_info("guest \"%s\": its lease is larger by %s: %s", kept->shown,
+			 text_size(change, leased - before), all);
+}
+
 /* Returns whether the answer has the right form: a peer may answer anything. */
 static bool take_lease(struct kept *kept, json_t *reply)
 {
@@ -296,7 +336,9 @@ static bool take_lease(struct kept *kept, json_t *reply)
 	if (json_unpack(reply, "{s:I, s:I}", "target", &target, "leased", &leased) || leased < 0)
 		return false;
 	kept->answered++;
-	keeper_answered(&kept->seen, KEEPER_DONE, (uint64_t)leased, clock_ns());
+	log_lease(kept, (uint64_t)leased);
+	end_request(kept, KEEPER_DONE, (uint64_t)leased,
+		    less((uint64_t)leased, kept->seen.now.leased));
 	return true;
 }
 
@@ -314,7 +356,7 @@ static bool take_answer(struct kept *kept, json_t *reply)
 	kept->answered++;
 	kept->came += came;
 	log_answer(kept, late, elapsed, came);
-	keeper_answered(&kept->seen, late ? KEEPER_LATE : KEEPER_DONE, came, clock_ns());
+	end_request(kept, late ? KEEPER_LATE : KEEPER_DONE, came, came);
 	return true;
 }
 
@@ -337,6 +379,22 @@ static void on_answer(void *ctx, int err, json_t *reply)
 		return;
 	}
 	fail(kept, err ? err : -EPROTO);
+}
+
+bool kept_note(struct kept *kept, const struct keeper_action *action, uint64_t now)
+{
+	const struct keeper_guest *seen = &kept->seen;
+	bool lease = action->means == KEEPER_BALLOON;
+	uint64_t returned = lease ? less(seen->now.leased, action->extra) : 0;
+	if (lease && !action->expected && !returned)
+		return false;
+	kept->last = (struct kept_request){.at = now,
+					   .action = *action,
+					   .returned = returned,
+					   .needed = seen->lease.need,
+					   .aged = seen->now.ages,
+					   .open = true};
+	return true;
 }
 
 void kept_ask(struct kept *kept, const struct keeper_action *action)

@@ -27,6 +27,22 @@ enum kept_phase {
 	KEPT_GONE,    /* the guest has ended: to be freed */
 };
 
+/* A request to a guest, and what came of it: for log and status. */
+struct kept_request {
+	uint64_t at; /* ns; 0: there was none */
+	struct keeper_action action;
+	uint64_t returned; /* KEEPER_BALLOON: of what the guest had lent it gets so much back */
+	bool needed;	   /* since it needs that, not since the host has plenty */
+	bool aged;	   /* it told how old its caches are */
+	bool open;	   /* not answered yet */
+	enum keeper_answer answer;
+	uint64_t took; /* ns until the answer */
+	uint64_t came; /* bytes; KEEPER_BALLOON: of a lease, since they come later */
+	bool watched;  /* the policy looks at what it cost: */
+	uint64_t back; /* of what came the guest wanted so much back */
+	enum keeper_verdict verdict;
+};
+
 struct kept {
 	char name[VM_NAME_MAX + 1];
 	char shown[4 * VM_NAME_MAX + 1]; /* the name, for a terminal and for JSON */
@@ -46,6 +62,7 @@ struct kept {
 	struct keeper_guest seen;
 	/* For the status: since the keeper found it. */
 	uint64_t requests, answered, came;
+	struct kept_request last;
 	struct log_limit limit; /* of lines that its ebb can cause */
 };
 
@@ -58,6 +75,12 @@ void kept_tick(struct kept *kept, uint64_t now);
 
 /* Starts a look at a guest that is READY. */
 void kept_look(struct kept *kept);
+
+/*
+ * Notes a request that is to be made, or is only said to be. Returns false if it only renews a lease: that is no news,
+ * and is not noted.
+ */
+bool kept_note(struct kept *kept, const struct keeper_action *action, uint64_t now);
 
 /* Asks a guest that is READY for memory. */
 void kept_ask(struct kept *kept, const struct keeper_action *action);

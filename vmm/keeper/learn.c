@@ -104,7 +104,8 @@ static enum keeper_verdict judge_request(struct keeper_guest *guest, uint64_t no
 		return KEEPER_QUIET;
 	struct keeper_pacing *pacing = &guest->pacing[guest->watched_idle];
 	bool pressed = guest->watched != KEEPER_REPORT && waited_now(guest);
-	if (wanted_back(guest) > guest->came / COST_SHARE || pressed) {
+	guest->back = min(wanted_back(guest), guest->came);
+	if (guest->back > guest->came / COST_SHARE || pressed) {
 		guest->watch_until = 0;
 		pause_means(pacing, guest->watched, now);
 		if (guest->watched == KEEPER_CACHE)
@@ -173,6 +174,7 @@ void keeper_answered(struct keeper_guest *guest, enum keeper_answer answer, uint
 	guest->watch_until = now + WATCH_NS;
 	guest->seen = false;
 	guest->grown = false;
+	guest->back = 0;
 	guest->watched = means;
 	guest->watched_idle = guest->idle;
 	guest->came = means == KEEPER_CACHE ? min(came, guest->cache) : came;

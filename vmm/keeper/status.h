@@ -15,6 +15,7 @@ json_t *status_of(const struct keeper_policy *policy, const struct keeper_host *
 		  struct kept *const *kept, size_t count, bool dry_run, const char *sandbox);
 
 void status_log_host(const struct keeper_policy *policy, const struct keeper_host *host);
-void status_log_action(const struct kept *kept, const struct keeper_action *action, bool dry_run);
+/* Of the guest's last request, which begins, or with @dry_run would. */
+void status_log_request(const struct kept *kept, bool dry_run);
 
 #endif
