@@ -459,7 +459,7 @@ prove: ## prove by CBMC what pure parts promise: tests/prove/README.md
 $(BUILD)/tests/short: tests/short/short.c $(call obj,vmm,$(EBB_SRC))
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=keeper_source_open,--wrap=keeper_host_trigger -o $@ $^ $(LDLIBS)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=keeper_source_open,--wrap=keeper_host_trigger,--wrap=keeper_host_pause -o $@ $^ $(LDLIBS)
 
 cli: all $(BUILD)/tests/short ## the subcommands, against guests that are none
 	@tests/cli/run

@@ -67,13 +67,34 @@ class Host:
         self.write("meminfo", f"MemTotal:     {8 << 20} kB\nMemFree: 1 kB\nMemAvailable:   {mib << 10} kB\n")
 
 
+class Trigger:
+    """A descriptor that becomes urgent (POLLPRI), as PSI's does: a connection with a byte out of band."""
+
+    def __init__(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            self.writer = socket.create_connection(server.getsockname())
+            self.reader, _ = server.accept()
+        self.fd = self.reader.fileno()
+
+    def pull(self):
+        self.writer.send(b"!", socket.MSG_OOB)
+
+    def let_go(self):
+        self.reader.recv(1, socket.MSG_OOB)
+
+    def close(self):
+        self.writer.close()
+        self.reader.close()
+
+
 class Keeper:
-    def __init__(self, host, env, *words, wrapper=()):
+    def __init__(self, host, env, *words, wrapper=(), trigger=None):
         self.path = os.path.join(host.folder, "log")
         self.env = os.environ | env | {"EBB_TEST_HOST": host.folder}
+        here = self.env | ({"EBB_TEST_TRIGGER": str(trigger.fd)} if trigger else {})
         with open(self.path, "wb") as log:
-            self.process = subprocess.Popen([*wrapper, SHORT, "keeper", *words], env=self.env, stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=log)
+            self.process = subprocess.Popen([*wrapper, SHORT, "keeper", *words], env=here, stdin=subprocess.DEVNULL,
+                                            stdout=subprocess.DEVNULL, stderr=log, pass_fds=[trigger.fd] if trigger else [])
         self.until("looking after the guests")
 
     def log(self):
@@ -110,8 +131,8 @@ def host(tmp_path):
 def keeper(host, runtime):
     keepers = []
 
-    def start(*words, env=None, wrapper=()):
-        keepers.append(Keeper(host, env or {"EBB_RUNTIME_DIR": runtime}, *words, wrapper=wrapper))
+    def start(*words, env=None, **how):
+        keepers.append(Keeper(host, env or {"EBB_RUNTIME_DIR": runtime}, *words, **how))
         return keepers[-1]
 
     yield start
@@ -214,6 +235,30 @@ def test_stalls_count(fake, host, keeper):
     host.write("pressure/memory", "some avg10=9.00 avg60=0.00 avg300=0.00 total=900000\nfull avg10=0.00 total=0\n")
     wait(lambda: requests(guest), kept.log)
     kept.until("and programs wait for memory")
+
+
+@pytest.fixture
+def trigger():
+    one = Trigger()
+    yield one
+    one.close()
+
+
+def test_pressure_brings_the_round_at_once(host, keeper, trigger):
+    """This keeper looks at the host once, and then never by itself: what it knows of it comes by the trigger."""
+    kept = keeper(trigger=trigger)
+    wait(lambda: kept.status()["host"]["total"], "the first look")
+    for available, says in ((900, "the host is short of memory: 900.0 MiB are available"),
+                            (3000, "the host has enough memory again: 3000.0 MiB are available")):
+        before = kept.status()["host"]["available"]
+        host.available(available)
+        # The control: nobody has told the keeper.
+        for _ in range(5):
+            assert kept.status()["host"]["available"] == before and says not in kept.log()
+        trigger.pull()
+        kept.until(says)
+        trigger.let_go()
+        kept.status()  # behind the last round that this brought
 
 
 def test_without_its_sandbox(fake, host, keeper):
