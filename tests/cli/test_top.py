@@ -54,6 +54,24 @@ def every_second(one, **bytes_a_second):
     one.hooks["x-ebb-stat"] = grow
 
 
+def waits(one, share):
+    """Its tasks wait for memory for so much of the time."""
+    begin = time.monotonic()
+    answer = one.do_x_ebb_stat
+
+    def grow(arguments):
+        one.stat["guest-stats"]["stats"]["stat-ebb-stall-some"] = int((time.monotonic() - begin) * share * 1000000)
+        return answer(arguments)
+
+    one.hooks["x-ebb-stat"] = grow
+
+
+def three_pressures(fake):
+    waits(guest(fake, "hungry", 300), 1)
+    waits(guest(fake, "calm", 200), 0)
+    guest(fake, "stock", 100)
+
+
 class Terminal:
     def __init__(self, runtime, *words, width=110, height=12, **env):
         self.screen = pyte.Screen(width, height)
@@ -147,7 +165,8 @@ def test_once(ebb, fake):
     host, totals, titles, *rows = done.out.splitlines()
     assert host.startswith("host: ") and " available, PSI " in host
     assert totals.startswith("guests: 2, promised 1.9G (") and totals.endswith("held 1.0G, used 1.3G, excess 240M")
-    assert titles.split() == ["NAME", "STATUS", "SIZE", "USED", "HELD", "EXCESS", "REP/S", "BALL", "STALLS", "CPU%", "DISK/S", "NET/S", "AGES"]
+    assert titles.split() == ["NAME", "STATUS", "SIZE", "USED", "HELD", "EXCESS", "REP/S", "BALL", "PSI%", "CPU%", "DISK/S", "NET/S", "STALLS",
+                              "AGES"]
     assert [row.split()[:8] for row in rows] == [["much", "running", "1.0G", "660M", "900M", "240M", "0B", "64M"],
                                                  ["little", "running", "1.0G", "660M", "100M", "0B", "0B", "64M"]]
 
@@ -176,6 +195,18 @@ def test_ages(ebb, fake):
     assert got["cold"]["ages"] == {kind: {"all": size * MIB} | dict.fromkeys(("10s", "1min", "10min", "1h"), 80 * MIB)
                                    for kind, size in (("programs", 100), ("files", 300))}
     assert "ages" not in got["stock"] and "cold" not in got["stock"]
+
+
+def test_pressure(ebb, fake):
+    """Of a guest whose tasks wait all the time, of one where none does, and of one that does not tell."""
+    three_pressures(fake)
+    got = {row["name"]: row for row in ebb("top", "--json", "-i", "0.5").json()["guests"]}
+    # Looked at and answered at moments that differ a little.
+    assert 30 < got["hungry"]["psi-percent"] <= 100 and got["calm"]["psi-percent"] == 0 and "psi-percent" not in got["stock"]
+    rows = ebb("top", "--once", "-i", "0.2", "--sort", "psi%").out.splitlines()[3:]
+    told = {row.split()[0]: row.split()[8] for row in rows}
+    assert float(told["hungry"]) > 0 and (told["calm"], told["stock"]) == ("0.0", "-")
+    assert rows[0].startswith("hungry")
 
 
 def test_the_host(fake, runtime, tmp_path):
@@ -326,6 +357,21 @@ def test_screen_and_its_end(fake, terminal):
     assert screen.ends() == 0
     # The terminal as it was: the cursor is there, and the first screen.
     assert b"\x1b[?1049h" in screen.raw and screen.raw.rindex(b"\x1b[?1049l") > screen.raw.rindex(b"q quit")
+
+
+def test_pressure_on_the_screen(fake, terminal):
+    three_pressures(fake)
+    screen = terminal("-i", "0.2", height=24)
+
+    def shown(lines):
+        told = {line.split()[0]: line.split()[8] for line in lines if line.startswith(("hungry ", "calm ", "stock ")) and len(line.split()) > 8}
+        return len(told) == 3 and told["hungry"] not in ("-", "0.0") and (told["calm"], told["stock"]) == ("0.0", "-")
+
+    screen.until(shown, "each one's pressure")
+    screen.press("\r")
+    screen.until(lambda lines: any(line.startswith("PSI %") and not line.endswith(("-", " 0.0")) for line in lines), "the detail of hungry")
+    screen.press("qq")
+    assert screen.ends() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])

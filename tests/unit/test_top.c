@@ -130,7 +130,7 @@ static const char *names(struct scene *scene)
 START_TEST(a_screen_has_all)
 {
 	struct scene *scene = begin();
-	draw(scene, 100, 10);
+	draw(scene, 107, 10);
 	ck_assert_str_eq(scene->screen.text[0], "host: 2.0G of 8.0G available, PSI 12.34 %");
 	ck_assert_str_eq(
 		scene->screen.text[1],
@@ -142,7 +142,7 @@ START_TEST(a_screen_has_all)
 	ck_assert_int_eq(scene->screen.style[3], TOP_SELECTED);
 	ck_assert_str_eq(
 		scene->screen.text[7],
-		"ex   no answer      -      -      -      -      -      -      -      -      -      -          -");
+		"ex   no answer      -      -      -      -      -      -      -      -      -      -      -          -");
 	ck_assert_int_eq(scene->screen.style[7], TOP_FAINT);
 	ck_assert_ptr_nonnull(strstr(scene->screen.text[9], "q quit"));
 	free(scene);
@@ -345,8 +345,8 @@ START_TEST(ages_are_bars)
 	struct top_sample sample = top_aged();
 	sample.own = 400 * MIB;
 	top_figures_take(&scene->figures[3], &sample);
-	draw(scene, 100, 20);
-	ck_assert_ptr_nonnull(strstr(scene->screen.text[2], "  NET/S       AGES"));
+	draw(scene, 107, 20);
+	ck_assert_ptr_nonnull(strstr(scene->screen.text[2], " STALLS       AGES"));
 	ck_assert_ptr_nonnull(strstr(scene->screen.text[3], " █████▓▓▒▒·"));
 	/* Another has no memory of any age that it tells. */
 	ck_assert_ptr_null(strstr(scene->screen.text[4], "█"));
@@ -375,7 +375,7 @@ START_TEST(columns_have_names)
 	ck_assert_int_lt(top_column_named("rss", &error), 0);
 	ck_assert_str_eq(
 		text,
-		"no column is called \"rss\": there are NAME, STATUS, SIZE, USED, HELD, EXCESS, REP/S, BALL, STALLS, CPU%, DISK/S, NET/S, AGES");
+		"no column is called \"rss\": there are NAME, STATUS, SIZE, USED, HELD, EXCESS, REP/S, BALL, PSI%, CPU%, DISK/S, NET/S, STALLS, AGES");
 }
 END_TEST
 
@@ -406,6 +406,7 @@ START_TEST(json_has_what_is_known)
 	ck_assert_str_eq(guest_stat_text(first, "name"), "dx");
 	ck_assert_uint_eq(guest_stat_number(first, "held", 0), 400 * MIB);
 	ck_assert_ptr_null(json_object_get(first, "stalls-per-second"));
+	ck_assert_ptr_null(json_object_get(first, "psi-percent"));
 	ck_assert_str_eq(guest_stat_text(last, "status"), "no answer");
 	ck_assert_ptr_null(json_object_get(last, "held"));
 	ck_assert(json_real_value(json_object_get(json_object_get(object, "host"), "pressure")) ==

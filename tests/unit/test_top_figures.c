@@ -99,6 +99,45 @@ START_TEST(rates_are_of_a_second)
 }
 END_TEST
 
+/* In 2 s from the statistics before, the counter grew by so many ms, or started anew. */
+START_TEST(pressure_is_a_share_of_the_time)
+{
+	static const struct {
+		uint64_t before_ms, now_ms, psi;
+	} cases[] = {
+		{5000, 5000, 0},
+		{5000, 5500, 250},
+		{5000, 7000, 1000},
+		/* More than there was time, and whatever else a guest may say. */
+		{5000, 9000, 1000},
+		{5000, 4000, TOP_UNKNOWN},
+		{0, INT64_MAX / 1000, 1000},
+	};
+	struct top_figures guest;
+	struct top_sample sample = top_usual;
+	top_figures_init(&guest, "a", 1);
+	sample.stalled = cases[_i].before_ms * 1000;
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
+	/* A look that finds the same statistics tells nothing new. */
+	sample = top_later(sample, NS_PER_S);
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
+	sample = top_later(sample, NS_PER_S);
+	sample.updates++;
+	sample.stalled = cases[_i].now_ms * 1000;
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), cases[_i].psi);
+	/* It stays while the statistics do, and goes with them. */
+	sample = top_later(sample, NS_PER_S);
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), cases[_i].psi);
+	sample = top_later(sample, 30 * NS_PER_S);
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
+}
+END_TEST
+
 START_TEST(sums_do_not_overflow)
 {
 	ck_assert_uint_eq(top_sum(1, 2), 3);
@@ -160,6 +199,7 @@ Suite *top_figures_suite(void)
 	tcase_add_test(tests, memory_is_what_guest_and_host_say);
 	tcase_add_test(tests, old_statistics_are_not_shown);
 	tcase_add_test(tests, rates_are_of_a_second);
+	tcase_add_loop_test(tests, pressure_is_a_share_of_the_time, 0, 6);
 	tcase_add_test(tests, sums_do_not_overflow);
 	tcase_add_test(tests, history_keeps_the_newest);
 	tcase_add_test(tests, ages_are_in_order);

@@ -14,6 +14,7 @@ const struct top_sample top_usual = {
 	.free = 300 * MIB,
 	.updates = 1,
 	.stalls = TOP_UNKNOWN,
+	.stalled = TOP_UNKNOWN,
 };
 
 struct top_sample top_later(struct top_sample sample, uint64_t ns)

@@ -13,10 +13,11 @@ const struct top_column_row top_columns[TOP_COLUMNS] = {
 	[TOP_EXCESS] = {"EXCESS", "excess", TOP_BYTES, 6},
 	[TOP_REPORTED] = {"REP/S", "reported-per-second", TOP_BYTES, 6},
 	[TOP_BALLOON] = {"BALL", "balloon", TOP_BYTES, 6},
-	[TOP_STALLS] = {"STALLS", "stalls-per-second", TOP_COUNT, 6},
+	[TOP_PSI] = {"PSI%", "psi-percent", TOP_PERCENT, 6},
 	[TOP_CPU] = {"CPU%", "cpu-percent", TOP_PERCENT, 6},
 	[TOP_DISK] = {"DISK/S", "disk-per-second", TOP_BYTES, 6},
 	[TOP_NETWORK] = {"NET/S", "network-per-second", TOP_BYTES, 6},
+	[TOP_STALLS] = {"STALLS", "stalls-per-second", TOP_COUNT, 6},
 	/* What was not used for a minute or longer: the most of it comes first. */
 	[TOP_AGES] = {"AGES", "cold", TOP_BAR, 10},
 };
@@ -36,6 +37,8 @@ uint64_t top_figure(const struct top_figures *guest, enum top_column column)
 		return guest->reported;
 	case TOP_BALLOON:
 		return guest->now.balloon;
+	case TOP_PSI:
+		return guest->psi;
 	case TOP_STALLS:
 		return guest->stalls;
 	case TOP_CPU:

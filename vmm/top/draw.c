@@ -357,6 +357,7 @@ static void draw_detail(struct out *out, const struct top_view *view,
 	draw_figure(out, "caches", now->caches, TOP_BYTES);
 	draw_figure(out, "balloon", top_figure(guest, TOP_BALLOON), TOP_BYTES);
 	draw_figure(out, "  target", now->target, TOP_BYTES);
+	draw_figure(out, "PSI %", top_figure(guest, TOP_PSI), TOP_PERCENT);
 	draw_figure(out, "stalls/s", top_figure(guest, TOP_STALLS), TOP_COUNT);
 	draw_figure(out, "disk/s", top_figure(guest, TOP_DISK), TOP_BYTES);
 	draw_figure(out, "network/s", top_figure(guest, TOP_NETWORK), TOP_BYTES);

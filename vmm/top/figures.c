@@ -51,6 +51,7 @@ void top_figures_init(struct top_figures *figures, const char *name, pid_t pid)
 			.cpu = TOP_UNKNOWN,
 			.reported = TOP_UNKNOWN,
 			.stalls = TOP_UNKNOWN,
+			.stalled = TOP_UNKNOWN,
 			.disk = TOP_UNKNOWN,
 			.network = TOP_UNKNOWN},
 		.used = TOP_UNKNOWN,
@@ -60,6 +61,7 @@ void top_figures_init(struct top_figures *figures, const char *name, pid_t pid)
 		.cpu = TOP_UNKNOWN,
 		.reported = TOP_UNKNOWN,
 		.stalls = TOP_UNKNOWN,
+		.psi = TOP_UNKNOWN,
 		.disk = TOP_UNKNOWN,
 		.network = TOP_UNKNOWN,
 	};
@@ -128,6 +130,7 @@ struct top_sample top_sample_of(const json_t *stat, uint64_t now)
 		.cpu = TOP_UNKNOWN,
 		.reported = figure(stat, "reporting/bytes"),
 		.stalls = figure(stat, FIGURE_STATS "/stat-alloc-stalls"),
+		.stalled = figure(stat, FIGURE_STATS "/stat-ebb-stall-some"),
 		.disk = sum_list(stat, "disks", "read-bytes", "written-bytes"),
 		.network = sum_list(stat, "networks", "received-bytes", "sent-bytes"),
 	};
@@ -152,6 +155,13 @@ static bool is_told(const struct top_figures *figures)
 	const struct top_sample *now = &figures->now;
 	bool fresh = now->at - figures->told_at <= FRESH_NS || strcmp(now->status, "running") != 0;
 	return now->updates && fresh && now->free != TOP_UNKNOWN && now->size != TOP_UNKNOWN;
+}
+
+/* It grows while the guest's own clock does, and is read a little later: no more than all of the time. */
+static uint64_t share_stalled(uint64_t before, uint64_t now, uint64_t span)
+{
+	uint64_t share = rate(before, now, span, UINT64_C(1000) * 1000);
+	return share == TOP_UNKNOWN ? share : min(share, 1000);
 }
 
 static void judge_memory(struct top_figures *figures)
@@ -207,8 +217,13 @@ void top_figures_take(struct top_figures *figures, const struct top_sample *samp
 	const struct top_sample before = figures->now;
 	uint64_t span = before.at ? sample->at - before.at : 0;
 	figures->now = *sample;
-	if (!before.at || sample->updates != before.updates)
+	if (!before.at || sample->updates != before.updates) {
+		uint64_t since = before.at ? sample->at - figures->told_at : 0;
+		figures->psi = share_stalled(before.stalled, sample->stalled, since);
 		figures->told_at = sample->at;
+	}
+	if (!is_told(figures))
+		figures->psi = TOP_UNKNOWN;
 	judge_memory(figures);
 	judge_ages(figures);
 	/* Nanoseconds in a nanosecond. */

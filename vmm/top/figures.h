@@ -40,6 +40,7 @@ struct top_sample {
 	/* Counters. */
 	uint64_t cpu; /* ns of the host's CPUs, which the caller fills in */
 	uint64_t reported, stalls, disk, network;
+	uint64_t stalled; /* µs in which some task in the guest waited for memory (PSI) */
 };
 
 enum top_curve { TOP_CURVE_HELD, TOP_CURVE_USED, TOP_CURVE_REPORTED, TOP_CURVE_CPU, TOP_CURVES };
@@ -58,6 +59,8 @@ struct top_figures {
 	struct top_ages both;		 /* added up */
 	uint64_t cpu;			 /* 1/1000 of one CPU */
 	uint64_t reported, stalls, disk, network; /* in a second */
+	uint64_t
+		psi; /* 1/1000 of the time between its last two statistics: some task waited for memory */
 
 	uint64_t history[TOP_CURVES][TOP_HISTORY]; /* a ring */
 	unsigned int samples;			   /* that were ever put into it */
