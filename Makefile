@@ -86,7 +86,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
-	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-clones bench-cold bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
+	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-keeper bench-clones bench-cold bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -184,6 +184,11 @@ bench-scale: ## what 1 to 64 idle guests cost one host, and how long commands ta
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/scale
 
+bench-keeper: ## what the keeper's policy costs with up to 10,000 guests
+	$(call need,BUILD HOST)
+	@+$(MAKE) --no-print-directory $(BUILD)/tests/bench/keeper
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/keeper
+
 bench-clones: ## what 1 to 100 guests from one snapshot cost, and how soon they answer
 	$(call need,BUILD GUEST HOST)
 	@+$(MAKE) --no-print-directory all
@@ -229,6 +234,11 @@ overcommit-all: ## every scenario of configs/overcommit, one after the other; wh
 	status=0; for file in configs/overcommit/*.toml; do \
 		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $$count $$file || status=1; \
 	done; exit $$status
+
+$(BUILD)/tests/bench/keeper: tests/bench/keeper.c tests/unit/keeper_cost.c tests/unit/keeper_cost.h $(addprefix vmm/keeper/,decide.c learn.c marks.c) vmm/lib/pace.c
+	@mkdir -p $(@D)
+	@echo '  CC    $<'
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -o $@ $(filter %.c,$^)
 
 $(BUILD)/tests/bench/%: tests/bench/%.c tests/bench/discard_patterns.h
 	@mkdir -p $(@D)
