@@ -232,7 +232,7 @@ overcommit-all: ## every scenario of configs/overcommit, one after the other; wh
 	@guest/image
 	@count=; [ "$$(tests/host/kvm-kind)" = hardware ] || count=--count; \
 	status=0; for file in configs/overcommit/*.toml; do \
-		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $$count $$file || status=1; \
+		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit --keeper-if-bound $$count $$file || status=1; \
 	done; exit $$status
 
 $(BUILD)/tests/bench/keeper: tests/bench/keeper.c tests/unit/keeper_cost.c tests/unit/keeper_cost.h $(addprefix vmm/keeper/,decide.c learn.c marks.c) vmm/lib/pace.c

@@ -123,8 +123,21 @@ class Scenario:
         # Where the keeper is bound, those without one are there for comparison: a run without --keeper holds them to their bounds.
         if any(getattr(self.must["keeper"], name) is not None for name in FIGURES):
             for name in set(BESIDE_KEEPER) - set(KEPT):
-                self.must[name] = dataclasses.replace(self.must[name], **dict.fromkeys(FIGURES))
+                self.aim(name)
         self.options.append("--keeper")
+
+    def aim(self, variant):
+        """What it is bound to is told as a goal is, and no failure. The narrower counts where both are there."""
+        must, goal = self.must[variant], self.goals.get(variant, Goal())
+        both = {name: [figure for figure in (getattr(must, name), getattr(goal, name)) if figure is not None] for name in FIGURES}
+        self.must[variant] = dataclasses.replace(must, **dict.fromkeys(FIGURES))
+        if variant != CONTROL and any(both.values()):
+            self.goals[variant] = Goal(**{name: min(figures) for name, figures in both.items() if figures})
+
+    @property
+    def binds_keeper(self):
+        """Whether the file has bounds for the keeper, not only for all."""
+        return "keeper" in tomllib.loads(self.text).get("must", {})
 
     @property
     def sizes(self):

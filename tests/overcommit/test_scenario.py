@@ -104,9 +104,19 @@ def test_beside_a_bound_keeper_the_others_are_compared_with():
     assert found.must["patched"].peak == 0.5, "without --keeper"
     found.keep()
     assert found.must["patched"] == scenario.Must(swap_ins=0) and found.must["keeper"].peak == 0.6
+    assert found.goals == {"patched": scenario.Goal(peak=0.5, excess=0.3)}, "that is told still"
+    found = scenario.parse("f", "n", text + "[must.keeper]\npeak = 0.6\n[goal.patched]\npeak = 0.9\nexcess = 0.1\nmean = 0.4\n")
+    found.keep()
+    assert found.goals == {"patched": scenario.Goal(peak=0.5, excess=0.1, mean=0.4)}, "the narrower of both"
     found = scenario.parse("f", "n", text)
     found.keep()
     assert (found.must["patched"].peak, found.must["patched"].excess) == (0.5, 0.3), "nothing else is bound there"
+    assert not found.goals
+
+
+def test_whose_keeper_is_bound():
+    for more, bound in (("", False), ("[must]\npeak = 0.9\n", False), ("[must.keeper]\npeak = 0.6\n", True)):
+        assert scenario.parse("f", "n", GOOD + more).binds_keeper == bound
 
 
 def test_by_way_of_json():
