@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -111,3 +112,34 @@ def pytest_unconfigure(config):
         stats = {kind: len(reporter.stats.get(kind, ())) for kind in ("passed", "failed", "skipped")}
         stats["failed"] += len(reporter.stats.get("error", ()))
         print("{passed} passed, {failed} failed, {skipped} skipped".format(**stats))
+
+
+# Of the keeper's tests. Their helpers use this file, so they are imported late.
+
+
+@pytest.fixture
+def host(tmp_path):
+    import keepers
+    return keepers.Host(tmp_path)
+
+
+@pytest.fixture
+def keeper(host, runtime):
+    import keepers
+    started = []
+
+    def start(*words, env=None, **how):
+        started.append(keepers.Keeper(host, env or {"EBB_RUNTIME_DIR": runtime}, *words, **how))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def trigger():
+    import keepers
+    one = keepers.Trigger()
+    yield one
+    one.close()

@@ -1,143 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """ebb keeper, on a host that is as short as each test wants, with guests of all kinds."""
 
-import copy
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 
 import pytest
-from conftest import EBB, LIMIT, TREE, wait
-from fake import MIB, RECLAIM, Fake, Refusal, Silence
+from conftest import LIMIT, TREE, wait
+from fake import MIB, Fake, Refusal
+from keepers import SHORT, aged, bad, full, last, leases, requests, stock
 
 sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
 
 import guest as lib  # noqa: E402
-
-SHORT = os.path.join(os.path.dirname(EBB), "tests", "short")
-# What a guest has, of 1 GiB: all is resident, 300 MiB are free, 200 are caches.
-STATS = {"stat-free-memory": 300 * MIB, "stat-total-memory": 1000 * MIB, "stat-available-memory": 600 * MIB,
-         "stat-disk-caches": 200 * MIB, "stat-minor-faults": 1, "stat-major-faults": 1, "stat-swap-in": 0, "stat-oom-kills": 0}
-
-
-def full(fake, name, **changes):
-    """A guest that holds all of its memory, and gives back what it is asked for."""
-    guest = fake(name)
-    guest.stat["memory"]["rss"] = 1024 * MIB
-    del guest.stat["memory"]["own"]
-    guest.stat["balloon"]["actual"] = guest.stat["balloon"]["target"] = 0
-    guest.stat["guest-stats"]["stats"] = STATS | changes
-    guest.given = 0
-
-    def give(arguments):
-        before = guest.stat["memory"]["rss"]
-        guest.stat["memory"]["rss"] = before - (300 * MIB if not guest.given else 0) - arguments["cache"]
-        guest.stat["guest-stats"]["stats"]["stat-disk-caches"] -= arguments["cache"]
-        guest.given += before - guest.stat["memory"]["rss"]
-        return copy.deepcopy(RECLAIM) | {"rss-before": before, "rss-after": guest.stat["memory"]["rss"]}
-
-    guest.hooks["x-ebb-reclaim"] = give
-    return guest
-
-
-def requests(guest):
-    return [arguments for command, arguments in guest.asked if command == "x-ebb-reclaim"]
-
-
-class Host:
-    """What /proc says of it: 8 GiB, of which so much is available; it is short below one."""
-
-    def __init__(self, folder):
-        self.folder = str(folder)
-        os.mkdir(folder / "self")
-        self.available(8000)
-
-    def write(self, name, text):
-        path = os.path.join(self.folder, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        # In place, since the keeper keeps it open, and by one call, with no end of a longer text left.
-        file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-        os.write(file, text.ljust(512, "\n").encode())
-        os.close(file)
-
-    def available(self, mib):
-        self.write("meminfo", f"MemTotal:     {8 << 20} kB\nMemFree: 1 kB\nMemAvailable:   {mib << 10} kB\n")
-
-
-class Trigger:
-    """A descriptor that becomes urgent (POLLPRI), as PSI's does: a connection with a byte out of band."""
-
-    def __init__(self):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.writer = socket.create_connection(server.getsockname())
-            self.reader, _ = server.accept()
-        self.fd = self.reader.fileno()
-
-    def pull(self):
-        self.writer.send(b"!", socket.MSG_OOB)
-
-    def let_go(self):
-        self.reader.recv(1, socket.MSG_OOB)
-
-    def close(self):
-        self.writer.close()
-        self.reader.close()
-
-
-class Keeper:
-    def __init__(self, host, env, *words, wrapper=(), trigger=None):
-        self.path = os.path.join(host.folder, "log")
-        self.env = os.environ | env | {"EBB_TEST_HOST": host.folder}
-        here = self.env | ({"EBB_TEST_TRIGGER": str(trigger.fd)} if trigger else {})
-        with open(self.path, "wb") as log:
-            self.process = subprocess.Popen([*wrapper, SHORT, "keeper", *words], env=here, stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=log, pass_fds=[trigger.fd] if trigger else [])
-        self.until("looking after the guests")
-
-    def log(self):
-        with open(self.path, encoding="utf-8") as log:
-            return log.read()
-
-    def until(self, text):
-        wait(lambda: text in self.log() or self.process.poll() is not None, f"no {text!r} in {self.log()}")
-        assert text in self.log()
-
-    def status(self):
-        done = subprocess.run([SHORT, "keeper", "status", "--json"], env=self.env, stdout=subprocess.PIPE,
-                              timeout=LIMIT, check=True)
-        return json.loads(done.stdout)
-
-    def guests(self):
-        return {guest["name"]: guest for guest in self.status()["guests"]}
-
-    def looked_at(self, name):
-        wait(lambda: self.guests().get(name, {}).get("state", "new") != "new", f"the keeper looks at {name}")
-
-    def end(self, number=signal.SIGTERM):
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        return self.process.wait(LIMIT)
-
-
-@pytest.fixture
-def host(tmp_path):
-    return Host(tmp_path)
-
-
-@pytest.fixture
-def keeper(host, runtime):
-    keepers = []
-
-    def start(*words, env=None, **how):
-        keepers.append(Keeper(host, env or {"EBB_RUNTIME_DIR": runtime}, *words, **how))
-        return keepers[-1]
-
-    yield start
-    for one in keepers:
-        one.end(signal.SIGKILL)
 
 
 # --- the host decides ---------------------------------------------------------------------------
@@ -237,13 +113,6 @@ def test_stalls_count(fake, host, keeper):
     kept.until("and programs wait for memory")
 
 
-@pytest.fixture
-def trigger():
-    one = Trigger()
-    yield one
-    one.close()
-
-
 def test_pressure_brings_the_round_at_once(host, keeper, trigger):
     """This keeper looks at the host once, and then never by itself: what it knows of it comes by the trigger."""
     kept = keeper(trigger=trigger)
@@ -294,102 +163,7 @@ def test_dry_run_asks_nobody(fake, host, keeper):
     assert kept.end() == 0
 
 
-# --- what it says of itself -------------------------------------------------------------------
-
-
-def last(kept, name="a"):
-    return kept.guests()[name]["last"] or {}
-
-
-def tell(guest, **figures):
-    guest.stat["guest-stats"]["stats"] |= {name.replace("_", "-"): value for name, value in figures.items()}
-
-
-def test_status_tells_of_the_last_request(ebb, fake, host, keeper):
-    """When, what, why; what came and what it cost. The control is the guest that misses nothing."""
-    guest, other = aged(fake, "a", 120, 100), aged(fake, "b", 120, 100)
-
-    def once(one, give):
-        """What it has left is young."""
-        def answer(arguments):
-            tell(one, **dict.fromkeys(("stat_ebb_file_10s", "stat_ebb_file_1min", "stat_ebb_file_10min", "stat_ebb_file_1h"), 0))
-            return give(arguments)
-        return answer
-
-    for one in (guest, other):
-        one.hooks["x-ebb-reclaim"] = once(one, one.hooks["x-ebb-reclaim"])
-    kept = keeper()
-    kept.looked_at("a")
-    assert last(kept) == {} and "LAST ASKED" not in ebb("keeper", "status").out
-    host.available(900)
-    wait(lambda: last(kept).get("answer") == "done" and last(kept, "b").get("answer") == "done", kept.guests)
-    told = last(kept)
-    assert (told["means"], told["asked"], told["came"], told["back"]) == ("cache", 100 * MIB, 100 * MIB, 0)
-    assert told["why"] in ("it is idle, and has not used it for an hour", "it is at work, and has not used it for an hour")
-    assert 0 <= told["took"] <= told["ago"] and told["cost"] == "none"
-    # 40 of these are needed again.
-    tell(guest, stat_ebb_refault_file=40 * MIB)
-    kept.until('guest "a": wants back what it gave: not asked for that for 4 s')
-    told = last(kept)
-    assert (told["came"], told["back"], told["cost"]) == (100 * MIB, 40 * MIB, "too much") and 0 < told["pause"] <= 4
-    told = last(kept, "b")
-    assert (told["back"], told["cost"]) == (0, "none") and 'guest "b": wants back' not in kept.log()
-    row = next(line for line in ebb("keeper", "status").out.split("LAST ASKED")[1].splitlines() if line.startswith("a "))
-    assert " s ago " in row and "  cache  " in row and "100.0 MiB  100.0 MiB     40.0 MiB  too much  it is " in row
-
-
-def test_a_guest_that_killed_a_process(fake, host, keeper):
-    """It is left alone; the control goes on to give."""
-    guest, other = full(fake, "a"), full(fake, "b")
-    host.available(900)
-    kept = keeper()
-    wait(lambda: requests(guest) and requests(other), kept.log)
-    tell(guest, stat_oom_kills=1)
-    kept.until('guest "a": killed a process for lack of memory: left alone for 10 minutes')
-    wait(lambda: last(kept)["cost"] == "a process", kept.guests)
-    before, others = len(requests(guest)), len(requests(other))
-    assert 500 < last(kept)["pause"] <= 600 and last(kept, "b")["pause"] < 500
-    wait(lambda: len(requests(other)) > others, kept.log)
-    assert len(requests(guest)) == before and 'guest "b": killed' not in kept.log()
-
-
-@pytest.mark.parametrize("kind, answer", [("mute guest", "none"), ("refuses", "refused"), ("liar", "done")])
-def test_status_tells_who_gave_nothing(fake, host, keeper, kind, answer):
-    wrong = bad(fake, kind)
-    if kind == "refuses":
-        def refuse(_arguments):
-            raise Refusal("the guest is paused")
-        wrong.hooks["x-ebb-reclaim"] = refuse
-    host.available(900)
-    kept = keeper()
-    wait(lambda: last(kept, "bad").get("answer", "not yet") != "not yet", kept.guests)
-    told = last(kept, "bad")
-    assert (told["answer"], told["came"], told["cost"]) == (answer, 0, "none") and told["pause"] > 0
-
-
 # --- the balloon --------------------------------------------------------------------------------
-
-
-def leases(guest):
-    return [arguments for command, arguments in guest.asked if command == "x-ebb-balloon"]
-
-
-def stock(fake, name, deflates=True):
-    """A guest with --deflate-on-oom whose kernel cannot be asked. It needs 424 MiB: of 600, half of what is beyond four times
-    64 can be lent."""
-    guest = full(fake, name)
-    guest.stat["reclaim"]["negotiated"] = False
-    guest.stat["balloon"] |= {"deflate-on-oom": True, "deflates": deflates}
-    return guest
-
-
-def aged(fake, name, minute, hour):
-    """A guest that holds nothing free, and of whose caches so many MiB were not used for a minute, for an hour."""
-    guest = full(fake, name, **{"stat-ebb-file-10s": minute * MIB, "stat-ebb-file-1min": minute * MIB, "stat-ebb-file-10min": hour * MIB,
-                                "stat-ebb-file-1h": hour * MIB, "stat-ebb-refault-file": 0})
-    guest.given = 1
-    guest.stat["memory"]["rss"] = 724 * MIB
-    return guest
 
 
 def test_old_caches_go_and_those_in_use_stay(fake, host, keeper):
@@ -559,41 +333,6 @@ def test_many(fake, host, keeper):
 # --- guests that do not behave ------------------------------------------------------------------
 
 
-def bad(fake, kind):
-    """Each holds more than the good one, and comes first."""
-    guest = full(fake, "bad", **{"stat-free-memory": 600 * MIB})
-
-    def silent(_arguments):
-        raise Silence
-
-    def refuse(_arguments):
-        raise Refusal("the guest did not answer within 7.0 s", "GuestTimeout")
-
-    if kind == "mute ebb":
-        guest.hooks["x-ebb-stat"] = silent
-    elif kind == "mute guest":
-        guest.hooks["x-ebb-reclaim"] = refuse
-    elif kind == "never answers":
-        guest.hooks["x-ebb-reclaim"] = silent
-    elif kind == "liar":
-        guest.hooks["x-ebb-reclaim"] = lambda _arguments: copy.deepcopy(RECLAIM) | {"rss-before": 1024 * MIB,
-                                                                                    "rss-after": 1024 * MIB}
-    elif kind == "garbage":
-        guest.hooks["x-ebb-reclaim"] = lambda _arguments: ["\x1b[2J"]
-    elif kind == "wrong figures":
-        guest.stat["memory"]["rss"] = -1
-    elif kind == "vanishes":
-        guest.hooks["x-ebb-reclaim"] = lambda _arguments: guest.end(leave=True) or RECLAIM
-    elif kind == "no statistics":
-        guest.stat["guest-stats"] = None
-        guest.hooks["x-ebb-stats-request"] = refuse
-    elif kind == "stock kernel":
-        guest.stat["reclaim"]["negotiated"] = False
-    elif kind == "paused":
-        guest.stat["status"] = "paused"
-    return guest
-
-
 @pytest.mark.parametrize("kind", ["mute ebb", "mute guest", "never answers", "liar", "garbage", "wrong figures", "vanishes",
                                   "no statistics", "stock kernel", "paused"])
 def test_bad_guests_cost_nobody_anything(fake, host, keeper, kind):
@@ -686,38 +425,3 @@ def test_directory_removed(keeper, runtime):
 ])
 def test_mistakes(ebb, words, says):
     ebb("keeper", *words).failed(2, says)
-
-
-@pytest.mark.parametrize("words, wrapper, shown", [
-    ((), lib.NO_NAMESPACES, "no namespaces"), (["--sandbox=off"], (), "off"),
-    pytest.param((), (), "on", marks=pytest.mark.skipif(not lib.namespaces(), reason="this host permits no namespaces")),
-])
-def test_status_shows_the_sandbox(ebb, keeper, words, wrapper, shown):
-    kept = keeper(*words, wrapper=wrapper)
-    assert kept.status()["sandbox"] == shown
-    first = ebb("keeper", "status").out.splitlines()[0]
-    assert first.partition(" MiB (")[2] == {"no namespaces": "no namespaces)", "off": "no sandbox)", "on": ""}[shown]
-
-
-def test_status_for_people(ebb, fake, keeper):
-    full(fake, "a")
-    kept = keeper()
-    wait(lambda: kept.guests().get("a", {}).get("held"), "the guest is looked at")
-    lines = ebb("keeper", "status").out.splitlines()
-    assert lines[0].startswith("host: 8000.0 MiB of 8192.0 MiB available; enough: guests are asked when it has less than 1024.0 MiB")
-    assert lines[2].split("  ")[0] == "NAME"
-    assert lines[3].split() == ["a", "at", "work", "1024.0", "MiB", "300.0", "MiB", "200.0", "MiB", "0.0", "MiB", "0", "0.0", "MiB"]
-
-
-def test_status_clients_do_not_stop_it(fake, host, keeper, runtime):
-    """Sixteen that say nothing keep a seventeenth out, and nothing else."""
-    guest = full(fake, "a")
-    kept = keeper()
-    clients = [socket.socket(socket.AF_UNIX) for _ in range(16)]
-    for client in clients:
-        client.connect(os.path.join(runtime, "keeper-sock"))
-    host.available(900)
-    wait(lambda: requests(guest), kept.log)
-    for client in clients:
-        client.close()
-    assert kept.end() == 0

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ebb keeper says of itself: its status, and lines of its log."""
+
+import os
+import socket
+import sys
+
+import pytest
+from conftest import TREE, wait
+from fake import MIB, Refusal
+from keepers import aged, bad, full, last, requests, tell
+
+sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
+
+import guest as lib  # noqa: E402
+
+
+def test_status_tells_of_the_last_request(ebb, fake, host, keeper):
+    """When, what, why; what came and what it cost. The control is the guest that misses nothing."""
+    guest, other = aged(fake, "a", 120, 100), aged(fake, "b", 120, 100)
+
+    def once(one, give):
+        """What it has left is young."""
+        def answer(arguments):
+            tell(one, **dict.fromkeys(("stat_ebb_file_10s", "stat_ebb_file_1min", "stat_ebb_file_10min", "stat_ebb_file_1h"), 0))
+            return give(arguments)
+        return answer
+
+    for one in (guest, other):
+        one.hooks["x-ebb-reclaim"] = once(one, one.hooks["x-ebb-reclaim"])
+    kept = keeper()
+    kept.looked_at("a")
+    assert last(kept) == {} and "LAST ASKED" not in ebb("keeper", "status").out
+    host.available(900)
+    wait(lambda: last(kept).get("answer") == "done" and last(kept, "b").get("answer") == "done", kept.guests)
+    told = last(kept)
+    assert (told["means"], told["asked"], told["came"], told["back"]) == ("cache", 100 * MIB, 100 * MIB, 0)
+    assert told["why"] in ("it is idle, and has not used it for an hour", "it is at work, and has not used it for an hour")
+    assert 0 <= told["took"] <= told["ago"] and told["cost"] == "none"
+    # 40 of these are needed again.
+    tell(guest, stat_ebb_refault_file=40 * MIB)
+    kept.until('guest "a": wants back what it gave: not asked for that for 4 s')
+    told = last(kept)
+    assert (told["came"], told["back"], told["cost"]) == (100 * MIB, 40 * MIB, "too much") and 0 < told["pause"] <= 4
+    told = last(kept, "b")
+    assert (told["back"], told["cost"]) == (0, "none") and 'guest "b": wants back' not in kept.log()
+    row = next(line for line in ebb("keeper", "status").out.split("LAST ASKED")[1].splitlines() if line.startswith("a "))
+    assert " s ago " in row and "  cache  " in row and "100.0 MiB  100.0 MiB     40.0 MiB  too much  it is " in row
+
+
+def test_a_guest_that_killed_a_process(fake, host, keeper):
+    """It is left alone; the control goes on to give."""
+    guest, other = full(fake, "a"), full(fake, "b")
+    host.available(900)
+    kept = keeper()
+    wait(lambda: requests(guest) and requests(other), kept.log)
+    tell(guest, stat_oom_kills=1)
+    kept.until('guest "a": killed a process for lack of memory: left alone for 10 minutes')
+    wait(lambda: last(kept)["cost"] == "a process", kept.guests)
+    before, others = len(requests(guest)), len(requests(other))
+    assert 500 < last(kept)["pause"] <= 600 and last(kept, "b")["pause"] < 500
+    wait(lambda: len(requests(other)) > others, kept.log)
+    assert len(requests(guest)) == before and 'guest "b": killed' not in kept.log()
+
+
+@pytest.mark.parametrize("kind, answer", [("mute guest", "none"), ("refuses", "refused"), ("liar", "done")])
+def test_status_tells_who_gave_nothing(fake, host, keeper, kind, answer):
+    wrong = bad(fake, kind)
+    if kind == "refuses":
+        def refuse(_arguments):
+            raise Refusal("the guest is paused")
+        wrong.hooks["x-ebb-reclaim"] = refuse
+    host.available(900)
+    kept = keeper()
+    wait(lambda: last(kept, "bad").get("answer", "not yet") != "not yet", kept.guests)
+    told = last(kept, "bad")
+    assert (told["answer"], told["came"], told["cost"]) == (answer, 0, "none") and told["pause"] > 0
+
+
+@pytest.mark.parametrize("words, wrapper, shown", [
+    ((), lib.NO_NAMESPACES, "no namespaces"), (["--sandbox=off"], (), "off"),
+    pytest.param((), (), "on", marks=pytest.mark.skipif(not lib.namespaces(), reason="this host permits no namespaces")),
+])
+def test_status_shows_the_sandbox(ebb, keeper, words, wrapper, shown):
+    kept = keeper(*words, wrapper=wrapper)
+    assert kept.status()["sandbox"] == shown
+    first = ebb("keeper", "status").out.splitlines()[0]
+    assert first.partition(" MiB (")[2] == {"no namespaces": "no namespaces)", "off": "no sandbox)", "on": ""}[shown]
+
+
+def test_status_for_people(ebb, fake, keeper):
+    full(fake, "a")
+    kept = keeper()
+    wait(lambda: kept.guests().get("a", {}).get("held"), "the guest is looked at")
+    lines = ebb("keeper", "status").out.splitlines()
+    assert lines[0].startswith("host: 8000.0 MiB of 8192.0 MiB available; enough: guests are asked when it has less than 1024.0 MiB")
+    assert lines[2].split("  ")[0] == "NAME"
+    assert lines[3].split() == ["a", "at", "work", "1024.0", "MiB", "300.0", "MiB", "200.0", "MiB", "0.0", "MiB", "0", "0.0", "MiB"]
+
+
+def test_status_clients_do_not_stop_it(fake, host, keeper, runtime):
+    """Sixteen that say nothing keep a seventeenth out, and nothing else."""
+    guest = full(fake, "a")
+    kept = keeper()
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(16)]
+    for client in clients:
+        client.connect(os.path.join(runtime, "keeper-sock"))
+    host.available(900)
+    wait(lambda: requests(guest), kept.log)
+    for client in clients:
+        client.close()
+    assert kept.end() == 0
