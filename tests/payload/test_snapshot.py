@@ -150,6 +150,17 @@ def test_clones_share(restore, saved):
     assert held[0] - held[2] > 1.5 * MIB, held
 
 
+def test_which_way_is_said(restore, saved):
+    """A mapping, or a copy, also where memory cannot be a mapping of the file; of one that booted nothing is said."""
+    name = f"way-{os.getpid()}"
+    for way, options, said in ("--restore", (), "mapping"), ("--restore-all", (), "copy"), ("--restore", ("--mem-backing", "memfd"), "copy"):
+        one = restore(saved, *OPTIONS, *options, "--name", name, way=way)
+        one.steps(1)
+        shown = subprocess.run([EBB, "stat", "--no-refresh", "-n", name], capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+        assert re.search(r"restored by +(\w+)", shown)[1] == said, shown
+        one.kill()
+
+
 def test_clones_give_back(run, restore, tmp_path):
     """What the file has, and its copies: it reads as zero, and the host's memory falls, again and again."""
     name = f"tide-{os.getpid()}"

@@ -20,6 +20,8 @@ const struct figure guest_figures[] = {
 	 "Page size of what guest RAM is made of."},
 	{"memory/discard", FIGURE_TEXT, "taken back by", "memory_discard",
 	 "1 for how memory is taken back."},
+	{"memory/restored", FIGURE_TEXT, "restored by", "memory_restored",
+	 "1 for how memory came back from a snapshot."},
 	{"memory/rss", FIGURE_BYTES, "resident", "memory_resident_bytes",
 	 "Guest RAM in host memory."},
 	{"memory/pss", FIGURE_BYTES, "its share", "memory_proportional_bytes",

@@ -54,6 +54,10 @@ static void memory_figures(struct monitor *monitor, json_t *stat)
 	/* Of a file of its own smaps calls nothing anonymous. */
 	if (ram->backing == RAM_ANON)
 		json_object_set_new(answer, "own", json_count(usage->own));
+	/* A private mapping of the snapshot's file, or a copy of it. */
+	if (monitor->machine->config->boot.restore)
+		json_object_set_new(answer, "restored",
+				    json_string(ram->private_file ? "mapping" : "copy"));
 	json_object_set_new(stat, "memory", answer);
 }
 
