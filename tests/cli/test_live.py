@@ -78,3 +78,16 @@ def test_an_answer_too_early(runtime):
         assert b"answered x-ebb-snapshot wrongly" in client.stderr.read()
         assert client.wait(LIMIT) == 1
     guest.end()
+
+
+def test_names_of_disks_are_safe(runtime):
+    """Of an ebb that was taken over: one line, without what controls a terminal. (Not live: the guest is saved to a stream.)"""
+    guest = Sender(runtime)
+    guest.answer = {"return": DONE["return"] | {"disks": ["a\x1b[2J.img", 5, *["x" * 600] * 40]}}
+    env = os.environ | {"EBB_RUNTIME_DIR": runtime}
+    done = subprocess.run([EBB, "snapshot", "-n", "ci", "-"], env=env, capture_output=True, timeout=LIMIT, check=True)
+    assert done.stdout == MUCH + END
+    said = done.stderr.splitlines()
+    assert len(said) == 2 and said[1].startswith(b"ebb: ci: until it is restored, its disks must not change: 'a\\x1b[2J.img', '?', 'xxx"), said
+    assert len(said[1]) < 5000 and b"\x1b" not in said[1]
+    guest.end()
