@@ -77,6 +77,33 @@ def comes_back(guest):
     return wait_until(lambda: guest.rss() < taken - TAKE * 0.8 * MIB, "80 % of the memory come back", RETURNING)
 
 
+def saved_bytes(ebb, folder):
+    run(ebb, "snapshot", "-n", "saved", str(folder))
+    return os.stat(folder / "snapshot").st_blocks * 512
+
+
+def test_the_balloon_is_left_out(ebb, tmp_path):
+    """What the guest has freed and nobody was told of is saved, which is the control; once it is in the balloon it is not."""
+    options = ("--free-page-reporting=off", "--name", "saved")
+    guest = ebb.start(JOB, *options, memory=MEMORY)
+    counts(guest, 1)
+    answer(guest, f"hold {TAKE}M --hold 0", "^hold: done")
+    full = saved_bytes(ebb, tmp_path / "full")
+    assert full > TAKE * MIB, full
+    free = int(answer(guest, "grep MemFree /proc/meminfo", r"^MemFree: +(\d+) kB")[1]) // 1024
+    run(ebb, "balloon", "-n", "saved", "--target", f"{free - 24}M", f"--wait={int(LIMIT)}")
+    size = saved_bytes(ebb, tmp_path / "there")
+    assert size < full - (TAKE - 32) * MIB, (size, full)
+    guest.kill()
+    # It is as large in one that goes on, which has all it had, and gets the memory back.
+    one = restore(ebb, tmp_path / "there", *options)
+    counts(one, 1)
+    assert stat(ebb, "saved")["balloon"]["actual"] == (free - 24) * MIB
+    run(ebb, "balloon", "-n", "saved", "--target", "0", f"--wait={int(LIMIT)}")
+    assert answer(one, f"memcheck {TAKE}M --rounds 1", "^memcheck: (ok|BAD)")[1] == "ok"
+    assert "BAD" not in one.console()
+
+
 def test_it_goes_on(ebb, tmp_path):
     disk, folder = tmp_path / "disk.img", tmp_path / "snapshot"
     with open(disk, "wb") as file:
