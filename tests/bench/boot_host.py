@@ -7,6 +7,7 @@
     ["run", VMM, INITRAMFS, {"seconds": S, "private": BYTES, "threads": N}]
     ["host", VMM, {...}]        with --breakdown: where the VMM's part of the time went
     ["kernel", [LINE, ...]]     with --breakdown: the guest kernel's log with initcall_debug
+    ["restored", MIB, {"used": BYTES, "first": [S, ...], "answer": [S, ...]}]  with --restore, which does nothing else
 
 Everything that a VMM reads is copied to memory and read once before, so that no shared file system is measured.
 """
@@ -29,6 +30,7 @@ HERE = "/tmp/bench-boot"
 MEMORY = 256 << 20
 INIT = b"ebb-guest: init"
 SITS = b"sits"
+SETTLE = 15  # seconds: a guest that has started reports what it freed within this
 QUIET = 0.5  # seconds on the host's clock, which cost nothing: what was printed before is outside by then
 LIMIT = 30  # seconds on the host's clock for a guest to say something: it takes half of one
 TRACING = "/sys/kernel/tracing"
@@ -45,7 +47,7 @@ def say(*what):
 def make_root(args):
     """Copies all that will be read into a root of its own in memory. Returns QEMU's version."""
     version = host_root.make(HERE, args.ebb, {"/kernel": args.kernel, "/plain": args.plain, "/gzip": args.gzip})
-    if args.breakdown:
+    if args.breakdown or args.restore:
         subprocess.run(["mount", "-t", "tracefs", "tracefs", host_root.inside(HERE, TRACING)], check=True)
     return version
 
@@ -239,6 +241,41 @@ def breakdown(argv):
             "steps": seen.steps, "ticks": seen.ticks}
 
 
+# --- A guest that is restored -----------------------------------------------------------------------------------
+
+
+def first_entry(argv):
+    """Seconds from the start of ebb until KVM enters the guest for the first time, and until the guest has answered."""
+    trace_write("buffer_size_kb", "65536")
+    trace_write("trace_clock", "mono")
+    trace_write("events/kvm/kvm_entry/enable", "1")
+    trace_write("trace", "")
+    trace_write("tracing_on", "1")
+    process = Process(argv)
+    os.write(process.keyboard, b"\n")
+    answer = process.wait_for(b"ebb-guest: exit=")
+    trace_write("tracing_on", "0")
+    trace_write("events/kvm/kvm_entry/enable", "0")
+    with open(os.path.join(TRACING, "trace"), encoding="utf-8", errors="replace") as file:
+        first = re.search(r" ([\d.]+): kvm_entry: ", file.read())[1]
+    process.end()
+    return float(first) - process.started, answer
+
+
+def restored(mib, runs):
+    """Of a guest that sat for a while: each time from the same snapshot, which is in memory."""
+    folder, options = f"/snapshot{mib}", ["-m", f"{mib}M", "-c", "1", "-n", "none", "--free-page-reporting=on"]
+    process = Process(["/ebb", "run", "-k", "/kernel", "-i", "/plain", "-p", PARAMS, "--name", "saved", *options])
+    process.wait_for(SITS)
+    time.sleep(SETTLE)
+    subprocess.run(["/ebb", "snapshot", "-n", "saved", folder], stdout=subprocess.DEVNULL, check=True)
+    process.end()
+    again = ["/ebb", "run", "--restore", folder, *options]
+    first_entry(again)  # reads everything once
+    first, answer = zip(*(first_entry(again) for _ in range(runs)))
+    return {"used": os.stat(f"{folder}/snapshot").st_blocks * 512, "first": first, "answer": answer}
+
+
 def kernel_log(argv):
     process = Process(argv)
     process.wait_for(INIT)
@@ -254,12 +291,19 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--breakdown", action="store_true")
     parser.add_argument("--ebb-only", action="store_true")
+    parser.add_argument("--restore", type=int, nargs="*", default=[], metavar="MIB")
     args = parser.parse_args()
     vmms = {"ebb": ebb} if args.ebb_only else VMMS
     say("doing", "copying what is read into memory")
     versions = {"qemu": make_root(args), "host": os.uname().release}
     os.chroot(HERE)
     os.chdir("/")
+    if args.restore:
+        say("versions", versions)
+        for mib in args.restore:
+            say("doing", f"a guest of {mib} MiB, restored")
+            say("restored", mib, restored(mib, args.runs))
+        return 0
     for initramfs in ("plain", "gzip"):
         for vmm, argv in vmms.items():
             say("doing", f"{vmm}, {initramfs} initramfs")
