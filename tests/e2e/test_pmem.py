@@ -8,8 +8,9 @@ import os
 import subprocess
 
 import pytest
-from conftest import LIMIT, lib
+from conftest import LIMIT, lib, wait_until
 from test_folder import SHELL, asked, debians
+from test_monitor import run
 
 pytestmark = [pytest.mark.linux, pytest.mark.emulated, pytest.mark.root, pytest.mark.arch("x86_64")]
 
@@ -37,6 +38,12 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def inside(path, name):
+    """The contents of a file in an ext4 file system."""
+    return subprocess.run(["debugfs", "-R", f"cat /{name}", path], stdout=subprocess.PIPE, timeout=LIMIT, check=True,
+                          env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}).stdout
+
+
 def figures(ebb, name):
     done = subprocess.run([lib.EBB, "stat", "-n", name, "--json"], env=ebb.env, stdout=subprocess.PIPE, timeout=LIMIT, check=True)
     return json.loads(done.stdout)["pmem"]
@@ -54,6 +61,24 @@ def grown(started, command):
     status, text = asked(started, command, 2 * LIMIT)
     assert status == 0, text
     return started.rss() - rss, cached(started) - cache
+
+
+def paused_while_it_flushes(ebb, started):
+    """A guest that is paused flushes nothing, however often one looks, and goes on where it was."""
+    def flushes():
+        return figures(ebb, "pmem")[1]["flushes"]
+
+    work = "while [ ! -e /stop ]; do dd if=/dev/urandom of=/w/part bs=4k count=4 conv=fsync 2>/dev/null; echo part; done"
+    assert asked(started, f"( {work} ) &")[0] == 0
+    for _ in range(3):
+        started.wait_for("^part$", LIMIT, len(started.lines))
+        run(ebb, "pause", "-n", "pmem")
+        wait_until(lambda: flushes() == flushes(), "what was under way is done")
+        done = flushes()
+        assert [flushes() for _ in range(3)] == [done] * 3
+        run(ebb, "resume", "-n", "pmem")
+        wait_until(lambda before=done: flushes() > before, "it flushes again")
+    assert asked(started, "touch /stop; wait")[0] == 0
 
 
 def test_pmem(ebb, tmp_path, tell):
@@ -85,10 +110,12 @@ def test_pmem(ebb, tmp_path, tell):
     assert asked(started, "mount -t ext4 -o dax /dev/pmem1 /w && dd if=/dev/urandom of=/w/new bs=64k count=20 conv=fsync && sha256sum /w/new")[0] == 0
     flushes = figures(ebb, "pmem")[1]["flushes"]
     assert flushes > 0
+    paused_while_it_flushes(ebb, started)
+    status, said = asked(started, "sha256sum /w/part | cut -c 1-64")
+    assert status == 0 and hashlib.sha256(inside(work, "part")).hexdigest() == said
     status, said = asked(started, "sha256sum /w/new | cut -c 1-64; umount /w")
     assert status == 0
-    found = subprocess.run(["debugfs", "-R", "cat /new", work], stdout=subprocess.PIPE, timeout=LIMIT, check=True,
-                           env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}).stdout
+    found = inside(work, "new")
     assert len(found) == 20 * 65536 and hashlib.sha256(found).hexdigest() == said
     assert figures(ebb, "pmem")[1]["errors"] == 0
 
