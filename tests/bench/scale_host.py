@@ -15,6 +15,7 @@ import re
 import select
 import socket
 import statistics
+import subprocess
 import sys
 import time
 
@@ -179,6 +180,22 @@ def asked(vmm, count):
     return found
 
 
+# --- Being watched ------------------------------------------------------------------------------------------------
+
+
+def watched(processes, idle_cpu):
+    """What `ebb top` costs that shows them once a second: itself, and the guests with their ebb beyond what they use when
+    nobody asks."""
+    with subprocess.Popen(["/ebb", "top", "--batch", "--interval", "1"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as top:
+        time.sleep(3)  # its start, and frames that find everything
+        before = [ran_of(process.pid)[0] for process in (top, *processes)]
+        time.sleep(WINDOW)
+        after = [ran_of(process.pid)[0] for process in (top, *processes)]
+        top.terminate()
+    own, *others = ((b - a) / WINDOW for a, b in zip(before, after))
+    return {"top cpu": own, "top others cpu": sum(others) - idle_cpu * len(processes)}
+
+
 # --- Main ---------------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +221,8 @@ def measure(args):
         time.sleep(SETTLE)
         # What is asked makes guests work: the idle window comes first.
         found = idle(processes) | memory(processes, before) | asked(args.vmm, point)
+        if args.vmm == "ebb":
+            found |= watched(processes, found["each idle cpu"])
         say("point", point, found | {"start": seconds})
         time.sleep(1)  # what was said is outside by then
     for process in processes:
