@@ -12,7 +12,8 @@
 static struct machine machine;
 static struct disk disk[DISKS];
 static struct why why;
-static int flushed[DISKS], failing;
+static int flushed[2 * DISKS],
+	failing; /* of each disk, and of its file that was opened once more */
 
 static int count(int fd)
 {
@@ -36,10 +37,11 @@ static void setup(void)
 	why = (struct why){""};
 	failing = -1;
 	for (int i = 0; i < DISKS; i++) {
-		flushed[i] = 0;
+		flushed[i] = flushed[DISKS + i] = 0;
 		disk[i] = (struct disk){
 			.device = {.kind = &device_blk, .number = (unsigned int)i},
 			.blk.image = {.calls = &calls, .fd = i, .size = 4096, .read_only = i == 1},
+			.again = i == 1 ? -1 : DISKS + i,
 		};
 		machine.devices.device[i] = &disk[i].device;
 	}
@@ -66,6 +68,22 @@ START_TEST(one_that_fails)
 }
 END_TEST
 
+/* Also those alone that can be written. What fails is said, and left for the disk itself to find. */
+START_TEST(while_the_guest_runs)
+{
+	ck_assert_int_eq(disks_flush_ahead(&machine, &why), 0);
+	ck_assert_int_eq(flushed[0] + flushed[1] + flushed[2], 0);
+	ck_assert_int_eq(flushed[DISKS], 1);
+	ck_assert_int_eq(flushed[DISKS + 1], 0);
+	ck_assert_int_eq(flushed[DISKS + 2], 1);
+	failing = DISKS + 2;
+	ck_assert_int_eq(disks_flush_ahead(&machine, &why), -EIO);
+	ck_assert_str_eq(why.text,
+			 "what it has written to its disk 2 cannot be flushed: Input/output error");
+	ck_assert_int_eq(disk[2].blk.image.lost, 0);
+}
+END_TEST
+
 Suite *disks_flush_suite(void);
 Suite *disks_flush_suite(void)
 {
@@ -75,6 +93,7 @@ Suite *disks_flush_suite(void)
 	tcase_add_checked_fixture(tcase, setup, NULL);
 	tcase_add_test(tcase, those_that_can_be_written);
 	tcase_add_test(tcase, one_that_fails);
+	tcase_add_test(tcase, while_the_guest_runs);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

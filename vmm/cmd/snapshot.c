@@ -31,7 +31,10 @@
 
 /* The guest's time to report what it does not use, and its ebb's to say that it did not. */
 #define RECLAIM_MS 5000
-/* No answer and no byte for so long: ebb itself waits 30 s for us, and 10 s for the guest's disks. */
+/*
+ * No answer and no byte for so long: ebb itself waits 30 s for us, 10 s for the guest's requests, and as long as it takes for
+ * its disks to be flushed, which it does first, while the guest runs.
+ */
 #define SILENCE_MS 60000
 #define FOREVER_MS (24 * 3600 * 1000)
 /* Who reads from us may take nothing for so long, while the guest stands still. */
@@ -358,7 +361,8 @@ static int say_result(struct request *request, struct guest *guest)
 
 	if (request->silent) {
 		log_error(
-			"guest \"%s\" is not saved: its ebb does not answer; it is stopped or stuck",
+			"guest \"%s\" is not saved: its ebb does not answer; it is stopped or stuck, "
+			"or its disks take long to flush: try again later",
 			guest->shown);
 		return EXIT_FAILED;
 	}

@@ -34,6 +34,15 @@ static int check_name(const struct vm_disk *wanted)
 	return -EINVAL;
 }
 
+/* Returns a descriptor of the same file, with errors of its own; or -1. */
+static int open_again(const struct image *image)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", image->fd);
+	return image->read_only ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static int raw_init(struct disk *disk, const struct vm_disk *wanted)
 {
 	const struct blk_config blk = {.file = wanted->file,
@@ -50,6 +59,8 @@ static int raw_init(struct disk *disk, const struct vm_disk *wanted)
 		return error;
 	error = blk_init(&disk->blk, &blk, &disk->device.slot.host);
 	disk->direct = disk->blk.image.direct;
+	if (!error)
+		disk->again = open_again(&disk->blk.image);
 	return error;
 }
 
@@ -124,7 +135,7 @@ static int disk_init(struct device *device, const struct vm_config *config)
 	const struct vm_disk *wanted = &config->disks.disk[device->number];
 
 	snprintf(disk->id, sizeof(disk->id), "disk%u", device->number);
-	disk->about = -1;
+	disk->about = disk->again = -1;
 	disk->file = wanted->name ? wanted->name : wanted->file;
 	disk->format = "raw";
 	device->virtio = &disk->blk.dev;
@@ -137,6 +148,8 @@ static void disk_release(struct device *device)
 
 	if (!disk->is_served) {
 		blk_release(&disk->blk);
+		if (disk->again >= 0)
+			close(disk->again);
 		return;
 	}
 	blk_served_release(&disk->remote);
@@ -176,6 +189,12 @@ struct disk *machine_disk(const struct machine *machine, unsigned int number)
 	return (struct disk *)machine_find(machine, &device_blk, number);
 }
 
+static int flush_failed(unsigned int number, int error, struct why *why)
+{
+	return why_set(why, error, "what it has written to its disk %u cannot be flushed: %s",
+		       number, strerror(-error));
+}
+
 int disks_flush(const struct machine *machine, struct why *why)
 {
 	struct disk *disk;
@@ -184,9 +203,23 @@ int disks_flush(const struct machine *machine, struct why *why)
 		int error =
 			disk->is_served || disk_read_only(disk) ? 0 : image_flush(&disk->blk.image);
 		if (error)
-			return why_set(why, error,
-				       "what it has written to its disk %u cannot be flushed: %s",
-				       i, strerror(-error));
+			return flush_failed(i, error, why);
+	}
+	return 0;
+}
+
+int disks_flush_ahead(const struct machine *machine, struct why *why)
+{
+	const struct disk *disk;
+
+	for (unsigned int i = 0; (disk = machine_disk(machine, i)); i++) {
+		int failed = 0;
+		if (disk->again >= 0)
+			do
+				failed = disk->blk.image.calls->fdatasync(disk->again);
+			while (failed && errno == EINTR);
+		if (failed)
+			return flush_failed(i, -errno, why);
 	}
 	return 0;
 }

@@ -19,6 +19,7 @@ struct disk {
 	bool direct;
 	/* A raw disk, which ebb itself reads and writes. */
 	struct blk blk;
+	int again; /* its file, opened once more, if it can be written to; or -1: see disks_flush_ahead() */
 	/* Any other, by qemu-storage-daemon. */
 	bool is_served;
 	struct blk_served remote;
@@ -57,9 +58,12 @@ static inline bool disk_read_only(const struct disk *disk)
 uint64_t disk_allocated(const struct disk *disk);
 
 /*
- * Makes durable what the guest has written to its raw disks, which are frozen (virtio_core_freeze()); waits for their
- * storage. Returns 0, or -errno with @why set. Thread: the saver's.
+ * Make durable what the guest has written to its raw disks; wait for their storage, without a limit. disks_flush(): when they
+ * are frozen (virtio_core_freeze()). disks_flush_ahead(): before, while the guest runs, so that little is left to do then. That
+ * uses a descriptor of its own: the host tells each once of data that it could not write (fsync(2)), and the disk's worker must
+ * not miss it. Return 0, or -errno with @why set. Thread: the saver's.
  */
 int disks_flush(const struct machine *machine, struct why *why);
+int disks_flush_ahead(const struct machine *machine, struct why *why);
 
 #endif

@@ -9,7 +9,9 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
+#include "vmm/machine/device_blk.h"
 #include "vmm/machine/live.h"
+#include "vmm/machine/save.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/stream.h"
 
@@ -108,15 +110,24 @@ static void explain(struct saver *saver)
 	}
 }
 
-/* Live, first what can be saved while the guest runs. */
+/* What can be done while the guest runs: live, most of its memory is sent; else its disks are flushed, which may take long. */
+static int save_ahead(struct saver *saver)
+{
+	struct machine *machine = saver->monitor->machine;
+
+	if (saver->downtime)
+		return live_save(machine, &saver->writer, saver->downtime, &saver->why);
+	int error = disks_flush_ahead(machine, &saver->why);
+	return !error && atomic_load(&machine->end) != MACHINE_RUNS ? -ECANCELED : error;
+}
+
 static void save(void *ctx)
 {
 	struct saver *saver = ctx;
-	struct machine *machine = saver->monitor->machine;
 
-	saver->error = saver->stands
-			       ? saver->what(machine, &saver->writer, &saver->pages, &saver->why)
-			       : live_save(machine, &saver->writer, saver->downtime, &saver->why);
+	saver->error = saver->stands ? saver->what(saver->monitor->machine, &saver->writer,
+						   &saver->pages, &saver->why)
+				     : save_ahead(saver);
 	if (!saver->error && saver->stands && saver->downtime)
 		saver->error = hear_commit(saver);
 	explain(saver);
@@ -193,7 +204,7 @@ void saver_begin(struct saver *saver, saver_what what, int socket,
 		.sparse = saver->sparse,
 		.increment = saver->increment,
 	};
-	if (!saver->downtime)
+	if (what != machine_save)
 		stand(saver);
 	job_begin(&saver->job);
 }

@@ -55,8 +55,9 @@ int saver_start(struct saver *saver, const struct worker_guard *guard);
 
 /*
  * Saves @what of the guest to @socket, which is the saver's from now on; then calls @saved with @ticket. The guest is paused for it,
- * and stays so: at once, or, if @saver->downtime, for the last part, and then without error only if the client has committed to it: it
- * finds the end of the stream, and sends a byte. Not while it saves.
+ * and stays so: for a working set at once, for machine_save() when its disks were flushed, or, if @saver->downtime, for the last
+ * part, and then without error only if the client has committed to it: it finds the end of the stream, and sends a byte. Not while
+ * it saves.
  */
 void saver_begin(struct saver *saver, saver_what what, int socket,
 		 void (*saved)(struct monitor *monitor, uint64_t ticket), uint64_t ticket);

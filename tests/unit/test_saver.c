@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+/* A guest that is saved: its disks are flushed while it runs, and again when it stands still. */
+#include <check.h>
+#include <errno.h>
+#include <string.h>
+
+#include "vmm/lib/clock.h"
+#include "vmm/machine/device_blk.h"
+#include "vmm/machine/machine.h"
+#include "vmm/machine/save.h"
+#include "vmm/monitor/monitor.h"
+
+#define LIMIT_NS (10 * NS_PER_S)
+
+enum { IMAGE, AGAIN, DESCRIPTORS };
+
+static struct machine machine;
+static struct monitor monitor;
+static struct saver *const saver = &monitor.saver;
+static struct virtio_device no_queues;
+static struct disk disk;
+static int flushed[DESCRIPTORS], failing;
+static bool stood[DESCRIPTORS], ends; /* ends: while it is flushed for the first time */
+static unsigned int answers;
+
+static int flush(int fd)
+{
+	flushed[fd]++;
+	stood[fd] = saver->stands;
+	if (ends)
+		atomic_store(&machine.end, MACHINE_STOPPED);
+	errno = EIO;
+	return fd == failing ? -1 : 0;
+}
+
+static const struct image_calls calls = {.fdatasync = flush};
+
+static void saved(struct monitor *of, uint64_t ticket)
+{
+	(void)of, (void)ticket;
+	answers++;
+}
+
+/* The monitor has no clients, who would be told that it is paused: it is already. */
+static void setup(void)
+{
+	memset(&machine, 0, sizeof(machine));
+	machine.cpus.paused = true;
+	machine.devices.count = 1;
+	machine.devices.device[0] = &disk.device;
+	disk = (struct disk){
+		.device = {.kind = &device_blk, .slot.mmio.core.dev = &no_queues},
+		.blk.image = {.calls = &calls, .fd = IMAGE},
+		.again = AGAIN,
+	};
+	monitor = (struct monitor){.machine = &machine, .paused = true};
+	memset(flushed, 0, sizeof(flushed));
+	memset(stood, 0, sizeof(stood));
+	ends = false;
+	answers = 0;
+	ck_assert_int_eq(loop_init(&machine.loop), 0);
+	ck_assert_int_eq(saver_init(saver, &monitor), 0);
+	ck_assert_int_eq(saver_start(saver, NULL), 0);
+}
+
+static void teardown(void)
+{
+	ck_assert(saver_release(saver));
+	loop_release(&machine.loop);
+}
+
+static void save(saver_what what)
+{
+	uint64_t deadline = clock_ns() + LIMIT_NS;
+
+	saver_begin(saver, what, -1, saved, 0);
+	while (!answers && clock_ns() < deadline)
+		ck_assert_int_eq(loop_turn(&machine.loop, 100), 0);
+	ck_assert_uint_eq(answers, 1);
+}
+
+/* What is left then fails, so that nothing is sent. */
+START_TEST(it_runs_when_it_is_flushed_first)
+{
+	failing = IMAGE;
+	save(machine_save);
+	ck_assert_int_eq(saver->error, -EIO);
+	ck_assert_int_eq(flushed[AGAIN], 1);
+	ck_assert(!stood[AGAIN]);
+	ck_assert_int_eq(flushed[IMAGE], 1);
+	ck_assert(stood[IMAGE]);
+}
+END_TEST
+
+/* Its disk cannot be flushed, or it ends meanwhile. */
+START_TEST(it_is_not_stopped_in_vain)
+{
+	failing = _i ? DESCRIPTORS : AGAIN;
+	ends = _i;
+	save(machine_save);
+	ck_assert_int_eq(saver->error, _i ? -ECANCELED : -EIO);
+	ck_assert_int_eq(flushed[AGAIN], 1);
+	ck_assert_int_eq(flushed[IMAGE], 0);
+	ck_assert_uint_eq(saver->since, 0);
+}
+END_TEST
+
+static int save_nothing(struct machine *of, struct snapshot_writer *writer, uint64_t *pages,
+			struct why *why)
+{
+	(void)of, (void)writer, (void)why;
+	*pages = saver->stands;
+	return 0;
+}
+
+/* Which has no disks. */
+START_TEST(a_working_set)
+{
+	save(save_nothing);
+	ck_assert_int_eq(saver->error, 0);
+	ck_assert_uint_eq(saver->pages, 1);
+	ck_assert_int_eq(flushed[AGAIN] + flushed[IMAGE], 0);
+}
+END_TEST
+
+Suite *saver_suite(void);
+Suite *saver_suite(void)
+{
+	Suite *suite = suite_create("saver");
+	TCase *tcase = tcase_create("saver");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, it_runs_when_it_is_flushed_first);
+	tcase_add_loop_test(tcase, it_is_not_stopped_in_vain, 0, 2);
+	tcase_add_test(tcase, a_working_set);
+	suite_add_tcase(suite, tcase);
+	return suite;
+}
