@@ -13,6 +13,7 @@ import subprocess
 import pytest
 from payload import EBB, FullPipe, NO_NETWORK, TIMEOUT, Payload, lib, wait_until
 from test_snapshot import MIB, OPTIONS, PATIENT, Restored, status, step
+from test_snapshot_paused import expect_said
 
 LIVE = [EBB, "snapshot", "--live", "-n"]
 PATIENTLY = [EBB, "snapshot", "--live=5", "-n"]
@@ -401,13 +402,13 @@ def test_a_vcpu_that_waits_for_the_console(run):
 
 def test_it_stays_as_it_was(run, receive):
     """One that is paused is sent as it is, and arrives so; one that is paused while it is sent stays so."""
-    name = f"paused-{os.getpid()}"
+    name = f"still-{os.getpid()}"
     payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
     step(payload)
     subprocess.run([EBB, "pause", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)
     one, _ = moved(name, receive, "--name", f"{name}-there")
     wait_until(lambda: "paused" in status(f"{name}-there"), "it is there")
-    assert lib.own_words(one.stderr()) == f'ebb: paused, as it was saved; "ebb resume -n {name}-there" lets it run'
+    expect_said(one, f"{name}-there")
     subprocess.run([EBB, "resume", "-n", f"{name}-there"], check=True, timeout=TIMEOUT, capture_output=True)
     assert one.steps(2)
     subprocess.run([EBB, "resume", "-n", name], check=True, timeout=TIMEOUT, capture_output=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ebb snapshot and ebb run --restore, with a guest that checks itself (saved.c)."""
 
+import json
 import os
 import re
 import shutil
@@ -505,9 +506,9 @@ def test_the_last_good_one_stays(run, restore, tmp_path):
 
 
 def status(name):
-    """What `ebb list` says of that guest. Others may begin or end just now, which its exit status tells."""
-    said = subprocess.run([EBB, "list"], capture_output=True, text=True, check=False, timeout=TIMEOUT).stdout
-    return next((line for line in said.splitlines() if name in line.split()), "")
+    """The status of that guest in `ebb list`, or "". Others may begin or end just now, which its exit status tells."""
+    said = subprocess.run([EBB, "list", "--json"], capture_output=True, text=True, check=False, timeout=TIMEOUT).stdout
+    return next((guest["status"] for guest in json.loads(said) if guest["name"] == name), "")
 
 
 def test_a_client_that_is_killed(run, tmp_path):

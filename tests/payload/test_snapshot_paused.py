@@ -17,10 +17,16 @@ def registers(name):
     return command("debug", "-n", name, "-d")
 
 
+def expect_said(one, name):
+    """That it is paused, and nothing else."""
+    wait_until(one.stderr, "it says so")
+    assert lib.own_words(one.stderr()) == f'ebb: paused, as it was saved; "ebb resume -n {name}" lets it run'
+
+
 def expect_paused(one, name):
     """It says so in one line, and no instruction runs, until it is let go on: what it does then is the control."""
     wait_until(lambda: "paused" in status(name), "it is there")
-    assert lib.own_words(one.stderr()) == f'ebb: paused, as it was saved; "ebb resume -n {name}" lets it run'
+    expect_said(one, name)
     before = registers(name)
     assert registers(name) == before and not one.lines
     command("resume", "-n", name)
@@ -31,7 +37,7 @@ def expect_paused(one, name):
 @pytest.fixture
 def paused(run, tmp_path):
     """The folder of a snapshot of one that stands still, which goes on afterwards."""
-    name = f"paused-{os.getpid()}"
+    name = f"saved-{os.getpid()}"
     payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
     step(payload)
     command("pause", "-n", name)
