@@ -254,7 +254,7 @@ START_TEST(unknown_sections_are_refused)
 
 	snapshot_begin(&writer);
 	snapshot_memory_write(&writer, &none);
-	snapshot_write(&writer, _i % 2 ? SNAPSHOT_WRITTEN + 1 : SNAPSHOT_WORKING_SET, 0, "new", 3);
+	snapshot_write(&writer, _i % 2 ? SNAPSHOT_PAUSED + 1 : SNAPSHOT_WORKING_SET, 0, "new", 3);
 	ck_assert_int_eq(snapshot_end(&writer), 0);
 	if (_i / 2) {
 		ck_assert_int_eq(
@@ -265,6 +265,37 @@ START_TEST(unknown_sections_are_refused)
 	}
 	close(fd);
 	fc_fails(fc_open, "which this ebb does not know");
+}
+END_TEST
+
+/* Once, and without a number and bytes, is the control. */
+START_TEST(forged_pauses_are_refused)
+{
+	static const struct {
+		unsigned int times;
+		uint32_t number;
+		size_t len;
+		const char *why;
+	} forged[] = {
+		{1, 0, 0, NULL},
+		{2, 0, 0, "says twice that its guest was paused"},
+		{1, 1, 0, "that this ebb does not know"},
+		{1, 0, 1, "a section of type 13 is too long"},
+	};
+	int fd = openat(fc_dir, "snapshot", O_RDWR | O_TRUNC | O_CLOEXEC);
+	struct snapshot_writer writer = {.write = fc_write, .ctx = &fd};
+	static struct snapshot_memory none;
+
+	snapshot_begin(&writer);
+	snapshot_memory_write(&writer, &none);
+	for (unsigned int i = 0; i < forged[_i].times; i++)
+		snapshot_write(&writer, SNAPSHOT_PAUSED, forged[_i].number, "x", forged[_i].len);
+	ck_assert_int_eq(snapshot_end(&writer), 0);
+	close(fd);
+	if (forged[_i].why)
+		fc_fails(fc_open, forged[_i].why);
+	else
+		ck_assert_int_eq(fc_open(), 0);
 }
 END_TEST
 
@@ -378,6 +409,7 @@ Suite *chain_suite(void)
 	tcase_add_loop_test(tcase, only_ram_is_merged, 0, 6);
 	tcase_add_loop_test(tcase, forged_sections_are_refused, 0, 4);
 	tcase_add_loop_test(tcase, unknown_sections_are_refused, 0, 4);
+	tcase_add_loop_test(tcase, forged_pauses_are_refused, 0, 4);
 	tcase_add_test(tcase, the_id_tells_where_pages_are);
 	tcase_add_test(tcase, sections_without_end_are_refused);
 	tcase_add_test(tcase, too_many_pieces_are_joined);

@@ -99,8 +99,12 @@ static int read_section(struct snapshot_layer *layer, struct snapshot_reader *re
 	case SNAPSHOT_CPU:
 	case SNAPSHOT_SERIAL:
 	case SNAPSHOT_DEVICE:
-	case SNAPSHOT_PAUSED:
 		return snapshot_payload(reader, section, room, sizeof(room));
+	case SNAPSHOT_PAUSED:
+		if (layer->is_paused)
+			return snapshot_bad(reader, "it says twice that its guest was paused");
+		layer->is_paused = true;
+		return snapshot_payload(reader, section, room, 0);
 	case SNAPSHOT_WRITTEN:
 		return snapshot_bad(reader, "it was sent while its guest ran (--live): \"ebb run "
 					    "--restore-all\" alone reads it");

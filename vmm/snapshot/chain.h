@@ -28,6 +28,7 @@ struct snapshot_layer {
 	int fd; /* its file */
 	struct snapshot_id id;
 	bool is_increment; /* else @base and @zeros are empty */
+	bool is_paused;	   /* its guest was, when it was saved */
 	struct snapshot_id base;
 	struct snapshot_memory memory, zeros;
 	uint64_t offset;	   /* of the first page in the file */
