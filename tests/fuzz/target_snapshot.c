@@ -113,6 +113,7 @@ static void read_machine(const uint8_t *payload, size_t len)
 	int error = saved_machine_read(&in, "x86_64", &saved, &why);
 	MUST((error == 0) == (why.text[0] == '\0'));
 	MUST(error || saved.regions <= RAM_REGIONS_MAX);
+	MUST(error || saved.devices <= SAVED_DEVICES_MAX);
 }
 
 static int read_sections(struct snapshot_reader *reader, const struct ram *ram,
