@@ -334,7 +334,6 @@ static const struct {
 	{{"K", "-n", "mode=tap,tapif=tap0,guest_mac=02:00:0a:FF:0e:01"},
 	 {.count = 1,
 	  .network = {TAP(.tapif = "tap0", .mac_given = true, .mac = {2, 0, 10, 255, 14, 1})}}},
-	{{"K", "-n", "mode=fd,fd=17"}, {.count = 1, .network = {{.mode = NETWORK_TAP, .fd = 17}}}},
 	{{"K", "-n", "tap,fd=17"}, {.count = 1, .network = {{.mode = NETWORK_TAP, .fd = 17}}}},
 	{{"K", "-n", "mode=fd,fd=3"}, {.count = 1, .network = {{.mode = NETWORK_TAP, .fd = 3}}}},
 	{{"K", "-n", "user,hostfwd=tcp:127.0.0.1:2222-:22"},
