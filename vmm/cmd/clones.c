@@ -152,7 +152,7 @@ static int make_words(struct words *words, const struct clones *clones, unsigned
 	add(words, "ebb");
 	add(words, "run");
 	add(words, "--restore=%s", clones->folder);
-	add(words, "--resume"); /* whatever the guest did that was saved */
+	add(words, "--resume"); /* also if the saved guest was paused */
 	add(words, "--detach");
 	char *name = clones_name(clones, number);
 	add(words, "--name=%s", name ? name : "");

@@ -40,8 +40,8 @@ struct device_kind {
 	/* Stops what may still access guest RAM while the vCPUs are paused, or lets it go on; may be NULL. */
 	void (*hold)(struct device *device, bool held);
 	/*
-	 * Returns what of the options has another process share guest RAM for this device, in words for a warning of what
-	 * that costs; or NULL. May be NULL.
+	 * Returns the option that has guest RAM shared with another process, in the words of a warning, or NULL. May be
+	 * NULL.
 	 */
 	const char *(*shares_ram)(const struct device *device);
 	/* Returns whether this device is why the guest crashed, after an error message that says so; may be NULL. */

@@ -72,7 +72,7 @@ static int plug(struct machine *machine, const struct device_kind *kind, unsigne
 	return error;
 }
 
-/* Returns what of the options has guest RAM shared, of the last device that does; or NULL. */
+/* Returns that of the last device that has one, or NULL. */
 static const char *find_sharer(const struct device_list *list)
 {
 	const char *sharer = NULL;
