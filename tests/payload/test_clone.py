@@ -318,3 +318,9 @@ def test_disks_are_given(run, host):
     for number in (1, 2):
         host.steps(number)
     assert lib.own_words(payload.stderr()) == ""
+    host.kill_all()
+    # Of a snapshot that is kept, it is said what must not change.
+    argv = [*host.argv(1, "--save", host.tmp / "kept"), "-d", str(host.tmp / "%.img")]
+    done = subprocess.run(argv, env=host.env, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 0 and done.stdout == f"{host.name}-1\n", done
+    assert f"until it is restored, its disks must not change: '{host.tmp / 'disk.img'}'\n" in done.stderr, done

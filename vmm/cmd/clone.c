@@ -215,7 +215,9 @@ static int save(struct request *request)
 	char *argv[] = {(char *)"ebb", (char *)"snapshot", (char *)"-n",
 			request->name, (char *)"--",	   (char *)request->clones.folder,
 			NULL};
-	const struct program program = {EBB_ITSELF, argv, -1, -1, request->clones.mask, 0};
+	/* Our output is the clones' names: what it says of the snapshot is of use if that is kept. */
+	int output = request->save ? STDERR_FILENO : -1;
+	const struct program program = {EBB_ITSELF, argv, output, -1, request->clones.mask, 0};
 
 	int status = program_run(&program);
 	if (status == 0 &&
