@@ -118,18 +118,42 @@ static int open_by_name(struct tap *tap, const char *name)
 	return 0;
 }
 
+/* What sysfs has of the interface called @name; NULL if there is none. */
+static FILE *open_attribute(const char *name, const char *attribute)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/%s", name, attribute);
+	return fopen(path, "re");
+}
+
+/* Not in another network namespace, where sysfs may show another interface of the same name: that has another address. */
+static bool is_in_sysfs(int fd, const char *name)
+{
+	struct ifreq request = {0};
+	uint8_t mac[6] = {0};
+	FILE *file = open_attribute(name, "address");
+	int bytes = 0;
+
+	if (file) {
+		bytes = fscanf(file, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &mac[0], &mac[1],
+			       &mac[2], &mac[3], &mac[4], &mac[5]);
+		fclose(file);
+	}
+	return bytes == sizeof(mac) && ioctl(fd, SIOCGIFHWADDR, &request) == 0 &&
+	       memcmp(mac, request.ifr_hwaddr.sa_data, sizeof(mac)) == 0;
+}
+
 /*
  * Whether frames have no packet information before them. TUNGETIFF sets the bit of IFF_NO_PI for each
  * interface without a filter, too. sysfs tells, unless the interface is in another network namespace:
  * believe then that it has none.
  */
-static bool has_no_packet_info(const char *name)
+static bool has_no_packet_info(int fd, const char *name)
 {
-	char path[64];
 	unsigned int flags = IFF_NO_PI;
+	FILE *file = is_in_sysfs(fd, name) ? open_attribute(name, "tun_flags") : NULL;
 
-	snprintf(path, sizeof(path), "/sys/class/net/%s/tun_flags", name);
-	FILE *file = fopen(path, "re");
 	if (file && fscanf(file, "%x", &flags) != 1)
 		flags = IFF_NO_PI;
 	if (file)
@@ -143,7 +167,7 @@ static int take_descriptor(struct tap *tap, int fd)
 	int flags;
 
 	if (ioctl(fd, TUNGETIFF, &request) < 0 || (request.ifr_flags & KIND) != KIND ||
-	    !has_no_packet_info(request.ifr_name)) {
+	    !has_no_packet_info(fd, request.ifr_name)) {
 		log_error("the descriptor %d is not a tap with IFF_NO_PI and IFF_VNET_HDR", fd);
 		return -EINVAL;
 	}

@@ -2,6 +2,7 @@
 """Networks under Linux's driver: by passt and by a tap interface, in both directions, and what breaks comes back."""
 
 import contextlib
+import ctypes
 import fcntl
 import glob
 import hashlib
@@ -252,6 +253,31 @@ def test_a_wrong_descriptor(ebb):
         for fd in (*wrong, max(wrong) + 1):
             ebb.mistake(lib.ebb("true", network=f"tap,fd={fd}"),
                         f"the descriptor {fd} is not a tap with IFF_NO_PI and IFF_VNET_HDR", pass_fds=wrong)
+
+
+@contextlib.contextmanager
+def elsewhere():
+    """In a network namespace of its own."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    new_net = 0x40000000
+    with open("/proc/thread-self/ns/net", "rb") as here:
+        assert libc.unshare(new_net) == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            assert libc.setns(here.fileno(), new_net) == 0, os.strerror(ctypes.get_errno())
+
+
+def test_a_descriptor_of_another_namespace(ebb):
+    """What the host shows of an interface of the same name says nothing of it. That one is the control."""
+    with contextlib.ExitStack() as stack:
+        with elsewhere():
+            theirs = stack.enter_context(interface("same0", IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+        ours = stack.enter_context(interface("same0", IFF_TAP | IFF_VNET_HDR))
+        ebb.mistake(lib.ebb("true", network=f"tap,fd={ours}"), f"the descriptor {ours} is not a tap with IFF_NO_PI and IFF_VNET_HDR", pass_fds=[ours])
+        started = ebb.start("ls /sys/class/net", "-n", f"tap,fd={theirs}", popen={"pass_fds": [theirs]})
+        started.wait_for("^eth0$", LIMIT)
+        ebb.ended(started, 0)
 
 
 def vhost_threads():
