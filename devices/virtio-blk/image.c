@@ -112,10 +112,10 @@ static int measure(struct image *image, const char *path)
 
 /* Reads a part of the file; bytes beyond its end are zeros. */
 static int read_sector(const struct image *image, const char *path, uint64_t offset,
-		       uint8_t sector[FORMAT_SECTOR])
+		       uint8_t sector[IMAGE_FORMAT_SECTOR])
 {
-	memset(sector, 0, FORMAT_SECTOR);
-	if (pread(image->fd, sector, FORMAT_SECTOR, (off_t)offset) >= 0)
+	memset(sector, 0, IMAGE_FORMAT_SECTOR);
+	if (pread(image->fd, sector, IMAGE_FORMAT_SECTOR, (off_t)offset) >= 0)
 		return 0;
 	int error = errno;
 	log_error("cannot read the disk '%s': %s", path, strerror(error));
@@ -125,15 +125,15 @@ static int read_sector(const struct image *image, const char *path, uint64_t off
 /* Before the check of the size: the advice to extend another format's file would not help. */
 static int check_format(const struct image *image, const char *path)
 {
-	uint8_t first[FORMAT_SECTOR], last[FORMAT_SECTOR];
-	uint64_t end = image->size < FORMAT_SECTOR ? 0 : image->size - FORMAT_SECTOR;
+	uint8_t first[IMAGE_FORMAT_SECTOR], last[IMAGE_FORMAT_SECTOR];
+	uint64_t end = image->size < IMAGE_FORMAT_SECTOR ? 0 : image->size - IMAGE_FORMAT_SECTOR;
 
 	int error = read_sector(image, path, 0, first);
 	if (!error)
 		error = read_sector(image, path, end, last);
 	if (error)
 		return error;
-	const char *format = format_name(first, last);
+	const char *format = image_format_name(first, last);
 	if (!format)
 		return 0;
 	log_error(
@@ -174,7 +174,7 @@ static bool has_name(const struct image *image, const char *path)
 
 static int lock(const struct image *image, const char *path)
 {
-	int error = lock_image(image->fd, image->read_only);
+	int error = image_lock(image->fd, image->read_only);
 	if (!error && !has_name(image, path)) {
 		log_error("the disk '%s' was removed or replaced just now", path);
 		return -ESTALE;

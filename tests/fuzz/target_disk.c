@@ -58,12 +58,12 @@ static void entry(const char *text, size_t size, bool grub)
 
 static void format(const uint8_t *data, size_t size)
 {
-	uint8_t first[FORMAT_SECTOR] = {0}, last[FORMAT_SECTOR] = {0};
+	uint8_t first[IMAGE_FORMAT_SECTOR] = {0}, last[IMAGE_FORMAT_SECTOR] = {0};
 	size_t n = size < sizeof(first) ? size : sizeof(first);
 
 	memcpy(first, data, n);
 	memcpy(last, data + size - n, n);
-	format_name(first, last);
+	image_format_name(first, last);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

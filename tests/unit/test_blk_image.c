@@ -157,7 +157,7 @@ static void *remove_it(void *ctx)
 	while (!*done) {
 		int fd = open(path, O_RDWR | O_CLOEXEC);
 		int new = open(next, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-		if (lock_image(fd, false) == 0 && ftruncate(new, SIZE) == 0)
+		if (image_lock(fd, false) == 0 && ftruncate(new, SIZE) == 0)
 			rename(next, path);
 		close(new);
 		close(fd);

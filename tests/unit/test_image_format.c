@@ -6,7 +6,7 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-static uint8_t first[FORMAT_SECTOR], last[FORMAT_SECTOR];
+static uint8_t first[IMAGE_FORMAT_SECTOR], last[IMAGE_FORMAT_SECTOR];
 
 static const struct {
 	const char *bytes;
@@ -42,10 +42,10 @@ START_TEST(test_marks)
 	memset(first, 0, sizeof(first));
 	memset(last, 0, sizeof(last));
 	memcpy(first + marks[_i].offset, marks[_i].bytes, marks[_i].len);
-	ck_assert_pstr_eq(format_name(first, last), marks[_i].in_first);
+	ck_assert_pstr_eq(image_format_name(first, last), marks[_i].in_first);
 	memset(first, 0, sizeof(first));
 	memcpy(last + marks[_i].offset, marks[_i].bytes, marks[_i].len);
-	ck_assert_pstr_eq(format_name(first, last), marks[_i].in_last);
+	ck_assert_pstr_eq(image_format_name(first, last), marks[_i].in_last);
 }
 END_TEST
 

@@ -41,7 +41,7 @@ static int lock(bool read_only)
 {
 	ours = open(path, read_only ? O_RDONLY : O_RDWR);
 	ck_assert_int_ge(ours, 0);
-	return lock_image(ours, read_only);
+	return image_lock(ours, read_only);
 }
 
 /* As seen with QEMU 7.2: the offsets that it locks. */

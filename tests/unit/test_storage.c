@@ -383,7 +383,7 @@ START_TEST(refuses_one_in_use)
 {
 	make("a.qcow2", NULL, NULL);
 	int fd = open(at("a.qcow2"), O_RDWR | O_CLOEXEC);
-	ck_assert_int_eq(lock_image(fd, false), 0);
+	ck_assert_int_eq(image_lock(fd, false), 0);
 	ck_assert_int_eq(follow("a.qcow2", true, NULL), -EAGAIN);
 	assert_said("is in use already");
 	close(fd);
@@ -400,19 +400,19 @@ START_TEST(locks_backing_files)
 	ck_assert_int_eq(follow("top.qcow2", true, NULL), 0);
 	for (unsigned int i = 0; i < 2; i++) {
 		int fd = open(at(i ? "base.img" : "middle.qcow2"), O_RDWR | O_CLOEXEC);
-		ck_assert_int_eq(lock_image(fd, false), -EAGAIN);
+		ck_assert_int_eq(image_lock(fd, false), -EAGAIN);
 		close(fd);
 		fd = open(at(i ? "base.img" : "middle.qcow2"), O_RDONLY | O_CLOEXEC);
-		ck_assert_int_eq(lock_image(fd, true), 0);
+		ck_assert_int_eq(image_lock(fd, true), 0);
 		close(fd);
 	}
 	/* The image itself is the program's to lock. */
 	int fd = open(at("top.qcow2"), O_RDWR | O_CLOEXEC);
-	ck_assert_int_eq(lock_image(fd, false), 0);
+	ck_assert_int_eq(image_lock(fd, false), 0);
 	close(fd);
 	storage_locks_release(&locks);
 	fd = open(at("base.img"), O_RDWR | O_CLOEXEC);
-	ck_assert_int_eq(lock_image(fd, false), 0);
+	ck_assert_int_eq(image_lock(fd, false), 0);
 	close(fd);
 }
 END_TEST

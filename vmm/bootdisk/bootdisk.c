@@ -49,12 +49,12 @@ static int open_image(const char *file, uint64_t *size)
 /* In another format no file system would be found: the advice to name a kernel would not help. */
 static int check_format(int fd, const char *file, uint64_t size)
 {
-	uint8_t first[FORMAT_SECTOR] = {0}, last[FORMAT_SECTOR] = {0};
-	uint64_t end = size < FORMAT_SECTOR ? 0 : size - FORMAT_SECTOR;
+	uint8_t first[IMAGE_FORMAT_SECTOR] = {0}, last[IMAGE_FORMAT_SECTOR] = {0};
+	uint64_t end = size < IMAGE_FORMAT_SECTOR ? 0 : size - IMAGE_FORMAT_SECTOR;
 
 	if (pread(fd, first, sizeof(first), 0) < 0 || pread(fd, last, sizeof(last), (off_t)end) < 0)
 		return 0; /* the child gives the reason */
-	const char *format = format_name(first, last);
+	const char *format = image_format_name(first, last);
 	if (!format)
 		return 0;
 	log_error(

@@ -124,7 +124,7 @@ static int check_format(struct vm_disk *disk, struct option_error *error)
 {
 	if (!disk->said && is_nbd(disk->file))
 		disk->format = VM_DISK_NBD;
-	else if (!disk->said && format_is_qcow2(disk->file))
+	else if (!disk->said && image_format_is_qcow2(disk->file))
 		disk->format = VM_DISK_QCOW2;
 	if (disk->backing[0] && disk->format != VM_DISK_QCOW2)
 		return options_fail(error,

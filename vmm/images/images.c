@@ -178,7 +178,7 @@ int images_remove_tree(const char *path)
 static int keep_guests_out(const char *name, const char *disk, int *fd)
 {
 	*fd = open(disk, O_RDWR | O_CLOEXEC);
-	int error = *fd >= 0 ? lock_image(*fd, false) : errno == ENOENT ? 0 : -errno;
+	int error = *fd >= 0 ? image_lock(*fd, false) : errno == ENOENT ? 0 : -errno;
 
 	if (error == -EAGAIN)
 		log_error(

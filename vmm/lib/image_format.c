@@ -33,7 +33,8 @@ static const struct mark marks[] = {
 	{"DMG", MARK("koly"), 0, true},
 };
 
-const char *format_name(const uint8_t first[FORMAT_SECTOR], const uint8_t last[FORMAT_SECTOR])
+const char *image_format_name(const uint8_t first[IMAGE_FORMAT_SECTOR],
+			      const uint8_t last[IMAGE_FORMAT_SECTOR])
 {
 	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
 		const struct mark *mark = &marks[i];
@@ -44,9 +45,9 @@ const char *format_name(const uint8_t first[FORMAT_SECTOR], const uint8_t last[F
 	return NULL;
 }
 
-bool format_is_qcow2(const char *file)
+bool image_format_is_qcow2(const char *file)
 {
-	uint8_t first[FORMAT_SECTOR] = {0}, last[FORMAT_SECTOR] = {0};
+	uint8_t first[IMAGE_FORMAT_SECTOR] = {0}, last[IMAGE_FORMAT_SECTOR] = {0};
 	struct stat st;
 
 	/* To open a pipe or another kind of device can have side effects. */
@@ -57,6 +58,6 @@ bool format_is_qcow2(const char *file)
 		return false;
 	ssize_t len = pread(fd, first, sizeof(first), 0);
 	close(fd);
-	const char *name = len > 0 ? format_name(first, last) : NULL;
+	const char *name = len > 0 ? image_format_name(first, last) : NULL;
 	return name && strcmp(name, "qcow2") == 0;
 }

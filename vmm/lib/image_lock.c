@@ -75,7 +75,7 @@ static int try_lock(int fd, bool read_only)
 	return error;
 }
 
-int lock_image(int fd, bool read_only)
+int image_lock(int fd, bool read_only)
 {
 	int error = try_lock(fd, read_only);
 

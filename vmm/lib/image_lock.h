@@ -19,6 +19,6 @@
  * a second, for which this waits: an ebb that has ended may still have it, as a process that it has just forked closes what
  * it does not need a moment later.
  */
-int lock_image(int fd, bool read_only);
+int image_lock(int fd, bool read_only);
 
 #endif

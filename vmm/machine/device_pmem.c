@@ -28,13 +28,15 @@ static uint64_t whole_gib(uint64_t bytes)
 /* A file that cannot be read has no format here; its first access fails. */
 static int check_format(const struct pmem_region *region)
 {
-	uint8_t first[FORMAT_SECTOR] = {0}, last[FORMAT_SECTOR] = {0};
-	off_t end = region->file_size < FORMAT_SECTOR ? 0 : region->file_size - FORMAT_SECTOR;
+	uint8_t first[IMAGE_FORMAT_SECTOR] = {0}, last[IMAGE_FORMAT_SECTOR] = {0};
+	off_t end = region->file_size < IMAGE_FORMAT_SECTOR
+			    ? 0
+			    : region->file_size - IMAGE_FORMAT_SECTOR;
 
 	if (pread(region->fd, first, sizeof(first), 0) < 0 ||
 	    pread(region->fd, last, sizeof(last), end) < 0)
 		return 0;
-	const char *format = format_name(first, last);
+	const char *format = image_format_name(first, last);
 	if (!format)
 		return 0;
 	log_error("'%s' is an image in the format %s, but --pmem needs a raw one: convert it with "
@@ -45,7 +47,7 @@ static int check_format(const struct pmem_region *region)
 
 static int lock(const struct pmem_region *region)
 {
-	int error = lock_image(region->fd, region->read_only);
+	int error = image_lock(region->fd, region->read_only);
 	if (error == -EAGAIN)
 		log_error("'%s' (--pmem) is in use already, by another guest or as another disk%s",
 			  region->file,

@@ -53,7 +53,7 @@ static int open_layer(struct storage_layer *layer, bool read_only, uint8_t *data
  */
 static int check_lock(const struct storage_layer *layer, int fd, bool read_only)
 {
-	int error = lock_image(fd, read_only);
+	int error = image_lock(fd, read_only);
 
 	if (error == -EAGAIN)
 		log_error("the disk '%s' is in use already, by another guest or as another disk: "
