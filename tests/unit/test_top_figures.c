@@ -99,7 +99,7 @@ START_TEST(rates_are_of_a_second)
 }
 END_TEST
 
-/* In 2 s from the statistics before, the counter grew by so many ms, or started anew. */
+/* Of statistics asked for 2 s after those before, the counter grew by so many ms, or started anew. When it is looked at does not matter. */
 START_TEST(pressure_is_a_share_of_the_time)
 {
 	static const struct {
@@ -116,15 +116,23 @@ START_TEST(pressure_is_a_share_of_the_time)
 	struct top_figures guest;
 	struct top_sample sample = top_usual;
 	top_figures_init(&guest, "a", 1);
-	sample.stalled = cases[_i].before_ms * 1000;
-	top_figures_take(&guest, &sample);
-	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
-	/* A look that finds the same statistics tells nothing new. */
-	sample = top_later(sample, NS_PER_S);
+	/* What others asked for, perhaps long ago. */
 	top_figures_take(&guest, &sample);
 	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
 	sample = top_later(sample, NS_PER_S);
 	sample.updates++;
+	sample.asked = sample.at - NS_PER_S;
+	sample.stalled = cases[_i].before_ms * 1000;
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
+	/* A look that finds the same statistics tells nothing new: those it asked for last are to come. */
+	struct top_sample same = top_later(sample, NS_PER_S);
+	same.asked += NS_PER_S;
+	top_figures_take(&guest, &same);
+	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
+	sample = top_later(sample, 300 * NS_PER_S);
+	sample.updates++;
+	sample.asked += 2 * NS_PER_S;
 	sample.stalled = cases[_i].now_ms * 1000;
 	top_figures_take(&guest, &sample);
 	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), cases[_i].psi);
@@ -135,6 +143,30 @@ START_TEST(pressure_is_a_share_of_the_time)
 	sample = top_later(sample, 30 * NS_PER_S);
 	top_figures_take(&guest, &sample);
 	ck_assert_uint_eq(top_figure(&guest, TOP_PSI), TOP_UNKNOWN);
+}
+END_TEST
+
+/* Also those are of the time between two requests, and none is known of statistics that others asked for. */
+START_TEST(stalls_are_of_a_second)
+{
+	struct top_figures guest;
+	struct top_sample sample = top_usual;
+	top_figures_init(&guest, "a", 1);
+	sample.stalls = 10;
+	top_figures_take(&guest, &sample);
+	for (unsigned int i = 0; i < 3; i++) {
+		sample = top_later(sample, 100 * NS_PER_S);
+		sample.updates++;
+		sample.asked = (20 + 2 * i) * NS_PER_S;
+		sample.stalls += i ? 8 : 100000;
+		top_figures_take(&guest, &sample);
+		ck_assert_uint_eq(guest.stalls, i ? 4 : TOP_UNKNOWN);
+	}
+	/* Its socket was opened anew. */
+	sample.updates++;
+	sample.asked = 0;
+	top_figures_take(&guest, &sample);
+	ck_assert_uint_eq(guest.stalls, TOP_UNKNOWN);
 }
 END_TEST
 
@@ -200,6 +232,7 @@ Suite *top_figures_suite(void)
 	tcase_add_test(tests, old_statistics_are_not_shown);
 	tcase_add_test(tests, rates_are_of_a_second);
 	tcase_add_loop_test(tests, pressure_is_a_share_of_the_time, 0, 6);
+	tcase_add_test(tests, stalls_are_of_a_second);
 	tcase_add_test(tests, sums_do_not_overflow);
 	tcase_add_test(tests, history_keeps_the_newest);
 	tcase_add_test(tests, ages_are_in_order);

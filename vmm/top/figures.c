@@ -157,11 +157,20 @@ static bool is_told(const struct top_figures *figures)
 	return now->updates && fresh && now->free != TOP_UNKNOWN && now->size != TOP_UNKNOWN;
 }
 
-/* It grows while the guest's own clock does, and is read a little later: no more than all of the time. */
+/* It grows while the guest's own clock does, and is read a little after the request: no more than all of the time. */
 static uint64_t share_stalled(uint64_t before, uint64_t now, uint64_t span)
 {
 	uint64_t share = rate(before, now, span, UINT64_C(1000) * 1000);
 	return share == TOP_UNKNOWN ? share : min(share, 1000);
+}
+
+/* What a guest counts is as old as its statistics: it grew between the requests for them, whenever they were looked at. */
+static void judge_waits(struct top_figures *figures, const struct top_sample *before)
+{
+	const struct top_sample *now = &figures->now;
+	uint64_t since = before->asked ? less(now->asked, before->asked) : 0;
+	figures->stalls = rate(before->stalls, now->stalls, since, NS_PER_S);
+	figures->psi = share_stalled(before->stalled, now->stalled, since);
 }
 
 static void judge_memory(struct top_figures *figures)
@@ -218,18 +227,18 @@ void top_figures_take(struct top_figures *figures, const struct top_sample *samp
 	uint64_t span = before.at ? sample->at - before.at : 0;
 	figures->now = *sample;
 	if (!before.at || sample->updates != before.updates) {
-		uint64_t since = before.at ? sample->at - figures->told_at : 0;
-		figures->psi = share_stalled(before.stalled, sample->stalled, since);
+		judge_waits(figures, &before);
 		figures->told_at = sample->at;
+	} else {
+		figures->now.asked = before.asked;
 	}
 	if (!is_told(figures))
-		figures->psi = TOP_UNKNOWN;
+		figures->psi = figures->stalls = TOP_UNKNOWN;
 	judge_memory(figures);
 	judge_ages(figures);
 	/* Nanoseconds in a nanosecond. */
 	figures->cpu = rate(before.cpu, sample->cpu, span, 1000);
 	figures->reported = rate(before.reported, sample->reported, span, NS_PER_S);
-	figures->stalls = rate(before.stalls, sample->stalls, span, NS_PER_S);
 	figures->disk = rate(before.disk, sample->disk, span, NS_PER_S);
 	figures->network = rate(before.network, sample->network, span, NS_PER_S);
 	figures->answers = true;

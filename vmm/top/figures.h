@@ -37,6 +37,7 @@ struct top_sample {
 	uint64_t free, caches;	/* by the guest's own statistics */
 	struct top_ages ages[TOP_KINDS];
 	uint64_t updates; /* statistics that it sent */
+	uint64_t asked;	  /* ns: when for the newest, by the caller; 0: unknown */
 	/* Counters. */
 	uint64_t cpu; /* ns of the host's CPUs, which the caller fills in */
 	uint64_t reported, stalls, disk, network;
@@ -55,12 +56,13 @@ struct top_figures {
 	uint64_t told_at; /* ns: when its statistics were new */
 	/* Made of these; TOP_UNKNOWN if what is needed is. */
 	uint64_t used, excess;
-	struct top_ages ages[TOP_KINDS]; /* each no more than the one before, or all unknown */
-	struct top_ages both;		 /* added up */
-	uint64_t cpu;			 /* 1/1000 of one CPU */
-	uint64_t reported, stalls, disk, network; /* in a second */
-	uint64_t
-		psi; /* 1/1000 of the time between its last two statistics: some task waited for memory */
+	struct top_ages ages[TOP_KINDS];  /* each no more than the one before, or all unknown */
+	struct top_ages both;		  /* added up */
+	uint64_t cpu;			  /* 1/1000 of one CPU */
+	uint64_t reported, disk, network; /* in a second */
+	/* Of the time between the requests for its last two statistics: */
+	uint64_t stalls; /* in a second */
+	uint64_t psi;	 /* 1/1000 of it some task waited for memory */
 
 	uint64_t history[TOP_CURVES][TOP_HISTORY]; /* a ring */
 	unsigned int samples;			   /* that were ever put into it */

@@ -19,6 +19,9 @@
 #define PATIENCE_SCREEN (300 * NS_PER_MS)
 #define PATIENCE_PRINT	(CONTROL_ANSWER_MS * NS_PER_MS)
 
+/* What is printed has all rates: statistics that the first look asks for come with the second, and again with the third. */
+#define FIRST_PRINTED 3
+
 struct top {
 	const struct top_options *options;
 	struct loop loop;
@@ -63,15 +66,14 @@ static void print_json(const json_t *object)
 
 static void print_frame(struct top *top, struct top_figures **guest, size_t shown, size_t count)
 {
-	/* Of the first look nothing in a second is known. */
-	if (top->frames < 2)
+	if (top->frames < FIRST_PRINTED)
 		return;
 	if (top->options->json) {
 		json_t *object = top_json(&top->host, guest, shown);
 		print_json(object);
 		json_decref(object);
 	} else {
-		if (top->frames > 2)
+		if (top->frames > FIRST_PRINTED)
 			putchar('\n');
 		top_draw(&top->view, &top->host, guest, shown, count, TOP_WIDTH_MAX,
 			 TOP_HEAD_LINES + (shown ? shown : 1), print_line, NULL);

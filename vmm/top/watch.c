@@ -32,6 +32,7 @@ struct watched {
 	bool listed; /* in the last list of guests */
 	bool missed; /* it did not answer a frame, or not yet again */
 	uint64_t due, backoff;
+	uint64_t asked; /* ns: when it was last asked for statistics; 0: not on this connection */
 	struct top_figures figures;
 };
 
@@ -81,6 +82,7 @@ static void fail(struct watched *watched, int err)
 	if (watched->backoff > BACKOFF_MAX)
 		watched->backoff = BACKOFF_MAX;
 	watched->due = clock_ns() + watched->backoff;
+	watched->asked = 0;
 }
 
 static void on_ended(void *ctx, int err)
@@ -131,6 +133,7 @@ static void on_stat(void *ctx, int err, json_t *reply)
 	}
 	struct top_sample sample = top_sample_of(stat, clock_ns());
 	sample.cpu = cpu_time(watched->figures.pid);
+	sample.asked = watched->asked;
 	bool tells = json_is_object(json_object_get(stat, "guest-stats")) &&
 		     strcmp(sample.status, "running") == 0;
 	json_decref(stat);
@@ -138,8 +141,10 @@ static void on_stat(void *ctx, int err, json_t *reply)
 	watched->backoff = 0;
 	watched->missed = false;
 	watched->phase = READY;
-	if (tells)
-		start(watched, WANTING, "x-ebb-stats-request", on_wanted);
+	if (!tells)
+		return;
+	watched->asked = clock_ns();
+	start(watched, WANTING, "x-ebb-stats-request", on_wanted);
 }
 
 static void look(struct watched *watched)
