@@ -154,12 +154,14 @@ def test_names_by_each_variable(host, keeper, runtime, wrapper, by):
     guest.end()
 
 
-def test_dry_run_asks_nobody(fake, host, keeper):
+def test_dry_run_asks_nobody(ebb, fake, host, keeper):
     guest = full(fake, "a")
     host.available(900)
     kept = keeper("--dry-run")
     kept.until('guest "a": would be asked to report what it holds free, 300.0 MiB')
     assert requests(guest) == [] and kept.status()["dry-run"] is True
+    # Nothing was asked, so that nothing is waited for.
+    assert kept.guests()["a"]["last"] is None and "LAST ASKED" not in ebb("keeper", "status").out
     assert kept.end() == 0
 
 

@@ -200,10 +200,11 @@ static uint64_t look_at_guests(struct keeper *keeper, uint64_t now)
 	return next;
 }
 
-/* Says what would be done, and takes it for done, so that it is not said again at once. */
-static void pretend(struct keeper *keeper, const struct keeper_action *action, uint64_t now)
+/* Takes what was only said for done, so that it is not said again at once; the status tells of what was asked. */
+static void pretend(struct kept *kept, const struct keeper_action *action, uint64_t now)
 {
-	keeper_answered(keeper->seen[action->guest], KEEPER_DONE, action->extra, now);
+	keeper_answered(&kept->seen, KEEPER_DONE, action->extra, now);
+	kept->last = (struct kept_request){.at = 0};
 }
 
 static void act(struct keeper *keeper, const struct keeper_action *action, uint64_t now)
@@ -212,7 +213,7 @@ static void act(struct keeper *keeper, const struct keeper_action *action, uint6
 	if (kept_note(kept, action, now))
 		status_log_request(kept, keeper->config->dry_run);
 	if (keeper->config->dry_run)
-		pretend(keeper, action, now);
+		pretend(kept, action, now);
 	else
 		kept_ask(kept, action);
 }
