@@ -15,19 +15,22 @@ sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
 import guest as lib  # noqa: E402
 
 
+def young_once_asked(guest):
+    """What it has left is young."""
+    give = guest.hooks["x-ebb-reclaim"]
+
+    def answer(arguments):
+        tell(guest, **dict.fromkeys(("stat_ebb_file_10s", "stat_ebb_file_1min", "stat_ebb_file_10min", "stat_ebb_file_1h"), 0))
+        return give(arguments)
+
+    guest.hooks["x-ebb-reclaim"] = answer
+
+
 def test_status_tells_of_the_last_request(ebb, fake, host, keeper):
     """When, what, why; what came and what it cost. The control is the guest that misses nothing."""
     guest, other = aged(fake, "a", 120, 100), aged(fake, "b", 120, 100)
-
-    def once(one, give):
-        """What it has left is young."""
-        def answer(arguments):
-            tell(one, **dict.fromkeys(("stat_ebb_file_10s", "stat_ebb_file_1min", "stat_ebb_file_10min", "stat_ebb_file_1h"), 0))
-            return give(arguments)
-        return answer
-
-    for one in (guest, other):
-        one.hooks["x-ebb-reclaim"] = once(one, one.hooks["x-ebb-reclaim"])
+    young_once_asked(guest)
+    young_once_asked(other)
     kept = keeper()
     kept.looked_at("a")
     assert last(kept) == {} and "LAST ASKED" not in ebb("keeper", "status").out
@@ -61,6 +64,27 @@ def test_a_guest_that_killed_a_process(fake, host, keeper):
     assert 500 < last(kept)["pause"] <= 600 and last(kept, "b")["pause"] < 500
     wait(lambda: len(requests(other)) > others, kept.log)
     assert len(requests(guest)) == before and 'guest "b": killed' not in kept.log()
+
+
+def test_a_process_killed_later_is_not_the_cost(fake, host, keeper):
+    """Of guests that gave nothing, or gave long ago; they are left alone all the same."""
+    guests = {"refuses": full(fake, "refuses"), "gave": aged(fake, "gave", 120, 100)}
+
+    def refuse(_arguments):
+        raise Refusal("the guest is paused")
+
+    guests["refuses"].hooks["x-ebb-reclaim"] = refuse
+    young_once_asked(guests["gave"])
+    host.available(900)
+    kept = keeper()
+    wait(lambda: last(kept, "refuses").get("answer") == "refused" and last(kept, "gave").get("ago", 0) > 11, kept.guests)
+    for name, guest in guests.items():
+        tell(guest, stat_oom_kills=1)
+        kept.until(f'guest "{name}": killed a process for lack of memory: left alone for 10 minutes')
+    told = {name: last(kept, name) for name in guests}
+    assert (told["gave"]["came"], told["gave"]["cost"]) == (100 * MIB, "none")
+    assert (told["refuses"]["came"], told["refuses"]["cost"]) == (0, "none")
+    assert all(one["pause"] > 500 for one in told.values())
 
 
 @pytest.mark.parametrize("kind, answer", [("mute guest", "none"), ("refuses", "refused"), ("liar", "done")])

@@ -47,6 +47,7 @@ enum keeper_age {
 /* How cold memory is of which no age is known, but that its guest is idle. */
 #define KEEPER_COLD 1
 
+#define KEEPER_WATCH_S 10 /* for so long after an answer what it costs is watched */
 #define KEEPER_LEASE_S 60
 #define KEEPER_WEIGHT  100 /* of a guest whose user set none */
 

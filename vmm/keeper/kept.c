@@ -204,12 +204,20 @@ static struct keeper_figures read_figures(const json_t *stat, uint64_t wanted)
 	return figures;
 }
 
-static void take_verdict(struct kept *kept, enum keeper_verdict verdict)
+/* Whether a process that is killed now may lack what the request took. A lease takes for as long as there is one. */
+static bool may_have_killed(const struct kept_request *last, uint64_t now)
+{
+	uint64_t until = last->at + last->took + KEEPER_WATCH_S * NS_PER_S;
+	return last->came && (last->action.means == KEEPER_BALLOON || now <= until);
+}
+
+static void take_verdict(struct kept *kept, enum keeper_verdict verdict, uint64_t now)
 {
 	struct kept_request *last = &kept->last;
 	if (last->watched)
 		last->back = kept->seen.back;
-	if (verdict == KEEPER_KILLED || (verdict == KEEPER_TOO_MUCH && last->watched))
+	if (verdict == KEEPER_KILLED ? may_have_killed(last, now)
+				     : verdict == KEEPER_TOO_MUCH && last->watched)
 		last->verdict = verdict;
 }
 
@@ -251,7 +259,7 @@ static void on_stat(void *ctx, int err, json_t *reply)
 	}
 	kept->backoff = 0;
 	enum keeper_verdict verdict = keeper_look(&kept->seen, &figures, now);
-	take_verdict(kept, verdict);
+	take_verdict(kept, verdict, now);
 	log_verdict(kept, verdict);
 	enter(kept, KEPT_READY);
 }

@@ -7,7 +7,7 @@
 
 /* A request costs too much if this share of what came is wanted back while it is watched. */
 #define COST_SHARE 4
-#define WATCH_NS   (10 * NS_PER_S)
+#define WATCH_NS   (KEEPER_WATCH_S * NS_PER_S)
 /* Or if tasks wait for memory for this share of the time, of which a look covers a second at least. */
 #define STALL_SHARE 50
 #define STALL_NS    (1 * NS_PER_S)
