@@ -225,14 +225,17 @@ overcommit-keeper: ## what `ebb keeper` adds to reporting, with our kernel and w
 			status=1; \
 	done; exit $$status
 
-overcommit-all: ## every scenario of configs/overcommit, one after the other; where KVM is emulated, counted (an hour)
+overcommit-all: ## every scenario of configs/overcommit, and again with a keeper what binds one; where KVM is emulated, counted (more than an hour)
 	$(call need,BUILD GUEST IMAGE HOST DEMO)
 	@+$(MAKE) --no-print-directory all
 	@guest/build
 	@guest/image
 	@count=; [ "$$(tests/host/kvm-kind)" = hardware ] || count=--count; \
 	status=0; for file in configs/overcommit/*.toml; do \
-		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit --keeper-if-bound $$count $$file || status=1; \
+		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $$count $$file || status=1; \
+	done; \
+	for file in $$(grep -lF '[must.keeper]' configs/overcommit/*.toml); do \
+		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit --keeper $$count $$file || status=1; \
 	done; exit $$status
 
 $(BUILD)/tests/bench/keeper: tests/bench/keeper.c tests/unit/keeper_cost.c tests/unit/keeper_cost.h $(addprefix vmm/keeper/,decide.c learn.c marks.c) vmm/lib/pace.c

@@ -135,11 +135,6 @@ class Scenario:
             self.goals[variant] = Goal(**{name: min(figures) for name, figures in both.items() if figures})
 
     @property
-    def binds_keeper(self):
-        """Whether the file has bounds for the keeper, not only for all."""
-        return "keeper" in tomllib.loads(self.text).get("must", {})
-
-    @property
     def sizes(self):
         """The guests' memory together."""
         return sum(guest.size for guest in self.guests)
