@@ -15,11 +15,25 @@ sys.path.insert(0, os.path.join(TREE, "tests", "lib"))
 import guest as lib  # noqa: E402
 
 
-def young_once_asked(guest):
-    """What it has left is young."""
+def told_when(kept, name, **wanted):
+    """Its last request, as it is told once it is so."""
+    told = {}
+
+    def is_so():
+        told.clear()
+        told.update(last(kept, name))
+        return wanted.items() <= told.items()
+
+    wait(is_so, (wanted, told))
+    return told
+
+
+def young_once_asked(guest, again=0):
+    """What it has left is young, and of what it gives so many MiB are needed again at once."""
     give = guest.hooks["x-ebb-reclaim"]
 
     def answer(arguments):
+        tell(guest, stat_ebb_refault_file=again * MIB)
         tell(guest, **dict.fromkeys(("stat_ebb_file_10s", "stat_ebb_file_1min", "stat_ebb_file_10min", "stat_ebb_file_1h"), 0))
         return give(arguments)
 
@@ -29,23 +43,19 @@ def young_once_asked(guest):
 def test_status_tells_of_the_last_request(ebb, fake, host, keeper):
     """When, what, why; what came and what it cost. The control is the guest that misses nothing."""
     guest, other = aged(fake, "a", 120, 100), aged(fake, "b", 120, 100)
-    young_once_asked(guest)
+    young_once_asked(guest, 40)
     young_once_asked(other)
     kept = keeper()
     kept.looked_at("a")
     assert last(kept) == {} and "LAST ASKED" not in ebb("keeper", "status").out
     host.available(900)
-    wait(lambda: last(kept).get("answer") == "done" and last(kept, "b").get("answer") == "done", kept.guests)
-    told = last(kept)
-    assert (told["means"], told["asked"], told["came"], told["back"]) == ("cache", 100 * MIB, 100 * MIB, 0)
+    told = told_when(kept, "a", cost="too much")
+    assert (told["means"], told["asked"], told["answer"], told["came"], told["back"]) == ("cache", 100 * MIB, "done", 100 * MIB, 40 * MIB)
+    assert told["pause"] <= 4
     assert told["why"] in ("it is idle, and has not used it for an hour", "it is at work, and has not used it for an hour")
-    assert 0 <= told["took"] <= told["ago"] and told["cost"] == "none"
-    # 40 of these are needed again.
-    tell(guest, stat_ebb_refault_file=40 * MIB)
+    assert 0 <= told["took"] <= told["ago"]
     kept.until('guest "a": wants back what it gave: not asked for that for 4 s')
-    told = last(kept)
-    assert (told["came"], told["back"], told["cost"]) == (100 * MIB, 40 * MIB, "too much") and 0 < told["pause"] <= 4
-    told = last(kept, "b")
+    told = told_when(kept, "b", answer="done")
     assert (told["back"], told["cost"]) == (0, "none") and 'guest "b": wants back' not in kept.log()
     row = next(line for line in ebb("keeper", "status").out.split("LAST ASKED")[1].splitlines() if line.startswith("a "))
     assert " s ago " in row and "  cache  " in row and "100.0 MiB  100.0 MiB     40.0 MiB  too much  it is " in row
@@ -96,9 +106,8 @@ def test_status_tells_who_gave_nothing(fake, host, keeper, kind, answer):
         wrong.hooks["x-ebb-reclaim"] = refuse
     host.available(900)
     kept = keeper()
-    wait(lambda: last(kept, "bad").get("answer", "not yet") != "not yet", kept.guests)
-    told = last(kept, "bad")
-    assert (told["answer"], told["came"], told["cost"]) == (answer, 0, "none") and told["pause"] > 0
+    told = told_when(kept, "bad", answer=answer)
+    assert (told["came"], told["cost"]) == (0, "none") and told["pause"] <= 4
 
 
 @pytest.mark.parametrize("words, wrapper, shown", [
