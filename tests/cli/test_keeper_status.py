@@ -58,7 +58,7 @@ def test_status_tells_of_the_last_request(ebb, fake, host, keeper):
     told = told_when(kept, "b", answer="done")
     assert (told["back"], told["cost"]) == (0, "none") and 'guest "b": wants back' not in kept.log()
     row = next(line for line in ebb("keeper", "status").out.split("LAST ASKED")[1].splitlines() if line.startswith("a "))
-    assert " s ago " in row and "  cache  " in row and "100.0 MiB  100.0 MiB     40.0 MiB  too much  it is " in row
+    assert " s ago " in row and "  cache  100.0 MiB  done    100.0 MiB     40.0 MiB  too much  it is " in row
 
 
 def test_a_guest_that_killed_a_process(fake, host, keeper):
@@ -98,7 +98,7 @@ def test_a_process_killed_later_is_not_the_cost(fake, host, keeper):
 
 
 @pytest.mark.parametrize("kind, answer", [("mute guest", "none"), ("refuses", "refused"), ("liar", "done")])
-def test_status_tells_who_gave_nothing(fake, host, keeper, kind, answer):
+def test_status_tells_who_gave_nothing(ebb, fake, host, keeper, kind, answer):
     wrong = bad(fake, kind)
     if kind == "refuses":
         def refuse(_arguments):
@@ -108,6 +108,8 @@ def test_status_tells_who_gave_nothing(fake, host, keeper, kind, answer):
     kept = keeper()
     told = told_when(kept, "bad", answer=answer)
     assert (told["came"], told["cost"]) == (0, "none") and told["pause"] <= 4
+    # Where it is asked again, that is not answered for a moment.
+    wait(lambda: f" MiB  {answer} " in ebb("keeper", "status").out.partition("LAST ASKED")[2], "no such row")
 
 
 @pytest.mark.parametrize("words, wrapper, shown", [

@@ -41,10 +41,11 @@ static const struct table_column columns[] = {
 
 /* Of the last request to each guest that was asked. */
 static const struct table_column last_columns[] = {
-	{"NAME", "name", TABLE_TEXT}, {"LAST ASKED", "when", TABLE_TEXT},
-	{"TO", "means", TABLE_TEXT},  {"FOR", "asked", TABLE_SIZE},
-	{"CAME", "came", TABLE_SIZE}, {"WANTED BACK", "back", TABLE_SIZE},
-	{"COST", "cost", TABLE_TEXT}, {"WHY", "why", TABLE_TEXT},
+	{"NAME", "name", TABLE_TEXT},	     {"LAST ASKED", "when", TABLE_TEXT},
+	{"TO", "means", TABLE_TEXT},	     {"FOR", "asked", TABLE_SIZE},
+	{"ANSWER", "answer", TABLE_TEXT},    {"CAME", "came", TABLE_SIZE},
+	{"WANTED BACK", "back", TABLE_SIZE}, {"COST", "cost", TABLE_TEXT},
+	{"WHY", "why", TABLE_TEXT},
 };
 
 struct request {
