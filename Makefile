@@ -238,7 +238,8 @@ overcommit-all: ## every scenario of configs/overcommit, and again with a keeper
 		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit --keeper $$count $$file || status=1; \
 	done; exit $$status
 
-$(BUILD)/tests/bench/keeper: tests/bench/keeper.c tests/unit/keeper_cost.c tests/unit/keeper_cost.h $(addprefix vmm/keeper/,decide.c learn.c marks.c) vmm/lib/pace.c
+$(BUILD)/tests/bench/keeper: tests/bench/keeper.c tests/unit/keeper_cost.c tests/unit/keeper_cost.h $(addprefix vmm/keeper/,decide.c learn.c marks.c decide.h internal.h) \
+		vmm/lib/pace.c $(addprefix vmm/lib/,pace.h clock.h sizes.h)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -o $@ $(filter %.c,$^)
