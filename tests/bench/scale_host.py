@@ -186,12 +186,15 @@ def asked(vmm, count):
 def watched(processes, idle_cpu):
     """What `ebb top` costs that shows them once a second: itself, and the guests with their ebb beyond what they use when
     nobody asks."""
+    time.sleep(SETTLE)  # what they were asked before is over
     with subprocess.Popen(["/ebb", "top", "--batch", "--interval", "1"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as top:
-        time.sleep(3)  # its start, and frames that find everything
-        before = [ran_of(process.pid)[0] for process in (top, *processes)]
-        time.sleep(WINDOW)
-        after = [ran_of(process.pid)[0] for process in (top, *processes)]
-        top.terminate()
+        try:
+            time.sleep(3)  # its start, and frames that find everything
+            before = [ran_of(process.pid)[0] for process in (top, *processes)]
+            time.sleep(WINDOW)
+            after = [ran_of(process.pid)[0] for process in (top, *processes)]
+        finally:
+            top.kill()  # it has nothing to tidy up, and would never end by itself
     own, *others = ((b - a) / WINDOW for a, b in zip(before, after))
     return {"top cpu": own, "top others cpu": sum(others) - idle_cpu * len(processes)}
 
