@@ -90,7 +90,7 @@ const struct call calls[] = {
 	CALL(write, ALL),
 	CALL(writev, ALL), /* the C library's last words, too */
 	CALL(close, ALL),
-	CALL(lseek, LOOPS),
+	CALL(lseek, ALL), /* a vCPU that resets a disk: is the file shorter? */
 	CALL_IF(fcntl, MEASURE, IS(1, F_DUPFD_CLOEXEC)), /* smaps, which is open */
 	CALL_IF(fcntl, MEASURE, IS(1, F_GETFL)),
 	CALL(fstat, LOOPS),
@@ -132,6 +132,7 @@ const struct call calls[] = {
 	CALL_IF(prctl, ALL, IS(0, PR_GET_NAME)),
 	CALL(getrandom, LOOPS),
 	CALL(clock_gettime, ALL),
+	CALL(clock_nanosleep, MAIN | SNAPSHOT | KEEPER), /* virtio_core_lock_until() */
 	/*
 	 * What vmm/lib/fatal.h gives back: not SIGSYS. The kernel has a refused call end a process that blocks or ignores it, but
 	 * not one with a handler of its own.
@@ -289,7 +290,6 @@ const struct call calls[] = {
 	CALL(faccessat2, KEEPER),
 	CALL(getdents64, KEEPER),
 	CALL(flock, KEEPER),
-	CALL(clock_nanosleep, KEEPER),
 	CALL_IF(unlinkat, KEEPER, IS(2, 0)),	/* files of a dead guest */
 	CALL_IF(fcntl, KEEPER, IS(1, F_GETFL)), /* fdopendir(3) */
 	CALL_IF(fcntl, KEEPER, IS(1, F_SETFD)),
