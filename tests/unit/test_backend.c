@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -141,6 +143,30 @@ START_TEST(ends_by_force)
 }
 END_TEST
 
+/* Also if the user's hard limit is 0, which only root can raise. The control: this process's own would have memory. */
+START_TEST(leaves_no_memory_in_a_core)
+{
+	const struct rlimit none = {0, 0};
+	unsigned int own = 0, filter = ~0U;
+	FILE *file = fopen("/proc/self/coredump_filter", "re");
+
+	ck_assert(file && fscanf(file, "%x", &own) == 1 && own);
+	fclose(file);
+	ck_assert_int_eq(setrlimit(RLIMIT_CORE, &none), 0);
+	prctl(PR_SET_DUMPABLE, 0); /* as ebb is */
+	int fd = start(&gentle, "cat /proc/self/coredump_filter >$0/filter; echo >$0/ready; "
+				"while :; do sleep 0.01; done");
+	char path[128];
+	snprintf(path, sizeof(path), "%s/filter", top);
+	file = fopen(path, "re");
+	ck_assert(file && fscanf(file, "%x", &filter) == 1);
+	fclose(file);
+	ck_assert_uint_eq(filter, 0);
+	backend_stop(&backend);
+	close(fd);
+}
+END_TEST
+
 /* The one that takes it hears of its end, and ends it; the one that gave it waits for its keeper. */
 START_TEST(is_given_away)
 {
@@ -210,6 +236,7 @@ Suite *backend_suite(void)
 	tcase_add_test(tc, ends_a_deaf_one);
 	tcase_add_loop_test(tc, tells_the_reason, 0, 5);
 	tcase_add_test(tc, ends_by_force);
+	tcase_add_test(tc, leaves_no_memory_in_a_core);
 	tcase_add_test(tc, is_given_away);
 	tcase_add_test(tc, adopts_no_other);
 	suite_add_tcase(suite, tc);

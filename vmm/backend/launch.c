@@ -65,13 +65,22 @@ _Noreturn void backend_exec(const char *path, const char *const *argv, int socke
 
 /*
  * A core would have the guest's memory in it. No limit but this one also keeps Linux from handing a core to a program, as
- * core_pattern says on many hosts; and after exec(2) a process can be dumped again. Source: core(5), fs/coredump.c.
+ * core_pattern says on many hosts; and after exec(2) a process can be dumped again. A plain user whose hard limit is 0 cannot
+ * have it: then such a program gets a core, but without any memory. That file is root's while the process cannot be dumped.
+ * Source: core(5), fs/coredump.c.
  */
 static void forbid_cores(void)
 {
 	const struct rlimit one = {1, 1};
 
 	setrlimit(RLIMIT_CORE, &one);
+	prctl(PR_SET_DUMPABLE, 1);
+	int filter = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+	if (filter < 0) /* no /proc */
+		return;
+	if (write(filter, "0", 1) < 0)
+		backend_fail("keep the guest's memory out of a core");
+	close(filter);
 }
 
 static _Noreturn void become(const struct backend_program *program, const char *path,
