@@ -36,9 +36,10 @@
 
 static struct storage_config *config; /* two layers */
 static struct storage_nbd nbd = {.host = "localhost", .port = "10809"};
-static int listener; /* a server of the user's, on a name without a file */
-static struct sockaddr_un server = {.sun_family = AF_UNIX};
-static socklen_t server_len;
+/* Servers of the user's, on names without a file: of connections, and of datagrams. */
+static int listener, reader;
+static struct sockaddr_un server = {.sun_family = AF_UNIX}, journal = {.sun_family = AF_UNIX};
+static socklen_t server_len, journal_len;
 static bool landlock;
 
 static const char *at(const char *name)
@@ -55,6 +56,17 @@ static void make(const char *name, mode_t mode, const char *text)
 	close(fd);
 }
 
+/* The kernel chooses an abstract name. */
+static int serve(int type, struct sockaddr_un *name, socklen_t *len)
+{
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)name, sizeof(sa_family_t)), 0);
+	*len = sizeof(*name);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)name, len), 0);
+	return fd;
+}
+
 static void setup(void)
 {
 	runtime_dir_setup();
@@ -67,12 +79,9 @@ static void setup(void)
 	config->layers = 2;
 	strcpy(config->layer[0].file, at(IMAGE));
 	strcpy(config->layer[1].file, at(BASE));
-	listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* The kernel chooses an abstract name. */
-	ck_assert_int_eq(bind(listener, (struct sockaddr *)&server, sizeof(sa_family_t)), 0);
+	listener = serve(SOCK_STREAM, &server, &server_len);
 	ck_assert_int_eq(listen(listener, 8), 0);
-	server_len = sizeof(server);
-	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&server, &server_len), 0);
+	reader = serve(SOCK_DGRAM, &journal, &journal_len);
 	long version =
 		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	landlock = version > 0 ? (int)version : 0;
@@ -81,6 +90,7 @@ static void setup(void)
 static void teardown(void)
 {
 	close(listener);
+	close(reader);
 	free(config);
 	runtime_dir_teardown();
 }
@@ -194,6 +204,25 @@ static long connect_to_a_server(void)
 {
 	int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
 	return fd < 0 ? fd : syscall(SYS_connect, fd, &server, server_len);
+}
+
+static long send_to_a_server(int type)
+{
+	int pair[2];
+	if (syscall(SYS_socketpair, AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	return syscall(SYS_sendto, pair[0], "x", 1UL, 0, &journal, journal_len);
+}
+
+static long send_a_datagram(void)
+{
+	return send_to_a_server(SOCK_DGRAM);
+}
+
+/* Which are datagrams, too, between processes of a host. */
+static long send_a_raw_one(void)
+{
+	return send_to_a_server(SOCK_RAW);
 }
 
 /* The parent stands for ebb, and for every other process of the user. */
@@ -321,6 +350,8 @@ static const struct attempt {
 	{"date a file", date_a_file, EPERM, false},
 	{"open a socket", open_a_socket, EPERM, true},
 	{"connect to a server", connect_to_a_server, EPERM, true},
+	{"send a datagram", send_a_datagram, EPERM, true},
+	{"send a raw one", send_a_raw_one, EPERM, true},
 	{"trace", trace, EPERM, false},
 	{"read a process", read_a_process, EPERM, false},
 	{"hold a process", hold_a_process, EPERM, false},

@@ -30,6 +30,9 @@
 #define RUN	  (READ | LANDLOCK_ACCESS_FS_EXECUTE)
 #define WRITE	  (READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)
 
+/* The bits of a socket's type that are no flags. Source: SOCK_TYPE_MASK of Linux, include/linux/net.h. */
+#define SOCK_TYPE 0xf
+
 /* Lets @path through, if there is such a file. */
 static void allow(int rules, const char *path, uint64_t access)
 {
@@ -157,6 +160,9 @@ static void filter_calls(const struct storage_config *config)
 	if (!config->nbd) {
 		refuse_if(filter, SCMP_SYS(socket), 0, 0, 0);
 		refuse_if(filter, SCMP_SYS(connect), 0, 0, 0);
+		/* One of a pair could send its datagrams to any server instead. */
+		refuse_if(filter, SCMP_SYS(socketpair), 1, SOCK_TYPE, SOCK_DGRAM);
+		refuse_if(filter, SCMP_SYS(socketpair), 1, SOCK_TYPE, SOCK_RAW);
 	}
 	if (seccomp_load(filter))
 		backend_fail("filter system calls");
