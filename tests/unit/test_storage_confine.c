@@ -293,6 +293,58 @@ static long limit_a_process(void)
 	return syscall(SYS_prlimit64, getppid(), RLIMIT_CPU, &time, NULL);
 }
 
+static long pin_a_process(void)
+{
+	unsigned long cpus[128] = {0};
+	long len = syscall(SYS_sched_getaffinity, getppid(), sizeof(cpus), cpus);
+	return len < 0 ? len : syscall(SYS_sched_setaffinity, getppid(), len, cpus);
+}
+
+static long choose_a_policy(void)
+{
+	const struct sched_param none = {0};
+	return syscall(SYS_sched_setscheduler, getppid(), SCHED_OTHER, &none);
+}
+
+static long choose_its_parameters(void)
+{
+	const struct sched_param none = {0};
+	return syscall(SYS_sched_setparam, getppid(), &none);
+}
+
+static long choose_its_attributes(void)
+{
+	uint32_t attributes[16];
+	if (syscall(SYS_sched_getattr, getppid(), attributes, sizeof(attributes), 0) < 0)
+		return -1;
+	return syscall(SYS_sched_setattr, getppid(), attributes, 0);
+}
+
+static long be_nice_for_a_process(void)
+{
+	long nice = 20 - syscall(SYS_getpriority, PRIO_PROCESS, getppid());
+	return syscall(SYS_setpriority, PRIO_PROCESS, getppid(), nice);
+}
+
+/* 1: a process; 0: no class. */
+static long choose_its_share_of_disks(void)
+{
+	return syscall(SYS_ioprio_set, 1, getppid(), 0);
+}
+
+/* None of its pages. A kernel without NUMA has neither call. */
+static long migrate_a_process(void)
+{
+	long done = asked(syscall(SYS_migrate_pages, getppid(), 0L, NULL, NULL));
+	return done < 0 && errno == ENOSYS ? 0 : done;
+}
+
+static long move_its_pages(void)
+{
+	long done = asked(syscall(SYS_move_pages, getppid(), 0L, NULL, NULL, NULL, 0));
+	return done < 0 && errno == ENOSYS ? 0 : done;
+}
+
 static long leave_a_namespace(void)
 {
 	return syscall(SYS_unshare, CLONE_FS);
@@ -361,6 +413,14 @@ static const struct attempt {
 	{"signal by a descriptor", signal_by_a_descriptor, EPERM, false},
 	{"signal by a request", signal_by_a_request, EPERM, false},
 	{"limit a process", limit_a_process, EPERM, false},
+	{"pin a process", pin_a_process, EPERM, false},
+	{"choose a policy", choose_a_policy, EPERM, false},
+	{"choose its parameters", choose_its_parameters, EPERM, false},
+	{"choose its attributes", choose_its_attributes, EPERM, false},
+	{"be nice for a process", be_nice_for_a_process, EPERM, false},
+	{"choose its share of disks", choose_its_share_of_disks, EPERM, false},
+	{"migrate a process", migrate_a_process, EPERM, false},
+	{"move its pages", move_its_pages, EPERM, false},
 	{"leave a namespace", leave_a_namespace, EPERM, false},
 	{"enter a namespace", enter_a_namespace, EPERM, false},
 	{"make a namespace", make_a_namespace, EPERM, false},
@@ -419,12 +479,15 @@ END_TEST
 
 static long work(void)
 {
-	int image = open(at(IMAGE), O_RDWR), base = open(at(BASE), O_RDONLY);
+	int image = open(at(IMAGE), O_RDWR), base = open(at(BASE), O_RDONLY), pair[2];
 	char byte;
 
 	if (image < 0 || base < 0 || pwrite(image, "x", 1, 0) != 1 ||
 	    pread(base, &byte, 1, 0) != 1 || ftruncate(image, 1 << 20) < 0 ||
 	    fallocate(image, 0, 0, 4096) < 0)
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
+	    sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}) < 0)
 		return -1;
 	return raise(SIGURG) || access("/usr/bin/env", R_OK) ? -1 : 0;
 }

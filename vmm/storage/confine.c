@@ -75,6 +75,13 @@ static void restrict_paths(const struct storage_config *config)
 	close(rules);
 }
 
+/* Refuses @call for any process but the caller, which is 0 as its first argument. */
+static void refuse_others(scmp_filter_ctx filter, int call)
+{
+	if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 1, SCMP_A0(SCMP_CMP_NE, 0)))
+		backend_fail("filter system calls");
+}
+
 /* Refuses @call with EPERM; with a mask, where those bits of its argument @n are @value. */
 static void refuse_if(scmp_filter_ctx filter, int call, unsigned int n, uint64_t mask,
 		      uint64_t value)
@@ -98,7 +105,8 @@ static void refuse_calls(scmp_filter_ctx filter)
 		SCMP_SYS(shmget), SCMP_SYS(shmat), SCMP_SYS(shmctl), SCMP_SYS(semget),
 		SCMP_SYS(semop), SCMP_SYS(semtimedop), SCMP_SYS(semctl), SCMP_SYS(msgget),
 		SCMP_SYS(msgsnd), SCMP_SYS(msgrcv), SCMP_SYS(msgctl), SCMP_SYS(mq_open),
-		SCMP_SYS(mq_unlink),
+		SCMP_SYS(mq_unlink), SCMP_SYS(setpriority), SCMP_SYS(ioprio_set),
+		SCMP_SYS(migrate_pages), SCMP_SYS(move_pages),
 		/* what Landlock does not know, or not in each version: a file's length, mode, owner and dates */
 		SCMP_SYS(truncate), SCMP_SYS(creat), SCMP_SYS(chmod), SCMP_SYS(fchmod),
 		SCMP_SYS(fchmodat), 452 /* fchmodat2 */, SCMP_SYS(chown), SCMP_SYS(lchown),
@@ -137,11 +145,14 @@ static void refuse_arguments(scmp_filter_ctx filter)
 	refuse_if(filter, SCMP_SYS(ioctl), 1, request, FIOSETOWN);
 	refuse_if(filter, SCMP_SYS(ioctl), 1, request, SIOCSPGRP);
 	refuse_if(filter, SCMP_SYS(clone), 0, CLONE_NEWUSER, CLONE_NEWUSER);
-	/* Signals and limits are for itself alone. */
+	/* Signals, limits and shares of the CPUs are for itself alone. */
+	refuse_others(filter, SCMP_SYS(prlimit64));
+	refuse_others(filter, SCMP_SYS(sched_setaffinity));
+	refuse_others(filter, SCMP_SYS(sched_setscheduler));
+	refuse_others(filter, SCMP_SYS(sched_setparam));
+	refuse_others(filter, SCMP_SYS(sched_setattr));
 	if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
 			     SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid())) ||
-	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-			     SCMP_A0(SCMP_CMP_NE, 0)) ||
 	    /* Their arguments lie in memory, which the filter cannot read: libc has others then. */
 	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2), 0) ||
 	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0))
