@@ -182,6 +182,8 @@ static void mount_kernels(void)
 	must_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, "mount /proc");
 	must_mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, "mount /sys");
 	must_mount("devtmpfs", "/dev", "devtmpfs", MS_NOSUID, NULL, "mount /dev");
+	/* It has half of the memory by itself, and not each kernel heeds options where it is mounted once more. */
+	must_mount("devtmpfs", "/dev", "devtmpfs", MS_REMOUNT | MS_NOSUID, "size=1m", "bound /dev");
 	must_mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=620,ptmxmode=666",
 		   "mount /dev/pts");
 	/* Beside the layers' half. */
