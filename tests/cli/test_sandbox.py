@@ -71,6 +71,8 @@ def test_not_a_kernel(ebb, files, runtime):
     done = ebb("sandbox", *files, "--", "true")
     assert done.status == 125 and done.out == ""
     assert 1 <= done.err.count("\n") <= 2, done.err
+    if os.access("/dev/kvm", os.R_OK | os.W_OK):
+        assert "no KVM" not in done.err
     assert not os.listdir(runtime)
 
 
