@@ -81,13 +81,12 @@ static const struct option options[] = {
 static const struct option_table table = {
 	.command = "ebb sandbox",
 	.words = "[--] COMMAND [ARG]...",
-	.about =
-		"Runs a command in a guest of its own, which sees the current folder and the\n"
-		"host's programs (/usr, little of /etc), but no other file, no variable but\n"
-		"TERM, and no network. What it changes goes with the guest, unless --rw is given.\n"
-		"Ends with the command's status: 125 if the guest failed, 126 if the command\n"
-		"cannot be executed, 127 if there is none. On a terminal, ^C three times within a\n"
-		"second ends the guest.",
+	.about = "Runs a command in a guest of its own, which sees the current folder and the\n"
+		 "host's programs (/usr, little of /etc), but no other file, no variable but\n"
+		 "TERM, and no network. Its changes are lost when the guest ends, except in\n"
+		 "folders given by --rw. Ends with the command's status: 125 if the guest failed,\n"
+		 "126 if the command cannot be executed, 127 if there is none. On a terminal, ^C\n"
+		 "three times within a second ends the guest.",
 	.option = options,
 	.options = sizeof(options) / sizeof(options[0]),
 };
