@@ -109,7 +109,10 @@ static void crashed(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
 	bool refused = signal == SIGSYS && info->si_code == REFUSED_CALL;
-	/* If several threads fault at once, only one runs the undo functions; all die. */
+	/*
+	 * If several threads fault at once, only one runs the undo functions; all die. If a second call is refused meanwhile,
+	 * ebb dies before they are done, since SIGSYS has no handler any more: nothing else stops whoever has taken ebb over.
+	 */
 	if (atomic_flag_test_and_set(&fatal.dying))
 		pause_for_ever();
 	for (struct fatal_undo *undo = fatal.undo; undo; undo = undo->next)
