@@ -43,19 +43,15 @@ def tick(started, count=2):
 
 def stands_still(ebb, started, status):
     """Once what was under way is done: for as long as the monitor takes for some answers."""
-    answered = [None]
-
     def settled():
         before = ticks(started)
         for _ in range(3):
             assert stat(ebb, "working", "--no-refresh")["status"] == status
-        answered.append(ticks(started))
-        return answered[-1] == before
+        block = answers(qmp(ebb, "working", {"execute": "query-block"}, {"execute": "query-status"}))
+        assert block[0]["return"][0]["inserted"]["drv"] == "qcow2" and block[1]["return"]["status"] == status
+        return ticks(started) == before
 
     wait_until(settled, "the guest stands still")
-    block = answers(qmp(ebb, "working", {"execute": "query-block"}, {"execute": "query-status"}))
-    assert block[0]["return"][0]["inserted"]["drv"] == "qcow2" and block[1]["return"]["status"] == status
-    assert ticks(started) == answered[-1]
 
 
 def daemons(folder):
