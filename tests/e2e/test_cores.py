@@ -71,11 +71,24 @@ def test_ebb(ebb, cores, tmp_path):
 
 def crash(pid):
     """Makes a process run into a fault where its threads wait: one that is the first of a PID namespace takes no signal."""
-    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
-        for thread in os.listdir(f"/proc/{pid}/task"):
+    places = []
+
+    def waits(thread):
+        try:
             with open(f"/proc/{pid}/task/{thread}/syscall", encoding="ascii") as call:
-                memory.seek(int(call.read().split()[-1], 16))
-                memory.write(b"\x0f\x0b")  # ud2
+                words = call.read().split()
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
+            return True
+        if words != ["running"]:
+            places.append(int(words[-1], 16))
+        return words != ["running"]
+
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        wait_until(lambda thread=thread: waits(thread), "the thread waits")
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as memory:
+        for place in places:
+            memory.seek(place)
+            memory.write(b"\x0f\x0b")  # ud2
 
 
 def test_backends(ebb, cores, tmp_path):
