@@ -46,7 +46,8 @@ enum {
 static const struct option options[] = {
 	{READ_ONLY, 0, "ro", NULL, "the command cannot change the current folder", false},
 	{FOLDER | OPTION_AGAIN, 0, "fs", "DIR[,ro]",
-	 "show another folder, or file, at the same place;\nmay be given again", false},
+	 "show another folder, or file, at the same place: a\nfile read-only, unless --rw gives it; may be given\nagain",
+	 false},
 	{WRITABLE | OPTION_AGAIN, 0, "rw", "DIR",
 	 "let the command change a folder, or file, of the\nhost; . is the current one; may be given again",
 	 false},
