@@ -276,7 +276,7 @@ def test_a_descriptor_of_another_namespace(ebb):
         ours = stack.enter_context(interface("same0", IFF_TAP | IFF_VNET_HDR))
         ebb.mistake(lib.ebb("true", network=f"tap,fd={ours}"), f"the descriptor {ours} is not a tap with IFF_NO_PI and IFF_VNET_HDR", pass_fds=[ours])
         started = ebb.start("ls /sys/class/net", "-n", f"tap,fd={theirs}", popen={"pass_fds": [theirs]})
-        started.wait_for("^eth0$", LIMIT)
+        started.wait_for("^eth0 +lo$", LIMIT)
         ebb.ended(started, 0)
 
 

@@ -288,7 +288,8 @@ def test_ports_are_given(run, host):
     payload = run("saved", *OPTIONS, "--name", host.name, "--port", "ours", test="one-cpu", params=PATIENT)
     step(payload)
     said = host.clone(1, "--save", host.tmp / "kept", status=2)
-    assert "give them as it has them" in said and said.count("\n") == 1, said
+    kept, why = said.splitlines()
+    assert kept.startswith(f"{host.name}: saved in {host.tmp / 'kept'}") and "give them as it has them" in why, said
     pool = subprocess.run([EBB, "pool", "ports", "--from", host.tmp / "kept"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert pool.returncode == 2 and "give them as it has them" in pool.stderr, pool
     assert not host.live()
