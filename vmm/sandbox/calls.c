@@ -132,7 +132,7 @@ const struct call calls[] = {
 	CALL_IF(prctl, ALL, IS(0, PR_GET_NAME)),
 	CALL(getrandom, LOOPS),
 	CALL(clock_gettime, ALL),
-	CALL(clock_nanosleep, MAIN | SNAPSHOT | KEEPER), /* virtio_core_lock_until() */
+	CALL(clock_nanosleep, ALL), /* where a lock is waited for: virtio_core_lock_until() */
 	/*
 	 * What vmm/lib/fatal.h gives back: not SIGSYS. The kernel has a refused call end a process that blocks or ignores it, but
 	 * not one with a handler of its own.
