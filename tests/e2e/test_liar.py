@@ -121,7 +121,8 @@ def test_stock_waits_for_ever(ebb, monkeypatch):
 
 # All but what the guest has never free is taken, as soon as half of it is on its way to the host.
 BURST = (
-    "read -r _ total _ </proc/meminfo; for round in 1 2 3; do echo now >/sys/kernel/mm/page_reporting/report_now & usleep 200000; "
+    "read -r _ total _ </proc/meminfo; for round in 1 2 3; do echo now >/sys/kernel/mm/page_reporting/report_now & "
+    "for look in $(seq 50); do set -- $(grep MemFree /proc/meminfo); [ $2 -lt $((total * 2 / 3)) ] && break; usleep 20000; done; "
     "hold $((total / 1024 - 12))M --no-thp --hold 0 >/dev/null; echo status $?; done; "
     "grep -E '^(oom_kill|page_report_(wait|block)) ' /proc/vmstat"
 )
