@@ -193,6 +193,16 @@ def test_huge_pages_come_back(pool, hugetlbfs, ebb, mounted):
     assert hugepages_for_others() == 0
 
 
+@pytest.mark.emulated
+@pytest.mark.arch("x86_64")
+def test_a_huge_page_that_was_given_back_is_wanted_and_taken(pool):
+    """By a device, whose ring is in it: the guest is the tiny one of tests/payload, whose tests have the control."""
+    pool(16)
+    run = os.path.join(lib.TREE, "tests", "payload", "run")
+    done = subprocess.run([run, "test_taken.py"], stdout=subprocess.PIPE, text=True, timeout=LIMIT, check=False)
+    assert done.stdout.endswith("\n2 passed, 0 failed, 0 skipped\n"), done.stdout
+
+
 def test_preallocated_comes_back(ebb):
     """All of it is there before the guest is; what it reports goes all the same."""
     started = ebb.start("echo ready; sleep 100000", "--mem-prealloc", "--free-page-reporting=off", memory="256M")
