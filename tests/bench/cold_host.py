@@ -78,7 +78,7 @@ def seconds(folder, cold):
 
 
 def measure(args):
-    clones_host.make_snapshot()
+    clones_host.make_snapshot("restore")
     said = ""
     for latency in args.latencies:
         folder = mount_disk(latency)

@@ -11,6 +11,8 @@ import ctypes
 import json
 import os
 import re
+import select
+import socket
 import subprocess
 import sys
 import time
@@ -129,3 +131,36 @@ def wait_for(vm, pattern, start=0):
     if match[0].startswith("ebb-guest: "):
         raise guest.GuestError(f"no line /{pattern}/: the command ended\n--- console\n{vm.console()}")
     return at, match
+
+
+class Qmp:
+    """A connection as a program would have it: greeting, capabilities, then commands."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.text = b""
+        self.read()
+        self.run("qmp_capabilities")
+
+    def read(self):
+        while b"\n" not in self.text:
+            if not select.select([self.socket], [], [], LIMIT)[0] or not (data := self.socket.recv(65536)):
+                raise guest.GuestError("no answer on the control socket")
+            self.text += data
+        line, _, self.text = self.text.partition(b"\n")
+        return json.loads(line)
+
+    def run(self, command, arguments=None, files=()):
+        """Returns what it answers; `files` are descriptors that go with the command."""
+        text = json.dumps({"execute": command} | ({"arguments": arguments} if arguments else {}))
+        socket.send_fds(self.socket, [text.encode() + b"\n"], files)
+        answer = self.read()
+        while "event" in answer:
+            answer = self.read()
+        if "return" not in answer:
+            raise guest.GuestError(f"{command}: {answer}")
+        return answer["return"]
+
+    def close(self):
+        self.socket.close()

@@ -9,11 +9,8 @@
 Everything that is opened or started lies in memory and was read once before.
 """
 
-import json
 import os
 import re
-import select
-import socket
 import statistics
 import subprocess
 import sys
@@ -107,34 +104,6 @@ def idle(processes):
 # --- Being asked --------------------------------------------------------------------------------------------------
 
 
-class Qmp:
-    """A connection as a program would have it: greeting, capabilities, then commands."""
-
-    def __init__(self, path):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(path)
-        self.text = b""
-        self.read()
-        self.run("qmp_capabilities")
-
-    def read(self):
-        while b"\n" not in self.text:
-            if not select.select([self.socket], [], [], LIMIT)[0] or not (data := self.socket.recv(65536)):
-                raise guest.GuestError("no answer on the control socket")
-            self.text += data
-        line, _, self.text = self.text.partition(b"\n")
-        return line
-
-    def run(self, command):
-        self.socket.sendall(b'{"execute": "%s"}\n' % command.encode())
-        answer = json.loads(self.read())
-        if "return" not in answer:
-            raise guest.GuestError(f"{command}: {answer}")
-
-    def close(self):
-        self.socket.close()
-
-
 def timed(what):
     """The median of some runs after a first."""
     what()
@@ -147,7 +116,7 @@ def timed(what):
 
 
 def ask_once(path):
-    connection = Qmp(path)
+    connection = measuring.Qmp(path)
     connection.run("query-status")
     connection.close()
 
@@ -162,13 +131,13 @@ def command(*words):
 
 def asked(vmm, count):
     first, last = f"{RUNTIME}/g001.sock", f"{RUNTIME}/g{count:03}.sock"
-    connection = Qmp(last)
+    connection = measuring.Qmp(last)
     found = {"qmp": timed(lambda: connection.run("query-status"))}
     connection.close()
     found["qmp connect"] = timed(lambda: ask_once(first))
     if vmm == "ebb":
         name = f"g{count:03}"
-        connection = Qmp(last)
+        connection = measuring.Qmp(last)
         found["qmp stat"] = timed(lambda: connection.run("x-ebb-stat"))
         connection.close()
         found["version"] = timed(lambda: command("version"))
