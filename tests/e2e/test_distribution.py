@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 # Architectures: x86_64
-# Emulated host: --timeout 1500
 """Debian as it is, from a disk: its kernel, its initrd, its systemd and its SSH server, on the user network."""
 
 import hashlib

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Emulated host: --timeout 900
 """ebb snapshot --live with Linux: a guest that checks its memory moves while it runs, stands still shorter than otherwise, and gives
 memory back where it is then. tests/payload/test_live.py has what goes wrong.
 """

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Emulated host: --timeout 1500
 """A command in a guest of its own: what it sees, what comes of it, and how it ends."""
 
 import contextlib

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Emulated host: --timeout 1500
 """Commands in guests that a pool has started before: what they see, what comes of them, and what is left."""
 
 import contextlib

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Emulated host: --timeout 1500
 """ebb snapshot and ebb run --restore with Linux: it goes on with its memory, processors, timers, disk and console, as often
 as it is restored, and gives memory back as before. tests/payload/test_snapshot.py has damage, mistakes and killed clients.
 """

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-# Emulated host: --timeout 1500
 """All that moves a guest's memory goes on at once, and every page is looked at: none is lost, none keeps old bytes.
 
 Each case is a guest with a kernel, CPUs and parameters of its own. Here are the short ones; `make soak` gives more of
