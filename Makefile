@@ -23,7 +23,7 @@ PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansso
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
-PACKAGES_BENCH := iproute2 passt
+PACKAGES_BENCH := e2fsprogs iproute2 passt qemu-system-common
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
 		  man-db mandoc openssh-client passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pyte python3-pytest shellcheck socat xorriso zlib1g-dev zsh
@@ -86,7 +86,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
-	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-keeper bench-clones bench-cold bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
+	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-keeper bench-clones bench-cold bench-density bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -200,6 +200,13 @@ bench-cold: ## how soon a guest answers that is restored from a disk which the h
 	@+$(MAKE) --no-print-directory all
 	@guest/build initramfs patched
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/cold
+
+bench-density: ## what guests cost that read one image as a disk, by a folder, and as memory
+	$(call need,BUILD GUEST HOST BENCH)
+	@+$(MAKE) --no-print-directory all
+	@guest/build initramfs
+	@guest/distribution kernel x86_64 bookworm cloud
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/density
 
 bench-devices: ## disks, networks, own memory, idle wakes and Debian's kernel, beside QEMU's microvm on the same backends
 	$(call need,BUILD GUEST HOST BENCH)
