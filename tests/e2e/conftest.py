@@ -123,6 +123,7 @@ class Ebb:
     def __init__(self, runtime):
         self.runtime = runtime  # where ebb keeps its guests' names
         self.guests = []
+        self.commands = []  # processes of `ebb sandbox`
         # The images of the user who runs the tests are not for them.
         self.env = os.environ | {"EBB_RUNTIME_DIR": str(runtime), "XDG_DATA_HOME": f"{runtime}/images"}
         # Whoever runs the tests may be somebody's service with signals switched off.
