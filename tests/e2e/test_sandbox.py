@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -168,6 +169,25 @@ cd /; exec rm -rf /[!psu]*"""
         assert done.returncode == 1 and b"cannot remove" in done.stderr, done
         assert (tree(folder), tree(other)) == left and file.read_text() == text
     assert os.path.getsize("/usr/bin/env") > 0
+
+
+def test_make(sandbox, tmp_path):
+    """
+    A build of this very tree, less what an emulated guest takes an hour for: its output, its status, what it made, and that the
+    tree is as it was, also after it was removed. The control: --rw.
+    """
+    copy, made = tmp_path / "tree", f"{lib.BUILD}/made/programs.h"
+    shutil.copytree(lib.TREE, copy, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    before = tree(copy)
+    script = "make -j2 build/made/programs.h && sha256sum <build/made/programs.h && rm -r vmm docs && exec make -j2 nonesuch"
+    done = sandbox("sh", "-c", script, cwd=copy, memory="512M", timeout=4 * LIMIT)
+    with open(made, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    said = done.stdout.decode()
+    assert "  CC    vmm/sandbox/compile.c\n" in said and "  LINK  build/made/filters\n" in said and f"\n{digest}  -\n" in said, done
+    assert done.returncode == 2 and b"No rule to make target" in done.stderr, done
+    assert tree(copy) == before
+    assert sandbox("rm", "-r", "vmm", cwd=copy, options=["--rw", "."]).returncode == 0 and tree(copy) != before
 
 
 def test_full_layer(sandbox, folder):
