@@ -22,7 +22,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import host_root  # noqa: E402
 import measuring  # noqa: E402
-from measuring import LIMIT, MIB, SETTLE, guest, meminfo, rollup, say, wait_for  # noqa: E402
+from measuring import MIB, SETTLE, guest, meminfo, rollup, say, wait_for  # noqa: E402
 
 HERE = "/tmp/bench-density"
 GUEST_MIB = 256
