@@ -136,7 +136,13 @@ START_TEST(command_line)
 	ck_assert(has(arguments.argv, "/a,b\\c"));
 	ck_assert(has(arguments.argv, "--sandbox=namespace"));
 	ck_assert(has(arguments.argv, "--rlimit-nofile=0"));
+	ck_assert(!has(arguments.argv, "--no-announce-submounts"));
+	virtiofsd_arguments(&arguments, VIRTIOFSD_RUST_ANNOUNCES, &config, 7, true);
+	ck_assert(has(arguments.argv, "/a,b\\c"));
+	ck_assert(has(arguments.argv, "--no-announce-submounts"));
 	ck_assert_int_eq(virtiofsd_kind_of("  --shared-dir <DIR>"), VIRTIOFSD_RUST);
+	ck_assert_int_eq(virtiofsd_kind_of("  --shared-dir <DIR>\n  --no-announce-submounts\n"),
+			 VIRTIOFSD_RUST_ANNOUNCES);
 	ck_assert_int_eq(virtiofsd_kind_of("-o source=PATH"), VIRTIOFSD_C);
 }
 END_TEST

@@ -13,7 +13,9 @@
 
 enum virtiofsd_kind virtiofsd_kind_of(const char *help)
 {
-	return strstr(help, "--shared-dir") ? VIRTIOFSD_RUST : VIRTIOFSD_C;
+	if (!strstr(help, "--shared-dir"))
+		return VIRTIOFSD_C;
+	return strstr(help, "--no-announce-submounts") ? VIRTIOFSD_RUST_ANNOUNCES : VIRTIOFSD_RUST;
 }
 
 static void add(struct virtiofsd_arguments *arguments, unsigned int *n, const char *first,
@@ -33,7 +35,10 @@ void virtiofsd_arguments(struct virtiofsd_arguments *arguments, enum virtiofsd_k
 	add(arguments, &n, "virtiofsd", arguments->fd);
 	if (limited)
 		add(arguments, &n, "--rlimit-nofile=0", NULL);
-	if (kind == VIRTIOFSD_RUST) {
+	/* A place that the guest is to mount by itself can have no overlayfs over it. */
+	if (kind == VIRTIOFSD_RUST_ANNOUNCES)
+		add(arguments, &n, "--no-announce-submounts", NULL);
+	if (kind != VIRTIOFSD_C) {
 		add(arguments, &n, "--shared-dir", config->dir);
 		add(arguments, &n, "--sandbox=namespace", "--seccomp=kill");
 		add(arguments, &n, "--log-level=error", NULL);

@@ -21,8 +21,11 @@ struct virtiofsd_config {
 
 extern const struct backend_program virtiofsd_program;
 
-/* There are two programs of this name: QEMU's, up to QEMU 7.2, in C, and its successor, in Rust. */
-enum virtiofsd_kind { VIRTIOFSD_C, VIRTIOFSD_RUST };
+/*
+ * There are two programs of this name: QEMU's, up to QEMU 7.2, in C, and its successor, in Rust. A newer Rust one
+ * announces to the guest what is mounted in the folder, unless it is told not to.
+ */
+enum virtiofsd_kind { VIRTIOFSD_C, VIRTIOFSD_RUST, VIRTIOFSD_RUST_ANNOUNCES };
 
 #define VIRTIOFSD_ARGUMENTS_MAX 16
 struct virtiofsd_arguments {
