@@ -44,6 +44,7 @@ START_TEST(no_more_than_what_is_old)
 		{{160, 3, 0, 0}, false, false, 80, KEEPER_COLD + KEEPER_10S},
 		{{160, 3, 0, 0}, false, true, 20, KEEPER_COLD + KEEPER_10S},
 		{{160, 3, 0, 0}, true, false, 160, KEEPER_COLD + KEEPER_10S},
+		{{160, 3, 0, 0}, true, true, 160, KEEPER_COLD + KEEPER_10S},
 		/* All in use. */
 		{{0, 0, 0, 0}, false, false, 0, 0},
 		{{0, 0, 0, 0}, true, false, 0, 0},

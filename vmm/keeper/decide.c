@@ -67,8 +67,8 @@ static enum keeper_age age_to_take(const uint64_t old[KEEPER_AGES])
 
 /*
  * A host that will swap soon costs guests more than files that they read again. But one that fails
- * again and again reads all of its caches. What was not used for a minute or longer is gone without
- * a loss, it is likely, and whether its guest is at work.
+ * again and again reads all of its caches. What was not used for a minute or longer (10 s, if the host
+ * will swap soon) is gone without a loss, it is likely, also if its guest is at work.
  */
 static uint64_t cache_share(const struct keeper_policy *policy, const struct keeper_guest *guest,
 			    bool idle, unsigned int *cold)
@@ -81,7 +81,7 @@ static uint64_t cache_share(const struct keeper_policy *policy, const struct kee
 		enum keeper_age age = age_to_take(guest->now.old);
 		*cold = KEEPER_COLD + age;
 		spare = min(spare, guest->now.old[age]);
-		old = age >= KEEPER_1MIN;
+		old = age >= KEEPER_1MIN || policy->urgent;
 	}
 	bool more = (old || (policy->urgent && idle)) && pacing->pause[KEEPER_CACHE] <= PAUSE_MIN;
 	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
