@@ -18,7 +18,8 @@
 
 #define BACKOFF_MIN (100 * NS_PER_MS)
 #define BACKOFF_MAX (60 * NS_PER_S)
-#define WAIT_NS	    (20 * NS_PER_MS) /* for statistics, and as often as this: */
+#define WAIT_MIN    (2 * NS_PER_MS) /* for statistics: a guest that has the time sends them at once */
+#define WAIT_MAX    (20 * NS_PER_MS)
 #define WAIT_TRIES  25
 
 #define GUEST_SECONDS 2.0   /* for a guest to do what it is asked */
@@ -253,7 +254,8 @@ static void on_stat(void *ctx, int err, json_t *reply)
 	struct keeper_figures figures = read_figures(stat, kept->wanted);
 	json_decref(stat);
 	if (!figures.told && figures.running && kept->tries && --kept->tries) {
-		kept->due = now + WAIT_NS;
+		kept->wait = min(2 * kept->wait, WAIT_MAX);
+		kept->due = now + kept->wait;
 		enter(kept, KEPT_WAITING);
 		return;
 	}
@@ -284,7 +286,8 @@ static void on_wanted(void *ctx, int err, json_t *reply)
 	json_int_t updates = json_integer_value(json_object_get(reply, "updates"));
 	kept->wanted = err || updates < 0 ? UINT64_MAX : (uint64_t)updates;
 	kept->tries = err ? 0 : WAIT_TRIES;
-	kept->due = clock_ns() + WAIT_NS;
+	kept->wait = WAIT_MIN;
+	kept->due = clock_ns() + kept->wait;
 	enter(kept, KEPT_WAITING);
 }
 

@@ -58,6 +58,7 @@ struct kept {
 	uint64_t backoff; /* ns: after the next failure */
 	uint64_t wanted;  /* statistics are fresh when there are more updates than this */
 	unsigned int tries;
+	uint64_t wait; /* ns: between two of them */
 
 	struct keeper_guest seen;
 	/* For the status: since the keeper found it. */

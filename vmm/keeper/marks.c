@@ -11,9 +11,9 @@
 #define LOW_MIN	  (32 * MIB)
 #define LOW_MAX	  (2048 * MIB)
 
-/* How fast a host may be filled: it is looked at again before it can be short. */
-#define FILL_RATE	   (1024 * MIB)
-#define HOST_PAUSE_MIN	   (100 * NS_PER_MS)
+/* How fast a program may fill a host: that is looked at again before it can be short, or soon after. */
+#define FILL_RATE	   (4096 * MIB)
+#define HOST_PAUSE_MIN	   (50 * NS_PER_MS)
 #define HOST_PAUSE_MAX	   (10 * NS_PER_S)
 #define GUEST_PAUSE_ASKED  (NS_PER_S / 2)
 #define GUEST_PAUSE_TIGHT  (1 * NS_PER_S)
@@ -38,7 +38,7 @@ uint64_t keeper_host_pause(const struct keeper_policy *policy, const struct keep
 		return HOST_PAUSE_MIN;
 	if (spare / FILL_RATE >= HOST_PAUSE_MAX / NS_PER_S)
 		return HOST_PAUSE_MAX;
-	return max(spare * NS_PER_S / FILL_RATE, HOST_PAUSE_MIN);
+	return max(spare / MIB * (NS_PER_S / (FILL_RATE / MIB)), HOST_PAUSE_MIN);
 }
 
 uint64_t keeper_guest_pause(const struct keeper_policy *policy, const struct keeper_host *host,
