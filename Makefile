@@ -230,6 +230,9 @@ overcommit-keeper: ## what `ebb keeper` adds to reporting, with our kernel and w
 	status=0; for name in quick memhog cached pack compile-three; do \
 		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit --keeper $$count configs/overcommit/$$name.toml || \
 			status=1; \
+	done; \
+	for file in $$(grep -lF '"keeper"' configs/overcommit/*.toml); do \
+		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $$count $$file || status=1; \
 	done; exit $$status
 
 overcommit-all: ## every scenario of configs/overcommit, and again with a keeper what binds one; where KVM is emulated, counted (more than an hour)
@@ -241,7 +244,7 @@ overcommit-all: ## every scenario of configs/overcommit, and again with a keeper
 	status=0; for file in configs/overcommit/*.toml; do \
 		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit $$count $$file || status=1; \
 	done; \
-	for file in $$(grep -lF '[must.keeper]' configs/overcommit/*.toml); do \
+	for file in $$(grep -lF '[must.keeper]' configs/overcommit/*.toml | xargs grep -LF '"keeper"'); do \
 		EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit --keeper $$count $$file || status=1; \
 	done; exit $$status
 

@@ -105,6 +105,8 @@ class Figures:
     excess_end: float  # after clean-up
     used_end: float
     time: float | None  # the jobs' mean
+    warm: float | None  # the mean of phases called so
+    half_back: float | None  # since a phase `rest` began: the slowest guest's
     jobs: int  # that ended well
     guests: int
     swap_ins: int
@@ -151,6 +153,25 @@ def phases(record):
     return {phase: tuple(mean(pair[i] for pair in pairs) for i in (0, 1)) for phase, pairs in found.items()}
 
 
+def spans(record, phase):
+    """[(guest, begin, end)] of the phases called so; the last mark of a guest ends nothing."""
+    found = []
+    for guest in record.outcome:
+        marks = sorted((when, text) for when, name, text in record.marks if name == guest)
+        found += [(guest, begin, end) for (begin, text), (end, _) in zip(marks, marks[1:]) if text == f"phase {phase}"]
+    return found
+
+
+def half_back(record):
+    """Seconds of `rest` after which each guest held half of what it held when that began; None: one did not, or none rests."""
+    times = []
+    for guest, begin, end in spans(record, "rest"):
+        rows = [(when, footprint(rows[guest])) for when, _, rows in record.samples if guest in rows and when <= end]
+        then = next((held for when, held in reversed(rows) if when <= begin), 0)
+        times.append(next((when - begin for when, held in rows if when > begin and held <= then / 2), None))
+    return max(times) if times and None not in times else None
+
+
 def figures(record):
     """The figures of a record that is whole."""
     if not record.whole:
@@ -173,7 +194,8 @@ def figures(record):
         lazy_peak=max(point[4] for point in points), swapped_peak=max(point[5] for point in points),
         excess=(area - used_area) / duration if duration else 0.0,
         excess_end=mean(point[1] - point[2] for point in tail), used_end=mean(point[2] for point in tail),
-        time=mean(job_times) if whole else None, jobs=len(job_times), guests=len(record.outcome),
+        time=mean(job_times) if whole else None, warm=mean(end - begin for _, begin, end in spans(record, "warm")),
+        half_back=half_back(record), jobs=len(job_times), guests=len(record.outcome),
         swap_ins=grown(record, "swap_ins"), swap_outs=grown(record, "swap_outs"), oom_kills=grown(record, "oom_kills"),
         died=sum(not outcome["alive"] for outcome in record.outcome.values()), stall=grown(record, "psi_some"),
         reported=sum(reported.values()),

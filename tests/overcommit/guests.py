@@ -24,7 +24,7 @@ def files_wanted(scenario):
     """What a scenario's guests are made of."""
     kernels = {lib.STOCK_VMLINUX if variant in STOCK else lib.VMLINUX for variant in scenario.variants}
     files = {lib.EBB, lib.INITRAMFS} | kernels
-    return files | ({lib.IMAGE} if any(guest.disk for guest in scenario.guests) else set())
+    return files | ({lib.IMAGE} if any(guest.disk == "debian" for guest in scenario.guests) else set())
 
 
 def into_memory(folder, scenario):
@@ -78,19 +78,25 @@ class Machine:
         except OSError:
             pass
 
+    @property
+    def in_ram(self):
+        """Whether its root is the initial RAM disk."""
+        return self.spec.disk != "debian"
+
     def params(self):
-        root = "root=/dev/vda ro init=/sbin/ebb-init " if self.spec.disk else ""
+        root = "" if self.in_ram else "root=/dev/vda ro init=/sbin/ebb-init "
         return f'quiet {root}ebb.cmd="{self.spec.job}{AFTER}"'
 
     def disks(self):
         """[(file, read-only)]"""
-        if not self.spec.disk:
-            return []
-        return [(lib.IMAGE, True), *([(self.scratch, False)] if self.spec.scratch else [])]
+        return [*([] if self.in_ram else [(lib.IMAGE, True)]), *([(self.scratch, False)] if self.spec.scratch else [])]
 
     def prepare(self):
         """Before the scenario starts: a file system takes seconds to make."""
-        if self.spec.scratch:
+        if self.spec.disk == "empty":
+            with open(self.scratch, "wb") as file:
+                file.truncate(self.spec.scratch)
+        elif self.spec.scratch:
             subprocess.run([os.path.join(lib.TREE, "guest", "image"), "scratch", self.scratch,
                             f"{self.spec.scratch >> 20}M"], stdout=subprocess.DEVNULL, check=True)
 
@@ -162,7 +168,7 @@ class Ebb(Machine):
         for path, read_only in self.disks():
             options += ["-d", path + (",ro" if read_only else "")]
         argv = lib.ebb(None, *options, kernel=lib.STOCK_VMLINUX if self.variant in STOCK else lib.VMLINUX,
-                       initrd=None if self.spec.disk else lib.INITRAMFS, params=self.params(),
+                       initrd=lib.INITRAMFS if self.in_ram else None, params=self.params(),
                        memory=f"{self.spec.size >> 20}M")
         return argv
 
@@ -200,7 +206,7 @@ class Qemu(Machine):
                 "-no-reboot", "-serial", "stdio", "-qmp", f"unix:{self.socket()},server=on,wait=off", "-device",
                 "virtio-balloon-device,id=balloon0,free-page-reporting=on", "-kernel", lib.STOCK_VMLINUX, "-append",
                 f"console=ttyS0 panic=-1 {self.params()}"]
-        if not self.spec.disk:
+        if self.in_ram:
             argv += ["-initrd", lib.INITRAMFS]
         for number, (path, read_only) in enumerate(self.disks()):
             argv += ["-drive", f"id=disk{number},file={path},format=raw,if=none,discard=unmap"

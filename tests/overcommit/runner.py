@@ -158,7 +158,7 @@ class Runner:
         if self.host.counted:
             # All that is read lies in its memory, too. Its seconds are none of ours.
             limit, memory, count = self.host.counted, memory + COUNTED_FILES, ["--count"]
-            if any(guest.disk for guest in self.scenario.guests):
+            if any(guest.disk == "debian" for guest in self.scenario.guests):
                 memory += COUNTED_DISKS
             inner.append("--counted")
         return [os.path.join(lib.TREE, "tests", "host", "run"), *count, "--memory", str(memory // MIB), "--timeout",

@@ -50,6 +50,7 @@ class Guest:
     in_turn: bool = False
     timeout: float = 120.0
     says: str = ""
+    may_die: bool = False  # whether its job and itself come to an end is asked of no variant
 
 
 @dataclasses.dataclass
@@ -64,6 +65,8 @@ class Must:
     mean: float | None = None
     time: float | None = None  # the jobs' mean, likewise
     excess: float | None = None  # after clean-up, held beyond what guests use, in parts of that
+    half_back: float | None = None  # seconds from a guest's phase `rest` until it holds half of what it held then
+    warm: float | None = None  # the mean length of phases `warm`, in parts of the control's
 
 
 @dataclasses.dataclass
@@ -74,8 +77,11 @@ class Goal:
     mean: float | None = None
     time: float | None = None
     excess: float | None = None
+    half_back: float | None = None
+    warm: float | None = None
 
 
+RATIOS = ("peak", "mean", "time", "warm")  # those that are in parts of the control's
 FIGURES = [field.name for field in dataclasses.fields(Goal)]
 
 
@@ -113,6 +119,7 @@ class Scenario:
     goals: dict = dataclasses.field(default_factory=dict)  # variant: Goal
     published: Published | None = None
     ask: Ask | None = None
+    misses: list = dataclasses.field(default_factory=list)  # bounds of the keeper's that the control must miss
     options: list = dataclasses.field(default_factory=list)  # of the command, that made it another than its file's
 
     def keep(self):
@@ -225,14 +232,17 @@ def parse_guests(where, data):
         guest = Guest(name, table.size("size", least="64M"), table.take("job", str),
                       table.take("cpus", int, 1, least=1), table.take("disk", str, ""),
                       table.size("scratch", "0M", least="0M"), table.take("start", float, 0.0, least=0), False,
-                      table.take("timeout", float, 120.0, least=1), table.take("says", str, ""))
+                      table.take("timeout", float, 120.0, least=1), table.take("says", str, ""),
+                      table.take("may_die", bool, False))
         table.end()
         if '"' in guest.job or "\n" in guest.job or not guest.job:
             raise table.wrong("job", "a command for a shell on one line without double quotes is wanted")
-        if guest.disk not in ("", "debian"):
-            raise table.wrong("disk", f'the only image there is is "debian", not {guest.disk!r}')
+        if guest.disk not in ("", "debian", "empty"):
+            raise table.wrong("disk", f'"debian" or "empty" is wanted, not {guest.disk!r}')
         if guest.scratch and not guest.disk:
             raise table.wrong("scratch", "only a guest with a disk has a second one")
+        if guest.disk == "empty" and not guest.scratch:
+            raise table.wrong("scratch", "the size of the empty disk is wanted")
         try:
             re.compile(guest.says)
         except re.error as error:
@@ -275,12 +285,12 @@ def parse_must(where, data, variants):
             table.end()
         if variant == CONTROL:
             # Of itself it is 1; what is common is for the others.
-            for name in ("peak", "mean", "time"):
+            for name in RATIOS:
                 if name in own.get(variant, {}):
                     raise ScenarioError(f"{where}: must.{variant}.{name}: this is the control that others are held against")
                 setattr(must, name, None)
-        elif CONTROL not in variants and (must.peak or must.mean or must.time):
-            raise ScenarioError(f'{where}: variants: "{CONTROL}" is missing, which peak, mean and time are held against')
+        elif CONTROL not in variants and any(getattr(must, name) for name in RATIOS):
+            raise ScenarioError(f'{where}: variants: "{CONTROL}" is missing, which peak, mean, time and warm are held against')
         result[variant] = must
     return result
 
@@ -323,6 +333,25 @@ def parse_ask(where, data):
     return ask
 
 
+def check_phases(where, guests, bounds):
+    """What is measured in a phase needs a job that has it."""
+    for name, phase in (("half_back", "rest"), ("warm", "warm")):
+        if any(getattr(bound, name) is not None for bound in bounds) and \
+                not any(f"ebb-job: phase {phase}" in guest.job for guest in guests):
+            raise ScenarioError(f"{where}: {name}: wants a job that prints \"ebb-job: phase {phase}\"")
+
+
+def parse_misses(top, must):
+    """Bounds that show something only if the control misses them."""
+    names = top.take("misses", list, [])
+    for name in names:
+        if name not in ("alive", "oom_kills", "swap_ins", "half_back"):
+            raise top.wrong("misses", f"alive, oom_kills, swap_ins or half_back is wanted, not {name!r}")
+        if "keeper" not in must or getattr(must["keeper"], name) is None:
+            raise top.wrong("misses", f"[must.keeper] has no {name}")
+    return names
+
+
 def parse(where, name, text):
     """The scenario that `text` tells. `where` is what its mistakes are said to be in."""
     try:
@@ -345,12 +374,13 @@ def parse(where, name, text):
     if "asked" in variants and not ask:
         raise top.wrong("variants", "\"asked\" wants a table [ask], which says what guests are asked, and when")
     must, goals = parse_must(where, top.data, told), parse_goals(where, top.data, told)
+    check_phases(where, guests, [*must.values(), *goals.values()])
     published = parse_published(where, top.data, told)
     host = Table(where, top.take("host", dict), "host")
     scenario = Scenario(name, top.take("title", str), text, host.size("memory", least="256M"),
                         host.size("swap", "0M", least="0M"), guests, variants, must,
                         top.take("settle", float, 12.0, least=0), top.take("interval", float, 1.0, least=0.2),
-                        goals, published, ask)
+                        goals, published, ask, parse_misses(top, must))
     host.end()
     top.end()
     return scenario

@@ -68,3 +68,20 @@ def test_a_run_without_an_end_has_no_figures(record):
 @pytest.mark.parametrize("outcome", [{"status": 1}, {"said": False}, {"late": True}, {"status": None}])
 def test_time_is_of_jobs_that_ended_well(record, outcome):
     assert figs.figures(record([1, 1], **outcome)).time is None
+
+
+@pytest.mark.parametrize("held, after", [
+    ((900, 400, 300, 200, 100, 100), 1.5),
+    ((100, 400, 300, 201, 200, 100), 2.5),
+    ((100, 400, 300, 201, 201, 100), None),  # only when it works again
+])
+def test_half_of_what_a_guest_held_is_back_while_it_rests(record, held, after):
+    found = record(held)
+    for when, text in ((0.0, "starts"), (1.5, "phase rest"), (4.5, "phase warm"), (5.25, "done")):
+        found.take(["mark", when, "g", text])
+    assert figs.figures(found).half_back == after and figs.figures(found).warm == 0.75
+
+
+def test_without_such_phases_there_are_no_such_figures(record):
+    found = figs.figures(record([1, 1]))
+    assert found.half_back is None and found.warm is None

@@ -138,7 +138,8 @@ def test_by_way_of_json():
     (GOOD + "cpus = 0", "f: guest 1.cpus: 1 or more"),
     (GOOD + "cpus = true", "f: guest 1.cpus: a whole number is wanted"),
     (GOOD + "stagger = -1", "f: guest 1.stagger: 0 or more"),
-    (GOOD + "disk = 'fedora'", "f: guest 1.disk: the only image"),
+    (GOOD + "disk = 'fedora'", "f: guest 1.disk: \"debian\" or \"empty\" is wanted"),
+    (GOOD + "disk = 'empty'", "f: guest 1.scratch: the size of the empty disk is wanted"),
     (GOOD + "scratch = '1G'", "f: guest 1.scratch: only a guest with a disk"),
     (GOOD + "says = '('", "f: guest 1.says: is no regular expression"),
     (GOOD + "jobs = 1", "f: guest 1.jobs: there is no such key"),
@@ -161,6 +162,10 @@ def test_by_way_of_json():
     (GOOD + "[published]\nwho = 'a'", "f: published.size: is missing"),
     (GOOD + "[published]\nwho = 'a'\nsize = '1G'\n[published.stock]\npaek = 1", "f: published.stock.paek: there is no"),
     ('variants = ["patched"]' + GOOD + "[must]\npeak = 1", 'f: variants: "none" is missing'),
+    (GOOD + "[must]\nwarm = 1.05", 'f: warm: wants a job that prints "ebb-job: phase warm"'),
+    (GOOD + "[goal.patched]\nhalf_back = 10", 'f: half_back: wants a job that prints "ebb-job: phase rest"'),
+    ('misses = ["peak"]' + GOOD, "f: misses: alive, oom_kills, swap_ins or half_back is wanted"),
+    ('misses = ["swap_ins"]' + GOOD, "f: misses: [must.keeper] has no swap_ins"),
 ])
 def test_mistakes(text, says):
     with pytest.raises(scenario.ScenarioError) as error:
@@ -181,5 +186,8 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
                          ids=os.path.basename)
 def test_those_in_the_tree(path):
     found = scenario.load(path)
+    if found.misses:  # these are for the keeper
+        assert "keeper" in found.variants and found.must["keeper"].finish and found.must["keeper"].alive
+        return
     bound = found.goals["patched"] if os.path.basename(path) == "memhog.toml" else found.must["patched"]
     assert found.must["patched"].finish and bound.peak is not None

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What must hold: every bound can be broken, and says so."""
 
+import dataclasses
+
 import figures as figs
 import pytest
 import scenario
@@ -116,3 +118,43 @@ def test_guests_that_are_asked_have_to_answer(record, asked, holds):
     claims = verdict.variant_claims(scenario.Must(), one, figs.figures(one), None)
     told = [claim for claim in claims if "asked" in claim.found]
     assert [claim.holds for claim in told] == [holds] and asked["why"] in told[0].found
+
+
+@pytest.mark.parametrize("misses, bound, changed, holds", [
+    ("swap_ins", "swap_ins = 3", {"host": {"swap_ins": 4}}, True),
+    ("swap_ins", "swap_ins = 3", {"host": {"swap_ins": 3}}, False),
+    ("half_back", "half_back = 10", {}, True),  # it does not rest
+    ("alive", "alive = true", {"alive": False}, True),
+    ("alive", "alive = true", {}, False),
+])
+def test_what_the_control_has_to_miss(record, misses, bound, changed, holds):
+    """A keeper's bound that holds without one shows nothing."""
+    resting = SMALLEST.replace("true", "echo ebb-job: phase rest")
+    found = scenario.parse("f", "n", f"misses = ['{misses}']\n{resting}[must.none]\nalive = false\n[must.keeper]\n{bound}\n")
+    one = record([400, 400], variant="none", **changed)
+    claims = verdict.judge(found, {"none": one, "patched": record([1])},
+                           {"none": figs.figures(one), "patched": figs.figures(record([1]))}, {})
+    missed = [claim for claim in claims if "missed without a keeper" in claim.what]
+    assert [(claim.variant, claim.holds) for claim in missed] == [("none", holds)]
+
+
+def test_a_guest_that_may_die(record):
+    text = SMALLEST + "may_die = true\n"
+    for job, broken_claims in ((text, 0), (SMALLEST, 2)):
+        found = scenario.parse("f", "n", job)
+        one = record([1], alive=False, status=None)
+        claims = verdict.judge(found, {"none": record([1], variant="none"), "patched": one},
+                               {"none": figs.figures(record([1], variant="none")), "patched": figs.figures(one)}, {})
+        assert sum(not claim.holds for claim in claims) == broken_claims
+
+
+@pytest.mark.parametrize("half_back, warm, says", [
+    (9.0, 2.0, []),
+    (10.5, 2.0, ["half is back after 10.5 s"]),
+    (None, 2.2, ["warm reads' mean time is 1.10 of the control's (2.2 s of 2.0 s)", "half is never back"]),
+])
+def test_half_back_and_warm_reads(record, half_back, warm, says):
+    control = dataclasses.replace(figs.figures(record([1])), warm=2.0)
+    ours = dataclasses.replace(control, half_back=half_back, warm=warm)
+    claims = verdict.bound_claims(scenario.Must(half_back=10, warm=1.05), ours, control)
+    assert len(claims) == 2 and [claim.found for claim in claims if not claim.holds] == says

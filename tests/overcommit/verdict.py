@@ -4,7 +4,7 @@
 import dataclasses
 
 from figures import good
-from scenario import CONTROL
+from scenario import CONTROL, Must
 
 
 @dataclasses.dataclass
@@ -36,14 +36,15 @@ def job_trouble(name, outcome):
     return f"{name}'s job {why}"
 
 
-def jobs_claim(record):
-    trouble = [job_trouble(name, outcome) for name, outcome in record.outcome.items() if not good(outcome)]
+def jobs_claim(record, doomed):
+    trouble = [job_trouble(name, outcome) for name, outcome in record.outcome.items()
+               if not good(outcome) and name not in doomed]
     return Claim(record.variant, "every job ends in time with status 0 and its output right",
-                 ", ".join(filter(None, trouble)) or f"{len(record.outcome)} jobs did", not trouble)
+                 ", ".join(filter(None, trouble)) or f"{len(record.outcome) - len(doomed)} jobs did", not trouble)
 
 
-def alive_claim(record):
-    dead = [name for name, outcome in record.outcome.items() if not outcome["alive"]]
+def alive_claim(record, doomed):
+    dead = [name for name, outcome in record.outcome.items() if not outcome["alive"] and name not in doomed]
     return Claim(record.variant, "no guest dies", f"{', '.join(dead)} died" if dead else "none did", not dead)
 
 
@@ -87,11 +88,17 @@ def kept_claim(record):
 def bound_claims(bounds, figures, control):
     """Of what a Must and a Goal have in common."""
     variant, claims = figures.variant, []
-    for name, what, unit in (("peak", "peak", size), ("mean", "mean", size), ("time", "jobs' mean time", seconds)):
+    for name, what, unit in (("peak", "peak", size), ("mean", "mean", size), ("time", "jobs' mean time", seconds),
+                             ("warm", "warm reads' mean time", seconds)):
         bound = getattr(bounds, name)
         if bound is not None:
             claims.append(ratio_claim(variant, what, getattr(figures, name),
                                       getattr(control, name) if control else None, bound, unit))
+    if bounds.half_back is not None:
+        found = figures.half_back
+        claims.append(Claim(variant, f"half is back at most {bounds.half_back:g} s after a guest's rest began",
+                            "half is never back" if found is None else f"half is back after {found:.1f} s",
+                            found is not None and found <= bounds.half_back))
     if bounds.excess is not None:
         part = figures.excess_part
         text = f"excess after clean-up at most {bounds.excess:.0%} of what guests use"
@@ -101,12 +108,12 @@ def bound_claims(bounds, figures, control):
     return claims
 
 
-def variant_claims(must, record, figures, control):
+def variant_claims(must, record, figures, control, doomed=()):
     claims = []
     if must.finish:
-        claims.append(jobs_claim(record))
+        claims.append(jobs_claim(record, doomed))
     if must.alive:
-        claims.append(alive_claim(record))
+        claims.append(alive_claim(record, doomed))
     if record.asked:
         claims.append(asked_claim(record))
     if record.kept:
@@ -117,6 +124,17 @@ def variant_claims(must, record, figures, control):
             claims.append(Claim(record.variant, f"{what} at most {bound}", f"{what}: {found}",
                                 found is not None and found <= bound))
     return claims + bound_claims(must, figures, control)
+
+
+def miss_claims(scenario, record, figures, doomed):
+    """The control misses what a keeper is bound to: else that bound would show nothing."""
+    claims = []
+    for name in scenario.misses:
+        bound = Must(finish=False, alive=False, oom_kills=None)
+        setattr(bound, name, getattr(scenario.must["keeper"], name))
+        (claim,) = variant_claims(bound, dataclasses.replace(record, asked={}, kept={}), figures, None, doomed)
+        claims.append(dataclasses.replace(claim, what=f"missed without a keeper: {claim.what}", holds=not claim.holds))
+    return claims
 
 
 def goals(scenario, figures):
@@ -134,10 +152,12 @@ def goal_text(claim):
 
 def judge(scenario, records, figures, failed):
     """All claims; failed: {variant: why its run did not get to its end}."""
-    claims = []
+    claims, doomed = [], {guest.name for guest in scenario.guests if guest.may_die}
     for variant in scenario.variants:
         if variant in failed:
             claims.append(Claim(variant, "the run gets to its end", failed[variant], False))
-        else:
-            claims += variant_claims(scenario.must[variant], records[variant], figures[variant], figures.get(CONTROL))
+            continue
+        claims += variant_claims(scenario.must[variant], records[variant], figures[variant], figures.get(CONTROL), doomed)
+        if variant == CONTROL:
+            claims += miss_claims(scenario, records[variant], figures[variant], doomed)
     return claims
