@@ -15,6 +15,15 @@
 
 const struct sim_policy sim_keeper = {keeper_decide, keeper_look};
 
+static size_t decide_nothing(struct keeper_policy *policy, const struct keeper_host *host,
+			     struct keeper_guest *const *guest, size_t count, uint64_t now,
+			     struct keeper_action *action)
+{
+	(void)policy, (void)host, (void)guest, (void)count, (void)now, (void)action;
+	return 0;
+}
+const struct sim_policy sim_absent = {decide_nothing, keeper_look};
+
 void sim_init(struct sim *sim, const struct sim_policy *policy, uint64_t total, size_t guests)
 {
 	*sim = (struct sim){.policy = *policy, .total = total, .count = guests, .random = 1};
@@ -138,28 +147,61 @@ static void move_balloon(struct sim_guest *guest, uint64_t now)
 	}
 }
 
+/* What a guest wants now: memory of programs, and caches. */
+struct want {
+	bool busy;
+	uint64_t used, caches;
+};
+
+/* Goes on in its trace. Files that grow are read, those that shrink were deleted. */
+static struct want follow(struct sim_guest *guest, uint64_t now)
+{
+	const struct sim_trace *trace = guest->trace;
+	uint64_t second = (now + guest->offset) / NS_PER_S % trace->seconds;
+	size_t to = trace->count - 1;
+	while (trace->point[to].second > second)
+		to--;
+	while (guest->at != to) {
+		uint64_t before = trace->point[guest->at].caches * MIB;
+		guest->at = (guest->at + 1) % trace->count;
+		uint64_t after = trace->point[guest->at].caches * MIB;
+		guest->to_read = less(guest->to_read + after, before);
+		guest->caches -= min(less(before, after), guest->caches);
+	}
+	uint64_t used = trace->point[to].used * MIB;
+	struct want want = {guest->to_read || guest->used < used, used,
+			    guest->caches + guest->to_read};
+	guest->to_read = less(guest->to_read, READ_RATE / (NS_PER_S / SIM_STEP));
+	return want;
+}
+
+static struct want work_by_turns(const struct sim_guest *guest, uint64_t now)
+{
+	bool busy = at_work(guest, now);
+	return (struct want){busy, guest->base + (busy ? guest->work : 0),
+			     guest->hot + (busy ? guest->files : 0)};
+}
+
 /* Returns what it needs now. */
 static uint64_t live(struct sim_guest *guest, uint64_t now)
 {
-	bool busy = at_work(guest, now);
 	move_balloon(guest, now);
-	uint64_t used = guest->base + (busy ? guest->work : 0);
-	uint64_t caches = guest->hot + (busy ? guest->files : 0);
-	if (busy)
+	struct want want = guest->trace ? follow(guest, now) : work_by_turns(guest, now);
+	if (want.busy)
 		guest->rest_at = now;
-	if (guest->used < used) {
-		take(guest, used);
-	} else if (guest->used > used) {
-		guest->held += guest->used - used;
-		guest->used = used;
+	if (guest->used < want.used) {
+		take(guest, want.used);
+	} else if (guest->used > want.used) {
+		guest->held += guest->used - want.used;
+		guest->used = want.used;
 		guest->read_at = now + guest->delay;
 	}
-	if (guest->caches < caches)
-		read_files(guest, caches);
+	if (guest->caches < want.caches)
+		read_files(guest, want.caches);
 	if (now >= guest->read_at)
 		guest->held = min(guest->held, guest->pieces);
-	guest->told.faults += (busy ? BUSY_RATE : IDLE_RATE) / (NS_PER_S / SIM_STEP);
-	return used + caches;
+	guest->told.faults += (want.busy ? BUSY_RATE : IDLE_RATE) / (NS_PER_S / SIM_STEP);
+	return want.used + (guest->trace ? 0 : want.caches);
 }
 
 /* What is not used all the time has not been used since the last work. */

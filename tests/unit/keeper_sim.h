@@ -4,6 +4,7 @@
  * guest works by turns: it takes its working set and reads files; then it is idle, frees, and holds
  * back what its rhythm taught it. What a request takes of caches that are in use is read again. What
  * its balloon takes is free memory, and then caches; short of memory it takes that back, or kills.
+ * Or it wants what was recorded of a real one, again and again.
  *
  * Deterministic. Thread: any.
  */
@@ -23,6 +24,7 @@ struct sim_policy {
 				    const struct keeper_figures *figures, uint64_t now);
 };
 extern const struct sim_policy sim_keeper;
+extern const struct sim_policy sim_absent; /* asks nobody: a host without a keeper */
 
 enum sim_kind {
 	SIM_HONEST,
@@ -31,14 +33,26 @@ enum sim_kind {
 	SIM_SLOW, /* answers after seconds */
 };
 
+/* Of a recorded guest: what its programs used from a second on, and its caches, in MiB. */
+struct sim_point {
+	unsigned int second, used, caches;
+};
+
+struct sim_trace {
+	const struct sim_point *point; /* the first at 0 */
+	size_t count;
+	unsigned int seconds; /* then it begins anew */
+};
+
 struct sim_guest {
 	enum sim_kind kind;
 	uint64_t size, base, work; /* used when idle, and besides that at work; bytes */
 	uint64_t hot, files;	   /* caches that are read again when dropped; that work leaves */
 	uint64_t turn, busy;	   /* ns: a turn of work and rest, and the work in it; 0: none */
-	uint64_t offset;	   /* ns into its first turn */
-	uint64_t delay;		   /* ns from free to reported, by itself */
-	uint64_t pieces;	   /* free, but never reported */
+	uint64_t offset;	   /* ns into its first turn, or its trace */
+	const struct sim_trace *trace; /* in place of turns; NULL: none */
+	uint64_t delay;		       /* ns from free to reported, by itself */
+	uint64_t pieces;	       /* free, but never reported */
 
 	bool ages;     /* it tells how old its caches are, and what it misses */
 	bool stock;    /* its kernel cannot be asked */
@@ -46,6 +60,8 @@ struct sim_guest {
 	bool kills;    /* it says so, but does not */
 
 	uint64_t used, caches, held; /* now */
+	size_t at;		     /* in its trace */
+	uint64_t to_read;	     /* bytes of files that its trace still has it read */
 	uint64_t rest_at;	     /* ns: when it last stopped to use what work leaves */
 	uint64_t dropped;	     /* of its caches, and not read again */
 	uint64_t balloon, lease;     /* what is in it, what shall be */

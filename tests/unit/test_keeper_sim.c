@@ -68,16 +68,6 @@ static size_t decide_slowly(struct keeper_policy *policy, const struct keeper_ho
 }
 static const struct sim_policy sluggish = {decide_slowly, keeper_look};
 
-/* Asks nobody: a host without a keeper. */
-static size_t decide_nothing(struct keeper_policy *policy, const struct keeper_host *host,
-			     struct keeper_guest *const *guest, size_t count, uint64_t now,
-			     struct keeper_action *action)
-{
-	(void)policy, (void)host, (void)guest, (void)count, (void)now, (void)action;
-	return 0;
-}
-static const struct sim_policy absent = {decide_nothing, keeper_look};
-
 /* Does not ask what a guest needs, and knows no other means than the balloon. */
 static enum keeper_verdict look_greedily(struct keeper_guest *guest,
 					 const struct keeper_figures *figures, uint64_t now)
@@ -344,7 +334,7 @@ START_TEST(a_day_at_four_times_the_host)
 	struct sim good, bad;
 	ck_assert_uint_eq(seconds_without_memory(&sim_keeper, _i, &good), 0);
 	ck_assert_uint_eq(processes_killed(&good), 0);
-	ck_assert_uint_gt(seconds_without_memory(&absent, _i, &bad), HOUR / NS_PER_S);
+	ck_assert_uint_gt(seconds_without_memory(&sim_absent, _i, &bad), HOUR / NS_PER_S);
 	ck_assert_uint_le(good.needed_most, good.total / 100 * 82);
 	ck_assert_uint_ge(good.needed_most, good.total / 100 * 75);
 	/* Between short and not: not more often than once a minute. */
@@ -449,7 +439,7 @@ START_TEST(all_comes_back_when_there_is_plenty)
 		sim_run(&sim, 180 * NS_PER_S);
 		ck_assert_msg(i ? lent(&sim) > 0 : lent(&sim) == 0, "policy %d", i);
 		/* And if the keeper dies, by the leases' end. */
-		sim.policy = absent;
+		sim.policy = sim_absent;
 		sim_run(&sim, (KEEPER_LEASE_S + 10) * NS_PER_S);
 		ck_assert_uint_eq(lent(&sim), 0);
 		sim_release(&sim);
