@@ -86,7 +86,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
-	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-keeper bench-clones bench-cold bench-density bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
+	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-keeper bench-pressure bench-clones bench-cold bench-density bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/ebb ## build ebb (the default)
@@ -188,6 +188,12 @@ bench-keeper: ## what the keeper's policy costs with up to 10,000 guests
 	$(call need,BUILD HOST)
 	@+$(MAKE) --no-print-directory $(BUILD)/tests/bench/keeper
 	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/keeper
+
+bench-pressure: ## how soon a host has memory again when a program takes all, with a keeper and without
+	$(call need,BUILD GUEST HOST)
+	@+$(MAKE) --no-print-directory all
+	@guest/build
+	@EBB_BUILD=$(abspath $(BUILD)) tests/bench/pressure
 
 bench-clones: ## what 1 to 100 guests from one snapshot cost, and how soon they answer
 	$(call need,BUILD GUEST HOST)
