@@ -3,7 +3,7 @@
 """The measuring half of tests/bench/pressure, where KVM is. Lines on standard output (see measuring.py):
 
     ["versions", {NAME: TEXT}]
-    ["point", NAME, {"took", "lacks", "there", "came", "first", "most"}]    bytes, and seconds since the host is short
+    ["point", NAME, [{"took", "lacks", "there", "came", "first", "most"}]]    each time: bytes, and seconds since the host is short
 """
 
 import argparse
@@ -23,10 +23,11 @@ GUESTS, CACHE, SIZE = 4, 128, 512  # MiB of each
 DISK = "/tmp/disk"
 KEPT = 16  # MiB of a guest's caches that the keeper leaves
 SHORT = 32 * MIB  # left available: the host has next to nothing
-STEP = 4 * MIB
-REST = 70.0
 WATCHED = 15.0
 EVERY = 0.005
+TIMES = 5
+REST = 70.0
+STEP = 4 * MIB
 ENOUGH = 4 * MIB  # of what comes, the first that are more than chance
 
 
@@ -44,39 +45,47 @@ def held(guests):
 
 
 def start(bench, number):
-    """A guest that reads a disk without data, keeps that, and rests. A file that is open stays cached."""
-    job = f"exec 3</dev/vda; dd bs=1M count={CACHE} <&3 of=/dev/null 2>/dev/null; echo filled; read end"
+    """A guest that reads a disk without data when it is told to, keeps that, and rests. A file that is open stays cached."""
+    job = f"exec 3</dev/vda; echo ready; while read go; do dd bs=1M count={CACHE} if=/dev/vda of=/dev/null 2>/dev/null; echo filled; done"
     vm = bench.guest("on", job, SIZE, options=["-d", f"{DISK}{number},ro"])
-    measuring.wait_for(vm, "^filled")
+    measuring.wait_for(vm, "^ready")
     return vm
 
 
-def watch(guests, before, begun):
-    """[(seconds since the host was short, bytes that guests hold less than before)]"""
-    points = []
-    while not points or points[-1][0] < WATCHED:
-        points.append((time.monotonic() - begun, before - held(guests)))
-        time.sleep(EVERY)
-    return points
+def fill(guests):
+    """Has all guests full of page cache, which has not been read for more than a minute."""
+    for vm in guests:
+        said = len(vm.lines)
+        vm.send("go\n")
+        measuring.wait_for(vm, "^filled", said)
+    time.sleep(REST)
 
 
-def squeeze(name, guests):
-    """A program takes all but a little of what the host has, as fast as it can; what guests give back then."""
+def squeeze(guests):
+    """A program takes all but a little of what the host has, as fast as it can. Returns what guests give back then."""
     low, before, there = total() // 8, held(guests), GUESTS * (CACHE - KEPT) * MIB
     room = available() - SHORT
-    begun = None
+    begun, points = None, []
+
+    def look():
+        points.append((time.monotonic() - begun, before - held(guests)))
+
     with mmap.mmap(-1, room, mmap.MAP_PRIVATE) as taken:
         for at in range(0, room, STEP):
             for page in range(at, min(at + STEP, room), mmap.PAGESIZE):
                 taken[page] = 1
             if begun is None and available() < low:
                 begun = time.monotonic()
-        took, lacks = time.monotonic() - begun, 2 * low - SHORT
-        points = watch(guests, before, begun)
-    came = max(bytes for _, bytes in points)
-    wanted = min(lacks, there)
+            if begun:
+                look()
+        took = points[-1][0]
+        while points[-1][0] < WATCHED:
+            time.sleep(EVERY)
+            look()
+    wanted = min(2 * low - SHORT, there)
     first, most = (next((when for when, bytes in points if bytes >= least), None) for least in (ENOUGH, 0.9 * wanted))
-    say("point", name, {"took": took, "lacks": lacks, "there": there, "came": came, "first": first, "most": most})
+    return {"took": took, "lacks": 2 * low - SHORT, "there": there, "came": max(bytes for _, bytes in points),
+            "first": first, "most": most}
 
 
 def measure():
@@ -86,11 +95,15 @@ def measure():
         with open(f"{DISK}{number}", "wb") as disk:
             disk.truncate(1 << 30)
         guests.append(start(bench, number))
-    time.sleep(REST)
-    squeeze("none", guests)
+    fill(guests)
+    say("point", "none", [squeeze(guests)])
     with subprocess.Popen(["/ebb", "keeper"], env=bench.env, stderr=subprocess.DEVNULL) as keeper:
-        time.sleep(REST)
-        squeeze("keeper", guests)
+        points = []
+        for number in range(TIMES):
+            fill(guests)
+            time.sleep(number / 7)  # the keeper is anywhere between two looks
+            points.append(squeeze(guests))
+        say("point", "keeper", points)
         keeper.terminate()
     for vm in guests:
         vm.kill()
