@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the reader of an image can still do, and that it could before. */
+/* What a process can still do that reads what is a stranger's, and that it could before. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -11,7 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmm/bootdisk/confine.h"
+#include "vmm/lib/confine.h"
+#include "vmm/lib/confined.h"
 
 #define FILE_MAX (1ULL << 30)
 
@@ -131,6 +133,72 @@ START_TEST(test_time)
 }
 END_TEST
 
+/* --- confined_run() ------------------------------------------------------------------------------ */
+
+struct answer {
+	int kept, other;
+};
+
+/* Without newfstatat(2), which the C library may make of fstat(3): whether they can be sought in. */
+static void look(void *ctx, void *reply)
+{
+	struct answer *answer = reply;
+	const int *fd = ctx;
+
+	answer->kept = lseek(fd[0], 0, SEEK_CUR) < 0 ? errno : 0;
+	answer->other = lseek(fd[1], 0, SEEK_CUR) < 0 ? errno : 0;
+}
+
+static void open_there(void *ctx, void *reply)
+{
+	(void)ctx, (void)reply;
+	open_file();
+}
+
+static void wait_there(void *ctx, void *reply)
+{
+	(void)ctx, (void)reply;
+	for_ever();
+}
+
+START_TEST(test_confined)
+{
+	struct answer answer = {-1, -1};
+	int fd[] = {memfd_create("kept", MFD_CLOEXEC), memfd_create("other", MFD_CLOEXEC)};
+	struct confined confined = {.work = look,
+				    .ctx = fd,
+				    .size = sizeof(answer),
+				    .fd = {fd[0]},
+				    .fds = 1,
+				    .cpu_s = 10,
+				    .limit_ms = 60000};
+
+	ck_assert_int_eq(confined_run(&confined, &answer), 0);
+	ck_assert_int_eq(answer.kept, 0);
+	ck_assert_int_eq(answer.other, EBADF);
+	/* The control. */
+	confined.fd[confined.fds++] = fd[1];
+	ck_assert_int_eq(confined_run(&confined, &answer), 0);
+	ck_assert_int_eq(answer.other, 0);
+}
+END_TEST
+
+START_TEST(test_confined_fails)
+{
+	struct answer answer;
+	struct confined confined = {
+		.work = open_there, .size = sizeof(answer), .cpu_s = 10, .limit_ms = 60000};
+
+	ck_assert_int_eq(confined_run(&confined, &answer), -EIO);
+	confined.work = wait_there;
+	confined.limit_ms = 100;
+	ck_assert_int_eq(confined_run(&confined, &answer), -ETIMEDOUT);
+	/* It is not left behind. */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+	ck_assert_int_eq(errno, ECHILD);
+}
+END_TEST
+
 Suite *confine_suite(void);
 Suite *confine_suite(void)
 {
@@ -140,6 +208,8 @@ Suite *confine_suite(void)
 	tcase_add_test(tcase, test_map_of_a_file);
 	tcase_add_test(tcase, test_work);
 	tcase_add_test(tcase, test_time);
+	tcase_add_test(tcase, test_confined);
+	tcase_add_test(tcase, test_confined_fails);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -47,8 +47,7 @@ static bool setup_with(const char *second)
 	snprintf(path, sizeof(path), "%s/image", top);
 	fds = (struct reader_fds){.image = open(path, O_RDONLY | O_CLOEXEC),
 				  .kernel = new_file(),
-				  .initrd = new_file(),
-				  .reply = -1};
+				  .initrd = new_file()};
 	ck_assert_int_ge(fds.image, 0);
 	return true;
 }

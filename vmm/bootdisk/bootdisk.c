@@ -4,21 +4,18 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vmm/bootdisk/reader.h"
+#include "vmm/lib/confined.h"
 #include "vmm/lib/image_format.h"
 #include "vmm/lib/log.h"
-#include "vmm/lib/read_all.h"
 
-#define FIRST_FD 3 /* the child's first descriptor; the standard ones are closed */
 #define CANNOT	 "cannot boot from the disk '%s': "
 #define NAME_ONE "; name a kernel with -k FILE"
 
@@ -64,23 +61,15 @@ static int check_format(int fd, const char *file, uint64_t size)
 	return -EINVAL;
 }
 
-/* Leaves the child only @fds, from FIRST_FD on. */
-static _Noreturn void child(const struct reader_fds *fds, uint64_t size)
-{
-	int from[] = {fds->image, fds->kernel, fds->initrd, fds->reply};
-	const struct reader_fds own = {FIRST_FD, fds->served, FIRST_FD + 1, FIRST_FD + 2,
-				       FIRST_FD + 3};
+struct request {
+	struct reader_fds fds;
+	uint64_t size;
+};
 
-	/* First move them out of each other's way. */
-	for (int i = 0; i < 4; i++)
-		if ((from[i] = fcntl(from[i], F_DUPFD, FIRST_FD + 4)) < 0)
-			_exit(1);
-	for (int i = 0; i < 4; i++)
-		if (dup2(from[i], FIRST_FD + i) < 0)
-			_exit(1);
-	if (close_range(0, FIRST_FD - 1, 0) != 0 || close_range(FIRST_FD + 4, ~0U, 0) != 0)
-		_exit(1);
-	reader_main(&own, size);
+static void read_image(void *ctx, void *reply)
+{
+	const struct request *request = ctx;
+	reader_find(&request->fds, request->size, reply);
 }
 
 /* Nor is the child trusted with text that is printed or passed to a kernel. */
@@ -92,18 +81,8 @@ static void make_plain(char *text, size_t size)
 			*text = '?';
 }
 
-static int take_reply(struct bootdisk *boot, const char *file, int fd, struct reader_reply *reply)
+static int take_reply(struct bootdisk *boot, const char *file, struct reader_reply *reply)
 {
-	ssize_t got = read_all(fd, reply, sizeof(*reply), BOOTDISK_WAIT_S * 1000);
-	if (got == -EINTR) {
-		log_error("a signal came while the disk '%s' was read", file);
-		return -EINTR;
-	}
-	if (got != (ssize_t)sizeof(*reply)) {
-		log_error(CANNOT "the process that reads it %s" NAME_ONE, file,
-			  got == -ETIMEDOUT ? "took too long" : "failed");
-		return got < 0 ? (int)got : -EIO;
-	}
 	make_plain(reply->reason, sizeof(reply->reason));
 	make_plain(reply->params, sizeof(reply->params));
 	make_plain(reply->kernel, sizeof(reply->kernel));
@@ -125,29 +104,25 @@ static int take_reply(struct bootdisk *boot, const char *file, int fd, struct re
 static int read_in_child(struct bootdisk *boot, const char *file, int image, bool served,
 			 uint64_t size)
 {
+	struct request request = {{image, served, boot->kernel, boot->initrd}, size};
+	const struct confined confined = {.work = read_image,
+					  .ctx = &request,
+					  .size = sizeof(struct reader_reply),
+					  .fd = {image, boot->kernel, boot->initrd},
+					  .fds = 3,
+					  .cpu_s = READER_CPU_S,
+					  .file_max = READER_INITRD_MAX,
+					  .limit_ms = BOOTDISK_WAIT_S * 1000};
 	struct reader_reply reply;
-	int pipes[2];
 
-	if (pipe2(pipes, O_CLOEXEC) != 0) {
-		int error = errno;
-		log_error(CANNOT "%s", file, strerror(error));
-		return -error;
-	}
-	const struct reader_fds fds = {image, served, boot->kernel, boot->initrd, pipes[1]};
-	pid_t pid = fork();
-	if (pid == 0)
-		child(&fds, size);
-	int error = pid < 0 ? -errno : 0;
-	close(pipes[1]);
-	if (error)
-		log_error(CANNOT "%s", file, strerror(-error));
+	int error = confined_run(&confined, &reply);
+	if (!error)
+		return take_reply(boot, file, &reply);
+	if (error == -EINTR)
+		log_error("a signal came while the disk '%s' was read", file);
 	else
-		error = take_reply(boot, file, pipes[0], &reply);
-	close(pipes[0]);
-	if (pid > 0) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	}
+		log_error(CANNOT "the process that reads it %s" NAME_ONE, file,
+			  confined_error(error));
 	return error;
 }
 

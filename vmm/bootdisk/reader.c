@@ -2,13 +2,11 @@
 #include "vmm/bootdisk/reader.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "vmm/bootdisk/confine.h"
 #include "vmm/bootdisk/entries.h"
 #include "vmm/bootdisk/ext.h"
 #include "vmm/bootdisk/partitions.h"
@@ -200,20 +198,4 @@ void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_repl
 out:
 	source_release(&search->source);
 	free(search);
-}
-
-_Noreturn void reader_main(const struct reader_fds *fds, uint64_t size)
-{
-	struct reader_reply reply;
-
-	/* A server that has ended is an error like others. */
-	signal(SIGPIPE, SIG_IGN);
-	if (confine_self(READER_CPU_S, READER_INITRD_MAX) == 0) {
-		reader_find(fds, size, &reply);
-	} else {
-		memset(&reply, 0, sizeof(reply));
-		snprintf(reply.reason, sizeof(reply.reason),
-			 "this host does not let ebb confine the process that would read it");
-	}
-	_exit(write_all(fds->reply, &reply, sizeof(reply)) == 0 ? 0 : 1);
 }

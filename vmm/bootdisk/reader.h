@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The child process that looks for a kernel in an image. The image is untrusted: before it reads
+ * What looks for a kernel in an image, in a child process (vmm/lib/confined.h). The image is untrusted: before it reads
  * the first byte, the process gives up everything but reading the image and writing the result, so
  * that a fault in libext2fs, or here, can only give the guest to which the image belongs a wrong
  * kernel, or none.
@@ -23,20 +23,16 @@ struct reader_reply {
 	uint8_t has_initrd;
 };
 
-/* The descriptors of the child, which has no others. */
 struct reader_fds {
 	int image;
 	bool served; /* that is a socket to a server that speaks NBD */
-	int kernel, initrd, reply;
+	int kernel, initrd;
 };
 
 /*
  * Looks for a kernel in the image, copies it and its initrd, fills in @reply. Runs in the child, or
- * in a test.
+ * in a test. @size: bytes of the image, which a server tells by itself.
  */
 void reader_find(const struct reader_fds *fds, uint64_t size, struct reader_reply *reply);
-
-/* The child's whole life. @size: bytes of the image, which a server tells by itself. */
-_Noreturn void reader_main(const struct reader_fds *fds, uint64_t size);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "vmm/bootdisk/confine.h"
+#include "vmm/lib/confine.h"
 
 #include <errno.h>
 #include <seccomp.h>
@@ -14,16 +14,24 @@
 #define MEMORY_MAX (1ULL << 30) /* bytes: libext2fs needs some for each block it looks at */
 #endif
 
+/* To @max, or to what the user's own limit leaves, if that is less. */
 static int limit(int resource, uint64_t max)
 {
-	const struct rlimit limit = {max, max};
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) != 0)
+		return -errno;
+	limit.rlim_max = max < limit.rlim_max ? max : limit.rlim_max;
+	limit.rlim_cur = limit.rlim_max < limit.rlim_cur ? limit.rlim_max : limit.rlim_cur;
 	return setrlimit(resource, &limit) == 0 ? 0 : -errno;
 }
 
 static const int allowed[] = {
-	SCMP_SYS(pread64),   SCMP_SYS(read),   SCMP_SYS(write),	     SCMP_SYS(brk),
-	SCMP_SYS(munmap),    SCMP_SYS(mremap), SCMP_SYS(madvise),    SCMP_SYS(clock_gettime),
-	SCMP_SYS(getrandom), SCMP_SYS(exit),   SCMP_SYS(exit_group),
+	SCMP_SYS(pread64),	 SCMP_SYS(read),       SCMP_SYS(write),		SCMP_SYS(lseek),
+	SCMP_SYS(brk),		 SCMP_SYS(munmap),     SCMP_SYS(mremap),	SCMP_SYS(madvise),
+	SCMP_SYS(sysinfo), /* qsort(3) before glibc 2.37 */
+	SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),  SCMP_SYS(rt_sigpending), /* signal_waits.h */
+	SCMP_SYS(exit),		 SCMP_SYS(exit_group),
 };
 
 static int load_filter(void)
@@ -43,7 +51,7 @@ static int load_filter(void)
 	return error;
 }
 
-int confine_self(unsigned int cpu_s, uint64_t file_max)
+int confine_self(uint64_t cpu_s, uint64_t file_max)
 {
 	/* A process that reaches a limit is killed; let it leave no core. */
 	int error = limit(RLIMIT_CORE, 0);
