@@ -248,6 +248,45 @@ def test_owned_by_a_file(owned, options, tmp_path):
             assert not left, (what, left)
 
 
+# Commands that are in no sandbox, and read a stranger's snapshot.
+READERS = {"merge": ["snapshot", "merge", "SAVED", "OUT"], "clone": ["clone", "--from", "SAVED", "-c", "1"],
+           "pool": ["pool", "none", "--from", "SAVED"], "base": ["snapshot", "-n", "GUEST", "--base", "SAVED", "OUT"]}
+
+# There is no directory to begin with, and no standard stream, so that another program's words go nowhere.
+NOT_TOLD = ["openat-above", "unlinkat-above", "create-vcpu", "tiocsti", "execve"]
+
+
+def by_a_reader(tmp_path, words, guest, what, without=""):
+    """What a command said to a snapshot that takes over what reads it."""
+    saved, victim = tmp_path / "saved", tmp_path / "victim"
+    saved.mkdir(exist_ok=True)
+    (saved / "snapshot").write_text(f"attack: {what}\n" + "\n" * 5000)
+    victim.write_bytes(b"")
+    names = {"SAVED": str(saved), "OUT": str(tmp_path / "out"), "GUEST": guest}
+    env = os.environ | {"EBB_ATTACK_FILE": str(victim), "EBB_ATTACK_WITHOUT": without}
+    done = subprocess.run([ATTACK, *(names.get(word, word) for word in words)], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode in (1, 2) and not done.stdout, (what, done)
+    assert without or victim.exists(), what
+    assert not (tmp_path / "out").exists(), what
+    return done.stderr
+
+
+@RESTORES
+@pytest.mark.usefixtures("servers")
+@pytest.mark.parametrize("command", READERS)
+def test_commands_owned_by_a_snapshot(command, run, tmp_path):
+    """Without a sandbox of their own: a process that can do nothing else reads it. The control is one that gives up nothing."""
+    guest = f"base-{os.getpid()}"
+    if command == "base":
+        run("stopped", "--name", guest, test="told").paused("ready")
+    for what in ATTEMPTS:
+        said = by_a_reader(tmp_path, READERS[command], guest, what)
+        assert "the process that reads it failed" in said and "attack:" not in said, (what, said)
+        if what not in NOT_TOLD:
+            assert "attack: done\n" in by_a_reader(tmp_path, READERS[command], guest, what, "confine"), what
+
+
 @RESTORES
 def test_what_restores_may_is_taken_away(tmp_path):
     """Once the snapshot is read, or refused as here. The control: above, what reads it maps files."""

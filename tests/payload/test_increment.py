@@ -168,7 +168,7 @@ def test_mistakes(run, restore, saved, tmp_path):
     one.steps(1)
     assert "restored from another snapshot than the one in" in snapshot(f"{name}-1", tmp_path / "wrong", 1, options=["--base", str(tmp_path / "other")])
     assert not (tmp_path / "wrong").exists()
-    assert "is whole: there is nothing to merge" in merge(saved, tmp_path / "out", 1)
+    assert "it is whole: there is nothing to merge" in merge(saved, tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
     assert "there is no snapshot in" in merge(tmp_path, tmp_path / "out", 1)
     # What was read whole has no base.

@@ -108,10 +108,21 @@ void fc_is_restored(void)
 		}
 }
 
+int fc_open_with(const struct ram *ram)
+{
+	struct snapshot_files files;
+
+	snapshot_chain_release(&fc_chain);
+	int error = snapshot_chain_files(&fc_chain, &files, fc_dir);
+	if (!error)
+		error = snapshot_chain_open(&fc_chain, &files, ram);
+	snapshot_files_close(&files);
+	return error;
+}
+
 int fc_open(void)
 {
-	snapshot_chain_release(&fc_chain);
-	return snapshot_chain_open(&fc_chain, fc_dir, &fc_ram);
+	return fc_open_with(&fc_ram);
 }
 
 int fc_read(void)

@@ -39,6 +39,7 @@ void fc_save(bool is_increment, int fill);
 
 /* Each returns 0, or -errno with fc_chain.why set: opens all; reads RAM; makes "new" of all. */
 int fc_open(void);
+int fc_open_with(const struct ram *ram);
 int fc_read(void);
 int fc_merge(void);
 /* RAM is as fc_setup() has it. */

@@ -210,7 +210,7 @@ START_TEST(only_ram_is_merged)
 		{LOW - PAGE, 1}, {LOW, PAGES + 1}, {HIGH + PAGE, 1ULL << 40}};
 	struct snapshot_writer writer = {.write = fc_write};
 
-	ck_assert_int_eq(snapshot_chain_open(&fc_chain, fc_dir, NULL), 0);
+	ck_assert_int_eq(fc_open_with(NULL), 0);
 	struct snapshot_memory *list =
 		_i / 3 ? &fc_chain.layer[1]->zeros : &fc_chain.layer[2]->memory;
 	list->runs = 0;
@@ -341,13 +341,11 @@ static int merge_large(const struct gpa_range *begin, unsigned int regions, cons
 	int fd = openat(fc_dir, "new", O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	struct snapshot_writer writer = {.write = fc_write, .ctx = &fd};
 
-	snapshot_chain_release(&fc_chain);
-	ck_assert_int_eq(snapshot_chain_open(&fc_chain, fc_dir, large), 0);
+	ck_assert_int_eq(fc_open_with(large), 0);
 	ck_assert_int_eq(snapshot_merge(&fc_chain, begin, regions, &writer), 0);
 	ck_assert_int_eq(linkat(fc_dir, "snapshot", fc_dir, "kept", 0), 0);
 	ck_assert_int_eq(renameat(fc_dir, "new", fc_dir, "snapshot"), 0);
-	snapshot_chain_release(&fc_chain);
-	int error = snapshot_chain_open(&fc_chain, fc_dir, large);
+	int error = fc_open_with(large);
 	if (!error)
 		error = snapshot_chain_read(&fc_chain, 0, large);
 	ck_assert_int_eq(renameat(fc_dir, "kept", fc_dir, "snapshot"), 0);

@@ -28,6 +28,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 #include "vmm/lib/write_all.h"
+#include "vmm/snapshot/identify.h"
 
 /* The guest's time to report what it does not use, and its ebb's to say that it did not. */
 #define RECLAIM_MS 5000
@@ -157,7 +158,7 @@ static int open_base(struct request *request)
 		log_error("cannot open the folder '%s': %s", request->base, strerror(errno));
 		return -1;
 	}
-	int error = snapshot_chain_open(chain, folder, NULL);
+	int error = snapshot_chain_identify(chain, folder);
 	close(folder);
 	if (error) {
 		log_error("the snapshot in '%s' cannot be a base: %s", request->base, chain->why);
@@ -177,10 +178,9 @@ static bool find_base(struct request *request, const char *guest)
 	struct snapshot_chain came = {0};
 	unsigned int i = 0;
 
-	int fd = lseek(request->file.fd, 0, SEEK_SET) < 0
-			 ? -1
-			 : fcntl(request->file.fd, F_DUPFD_CLOEXEC, 0);
-	int error = fd < 0 ? -errno : snapshot_chain_add(&came, fd, NULL);
+	int error = lseek(request->file.fd, 0, SEEK_SET) < 0
+			    ? -errno
+			    : snapshot_identify(&came, request->file.fd);
 	bool is_increment = !error && came.layer[0]->is_increment;
 	while (is_increment && i < bases->count &&
 	       memcmp(&came.layer[0]->base, &bases->layer[i]->id, sizeof(struct snapshot_id)) != 0)

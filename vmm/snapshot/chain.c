@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/lib/signal_waits.h"
@@ -47,11 +46,10 @@ int snapshot_read_plain(void *fd, void *data, size_t len)
 static int skip_pages(struct snapshot_layer *layer, struct snapshot_reader *reader)
 {
 	uint64_t len = layer->memory.pages * SNAPSHOT_PAGE;
-	struct stat st;
+	off_t end = lseek(layer->fd, 0, SEEK_END);
 
-	if (fstat(layer->fd, &st) < 0 || (uint64_t)st.st_size < layer->offset ||
-	    (uint64_t)st.st_size - layer->offset < len ||
-	    lseek(layer->fd, (off_t)len, SEEK_CUR) < 0)
+	if (end < 0 || (uint64_t)end < layer->offset || (uint64_t)end - layer->offset < len ||
+	    lseek(layer->fd, (off_t)(layer->offset + len), SEEK_SET) < 0)
 		return snapshot_bad(reader, "it is cut short");
 	reader->offset += len;
 	return 0;
@@ -206,26 +204,28 @@ int snapshot_chain_add_bases(struct snapshot_chain *chain, struct snapshot_files
 	return error;
 }
 
-int snapshot_chain_open(struct snapshot_chain *chain, int folder, const struct ram *ram)
+int snapshot_chain_files(struct snapshot_chain *chain, struct snapshot_files *files, int folder)
 {
-	struct snapshot_files files;
-	int error = snapshot_files_open(&files, folder);
+	int error = snapshot_files_open(files, folder);
 
 	*chain = (struct snapshot_chain){0};
-	if (error) {
-		const char *why = error == -EINVAL ? "no plain file" : strerror(-error);
-		error = error == -E2BIG ? fail(chain, error, SNAPSHOT_BASES_TOO_MANY)
-					: fail(chain, error, "its file 'snapshot': %s", why);
-		goto out;
-	}
-	int fd = files.snapshot;
-	files.snapshot = -1;
-	error = snapshot_chain_add(chain, fd, ram);
-	if (!error)
-		error = snapshot_chain_add_bases(chain, &files, ram);
-out:
-	snapshot_files_close(&files);
-	return error;
+	if (error == -E2BIG)
+		return fail(chain, error, SNAPSHOT_BASES_TOO_MANY);
+	if (error)
+		return fail(chain, error, "its file 'snapshot': %s",
+			    error == -EINVAL ? "no plain file" : strerror(-error));
+	return 0;
+}
+
+int snapshot_chain_open(struct snapshot_chain *chain, struct snapshot_files *files,
+			const struct ram *ram)
+{
+	int fd = files->snapshot;
+
+	*chain = (struct snapshot_chain){0};
+	files->snapshot = -1;
+	int error = snapshot_chain_add(chain, fd, ram);
+	return error ? error : snapshot_chain_add_bases(chain, files, ram);
 }
 
 void snapshot_chain_release(struct snapshot_chain *chain)

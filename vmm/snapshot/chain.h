@@ -52,11 +52,17 @@ struct snapshot_chain {
 };
 
 /*
- * Opens the snapshot in the folder @folder, and all that it is based on. Reads and checks them, but for the pages;
- * those with runs out of @ram are refused, unless it is NULL. Returns 0, or -errno with chain->why set. Call
- * snapshot_chain_release() in both cases.
+ * Opens the files of the snapshot in the folder @folder, and reads none. Returns 0, or -errno with chain->why set. Call
+ * snapshot_files_close() in both cases.
  */
-int snapshot_chain_open(struct snapshot_chain *chain, int folder, const struct ram *ram);
+int snapshot_chain_files(struct snapshot_chain *chain, struct snapshot_files *files, int folder);
+/*
+ * Takes from @files the snapshot, and all that it is based on. Reads and checks them, but for the pages;
+ * those with runs out of @ram are refused, unless it is NULL. Returns 0, or -errno with chain->why set. Call
+ * snapshot_chain_release() in both cases. Opens no file.
+ */
+int snapshot_chain_open(struct snapshot_chain *chain, struct snapshot_files *files,
+			const struct ram *ram);
 /* Likewise, one more, whose file is @fd, at its beginning; the chain's from now on. */
 int snapshot_chain_add(struct snapshot_chain *chain, int fd, const struct ram *ram);
 /*

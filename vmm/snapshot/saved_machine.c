@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/lib/confined.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/version.h"
 #include "vmm/snapshot/chain.h"
@@ -16,6 +17,9 @@
 #include "vmm/snapshot/stream.h"
 
 #define NAME_SIZE 16
+/* Of reading the first record. */
+#define CPU_S	 10
+#define LIMIT_MS 60000
 
 /* --- writing --------------------------------------------------------------------------------- */
 
@@ -97,6 +101,24 @@ static void count_device(struct saved_machine *saved, uint32_t id)
 	}
 }
 
+/* Fills in the sums. */
+static void add_up(struct saved_machine *saved)
+{
+	saved->memory = 0;
+	saved->balloons = saved->disks = saved->networks = 0;
+	saved->rngs = saved->vsocks = saved->consoles = 0;
+	for (unsigned int i = 0; i < saved->regions; i++)
+		saved->memory += saved->region[i].len;
+	for (unsigned int i = 0; i < saved->devices; i++)
+		count_device(saved, saved->device[i].id);
+}
+
+static bool has_room(const struct saved_machine *saved)
+{
+	return saved->regions > 0 && saved->regions <= RAM_REGIONS_MAX &&
+	       saved->devices <= SAVED_DEVICES_MAX;
+}
+
 int saved_machine_read(struct record_in *in, const char *arch, struct saved_machine *saved,
 		       struct why *why)
 {
@@ -106,12 +128,11 @@ int saved_machine_read(struct record_in *in, const char *arch, struct saved_mach
 		return error;
 	saved->cpus = record_take_u32(in);
 	saved->regions = record_take_u32(in);
-	if (saved->regions == 0 || saved->regions > RAM_REGIONS_MAX)
+	if (!has_room(saved))
 		return why_set(why, -EINVAL, "its description of memory is malformed");
 	for (uint32_t i = 0; i < saved->regions; i++) {
 		saved->region[i].gpa = record_take_u64(in);
 		saved->region[i].len = record_take_u64(in);
-		saved->memory += saved->region[i].len;
 	}
 	saved->devices = record_take_u32(in);
 	for (uint32_t i = 0; i < saved->devices && i < SAVED_DEVICES_MAX; i++) {
@@ -119,11 +140,11 @@ int saved_machine_read(struct record_in *in, const char *arch, struct saved_mach
 		device->id = record_take_u32(in);
 		device->base = record_take_u64(in);
 		device->gsi = record_take_u32(in);
-		count_device(saved, device->id);
 	}
-	return saved->devices <= SAVED_DEVICES_MAX && record_complete(in)
-		       ? 0
-		       : why_set(why, -EINVAL, "its description of the machine is malformed");
+	if (!has_room(saved) || !record_complete(in))
+		return why_set(why, -EINVAL, "its description of the machine is malformed");
+	add_up(saved);
+	return 0;
 }
 
 /* --- comparing ------------------------------------------------------------------------------- */
@@ -169,39 +190,83 @@ int saved_machine_compare(const struct saved_machine *machine, const struct save
 
 /* --- finding --------------------------------------------------------------------------------- */
 
-int saved_machine_find_in(int fd, const char *folder, const char *arch, struct saved_machine *saved)
+int saved_machine_find_in(int fd, const char *arch, struct saved_machine *saved, struct why *why)
 {
 	struct snapshot_reader reader = {.read = snapshot_read_plain, .ctx = &fd};
 	uint8_t *room = malloc(SNAPSHOT_PAYLOAD_MAX);
 	struct record_in in;
-	struct why why = {""};
 
-	if (!room) {
-		log_error("cannot look into a snapshot: the host has no memory left");
-		return -ENOMEM;
-	}
+	if (!room)
+		return why_set(why, -ENOMEM, "the host has no memory left");
 	int error = lseek(fd, 0, SEEK_SET) < 0 ? -errno : snapshot_open(&reader);
 	if (!error)
 		error = snapshot_expect(&reader, SNAPSHOT_MACHINE, 0, room, &in);
 	if (!error)
-		error = saved_machine_read(&in, arch, saved, &why);
-	if (error)
-		log_error("cannot restore the snapshot in '%s': %s", folder,
-			  why.text[0] ? why.text : reader.why);
+		error = saved_machine_read(&in, arch, saved, why);
 	free(room);
-	return error;
+	return error && reader.why[0] ? why_set(why, error, "%s", reader.why) : error;
+}
+
+struct request {
+	int fd;
+	const char *arch;
+};
+
+struct reply {
+	int error;
+	struct why why;
+	struct saved_machine saved;
+};
+
+static void find(void *ctx, void *data)
+{
+	const struct request *request = ctx;
+	struct reply *reply = data;
+
+	reply->error =
+		saved_machine_find_in(request->fd, request->arch, &reply->saved, &reply->why);
+}
+
+/* What the process that has read it says is not trusted either. */
+static int find_confined(int fd, const char *arch, struct saved_machine *saved, struct why *why)
+{
+	struct request request = {fd, arch};
+	const struct confined confined = {.work = find,
+					  .ctx = &request,
+					  .size = sizeof(struct reply),
+					  .fd = {fd},
+					  .fds = 1,
+					  .cpu_s = CPU_S,
+					  .limit_ms = LIMIT_MS};
+	struct reply reply;
+
+	int error = confined_run(&confined, &reply);
+	if (error)
+		return why_set(why, error, "the process that reads it %s", confined_error(error));
+	reply.why.text[sizeof(reply.why.text) - 1] = '\0';
+	*why = reply.why;
+	*saved = reply.saved;
+	if (reply.error < 0)
+		return reply.error;
+	if (reply.error || !has_room(saved))
+		return why_set(why, -EINVAL, "the process that reads it failed");
+	add_up(saved);
+	return 0;
 }
 
 int saved_machine_find(const char *folder, const char *arch, struct saved_machine *saved)
 {
+	struct why why = {""};
+
 	int dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int fd = dir < 0 ? -errno : snapshot_open_plain(dir, "snapshot");
-
 	if (dir >= 0)
 		close(dir);
 	if (fd < 0)
 		return snapshot_not_opened(folder, fd);
-	int error = saved_machine_find_in(fd, folder, arch, saved);
+	int error = find_confined(fd, arch, saved, &why);
 	close(fd);
+	if (error)
+		log_error("cannot restore the snapshot in '%s': %s", folder, why.text);
 	return error;
 }

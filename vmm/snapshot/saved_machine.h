@@ -44,12 +44,11 @@ int saved_machine_compare(const struct saved_machine *machine, const struct save
 			  struct why *why);
 
 /*
- * Finds out which machine the snapshot in @folder is of, if it is one that this ebb can go on from. Returns 0, or -errno
- * after an error message.
+ * Finds out which machine the snapshot in @folder is of, if it is one that this ebb can go on from; a process that can do
+ * nothing else reads it (vmm/lib/confined.h). Returns 0, or -errno after an error message. Thread: main, before there are others.
  */
 int saved_machine_find(const char *folder, const char *arch, struct saved_machine *saved);
-/* Likewise, of the snapshot in the file @fd, which is read from its beginning, and stays open; @folder is for messages. */
-int saved_machine_find_in(int fd, const char *folder, const char *arch,
-			  struct saved_machine *saved);
+/* Likewise, here, of the snapshot in the file @fd, which is read from its beginning, and stays open. -errno with @why set. */
+int saved_machine_find_in(int fd, const char *arch, struct saved_machine *saved, struct why *why);
 
 #endif
