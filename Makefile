@@ -69,13 +69,13 @@ FDT_LIBS :=
 endif
 
 # A program of its own, which runs while ebb is built.
-FILTER_SRC := vmm/sandbox/compile.c vmm/sandbox/calls.c
+FILTER_SRC := vmm/sandbox/compile.c vmm/sandbox/calls.c vmm/sandbox/shorten.c
 
 # Everything but main.c can be linked into a test.
 LIB_SRC := $(filter-out vmm/main.c $(FILTER_SRC) vmm/arch/%,$(sort $(shell find vmm devices -name '*.c'))) \
 	   $(wildcard vmm/arch/*.c vmm/arch/$(ARCH)/*.c) $(FDT_SRC)
 # What is pure in other architectures is tested on this one too.
-UNIT_ARCH_SRC := $(filter-out $(LIB_SRC) vmm/arch/fdt/machine.c,$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c)) vmm/sandbox/calls.c
+UNIT_ARCH_SRC := $(filter-out $(LIB_SRC) vmm/arch/fdt/machine.c,$(wildcard vmm/arch/fdt/*.c vmm/arch/*/tree.c vmm/arch/*/plic.c vmm/arch/*/sbi.c)) vmm/sandbox/calls.c vmm/sandbox/shorten.c
 UNIT_LIBS := -lfdt -lz
 # Allocations that a test can let fail: tests/unit/failing.c. And an io_uring that is none: tests/unit/fake_ring.c.
 UNIT_WRAP := -Wl,--wrap=_mark_point,--wrap=ioctl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strndup \

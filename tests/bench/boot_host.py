@@ -8,6 +8,7 @@
     ["host", VMM, {...}]        with --breakdown: where the VMM's part of the time went
     ["kernel", [LINE, ...]]     with --breakdown: the guest kernel's log with initcall_debug
     ["restored", MIB, {"used": BYTES, "first": [S, ...], "answer": [S, ...]}]  with --restore, which does nothing else
+    ["sandbox", OPTION, [S, ...]]                                              likewise, with --sandbox
 
 Everything that a VMM reads is copied to memory and read once before, so that no shared file system is measured.
 """
@@ -25,6 +26,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import host_root  # noqa: E402
+import measuring  # noqa: E402
 
 HERE = "/tmp/bench-boot"
 MEMORY = 256 << 20
@@ -276,6 +278,15 @@ def restored(mib, runs):
     return {"used": os.stat(f"{folder}/snapshot").st_blocks * 512, "first": first, "answer": answer}
 
 
+# --- What the sandbox costs -------------------------------------------------------------------------------------
+
+
+def sandboxed(option, runs):
+    """Seconds to the guest's init, with the phases that the option leaves."""
+    argv = [*ebb("/plain"), f"--sandbox={option}"]
+    return [measure(argv)[0]["seconds"] for _ in range(runs + 1)][1:]  # the first reads everything once
+
+
 def kernel_log(argv):
     process = Process(argv)
     process.wait_for(INIT)
@@ -292,7 +303,15 @@ def main():
     parser.add_argument("--breakdown", action="store_true")
     parser.add_argument("--ebb-only", action="store_true")
     parser.add_argument("--restore", type=int, nargs="*", default=[], metavar="MIB")
+    parser.add_argument("--sandbox", nargs="*", default=[], metavar="OPTION")
     args = parser.parse_args()
+    if args.sandbox:
+        # In a mere chroot a program may make no user namespace.
+        measuring.enter(HERE, args.ebb, {"/kernel": args.kernel, "/plain": args.plain})
+        for option in args.sandbox:
+            say("doing", f"--sandbox={option}")
+            say("sandbox", option, sandboxed(option, args.runs))
+        return 0
     vmms = {"ebb": ebb} if args.ebb_only else VMMS
     say("doing", "copying what is read into memory")
     versions = {"qemu": make_root(args), "host": os.uname().release}

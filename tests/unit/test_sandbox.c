@@ -2,15 +2,18 @@
 #include <check.h>
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "vmm/sandbox/calls.h"
 #include "vmm/sandbox/capabilities.h"
 #include "vmm/sandbox/filter.h"
+#include "vmm/sandbox/shorten.h"
 
 /* Names of threads as they are given at their start; a device's is that of its kind. */
 START_TEST(test_kinds)
@@ -206,6 +209,150 @@ START_TEST(test_filters)
 }
 END_TEST
 
+/* --- what the programs answer -------------------------------------------------------------------- */
+
+/* The kernel's machine, as far as they need it. */
+static uint32_t answer(const struct sock_filter *step, unsigned int steps,
+		       const struct seccomp_data *data)
+{
+	uint32_t a = 0;
+
+	for (unsigned int i = 0; i < steps; i++) {
+		uint32_t k = step[i].k;
+		switch (step[i].code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			ck_assert(k % 4 == 0 && k < sizeof(*data));
+			memcpy(&a, (const uint8_t *)data + k, sizeof(a));
+			break;
+		case BPF_ALU | BPF_AND | BPF_K:
+			a &= k;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			i += a == k ? step[i].jt : step[i].jf;
+			break;
+		case BPF_JMP | BPF_JGT | BPF_K:
+			i += a > k ? step[i].jt : step[i].jf;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			i += a >= k ? step[i].jt : step[i].jf;
+			break;
+		case BPF_RET | BPF_K:
+			return k;
+		default:
+			ck_abort_msg("step %u has the code %#x", i, step[i].code);
+		}
+	}
+	ck_abort_msg("it does not end");
+}
+
+/* The table's answer. */
+static bool is_allowed(enum thread_kind kind, const struct seccomp_data *data)
+{
+	bool allowed = false;
+
+	for (size_t i = 0; i < calls_count; i++) {
+		bool fits = calls[i].number == data->nr && calls[i].kinds & 1U << kind;
+		for (unsigned int n = 0; n < calls[i].checks; n++) {
+			const struct call_check *check = &calls[i].check[n];
+			fits &= ((uint32_t)data->args[check->argument] & check->mask) ==
+				check->value;
+		}
+		allowed |= fits;
+	}
+	return allowed;
+}
+
+static unsigned int same(enum thread_kind kind, const struct sock_filter *step, unsigned int steps,
+			 const struct seccomp_data *data)
+{
+	uint32_t got = answer(step, steps, data);
+	bool allowed = is_allowed(kind, data);
+
+	ck_assert_msg((got == SECCOMP_RET_ALLOW) == allowed, "kind %d, call %d: %#x", kind,
+		      data->nr, got);
+	return allowed;
+}
+
+/* Each kind's program permits what the table does, by any number, and by arguments that fit a row, or do not by a bit. */
+START_TEST(test_programs)
+{
+	const enum thread_kind kind = (enum thread_kind)_i;
+	struct sock_filter step[FILTER_STEPS_MAX];
+	/* As the table has them. */
+	unsigned int steps = filter_program(kind, CALL_PID, CALL_DIRECTORY, step), allowed = 0;
+	struct seccomp_data data = {.arch = seccomp_arch_native()};
+
+	for (data.nr = 0; data.nr < 1000; data.nr++)
+		allowed += same(kind, step, steps, &data);
+	ck_assert_uint_gt(allowed, 20);
+	for (size_t i = 0; i < calls_count; i++) {
+		const struct call *call = &calls[i];
+		data.nr = call->number;
+		for (unsigned int n = 0; n < 6; n++)
+			data.args[n] = 0xfedcba9800000000ULL; /* the upper half does not count */
+		for (unsigned int n = 0; n < call->checks; n++)
+			data.args[call->check[n].argument] |= call->check[n].value;
+		if (call->number >= 0)
+			same(kind, step, steps, &data);
+		for (unsigned int bit = 0; bit < 32 * call->checks && call->number >= 0; bit++) {
+			__u64 *argument = &data.args[call->check[bit / 32].argument];
+			*argument ^= 1ULL << bit % 32;
+			same(kind, step, steps, &data);
+			*argument ^= 1ULL << bit % 32;
+		}
+	}
+	data.arch ^= 1;
+	ck_assert_uint_eq(answer(step, steps, &data), SECCOMP_RET_KILL_PROCESS);
+}
+END_TEST
+
+#define LOAD(at)    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, at)
+#define AND(k)	    BPF_STMT(BPF_ALU | BPF_AND | BPF_K, k)
+#define IS(k, t, f) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, t, f)
+#define RETURN(k)   BPF_STMT(BPF_RET | BPF_K, k)
+
+/* What is always true is left out, and one call comes first; what looks like it stays. */
+START_TEST(test_shorten)
+{
+	const struct sock_filter program[] = {LOAD(0),	   IS(7, 6, 0), IS(5, 0, 10), LOAD(20),
+					      AND(0),	   IS(0, 0, 7), LOAD(16),     IS(9, 6, 5),
+					      LOAD(28),	   AND(1),	IS(0, 0, 2),  LOAD(24),
+					      IS(3, 1, 0), RETURN(0),	RETURN(1)};
+	struct sock_filter step[sizeof(program) / sizeof(program[0]) + 1];
+	struct seccomp_data data = {.nr = 7, .args = {0, 3}};
+
+	memcpy(step, program, sizeof(program));
+	ck_assert_int_eq(shorten(step, 15, SHORTEN_NONE), 12);
+	ck_assert_uint_eq(step[3].code, BPF_LD | BPF_W | BPF_ABS);
+	ck_assert_uint_eq(step[3].k, 16);
+	ck_assert_uint_eq(answer(step, 12, &data), answer(program, 15, &data));
+	memcpy(step, program, sizeof(program));
+	ck_assert_int_eq(shorten(step, 15, 5), 13);
+	ck_assert_uint_eq(step[1].k, 5);
+	for (data.nr = 4; data.nr < 8; data.nr++)
+		for (data.args[0] = 8; data.args[0] < 10; data.args[0]++)
+			ck_assert_uint_eq(answer(step, 13, &data), answer(program, 15, &data));
+	/* No such call, and a jump that leads out. */
+	memcpy(step, program, sizeof(program));
+	ck_assert_int_eq(shorten(step, 15, 6), -EINVAL);
+	step[12].jt = 9;
+	ck_assert_int_eq(shorten(step, 15, SHORTEN_NONE), -EINVAL);
+}
+END_TEST
+
+/* A vCPU's every exit is an ioctl: no other number is compared before. */
+START_TEST(test_ioctl_is_first)
+{
+	struct sock_filter step[FILTER_STEPS_MAX];
+	unsigned int steps = filter_program(THREAD_VCPU, 1, 1, step), i = steps - 1;
+
+	while (i > 0 && !(step[i].code == (BPF_LD | BPF_W | BPF_ABS) && step[i].k == 0))
+		i--;
+	ck_assert_uint_eq(step[i + 1].code, BPF_JMP | BPF_JEQ | BPF_K);
+	ck_assert_int_eq(step[i + 1].k, SCMP_SYS(ioctl));
+}
+END_TEST
+
 /* A user without privileges has all in a user namespace of its own. */
 static bool have_all(void)
 {
@@ -258,6 +405,9 @@ Suite *sandbox_suite(void)
 	tcase_add_loop_test(tc, test_rare, 0, 4);
 	tcase_add_loop_test(tc, test_count, 0, THREAD_KINDS + 1);
 	tcase_add_test(tc, test_filters);
+	tcase_add_loop_test(tc, test_programs, 0, THREAD_KINDS);
+	tcase_add_test(tc, test_ioctl_is_first);
+	tcase_add_test(tc, test_shorten);
 	tcase_add_loop_test(tc, test_capabilities, 0, 4);
 	suite_add_tcase(suite, tc);
 	return suite;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "vmm/sandbox/calls.h"
+#include "vmm/sandbox/shorten.h"
 
 /* An argument is an int or another number of 32 bits: the upper half of its register is undefined. */
 static int add_call(scmp_filter_ctx context, const struct call *call)
@@ -31,13 +32,8 @@ static int add_call(scmp_filter_ctx context, const struct call *call)
 static int add_calls(scmp_filter_ctx context, enum thread_kind kind)
 {
 	int error = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	/*
-	 * A tree, with few steps to each call: the kernel goes through the program for all there are when it takes a filter.
-	 * But a vCPU's every exit is an ioctl, which is the first of its list.
-	 */
-	if (!error && kind == THREAD_VCPU)
-		error = seccomp_syscall_priority(context, SCMP_SYS(ioctl), UINT8_MAX);
-	else if (!error)
+	/* A tree, with few steps to each call: the kernel goes through the program for all there are when it takes a filter. */
+	if (!error)
 		error = seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; i < calls_count && !error; i++)
 		if (calls[i].kinds & 1U << kind)
@@ -46,28 +42,33 @@ static int add_calls(scmp_filter_ctx context, enum thread_kind kind)
 }
 
 /* Returns 0; or -errno, also if the program is cut: each ends with a return. */
-static int print_steps(int fd)
+static int print_steps(int fd, enum thread_kind kind)
 {
-	struct sock_filter step = {0};
-	off_t at = 0;
-	ssize_t len;
+	struct sock_filter step[SHORTEN_STEPS_MAX + 1];
 
-	for (; (len = pread(fd, &step, sizeof(step), at)) == sizeof(step); at += len)
-		printf("\t{0x%x, %u, %u, 0x%x},\n", step.code, step.jt, step.jf, step.k);
+	ssize_t len = pread(fd, step, SHORTEN_STEPS_MAX * sizeof(*step), 0);
 	if (len < 0)
 		return -errno;
-	return len || !at || BPF_CLASS(step.code) != BPF_RET ? -EIO : 0;
+	/* A vCPU's every exit is an ioctl. */
+	int steps = shorten(step, (unsigned int)((size_t)len / sizeof(*step)),
+			    kind == THREAD_VCPU ? SCMP_SYS(ioctl) : SHORTEN_NONE);
+	if (steps <= 0 || BPF_CLASS(step[steps - 1].code) != BPF_RET)
+		return steps < 0 ? steps : -EIO;
+	for (int i = 0; i < steps; i++)
+		printf("\t{0x%x, %u, %u, 0x%x},\n", step[i].code, step[i].jt, step[i].jf,
+		       step[i].k);
+	return 0;
 }
 
 /* libseccomp writes a program to a descriptor: to a file without a name, which needs no /tmp. */
-static int print_program(scmp_filter_ctx context)
+static int print_program(scmp_filter_ctx context, enum thread_kind kind)
 {
 	int fd = memfd_create("filter", MFD_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	int error = seccomp_export_bpf(context, fd);
 	if (!error)
-		error = print_steps(fd);
+		error = print_steps(fd, kind);
 	close(fd);
 	return error;
 }
@@ -80,7 +81,7 @@ static int print_kind(enum thread_kind kind)
 	int error = add_calls(context, kind);
 	printf("static const struct sock_filter steps_%d[] = {\n", kind);
 	if (!error)
-		error = print_program(context);
+		error = print_program(context, kind);
 	puts("};");
 	seccomp_release(context);
 	return error;
