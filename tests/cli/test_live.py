@@ -91,3 +91,38 @@ def test_names_of_disks_are_safe(runtime):
     assert len(said) == 2 and said[1].startswith(b"ebb: ci: until it is restored, its disks must not change: 'a\\x1b[2J.img', '?', 'xxx"), said
     assert len(said[1]) < 5000 and b"\x1b" not in said[1]
     guest.end()
+
+
+class Passer(Sender):
+    """Sends descriptors, each with a byte, before the snapshot, and hears what the client says of them."""
+
+    disks = ()
+
+    def _send(self, stream):
+        with stream:
+            for number, fd in self.disks:
+                socket.send_fds(stream, [bytes([number])], [fd])
+            stream.sendall(MUCH + END)
+            stream.shutdown(socket.SHUT_WR)
+            self.word = stream.recv(64)
+        return self.answer if self.word.endswith(b"\0") else FAILED
+
+
+@pytest.mark.parametrize("numbers, kind, taken", [((0, 15), "file", True), ((0, 0), "file", False), ((16,), "file", False), ((0,), "pipe", False)])
+def test_only_disks_are_copied(runtime, tmp_path, numbers, kind, taken):
+    """Of an ebb that was taken over: no pipe that never ends, and none twice. (Not live: --disks copy.) The controls: files are."""
+    (tmp_path / "disk").write_bytes(b"a disk")
+    end, other = os.pipe()
+    guest = Passer(runtime)
+    guest.answer = {"return": DONE["return"] | {"disks": []}}
+    with open(tmp_path / "disk", "rb") as disk:
+        guest.disks = [(number, disk.fileno() if kind == "file" else end) for number in numbers]
+        env = os.environ | {"EBB_RUNTIME_DIR": runtime}
+        there = tmp_path / "there"
+        done = subprocess.run([EBB, "snapshot", "--disks", "copy", "-n", "ci", there], env=env, capture_output=True, timeout=LIMIT, check=False)
+    assert (done.returncode == 0) == taken and len(done.stderr.splitlines()) == (0 if taken else 1), done
+    images = [(there / name).read_bytes() for name in os.listdir(there) if name.startswith("disk")] if taken else []
+    assert images == [b"a disk"] * len(numbers) * taken and there.exists() == taken
+    os.close(end)
+    os.close(other)
+    guest.end()

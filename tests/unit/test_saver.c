@@ -3,6 +3,8 @@
 #include <check.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "vmm/lib/clock.h"
 #include "vmm/machine/device_blk.h"
@@ -123,6 +125,39 @@ START_TEST(a_working_set)
 }
 END_TEST
 
+/* In place of a machine that was written: it stands still for what the client does. */
+static int save_to_client(struct machine *of, struct snapshot_writer *writer, uint64_t *pages,
+			  struct why *why)
+{
+	(void)of, (void)why;
+	*pages = 0;
+	return writer->finish ? writer->finish(writer->ctx) : 0;
+}
+
+/* A client says that it is busy, and then that it has the disks, or goes away; one that copies none is not waited for. */
+START_TEST(a_client_that_copies_disks)
+{
+	const char *const said[] = {"bb", "bb\0", ""};
+	const int error[] = {-EPIPE, 0, 0};
+	const size_t len[] = {2, 3, 0};
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	saver->disks = _i < 2;
+	ck_assert_int_eq(write(pair[1], said[_i], len[_i]), (ssize_t)len[_i]);
+	if (_i == 0)
+		close(pair[1]);
+	saver_begin(saver, save_to_client, pair[0], saved, 0);
+	uint64_t deadline = clock_ns() + LIMIT_NS;
+	while (!answers && clock_ns() < deadline)
+		ck_assert_int_eq(loop_turn(&machine.loop, 100), 0);
+	ck_assert_uint_eq(answers, 1);
+	ck_assert_int_eq(saver->error, error[_i]);
+	if (_i > 0)
+		close(pair[1]);
+}
+END_TEST
+
 Suite *saver_suite(void);
 Suite *saver_suite(void)
 {
@@ -133,6 +168,7 @@ Suite *saver_suite(void)
 	tcase_add_test(tcase, it_runs_when_it_is_flushed_first);
 	tcase_add_loop_test(tcase, it_is_not_stopped_in_vain, 0, 2);
 	tcase_add_test(tcase, a_working_set);
+	tcase_add_loop_test(tcase, a_client_that_copies_disks, 0, 3);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

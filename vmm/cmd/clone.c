@@ -21,6 +21,7 @@
 #include "vmm/lib/log.h"
 #include "vmm/lib/program.h"
 #include "vmm/lib/signal_waits.h"
+#include "vmm/snapshot/saved_disks.h"
 
 enum { COUNT, FROM, SAVE, PATTERN };
 
@@ -166,6 +167,7 @@ static int look_at_folder(struct request *request)
 	if (saved_machine_find(request->from, arch_map.name, &request->clones.saved) != 0)
 		return EXIT_USAGE;
 	request->clones.folder = request->from;
+	request->clones.disks_saved = saved_disks_count(request->from);
 	if (realpath(request->from, whole))
 		snprintf(request->name, sizeof(request->name), "%s", strrchr(whole, '/') + 1);
 	return EXIT_DONE;

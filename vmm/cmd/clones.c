@@ -197,21 +197,23 @@ static int parse(const struct clones *clones, unsigned int number, bool all,
 	return status;
 }
 
-static int check_disks(const struct vm_disks *disks, unsigned int saved)
+/* @saved: the guest's; of these @there are in the snapshot's folder. */
+static int check_disks(const struct vm_disks *disks, unsigned int saved, unsigned int there)
 {
-	unsigned int count = disks->count + (disks->image != NULL) + (disks->user_data != NULL);
+	unsigned int count =
+		there + disks->count + (disks->image != NULL) + (disks->user_data != NULL);
 
 	if (count == saved)
 		return EXIT_DONE;
 	if (count > saved)
 		log_error(
-			"the guest has fewer disks (%u) than are given (%u): leave out the others",
-			saved, count);
+			"the guest has fewer disks (%u) than are given (%u)%s: leave out the others",
+			saved, count, there ? ", with those in the snapshot's folder" : "");
 	else
 		log_error(
 			"the guest's disks (%u) are in no snapshot: give each clone its own, or one "
 			"that none writes to, as in: -- -d copy-%%.img -d data.img,ro",
-			saved);
+			saved - there);
 	return EXIT_USAGE;
 }
 
@@ -227,7 +229,9 @@ int clones_check(struct clones *clones, unsigned int number)
 	clones->has_vsock = config.vsock.wanted;
 	clones->has_console = config.console.kind == VM_CONSOLE_VIRTIO || config.console.ports > 0;
 	status = parse(clones, number, true, &config);
-	return status == EXIT_DONE ? check_disks(&config.disks, clones->saved.disks) : status;
+	return status == EXIT_DONE
+		       ? check_disks(&config.disks, clones->saved.disks, clones->disks_saved)
+		       : status;
 }
 
 /* The snapshot's list of devices has not the ports' names. */

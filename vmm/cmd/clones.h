@@ -31,6 +31,7 @@ struct clones {
 	const sigset_t *mask; /* of signals, for the programs */
 	int limit_ms;	      /* for the start of one: as in struct program */
 	struct saved_machine saved;
+	unsigned int disks_saved; /* of its disks, with the snapshot: they are not given */
 	/* Set by clones_check(): those options have these, so that the snapshot's are not added. */
 	bool has_network, has_rng, has_vsock, has_console;
 };

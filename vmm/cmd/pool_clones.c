@@ -18,6 +18,7 @@
 #include "vmm/lib/json.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/wake.h"
+#include "vmm/snapshot/saved_disks.h"
 
 struct clone_pool {
 	struct pool base;
@@ -171,6 +172,7 @@ int pool_keep_clones(const struct clones *wanted, const char *name, unsigned int
 	clones.limit_ms = POOL_TAKE_MS;
 	clones_pattern(pattern, name);
 	clones.pattern = pattern;
+	clones.disks_saved = saved_disks_count(clones.folder);
 	if (saved_machine_find(clones.folder, arch_map.name, &clones.saved) != 0 ||
 	    clones_check(&clones, POOL_READY_MAX) != EXIT_DONE ||
 	    clones_check_saved(&clones) != EXIT_DONE)

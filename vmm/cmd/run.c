@@ -19,6 +19,7 @@
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/run.h"
 #include "vmm/cmd/run_boot.h"
+#include "vmm/cmd/run_disks.h"
 #include "vmm/cmd/run_ssh.h"
 #include "vmm/config/config.h"
 #include "vmm/control/runtime.h"
@@ -108,6 +109,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	struct machine *machine = malloc(sizeof(*machine));
 	struct monitor *monitor = malloc(sizeof(*monitor));
 	struct run_boot boot = RUN_BOOT_NONE;
+	struct run_disks disks = RUN_DISKS_NONE;
 	struct log_writer writer = LOG_WRITER_NONE;
 	enum vm_sandbox wanted = config->machine.sandbox;
 	bool confined = wanted != VM_SANDBOX_OFF;
@@ -126,7 +128,8 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 	machine_prepare(machine);
 	if ((confined && sandbox_begin(&sandbox, name->directory) != 0) ||
 	    run_ssh_prepare(config, name) != 0 || run_boot_init(&boot, config) != 0 ||
-	    machine_init(machine, config) != 0) {
+	    run_disks_init(&disks, config) != 0 || machine_init(machine, config) != 0 ||
+	    run_disks_check(&disks, config) != 0) {
 		machine_release(machine);
 		goto out;
 	}
@@ -155,6 +158,7 @@ static int run(struct vm_config *config, struct runtime_name *name, struct detac
 out:
 	sandbox_release(&sandbox);
 	run_boot_release(&boot);
+	run_disks_release(&disks);
 	log_writer_end(&writer);
 	free(monitor);
 	free(machine);

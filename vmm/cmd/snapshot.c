@@ -8,6 +8,8 @@
  * until standard output has taken the rest; then we commit to it, by a byte to the guest's ebb; when that has answered, the end
  * follows, without which nobody runs what was read. So what fails before the answer lets the guest go on here, and nowhere else.
  *
+ * If its disks are to be saved, too (--disks copy), the guest likewise stands still once all has come, until we have copied them.
+ *
  * The file gets its name last, when all of it is on the disk. At every moment the folder has the last snapshot that
  * is whole.
  */
@@ -22,8 +24,9 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
-#include "vmm/cmd/snapshot_file.h"
+#include "vmm/cmd/snapshot_base.h"
 #include "vmm/cmd/snapshot_merge.h"
+#include "vmm/cmd/snapshot_request.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
@@ -48,12 +51,16 @@
 #define LAST (SNAPSHOT_SECTION + SNAPSHOT_END_SIZE)
 _Static_assert(LAST <= PIPE_BUF, "it is written at once");
 
-enum { OPTION_WORKING_SET, OPTION_BASE, OPTION_LIVE };
+enum { OPTION_WORKING_SET, OPTION_BASE, OPTION_LIVE, OPTION_DISKS };
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
 	{OPTION_BASE, 0, "base", "DIR",
 	 "save only what is not as in the snapshot in DIR,\nfrom which the guest was restored",
+	 false},
+	{OPTION_DISKS, 0, "disks", "copy|keep",
+	 "copy the disks that the guest can write to, too,\nwhile it stands still, or keep them where they\nare: then they must not change "
+	 "[keep]",
 	 false},
 	{OPTION_LIVE, 0, "live", "SECONDS",
 	 "to standard output, while the guest runs: it\nstands still for about SECONDS [0.05], and from\nthen on: "
@@ -70,34 +77,13 @@ static const struct option_table table = {
 	"Saves a guest to the folder DIR, from which \"ebb run --restore DIR\" goes on, or\n"
 	"to standard output, from which \"ebb run --restore -\" does, also on another host.\n"
 	"The guest stands still meanwhile, and then goes on, but for --live. Its disks are\n"
-	"not saved: they must not change before it is restored. With merge, makes a whole\n"
-	"snapshot, in the folder OUT, of one that was saved with --base.",
+	"not saved but for --disks copy: they must not change before it is restored. With\n"
+	"merge, makes a whole snapshot, in the folder OUT, of one saved with --base.",
 	options, sizeof(options) / sizeof(options[0])};
 
 /* What is saved, and how. */
-struct what {
-	const char *command, *name;
-};
-static const struct what the_guest = {"x-ebb-snapshot", SNAPSHOT_FILE},
-			 the_working_set = {"x-ebb-working-set", WORKING_SET_FILE};
-
-struct request {
-	struct guest_choice choice;
-	const struct what *what;
-	const char *folder; /* "-": standard output */
-	bool stream;	    /* that */
-	bool merge;	    /* what is in @folder, to @out */
-	const char *out, *base;
-	unsigned int live_ms;	     /* or 0: it stands still from the beginning */
-	struct snapshot_chain bases; /* in the folder @base, if that is given */
-	struct snapshot_file file;
-	struct loop *loop;
-	struct loop_source in; /* the snapshot comes there */
-	uint64_t bytes;	       /* that came */
-	int error;	       /* of writing it, -errno */
-	bool committed; /* live: all has come and was passed on but the end; the guest's ebb was told */
-	bool silent; /* nothing came for too long */
-};
+static const struct what the_guest = {"x-ebb-snapshot", SNAPSHOT_FILE, true},
+			 the_working_set = {"x-ebb-working-set", WORKING_SET_FILE, false};
 
 static int apply_word(struct request *request, const char *word, struct option_error *error)
 {
@@ -126,6 +112,14 @@ static int apply_live(struct request *request, const char *value, struct option_
 	return options_fail(error, "--live must be at least 0.001 seconds");
 }
 
+static int apply_disks(struct request *request, const char *value, struct option_error *error)
+{
+	request->copies = strcmp(value, "copy") == 0;
+	if (request->copies || strcmp(value, "keep") == 0)
+		return 0;
+	return options_fail(error, "unknown --disks \"%s\"; write copy or keep", value);
+}
+
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct request *request = ctx;
@@ -141,63 +135,14 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 	case OPTION_BASE:
 		request->base = value;
 		return 0;
+	case OPTION_DISKS:
+		return apply_disks(request, value, error);
 	default:
 		return guest_choice_apply(&request->choice, id, value, error);
 	}
 }
 
-/* --- what an increment is based on --------------------------------------------------------------- */
-
-/* Has the folder keep it, too. */
-static int open_base(struct request *request)
-{
-	struct snapshot_chain *chain = &request->bases;
-
-	int folder = open(request->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0) {
-		log_error("cannot open the folder '%s': %s", request->base, strerror(errno));
-		return -1;
-	}
-	int error = snapshot_chain_identify(chain, folder);
-	close(folder);
-	if (error) {
-		log_error("the snapshot in '%s' cannot be a base: %s", request->base, chain->why);
-		return -1;
-	}
-	return snapshot_file_link(&request->file, chain, request->base);
-}
-
-/*
- * Finds out of which snapshot in the folder @base what came is an increment: the first, or one that this is based on, as when
- * a clone is saved for a second time to the folder of its base. Those before it are not needed. Returns whether there is one;
- * else prints an error message.
- */
-static bool find_base(struct request *request, const char *guest)
-{
-	const struct snapshot_chain *bases = &request->bases;
-	struct snapshot_chain came = {0};
-	unsigned int i = 0;
-
-	int error = lseek(request->file.fd, 0, SEEK_SET) < 0
-			    ? -errno
-			    : snapshot_identify(&came, request->file.fd);
-	bool is_increment = !error && came.layer[0]->is_increment;
-	while (is_increment && i < bases->count &&
-	       memcmp(&came.layer[0]->base, &bases->layer[i]->id, sizeof(struct snapshot_id)) != 0)
-		i++;
-	if (error)
-		log_error("guest \"%s\" is not saved: cannot read what came: %s", guest,
-			  came.why[0] ? came.why : strerror(-error));
-	else if (!is_increment)
-		log_error("guest \"%s\" is not saved: its ebb sent no increment", guest);
-	else if (i == bases->count)
-		log_error("guest \"%s\" was restored from another snapshot than the one in '%s': "
-			  "name the folder of that as --base",
-			  guest, request->base);
-	request->file.first = i;
-	snapshot_chain_release(&came);
-	return is_increment && i < bases->count;
-}
+/* --- what came ---------------------------------------------------------------------------------- */
 
 static bool read_id(int file, off_t at, struct snapshot_id *id)
 {
@@ -232,31 +177,58 @@ static int pass_on(struct request *request, size_t keep)
 	return error;
 }
 
-/* Waits until standard output takes the end at once, and commits to it. Returns 0 or -errno. */
-static int commit(struct request *request)
+/* Waits until standard output takes the end at once. Returns 0 or -errno. */
+static int wait_for_reader(void)
 {
 	struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
 
 	int ready = poll(&reader, 1, READER_MS);
 	if (ready <= 0)
 		return ready < 0 ? -errno : -ETIMEDOUT;
-	if (!(reader.revents & POLLOUT) || reader.revents & POLLERR)
-		return -EPIPE;
-	request->committed = true;
+	return !(reader.revents & POLLOUT) || reader.revents & POLLERR ? -EPIPE : 0;
+}
+
+/* Does what the guest stands still for, and commits to it. Returns 0 or -errno. */
+static int commit(struct request *request)
+{
+	int error = request->copies
+			    ? snapshot_disks_copy(&request->disks, &request->file, request->in.fd)
+			    : wait_for_reader();
+
+	request->heard = clock_ms();
 	/* If it is gone, the answer says so. */
-	send(request->in.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return 0;
+	if (error == -ECANCELED)
+		return 0;
+	request->committed = !error;
+	if (!error)
+		send(request->in.fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	return error;
+}
+
+/* As take(), what comes until the snapshot's first byte has: the disks. */
+static bool take_first(struct request *request)
+{
+	int disk = snapshot_disks_take(&request->disks, request->in.fd, request->file.data);
+
+	if (disk < 0 && disk != -EAGAIN)
+		request->error = disk;
+	if (disk == 0)
+		request->bytes = request->file.held = 1;
+	return disk >= 0;
 }
 
 /* Takes some of what is there. Returns whether there was any. */
 static bool take(struct request *request)
 {
 	struct snapshot_file *file = &request->file;
+
+	if (request->copies && !request->bytes)
+		return take_first(request);
 	ssize_t got = recv(request->in.fd, file->data + file->held, sizeof(file->data) - file->held,
 			   MSG_DONTWAIT);
-
 	if (got <= 0)
 		return false;
+	request->heard = clock_ms();
 	request->bytes += (uint64_t)got;
 	file->held += (size_t)got;
 	request->error = request->stream ? pass_on(request, request->live_ms ? LAST : 0)
@@ -269,7 +241,8 @@ static void on_data(void *ctx)
 	struct request *request = ctx;
 	char more;
 
-	if (take(request) || !request->live_ms || request->committed ||
+	if (take(request) || request->error || !(request->live_ms || request->copies) ||
+	    request->committed ||
 	    recv(request->in.fd, &more, sizeof(more), MSG_DONTWAIT | MSG_PEEK) != 0)
 		return;
 	/* All that ebb sends has come. */
@@ -280,64 +253,12 @@ static void on_data(void *ctx)
 /* Serves the loop until the command is answered, or nothing came for a long time, or the disk is full. */
 static void receive(struct request *request, struct guests *guests, struct control_call *call)
 {
-	uint64_t seen = 0;
-	int64_t silent_since = clock_ms();
-
+	request->heard = clock_ms();
 	while (call->pending && !request->error && !request->silent) {
 		if (loop_turn(&guests->loop, 1000) < 0)
 			break;
-		if (request->bytes != seen)
-			silent_since = clock_ms();
-		seen = request->bytes;
-		request->silent = clock_ms() - silent_since > SILENCE_MS;
+		request->silent = clock_ms() - request->heard > SILENCE_MS;
 	}
-}
-
-static void say_saved(const struct request *request, const char *name, uint64_t bytes,
-		      double stopped)
-{
-	char size[TEXT_SIZE_MAX], memory[TEXT_SIZE_MAX];
-
-	text_size(size, request->bytes);
-	text_size(memory, bytes);
-	if (request->live_ms)
-		log_info("%s: sent, %s with %s of its memory; it stood still for %.3f s, and does "
-			 "so until \"ebb stop --force\", once it runs elsewhere, or \"ebb resume\"",
-			 name, size, memory, stopped);
-	else if (request->stream)
-		log_info("%s: saved, %s with %s of its memory; it stood still for %.2f s", name,
-			 size, memory, stopped);
-	else if (request->what == &the_guest)
-		printf("%s: saved in %s, %s with %s of its memory; it stood still for %.2f s\n",
-		       name, request->folder, size, memory, stopped);
-	else
-		printf("%s: has used %s, which is read ahead when %s is restored\n", name, memory,
-		       request->folder);
-}
-
-/* What is not in the snapshot. Of a guest that is moved these are read-only. */
-static void say_disks(const struct request *request, const char *name, const json_t *disks)
-{
-	char list[8 * TEXT_MAX] = "", text[TEXT_MAX];
-	size_t i, at = 0;
-	json_t *disk;
-
-	if (request->what != &the_guest || json_array_size(disks) == 0)
-		return;
-	json_array_foreach(disks, i, disk)
-	{
-		const char *file = json_string_value(disk);
-		text_escape(text, sizeof(text), file ? file : "?", false);
-		if (at + strlen(text) + 8 >= sizeof(list)) {
-			snprintf(list + at, sizeof(list) - at, ", ...");
-			break;
-		}
-		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s'%s'", i ? ", " : "", text);
-	}
-	if (request->stream)
-		log_info("%s: until it is restored, its disks must not change: %s", name, list);
-	else
-		printf("%s: until it is restored, its disks must not change: %s\n", name, list);
 }
 
 /* Afterwards it may run elsewhere. Returns whether the end is written; else prints an error message. */
@@ -381,7 +302,7 @@ static int say_result(struct request *request, struct guest *guest)
 	if (json_unpack(guest->call.reply, "{s:I, s:I, s:F}", "bytes", &bytes, "memory", &saved,
 			"stopped", &stopped) ||
 	    bytes < 0 || saved < 0 || (uint64_t)bytes != request->bytes ||
-	    (request->live_ms && !request->committed)) {
+	    ((request->live_ms || request->copies) && !request->committed)) {
 		log_error("guest \"%s\" is not saved: its ebb answered %s wrongly", guest->shown,
 			  request->what->command);
 		return EXIT_FAILED;
@@ -392,24 +313,33 @@ static int say_result(struct request *request, struct guest *guest)
 			  guest->shown, request->folder);
 		return EXIT_FAILED;
 	}
-	if (request->base && !find_base(request, guest->shown))
+	if (request->base &&
+	    !snapshot_base_find(&request->file, &request->bases, request->base, guest->shown))
 		return EXIT_FAILED;
 	if (!request->stream && snapshot_file_publish(&request->file) != 0)
 		return EXIT_FAILED;
 	if (request->live_ms && !pass_on_end(request, guest->shown))
 		return EXIT_FAILED;
-	say_saved(request, guest->shown, (uint64_t)saved, stopped);
-	say_disks(request, guest->shown, json_object_get(guest->call.reply, "disks"));
+	snapshot_say_saved(request, guest->shown, (uint64_t)saved, stopped);
+	if (request->what == &the_guest)
+		snapshot_say_disks(request, guest->shown,
+				   json_object_get(guest->call.reply, "disks"));
 	return EXIT_DONE;
 }
 
 static json_t *arguments_of(const struct request *request)
 {
+	json_t *arguments = json_object();
+
 	if (request->base)
-		return json_pack("{s:b}", "increment", true);
+		json_object_set_new(arguments, "increment", json_true());
+	if (request->copies)
+		json_object_set_new(arguments, "disks", json_true());
 	if (request->live_ms)
-		return json_pack("{s:i}", "downtime-limit", (int)request->live_ms);
-	return request->stream ? json_pack("{s:b}", "sparse", true) : NULL;
+		json_object_set_new(arguments, "downtime-limit", json_integer(request->live_ms));
+	else if (request->stream)
+		json_object_set_new(arguments, "sparse", json_true());
+	return arguments;
 }
 
 /* What has come is of no use. Its ebb finds that out, and lets it go on; then we say so. */
@@ -446,7 +376,7 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 		;
 	if (!request->error && !request->stream)
 		request->error = snapshot_file_write_rest(&request->file);
-	if (request->error && request->live_ms && !error)
+	if (request->error && (request->live_ms || request->copies) && !error)
 		give_up(request, guests, guest);
 	return say_result(request, guest);
 }
@@ -458,7 +388,8 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 	(void)status;
 	if (!request->stream && snapshot_file_begin(&request->file) != 0)
 		return EXIT_FAILED;
-	if (request->base && open_base(request) != 0)
+	if (request->base &&
+	    snapshot_base_open(&request->file, &request->bases, request->base) != 0)
 		return EXIT_FAILED;
 	/* What it does not use need not be saved. A guest that cannot report is saved as it is. */
 	if (request->what == &the_guest)
@@ -471,7 +402,8 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 /* Returns whether it can go where it shall. */
 static bool check(struct request *request)
 {
-	bool the_guest_whole = request->what == &the_guest && !request->base && !request->live_ms;
+	bool the_guest_whole = request->what == &the_guest && !request->base && !request->live_ms &&
+			       !request->copies;
 
 	request->stream = request->folder && strcmp(request->folder, "-") == 0;
 	if (request->merge && (!request->out || !*request->out || request->stream))
@@ -492,6 +424,9 @@ static bool check(struct request *request)
 		log_error(
 			"--live is for standard output: \"ebb snapshot --live -n NAME - | ssh HOST "
 			"ebb run --restore - --detach ...\"");
+	else if (request->copies && (request->stream || request->what != &the_guest))
+		log_error("--disks copy needs a folder that the guest is saved to, for the copies: "
+			  "ebb snapshot --disks copy -n NAME DIR");
 	else if (request->stream && request->base)
 		log_error("--base needs a folder to save to, where its base is kept, too");
 	else if (request->stream && isatty(STDOUT_FILENO))
@@ -519,6 +454,7 @@ int cmd_snapshot(int argc, char **argv)
 	if (request.in.fd >= 0)
 		close(request.in.fd);
 	snapshot_file_end(&request.file, status == EXIT_DONE);
+	snapshot_disks_release(&request.disks);
 	snapshot_chain_release(&request.bases);
 	return status;
 }

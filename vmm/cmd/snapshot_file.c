@@ -80,6 +80,25 @@ int snapshot_file_begin(struct snapshot_file *file)
 	return file->fd < 0 ? fail(file, "write a snapshot to") : 0;
 }
 
+int snapshot_file_add_disk(struct snapshot_file *file, unsigned int number)
+{
+	struct snapshot_disk *disk = &file->disk[file->disks];
+	char name[SAVED_DISK_NAME];
+
+	disk->number = number;
+	disk->fd = openat(file->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (disk->fd < 0) {
+		saved_disk_unfinished(number, name);
+		unlinkat(file->dir, name, 0);
+		disk->fd = openat(file->dir, name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+		disk->named = disk->fd >= 0;
+	}
+	if (disk->fd < 0)
+		return fail(file, "write a disk to");
+	file->disks++;
+	return disk->fd;
+}
+
 /* Gives @fd the name @name in the folder, which rename() needs of a file without one. */
 static int give_name(const struct snapshot_file *file, int fd, const char *name)
 {
@@ -194,6 +213,31 @@ static bool is_needed(const struct snapshot_file *file, const char *name)
 	return false;
 }
 
+/* Another disk than those that were saved now, or one that was not finished. */
+static bool is_old_disk(const struct snapshot_file *file, const struct snapshot_id *id,
+			const char *name)
+{
+	char ours[SAVED_DISK_NAME];
+
+	for (unsigned int i = 0; i < file->disks; i++) {
+		saved_disk_name(file->disk[i].number, id, ours);
+		if (strcmp(ours, name) == 0)
+			return false;
+	}
+	return saved_disk_is_name(name);
+}
+
+/* Returns whether @name is a base that is not needed any more. */
+static bool is_old_base(const struct snapshot_file *file, const char *name)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *id = name + strlen(SNAPSHOT_BASE_PREFIX);
+
+	return strlen(name) == SNAPSHOT_BASE_NAME - 1 &&
+	       strncmp(name, SNAPSHOT_BASE_PREFIX, strlen(SNAPSHOT_BASE_PREFIX)) == 0 &&
+	       strspn(id, digits) == strlen(id) && !is_needed(file, name);
+}
+
 static void remove_or_warn(const struct snapshot_file *file, const char *name)
 {
 	if (unlinkat(file->dir, name, 0) < 0 && errno != ENOENT)
@@ -202,30 +246,47 @@ static void remove_or_warn(const struct snapshot_file *file, const char *name)
 }
 
 /* Removes what only the snapshot needed that was there before. */
-static void remove_others(const struct snapshot_file *file)
+static void remove_others(const struct snapshot_file *file, const struct snapshot_id *id)
 {
-	static const char digits[] = "0123456789abcdef";
 	int fd = openat(file->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 
-	while (dir && (entry = readdir(dir))) {
-		const char *id = entry->d_name + strlen(SNAPSHOT_BASE_PREFIX);
-		if (strlen(entry->d_name) != SNAPSHOT_BASE_NAME - 1 ||
-		    strncmp(entry->d_name, SNAPSHOT_BASE_PREFIX, strlen(SNAPSHOT_BASE_PREFIX)) ||
-		    strspn(id, digits) != strlen(id) || is_needed(file, entry->d_name))
-			continue;
-		remove_or_warn(file, entry->d_name);
-	}
+	while (dir && (entry = readdir(dir)))
+		if (is_old_base(file, entry->d_name) || is_old_disk(file, id, entry->d_name))
+			remove_or_warn(file, entry->d_name);
 	if (dir)
 		closedir(dir);
 	else if (fd >= 0)
 		close(fd);
 }
 
+/* Before the snapshot has its name: it tells which disks are its own. */
+static int publish_disks(struct snapshot_file *file, const struct snapshot_id *id)
+{
+	char name[SAVED_DISK_NAME];
+	int error = 0;
+
+	for (unsigned int i = 0; i < file->disks && !error; i++) {
+		struct snapshot_disk *disk = &file->disk[i];
+		saved_disk_name(disk->number, id, name);
+		error = keep(file, disk->fd, name, &disk->linked);
+	}
+	errno = -error;
+	return error ? fail(file, "finish the disks in") : 0;
+}
+
 int snapshot_file_publish(struct snapshot_file *file)
 {
-	if (fsync(file->fd) < 0 || (file->bases && fsync(file->dir) < 0))
+	struct snapshot_id id = {{0}};
+
+	errno = is_snapshot(file) ? -saved_disks_id(file->fd, &id) : 0;
+	if (errno)
+		return fail(file, "finish the snapshot in");
+	int error = publish_disks(file, &id);
+	if (error)
+		return error;
+	if (fsync(file->fd) < 0 || ((file->bases || file->disks) && fsync(file->dir) < 0))
 		return fail(file, "finish the snapshot in");
 	/* What has that name was left by one that was killed: the folder is locked. */
 	if (!file->named &&
@@ -235,6 +296,8 @@ int snapshot_file_publish(struct snapshot_file *file)
 		return fail(file, "finish the snapshot in");
 	/* From here on the folder's snapshot needs its bases, whatever else fails. */
 	memset(file->linked, 0, sizeof(file->linked));
+	for (unsigned int i = 0; i < file->disks; i++)
+		file->disk[i].linked = false;
 	/* Of the snapshot that was there before. Where it stays, it says itself that it is of another. */
 	if (is_snapshot(file))
 		remove_or_warn(file, WORKING_SET_FILE);
@@ -243,15 +306,34 @@ int snapshot_file_publish(struct snapshot_file *file)
 	/* Until the new name is on the disk, the old snapshot may be the one that is found. */
 	if (is_snapshot(file)) {
 		remove_or_warn(file, UNFINISHED_BASE);
-		remove_others(file);
+		remove_others(file, &id);
 	}
 	return 0;
+}
+
+static void end_disks(struct snapshot_file *file)
+{
+	struct snapshot_id id;
+	char name[SAVED_DISK_NAME];
+
+	for (unsigned int i = 0; i < file->disks; i++) {
+		const struct snapshot_disk *disk = &file->disk[i];
+		saved_disk_unfinished(disk->number, name);
+		if (disk->named)
+			unlinkat(file->dir, name, 0);
+		if (disk->linked && saved_disks_id(file->fd, &id) == 0) {
+			saved_disk_name(disk->number, &id, name);
+			unlinkat(file->dir, name, 0);
+		}
+		close(disk->fd);
+	}
 }
 
 void snapshot_file_end(struct snapshot_file *file, bool done)
 {
 	char name[SNAPSHOT_BASE_NAME];
 
+	end_disks(file);
 	if (!done && file->fd >= 0)
 		unlinkat(file->dir, unfinished(file), 0);
 	for (unsigned int i = 0; !done && i < SNAPSHOT_CHAIN_MAX; i++) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "vmm/snapshot/chain.h"
+#include "vmm/snapshot/saved_disks.h"
 
 #define SNAPSHOT_FILE	     "snapshot"
 #define WORKING_SET_FILE     "working-set"
@@ -28,7 +29,15 @@ struct snapshot_file {
 	const struct snapshot_chain *bases;
 	bool linked[SNAPSHOT_CHAIN_MAX];
 	unsigned int first; /* of @bases: those before it are not needed */
-	size_t held;	    /* bytes of @data that are not written yet */
+	/* Disks that are saved with it. */
+	unsigned int disks;
+	struct snapshot_disk {
+		unsigned int number;
+		int fd;
+		bool named;  /* as the file itself */
+		bool linked; /* as linked[] */
+	} disk[SAVED_DISKS_MAX];
+	size_t held; /* bytes of @data that are not written yet */
 	uint8_t data[SNAPSHOT_FILE_BUFFER];
 };
 
@@ -44,12 +53,18 @@ int snapshot_file_begin(struct snapshot_file *file);
 int snapshot_file_link(struct snapshot_file *file, const struct snapshot_chain *bases,
 		       const char *from);
 
+/*
+ * Begins a file for the guest's disk @number, which gets its name when the snapshot does. Returns its descriptor, which the caller
+ * fills, or -errno after an error message.
+ */
+int snapshot_file_add_disk(struct snapshot_file *file, unsigned int number);
+
 /* Write @held bytes of @data: the whole pages of them, of which those of zeros become holes; all. Return 0 or -errno. */
 int snapshot_file_write(struct snapshot_file *file);
 int snapshot_file_write_rest(struct snapshot_file *file);
 
 /*
- * Gives the file its name, and removes the bases that it does not need. Returns 0, or -errno after an error message: also if
+ * Gives the file its name, and the disks theirs, and removes the bases and disks that it does not need. Returns 0, or -errno after an error message: also if
  * it has its name, and may lose that when the host fails.
  */
 int snapshot_file_publish(struct snapshot_file *file);

@@ -10,7 +10,7 @@
 
 #include "vmm/arch/arch.h"
 #include "vmm/cmd/cmd.h"
-#include "vmm/cmd/snapshot_file.h"
+#include "vmm/cmd/snapshot_disks.h"
 #include "vmm/lib/confine.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
@@ -146,6 +146,8 @@ static int merge_files(struct merging *merging, const char *folder)
 	struct reply reply;
 
 	int error = run(merging, folder, &reply);
+	if (!error)
+		error = snapshot_disks_take_over(&merging->file, folder, merging->files.snapshot);
 	if (!error)
 		error = snapshot_file_publish(&merging->file);
 	if (error)

@@ -495,6 +495,8 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		error = disks_flush(machine, why);
 		if (!error)
 			error = save_all(saving);
+		if (!error && writer->finish)
+			error = writer->finish(writer->ctx);
 		thaw(&machine->devices);
 	}
 	*pages = writer->pages;

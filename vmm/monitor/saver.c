@@ -62,20 +62,26 @@ static int socket_write(void *ctx, const void *data, size_t len)
 }
 
 /*
- * The client finds the end of what comes, and has passed on all but the last section when it says so, by a byte. Whoever
- * reads there runs nothing without that section, which the client passes on only when we have answered: so until that byte
- * comes, the guest can go on here, and afterwards it must not. Returns 0 if it came, or -errno.
+ * The client finds the end of what comes, and says so, by a byte of 0. Of a guest that is sent it has passed on all but the last
+ * section by then. Whoever reads there runs nothing without that section, which the client passes on only when we have answered:
+ * so until that byte comes, the guest can go on here, and afterwards it must not. If it copies the disks, it has done so by then;
+ * while it does, it sends other bytes. Returns 0 if it came, or -errno.
  */
-static int hear_commit(const struct saver *saver)
+static int hear_commit(void *ctx)
 {
-	char byte;
+	const struct saver *saver = ctx;
+	char byte = 1;
 
 	if (shutdown(saver->socket, SHUT_WR) < 0)
 		return -EPIPE;
-	int error = wait_for_client(saver, POLLIN, clock_ns() + CLIENT_LIMIT_NS);
-	if (error)
-		return error;
-	return recv(saver->socket, &byte, sizeof(byte), MSG_DONTWAIT) == sizeof(byte) ? 0 : -EPIPE;
+	while (byte) {
+		int error = wait_for_client(saver, POLLIN, clock_ns() + CLIENT_LIMIT_NS);
+		if (error)
+			return error;
+		if (recv(saver->socket, &byte, sizeof(byte), MSG_DONTWAIT) != sizeof(byte))
+			return -EPIPE;
+	}
+	return 0;
 }
 
 static void close_socket(struct saver *saver)
@@ -128,8 +134,6 @@ static void save(void *ctx)
 	saver->error = saver->stands ? saver->what(saver->monitor->machine, &saver->writer,
 						   &saver->pages, &saver->why)
 				     : save_ahead(saver);
-	if (!saver->error && saver->stands && saver->downtime)
-		saver->error = hear_commit(saver);
 	explain(saver);
 	if (!saver->error && !saver->stands)
 		return;
@@ -201,6 +205,7 @@ void saver_begin(struct saver *saver, saver_what what, int socket,
 	saver->writer = (struct snapshot_writer){
 		.write = socket_write,
 		.ctx = saver,
+		.finish = saver->downtime || saver->disks ? hear_commit : NULL,
 		.sparse = saver->sparse,
 		.increment = saver->increment,
 	};

@@ -30,6 +30,7 @@ struct saver {
 	bool resume; /* and goes on afterwards */
 	/* Before saver_begin(). Downtime: ns that a guest may stand still that is saved while it runs; or 0. */
 	bool sparse, increment;
+	bool disks; /* the client copies them meanwhile */
 	uint64_t downtime;
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
@@ -56,8 +57,8 @@ int saver_start(struct saver *saver, const struct worker_guard *guard);
 /*
  * Saves @what of the guest to @socket, which is the saver's from now on; then calls @saved with @ticket. The guest is paused for it,
  * and stays so: for a working set at once, for machine_save() when its disks were flushed, or, if @saver->downtime, for the last
- * part, and then without error only if the client has committed to it: it finds the end of the stream, and sends a byte. Not while
- * it saves.
+ * part. With that, and if @saver->disks, without error only if the client has committed to it, while the guest stands still: it finds
+ * the end of the stream, and sends a byte of 0; others before it say that it is busy. Not while it saves.
  */
 void saver_begin(struct saver *saver, saver_what what, int socket,
 		 void (*saved)(struct monitor *monitor, uint64_t ticket), uint64_t ticket);

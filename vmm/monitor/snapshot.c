@@ -9,6 +9,7 @@
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/json.h"
+#include "vmm/lib/pass_fd.h"
 #include "vmm/machine/device_blk.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/save.h"
@@ -53,7 +54,7 @@ static void saved(struct monitor *monitor, uint64_t command)
 
 /* A command's arguments: of x-ebb-snapshot alone. */
 struct how {
-	bool sparse, increment;
+	bool sparse, increment, disks;
 	uint64_t downtime; /* ns */
 };
 
@@ -81,6 +82,27 @@ static bool can_save(struct monitor *monitor, saver_what what, const struct how 
 	return true;
 }
 
+/*
+ * Gives the client what it is to copy: each disk that the guest can write to, with its number, so that no name has to be believed,
+ * and only to read. Returns whether the client has them; else @error is set.
+ */
+static bool pass_disks(const struct monitor *monitor, int socket, struct control_error *error)
+{
+	const struct disk *disk;
+
+	for (unsigned int i = 0; (disk = machine_disk(monitor->machine, i)); i++) {
+		const uint8_t number = (uint8_t)i;
+		if (disk_read_only(disk))
+			continue;
+		if (disk->again >= 0 && pass_fd_send_now(socket, &number, sizeof(number),
+							 disk->again) == (ssize_t)sizeof(number))
+			continue;
+		control_fail(error, "its disk %u cannot be passed on, to be copied", i);
+		return false;
+	}
+	return true;
+}
+
 /* Returns whether it took @socket; else @error is set. */
 static bool begin(struct monitor *monitor, saver_what what, const struct how *how, int socket,
 		  struct control_error *error)
@@ -96,8 +118,10 @@ static bool begin(struct monitor *monitor, saver_what what, const struct how *ho
 				    "snapshot to go to");
 		return false;
 	}
-	if (!can_save(monitor, what, how, error))
+	if (!can_save(monitor, what, how, error) ||
+	    (how->disks && !pass_disks(monitor, socket, error)))
 		return false;
+	saver->disks = how->disks;
 	saver->sparse = how->sparse;
 	saver->increment = how->increment;
 	saver->downtime = how->downtime;
@@ -130,6 +154,7 @@ static bool read_arguments(saver_what what, const json_t *arguments, struct how 
 	{
 		bool *flag = strcmp(key, "sparse") == 0	     ? &how->sparse
 			     : strcmp(key, "increment") == 0 ? &how->increment
+			     : strcmp(key, "disks") == 0     ? &how->disks
 							     : NULL;
 		if (what == machine_save && strcmp(key, "downtime-limit") == 0) {
 			if (read_limit(value, how, error))
@@ -154,7 +179,9 @@ static bool fits(const struct how *how, struct control_error *error)
 {
 	if (how->downtime && how->increment)
 		control_fail(error, "'downtime-limit' and 'increment' cannot be combined");
-	return !how->downtime || !how->increment;
+	else if (how->downtime && how->disks)
+		control_fail(error, "'downtime-limit' and 'disks' cannot be combined");
+	return !how->downtime || (!how->increment && !how->disks);
 }
 
 static json_t *save(struct monitor *monitor, saver_what what, const json_t *arguments,

@@ -53,8 +53,7 @@ int snapshot_open_plain(int folder, const char *path)
 	return -EINVAL;
 }
 
-/* As where they are saved (cmd/snapshot_file.c): others, who may add to the folder, add no base. */
-static int open_base(int folder, const char *name)
+int snapshot_open_beside(int folder, const char *name)
 {
 	int fd = snapshot_open_plain(folder, name);
 	struct stat ours, around;
@@ -92,7 +91,7 @@ static int open_bases(struct snapshot_files *files, int folder)
 			continue;
 		}
 		memcpy(files->base[files->bases].name, entry->d_name, SNAPSHOT_BASE_NAME);
-		files->base[files->bases++].fd = open_base(folder, entry->d_name);
+		files->base[files->bases++].fd = snapshot_open_beside(folder, entry->d_name);
 	}
 	if (!error && errno)
 		error = -errno;

@@ -53,6 +53,11 @@ void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NA
  * Returns a descriptor, or -errno: -EINVAL if it is no plain file.
  */
 int snapshot_open_plain(int folder, const char *path);
+/*
+ * Likewise what belongs to the snapshot in @folder, as where it is saved (cmd/snapshot_file.c): others, who may add to the folder,
+ * add none. -EPERM if it is neither the folder's owner's, nor ours, nor root's.
+ */
+int snapshot_open_beside(int folder, const char *name);
 
 /* Says why the snapshot in the folder @folder was not opened: @error, which it returns. */
 int snapshot_not_opened(const char *folder, int error);

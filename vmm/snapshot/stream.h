@@ -55,6 +55,8 @@ struct snapshot_writer {
 	/* Writes all of @data. Returns 0 or -errno. */
 	int (*write)(void *ctx, const void *data, size_t len);
 	void *ctx;
+	/* The caller's: machine_save() calls it when all is written, and the machine still stands still. Returns 0 or -errno. Or NULL. */
+	int (*finish)(void *ctx);
 	/* The caller's, for who chooses the pages: see machine_save(). Increment: it has a base, also pages.h's. */
 	bool sparse, increment;
 	bool paused;	 /* the caller's, too: the guest was so before it was stopped to be saved */
