@@ -28,10 +28,13 @@ class Sender(Fake):
             if not data:
                 return
             for message in map(json.loads, data.splitlines()):
-                answer = self._send(socket.socket(fileno=fds[0])) if message["execute"] == "x-ebb-snapshot" else {"return": {}}
+                answer = self._send(socket.socket(fileno=fds[0])) if message["execute"] == "x-ebb-snapshot" else self.other(message)
                 if not answer:
                     return
                 yield json.dumps(answer | ({"id": message["id"]} if "id" in message else {})).encode() + b"\r\n"
+
+    def other(self, message):
+        return {"return": {}}
 
     def _send(self, stream):
         with stream:
@@ -125,4 +128,31 @@ def test_only_disks_are_copied(runtime, tmp_path, numbers, kind, taken):
     assert images == [b"a disk"] * len(numbers) * taken and there.exists() == taken
     os.close(end)
     os.close(other)
+    guest.end()
+
+
+class Tracked(Sender):
+    """Is told when its snapshot is kept, and notes whether it has its name by then."""
+
+    folder, told, answers = None, (), {"return": {}}
+
+    def other(self, message):
+        if message["execute"] != "x-ebb-snapshot-kept":
+            return {"return": {}}
+        self.told = [*self.told, (message["arguments"], os.listdir(self.folder))]
+        return self.answers
+
+
+@pytest.mark.parametrize("tracked, answers", [(True, {"return": {}}), (True, FAILED), (False, {"return": {}})], ids=["told", "refused", "untracked"])
+def test_it_is_kept(runtime, tmp_path, tracked, answers):
+    """The guest's ebb is told by its last bytes, once it has its name; if it does not hear that, the snapshot is whole all the same.
+    One that is not tracked is told nothing. (Not live: --track.)"""
+    guest = Tracked(runtime)
+    guest.folder, guest.answers = tmp_path / "there", answers
+    guest.answer = {"return": DONE["return"] | ({"tracked": True} if tracked else {})}
+    env = os.environ | {"EBB_RUNTIME_DIR": runtime}
+    done = subprocess.run([EBB, "snapshot", "--track", "-n", "ci", guest.folder], env=env, capture_output=True, timeout=LIMIT, check=True)
+    assert list(guest.told) == ([({"id": "65" * 16}, ["snapshot"])] if tracked else [])
+    assert (b"no later snapshot can be based on this one" in done.stderr) == (answers == FAILED), done
+    assert (guest.folder / "snapshot").read_bytes() == MUCH + END
     guest.end()

@@ -66,6 +66,8 @@ def test_word_too_many(ebb, command):
     (("--disks", "all", "a"), 'unknown --disks "all"; write copy or keep'), (("--disks=copy", "-"), "--disks copy needs a folder"),
     (("--disks=copy", "--working-set", "a"), "--disks copy needs a folder"), (("--disks=copy", "--live", "-"), "--disks copy needs a folder"),
     (("--disks=copy", "merge", "a", "b"), "takes folders alone"),
+    (("--track", "-"), "--track is for a whole snapshot in a folder"), (("--track", "--base", "a", "b"), "--track is for a whole"),
+    (("--track", "--live", "-"), "--track is for a whole"), (("--track", "merge", "a", "b"), "takes folders alone"),
     (("--live=0", "-"), "--live must be at least 0.001 seconds"), (("--live=0.0004", "-"), "at least 0.001"),
     (("--live", "5", "-"), "too many folders are given: '5' and '-'; name one (a time is written --live=5)"), (("--live=x", "-"), "--live"),
 ], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")

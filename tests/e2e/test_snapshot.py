@@ -157,32 +157,6 @@ def test_it_goes_on(ebb, tmp_path):
         assert not one.stderr()
 
 
-def test_disks_are_copied(ebb, tmp_path):
-    """The guest that goes on finds its disk as it was, though the first one wrote to it meanwhile, and writes to one of its own.
-    The control: with a disk that was kept it finds what the first one wrote."""
-    disk, folder, kept = tmp_path / "disk.img", tmp_path / "copied", tmp_path / "kept"
-    with open(disk, "wb") as file:
-        file.truncate(16 * MIB)
-    guest = ebb.start(JOB, "-d", disk, "--name", "saved", memory=MEMORY)
-    counts(guest, 1)
-    write = "dd if={} of=/dev/vda bs=1M count=4 conv=fsync && echo written"
-    read = "dd if=/dev/vda bs=1M count=4 iflag=direct 2>/dev/null | cmp - /tmp/pattern && echo same"
-
-    def has_pattern(one):
-        return answer(one, read, "^same$|differ|EOF")[0] == "same"
-    answer(guest, write.format("/tmp/pattern"), "^written$")
-    assert re.search("saved 1 of its disks in .*, too: ", run(ebb, "snapshot", "--disks", "copy", "-n", "saved", folder))
-    run(ebb, "snapshot", "-n", "saved", kept)
-    answer(guest, write.format("/dev/zero"), "^written$")
-    guest.kill()
-    copied = restore(ebb, folder, "--name", "copied")
-    assert has_pattern(copied)
-    answer(copied, write.format("/dev/zero"), "^written$")
-    assert not has_pattern(copied) and not any(disk.read_bytes()[:MIB])
-    assert has_pattern(restore(ebb, folder, "--name", "again"))
-    assert not has_pattern(restore(ebb, kept, "-d", disk, "--name", "control"))
-
-
 def test_the_clocks(ebb, tmp_path):
     """A restored guest's clock chip shows the host's time at once; its system's clock goes on where it stopped. With Debian's
     kernel, which has a driver for the chip."""

@@ -51,12 +51,12 @@
 #define LAST (SNAPSHOT_SECTION + SNAPSHOT_END_SIZE)
 _Static_assert(LAST <= PIPE_BUF, "it is written at once");
 
-enum { OPTION_WORKING_SET, OPTION_BASE, OPTION_LIVE, OPTION_DISKS };
+enum { OPTION_WORKING_SET, OPTION_BASE, OPTION_LIVE, OPTION_DISKS, OPTION_TRACK };
 
 static const struct option options[] = {
 	OPTION_NAME_LINE,
 	{OPTION_BASE, 0, "base", "DIR",
-	 "save only what is not as in the snapshot in DIR,\nfrom which the guest was restored",
+	 "save only what is not as in the snapshot in DIR,\nfrom which the guest was restored, or its last one\nsince --track",
 	 false},
 	{OPTION_DISKS, 0, "disks", "copy|keep",
 	 "copy the disks that the guest can write to, too,\nwhile it stands still, or keep them where they\nare: then they must not change "
@@ -66,6 +66,9 @@ static const struct option options[] = {
 	 "to standard output, while the guest runs: it\nstands still for about SECONDS [0.05], and from\nthen on: "
 	 "\"ebb stop --force\" ends it once it runs\nelsewhere, \"ebb resume\" lets it go on here",
 	 true},
+	{OPTION_TRACK, 0, "track", NULL,
+	 "have what the guest writes from then on tracked,\nso that the next snapshot may be based on this\none (--base), without a restart",
+	 false},
 	{OPTION_WORKING_SET, 0, "working-set", NULL,
 	 "save only which memory a guest that was restored\nfrom DIR has used since: it is read ahead when\nothers are",
 	 false},
@@ -134,6 +137,9 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return apply_live(request, value, error);
 	case OPTION_BASE:
 		request->base = value;
+		return 0;
+	case OPTION_TRACK:
+		request->track = true;
 		return 0;
 	case OPTION_DISKS:
 		return apply_disks(request, value, error);
@@ -273,6 +279,28 @@ static bool pass_on_end(struct request *request, const char *guest)
 	return !error;
 }
 
+/* The next increment of a guest that is tracked is based on this one. If its ebb is not told, it is based on the one before. */
+static void tell_kept(struct request *request, struct guest *guest)
+{
+	const struct snapshot_file *file = &request->file;
+	char name[SNAPSHOT_BASE_NAME];
+	struct snapshot_id id;
+
+	int error = saved_disks_id(file->fd, &id);
+	if (!error) {
+		snapshot_base_name(&id, name);
+		control_call_start(&guest->call, "x-ebb-snapshot-kept",
+				   json_pack("{s:s}", "id", name + strlen(SNAPSHOT_BASE_PREFIX)),
+				   CONTROL_ANSWER_MS);
+		control_call_wait(&guest->call, request->loop);
+		error = guest->call.err;
+	}
+	if (error)
+		log_warn("%s: no later snapshot can be based on this one: its ebb did not hear "
+			 "that it is kept",
+			 guest->shown);
+}
+
 static int say_result(struct request *request, struct guest *guest)
 {
 	char text[TEXT_MAX];
@@ -324,6 +352,8 @@ static int say_result(struct request *request, struct guest *guest)
 	if (request->what == &the_guest)
 		snapshot_say_disks(request, guest->shown,
 				   json_object_get(guest->call.reply, "disks"));
+	if (request->file.fd >= 0 && json_is_true(json_object_get(guest->call.reply, "tracked")))
+		tell_kept(request, guest);
 	return EXIT_DONE;
 }
 
@@ -335,6 +365,8 @@ static json_t *arguments_of(const struct request *request)
 		json_object_set_new(arguments, "increment", json_true());
 	if (request->copies)
 		json_object_set_new(arguments, "disks", json_true());
+	if (request->track)
+		json_object_set_new(arguments, "track", json_true());
 	if (request->live_ms)
 		json_object_set_new(arguments, "downtime-limit", json_integer(request->live_ms));
 	else if (request->stream)
@@ -403,7 +435,7 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 static bool check(struct request *request)
 {
 	bool the_guest_whole = request->what == &the_guest && !request->base && !request->live_ms &&
-			       !request->copies;
+			       !request->copies && !request->track;
 
 	request->stream = request->folder && strcmp(request->folder, "-") == 0;
 	if (request->merge && (!request->out || !*request->out || request->stream))
@@ -427,6 +459,10 @@ static bool check(struct request *request)
 	else if (request->copies && (request->stream || request->what != &the_guest))
 		log_error("--disks copy needs a folder that the guest is saved to, for the copies: "
 			  "ebb snapshot --disks copy -n NAME DIR");
+	else if (request->track &&
+		 (request->stream || request->base || request->what != &the_guest))
+		log_error("--track is for a whole snapshot in a folder, on which the next can be "
+			  "based: ebb snapshot --track -n NAME DIR");
 	else if (request->stream && request->base)
 		log_error("--base needs a folder to save to, where its base is kept, too");
 	else if (request->stream && isatty(STDOUT_FILENO))

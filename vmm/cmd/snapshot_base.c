@@ -43,9 +43,10 @@ bool snapshot_base_find(struct snapshot_file *file, const struct snapshot_chain 
 	else if (!is_increment)
 		log_error("guest \"%s\" is not saved: its ebb sent no increment", guest);
 	else if (i == bases->count)
-		log_error("guest \"%s\" was restored from another snapshot than the one in '%s': "
-			  "name the folder of that as --base",
-			  guest, folder);
+		log_error(
+			"guest \"%s\" was restored from another snapshot than the one in '%s', or "
+			"saved in another since: name the folder of that as --base",
+			guest, folder);
 	file->first = i;
 	snapshot_chain_release(&came);
 	return is_increment && i < bases->count;

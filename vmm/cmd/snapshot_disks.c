@@ -130,9 +130,7 @@ static int take_over(struct snapshot_file *file, const struct saved_disks *saved
 		if (copy.from < 0)
 			continue;
 		copy.to = snapshot_file_add_disk(file, i);
-		if (copy.to < 0)
-			return copy.to;
-		error = copy_file(&copy);
+		error = copy.to < 0 ? copy.to : copy_file(&copy);
 		if (error)
 			log_error("disk %u cannot be copied to '%s': %s", i, file->folder,
 				  strerror(-error));

@@ -94,7 +94,7 @@ int snapshot_file_add_disk(struct snapshot_file *file, unsigned int number)
 		disk->named = disk->fd >= 0;
 	}
 	if (disk->fd < 0)
-		return fail(file, "write a disk to");
+		return -errno;
 	file->disks++;
 	return disk->fd;
 }

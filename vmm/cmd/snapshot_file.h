@@ -55,7 +55,7 @@ int snapshot_file_link(struct snapshot_file *file, const struct snapshot_chain *
 
 /*
  * Begins a file for the guest's disk @number, which gets its name when the snapshot does. Returns its descriptor, which the caller
- * fills, or -errno after an error message.
+ * fills, or -errno.
  */
 int snapshot_file_add_disk(struct snapshot_file *file, unsigned int number);
 

@@ -25,7 +25,8 @@ struct request {
 	bool merge;	    /* what is in @folder, to @out */
 	const char *out, *base;
 	unsigned int live_ms; /* or 0: it stands still from the beginning */
-	bool copies;	      /* the disks, which come before the snapshot: */
+	bool track;
+	bool copies; /* the disks, which come before the snapshot: */
 	struct snapshot_disks disks;
 	struct snapshot_chain bases; /* in the folder @base, if that is given */
 	struct snapshot_file file;

@@ -11,6 +11,7 @@
 #include "vmm/machine/device_blk.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
+#include "vmm/machine/track.h"
 #include "vmm/mem/dirty_log.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/snapshot/rounds.h"
@@ -133,6 +134,8 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 {
 	struct live *live = calloc(1, sizeof(*live));
 
+	/* It is to go on elsewhere, where nobody knows its snapshots; and what is read from the logs is gone from there. */
+	track_end(machine);
 	machine->live = live;
 	if (live)
 		live->log = calloc(largest(&machine->ram), sizeof(*live->log));

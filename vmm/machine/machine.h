@@ -42,6 +42,7 @@ enum machine_end {
 };
 
 struct live;
+struct track;
 
 struct machine {
 	const struct vm_config *config;
@@ -55,6 +56,7 @@ struct machine {
 	struct ram ram;
 	struct restored_file restored_file;
 	struct live *live;		 /* while it is sent as it runs, or NULL: the saver's */
+	struct track *track;		 /* while what it writes is tracked, or NULL: likewise */
 	struct boot_file kernel, initrd; /* open until they are loaded */
 	struct restoring *restoring;	 /* or a snapshot, until it is restored: see save.h */
 	struct pmem_region pmem[VM_PMEMS_MAX];

@@ -10,6 +10,7 @@
 #include "vmm/machine/device_blk.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/track.h"
 #include "vmm/mem/present.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/snapshot/runs.h"
@@ -33,6 +34,7 @@ struct saving {
 	struct machine *machine;
 	struct snapshot_writer *writer;
 	struct why *why;
+	const struct snapshot_id *base; /* of an increment, if its guest is tracked; or NULL */
 	struct snapshot_memory memory, zeros; /* zeros: of an increment */
 	uint64_t changed_pages;		      /* pages of an increment that are to be in a run */
 	struct snapshot_runs runs;
@@ -41,81 +43,6 @@ struct saving {
 	uint8_t room[SNAPSHOT_PAYLOAD_MAX];
 	uint8_t block[BLOCK_PAGES * SNAPSHOT_PAGE];
 };
-
-/* What machines and their RAM must be for both. */
-static int can_either(const struct machine *machine, struct why *why)
-{
-	int error = arch_can_save(why);
-	if (error)
-		return error;
-	if (machine->ram.backing == RAM_HUGETLBFS)
-		return why_set(
-			why, -EOPNOTSUPP,
-			"memory of huge pages (--mem-backing hugetlbfs) cannot be saved yet");
-	if (machine->ram.page_size != SNAPSHOT_PAGE)
-		return why_set(why, -EOPNOTSUPP,
-			       "only hosts with pages of 4 KiB can save a guest yet");
-	return 0;
-}
-
-/* Returns the first device that cannot be saved, or NULL. */
-static const struct device *find_unsaved(const struct machine *machine)
-{
-	const struct device_list *list = &machine->devices;
-
-	for (unsigned int i = 0; i < list->count; i++)
-		if (!virtio_core_can_save(&list->device[i]->slot.mmio.core))
-			return list->device[i];
-	return NULL;
-}
-
-int machine_can_restore(const struct machine *machine, struct why *why)
-{
-	int error = can_either(machine, why);
-	const struct device *device = error ? NULL : find_unsaved(machine);
-
-	if (device)
-		error = why_set(
-			why, -EOPNOTSUPP,
-			"a device \"%s %u\" cannot be restored yet, and the saved guest had "
-			"another or none: give the guest the options that it was started with",
-			device->kind->name, device->number);
-	return error;
-}
-
-int machine_can_save(const struct machine *machine, struct why *why)
-{
-	int error = can_either(machine, why);
-	const struct device *device = error ? NULL : find_unsaved(machine);
-
-	if (device)
-		return why_set(why, -EOPNOTSUPP, "its device \"%s %u\" cannot be saved yet: %s",
-			       device->kind->name, device->number,
-			       device->virtio->save_advice ? device->virtio->save_advice
-							   : "start the guest without it");
-	if (!error && machine->ram.backing == RAM_ANON && machine->ram.pagemap < 0)
-		error = why_set(why, -EOPNOTSUPP,
-				"the host does not tell which memory the guest uses: ebb needs "
-				"/proc/self/pagemap");
-	return error;
-}
-
-int machine_can_increment(const struct machine *machine, struct why *why)
-{
-	const struct restored_file *base = &machine->restored_file;
-
-	if (!machine->ram.private_file)
-		return why_set(
-			why, -EOPNOTSUPP,
-			"its memory is not read from a snapshot, so that an increment has no "
-			"base: save it whole, and restore it with --restore");
-	if (base->count == SNAPSHOT_CHAIN_MAX)
-		return why_set(why, -EOPNOTSUPP,
-			       "it goes on from %d snapshots, one based on another: make them one "
-			       "(\"ebb snapshot merge\") and go on from that, or save it whole",
-			       SNAPSHOT_CHAIN_MAX);
-	return machine_can_save(machine, why);
-}
 
 /* --- sections ---------------------------------------------------------------------------------- */
 
@@ -212,6 +139,16 @@ static bool add_zeros(struct snapshot_memory *zeros, uint64_t region, const stru
 	return true;
 }
 
+/* Sets saving->changed for the block. Returns 0 or -errno. */
+static int find_changed(struct saving *saving, const struct ram_region *region, uint64_t offset,
+			unsigned int pages)
+{
+	if (!saving->base)
+		return ram_changed(&saving->machine->ram, region, offset, pages, saving->changed);
+	track_changed(saving->machine, region, offset, pages, saving->changed);
+	return 0;
+}
+
 /*
  * Of an increment: adds what is not the base's any more, and reads none of the rest, unless gaps must be filled. A block that
  * holds nothing is listed as such: the base may have something there. In others, pages of zeros are holes of the file.
@@ -222,8 +159,7 @@ static int add_changed(struct saving *saving, const struct ram_region *region, u
 	const struct gpa_range block = {region->gpa + offset, (uint64_t)pages * SNAPSHOT_PAGE};
 	int changed = 0;
 
-	int error = ram_changed(&saving->machine->ram, region, offset, (unsigned int)pages,
-				saving->changed);
+	int error = find_changed(saving, region, offset, (unsigned int)pages);
 	if (error)
 		return not_told(saving, error);
 	for (int i = 0; i < pages; i++)
@@ -326,16 +262,24 @@ static const struct ram_region *region_of(const struct ram *ram, uint64_t gpa)
 static int save_ram(struct saving *saving)
 {
 	const struct snapshot_memory *memory = &saving->memory;
+	struct machine *machine = saving->machine;
+	unsigned int layers;
 
+	saving->base = track_base(machine, &layers);
 	if (!saving->writer->increment)
-		private_file_note_read(saving->machine->ram.private_file);
-	int error = find_memory(saving);
+		private_file_note_read(machine->ram.private_file);
+	int error = saving->writer->track || saving->writer->increment
+			    ? track_look(machine, saving->writer->track, saving->why)
+			    : 0;
+	if (!error)
+		error = find_memory(saving);
 	/* Gaps that were filled are the base's pages, and read like all of a whole one. */
 	if (!error && saving->writer->increment && memory->pages > saving->changed_pages)
-		private_file_note_read(saving->machine->ram.private_file);
+		private_file_note_read(machine->ram.private_file);
 	if (!error && saving->writer->increment)
-		error = snapshot_base_write(saving->writer, &saving->machine->restored_file.id,
-					    &saving->zeros);
+		error = snapshot_base_write(
+			saving->writer, saving->base ? saving->base : &machine->restored_file.id,
+			&saving->zeros);
 	if (!error)
 		error = snapshot_memory_write(saving->writer, memory);
 	for (unsigned int i = 0; i < memory->runs && !error; i++) {
@@ -477,6 +421,7 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		 struct why *why)
 {
 	struct saving *saving = calloc(1, sizeof(*saving));
+	struct snapshot_id id = {{0}};
 	int error = 0;
 
 	if (!saving)
@@ -495,11 +440,14 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		error = disks_flush(machine, why);
 		if (!error)
 			error = save_all(saving);
+		memcpy(&id, writer->end, sizeof(id));
 		if (!error && writer->finish)
 			error = writer->finish(writer->ctx);
 		thaw(&machine->devices);
 	}
 	*pages = writer->pages;
+	if (writer->track || writer->increment || error)
+		track_saved(machine, error ? NULL : &id, !writer->increment);
 	live_end(machine);
 	free(saving);
 	return error;

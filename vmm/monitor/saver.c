@@ -12,6 +12,7 @@
 #include "vmm/machine/device_blk.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/save.h"
+#include "vmm/machine/track.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/stream.h"
 
@@ -183,6 +184,7 @@ bool saver_release(struct saver *saver)
 	}
 	close_socket(saver);
 	live_free(saver->monitor->machine);
+	track_free(saver->monitor->machine);
 	*saver = (struct saver){.socket = -1};
 	return true;
 }
@@ -208,6 +210,7 @@ void saver_begin(struct saver *saver, saver_what what, int socket,
 		.finish = saver->downtime || saver->disks ? hear_commit : NULL,
 		.sparse = saver->sparse,
 		.increment = saver->increment,
+		.track = saver->track,
 	};
 	if (what != machine_save)
 		stand(saver);

@@ -29,7 +29,7 @@ struct saver {
 	bool stands; /* the guest stands still for it, */
 	bool resume; /* and goes on afterwards */
 	/* Before saver_begin(). Downtime: ns that a guest may stand still that is saved while it runs; or 0. */
-	bool sparse, increment;
+	bool sparse, increment, track;
 	bool disks; /* the client copies them meanwhile */
 	uint64_t downtime;
 	void (*saved)(struct monitor *monitor, uint64_t ticket);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
+ * x-ebb-snapshot-kept: the client has it. x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
  * socket that came with the command, and answer when that is saved. The guest stands still meanwhile, or, with a limit for that,
  * for the last part.
  */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "vmm/machine/device_blk.h"
 #include "vmm/machine/live.h"
 #include "vmm/machine/save.h"
+#include "vmm/machine/track.h"
 #include "vmm/machine/working_set.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/pages.h"
@@ -46,6 +48,9 @@ static void saved(struct monitor *monitor, uint64_t command)
 				   (double)saver->stood / NS_PER_S);
 	if (result && saver->what == machine_save)
 		json_object_set_new(result, "disks", disks_of(monitor));
+	/* Its client says when it is kept. */
+	if (result && monitor->machine->track && (saver->track || saver->increment))
+		json_object_set_new(result, "tracked", json_true());
 	control_server_answer(monitor->server, command, result, &error);
 }
 
@@ -54,7 +59,7 @@ static void saved(struct monitor *monitor, uint64_t command)
 
 /* A command's arguments: of x-ebb-snapshot alone. */
 struct how {
-	bool sparse, increment, disks;
+	bool sparse, increment, disks, track;
 	uint64_t downtime; /* ns */
 };
 
@@ -122,6 +127,7 @@ static bool begin(struct monitor *monitor, saver_what what, const struct how *ho
 	    (how->disks && !pass_disks(monitor, socket, error)))
 		return false;
 	saver->disks = how->disks;
+	saver->track = how->track;
 	saver->sparse = how->sparse;
 	saver->increment = how->increment;
 	saver->downtime = how->downtime;
@@ -155,6 +161,7 @@ static bool read_arguments(saver_what what, const json_t *arguments, struct how 
 		bool *flag = strcmp(key, "sparse") == 0	     ? &how->sparse
 			     : strcmp(key, "increment") == 0 ? &how->increment
 			     : strcmp(key, "disks") == 0     ? &how->disks
+			     : strcmp(key, "track") == 0     ? &how->track
 							     : NULL;
 		if (what == machine_save && strcmp(key, "downtime-limit") == 0) {
 			if (read_limit(value, how, error))
@@ -181,7 +188,11 @@ static bool fits(const struct how *how, struct control_error *error)
 		control_fail(error, "'downtime-limit' and 'increment' cannot be combined");
 	else if (how->downtime && how->disks)
 		control_fail(error, "'downtime-limit' and 'disks' cannot be combined");
-	return !how->downtime || (!how->increment && !how->disks);
+	else if (how->track && (how->downtime || how->increment))
+		control_fail(error, "'track' is for a whole snapshot of a guest that goes on here");
+	else
+		return true;
+	return false;
 }
 
 static json_t *save(struct monitor *monitor, saver_what what, const json_t *arguments,
@@ -207,8 +218,38 @@ static json_t *working_set(void *ctx, const json_t *arguments, struct control_er
 	return save(ctx, working_set_save, arguments, error);
 }
 
+/* Reads 16 bytes in hexadecimal. Returns whether that is what @text is. */
+static bool read_id(const char *text, struct snapshot_id *id)
+{
+	if (!text || strlen(text) != 2 * sizeof(id->bytes) ||
+	    strspn(text, "0123456789abcdef") != 2 * sizeof(id->bytes))
+		return false;
+	for (size_t i = 0; i < sizeof(id->bytes); i++)
+		sscanf(text + 2 * i, "%2hhx", &id->bytes[i]);
+	return true;
+}
+
+static json_t *snapshot_kept(void *ctx, const json_t *arguments, struct control_error *error)
+{
+	struct monitor *monitor = ctx;
+	struct snapshot_id id;
+
+	if (json_object_size(arguments) != 1 ||
+	    !read_id(json_string_value(json_object_get(arguments, "id")), &id))
+		control_fail(error, "Parameter 'id' expects 32 digits of a hexadecimal number, the "
+				    "snapshot's last bytes");
+	else if (monitor->saver.saves)
+		control_fail_as(error, "GuestBusy", "the guest is being saved again already");
+	else if (!track_keep(monitor->machine, &id))
+		control_fail(error, "it is not the guest's last snapshot, or nothing is tracked");
+	else
+		return json_object();
+	return NULL;
+}
+
 static const struct control_command commands[] = {
 	{"x-ebb-snapshot", CONTROL_ACTS, snapshot},
+	{"x-ebb-snapshot-kept", CONTROL_ACTS, snapshot_kept},
 	{"x-ebb-working-set", CONTROL_ACTS, working_set},
 	{},
 };

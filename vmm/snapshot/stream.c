@@ -75,13 +75,12 @@ int snapshot_align(struct snapshot_writer *writer)
 
 int snapshot_end(struct snapshot_writer *writer)
 {
-	uint8_t bytes[SNAPSHOT_END_SIZE];
-	struct record end = {bytes, sizeof(bytes), 0, false};
+	struct record end = {writer->end, sizeof(writer->end), 0, false};
 
 	record_u32(&end, writer->sections);
 	record_u64(&end, writer->pages);
 	record_u32(&end, writer->checksum);
-	return snapshot_write(writer, SNAPSHOT_END, 0, bytes, sizeof(bytes));
+	return snapshot_write(writer, SNAPSHOT_END, 0, writer->end, sizeof(writer->end));
 }
 
 /* --- reading --------------------------------------------------------------------------------- */

@@ -59,12 +59,14 @@ struct snapshot_writer {
 	int (*finish)(void *ctx);
 	/* The caller's, for who chooses the pages: see machine_save(). Increment: it has a base, also pages.h's. */
 	bool sparse, increment;
+	bool track;	 /* the caller's: what is written from now on is to be known */
 	bool paused;	 /* the caller's, too: the guest was so before it was stopped to be saved */
 	uint64_t offset; /* bytes written */
 	uint64_t pages;	 /* of guest RAM written: see pages.h */
 	uint32_t checksum; /* of the pages */
 	uint32_t sections;
-	int error; /* the first -errno: afterwards nothing is written */
+	uint8_t end[SNAPSHOT_END_SIZE]; /* the last bytes, once they are written */
+	int error;			/* the first -errno: afterwards nothing is written */
 };
 
 /* Each returns 0 or the first -errno. */

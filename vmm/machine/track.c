@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/machine/track.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/lib/log.h"
+#include "vmm/machine/machine.h"
+#include "vmm/mem/dirty_log.h"
+
+#define BITS 64U
+
+struct track {
+	struct snapshot_id base, last;
+	unsigned int base_layers, last_layers; /* 0: there is none */
+	uint64_t *since[RAM_REGIONS_MAX]; /* the base: a bit for each page, up to the last look */
+	uint64_t *log;			  /* KVM's, of a region */
+};
+
+static bool make(struct track *track, const struct ram *ram)
+{
+	size_t most = 0;
+
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		size_t words = dirty_log_words(ram, &ram->region[i]);
+		track->since[i] = calloc(words, sizeof(uint64_t));
+		if (!track->since[i])
+			return false;
+		if (words > most)
+			most = words;
+	}
+	track->log = calloc(most, sizeof(uint64_t));
+	return track->log;
+}
+
+static int begin(struct machine *machine, struct why *why)
+{
+	machine->track = calloc(1, sizeof(*machine->track));
+	if (!machine->track || !make(machine->track, &machine->ram)) {
+		track_free(machine);
+		return why_set(why, -ENOMEM, "the host has no memory left to track what it writes");
+	}
+	dirty_log_switch(machine->ram.dirty, true);
+	int error = vm_log_ram(&machine->vm, &machine->ram, true);
+	if (!error)
+		return 0;
+	track_end(machine);
+	return why_set(why, error, "KVM cannot log what the guest writes: %s", strerror(-error));
+}
+
+int track_look(struct machine *machine, bool begins, struct why *why)
+{
+	const struct ram *ram = &machine->ram;
+	int error = 0;
+
+	if (!machine->track)
+		return begins ? begin(machine, why) : 0;
+	struct track *track = machine->track;
+	/* What was written since that is not apart from the rest any more: if it is kept, it comes too late. */
+	track->last_layers = 0;
+	for (unsigned int i = 0; i < ram->regions; i++) {
+		size_t words = dirty_log_words(ram, &ram->region[i]);
+		memset(track->log, 0, words * sizeof(uint64_t));
+		int failed = vm_take_dirty(&machine->vm, ram, i, track->log);
+		/* Also if it has told of a part alone: what it told is not told again. */
+		for (size_t w = 0; w < words; w++)
+			track->since[i][w] |= track->log[w];
+		dirty_log_take(ram->dirty, i, track->since[i]);
+		error = error ? error : failed;
+	}
+	return error ? why_set(why, error, "KVM does not tell what the guest writes: %s",
+			       strerror(-error))
+		     : 0;
+}
+
+void track_saved(struct machine *machine, const struct snapshot_id *id, bool whole)
+{
+	struct track *track = machine->track;
+
+	if (!track)
+		return;
+	if (id) {
+		track->last = *id;
+		track->last_layers = whole ? 1 : track->base_layers + 1;
+	} else if (!track->base_layers) {
+		track_end(machine);
+	}
+}
+
+bool track_keep(struct machine *machine, const struct snapshot_id *id)
+{
+	const struct ram *ram = &machine->ram;
+	struct track *track = machine->track;
+
+	if (!track || !track->last_layers || memcmp(&track->last, id, sizeof(*id)) != 0)
+		return false;
+	track->base = track->last;
+	track->base_layers = track->last_layers;
+	track->last_layers = 0;
+	for (unsigned int i = 0; i < ram->regions; i++)
+		memset(track->since[i], 0,
+		       dirty_log_words(ram, &ram->region[i]) * sizeof(uint64_t));
+	return true;
+}
+
+const struct snapshot_id *track_base(const struct machine *machine, unsigned int *layers)
+{
+	const struct track *track = machine->track;
+
+	*layers = track ? track->base_layers : 0;
+	return *layers ? &track->base : NULL;
+}
+
+void track_changed(const struct machine *machine, const struct ram_region *region, uint64_t offset,
+		   unsigned int pages, bool changed[PRESENT_PAGES])
+{
+	const uint64_t *since = machine->track->since[region - machine->ram.region];
+	uint64_t first = offset / machine->ram.page_size;
+
+	for (unsigned int i = 0; i < pages; i++)
+		changed[i] = since[(first + i) / BITS] >> (first + i) % BITS & 1;
+}
+
+void track_end(struct machine *machine)
+{
+	if (!machine->track)
+		return;
+	int error = vm_log_ram(&machine->vm, &machine->ram, false);
+	if (error)
+		log_warn(
+			"KVM still logs what the guest writes, which makes it slower: %s; restart the "
+			"guest at a good moment",
+			strerror(-error));
+	dirty_log_switch(machine->ram.dirty, false);
+	track_free(machine);
+}
+
+void track_free(struct machine *machine)
+{
+	struct track *track = machine->track;
+
+	for (unsigned int i = 0; track && i < machine->ram.regions; i++)
+		free(track->since[i]);
+	if (track)
+		free(track->log);
+	free(track);
+	machine->track = NULL;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which pages of RAM were written since a snapshot, so that the next one saves these alone: for guests whose memory is not a mapping of
+ * a snapshot's file, of which the page tables tell that. Who writes is as for live.h: KVM's log and ebb's own are switched on for
+ * as long as it is tracked.
+ *
+ * The logs are read only when the machine is saved, and stands still: what they had is added to the pages that were written since
+ * the base. A snapshot becomes the base of the next once its client has it: until then, whatever fails, the next has all since
+ * the base before, and what was written after the one that failed is still in the logs.
+ *
+ * Owner: struct machine. Thread: the saver's; or main, while nothing is saved.
+ */
+#ifndef EBB_MACHINE_TRACK_H
+#define EBB_MACHINE_TRACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/lib/why.h"
+#include "vmm/mem/present.h"
+#include "vmm/snapshot/pages.h"
+
+struct machine;
+
+/*
+ * The machine stands still, and is about to be saved: finds what was written until now; with @begin, tracks it from now on, if it
+ * is not yet. Does nothing if it is not tracked. Returns 0, or -errno with @why set.
+ */
+int track_look(struct machine *machine, bool begin, struct why *why);
+/* It was saved, as @id. Or it was not (NULL): one that has no base is not tracked any more. */
+void track_saved(struct machine *machine, const struct snapshot_id *id, bool whole);
+/* The snapshot @id, if it was the last one, and nothing was looked at since, is kept: it is the base from now on. Returns whether it is. */
+bool track_keep(struct machine *machine, const struct snapshot_id *id);
+
+/* Returns what the next increment is based on, and sets *@layers to how many snapshots that takes; or NULL if there is none. */
+const struct snapshot_id *track_base(const struct machine *machine, unsigned int *layers);
+/* As ram_changed(), against that. */
+void track_changed(const struct machine *machine, const struct ram_region *region, uint64_t offset,
+		   unsigned int pages, bool changed[PRESENT_PAGES]);
+
+/* Nothing is logged any more for it. */
+void track_end(struct machine *machine);
+/* The same of a machine that has ended: asks nothing of KVM. Thread: main. */
+void track_free(struct machine *machine);
+
+#endif
