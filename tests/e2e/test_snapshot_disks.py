@@ -8,7 +8,7 @@ import re
 
 import pytest
 from test_monitor import run
-from test_snapshot import JOB, MEMORY, MIB, answer, counts, restore
+from test_snapshot import JOB, MEMORY, MIB, PATTERN, answer, counts, restore
 
 pytestmark = [pytest.mark.linux, pytest.mark.arch("x86_64")]
 
@@ -52,10 +52,11 @@ def test_what_a_disk_writes_is_tracked(ebb, tmp_path):
     counts(guest, 1)
     answer(guest, "dd if=/tmp/pattern of=/dev/vda bs=1M oflag=direct && echo written", "^written$")
     print(run(ebb, "snapshot", "--track", "-n", "booted", first))
-    answer(guest, "cat /dev/vda >/dev/null; echo cached", "^cached$")
+    # Linux drops the cache of a disk that nobody has open any more.
+    answer(guest, "exec 3</dev/vda; cat <&3 >/dev/null; echo cached", "^cached$")
     print(run(ebb, "snapshot", "-n", "booted", "--base", first, part))
     size = [os.stat(folder / "snapshot").st_blocks * 512 for folder in (first, part)]
-    assert 16 * MIB < size[1] < 16 * MIB + size[0] / 4, size
+    assert PATTERN * MIB < size[1] < PATTERN * MIB + size[0] / 4, size
     guest.kill()
     one = restore(ebb, part, "-d", other)
     assert counts(one, 2) and has_pattern(one, "") and not has_pattern(one)
