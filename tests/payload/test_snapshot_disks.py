@@ -172,6 +172,23 @@ def test_an_image_is_of_its_snapshot_alone(guest, restore):
     assert not images(there)
 
 
+def test_a_private_copy_is_not_kept(guest, restore):
+    """It is gone when the guest ends: a snapshot without it is refused, and the folder stays as it was. The controls: with it, and
+    of the first guest, whose disk has a name."""
+    there, other = guest.tmp / "there", guest.tmp / "other"
+    snapshot(guest.name, there, options=COPY)
+    clone = restore(there, *guest.options, "--name", f"{guest.name}-1")
+    clone.steps(2)
+    good = sorted(os.listdir(there))
+    for folder in there, other:
+        said = snapshot(f"{guest.name}-1", folder, 1)
+        assert "is not saved: its disk 1 is a private copy, or was removed, and goes with it: " in said and said.count("\n") == 1, said
+    assert sorted(os.listdir(there)) == good and not other.exists()
+    snapshot(f"{guest.name}-1", there, options=COPY)
+    assert clone.steps(2) and restore(there, *guest.options).steps(2)
+    snapshot(guest.name, other)
+
+
 def test_the_last_good_one_stays(guest, restore):
     """A full disk, or killed while it copies: the folder has the snapshot that it had, with its disk, and the guest goes on."""
     there = guest.tmp / "there"

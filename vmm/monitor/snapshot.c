@@ -4,8 +4,10 @@
  * socket that came with the command, and answer when that is saved. The guest stands still meanwhile, or, with a limit for that,
  * for the last part.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vmm/lib/clock.h"
@@ -63,6 +65,21 @@ struct how {
 	uint64_t downtime; /* ns */
 };
 
+/* Disks that are not copied must be there when the guest is restored: a file without a name is gone by then. */
+static int disks_can_stay(const struct monitor *monitor, struct why *why)
+{
+	const struct disk *disk;
+	struct stat st;
+
+	for (unsigned int i = 0; (disk = machine_disk(monitor->machine, i)); i++)
+		if (disk->again >= 0 && fstat(disk->again, &st) == 0 && st.st_nlink == 0)
+			return why_set(why, -EOPNOTSUPP,
+				       "its disk %u is a private copy, or was removed, and goes "
+				       "with it: save it in a folder with --disks copy",
+				       i);
+	return 0;
+}
+
 static bool can_save(struct monitor *monitor, saver_what what, const struct how *how,
 		     struct control_error *error)
 {
@@ -77,6 +94,8 @@ static bool can_save(struct monitor *monitor, saver_what what, const struct how 
 		failed = machine_can_save(monitor->machine, &why);
 	if (!failed && how->downtime)
 		failed = live_can(monitor->machine, &why);
+	if (!failed && what == machine_save && !how->disks)
+		failed = disks_can_stay(monitor, &why);
 	if (failed) {
 		control_fail_as(error, "NotSupported", "%s", why.text);
 		return false;
