@@ -248,23 +248,26 @@ def test_owned_by_a_file(owned, options, tmp_path):
             assert not left, (what, left)
 
 
-# Commands that are in no sandbox, and read a stranger's snapshot.
+# Commands that are in no sandbox, or not yet, and read a stranger's snapshot. The last one: how many disks its guest had.
 READERS = {"merge": ["snapshot", "merge", "SAVED", "OUT"], "clone": ["clone", "--from", "SAVED", "-c", "1"],
-           "pool": ["pool", "none", "--from", "SAVED"], "base": ["snapshot", "-n", "GUEST", "--base", "SAVED", "OUT"]}
+           "pool": ["pool", "none", "--from", "SAVED"], "base": ["snapshot", "-n", "GUEST", "--base", "SAVED", "OUT"],
+           "disks": ["run", "--restore", "SAVED", "-n", "none"]}
 
 # There is no directory to begin with, and no standard stream, so that another program's words go nowhere.
 NOT_TOLD = ["openat-above", "unlinkat-above", "create-vcpu", "tiocsti", "execve"]
 
 
-def by_a_reader(tmp_path, words, guest, what, without=""):
+def by_a_reader(tmp_path, command, guest, what, without=""):
     """What a command said to a snapshot that takes over what reads it."""
     saved, victim = tmp_path / "saved", tmp_path / "victim"
     saved.mkdir(exist_ok=True)
     (saved / "snapshot").write_text(f"attack: {what}\n" + "\n" * 5000)
+    if command == "disks":
+        (saved / ("disk0-" + 16 * "0a")).write_bytes(bytes(4096))
     victim.write_bytes(b"")
     names = {"SAVED": str(saved), "OUT": str(tmp_path / "out"), "GUEST": guest}
     env = os.environ | {"EBB_ATTACK_FILE": str(victim), "EBB_ATTACK_WITHOUT": without}
-    done = subprocess.run([ATTACK, *(names.get(word, word) for word in words)], env=env, stdin=subprocess.DEVNULL, capture_output=True,
+    done = subprocess.run([ATTACK, *(names.get(word, word) for word in READERS[command])], env=env, stdin=subprocess.DEVNULL, capture_output=True,
                           text=True, timeout=TIMEOUT, check=False)
     assert done.returncode in (1, 2) and not done.stdout, (what, done)
     assert without or victim.exists(), what
@@ -281,10 +284,10 @@ def test_commands_owned_by_a_snapshot(command, run, tmp_path):
     if command == "base":
         run("stopped", "--name", guest, test="told").paused("ready")
     for what in ATTEMPTS:
-        said = by_a_reader(tmp_path, READERS[command], guest, what)
+        said = by_a_reader(tmp_path, command, guest, what)
         assert "the process that reads it failed" in said and "attack:" not in said, (what, said)
         if what not in NOT_TOLD:
-            assert "attack: done\n" in by_a_reader(tmp_path, READERS[command], guest, what, "confine"), what
+            assert "attack: done\n" in by_a_reader(tmp_path, command, guest, what, "confine"), what
 
 
 @RESTORES
