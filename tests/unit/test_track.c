@@ -168,6 +168,29 @@ START_TEST(kept_too_late)
 }
 END_TEST
 
+/* A clone of three that are based on one another, whose first one is not kept: its increment is the fourth. */
+START_TEST(based_on_what_it_was_restored_from)
+{
+	unsigned int layers;
+
+	machine.restored_file.count = 3;
+	save(true, &first);
+	save(false, &second);
+	ck_assert(track_keep(&machine, &second));
+	ck_assert_ptr_nonnull(track_base(&machine, &layers));
+	ck_assert_uint_eq(layers, 4);
+	save(false, &first);
+	ck_assert(track_keep(&machine, &first));
+	ck_assert_ptr_nonnull(track_base(&machine, &layers));
+	ck_assert_uint_eq(layers, 5);
+	/* A whole one is based on nothing. */
+	save(true, &second);
+	ck_assert(track_keep(&machine, &second));
+	ck_assert_ptr_nonnull(track_base(&machine, &layers));
+	ck_assert_uint_eq(layers, 1);
+}
+END_TEST
+
 static void expect_nothing_logged(void)
 {
 	uint64_t bits = 0;
@@ -205,6 +228,7 @@ Suite *track_suite(void)
 	tcase_add_test(tcase, what_was_written);
 	tcase_add_test(tcase, what_was_not_kept);
 	tcase_add_test(tcase, kept_too_late);
+	tcase_add_test(tcase, based_on_what_it_was_restored_from);
 	tcase_add_test(tcase, nothing_is_left_of_it);
 	suite_add_tcase(suite, tcase);
 	return suite;

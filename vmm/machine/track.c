@@ -74,6 +74,14 @@ int track_look(struct machine *machine, bool begins, struct why *why)
 		     : 0;
 }
 
+/* How many snapshots an increment is based on: until one is kept, those that the guest was restored from. */
+static unsigned int layers_below(const struct machine *machine)
+{
+	unsigned int tracked = machine->track->base_layers;
+
+	return tracked ? tracked : machine->restored_file.count;
+}
+
 void track_saved(struct machine *machine, const struct snapshot_id *id, bool whole)
 {
 	struct track *track = machine->track;
@@ -82,7 +90,7 @@ void track_saved(struct machine *machine, const struct snapshot_id *id, bool who
 		return;
 	if (id) {
 		track->last = *id;
-		track->last_layers = whole ? 1 : track->base_layers + 1;
+		track->last_layers = 1 + (whole ? 0 : layers_below(machine));
 	} else if (!track->base_layers) {
 		track_end(machine);
 	}
