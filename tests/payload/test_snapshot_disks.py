@@ -5,6 +5,7 @@ import ctypes
 import glob
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from payload import EBB, TIMEOUT, wait_until
 from test_increment import merge
 from test_snapshot import MIB, OPTIONS, PATIENT, limit_file, refusal, snapshot, step, waits
+from test_stopped import all_stopped
 
 CACHESTAT = 451
 
@@ -212,6 +214,48 @@ def test_the_last_good_one_stays(guest, restore):
     assert restore(there, *guest.options).steps(2)
     snapshot(guest.name, there, options=COPY)
     assert not kept() and (there / images(there)[0]).read_bytes().startswith(b"after!")
+
+
+def stopped_while_it_copies(guest, folder):
+    """A client that was stopped before it has copied half of the disk."""
+    client = subprocess.Popen([EBB, "snapshot", "-n", guest.name, *COPY, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def copied():
+        for fd in glob.glob(f"/proc/{client.pid}/fd/*"):
+            try:
+                st = os.stat(fd)
+            except OSError:
+                continue
+            if st.st_size == 64 * MIB and not st.st_nlink and st.st_blocks:
+                return st.st_blocks * 512
+        return 0
+    while not copied() and client.poll() is None:
+        pass
+    client.send_signal(signal.SIGSTOP)
+    wait_until(lambda: client.poll() is not None or all_stopped(client), "it runs")
+    if 0 < copied() < 16 * MIB:
+        return client
+    client.kill()
+    client.communicate()
+    return None
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_its_ebb_ends_while_it_is_copied(guest, ends):
+    """No more is copied. The control, of which it does not end, gets as far as a limit behind that."""
+    # Each block by itself, which takes a while.
+    with open(guest.disk, "r+b") as file:
+        for at in range(0, 64 * MIB, 8192):
+            os.pwrite(file.fileno(), os.urandom(4096), at)
+    client = next(filter(None, (stopped_while_it_copies(guest, guest.tmp / "there") for _ in range(20))), None)
+    if not client:
+        pytest.skip("needs a file system that shares no blocks, and has files without a name")
+    resource.prlimit(client.pid, resource.RLIMIT_FSIZE, (48 * MIB, 48 * MIB))
+    if ends:
+        guest.payload.kill()
+    client.send_signal(signal.SIGCONT)
+    said = client.communicate(timeout=TIMEOUT)[1]
+    assert client.returncode == 1 and ("File too large" in said) != ends and said.count("\n") == 1, said
 
 
 def test_clones_have_it_by_themselves(guest):

@@ -194,9 +194,18 @@ static int wait_for_reader(void)
 	return !(reader.revents & POLLOUT) || reader.revents & POLLERR ? -EPIPE : 0;
 }
 
+static void close_theirs(struct request *request)
+{
+	if (request->theirs >= 0)
+		close(request->theirs);
+	request->theirs = -1;
+}
+
 /* Does what the guest stands still for, and commits to it. Returns 0 or -errno. */
 static int commit(struct request *request)
 {
+	/* From here on only the guest's ebb has it: if that ends, it is closed. */
+	close_theirs(request);
 	int error = request->copies
 			    ? snapshot_disks_copy(&request->disks, &request->file, request->in.fd)
 			    : wait_for_reader();
@@ -393,6 +402,7 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 	}
 	request->loop = &guests->loop;
 	request->in = (struct loop_source){pair[0], on_data, request};
+	request->theirs = pair[1];
 	int error = loop_add(&guests->loop, &request->in);
 	if (!error) {
 		control_client_pass(guest->call.client, pair[1]);
@@ -402,7 +412,7 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 		loop_remove(&guests->loop, &request->in);
 	}
 	request->error = error ? error : request->error;
-	close(pair[1]);
+	close_theirs(request);
 	/* The answer can overtake the last bytes, which are in our socket by then. */
 	while (!request->error && !guest->call.pending && !guest->call.err && take(request))
 		;
@@ -475,7 +485,8 @@ static bool check(struct request *request)
 
 int cmd_snapshot(int argc, char **argv)
 {
-	struct request request = {.what = &the_guest, .file.dir = -1, .file.fd = -1, .in.fd = -1};
+	struct request request = {
+		.what = &the_guest, .file.dir = -1, .file.fd = -1, .in.fd = -1, .theirs = -1};
 	int status = cmd_parse(&table, argc, argv, apply, &request);
 
 	if (status >= 0)

@@ -32,6 +32,7 @@ struct request {
 	struct snapshot_file file;
 	struct loop *loop;
 	struct loop_source in; /* the snapshot comes there */
+	int theirs;	       /* the other end, until the guest's ebb has it; or -1 */
 	uint64_t bytes;	       /* that came */
 	int64_t heard;	       /* when something came last, or we were busy, clock_ms() */
 	int error;	       /* of writing it, -errno */
