@@ -124,6 +124,30 @@ START_TEST(what_fails)
 }
 END_TEST
 
+static bool shorten(void *ctx)
+{
+	const int *fd = ctx;
+
+	ck_assert_int_eq(ftruncate(*fd, MIB), 0);
+	return true;
+}
+
+/* Behind its end it seems to have no data, as where there is a hole: the control, which ends alike, and is whole. */
+START_TEST(it_becomes_shorter)
+{
+	struct copy_file copy = {new_file(NULL), new_file("."), shorten, &copy.from, false, 0};
+
+	ck_assert_int_eq(ftruncate(copy.from, SIZE), 0);
+	put(copy.from, "first", 4096);
+	ck_assert_int_eq(copy_file(&copy), -EIO);
+	ck_assert_int_eq(ftruncate(copy.from, SIZE), 0);
+	copy.goes_on = goes_on;
+	ck_assert_int_eq(copy_file(&copy), 0);
+	close(copy.from);
+	close(copy.to);
+}
+END_TEST
+
 Suite *copy_file_suite(void);
 Suite *copy_file_suite(void)
 {
@@ -133,6 +157,7 @@ Suite *copy_file_suite(void)
 	tcase_add_test(tcase, all_of_it);
 	tcase_add_test(tcase, it_can_be_ended);
 	tcase_add_test(tcase, what_fails);
+	tcase_add_test(tcase, it_becomes_shorter);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

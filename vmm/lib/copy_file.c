@@ -95,23 +95,31 @@ static int next_data(int fd, uint64_t at, uint64_t size, uint64_t *from, uint64_
 	return 0;
 }
 
+static int copy_pieces(struct copy_file *copy, off_t size)
+{
+	uint64_t from, to = 0;
+	int error = ftruncate(copy->to, size) < 0 ? -errno : 0;
+
+	while (!error && to < (uint64_t)size) {
+		error = next_data(copy->from, to, (uint64_t)size, &from, &to);
+		if (!error && from < to)
+			error = copy_data(copy, from, to);
+	}
+	return error;
+}
+
 int copy_file(struct copy_file *copy)
 {
 	off_t size = lseek(copy->from, 0, SEEK_END);
-	uint64_t from, to = 0;
 
 	copy->bytes = 0;
 	copy->shares = false;
 	if (size < 0)
 		return -errno;
 	copy->shares = ioctl(copy->to, FICLONE, copy->from) == 0;
-	if (copy->shares)
-		return 0;
-	int error = ftruncate(copy->to, size) < 0 ? -errno : 0;
-	while (!error && to < (uint64_t)size) {
-		error = next_data(copy->from, to, (uint64_t)size, &from, &to);
-		if (!error && from < to)
-			error = copy_data(copy, from, to);
-	}
+	int error = copy->shares ? 0 : copy_pieces(copy, size);
+	/* What is behind the end of a file that became shorter seems to be a hole. */
+	if (!error && lseek(copy->from, 0, SEEK_END) != size)
+		error = -EIO;
 	return error;
 }
