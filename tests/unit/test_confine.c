@@ -3,6 +3,8 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -199,6 +201,52 @@ START_TEST(test_confined_fails)
 }
 END_TEST
 
+static pid_t parent;
+
+static void end_at_once(void)
+{
+	raise(SIGKILL);
+}
+
+static void wait_for_its_end(void)
+{
+	while (getppid() == parent)
+		;
+}
+
+static _Noreturn void run_there(int kept, void (*by_parent)(void), void (*by_child)(void))
+{
+	struct answer answer;
+	const struct confined confined = {.work = wait_there,
+					  .size = sizeof(answer),
+					  .fd = {kept},
+					  .fds = 1,
+					  .cpu_s = 60,
+					  .limit_ms = 1000};
+
+	parent = getpid();
+	pthread_atfork(NULL, by_parent, by_child);
+	_exit(confined_run(&confined, &answer) == -ETIMEDOUT ? 0 : 1);
+}
+
+/* If ebb ends right after the fork, too: what only it has is closed long before its CPU time is used up. The control: it runs. */
+START_TEST(test_no_orphan)
+{
+	int fd[2], status;
+
+	ck_assert_int_eq(pipe2(fd, O_CLOEXEC), 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		run_there(fd[1], _i ? end_at_once : NULL, _i ? wait_for_its_end : NULL);
+	close(fd[1]);
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(_i ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	struct pollfd left = {.fd = fd[0]};
+	ck_assert(poll(&left, 1, 30000) == 1 && left.revents == POLLHUP);
+	close(fd[0]);
+}
+END_TEST
+
 Suite *confine_suite(void);
 Suite *confine_suite(void)
 {
@@ -210,6 +258,7 @@ Suite *confine_suite(void)
 	tcase_add_test(tcase, test_time);
 	tcase_add_test(tcase, test_confined);
 	tcase_add_test(tcase, test_confined_fails);
+	tcase_add_loop_test(tcase, test_no_orphan, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,10 +38,13 @@ static int close_others(int *keep, unsigned int count)
 }
 
 /* A process that is not confined answers by one byte alone. */
-static _Noreturn void child(const struct confined *confined, void *reply, int to)
+static _Noreturn void child(const struct confined *confined, void *reply, int to, pid_t parent)
 {
 	int keep[CONFINED_FDS_MAX + 1];
 
+	/* One that has ended before this sends no signal. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
+		_exit(1);
 	memcpy(keep, confined->fd, confined->fds * sizeof(*keep));
 	keep[confined->fds] = to;
 	/* A peer or a reader that has ended is an error like others. */
@@ -57,12 +61,13 @@ static _Noreturn void child(const struct confined *confined, void *reply, int to
 int confined_run(const struct confined *confined, void *reply)
 {
 	int pipes[2];
+	pid_t parent = getpid();
 
 	if (pipe2(pipes, O_CLOEXEC) != 0)
 		return -errno;
 	pid_t pid = fork();
 	if (pid == 0)
-		child(confined, reply, pipes[1]);
+		child(confined, reply, pipes[1], parent);
 	int error = pid < 0 ? -errno : 0;
 	close(pipes[1]);
 	if (!error) {
