@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -201,6 +202,15 @@ START_TEST(test_confined_fails)
 }
 END_TEST
 
+/* What can be handed to strerror(3), and to who takes 0 for success. */
+START_TEST(test_errors_of_a_reply)
+{
+	ck_assert(confined_is_error(-1) && confined_is_error(-EIO) && confined_is_error(-4095));
+	ck_assert(!confined_is_error(0) && !confined_is_error(1) && !confined_is_error(-4096));
+	ck_assert(!confined_is_error(INT_MIN) && !confined_is_error(INT_MAX));
+}
+END_TEST
+
 static pid_t parent;
 
 static void end_at_once(void)
@@ -258,6 +268,7 @@ Suite *confine_suite(void)
 	tcase_add_test(tcase, test_time);
 	tcase_add_test(tcase, test_confined);
 	tcase_add_test(tcase, test_confined_fails);
+	tcase_add_test(tcase, test_errors_of_a_reply);
 	tcase_add_loop_test(tcase, test_no_orphan, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -129,6 +129,8 @@ static int run(struct merging *merging, const char *folder, struct reply *reply)
 	confined.fd[confined.fds++] = merging->file.fd;
 	int error = confined_run(&confined, reply);
 	reply->why[sizeof(reply->why) - 1] = '\0';
+	if (!error && reply->error && !confined_is_error(reply->error))
+		reply->error = -EIO;
 	if (error)
 		log_error("cannot merge the snapshot in '%s': the process that reads it %s", folder,
 			  confined_error(error));

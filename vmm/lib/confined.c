@@ -85,6 +85,14 @@ int confined_run(const struct confined *confined, void *reply)
 	return error;
 }
 
+/* The most that the kernel's own calls return. */
+#define ERRNO_MAX 4095
+
+bool confined_is_error(int error)
+{
+	return error < 0 && error >= -ERRNO_MAX;
+}
+
 const char *confined_error(int error)
 {
 	switch (error) {

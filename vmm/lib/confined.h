@@ -8,6 +8,7 @@
 #ifndef EBB_LIB_CONFINED_H
 #define EBB_LIB_CONFINED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,7 +32,10 @@ struct confined {
  */
 int confined_run(const struct confined *confined, void *reply);
 
-/* What to say of it, after "the process that reads it". */
+/* Returns whether @error, of a reply, which may be anything, is one: -errno. */
+bool confined_is_error(int error);
+
+/* What to say of confined_run()'s error, after "the process that reads it". */
 const char *confined_error(int error);
 
 #endif

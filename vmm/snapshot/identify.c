@@ -72,7 +72,7 @@ static int take(struct snapshot_chain *chain, struct reply *reply)
 	int error = 0;
 
 	reply->why[sizeof(reply->why) - 1] = '\0';
-	if (reply->error < 0)
+	if (confined_is_error(reply->error))
 		return fail(chain, reply->error, reply->why);
 	if (reply->error || reply->count == 0 || reply->count > SNAPSHOT_CHAIN_MAX)
 		return fail(chain, -EINVAL, FAILED);

@@ -246,7 +246,7 @@ static int find_confined(int fd, const char *arch, struct saved_machine *saved, 
 	reply.why.text[sizeof(reply.why.text) - 1] = '\0';
 	*why = reply.why;
 	*saved = reply.saved;
-	if (reply.error < 0)
+	if (confined_is_error(reply.error))
 		return reply.error;
 	if (reply.error || !has_room(saved))
 		return why_set(why, -EINVAL, "the process that reads it failed");
