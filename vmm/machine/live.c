@@ -135,6 +135,9 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 	struct live *live = calloc(1, sizeof(*live));
 
 	/* It is to go on elsewhere, where nobody knows its snapshots; and what is read from the logs is gone from there. */
+	if (machine->track)
+		log_warn("what the guest writes is not tracked any more, since it is sent as it "
+			 "runs: if it stays here, save it whole with --track again");
 	track_end(machine);
 	machine->live = live;
 	if (live)
