@@ -88,17 +88,15 @@ def processes():
 
 
 def memory(others, before):
-    """What the host has for the guests: of all processes but the `others`, and as a whole."""
-    now = meminfo()
-    return {"pss": sum(rollup(pid, "Pss") for pid in processes() - others),
-            "available": before["MemAvailable"] - now["MemAvailable"], "free": before["MemFree"] - now["MemFree"]}
+    """What the host has for the guests: of all processes but the `others`, and less than `before` is available."""
+    return {"pss": sum(rollup(pid, "Pss") for pid in processes() - others), "available": before - meminfo()["MemAvailable"]}
 
 
 def measure(args):
     with start(args.way) as vm:
         read(vm, args.mib)  # reads everything once
     time.sleep(SETTLE)
-    others, before, guests = processes(), meminfo(), []
+    others, before, guests = processes(), meminfo()["MemAvailable"], []
     for point in (1, args.guests):
         new = [start(args.way) for _ in range(point - len(guests))]
         guests += new
