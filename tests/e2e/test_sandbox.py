@@ -14,6 +14,7 @@ import struct
 import subprocess
 import tempfile
 import termios
+import time
 
 import pytest
 from conftest import LIMIT, lib, wait_until
@@ -50,12 +51,18 @@ def sandbox(ebb, folder):
 
 
 def end(commands):
-    """Ends those that a failed test has left: 50 of them leave no processor to the next test."""
+    """Ends those that a failed test has left: 50 of them leave no processor to the next test. What has not ended LIMIT later
+    is killed."""
     left = [process for process in commands if process.poll() is None]
     for process in left:
         process.terminate()
+    until = time.monotonic() + LIMIT
     for process in left:
-        process.communicate(timeout=LIMIT)
+        try:
+            process.communicate(timeout=until - time.monotonic())
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(LIMIT)
 
 
 def nothing_left(ebb):
