@@ -5,6 +5,7 @@ driver, the other on the host, whose AF_VSOCK is ebb's Unix sockets (af_vsock.c)
 
 import os
 import re
+import select
 import subprocess
 
 import pytest
@@ -72,10 +73,14 @@ def run(started, role, program, env, skipped):
         started.send(guest)
         started.wait_for("^Control socket listening", LIMIT, mark)
     with subprocess.Popen(host, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        if role == "client":
-            assert process.stdout.readline().startswith("Control socket listening")
-            started.send(guest)
-        said = process.communicate(timeout=LIMIT)[0]
+        try:
+            if role == "client":
+                assert select.select([process.stdout], [], [], LIMIT)[0], "the server says nothing"
+                assert process.stdout.readline().startswith("Control socket listening")
+                started.send(guest)
+            said = process.communicate(timeout=LIMIT)[0]
+        finally:
+            process.kill()  # it waits for its client without a limit
     at, found = started.wait_for(r"^status=(\d+)$", LIMIT, mark)
     if process.returncode == 0 and found[1] == "0" and "...ok" in said:
         return None
