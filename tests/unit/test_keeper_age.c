@@ -71,6 +71,20 @@ START_TEST(no_more_than_what_is_old)
 }
 END_TEST
 
+/* A guest at work, of a host that will swap soon: after one failure, and after a second. */
+START_TEST(one_that_wants_young_caches_back_gives_a_part)
+{
+	static const uint64_t cases[][2] = {{4 * NS_PER_S, 160 * MIB}, {8 * NS_PER_S, 20 * MIB}};
+	struct round round;
+	struct keeper_figures figures = aged(160, 3, 0, 0);
+	round_begin(&round, 1, &figures);
+	round.guest[0].busy_at = START;
+	round.guest[0].pacing[false].pause[KEEPER_CACHE] = cases[_i][0];
+	ck_assert_uint_eq(round_decide(&round, &urgent, START), 1);
+	ck_assert_uint_eq(round.action[0].cache, cases[_i][1]);
+}
+END_TEST
+
 /* Last, one at work of which no age is known; before it one that is idle. */
 START_TEST(the_guest_with_the_oldest_caches_comes_first)
 {
@@ -251,6 +265,7 @@ Suite *keeper_age_suite(void)
 	Suite *suite = suite_create("keeper_age");
 	TCase *tcase = tcase_create("ages and costs");
 	tcase_add_loop_test(tcase, no_more_than_what_is_old, 0, 12);
+	tcase_add_loop_test(tcase, one_that_wants_young_caches_back_gives_a_part, 0, 2);
 	tcase_add_test(tcase, the_guest_with_the_oldest_caches_comes_first);
 	tcase_add_loop_test(tcase, what_is_needed_again_counts_and_what_is_new_does_not, 0, 9);
 	tcase_add_test(tcase, a_guest_whose_tasks_wait_is_left_alone);

@@ -68,7 +68,8 @@ static enum keeper_age age_to_take(const uint64_t old[KEEPER_AGES])
 /*
  * A host that will swap soon costs guests more than files that they read again. But one that fails
  * again and again reads all of its caches. What was not used for a minute or longer (10 s, if the host
- * will swap soon) is gone without a loss, it is likely, also if its guest is at work.
+ * will swap soon and the guest has not wanted caches back twice) is gone without a loss, it is likely,
+ * also if its guest is at work.
  */
 static uint64_t cache_share(const struct keeper_policy *policy, const struct keeper_guest *guest,
 			    bool idle, unsigned int *cold)
@@ -76,14 +77,15 @@ static uint64_t cache_share(const struct keeper_policy *policy, const struct kee
 	const struct keeper_pacing *pacing = &guest->pacing[idle];
 	uint64_t spare = less(min(guest->now.caches, guest->now.resident),
 			      max(CACHE_KEPT, guest->now.size / 64));
+	bool behaves = pacing->pause[KEEPER_CACHE] <= PAUSE_MIN;
 	bool old = false;
 	if (guest->now.ages) {
 		enum keeper_age age = age_to_take(guest->now.old);
 		*cold = KEEPER_COLD + age;
 		spare = min(spare, guest->now.old[age]);
-		old = age >= KEEPER_1MIN || policy->urgent;
+		old = age >= KEEPER_1MIN || (policy->urgent && behaves);
 	}
-	bool more = (old || (policy->urgent && idle)) && pacing->pause[KEEPER_CACHE] <= PAUSE_MIN;
+	bool more = (old || (policy->urgent && idle)) && behaves;
 	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
 	uint64_t bytes = weigh(guest, spare / SHARE_MAX * share, spare);
 	bytes = idle || old ? bytes : bytes / BUSY_DIVIDES;
