@@ -264,10 +264,10 @@ Suite *keeper_age_suite(void)
 {
 	Suite *suite = suite_create("keeper_age");
 	TCase *tcase = tcase_create("ages and costs");
-	tcase_add_loop_test(tcase, no_more_than_what_is_old, 0, 12);
+	tcase_add_loop_test(tcase, no_more_than_what_is_old, 0, 13);
 	tcase_add_loop_test(tcase, one_that_wants_young_caches_back_gives_a_part, 0, 2);
 	tcase_add_test(tcase, the_guest_with_the_oldest_caches_comes_first);
-	tcase_add_loop_test(tcase, what_is_needed_again_counts_and_what_is_new_does_not, 0, 9);
+	tcase_add_loop_test(tcase, what_is_needed_again_counts_and_what_is_new_does_not, 0, 10);
 	tcase_add_test(tcase, a_guest_whose_tasks_wait_is_left_alone);
 	tcase_add_test(tcase, only_what_was_waited_since_the_last_look_counts);
 	tcase_add_loop_test(tcase, a_guest_whose_tasks_wait_gets_back_what_it_lent, 0, 2);
