@@ -166,7 +166,11 @@ static struct want follow(struct sim_guest *guest, uint64_t now)
 		guest->at = (guest->at + 1) % trace->count;
 		uint64_t after = trace->point[guest->at].caches * MIB;
 		guest->to_read = less(guest->to_read + after, before);
-		guest->caches -= min(less(before, after), guest->caches);
+		/* Of files that are deleted, what was dropped is missed no more. */
+		uint64_t gone = less(before, after);
+		uint64_t had = min(gone, guest->caches);
+		guest->caches -= had;
+		guest->dropped = less(guest->dropped, gone - had);
 	}
 	uint64_t used = trace->point[to].used * MIB;
 	struct want want = {guest->to_read || guest->used < used, used,
