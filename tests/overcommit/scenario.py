@@ -347,7 +347,8 @@ def parse_misses(top, must):
     for name in names:
         if name not in ("alive", "oom_kills", "swap_ins", "half_back"):
             raise top.wrong("misses", f"alive, oom_kills, swap_ins or half_back is wanted, not {name!r}")
-        if "keeper" not in must or getattr(must["keeper"], name) is None:
+        bound = getattr(must["keeper"], name) if "keeper" in must else None
+        if bound is None or bound is False:
             raise top.wrong("misses", f"[must.keeper] has no {name}")
     return names
 

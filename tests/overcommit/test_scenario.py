@@ -166,6 +166,7 @@ def test_by_way_of_json():
     (GOOD + "[goal.patched]\nhalf_back = 10", 'f: half_back: wants a job that prints "ebb-job: phase rest"'),
     ('misses = ["peak"]' + GOOD, "f: misses: alive, oom_kills, swap_ins or half_back is wanted"),
     ('misses = ["swap_ins"]' + GOOD, "f: misses: [must.keeper] has no swap_ins"),
+    ('misses = ["alive"]' + GOOD + "[must.keeper]\nalive = false", "f: misses: [must.keeper] has no alive"),
 ])
 def test_mistakes(text, says):
     with pytest.raises(scenario.ScenarioError) as error:

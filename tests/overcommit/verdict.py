@@ -127,7 +127,10 @@ def variant_claims(must, record, figures, control, doomed=()):
 
 
 def miss_claims(scenario, record, figures, doomed):
-    """The control misses what a keeper is bound to: else that bound would show nothing."""
+    """The control misses what a keeper is bound to: else that bound would show nothing.
+
+    One whose guests never rest, since they died before, misses half_back: it has nothing back.
+    """
     claims = []
     for name in scenario.misses:
         bound = Must(finish=False, alive=False, oom_kills=None)
