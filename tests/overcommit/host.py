@@ -83,16 +83,17 @@ class Run:
         self.keeper = keeping.Keeper(folder) if variant in scenarios.KEPT else None
         for machine in self.machines:
             machine.prepare()
-        self.told = {}  # guest: marks that were said
+        self.told = set()  # marks that were said
         self.zero = time.monotonic()
 
     def now(self):
         return time.monotonic() - self.zero
 
     def mark(self, machine, name, when):
-        if name not in self.told.setdefault(machine.spec.name, set()):
-            self.told[machine.spec.name].add(name)
-            self.say("mark", round(when, 3), machine.spec.name, name)
+        mark = (round(when, 3), machine.spec.name, name)
+        if mark not in self.told:
+            self.told.add(mark)
+            self.say("mark", *mark)
 
     def due(self, machine, before):
         """When it is to start; None: that is not known yet."""

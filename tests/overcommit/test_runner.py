@@ -2,11 +2,13 @@
 """Records that are kept, and what is run again."""
 
 import json
+import types
 
 import pytest
 import runner
 import scenario
 from conftest import SMALLEST
+from host import Run
 
 HOST = runner.Host(True, "emulated")
 LINES = [json.dumps(event) + "\n" for event in (
@@ -61,3 +63,14 @@ def test_a_host_that_counts_is_larger_by_what_lies_in_its_memory_alone(kept):
         found = scenario.parse("f", "n", SMALLEST.replace('job = "true"', f'job = "true"\n{more}'))
         words = runner.Runner(found, runner.Host(True, "counts", 1200), kept()).argv("none")
         assert words[words.index("--memory") + 1] == str(memory)
+
+
+def test_each_time_that_a_phase_comes_is_told_once():
+    told, console = [], []
+    run = Run(scenario.parse("f", "n", SMALLEST), "none", None, "", lambda *what: told.append(what))
+    run.machines[0].vm = types.SimpleNamespace(started=run.zero, lines=console,
+                                               process=types.SimpleNamespace(poll=lambda: None))
+    for when in (1.0, 2.0, 3.0):
+        console.append((when, "ebb-job: phase warm"))
+        run.look()
+    assert told == [("mark", when, "g", "phase warm") for when in (1.0, 2.0, 3.0)]
