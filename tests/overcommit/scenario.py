@@ -120,6 +120,7 @@ class Scenario:
     published: Published | None = None
     ask: Ask | None = None
     misses: list = dataclasses.field(default_factory=list)  # bounds of the keeper's that the control must miss
+    counted: list = dataclasses.field(default_factory=list)  # bounds that hold only where instructions are counted
     options: list = dataclasses.field(default_factory=list)  # of the command, that made it another than its file's
 
     def keep(self):
@@ -133,11 +134,17 @@ class Scenario:
                 self.aim(name)
         self.options.append("--keeper")
 
-    def aim(self, variant):
+    def uncount(self):
+        """By a clock of this machine's own, which others use too, some times say too little to be bound."""
+        for variant in self.must:
+            self.aim(variant, self.counted)
+
+    def aim(self, variant, names=FIGURES):
         """What it is bound to is told as a goal is, and no failure. The narrower counts where both are there."""
         must, goal = self.must[variant], self.goals.get(variant, Goal())
-        both = {name: [figure for figure in (getattr(must, name), getattr(goal, name)) if figure is not None] for name in FIGURES}
-        self.must[variant] = dataclasses.replace(must, **dict.fromkeys(FIGURES))
+        both = {name: [figure for figure in (getattr(goal, name), getattr(must, name) if name in names else None)
+                       if figure is not None] for name in FIGURES}
+        self.must[variant] = dataclasses.replace(must, **dict.fromkeys(names))
         if variant != CONTROL and any(both.values()):
             self.goals[variant] = Goal(**{name: min(figures) for name, figures in both.items() if figures})
 
@@ -353,6 +360,17 @@ def parse_misses(top, must):
     return names
 
 
+def parse_counted(top, must):
+    """Bounds that are narrower than a clock that is not counted is exact."""
+    names = top.take("counted", list, [])
+    for name in names:
+        if name not in ("time", "warm"):
+            raise top.wrong("counted", f"time or warm is wanted, not {name!r}")
+        if all(getattr(one, name) is None for one in must.values()):
+            raise top.wrong("counted", f"[must] has no {name}")
+    return names
+
+
 def parse(where, name, text):
     """The scenario that `text` tells. `where` is what its mistakes are said to be in."""
     try:
@@ -381,7 +399,7 @@ def parse(where, name, text):
     scenario = Scenario(name, top.take("title", str), text, host.size("memory", least="256M"),
                         host.size("swap", "0M", least="0M"), guests, variants, must,
                         top.take("settle", float, 12.0, least=0), top.take("interval", float, 1.0, least=0.2),
-                        goals, published, ask, parse_misses(top, must))
+                        goals, published, ask, parse_misses(top, must), parse_counted(top, must))
     host.end()
     top.end()
     return scenario

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records that are kept, and what is run again."""
 
+import importlib.machinery
+import importlib.util
 import json
+import os
 import types
 
 import pytest
+import report
 import runner
 import scenario
-from conftest import SMALLEST
+from conftest import HERE, SMALLEST
 from host import Run
 
 HOST = runner.Host(True, "emulated")
@@ -74,3 +78,21 @@ def test_each_time_that_a_phase_comes_is_told_once():
         console.append((when, "ebb-job: phase warm"))
         run.look()
     assert told == [("mark", when, "g", "phase warm") for when in (1.0, 2.0, 3.0)]
+
+
+@pytest.mark.parametrize("counted, status", [(0, 0), (1200, 1)])
+def test_only_a_host_that_counts_binds_a_time_that_is_to_be_counted(record, monkeypatch, capsys, counted, status):
+    """The job took 1.1 of the control's time."""
+    loader = importlib.machinery.SourceFileLoader("command", os.path.join(HERE, "ebb-overcommit"))
+    command = importlib.util.module_from_spec(importlib.util.spec_from_loader("command", loader))
+    loader.exec_module(command)
+    records = {"none": record([1, 1], variant="none", time=2.0), "patched": record([1, 1], time=2.2)}
+    monkeypatch.setattr(runner, "choose", lambda *_: runner.Host(True, "some host", counted))
+    monkeypatch.setattr(runner, "run", lambda *_: (records, {}))
+    monkeypatch.setattr(report, "write", lambda *_: None)
+    monkeypatch.setattr(report, "write_text", lambda *_: None)
+    args = types.SimpleNamespace(emulated=True, count=bool(counted), limit=20, jobs=1, out="some/folder", resume=False)
+    found = scenario.parse("f", "n", 'counted = ["time"]' + SMALLEST + "[must.patched]\ntime = 1.02\n")
+    assert command.run(args, found) == status
+    said = capsys.readouterr()
+    assert ("jobs' mean time is 1.10" in said.err) == bool(counted) and ("missed by 0.08" in said.out) != bool(counted)

@@ -114,6 +114,19 @@ def test_beside_a_bound_keeper_the_others_are_compared_with():
     assert not found.goals
 
 
+def test_times_by_a_clock_that_is_not_counted_are_goals():
+    """Those that are named; the others bind."""
+    text = GOOD + "[must.keeper]\npeak = 0.6\ntime = 1.02\n[must.patched]\ntime = 1.5\n[goal.keeper]\npeak = 0.5\ntime = 1.1\n"
+    found = scenario.parse("f", "n", 'counted = ["time"]' + text)
+    assert found.must["keeper"].time == 1.02 and found.must["patched"].time == 1.5
+    found.uncount()
+    assert found.must["keeper"] == scenario.Must(peak=0.6) and found.must["patched"] == scenario.Must()
+    assert found.goals == {"keeper": scenario.Goal(peak=0.5, time=1.02), "patched": scenario.Goal(time=1.5)}
+    found = scenario.parse("f", "n", text)
+    found.uncount()
+    assert found.must["keeper"].time == 1.02 and found.goals == {"keeper": scenario.Goal(peak=0.5, time=1.1)}
+
+
 def test_memhog_binds_reporting_alone():
     """But for the peak, which it misses, in all that the keeper is bound to."""
     found = scenario.load(os.path.join(TREE, "configs", "overcommit", "memhog.toml"))
@@ -166,6 +179,8 @@ def test_by_way_of_json():
     (GOOD + "[goal.patched]\nhalf_back = 10", 'f: half_back: wants a job that prints "ebb-job: phase rest"'),
     ('misses = ["peak"]' + GOOD, "f: misses: alive, oom_kills, swap_ins or half_back is wanted"),
     ('misses = ["swap_ins"]' + GOOD, "f: misses: [must.keeper] has no swap_ins"),
+    ('counted = ["peak"]' + GOOD, "f: counted: time or warm is wanted"),
+    ('counted = ["time"]' + GOOD, "f: counted: [must] has no time"),
     ('misses = ["alive"]' + GOOD + "[must.keeper]\nalive = false", "f: misses: [must.keeper] has no alive"),
 ])
 def test_mistakes(text, says):
