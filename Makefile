@@ -227,7 +227,7 @@ overcommit: ## guests of 4 GiB on a host of 1.5: what comes back, side by side, 
 	@guest/build
 	@EBB_BUILD=$(abspath $(BUILD)) tests/overcommit/ebb-overcommit configs/overcommit/quick.toml
 
-overcommit-keeper: ## what `ebb keeper` adds to reporting, with our kernel and with Debian's; where KVM is emulated, counted
+overcommit-keeper: ## `ebb keeper` beside reporting alone, and our kernel with both beside neither; where KVM is emulated, counted
 	$(call need,BUILD GUEST IMAGE HOST DEMO)
 	@+$(MAKE) --no-print-directory all
 	@guest/build
