@@ -169,10 +169,11 @@ int pool_keep_clones(const struct clones *wanted, const char *name, unsigned int
 	char pattern[CLONES_PATTERN_MAX];
 	sigset_t ends, mask;
 
-	clones.limit_ms = POOL_TAKE_MS;
 	clones_pattern(pattern, name);
 	clones.pattern = pattern;
 	clones.disks_saved = saved_disks_count(clones.folder);
+	/* Copying disks takes as long as it takes. */
+	clones.limit_ms = clones.disks_saved ? 0 : POOL_TAKE_MS;
 	if (saved_machine_find(clones.folder, arch_map.name, &clones.saved) != 0 ||
 	    clones_check(&clones, POOL_READY_MAX) != EXIT_DONE ||
 	    clones_check_saved(&clones) != EXIT_DONE)
