@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
+# Emulated host: --count --memory 2048
 """A guest powers off, reboots, or loses its balloon's driver, at some moment after memory was freed: before it is reported,
 in the midst of that, and afterwards. Its kernel has nothing to warn of (it would panic), and waits for nobody.
 
 A guest is saved once it has taken memory, and restored for each moment. `make check-all` tries all of them:
-EBB_E2E_STEP has the milliseconds from one to the next.
+EBB_E2E_STEP has the milliseconds from one to the next. By a counted clock: by the real one, on a busy machine, memory is
+reported at any time within two seconds.
 """
 
 import os
-import random
 import re
 
 import pytest
-from conftest import BROKEN_AT_POWEROFF, LIMIT, lib
+from conftest import LIMIT, lib
 from test_ends import goes
 from test_monitor import run
 
 pytestmark = [pytest.mark.linux, pytest.mark.arch("x86_64")]
 
 TAKE = 144
-REST, LAST = 250, 500  # milliseconds: after so many freed memory is reported; the last moment
+REST, LAST = 250, 500  # milliseconds: after so many freed memory is reported; the last moment, when all of it was
 STEP = int(os.environ.get("EBB_E2E_STEP", "0"))
-MOMENTS = range(0, LAST + 1, STEP) if STEP else [0, random.Random(LAST).randrange(LAST), LAST]
+MOMENTS = [*range(0, LAST, STEP or REST), LAST]
 
 JOB = (
     f"for p in min max; do echo {REST} >/sys/module/page_reporting/parameters/delay_${{p}}_ms; done 2>/dev/null; "
@@ -78,7 +79,11 @@ def test_it_goes_at_every_moment(ebb, saved, way):
             assert "reported" in guest.console(), f"after {ms} ms\n{guest.console()}"
             assert int(re.search(r"MemFree: +(\d+) kB", guest.console())[1]) > 1024 * TAKE
     print(way, found)
-    assert way != "unbind" or min(found.values()) > 0.9 * TAKE, found
+    assert found[LAST] > 0.9 * TAKE, found
+    if way == "unbind":
+        assert min(found.values()) > 0.9 * TAKE, found
+    else:
+        assert found[0] < 0.5 * TAKE, found
 
 
 def near_the_report(box, saved, tries):
@@ -101,13 +106,3 @@ def test_it_goes_while_memory_is_reported(ebb, saved):
         assert guest.process.returncode == 0, f"{guest.console()}\n{guest.stderr()}"
         found.append(reported)
     assert min(found) < 0.5 * TAKE < max(found), found
-
-
-def test_a_stock_kernel_warns(ebb, tmp_path):
-    """The control: at some moment it does, and panics."""
-    stock = Saved(ebb, tmp_path / "stock", lib.STOCK_VMLINUX, 1)
-    for guest, _ in near_the_report(ebb, stock, 64):
-        if guest.process.returncode:
-            break
-    ebb.guests.remove(guest)  # its kernel complains, as it should
-    assert guest.process.returncode == 1 and BROKEN_AT_POWEROFF.search(guest.console()), guest.console()
