@@ -222,7 +222,8 @@ def test_words_offered_are_taken(ebb):
         assert all(re.search(rf"\b{word}\b", option.help) for word in words), (command, name)
         for word in words:
             # What is missing comes after the words.
-            rest = {"sandbox": ["-k", "/nonesuch", "-i", "/nonesuch", "true"], "keeper": ["status"], "setup": ["--size=1"]}.get(command, [])
+            rest = {"sandbox": ["-k", "/nonesuch", "-i", "/nonesuch", "true"], "keeper": ["status"], "setup": ["--size=1"],
+                    "snapshot": ["/nonesuch"]}.get(command, [])
             complaint = ebb(command, f"--{name}={word}", *rest).err
             assert re.search("no kernel|no guest|/nonesuch|is too small|a keeper that starts", complaint), complaint
 
