@@ -131,7 +131,7 @@ def test_a_copy_stays_as_it_was(guest, restore):
     ones = [restore(there, *guest.options, way=way) for way in ("--restore", "--restore-all")]
     for one in ones:
         one.steps(2)
-        assert "a private copy of each" in one.stderr()
+        one.wait_for_error("a private copy of each", TIMEOUT)
         (where, data), = disks_of(one.pid, b"before").items()
         assert "(deleted)" in where and data == image.read_bytes() and not disks_of(one.pid, b"after!")
         # As the guest would: neither the saved one nor the other clone has that.

@@ -175,7 +175,7 @@ def test_what_is_not_tracked(run, tracked, tmp_path):
                               check=False, preexec_fn=limit_file(4 * MIB))
     assert done.returncode == 1 and "File too large" in done.stderr, done
     step(payload)
-    assert "what the guest writes is not tracked any more" in payload.stderr()
+    payload.wait_for_error("what the guest writes is not tracked any more", TIMEOUT)
     assert "save it whole with --track" in snapshot(name, tmp_path / "next", 1, options=base(tmp_path / "part"))
 
 
