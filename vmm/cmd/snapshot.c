@@ -292,15 +292,14 @@ static bool pass_on_end(struct request *request, const char *guest)
 static void tell_kept(struct request *request, struct guest *guest)
 {
 	const struct snapshot_file *file = &request->file;
-	char name[SNAPSHOT_BASE_NAME];
+	char text[SNAPSHOT_ID_TEXT];
 	struct snapshot_id id;
 
 	int error = saved_disks_id(file->fd, &id);
 	if (!error) {
-		snapshot_base_name(&id, name);
+		snapshot_id_text(&id, text);
 		control_call_start(&guest->call, "x-ebb-snapshot-kept",
-				   json_pack("{s:s}", "id", name + strlen(SNAPSHOT_BASE_PREFIX)),
-				   CONTROL_ANSWER_MS);
+				   json_pack("{s:s}", "id", text), CONTROL_ANSWER_MS);
 		control_call_wait(&guest->call, request->loop);
 		error = guest->call.err;
 	}

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * x-ebb-snapshot-kept: the client has it. x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
+ * x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
  * socket that came with the command, and answer when that is saved. The guest stands still meanwhile, or, with a limit for that,
- * for the last part.
+ * for the last part. x-ebb-snapshot-kept: the client keeps what came; the next increment is based on it.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,7 +18,7 @@
 #include "vmm/machine/track.h"
 #include "vmm/machine/working_set.h"
 #include "vmm/monitor/part.h"
-#include "vmm/snapshot/pages.h"
+#include "vmm/snapshot/files.h"
 
 /* What the guest can write to, and is in no snapshot: as the user named them. */
 static json_t *disks_of(const struct monitor *monitor)
@@ -237,24 +236,13 @@ static json_t *working_set(void *ctx, const json_t *arguments, struct control_er
 	return save(ctx, working_set_save, arguments, error);
 }
 
-/* Reads 16 bytes in hexadecimal. Returns whether that is what @text is. */
-static bool read_id(const char *text, struct snapshot_id *id)
-{
-	if (!text || strlen(text) != 2 * sizeof(id->bytes) ||
-	    strspn(text, "0123456789abcdef") != 2 * sizeof(id->bytes))
-		return false;
-	for (size_t i = 0; i < sizeof(id->bytes); i++)
-		sscanf(text + 2 * i, "%2hhx", &id->bytes[i]);
-	return true;
-}
-
 static json_t *snapshot_kept(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
+	const char *text = json_string_value(json_object_get(arguments, "id"));
 	struct snapshot_id id;
 
-	if (json_object_size(arguments) != 1 ||
-	    !read_id(json_string_value(json_object_get(arguments, "id")), &id))
+	if (json_object_size(arguments) != 1 || !text || !snapshot_id_read(text, &id))
 		control_fail(error, "Parameter 'id' expects 32 digits of a hexadecimal number, the "
 				    "snapshot's last bytes");
 	else if (monitor->saver.saves)

@@ -17,22 +17,35 @@
 /* In one folder: it may be a stranger's. */
 #define NAMES_MAX 100000U
 
+void snapshot_id_text(const struct snapshot_id *id, char text[SNAPSHOT_ID_TEXT])
+{
+	for (unsigned int i = 0; i < sizeof(id->bytes); i++)
+		text += snprintf(text, 3, "%02x", id->bytes[i]);
+}
+
+bool snapshot_id_read(const char *text, struct snapshot_id *id)
+{
+	if (strlen(text) != SNAPSHOT_ID_TEXT - 1 ||
+	    strspn(text, "0123456789abcdef") != SNAPSHOT_ID_TEXT - 1)
+		return false;
+	for (unsigned int i = 0; i < sizeof(id->bytes); i++)
+		sscanf(text + 2 * i, "%2hhx", &id->bytes[i]);
+	return true;
+}
+
 void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NAME])
 {
-	char *at = stpcpy(name, SNAPSHOT_BASE_PREFIX);
-
-	for (unsigned int i = 0; i < sizeof(id->bytes); i++)
-		at += snprintf(at, 3, "%02x", id->bytes[i]);
+	snapshot_id_text(id, stpcpy(name, SNAPSHOT_BASE_PREFIX));
 }
 
 /* As snapshot_base_name() writes them: files that are on their way have others. */
 static bool is_base(const char *name)
 {
 	const size_t prefix = sizeof(SNAPSHOT_BASE_PREFIX) - 1;
+	struct snapshot_id id;
 
 	return strncmp(name, SNAPSHOT_BASE_PREFIX, prefix) == 0 &&
-	       strspn(name + prefix, "0123456789abcdef") == 2 * sizeof(struct snapshot_id) &&
-	       strlen(name) == SNAPSHOT_BASE_NAME - 1;
+	       snapshot_id_read(name + prefix, &id);
 }
 
 int snapshot_open_plain(int folder, const char *path)

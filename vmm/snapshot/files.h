@@ -10,11 +10,15 @@
 #ifndef EBB_SNAPSHOT_FILES_H
 #define EBB_SNAPSHOT_FILES_H
 
+#include <stdbool.h>
+
 #include "vmm/snapshot/pages.h"
 
+/* An id in hexadecimal. */
+#define SNAPSHOT_ID_TEXT (2 * sizeof(struct snapshot_id) + 1)
 /* Of a base's file. */
 #define SNAPSHOT_BASE_PREFIX "base-"
-#define SNAPSHOT_BASE_NAME   (sizeof(SNAPSHOT_BASE_PREFIX) + 2 * sizeof(struct snapshot_id))
+#define SNAPSHOT_BASE_NAME   (sizeof(SNAPSHOT_BASE_PREFIX) - 1 + SNAPSHOT_ID_TEXT)
 /* A folder has as many as a snapshot needs (chain.h), and for a moment those of another. */
 #define SNAPSHOT_BASES_MAX 64
 /* What to say for -E2BIG. */
@@ -45,6 +49,9 @@ int snapshot_files_open(struct snapshot_files *files, int folder);
 int snapshot_files_take_base(struct snapshot_files *files, const struct snapshot_id *id);
 void snapshot_files_close(struct snapshot_files *files);
 
+void snapshot_id_text(const struct snapshot_id *id, char text[SNAPSHOT_ID_TEXT]);
+/* Returns whether all of @text is what that writes, and sets @id then. */
+bool snapshot_id_read(const char *text, struct snapshot_id *id);
 /* Writes the name of the file of the base @id. */
 void snapshot_base_name(const struct snapshot_id *id, char name[SNAPSHOT_BASE_NAME]);
 

@@ -27,10 +27,9 @@ int saved_disks_id(int snapshot, struct snapshot_id *id)
 
 void saved_disk_name(unsigned int number, const struct snapshot_id *id, char name[SAVED_DISK_NAME])
 {
-	char *at = name + snprintf(name, SAVED_DISK_NAME, PREFIX "%u-", number % SAVED_DISKS_MAX);
+	int at = snprintf(name, SAVED_DISK_NAME, PREFIX "%u-", number % SAVED_DISKS_MAX);
 
-	for (unsigned int i = 0; i < sizeof(id->bytes); i++)
-		at += snprintf(at, 3, "%02x", id->bytes[i]);
+	snapshot_id_text(id, name + at);
 }
 
 void saved_disk_unfinished(unsigned int number, char name[SAVED_DISK_NAME])
@@ -40,7 +39,7 @@ void saved_disk_unfinished(unsigned int number, char name[SAVED_DISK_NAME])
 
 bool saved_disk_is_name(const char *name)
 {
-	static const char digits[] = "0123456789abcdef";
+	struct snapshot_id id;
 
 	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
 		return false;
@@ -51,8 +50,7 @@ bool saved_disk_is_name(const char *name)
 	name += number;
 	if (strcmp(name, UNFINISHED) == 0)
 		return true;
-	return *name == '-' && strlen(name + 1) == 2 * sizeof(struct snapshot_id) &&
-	       strspn(name + 1, digits) == 2 * sizeof(struct snapshot_id);
+	return *name == '-' && snapshot_id_read(name + 1, &id);
 }
 
 int saved_disks_open(struct saved_disks *disks, int folder, int snapshot)
