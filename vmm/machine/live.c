@@ -12,7 +12,7 @@
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
 #include "vmm/machine/track.h"
-#include "vmm/mem/dirty_log.h"
+#include "vmm/machine/written.h"
 #include "vmm/mem/private_file.h"
 #include "vmm/snapshot/rounds.h"
 
@@ -57,21 +57,13 @@ static bool goes_on(void *ctx)
 /* Finds what was written since the last call. */
 static int look(const struct machine *machine, struct why *why)
 {
-	const struct ram *ram = &machine->ram;
 	const struct live *live = machine->live;
 	int error = 0;
 
-	for (unsigned int i = 0; i < ram->regions && !error; i++) {
-		uint64_t *next = rounds_next(live->rounds, i);
-		error = vm_take_dirty(&machine->vm, ram, i, live->log);
-		/* Before the last round some are left of the look before. */
-		for (size_t w = 0; w < dirty_log_words(ram, &ram->region[i]) && !error; w++)
-			next[w] |= live->log[w];
-		dirty_log_take(ram->dirty, i, next);
-	}
-	return error ? why_set(why, error, "KVM does not tell what the guest writes: %s",
-			       strerror(-error))
-		     : 0;
+	/* Before the last round some are left of the look before. */
+	for (unsigned int i = 0; i < machine->ram.regions && !error; i++)
+		error = written_take(machine, i, live->log, rounds_next(live->rounds, i), why);
+	return error;
 }
 
 static int send_round(const struct machine *machine)
@@ -119,17 +111,6 @@ static int never_ends(const struct live *live, int rounds, uint64_t downtime, st
 		       seconds(live, live->least) + 1);
 }
 
-/* Words that the log of a region takes. */
-static size_t largest(const struct ram *ram)
-{
-	size_t most = 0;
-
-	for (unsigned int i = 0; i < ram->regions; i++)
-		if (dirty_log_words(ram, &ram->region[i]) > most)
-			most = dirty_log_words(ram, &ram->region[i]);
-	return most;
-}
-
 static int begin(struct machine *machine, struct snapshot_writer *writer, struct why *why)
 {
 	struct live *live = calloc(1, sizeof(*live));
@@ -141,18 +122,14 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 	track_end(machine);
 	machine->live = live;
 	if (live)
-		live->log = calloc(largest(&machine->ram), sizeof(*live->log));
+		live->log = calloc(written_log_words(&machine->ram), sizeof(*live->log));
 	int error = live && live->log ? rounds_new(&live->rounds, &machine->ram, writer) : -ENOMEM;
 	if (error)
 		return why_set(why, error, "its memory cannot be followed: %s", strerror(-error));
 	live->writer = writer;
 	live->least = UINT64_MAX;
 	private_file_note_read(machine->ram.private_file);
-	dirty_log_switch(machine->ram.dirty, true);
-	error = vm_log_ram(&machine->vm, &machine->ram, true);
-	return error ? why_set(why, error, "KVM cannot log what the guest writes: %s",
-			       strerror(-error))
-		     : 0;
+	return written_begin(machine, why);
 }
 
 static int send_rounds(struct machine *machine, uint64_t downtime, struct why *why)
@@ -195,13 +172,7 @@ void live_end(struct machine *machine)
 {
 	if (!machine->live)
 		return;
-	int error = vm_log_ram(&machine->vm, &machine->ram, false);
-	if (error)
-		log_warn(
-			"KVM still logs what the guest writes, which makes it slower: %s; restart the "
-			"guest at a good moment",
-			strerror(-error));
-	dirty_log_switch(machine->ram.dirty, false);
+	written_end(machine);
 	live_free(machine);
 }
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vmm/lib/log.h"
 #include "vmm/machine/machine.h"
+#include "vmm/machine/written.h"
 #include "vmm/mem/dirty_log.h"
 
 #define BITS 64U
@@ -20,17 +20,12 @@ struct track {
 
 static bool make(struct track *track, const struct ram *ram)
 {
-	size_t most = 0;
-
 	for (unsigned int i = 0; i < ram->regions; i++) {
-		size_t words = dirty_log_words(ram, &ram->region[i]);
-		track->since[i] = calloc(words, sizeof(uint64_t));
+		track->since[i] = calloc(dirty_log_words(ram, &ram->region[i]), sizeof(uint64_t));
 		if (!track->since[i])
 			return false;
-		if (words > most)
-			most = words;
 	}
-	track->log = calloc(most, sizeof(uint64_t));
+	track->log = calloc(written_log_words(ram), sizeof(uint64_t));
 	return track->log;
 }
 
@@ -41,37 +36,26 @@ static int begin(struct machine *machine, struct why *why)
 		track_free(machine);
 		return why_set(why, -ENOMEM, "the host has no memory left to track what it writes");
 	}
-	dirty_log_switch(machine->ram.dirty, true);
-	int error = vm_log_ram(&machine->vm, &machine->ram, true);
-	if (!error)
-		return 0;
-	track_end(machine);
-	return why_set(why, error, "KVM cannot log what the guest writes: %s", strerror(-error));
+	int error = written_begin(machine, why);
+	if (error)
+		track_end(machine);
+	return error;
 }
 
 int track_look(struct machine *machine, bool begins, struct why *why)
 {
-	const struct ram *ram = &machine->ram;
+	struct track *track = machine->track;
 	int error = 0;
 
-	if (!machine->track)
+	if (!track)
 		return begins ? begin(machine, why) : 0;
-	struct track *track = machine->track;
 	/* What was written since that is not apart from the rest any more: if it is kept, it comes too late. */
 	track->last_layers = 0;
-	for (unsigned int i = 0; i < ram->regions; i++) {
-		size_t words = dirty_log_words(ram, &ram->region[i]);
-		memset(track->log, 0, words * sizeof(uint64_t));
-		int failed = vm_take_dirty(&machine->vm, ram, i, track->log);
-		/* Also if it has told of a part alone: what it told is not told again. */
-		for (size_t w = 0; w < words; w++)
-			track->since[i][w] |= track->log[w];
-		dirty_log_take(ram->dirty, i, track->since[i]);
+	for (unsigned int i = 0; i < machine->ram.regions; i++) {
+		int failed = written_take(machine, i, track->log, track->since[i], why);
 		error = error ? error : failed;
 	}
-	return error ? why_set(why, error, "KVM does not tell what the guest writes: %s",
-			       strerror(-error))
-		     : 0;
+	return error;
 }
 
 /* How many snapshots an increment is based on: until one is kept, those that the guest was restored from. */
@@ -134,13 +118,7 @@ void track_end(struct machine *machine)
 {
 	if (!machine->track)
 		return;
-	int error = vm_log_ram(&machine->vm, &machine->ram, false);
-	if (error)
-		log_warn(
-			"KVM still logs what the guest writes, which makes it slower: %s; restart the "
-			"guest at a good moment",
-			strerror(-error));
-	dirty_log_switch(machine->ram.dirty, false);
+	written_end(machine);
 	track_free(machine);
 }
 
