@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <seccomp.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -61,8 +60,7 @@ int confine_self(uint64_t cpu_s, uint64_t file_max)
 		error = limit(RLIMIT_FSIZE, file_max);
 	if (!error)
 		error = limit(RLIMIT_DATA, MEMORY_MAX);
-	if (!error &&
-	    (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0))
+	if (!error && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		error = -errno;
 	return error ? error : load_filter();
 }
