@@ -15,8 +15,10 @@ EBB_LDFLAGS := -pthread -Wl,-z,relro,-z,now
 PKG_CONFIG := pkg-config
 # Asked for when something is linked: `make check` installs them first, in the same run.
 # What only few guests need is linked into ebb: to load it as a library would make each start slower.
-LDLIBS = $(shell $(PKG_CONFIG) --libs jansson libcap-ng) \
-	 -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs ext2fs com_err libseccomp liburing ncursesw) -Wl,-Bdynamic $(FDT_LIBS)
+LIBRARIES_SHARED := jansson libcap-ng
+LIBRARIES_STATIC := ext2fs com_err libseccomp liburing ncursesw
+LIBRARIES := $(LIBRARIES_SHARED) $(LIBRARIES_STATIC)
+LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBRARIES_SHARED)) -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs $(LIBRARIES_STATIC)) -Wl,-Bdynamic $(FDT_LIBS)
 
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansson-dev libncurses-dev libseccomp-dev liburing-dev make pkg-config python3
@@ -85,7 +87,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/unit/$(ARCH)/*.c)
 
 obj = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
+.PHONY: all man install install-guest uninstall help guest image demo demo-quick check check-all packages test cross-check unit unit-whole tsan fuzz fuzz-build fuzz-coverage prove cli payload payloads \
 	e2e lint host-shell bench-boot bench-discard bench-archs bench-guest bench-seeds bench-scale bench-keeper bench-pressure bench-clones bench-cold bench-density bench-devices overcommit overcommit-all overcommit-keeper peers soak clean
 .DELETE_ON_ERROR:
 
@@ -119,7 +121,11 @@ check-all: ## make check, and then what takes hours: every soak, kernels with la
 	$(call need,BUILD GUEST IMAGE HOST DEMO CHECK FUZZ $(CROSS_ARCHS:%=CROSS_%))
 	@+CROSS_ARCHS="$(CROSS_ARCHS)" tests/check all
 
+packages: ## install what `make` and `make test` need
+	$(call need,BUILD CHECK)
+
 test: ## while one works: unit, cli, lint; needs no root, no network, no kernel
+	@command -v python3 >/dev/null || { echo "ebb: there is no python3: 'make packages' installs Debian's" >&2; exit 1; }
 	@+tests/check test
 
 cross-check: ## with CROSS=NAME: what `make check` does for another architecture, and its kernels with larger pages
@@ -282,7 +288,14 @@ $(SYSROOT):
 	@echo $(PACKAGES_SYSROOT) >$@.packages
 endif
 
-$(BUILD)/vmm/%.o: %.c | $(SYSROOT)
+# Asked once: one line that helps, instead of many of a compiler's.
+$(BUILD)/tools: | $(SYSROOT)
+	@mkdir -p $(@D)
+	@command -v $(CC) >/dev/null && $(PKG_CONFIG) --exists $(LIBRARIES) || \
+		{ echo "ebb: the compiler or a library is missing: 'make packages$(FOREIGN:%= CROSS=%)' installs Debian's" >&2; exit 1; }
+	@touch $@
+
+$(BUILD)/vmm/%.o: %.c | $(BUILD)/tools
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) -MMD -MP -c -o $@ $<
@@ -369,7 +382,7 @@ $(BUILD)/unit/suites.h: $(UNIT_SRC)
 # Only the runner includes it: a test that was changed is compiled by itself.
 $(BUILD)/unit/tests/unit/main.o: $(BUILD)/unit/suites.h
 
-$(BUILD)/unit/%.o: %.c | $(SYSROOT)
+$(BUILD)/unit/%.o: %.c | $(BUILD)/tools
 	@mkdir -p $(@D)
 	@echo '  CC    $< (sanitized)'
 	@$(CC) $(CPPFLAGS) -g $(SANITIZE) $(EBB_CFLAGS) -I$(BUILD)/unit -MMD -MP -c -o $@ $<
