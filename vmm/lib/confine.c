@@ -25,12 +25,17 @@ static int limit(int resource, uint64_t max)
 	return setrlimit(resource, &limit) == 0 ? 0 : -errno;
 }
 
+/*
+ * What the C library needs for memory, qsort(3) (sysinfo, before glibc 2.37) and signal_waits.h
+ * (rt_sigpending), and libext2fs before it asks the environment: whose the process is, and below,
+ * whether it may leave a core (Debian 13's).
+ */
 static const int allowed[] = {
-	SCMP_SYS(pread64),	 SCMP_SYS(read),       SCMP_SYS(write),		SCMP_SYS(lseek),
-	SCMP_SYS(brk),		 SCMP_SYS(munmap),     SCMP_SYS(mremap),	SCMP_SYS(madvise),
-	SCMP_SYS(sysinfo), /* qsort(3) before glibc 2.37 */
-	SCMP_SYS(clock_gettime), SCMP_SYS(getrandom),  SCMP_SYS(rt_sigpending), /* signal_waits.h */
-	SCMP_SYS(exit),		 SCMP_SYS(exit_group),
+	SCMP_SYS(pread64), SCMP_SYS(read),	    SCMP_SYS(write),	 SCMP_SYS(lseek),
+	SCMP_SYS(brk),	   SCMP_SYS(munmap),	    SCMP_SYS(mremap),	 SCMP_SYS(madvise),
+	SCMP_SYS(sysinfo), SCMP_SYS(clock_gettime), SCMP_SYS(getrandom), SCMP_SYS(rt_sigpending),
+	SCMP_SYS(getuid),  SCMP_SYS(geteuid),	    SCMP_SYS(getgid),	 SCMP_SYS(getegid),
+	SCMP_SYS(exit),	   SCMP_SYS(exit_group),
 };
 
 static int load_filter(void)
@@ -42,6 +47,9 @@ static int load_filter(void)
 	int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
 				     SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
 				     SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
+	if (!error)
+		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+					 SCMP_A0(SCMP_CMP_EQ, PR_GET_DUMPABLE, 0));
 	for (unsigned int i = 0; !error && i < sizeof(allowed) / sizeof(allowed[0]); i++)
 		error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed[i], 0);
 	if (!error)
