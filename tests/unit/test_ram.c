@@ -199,7 +199,10 @@ START_TEST(limits_are_named)
 	limit(RLIMIT_AS, RLIM_INFINITY);
 	ck_assert_msg(strstr(said, "64 MiB") && strstr(said, "RLIMIT_AS"), "%s", said);
 
-	/* Less than we have already: RAM takes the place of a mapping, which counts as nothing new. Of ASan's, 32 MiB were less. */
+	/* Less than we have already: RAM takes the place of a mapping, which counts as nothing new. */
+#if defined(__SANITIZE_ADDRESS__) && __GNUC__ >= 13
+	return; /* for each mapping this ASan makes one, too; tests without it (other architectures') go on */
+#endif
 	limit(RLIMIT_DATA, 4096);
 	said = memory_init_says(&usual, &span, 1, -ENOMEM);
 	limit(RLIMIT_DATA, RLIM_INFINITY);
