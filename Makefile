@@ -20,15 +20,18 @@ LIBRARIES_STATIC := ext2fs com_err libseccomp liburing ncursesw
 LIBRARIES := $(LIBRARIES_SHARED) $(LIBRARIES_STATIC)
 LDLIBS = $(shell $(PKG_CONFIG) --libs $(LIBRARIES_SHARED)) -Wl,-Bstatic $(shell $(PKG_CONFIG) --libs $(LIBRARIES_STATIC)) -Wl,-Bdynamic $(FDT_LIBS)
 
+# In Debian 12 virtiofsd comes with QEMU.
+VIRTIOFSD := $(if $(filter bookworm,$(shell . /etc/os-release && echo $$VERSION_CODENAME)),qemu-system-common,virtiofsd)
+
 # Debian packages, by what they are for; installed when they are missing, by the target that needs them.
 PACKAGES_BUILD := comerr-dev gcc libc6-dev libcap-ng-dev libext2fs-dev libjansson-dev libncurses-dev libseccomp-dev liburing-dev make pkg-config python3
 PACKAGES_GUEST := bc bison busybox-static cpio flex libelf-dev musl-tools patch xz-utils
 PACKAGES_IMAGE := e2fsprogs fakechroot fakeroot mmdebstrap
 PACKAGES_HOST  := busybox-static cpio python3 qemu-system-x86 xz-utils zstd
-PACKAGES_BENCH := e2fsprogs iproute2 passt qemu-system-common
+PACKAGES_BENCH := e2fsprogs iproute2 passt $(VIRTIOFSD)
 PACKAGES_DEMO  := gnuplot-nox python3
 PACKAGES_CHECK := acpica-tools binutils check clang-format cppcheck device-tree-compiler e2fsprogs fdisk git libasan8 libfdt-dev libubsan1 perl \
-		  man-db mandoc openssh-client passt pkg-config qemu-system-common qemu-utils python3-prometheus-client python3-pyflakes python3-pyte python3-pytest shellcheck socat xorriso zlib1g-dev zsh
+		  man-db mandoc openssh-client passt pkg-config qemu-system-common qemu-utils $(VIRTIOFSD) python3-prometheus-client python3-pyflakes python3-pyte python3-pytest shellcheck socat xorriso zlib1g-dev zsh
 
 PACKAGES_FUZZ  := clang libclang-rt-dev llvm python3
 PACKAGES_AFL   := afl++
