@@ -5,10 +5,14 @@ A payload's tests say "ok NAME" or "FAIL NAME: why"; "wait WHAT" asks us to look
 then to send a byte.
 """
 
+import atexit
 import fcntl
 import os
+import pathlib
 import re
+import shutil
 import sys
+import tempfile
 import threading
 import time
 
@@ -20,7 +24,19 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "lib"))
 import guest as lib  # noqa: E402
 
 EBB = os.environ.get("EBB", lib.EBB)
-PAYLOADS = os.path.join(lib.BUILD, "tests", "payload")
+
+
+def for_all(folder):
+    """The folder, or a copy of it where another user could not reach it, as in root's home."""
+    if all(os.stat(above).st_mode & 1 for above in pathlib.Path(folder).resolve().parents):
+        return folder
+    copy = tempfile.TemporaryDirectory(dir="/tmp")
+    atexit.register(copy.cleanup)
+    os.chmod(copy.name, 0o755)
+    return shutil.copytree(folder, copy.name, dirs_exist_ok=True)
+
+
+PAYLOADS = for_all(os.path.join(lib.BUILD, "tests", "payload"))
 TIMEOUT = float(os.environ.get("EBB_TIMEOUT", "60"))
 
 REPORTING = "--free-page-reporting"
