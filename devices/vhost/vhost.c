@@ -35,17 +35,23 @@ int vhost_init(struct vhost *vhost, const char *path, uint64_t needs)
 	return vhost->broken;
 }
 
-static const char *help(int error)
+static void say_why(const char *path, int error)
 {
 	switch (error) {
 	case ENOENT:
 	case ENODEV:
-		return "; load the kernel's module vhost_net, or leave vhost=1 out";
+		log_error("cannot open %s: %s; load the kernel's module vhost_%s, or leave vhost=1 "
+			  "out",
+			  path, strerror(error), path + strlen("/dev/vhost-"));
+		break;
 	case EACCES:
 	case EPERM:
-		return "; as root, 'setfacl -m u:USER:rw' gives access to it, or leave vhost=1 out";
+		log_error("cannot open %s: %s; as root, 'setfacl -m u:USER:rw' gives access to it, "
+			  "or leave vhost=1 out",
+			  path, strerror(error));
+		break;
 	default:
-		return "";
+		log_error("cannot open %s: %s", path, strerror(error));
 	}
 }
 
@@ -55,7 +61,7 @@ int vhost_open(struct vhost *vhost, const char *path, uint64_t needs)
 	vhost->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (vhost->fd < 0) {
 		int error = errno;
-		log_error("cannot open %s: %s%s", path, strerror(error), help(error));
+		say_why(path, error);
 		return -error;
 	}
 	return vhost_init(vhost, path, needs);
@@ -138,10 +144,23 @@ static int own(struct vhost *vhost)
 	return error;
 }
 
-/* If this fails, the next start sets everything anew, with the same thread. */
-static void disown(struct vhost *vhost)
+/* The kernel lets go of doorbell and interrupt of each queue. */
+static void unbind(const struct vhost *vhost, unsigned int queues)
 {
-	if (vhost->owned)
+	for (unsigned int i = 0; i < queues; i++) {
+		struct vhost_vring_file none = {i, VHOST_FILE_UNBIND};
+		vhost->control(vhost, VHOST_SET_VRING_KICK, &none);
+		vhost->control(vhost, VHOST_SET_VRING_CALL, &none);
+		vhost->control(vhost, VHOST_SET_VRING_ERR, &none);
+	}
+}
+
+/* If this fails, the next start sets everything anew, with the same thread. */
+static void disown(struct vhost *vhost, unsigned int queues)
+{
+	if (vhost->owned && vhost->lasting)
+		unbind(vhost, queues);
+	else if (vhost->owned)
 		vhost->owned = vhost->control(vhost, VHOST_RESET_OWNER, NULL) != 0;
 }
 
@@ -157,7 +176,7 @@ int vhost_start(struct vhost *vhost, struct virtio_device *dev, unsigned int que
 	for (unsigned int i = 0; i < queues && !error; i++)
 		error = set_queue(vhost, dev, i);
 	if (error) {
-		disown(vhost);
+		disown(vhost, queues);
 		return error;
 	}
 	for (unsigned int i = 0; i < queues; i++)
@@ -182,7 +201,7 @@ void vhost_stop(struct vhost *vhost, struct virtio_device *dev, unsigned int que
 		next[i] = error ? dev->queue[i].next_avail : (uint16_t)base.num;
 	}
 	/* First the kernel lets go of doorbells and interrupts. */
-	disown(vhost);
+	disown(vhost, queues);
 	for (unsigned int i = 0; i < queues; i++)
 		virtio_queue_take_back(dev, i, next[i]);
 	vhost->running = false;

@@ -22,12 +22,13 @@ struct vhost {
 	uint64_t features; /* that the kernel knows */
 	bool owned;	   /* the kernel has a thread, and what was set */
 	bool running;	   /* queues are lent */
+	bool lasting; /* the kernel keeps its thread: it has no VHOST_RESET_OWNER for this file */
 	/* As ioctl(2); a hook for tests. Returns 0 or -errno. */
 	int (*control)(const struct vhost *vhost, unsigned long request, void *argument);
 };
 
 /*
- * Opens @path, and checks that the kernel knows @needs, feature bits. Returns 0, or -errno after an error
+ * Opens @path, a file /dev/vhost-NAME, and checks that the kernel knows @needs, feature bits. Returns 0, or -errno after an error
  * message that begins with @path. Nothing else is set up before vhost_start().
  */
 int vhost_open(struct vhost *vhost, const char *path, uint64_t needs);
@@ -45,7 +46,7 @@ int vhost_start(struct vhost *vhost, struct virtio_device *dev, unsigned int que
 void vhost_kick(const struct virtio_device *dev, unsigned int queues);
 /*
  * Takes the queues back, when the caller has disconnected the backend: the kernel has returned all chains
- * that it took. Its thread ends, and it forgets all settings.
+ * that it took. It lets go of doorbells and interrupts; and unless @vhost->lasting, its thread ends, and it forgets all settings.
  */
 void vhost_stop(struct vhost *vhost, struct virtio_device *dev, unsigned int queues);
 

@@ -164,10 +164,16 @@ def test_paused(ebb, fake, runtime, program):
         ebb("ssh", "ci", "--timeout", "0.3").failed(255, "does not answer on its vsock", "paused")
 
 
-@pytest.mark.parametrize("answer", [{}, {"path": 3}, {"path": "relative"}, [], None, {"path": "/" + "x" * 5000}], ids=lambda answer: repr(answer)[:20])
+@pytest.mark.parametrize("answer", [{}, {"path": 3}, {"path": "relative"}, {"path": None}, {"path": None, "cid": 2}, {"cid": 9}, [], None, {"path": "/" + "x" * 5000}], ids=lambda answer: repr(answer)[:20])
 def test_wrong_path(ebb, fake, program, answer):
     fake().hooks["x-ebb-vsock"] = lambda _arguments: answer
     ebb("ssh").failed(255, "ebb: ")
+
+
+def test_by_cid(ebb, fake, program):
+    """Of a guest whose sockets the host's kernel serves. Nobody has this CID, or this host has no vsock at all: a line says so."""
+    fake().hooks["x-ebb-vsock"] = lambda _arguments: {"path": None, "cid": 4294967294}
+    ebb("ssh", "ci", "--timeout", "0.3").failed(255, "vsock")
 
 
 @pytest.mark.parametrize("kind, words", [("DeviceNotFound", ["has no vsock device", "--ssh"]), ("CommandNotFound", ["does not say where"])])

@@ -22,6 +22,26 @@ START_TEST(test_vsock)
 		CONFIG_RUN);
 	ck_assert_str_eq(config.vsock.path, "v.sock");
 	ck_assert_uint_eq(config.vsock.cid, UINT32_MAX - 1);
+	ck_assert(!config.vsock.vhost);
+}
+END_TEST
+
+START_TEST(test_vhost)
+{
+	struct vm_config config;
+
+	ck_assert_int_eq(config_words(&config, (const char *const[]){"K", "--ssh", "--vsock",
+								     "vhost=1,cid=9", NULL}),
+			 CONFIG_RUN);
+	ck_assert(config.vsock.wanted && config.vsock.vhost && config.vsock.login);
+	ck_assert_uint_eq(config.vsock.cid, 9);
+	ck_assert_str_eq(config.vsock.path, "");
+	/* The control: a path of that name. */
+	ck_assert_int_eq(
+		config_words(&config, (const char *const[]){"K", "--vsock", "./vhost=1", NULL}),
+		CONFIG_RUN);
+	ck_assert(!config.vsock.vhost);
+	ck_assert_str_eq(config.vsock.path, "./vhost=1");
 }
 END_TEST
 
@@ -76,6 +96,11 @@ static const struct config_mistake bad[] = {
 	{{"K", "--ssh="}, {"public key's file name is empty"}},
 	{{"K", "--ssh=a", "--ssh=b"}, {"--ssh", "twice"}},
 	{{"K", "--vsock", "/a", "--vsock", "/b"}, {"--vsock", "twice"}},
+	{{"K", "--vsock", "vhost=1"}, {"needs a CID", "add cid=N"}},
+	{{"K", "--vsock", "vhost=0,cid=4"}, {"vhost must be 1", "\"0\""}},
+	{{"K", "--vsock", "vhost=1,cid=2"}, {"CID must be 3 to 4294967294", "\"2\""}},
+	{{"K", "--vsock", "vhost=1,/a"}, {"\"/a\" of the vsock", "cid=N"}},
+	{{"K", "--vsock", "/a,vhost=1"}, {"has no path", "leave the path out"}},
 };
 
 START_TEST(test_bad)
@@ -91,6 +116,7 @@ Suite *config_vsock_suite(void)
 	TCase *tcase = tcase_create("config, vsock");
 	tcase_add_test(tcase, test_ssh);
 	tcase_add_test(tcase, test_vsock);
+	tcase_add_test(tcase, test_vhost);
 	tcase_add_test(tcase, test_longest);
 	tcase_add_loop_test(tcase, test_bad, 0, COUNT(bad));
 	suite_add_tcase(suite, tcase);

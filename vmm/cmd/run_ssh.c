@@ -22,7 +22,7 @@
 
 static int name_socket(struct vm_vsock *vsock, const struct runtime_name *name)
 {
-	if (vsock->path[0])
+	if (vsock->path[0] || vsock->vhost)
 		return 0;
 	int error = runtime_vsock_path(name, vsock->path, sizeof(vsock->path));
 	if (error)

@@ -2,10 +2,10 @@
 /*
  * ebb ssh: the ssh program, to a guest's SSH server on its vsock, which needs no network and no root.
  *
- *     ebb ssh ── x-ebb-vsock ──► the guest's ebb: where is the socket?
+ *     ebb ssh ── x-ebb-vsock ──► the guest's ebb: where is the socket, or what is the guest's CID?
  *        │ ── connects, to see whether the server is there, and leaves
  *        ▼ exec
- *       ssh ── ProxyCommand ──► ebb ssh --proxy SOCKET: connects, and passes ssh the connection
+ *       ssh ── ProxyCommand ──► ebb ssh --proxy ADDRESS: connects, and passes ssh the connection
  *
  * ssh gets the socket itself (ProxyUseFdpass): nothing is copied in between. ssh alone would not say in one line why it
  * cannot connect, so this is found out first.
@@ -19,6 +19,7 @@
 
 #include "vmm/cmd/cmd.h"
 #include "vmm/cmd/guests.h"
+#include "vmm/config/vsock.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/pass_fd.h"
@@ -108,25 +109,25 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 /* --- the connection --------------------------------------------------------------------------- */
 
 /* Tries until something listens at the guest's port, or the time is up. Returns a socket or -errno. */
-static int wait_for_server(const char *path, unsigned int limit_ms)
+static int wait_for_server(const char *address, unsigned int limit_ms)
 {
 	int64_t deadline = clock_ms() + limit_ms;
-	int fd = vsock_client_connect(path, PORT, deadline);
+	int fd = vsock_client_connect(address, PORT, deadline);
 
 	while (fd == -ECONNRESET && clock_ms() < deadline) {
 		clock_sleep_ms(AGAIN_MS);
-		int next = vsock_client_connect(path, PORT, deadline);
+		int next = vsock_client_connect(address, PORT, deadline);
 		/* Not this: a try that was cut short at the deadline. */
 		fd = next == -ETIMEDOUT ? fd : next;
 	}
 	return fd;
 }
 
-static void say_why(const char *path, int error)
+static void say_why(const char *address, int error)
 {
 	char shown[TEXT_MAX];
 
-	text_escape(shown, sizeof(shown), path, false);
+	text_escape(shown, sizeof(shown), address, false);
 	switch (error) {
 	case -ECONNRESET:
 		log_error(
@@ -143,18 +144,18 @@ static void say_why(const char *path, int error)
 		log_error("%s does not answer as the socket of a guest's vsock does", shown);
 		break;
 	default:
-		log_error("cannot connect to the guest's vsock by its socket %s: %s", shown,
-			  strerror(-error));
+		log_error("cannot connect to the guest's vsock by its %s %s: %s",
+			  *address == '/' ? "socket" : "CID", shown, strerror(-error));
 	}
 }
 
-/* ebb ssh --proxy SOCKET: ssh's standard output is a socket that the connection is passed by. */
-static int proxy(const char *path)
+/* ebb ssh --proxy ADDRESS: ssh's standard output is a socket that the connection is passed by. */
+static int proxy(const char *address)
 {
-	int fd = wait_for_server(path, PROXY_MS);
+	int fd = wait_for_server(address, PROXY_MS);
 
 	if (fd < 0) {
-		say_why(path, fd);
+		say_why(address, fd);
 		return EXIT_SSH;
 	}
 	if (pass_fd_send(STDOUT_FILENO, "", 1, fd) == 1)
@@ -178,7 +179,7 @@ static void quote(FILE *out, const char *text)
 }
 
 /* Returns the option, the caller's, or NULL. */
-static char *proxy_command(const char *path)
+static char *proxy_command(const char *address)
 {
 	char *text = NULL, own[PATH_MAX];
 	size_t size;
@@ -191,7 +192,7 @@ static char *proxy_command(const char *path)
 	fputs("ProxyCommand=", out);
 	quote(out, own);
 	fputs(" ssh --proxy ", out);
-	quote(out, path);
+	quote(out, address);
 	bool failed = ferror(out);
 	if (fclose(out) == 0 && !failed)
 		return text;
@@ -211,7 +212,7 @@ static void host_of(const char *guest, char host[VM_NAME_MAX + sizeof("ebb-")])
 			*host = '_';
 }
 
-static void start_ssh(struct request *request, const char *guest, const char *path)
+static void start_ssh(struct request *request, const char *guest, const char *address)
 {
 	/* The user's come first, and of two ssh takes the first. */
 	static const char *const own[] = {
@@ -228,7 +229,7 @@ static void start_ssh(struct request *request, const char *guest, const char *pa
 		"-oControlPath=none",
 	};
 	char host[VM_NAME_MAX + sizeof("ebb-")];
-	char *command = proxy_command(path);
+	char *command = proxy_command(address);
 
 	if (!command) {
 		log_error("cannot name this program to ssh: %s", strerror(errno));
@@ -256,8 +257,8 @@ static void start_ssh(struct request *request, const char *guest, const char *pa
 	free(command);
 }
 
-/* Returns the socket's path, which belongs to guest->reply, or NULL after an error message. */
-static const char *find_socket(struct guests *guests)
+/* Sets *@address as vsock_client_connect() takes it. Returns false after an error message. */
+static bool find_address(struct guests *guests, char address[PATH_MAX])
 {
 	struct guest *guest = guests->guest[0];
 
@@ -268,31 +269,39 @@ static const char *find_socket(struct guests *guests)
 			"the guest \"%s\" has no vsock device, by which ssh could reach it; start it "
 			"with --ssh",
 			guest->shown);
-		return NULL;
+		return false;
 	}
 	const char *path = json_string_value(json_object_get(guest->reply, "path"));
-	if (!path || *path != '/')
+	json_int_t cid = json_integer_value(json_object_get(guest->reply, "cid"));
+	if (path && *path == '/' && strlen(path) < PATH_MAX)
+		snprintf(address, PATH_MAX, "%s", path);
+	else if (json_is_null(json_object_get(guest->reply, "path")) && cid >= VM_VSOCK_CID_MIN &&
+		 cid <= VM_VSOCK_CID_MAX)
+		snprintf(address, PATH_MAX, "%" JSON_INTEGER_FORMAT, cid);
+	else
+		address[0] = '\0';
+	if (!address[0])
 		log_error("the guest \"%s\" does not say where its vsock's socket is",
 			  guest->shown);
-	return path && *path == '/' ? path : NULL;
+	return address[0] != '\0';
 }
 
 /* Does not return if ssh could be started. */
 static int ssh(void *ctx, struct guests *guests, int status)
 {
 	struct request *request = ctx;
-	const char *path = find_socket(guests);
+	char address[PATH_MAX];
 	(void)status;
 
-	if (!path)
+	if (!find_address(guests, address))
 		return EXIT_SSH;
-	int fd = wait_for_server(path, request->timeout_ms);
+	int fd = wait_for_server(address, request->timeout_ms);
 	if (fd < 0) {
-		say_why(path, fd);
+		say_why(address, fd);
 		return EXIT_SSH;
 	}
 	close(fd);
-	start_ssh(request, guests->guest[0]->name, path);
+	start_ssh(request, guests->guest[0]->name, address);
 	return EXIT_SSH;
 }
 

@@ -9,12 +9,13 @@
 enum { VSOCK, SSH };
 
 static const struct option options[] = {
-	{VSOCK, 0, "vsock", "PATH[,cid=N]",
+	{VSOCK, 0, "vsock", "PATH[,cid=N] or vhost=1,cid=N",
 	 "connect programs of guest and host by sockets: a\n"
 	 "program that connects to the Unix socket PATH and\n"
 	 "writes \"CONNECT P\" reaches port P of the guest,\n"
 	 "whose programs reach the socket PATH_P as port P\n"
-	 "of the host, CID 2; N: the guest's CID [3]",
+	 "of the host, CID 2; N: the guest's CID [3]; with\n"
+	 "vhost=1 the host's kernel connects them, as AF_VSOCK",
 	 false},
 	{SSH, 0, "ssh", "FILE",
 	 "prepare for \"ebb ssh\": a socket in the runtime\n"
@@ -23,14 +24,15 @@ static const struct option options[] = {
 	 true},
 };
 
-enum { CID };
+enum { CID, VHOST };
 
 static const struct option_key keys[] = {
 	{CID, "cid", "N", false},
+	{VHOST, "vhost", "1", false},
 };
 
-static const struct option_keys vsock_keys = {"vsock", "PATH", keys,
-					      sizeof(keys) / sizeof(keys[0])};
+static const struct option_keys by_path = {"vsock", "PATH", keys, sizeof(keys) / sizeof(keys[0])};
+static const struct option_keys by_kernel = {"vsock", NULL, keys, sizeof(keys) / sizeof(keys[0])};
 
 static int set_path(struct vm_vsock *vsock, const char *path, struct option_error *error)
 {
@@ -49,13 +51,40 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 	struct vm_vsock *vsock = ctx;
 	uint64_t cid;
 
-	if (id != CID)
+	if (id == OPTION_WORD)
 		return set_path(vsock, value, error);
+	if (id == VHOST) {
+		vsock->vhost = strcmp(value, "1") == 0;
+		return vsock->vhost ? 0
+				    : options_fail(error, "the vsock's vhost must be 1, not \"%s\"",
+						   value);
+	}
 	if (options_number(value, &cid, NULL) || cid < VM_VSOCK_CID_MIN || cid > VM_VSOCK_CID_MAX)
 		return options_fail(error, "the guest's CID must be %d to %u, not \"%s\"",
 				    VM_VSOCK_CID_MIN, VM_VSOCK_CID_MAX, value);
 	vsock->cid = (uint32_t)cid;
 	return 0;
+}
+
+/* A CID that vhost-vsock takes is the guest's alone on the host, so that there is no default. */
+static int apply_vhost(struct vm_vsock *vsock, const char *text, struct option_error *error)
+{
+	vsock->cid = 0;
+	int err = option_keys_parse(&by_kernel, text, apply_key, vsock, error);
+	if (!err && vsock->cid == 0)
+		err = options_fail(error, "--vsock vhost=1 needs a CID that no other guest of this "
+					  "host has; add cid=N");
+	return err;
+}
+
+static int apply_path(struct vm_vsock *vsock, const char *text, struct option_error *error)
+{
+	int err = option_keys_parse(&by_path, text, apply_key, vsock, error);
+	if (!err && vsock->vhost)
+		err = options_fail(error,
+				   "with vhost=1 programs of the host reach the guest by its "
+				   "CID, and --vsock has no path: leave the path out");
+	return err;
 }
 
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
@@ -67,7 +96,9 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		vsock->login = true;
 		return value ? config_file(&vsock->key, "public key", value, error) : 0;
 	}
-	return option_keys_parse(&vsock_keys, value, apply_key, vsock, error);
+	/* A path of this name is written "./vhost=1". */
+	bool vhost = strncmp(value, "vhost=", strlen("vhost=")) == 0;
+	return vhost ? apply_vhost(vsock, value, error) : apply_path(vsock, value, error);
 }
 
 static void defaults(void *ctx)

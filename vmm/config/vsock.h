@@ -18,6 +18,7 @@ struct vm_vsock {
 	const char *key; /* the key's file, or NULL: the user's own */
 	uint32_t cid;
 	char path[VM_VSOCK_PATH_MAX + 1]; /* or "" */
+	bool vhost;			  /* the host's kernel serves the sockets; no path */
 };
 
 #endif

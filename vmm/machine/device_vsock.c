@@ -18,7 +18,7 @@ struct socket_device {
 
 static unsigned int sockets_count(const struct vm_config *config)
 {
-	return config->vsock.wanted ? 1 : 0;
+	return config->vsock.wanted && !config->vsock.vhost ? 1 : 0;
 }
 
 /* On the worker. */

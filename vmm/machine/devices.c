@@ -14,12 +14,13 @@
 #include "vmm/machine/device_pmem.h"
 #include "vmm/machine/device_rng.h"
 #include "vmm/machine/device_vsock.h"
+#include "vmm/machine/device_vsock_lent.h"
 #include "vmm/machine/machine.h"
 
 /*
  * Each kind, with its places, which are addresses. The guest finds devices in the order of this list.
  * Places never change: new kinds get new places. Interrupt lines are few, so that each device that
- * there is takes the next one.
+ * there is takes the next one. The two kinds of sockets exclude each other.
  */
 static const struct {
 	const struct device_kind *kind;
@@ -33,6 +34,7 @@ static const struct {
 	{&device_fs, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX, VM_FOLDERS_MAX},
 	{&device_pmem, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX, VM_PMEMS_MAX},
 	{&device_vsock, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX + VM_PMEMS_MAX, 1},
+	{&device_vsock_lent, 2 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX + VM_PMEMS_MAX, 1},
 	{&device_console, 3 + VM_DISKS_MAX + VM_NETWORKS_MAX + VM_FOLDERS_MAX + VM_PMEMS_MAX, 1},
 };
 

@@ -13,7 +13,7 @@
 #include "vmm/monitor/part.h"
 
 struct state {
-	char *path; /* from the root on, or NULL: no such device */
+	char *path; /* from the root on, or NULL: there is none */
 };
 
 static int init(struct monitor *monitor)
@@ -22,7 +22,7 @@ static int init(struct monitor *monitor)
 	const struct vm_vsock *vsock = &monitor->machine->config->vsock;
 	char folder[PATH_MAX] = "";
 
-	if (!vsock->wanted)
+	if (!vsock->wanted || vsock->vhost)
 		return 0;
 	/* Once it is in the sandbox, ebb can no longer tell where it was started. */
 	if (vsock->path[0] != '/' && !getcwd(folder, sizeof(folder))) {
@@ -50,11 +50,11 @@ static json_t *query(void *ctx, const json_t *arguments, struct control_error *e
 	const struct state *state = monitor_state(monitor, &monitor_vsock);
 	(void)arguments;
 
-	if (!state->path)
+	if (!monitor->machine->config->vsock.wanted)
 		return control_fail_as(error, "DeviceNotFound",
 				       "the guest was started without a vsock device");
-	return json_pack("{s:o, s:o}", "path", json_text(state->path), "cid",
-			 json_count(monitor->machine->config->vsock.cid));
+	return json_pack("{s:o, s:o}", "path", state->path ? json_text(state->path) : json_null(),
+			 "cid", json_count(monitor->machine->config->vsock.cid));
 }
 
 static const struct control_command commands[] = {
