@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "vmm/agent/keys.h"
 #include "vmm/agent/session.h"
 #include "vmm/lib/clock.h"
+#include "vmm/lib/starved.h"
 
 #define MUCH  (4U << 20)
 #define NEVER 3600000U /* milliseconds: longer than the test may take */
@@ -33,6 +35,8 @@ static struct session_result result;
 static int console[2],
 	life[2]; /* the guest's process has ended when the other end of life[0] is closed */
 static enum agent_terminal terminal;
+static pid_t starved; /* the guest's process, if it is to be looked at */
+static unsigned int start_ms = SESSION_START_S * 1000;
 static int keys;		/* the other side of the terminal */
 static int input[2], output[2]; /* standard input and output of the session */
 
@@ -101,6 +105,8 @@ static void with(agent *play, int value, unsigned int grace_ms)
 {
 	struct session_config config = {.sockets = &sockets,
 					.command = &command,
+					.pid = starved,
+					.start_ms = start_ms,
 					.grace_ms = grace_ms,
 					.terminal = terminal};
 	sigset_t signals;
@@ -497,6 +503,58 @@ START_TEST(agent_fails)
 }
 END_TEST
 
+static void silent(int value)
+{
+	(void)value;
+	pause();
+}
+
+static int64_t took_to_be_late(pid_t guest)
+{
+	int64_t before = clock_ms();
+
+	starved = guest;
+	with(silent, 0, NEVER);
+	ck_assert_int_eq(result.end, SESSION_LATE);
+	return clock_ms() - before;
+}
+
+static pid_t spin(void)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	while (pid == 0)
+		;
+	return pid;
+}
+
+/* A guest whose processor others had gets that time again. The control: one of which nobody knows that. */
+START_TEST(late_by_others)
+{
+	const int64_t enough = 2000;
+	cpu_set_t all, one;
+
+	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	pid_t guest = spin(), other = spin();
+	sched_setaffinity(0, sizeof(all), &all);
+	while (access("/proc/self/schedstat", R_OK) == 0 && starved_ms(guest) < enough)
+		clock_sleep_ms(10);
+	kill(other, SIGKILL);
+	waitpid(other, NULL, 0);
+	start_ms = 100;
+	bool known = starved_ms(guest) >= enough;
+	int64_t took = took_to_be_late(_i ? 0 : guest);
+	kill(guest, SIGKILL);
+	waitpid(guest, NULL, 0);
+	if (known)
+		ck_assert(_i ? took < enough : took >= enough + 100);
+}
+END_TEST
+
 /* --- the command's message ---------------------------------------------------------------------------- */
 
 /* Signals are blocked: a session that cannot read them could not be ended. */
@@ -586,6 +644,7 @@ Suite *session_suite(void)
 	tcase_add_test(tc, agent_fails);
 	tcase_add_test(tc, signals_cannot_be_read);
 	tcase_add_test(tc, command_message);
+	tcase_add_loop_test(tc, late_by_others, 0, 2);
 	tcase_add_test(tc, names_go);
 	suite_add_tcase(suite, tc);
 	return suite;

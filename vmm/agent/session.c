@@ -18,6 +18,7 @@
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/outlet.h"
+#include "vmm/lib/starved.h"
 #include "vmm/lib/terminal.h"
 
 #define ESC 0x1b
@@ -40,6 +41,7 @@ struct session {
 	int signals;	 /* descriptor */
 	int asked;	 /* the signal that the command is to end by, or 0 */
 	int64_t deadline;
+	int64_t starved;       /* ms that the deadline was moved already */
 	enum session_end late; /* what it means if the deadline comes */
 	struct keys keys;
 	bool over, guest_ended, asked_terminal;
@@ -391,10 +393,23 @@ static void act(struct session *session, const struct pollfd *poll)
 	}
 }
 
+/* Gives a guest that starts the time that others' programs had the processors. */
+static void wait_for_starved(struct session *session)
+{
+	pid_t pid = session->config->pid;
+	int64_t starved = pid && session->late == SESSION_LATE ? starved_ms(pid) : 0;
+
+	if (starved > session->starved)
+		session->deadline += starved - session->starved;
+	session->starved = starved;
+}
+
 static void decide(struct session *session)
 {
 	bool reported = has_reported(session);
 
+	if (clock_ms() >= session->deadline)
+		wait_for_starved(session);
 	if (clock_ms() >= session->deadline)
 		end(session, session->late);
 	if (!session->guest_ended && (!reported || session->result->report.kind == AGENT_FAILED))
@@ -420,7 +435,7 @@ static ssize_t write_outlet(void *ctx, int fd, const void *data, size_t size)
 
 static void init(struct session *session)
 {
-	session->deadline = clock_ms() + SESSION_START_S * 1000;
+	session->deadline = clock_ms() + session->config->start_ms;
 	session->late = SESSION_LATE;
 	keys_init(&session->keys);
 	for (unsigned int i = 0; i < AGENT_STREAMS; i++) {

@@ -16,7 +16,10 @@
 
 #include "vmm/agent/command.h"
 
-/* How long the guest may take from its start to the command's; a machine that is emulated is slow. */
+/*
+ * How long the guest may take from its start to the command's; a machine that is emulated is slow. What its process waits for a
+ * processor meanwhile does not count: 50 that start at once may take longer.
+ */
 #define SESSION_START_S 300
 /* How long the command may take to end by SIGTERM or SIGHUP, before the guest is ended: as `docker stop` has it. */
 #define SESSION_GRACE_MS 10000
@@ -54,8 +57,10 @@ struct session_config {
 	const struct command *command;
 	enum agent_terminal terminal; /* standard input is one then, and raw: keys_raw() */
 	int guest;		      /* becomes readable when the guest's process has ended */
+	pid_t pid;		      /* that process; 0: not a child, and all of its time counts */
 	bool hangs_up; /* no: it is a socket, and closed by then, whatever comes there before */
 	int console;   /* the guest's console, to be read; non-blocking */
+	unsigned int start_ms;	 /* SESSION_START_S, but in tests */
 	unsigned int grace_ms;	 /* SESSION_GRACE_MS, but in tests */
 	const sigset_t *signals; /* blocked already: those to pass on */
 };

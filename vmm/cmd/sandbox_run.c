@@ -29,6 +29,7 @@ static int with_guest(struct sandbox_guest *guest, const struct sandbox_request 
 		.terminal = sandbox_terminal(),
 		.network = request->network,
 		.guest = guest->pidfd,
+		.pid = guest->pid,
 		.console = guest->console,
 		.signals = signals,
 	};

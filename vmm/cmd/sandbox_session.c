@@ -182,8 +182,10 @@ int sandbox_session(const struct sandbox_session *session, struct command *comma
 		.command = command,
 		.terminal = session->terminal,
 		.guest = session->guest,
+		.pid = session->pid,
 		.hangs_up = session->hangs_up,
 		.console = session->console,
+		.start_ms = SESSION_START_S * 1000,
 		.grace_ms = SESSION_GRACE_MS,
 		.signals = session->signals,
 	};

@@ -14,6 +14,7 @@ struct sandbox_session {
 	enum agent_terminal terminal;
 	bool network;		 /* the guest has one */
 	int guest, console;	 /* as in struct session_config */
+	pid_t pid;		 /* likewise */
 	bool hangs_up;		 /* likewise */
 	const sigset_t *signals; /* likewise */
 };
