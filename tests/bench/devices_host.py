@@ -49,6 +49,15 @@ BLOCK = {
     "write discard 1": ("write --random --discard 32", 500),
     "write discard 32": ("write --random --depth 32 --discard 32", 1000),
 }
+# ROW: what the guest does in the folder /m, and how many MiB or files that is.
+FOLDER_MIB, FOLDER_FILES = 32, 500
+FOLDER = {
+    "folder read": (f"dd if=/m/big of=/dev/null bs=1M count={FOLDER_MIB}", FOLDER_MIB),
+    "folder write": (f"dd if=/dev/zero of=/m/new bs=1M count={FOLDER_MIB} conv=fsync", FOLDER_MIB),
+    "folder find": ("find /m/tree -size +1000", FOLDER_FILES),
+    "folder cat": ("cat /m/tree/*", FOLDER_FILES),
+    "folder make": (f"for f in $(seq {FOLDER_FILES}); do : >/m/made$f; done; rm /m/made*", FOLDER_FILES),
+}
 NET = {"send": ("send", 16 * MIB), "receive": ("receive", 16 * MIB), "trip": ("trip", 500)}
 
 
@@ -103,6 +112,9 @@ class Ebb:
     def disk(self, _, path):
         return ["-d", f"{path},cache=none"]
 
+    def folder(self, path):
+        return ["--fs", f"{path},tag=bench"]
+
     def network(self, mode, _):
         return {None: ["-n", "none"], "passt": ["-n", "user"], "tap": ["-n", f"tap,tapif={TAP}"],
                 "vhost": ["-n", f"tap,tapif={TAP},vhost=1"]}[mode]
@@ -135,6 +147,16 @@ class Qemu:
         more = ["-object", f"iothread,id=io{number},poll-max-ns=0"] if self.thread else []
         return [*more, "-drive", f"if=none,id={name},file={path},format=raw,cache=none,aio={self.aio},discard=unmap",
                 "-device", f"virtio-blk-device,drive={name}" + (f",iothread=io{number}" if self.thread else "")]
+
+    def folder(self, path):
+        """virtiofsd as ebb starts it; the memory that it needs is as ebb's, a memfd."""
+        subprocess.Popen([VIRTIOFSD, "--socket-path=/run/folder.sock", "-f", "-o", f"source={path}", "-o", "sandbox=namespace",
+                          "-o", "log_level=err"], stderr=subprocess.DEVNULL)
+        until = time.monotonic() + LIMIT
+        while not os.path.exists("/run/folder.sock") and time.monotonic() < until:
+            time.sleep(0.1)
+        return ["-chardev", "socket,id=fs,path=/run/folder.sock", "-device", "vhost-user-fs-device,chardev=fs,tag=bench",
+                "-object", f"memory-backend-memfd,id=ram,size={GUEST_MIB}M,share=on", "-machine", "memory-backend=ram"]
 
     def network(self, mode, fds):
         if not mode:
@@ -319,7 +341,29 @@ def sandbox(bench):
         say("value", f"pool {name}", value)
 
 
-SCENARIOS = {"blocks": blocks, "networks": networks, "idle": idle, "cloud": cloud, "sandbox": sandbox}
+def folders(bench):
+    """A folder in the host's memory. Before each turn the guest forgets what it knows of it; MiB or files a second."""
+    os.makedirs("/shared/tree")
+    with open("/shared/big", "wb") as file:
+        file.write(b"\xeb" * FOLDER_MIB * MIB)
+    for number in range(FOLDER_FILES):
+        with open(f"/shared/tree/{number}", "wb") as file:
+            file.write(b"\xeb" * 4096)
+    turns = " ".join(str(i) for i in range(bench.runs + 1))
+    command = (f"t() {{ for i in {turns}; do sync; echo 3 >/proc/sys/vm/drop_caches; echo begin; eval $1 >/dev/null || exit; echo end; done; }}; "
+               "mkdir /m; mount -t virtiofs bench /m || exit; " + "; ".join(f"t '{job}'" for job, _ in FOLDER.values()))
+    with bench.guest("folder", command, *bench.vmm.folder("/shared")) as vm:
+        status = vm.wait_for(r"^ebb-guest: exit=(\d+)", LIMIT)[1][1]
+        begun, ended = ([when for when, text in vm.lines if text == word] for word in ("begin", "end"))
+        if status != "0" or len(ended) != len(FOLDER) * (bench.runs + 1):
+            raise guest.GuestError(f"the folder's guest ended with status {status}\n--- console\n{vm.console()}")
+    took = [end - begin for begin, end in zip(begun, ended)]
+    for i, (row, (_, amount)) in enumerate(FOLDER.items()):
+        each = took[i * (bench.runs + 1) + 1:(i + 1) * (bench.runs + 1)]
+        say("value", row, amount / statistics.median(each))
+
+
+SCENARIOS = {"blocks": blocks, "networks": networks, "idle": idle, "cloud": cloud, "sandbox": sandbox, "folders": folders}
 
 
 def main():
