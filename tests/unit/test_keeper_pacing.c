@@ -3,6 +3,7 @@
 #include <check.h>
 
 #include "tests/unit/keeper_round.h"
+#include "tests/unit/keeper_sim.h"
 
 /* Asks the only guest, which gives all; returns what it was asked for. */
 static uint64_t ask_cache(struct round *round, uint64_t now)
@@ -285,6 +286,51 @@ START_TEST(scattered_memory_is_moved_together_last)
 }
 END_TEST
 
+/* --- who has just come ---------------------------------------------------------------------- */
+
+/* Leaves a guest that it meets alone until it can know whether that is idle. */
+static enum keeper_verdict look_shyly(struct keeper_guest *guest,
+				      const struct keeper_figures *figures, uint64_t now)
+{
+	bool met = guest->looked;
+	enum keeper_verdict verdict = keeper_look(guest, figures, now);
+	for (int idle = 0; idle < 2 && !met; idle++)
+		guest->pacing[idle].not_before[KEEPER_CACHE] = now + 5 * NS_PER_S;
+	return verdict;
+}
+static const struct sim_policy shy = {keeper_decide, look_shyly};
+
+/*
+ * Guests that have just started and read files once, when the host's programs take more than is left. Returns for how
+ * long the host swapped.
+ */
+static uint64_t swapped_when_all_are_new(const struct sim_policy *policy)
+{
+	enum { ALL = 6 };
+	struct sim sim;
+	sim_init(&sim, policy, 1536 * MIB, ALL);
+	for (size_t i = 0; i < ALL; i++)
+		sim.guest[i] = (struct sim_guest){.size = 1024 * MIB,
+						  .base = 60 * MIB,
+						  .files = 150 * MIB,
+						  .turn = 3600 * NS_PER_S,
+						  .busy = NS_PER_S};
+	sim_run(&sim, 2 * NS_PER_S);
+	ck_assert_uint_eq(sim.actions, 0);
+	sim.hog = 300 * MIB;
+	sim_run(&sim, 10 * NS_PER_S);
+	uint64_t swapped = sim.swapped;
+	sim_release(&sim);
+	return swapped;
+}
+
+START_TEST(a_short_host_need_not_wait_for_new_guests)
+{
+	ck_assert_uint_le(swapped_when_all_are_new(&sim_keeper), NS_PER_S);
+	ck_assert_uint_gt(swapped_when_all_are_new(&shy), 2 * NS_PER_S);
+}
+END_TEST
+
 Suite *keeper_pacing_suite(void);
 Suite *keeper_pacing_suite(void)
 {
@@ -304,6 +350,7 @@ Suite *keeper_pacing_suite(void)
 	tcase_add_test(tcase, a_liar_is_asked_ever_more_seldom);
 	tcase_add_test(tcase, a_guest_that_killed_is_left_alone);
 	tcase_add_test(tcase, scattered_memory_is_moved_together_last);
+	tcase_add_test(tcase, a_short_host_need_not_wait_for_new_guests);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

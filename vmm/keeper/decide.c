@@ -132,7 +132,9 @@ static uint64_t offer(const struct keeper_policy *policy, const struct keeper_gu
 		bytes = less(held, guest->left);
 		break;
 	case KEEPER_CACHE:
-		bytes = cache_share(policy, guest, idle, cold);
+		/* A host that will swap soon does not wait: a new guest counts as one at work. */
+		if (now >= guest->known_at || policy->urgent)
+			bytes = cache_share(policy, guest, idle, cold);
 		break;
 	case KEEPER_COMPACT:
 		bytes = idle && guest->left >= COMPACT_MIN ? guest->left / 2 : 0;

@@ -217,12 +217,10 @@ static bool waited(const struct keeper_guest *guest, const struct keeper_figures
 	return less(figures->stalled, guest->now.stalled) > since / STALL_SHARE;
 }
 
-/* Whether it is at work is not known yet, so it is not asked for what that depends on. */
 static void meet(struct keeper_guest *guest, uint64_t now)
 {
 	guest->pacing[false].share = guest->pacing[true].share = SHARE_NEW;
-	leave_alone(guest, KEEPER_CACHE, now + IDLE_NS);
-	leave_alone(guest, KEEPER_COMPACT, now + IDLE_NS);
+	guest->known_at = now + IDLE_NS;
 }
 
 uint64_t keeper_least(const struct keeper_guest *guest)
