@@ -20,7 +20,7 @@
 #define OPEN_MS	    5000
 #define RETRY_MS    10 /* after a guest's backlog was full */
 #define MESSAGE_MAX ((size_t)4 << 20)
-#define READ_MAX    4096
+#define READ_MAX    16384 /* the figures of a guest fit in */
 /* Messages during one step that do not answer it: events, answers to commands that timed out. */
 #define STRAY_MAX 100000
 

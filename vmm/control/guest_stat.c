@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "vmm/control/guest_figures.h"
+#include "vmm/lib/sizes.h"
 #include "vmm/lib/text.h"
 
 #define PATH_PARTS_MAX 64   /* bytes of one part of a path */
@@ -29,7 +30,9 @@ static json_t *holder(const json_t *object, const char *path)
 	const char *slash;
 	while ((slash = strchr(path, '/'))) {
 		char part[PATH_PARTS_MAX];
-		snprintf(part, sizeof(part), "%.*s", (int)(slash - path), path);
+		size_t len = min((size_t)(slash - path), sizeof(part) - 1);
+		memcpy(part, path, len);
+		part[len] = '\0';
 		object = json_object_get(object, part);
 		path = slash + 1;
 	}
