@@ -443,6 +443,31 @@ def test_ages_on_the_screen(fake, terminal):
     assert screen.ends() == 0
 
 
+def test_a_guest_that_rests_is_asked_less_often(fake, runtime):
+    """Each 5 s, once its rates are known. The controls are asked in each frame: one whose process has run since, and one that sends
+    and receives."""
+    with subprocess.Popen(["sleep", "1000"]) as idle, subprocess.Popen(["sh", "-c", "while :; do :; done"]) as busy:
+        try:
+            rests, sends, works = fake("rests", pid=idle.pid), fake("sends", pid=idle.pid), fake("works", pid=busy.pid)
+            every_second(sends, reported=10 * MIB)
+            begin = time.monotonic()
+            with subprocess.Popen([EBB, "top", "--json", "--batch", "-i", "0.2"], env=os.environ | {"EBB_RUNTIME_DIR": runtime},
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as top:
+                for _ in range(20):
+                    top.stdout.readline()
+                top.kill()
+            seconds = time.monotonic() - begin
+        finally:
+            idle.kill()
+            busy.kill()
+
+    def looks(one):
+        return len([command for command, _ in one.asked if command == "x-ebb-stat"])
+
+    assert looks(rests) <= 3 + seconds / 5
+    assert min(looks(works), looks(sends)) >= 20
+
+
 def test_pause(ebb, fake, terminal):
     one = guest(fake, "a", 100)
 

@@ -197,6 +197,38 @@ START_TEST(history_keeps_the_newest)
 }
 END_TEST
 
+/* A second after its third answer, of which each case changes something. */
+START_TEST(a_guest_that_rests_is_not_asked_for_a_while)
+{
+	enum { RESTS, HAS_RUN, RAN_BEFORE, READS, BALLOON_MOVES, NO_CPU, LONG_AGO, SILENT };
+	struct top_figures guest;
+	struct top_sample sample = top_usual;
+	sample.target = sample.balloon;
+	sample.cpu = NS_PER_S;
+	top_figures_init(&guest, "a", 1);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!top_figures_rest(&guest, sample.cpu, sample.at + NS_PER_S));
+		sample = top_later(sample, NS_PER_S);
+		if (i == 2 && _i == RAN_BEFORE)
+			sample.cpu += NS_PER_S / 50;
+		if (i == 2 && _i == READS)
+			sample.disk += MIB;
+		if (i == 2 && _i == BALLOON_MOVES)
+			sample.target += MIB;
+		if (_i == NO_CPU)
+			sample.cpu = TOP_UNKNOWN;
+		top_figures_take(&guest, &sample);
+	}
+	guest.answers = _i != SILENT;
+	uint64_t cpu = sample.cpu + (_i == HAS_RUN ? NS_PER_S / 50 : 0);
+	uint64_t now = sample.at + (_i == LONG_AGO ? 5 : 1) * NS_PER_S;
+	ck_assert(top_figures_rest(&guest, cpu, now) == (_i == RESTS));
+	/* Its curves have a sample for each frame. */
+	ck_assert_uint_eq(guest.samples, _i == RESTS ? 4 : 3);
+	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, 0), sample.own);
+}
+END_TEST
+
 START_TEST(ages_are_in_order)
 {
 	struct top_figures guest;
@@ -235,6 +267,7 @@ Suite *top_figures_suite(void)
 	tcase_add_test(tests, stalls_are_of_a_second);
 	tcase_add_test(tests, sums_do_not_overflow);
 	tcase_add_test(tests, history_keeps_the_newest);
+	tcase_add_loop_test(tests, a_guest_that_rests_is_not_asked_for_a_while, 0, 8);
 	tcase_add_test(tests, ages_are_in_order);
 	suite_add_tcase(suite, tests);
 	return suite;

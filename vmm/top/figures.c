@@ -12,6 +12,11 @@
 #define FRESH_NS (10 * NS_PER_S) /* older statistics of a running guest are not shown */
 #define SPAN_MIN NS_PER_MS	 /* a rate is of no shorter time */
 
+#define REST_NS	     (5 * NS_PER_S)   /* a guest that rests is asked so often */
+#define REST_CPU     10		      /* of 1000: no more than it takes to be idle, and to be asked */
+#define REST_RAN     (10 * NS_PER_MS) /* since its last answer, likewise */
+#define REST_SAMPLES 3		      /* until then not all rates are known */
+
 #define AGES_UNKNOWN                                                                               \
 	{                                                                                          \
 		{                                                                                  \
@@ -243,6 +248,29 @@ void top_figures_take(struct top_figures *figures, const struct top_sample *samp
 	figures->network = rate(before.network, sample->network, span, NS_PER_S);
 	figures->answers = true;
 	record(figures);
+}
+
+/* Whether what was told of it changes by itself. */
+static bool goes_on(const struct top_figures *figures)
+{
+	const struct top_sample *now = &figures->now;
+	const uint64_t rates[] = {figures->reported, figures->disk, figures->network,
+				  figures->stalls, figures->psi};
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
+		if (rates[i] && rates[i] != TOP_UNKNOWN)
+			return true;
+	return figures->cpu > REST_CPU || now->balloon != now->target;
+}
+
+bool top_figures_rest(struct top_figures *figures, uint64_t cpu, uint64_t now)
+{
+	const struct top_sample *last = &figures->now;
+	if (!figures->answers || figures->samples < REST_SAMPLES || goes_on(figures) ||
+	    now - last->at >= REST_NS || last->cpu == TOP_UNKNOWN || cpu < last->cpu ||
+	    cpu - last->cpu > REST_RAN)
+		return false;
+	record(figures);
+	return true;
 }
 
 uint64_t top_history(const struct top_figures *figures, enum top_curve curve, unsigned int back)

@@ -77,6 +77,12 @@ struct top_sample top_sample_of(const json_t *stat, uint64_t now);
 /* Takes a new answer. */
 void top_figures_take(struct top_figures *figures, const struct top_sample *sample);
 
+/*
+ * Returns whether a guest need not be asked in a frame: for a while if its last answer told of nothing that goes on, and
+ * its process has hardly had a CPU since, of which @cpu is the time now. Its curves go on as they are.
+ */
+bool top_figures_rest(struct top_figures *figures, uint64_t cpu, uint64_t now);
+
 /* Returns sample @back of a curve, 0 the newest, or TOP_UNKNOWN. */
 uint64_t top_history(const struct top_figures *figures, enum top_curve curve, unsigned int back);
 

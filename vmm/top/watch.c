@@ -174,7 +174,8 @@ static void open_client(struct watched *watched)
 static void ask(struct watched *watched, uint64_t now)
 {
 	if (watched->phase == READY) {
-		look(watched);
+		if (!top_figures_rest(&watched->figures, cpu_time(watched->figures.pid), now))
+			look(watched);
 	} else if (watched->phase == CLOSED && now >= watched->due) {
 		open_client(watched);
 	} else {

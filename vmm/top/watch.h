@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guests that `ebb top` shows: a client each, all on one loop. In a frame each guest that has
- * answered the last one is asked once; one that is stuck keeps its old figures and costs the others
- * nothing.
+ * answered the last one is asked once, one that rests each 5 s, or when its process has run; one that
+ * is stuck keeps its old figures and costs the others nothing.
  *
  * Owner: the caller. Thread: the one that runs the loop; nothing blocks.
  */
