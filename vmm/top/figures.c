@@ -12,8 +12,8 @@
 #define FRESH_NS (10 * NS_PER_S) /* older statistics of a running guest are not shown */
 #define SPAN_MIN NS_PER_MS	 /* a rate is of no shorter time */
 
-#define REST_NS	     (5 * NS_PER_S)   /* a guest that rests is asked so often */
-#define REST_CPU     10		      /* of 1000: no more than it takes to be idle, and to be asked */
+#define REST_NS	     (5 * NS_PER_S) /* a guest that rests is asked so often */
+#define REST_CPU     10		    /* of 1000: no more than it takes to be idle, and to be asked */
 #define REST_RAN     (10 * NS_PER_MS) /* since its last answer, likewise */
 #define REST_SAMPLES 3		      /* until then not all rates are known */
 
