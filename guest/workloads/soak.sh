@@ -5,6 +5,7 @@
 # Repeats that up to five times until each of these has succeeded once: a guest on a busy host may be slow.
 # Then prints memcheck's lines without its rounds, the counts as lines "soak: NAME=NUMBER", and "soak: over"; waits for a
 # line on stdin; exits with memcheck's status.
+# With KEEPER=1 in the environment nothing is killed: a keeper leaves alone a guest that had to kill.
 # MS: how long a report on request may take, instead of the kernel's own second. For a guest of 512 MiB, of which the
 # host may want up to 128.
 # shellcheck disable=SC2317  # `again` calls these functions
@@ -46,7 +47,7 @@ again small 0.2 hold 32M --no-thp --hold 0.1
 again files 0.4 files
 again compact 1.1 say_to /proc/sys/vm/compact_memory 1
 again drop 1.7 say_to /proc/sys/vm/drop_caches 3
-again oom 3 oom
+[ "${KEEPER:-}" ] || again oom 3 oom
 [ ! -e $now ] || again report 0.7 reports
 for try in 0 1 2 3 4; do
 	if [ "$try" != 0 ]; then
