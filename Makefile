@@ -532,7 +532,7 @@ $(BUILD)/tests/hang: tests/hang/hang.c $(call obj,vmm,$(EBB_SRC))
 $(BUILD)/tests/attack: tests/attack/attack.c tests/attack/ioctls.c $(call obj,vmm,$(EBB_SRC))
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=loop_run,--wrap=vcpu_run,--wrap=confine_self,--wrap=filter_load,--wrap=paths_restrict,--wrap=packing_told,--wrap=snapshot_open -o $@ $^ $(LDLIBS)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(EBB_CFLAGS) $(EBB_LDFLAGS) -Wl,--wrap=loop_run,--wrap=vcpu_run,--wrap=fatal_name,--wrap=pthread_self,--wrap=confine_self,--wrap=filter_load,--wrap=paths_restrict,--wrap=packing_told,--wrap=snapshot_open -o $@ $^ $(LDLIBS)
 
 e2e: all payloads $(BUILD)/tests/liar $(BUILD)/tests/hang $(BUILD)/tests/attack ## Linux guests, on hardware KVM or on the emulated host
 	@guest/distribution kernel $(ARCH)

@@ -18,9 +18,11 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +59,11 @@ int __real_snapshot_open(struct snapshot_reader *reader);
 int __wrap_snapshot_open(struct snapshot_reader *reader);
 bool __real_packing_told(const struct boot_file *source, const uint8_t *head, size_t size);
 bool __wrap_packing_told(const struct boot_file *source, const uint8_t *head, size_t size);
+
+void __real_fatal_name(const char *name);
+void __wrap_fatal_name(const char *name);
+pthread_t __real_pthread_self(void);
+pthread_t __wrap_pthread_self(void);
 
 int __real_confine_self(uint64_t cpu_s, uint64_t file_max);
 int __wrap_confine_self(uint64_t cpu_s, uint64_t file_max);
@@ -358,6 +365,18 @@ static long block_signals(void)
 
 static sigjmp_buf refused;
 
+/* The fault handler asks which thread it is on: the main one, it believes here, by what it finds in memory. */
+static atomic_bool is_main_everywhere;
+
+pthread_t __wrap_pthread_self(void)
+{
+	static pthread_t first;
+	pthread_t self = __real_pthread_self();
+	if (!first)
+		first = self;
+	return atomic_load(&is_main_everywhere) ? first : self;
+}
+
 static void go_on(void *ctx)
 {
 	(void)ctx;
@@ -370,6 +389,7 @@ static void go_on(void *ctx)
 static long take_over_the_handler(void)
 {
 	static struct fatal_undo undo = {go_on, NULL, NULL};
+	atomic_store(&is_main_everywhere, true);
 	fatal_undo_add(&undo);
 	sigsetjmp(refused, 1);
 	return open_a_file();
@@ -466,13 +486,17 @@ static __attribute__((destructor)) void end(void)
 	(void)ignored;
 }
 
-/* The main thread has the program's name. */
+static _Thread_local const char *this_thread = "main";
+
+void __wrap_fatal_name(const char *name)
+{
+	this_thread = name;
+	__real_fatal_name(name);
+}
+
 static bool is_this(const char *thread, size_t len)
 {
-	char name[16] = "";
-	prctl(PR_GET_NAME, name);
-	const char *own = strcmp(name, "attack") == 0 ? "main" : name;
-	return strlen(own) == len && strncmp(own, thread, len) == 0;
+	return strlen(this_thread) == len && strncmp(this_thread, thread, len) == 0;
 }
 
 static void try(const char *name)

@@ -4,11 +4,16 @@
 The guest is beat.c, which prints lines until it is ended.
 """
 
+import ctypes
 import os
+import pathlib
+import platform
 import signal
 
 import pytest
 from payload import EBB, NO_NETWORK, PAYLOADS, REPORTING, TIMEOUT, lib
+
+TGKILL = {"x86_64": 234, "aarch64": 131, "riscv64": 131}
 
 # What a parent may leave ignored is not ignored here: see signal(7) on what exec keeps.
 DEFAULT = ["env", "--default-signal"]
@@ -109,12 +114,22 @@ def test_ends_by_a_signal_in_order(box, number):
     assert box.left() == []
 
 
+def signal_thread(pid, name, number):
+    """To the thread of this name alone."""
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        if (task / "comm").read_text(encoding="ascii").strip() == name:
+            assert ctypes.CDLL(None).syscall(TGKILL[platform.machine()], pid, int(task.name), number) == 0
+            return
+    raise AssertionError(f"no thread {name}")
+
+
+@pytest.mark.parametrize("thread", ["main", "vcpu0", "balloon"])
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGSYS])
-def test_a_fault(box, number):
-    """Also what is no order to end leaves the terminal as it was, and neither lock nor socket."""
+def test_a_fault(box, number, thread):
+    """Also what is no order to end leaves the terminal as it was, and neither lock nor socket, whichever thread it is."""
     started = box.start(kind=lib.TerminalGuest)
     started.wait_for_screen("beat ", TIMEOUT)
-    started.process.send_signal(number)
+    signal_thread(started.pid, "ebb" if thread == "main" else thread, number)
     assert started.wait(TIMEOUT) == -number
     assert started.settings() == started.cooked
     assert started.stderr() == f"ebb: died of signal {number.value:02}"

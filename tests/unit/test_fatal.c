@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,20 +26,57 @@ static void *read_ram(void *ctx)
 	return NULL;
 }
 
+/* Done by main, whichever thread has the fault. */
 static void undo(void *ctx)
 {
-	ssize_t ignored = write(STDERR_FILENO, ctx, strlen(ctx));
+	ssize_t ignored = write(STDERR_FILENO, ctx, gettid() == getpid() ? strlen(ctx) : 1);
 	(void)ignored;
 }
 
-/* 0: main, 1: another thread, 2: after the RAM has gone, a fault elsewhere; 3: sent by somebody */
+static void *write_nowhere(void *ctx)
+{
+	void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	(void)ctx;
+	*(volatile char *)page = 1;
+	return NULL;
+}
+
+/* The kernel's own for a refused call. */
+static void *be_refused(void *ctx)
+{
+	siginfo_t info = {.si_signo = SIGSYS, .si_code = 1};
+	fatal_name(ctx);
+	info.si_syscall = 321;
+	/* Codes of the kernel's can be sent to oneself alone, so not to the whole process. */
+	syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGSYS, &info);
+	return NULL;
+}
+
+static void in_another_thread(void *(*run)(void *ctx), const char *name)
+{
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, run, (void *)name) == 0)
+		pthread_join(thread, NULL);
+}
+
+/* Main is held up: it takes no signal. */
+static void hold_up(void)
+{
+	sigset_t all;
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
+/*
+ * 0: main, 1: another thread, 2: after the RAM has gone, a fault elsewhere; 3: sent by somebody; 4: a fault elsewhere in
+ * another thread; 5: the same while main is held up; 6: another thread's call is refused
+ */
 static void child(void *ctx)
 {
 	const int way = *(const int *)ctx;
 	static char said[] = "undone\n";
 	struct fatal_undo last = {undo, said, NULL};
 	struct ram_config config = RAM_CONFIG_DEFAULT;
-	pthread_t thread;
 	config.backing = RAM_MEMFD;
 	fatal_take();
 	fatal_undo_add(&last);
@@ -48,18 +86,24 @@ static void child(void *ctx)
 	read_ram(NULL);
 	if (way == 2) {
 		ram_release(&ram);
-		void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		*(volatile char *)page = 1;
+		write_nowhere(NULL);
 	} else if (way == 3) {
 		kill(getpid(), SIGBUS);
+	} else if (way == 4) {
+		in_another_thread(write_nowhere, NULL);
+	} else if (way == 5) {
+		hold_up();
+		in_another_thread(write_nowhere, NULL);
+	} else if (way == 6) {
+		in_another_thread(be_refused, "fifteen letters");
 	}
 	/* The host takes its pages back, as an empty pool of huge pages has none. */
 	if (ftruncate(ram.file, 0) != 0)
 		_exit(98);
 	if (way == 0)
 		read_ram(NULL);
-	else if (pthread_create(&thread, NULL, read_ram, NULL) == 0)
-		pthread_join(thread, NULL);
+	else
+		in_another_thread(read_ram, NULL);
 	_exit(0);
 }
 
@@ -85,7 +129,7 @@ END_TEST
 START_TEST(a_fault_elsewhere)
 {
 	char said[SAID_MAX];
-	int status = run_child(2, said);
+	int status = run_child(_i ? 4 : 2, said);
 	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "%x: %s", status, said);
 	unsigned long at;
 	ck_assert_int_eq(sscanf(said, "undone\nebb: died of signal 11, at 0x%lx\n", &at), 1);
@@ -102,14 +146,37 @@ START_TEST(a_signal_that_was_sent)
 }
 END_TEST
 
+START_TEST(a_refused_call)
+{
+	char said[SAID_MAX];
+	int status = run_child(6, said);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "%x: %s", status, said);
+	ck_assert_str_eq(said, "undone\nebb: the sandbox refused the system call 321 to the thread "
+			       "fifteen letters: it has a fault, or a guest has taken it over\n");
+}
+END_TEST
+
+/* No undo, and no words: but it ends. */
+START_TEST(a_fault_while_main_is_held_up)
+{
+	char said[SAID_MAX];
+	int status = run_child(5, said);
+	ck_assert_msg(WIFSIGNALED(status), "%x: %s", status, said);
+	ck_assert_str_eq(said, "");
+}
+END_TEST
+
 Suite *fatal_suite(void);
 Suite *fatal_suite(void)
 {
 	Suite *suite = suite_create("fatal");
 	TCase *tcase = tcase_create("fatal");
 	tcase_add_loop_test(tcase, a_page_that_the_host_refuses, 0, 2);
-	tcase_add_test(tcase, a_fault_elsewhere);
+	tcase_add_loop_test(tcase, a_fault_elsewhere, 0, 2);
 	tcase_add_test(tcase, a_signal_that_was_sent);
+	tcase_add_test(tcase, a_refused_call);
+	tcase_add_test(tcase, a_fault_while_main_is_held_up);
+	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

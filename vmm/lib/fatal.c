@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/lib/fatal.h"
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The signals of faults. The main loop handles SIGINT and similar signals. */
@@ -16,8 +20,17 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, 
 /* SYS_SECCOMP of Linux's siginfo.h, which cannot be included beside the C library's. */
 #define REFUSED_CALL 1
 
+/* How long another thread waits for the main thread, which may be held up in the kernel. */
+#define PATIENCE_S 10
+
 #define SIGNALS		 (sizeof(signals) / sizeof(signals[0]))
 #define CRASH_STACK_SIZE 65536 /* the kernel's frame alone can take 12 KiB */
+
+struct death {
+	int signal;
+	siginfo_t info;
+	const char *thread;
+};
 
 /*
  * Writable state of file scope: signal handlers belong to the process, not to a machine in it, and
@@ -25,12 +38,19 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, 
  */
 static struct {
 	unsigned int users;
+	pthread_t main;
+	pid_t process, main_tid;
+	/* Of the first other thread that dies: @death once it is @told. */
 	atomic_flag dying;
+	atomic_bool told;
+	struct death death;
 	struct sigaction before[SIGNALS];
 	struct fatal_undo *undo;
 	struct fatal_memory *memory;
 	char crash_stack[CRASH_STACK_SIZE];
 } fatal;
+
+static _Thread_local const char *thread_name;
 
 /* --- in the handler --------------------------------------------------------------------------- */
 
@@ -43,8 +63,10 @@ static void say(const char *text)
 	(void)ignored;
 }
 
-static void say_fault(int signal, const siginfo_t *info)
+static void say_fault(const struct death *death)
 {
+	int signal = death->signal;
+	const siginfo_t *info = &death->info;
 	char text[128] = "ebb: died of signal 00", *at = text + strlen(text);
 	at[-2] += signal / 10;
 	at[-1] += signal % 10;
@@ -68,14 +90,14 @@ static char *decimal(char *at, unsigned int number)
 }
 
 /* A filter (vmm/sandbox) has refused a call: ebb has a fault, or a guest has taken it over. */
-static void say_refused(const siginfo_t *info)
+static void say_refused(const struct death *death)
 {
-	char text[160], name[16] = "?";
-	prctl(PR_GET_NAME, name);
+	char text[160];
 	char *at = stpcpy(text, "ebb: the sandbox refused the system call ");
-	at = decimal(at, (unsigned int)info->si_syscall);
+	at = decimal(at, (unsigned int)death->info.si_syscall);
 	at = stpcpy(at, " to the thread ");
-	at = stpcpy(at, name);
+	/* The kernel has that of the main thread. */
+	at = stpncpy(at, death->thread ? death->thread : program_invocation_short_name, 15);
 	stpcpy(at, ": it has a fault, or a guest has taken it over\n");
 	say(text);
 }
@@ -86,12 +108,6 @@ static const struct fatal_memory *memory_at(const void *address)
 	while (memory && (uintptr_t)address - (uintptr_t)memory->start >= memory->len)
 		memory = memory->next;
 	return memory;
-}
-
-static void pause_for_ever(void)
-{
-	for (;;)
-		pause();
 }
 
 /*
@@ -105,34 +121,65 @@ static void restore_actions(int signal)
 			sigaction(signals[i], &fatal.before[i], NULL);
 }
 
-static void crashed(int signal, siginfo_t *info, void *context)
+static bool is_refusal(const struct death *death)
 {
-	(void)context;
-	bool refused = signal == SIGSYS && info->si_code == REFUSED_CALL;
-	/*
-	 * If several threads fault at once, only one runs the undo functions; all die. If a second call is refused meanwhile,
-	 * ebb dies before they are done, since SIGSYS has no handler any more: nothing else stops whoever has taken ebb over.
-	 */
-	if (atomic_flag_test_and_set(&fatal.dying))
-		pause_for_ever();
+	return death->signal == SIGSYS && death->info.si_code == REFUSED_CALL;
+}
+
+/* On the main thread. */
+static void end(const struct death *death)
+{
+	const siginfo_t *info = &death->info;
+
 	for (struct fatal_undo *undo = fatal.undo; undo; undo = undo->next)
 		undo->undo(undo->ctx);
 
 	const struct fatal_memory *memory =
-		signal == SIGBUS && info->si_code > 0 ? memory_at(info->si_addr) : NULL;
+		death->signal == SIGBUS && info->si_code > 0 ? memory_at(info->si_addr) : NULL;
 	if (memory) {
 		bool broken = info->si_code == BUS_MCEERR_AR || info->si_code == BUS_MCEERR_AO;
 		say(broken ? "ebb: the host's memory has an error in a page of the guest; see the host's kernel log\n"
 			   : memory->why);
 		_exit(FATAL_GUEST_FAILED);
 	}
-	if (refused)
-		say_refused(info);
+	if (is_refusal(death))
+		say_refused(death);
 	else
-		say_fault(signal, info);
-	restore_actions(signal);
+		say_fault(death);
+	restore_actions(death->signal);
 	/* Not every fault repeats by itself; this raises it again once the handler has returned. */
-	raise(signal);
+	raise(death->signal);
+}
+
+/* Of several threads that fault at once, the first is told of; all die. Only calls that each thread has. */
+_Noreturn static void leave_to_main(const struct death *death)
+{
+	const struct timespec patience = {PATIENCE_S, 0};
+	static const uint32_t never;
+
+	if (!atomic_flag_test_and_set(&fatal.dying)) {
+		fatal.death = *death;
+		atomic_store(&fatal.told, true);
+		syscall(SYS_tgkill, fatal.process, fatal.main_tid, SIGABRT);
+	}
+	syscall(SYS_futex, &never, FUTEX_WAIT_PRIVATE, 0, &patience);
+	/* With all signals blocked, this ends the process. */
+	for (;;)
+		__builtin_trap();
+}
+
+/*
+ * If a second call is refused before the end, ebb dies at once, since SIGSYS has no handler any more: nothing else stops
+ * whoever has taken ebb over.
+ */
+static void crashed(int signal, siginfo_t *info, void *context)
+{
+	const struct death own = {signal, *info, thread_name};
+
+	(void)context;
+	if (!pthread_equal(pthread_self(), fatal.main))
+		leave_to_main(&own);
+	end(atomic_load(&fatal.told) ? &fatal.death : &own);
 }
 
 /* --- outside ---------------------------------------------------------------------------------- */
@@ -149,8 +196,17 @@ static void give_crash_stack(void)
 void fatal_take(void)
 {
 	struct sigaction action = {.sa_sigaction = crashed};
+	sigset_t interrupts;
+
+	/* Each time: it may be a child process of the one before. */
+	fatal.main = pthread_self();
+	fatal.process = getpid();
+	fatal.main_tid = gettid();
 	if (fatal.users++ > 0)
 		return;
+	sigemptyset(&interrupts);
+	sigaddset(&interrupts, SIGABRT);
+	pthread_sigmask(SIG_UNBLOCK, &interrupts, NULL);
 	/* Block all signals: a fault within the handler then kills the process at once. */
 	sigfillset(&action.sa_mask);
 	give_crash_stack();
@@ -166,6 +222,11 @@ void fatal_give_back(void)
 {
 	if (fatal.users > 0 && --fatal.users == 0)
 		restore_actions(0);
+}
+
+void fatal_name(const char *name)
+{
+	thread_name = name;
 }
 
 void fatal_undo_remove(struct fatal_undo *undo)

@@ -2,8 +2,9 @@
 /*
  * The last steps when the process dies of a fault: SIGSEGV and similar signals, and SIGBUS.
  *
- * The handler runs the registered undo functions, prints the reason, and lets the signal take its
- * previous action, so that the parent sees it. A SIGBUS in memory of the guest is not a fault of
+ * The main thread runs the registered undo functions, prints the reason, and lets the signal take its
+ * previous action, so that the parent sees it. Another thread that faults interrupts it, and waits for the
+ * end: so its filter (vmm/sandbox) needs nothing of what they do. A SIGBUS in memory of the guest is not a fault of
  * ebb: the host has lost or refused a page of it. The guest cannot continue then: zeros in place of
  * the page could reach the guest's disk. So the process ends at once, on any thread and with any
  * locks held, with the status of a failed guest.
@@ -19,9 +20,15 @@
 /* The exit status of ebb when the guest fails; see vmm/cmd/cmd.h. */
 #define FATAL_GUEST_FAILED 1
 
-/* Installs the handlers; each call needs its own fatal_give_back(). That of SIGSYS stays, for one signal. */
+/*
+ * Installs the handlers, and makes the caller the main thread; each call needs its own fatal_give_back(). The handler of
+ * SIGSYS stays, for one signal.
+ */
 void fatal_take(void);
 void fatal_give_back(void);
+
+/* Names the calling thread, for the line that says what it died of. @name stays where it is while the thread runs. Any thread. */
+void fatal_name(const char *name);
 
 /*
  * An undo function. The caller owns it and keeps it in place until it is removed. Both calls may be

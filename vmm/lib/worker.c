@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vmm/lib/clock.h"
+#include "vmm/lib/fatal.h"
 #include "vmm/lib/log.h"
 
 /* A vCPU's or worker's thread needs most stack for a chain's snapshot plus the C library. */
@@ -16,6 +17,7 @@ static void *thread_main(void *ctx)
 {
 	const struct worker_thread *thread = ctx;
 	pthread_setname_np(pthread_self(), thread->name);
+	fatal_name(thread->name);
 	if (thread->guard)
 		thread->guard->enter(thread->guard, thread->name);
 	return thread->run(thread->ctx);

@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -129,7 +128,6 @@ const struct call calls[] = {
 	CALL(futex, ALL),
 	CALL(getpid, ALL),
 	CALL(gettid, ALL),
-	CALL_IF(prctl, ALL, IS(0, PR_GET_NAME)),
 	CALL(getrandom, LOOPS),
 	CALL(clock_gettime, ALL),
 	CALL(clock_nanosleep, ALL), /* where a lock is waited for: virtio_core_lock_until() */
@@ -137,30 +135,32 @@ const struct call calls[] = {
 	 * What vmm/lib/fatal.h gives back: not SIGSYS. The kernel has a refused call end a process that blocks or ignores it, but
 	 * not one with a handler of its own.
 	 */
-	CALL_IF(rt_sigaction, ALL, IS(0, SIGSEGV)),
-	CALL_IF(rt_sigaction, ALL, IS(0, SIGBUS)),
-	CALL_IF(rt_sigaction, ALL, IS(0, SIGABRT)),
-	CALL_IF(rt_sigaction, ALL, IS(0, SIGILL)),
-	CALL_IF(rt_sigaction, ALL, IS(0, SIGFPE)),
-	CALL_IF(rt_sigaction, ALL, IS(0, SIGTRAP)),
+	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGSEGV)),
+	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGBUS)),
+	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGABRT)),
+	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGILL)),
+	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGFPE)),
+	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGTRAP)),
 	CALL(rt_sigprocmask, ALL),
 	CALL(rt_sigreturn, ALL),
 	CALL(restart_syscall, ALL),
-	CALL(pause, ALL),
-	CALL_IF(tgkill, ALL, IS(0, CALL_PID)), /* kicks of vCPUs, raise(3) */
+	CALL_IF(tgkill, ALL, IS(0, CALL_PID)), /* kicks, raise(3), and who ends a fault */
 	CALL(exit, ALL),
 	CALL(exit_group, ALL),
 
-	/* --- what vmm/lib/fatal.h undoes, on any thread: the terminal, the guest's name ------ */
-	IOCTL(GUEST, TCGETS),
-	IOCTL(GUEST, TCSETS),
-	IOCTL(GUEST, TIOCGPGRP),
-	CALL(getpgrp, GUEST),
-	CALL_IF(getpgid, GUEST, IS(0, 0)), /* getpgrp(3) where there is no such call */
+	/* --- what vmm/lib/fatal.h undoes: the terminal, the guest's name --------------------- */
+	IOCTL(MAIN, TCGETS),
+	IOCTL(MAIN, TCSETS),
+	IOCTL(MAIN, TIOCGPGRP),
+#ifdef SYS_getpgrp
+	CALL(getpgrp, MAIN),
+#else
+	CALL_IF(getpgid, MAIN, IS(0, 0)),
+#endif
 	IOCTL(MAIN, TCFLSH),
 	IOCTL(MAIN, TIOCGWINSZ),
 	/* What it may remove there is checked by paths.c. */
-	CALL_IF_BOTH(unlinkat, GUEST, IS(0, CALL_DIRECTORY), IS(2, 0)),
+	CALL_IF_BOTH(unlinkat, MAIN, IS(0, CALL_DIRECTORY), IS(2, 0)),
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
 	CALL(accept4, MAIN | VSOCK | KEEPER),
