@@ -132,6 +132,13 @@ void virtio_mmio_read(struct virtio_mmio *mmio, uint64_t offset, void *data, uns
 	memcpy(data, &value, sizeof(value));
 }
 
+static uint32_t register_value(const void *data)
+{
+	uint32_t value;
+	memcpy(&value, data, sizeof(value));
+	return le32toh(value);
+}
+
 void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *data,
 		       unsigned int len)
 {
@@ -139,11 +146,17 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *da
 		virtio_core_config_write(&mmio->core, offset - VIRTIO_MMIO_CONFIG, data, len);
 		return;
 	}
-	if (len != 4 || offset % 4)
-		return;
-	uint32_t value;
-	memcpy(&value, data, sizeof(value));
-	register_write(mmio, offset, le32toh(value));
+	if (len == 4 && offset % 4 == 0)
+		register_write(mmio, offset, register_value(data));
+}
+
+bool virtio_mmio_starts_or_stops(uint64_t offset, const void *data, unsigned int len)
+{
+	uint32_t value = len == 4 ? register_value(data) : 0;
+
+	if (offset == VIRTIO_MMIO_STATUS)
+		return value == 0 || value & VIRTIO_CONFIG_S_DRIVER_OK;
+	return offset == VIRTIO_MMIO_QUEUE_READY && value == 0;
 }
 
 /* --- for the core ---------------------------------------------------------------------------- */

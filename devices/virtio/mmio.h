@@ -36,6 +36,12 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *da
 		       unsigned int len);
 
 /*
+ * Whether this write starts or stops the device or a queue. Then the device makes system calls, and may wait for the host: its
+ * own worker has to do it. Any other write does neither.
+ */
+bool virtio_mmio_starts_or_stops(uint64_t offset, const void *data, unsigned int len);
+
+/*
  * As virtio_core_save() and virtio_core_restore(), with the transport's own registers. An interrupt that the driver
  * has not acknowledged is raised again: restore the interrupt controllers before.
  */

@@ -192,7 +192,7 @@ SAVED = {ioctl(way, KVM, nr, size) for way, nr, size in [
     (WRITE, 0x46, 32), (WRITE, 0x42, 16)]}
 EACH = {IRQ_LINE}
 # What a kind of thread needs: all others are refused. The kinds that are not here have none of their own, as the balloon's.
-IOCTLS = {"vcpu0": EACH | TAP | VHOSTS | {KVM_RUN, KVMCLOCK_CTRL, GET_IRQCHIP},
+IOCTLS = {"vcpu0": EACH | {KVM_RUN, KVMCLOCK_CTRL, GET_IRQCHIP},
           "main": EACH | TAP | VHOSTS | {TCGETS, TCSETS, TIOCGPGRP, TCFLSH, TIOCGWINSZ, KVM_NMI, GET_REGS, SET_REGS, GET_SREGS, SET_SREGS, TRANSLATE},
           "balloon": EACH, "blk": EACH | {BLKDISCARD}, "net": EACH | TAP | LENT | {SET_BACKEND}, "vsock": EACH | LENT | {SET_RUNNING},
           "snapshot": EACH | SAVED | {GET_REGS, GET_SREGS, GET_TSC_KHZ, GET_IRQCHIP}}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
+#include <endian.h>
 #include <errno.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
@@ -294,6 +295,30 @@ START_TEST(a_device_that_never_starts_says_so_a_few_times)
 }
 END_TEST
 
+/* These a vCPU leaves to the device's worker: resets, DRIVER_OK, a queue's end. */
+START_TEST(writes_that_start_and_stop)
+{
+	static const struct {
+		uint64_t offset;
+		uint32_t value;
+		bool does;
+	} write[] = {
+		{VIRTIO_MMIO_STATUS, 0, true},	       {VIRTIO_MMIO_STATUS, 1, false},
+		{VIRTIO_MMIO_STATUS, 11, false},       {VIRTIO_MMIO_STATUS, 15, true},
+		{VIRTIO_MMIO_STATUS, 128, false},      {VIRTIO_MMIO_QUEUE_READY, 0, true},
+		{VIRTIO_MMIO_QUEUE_READY, 1, false},   {VIRTIO_MMIO_QUEUE_NOTIFY, 0, false},
+		{VIRTIO_MMIO_INTERRUPT_ACK, 3, false}, {VIRTIO_MMIO_CONFIG, 0, false},
+	};
+
+	for (size_t i = 0; i < sizeof(write) / sizeof(write[0]); i++) {
+		uint32_t value = htole32(write[i].value);
+		ck_assert_int_eq(
+			virtio_mmio_starts_or_stops(write[i].offset, &value, sizeof(value)),
+			write[i].does);
+	}
+}
+END_TEST
+
 Suite *mmio_suite(void);
 Suite *mmio_suite(void)
 {
@@ -315,6 +340,7 @@ Suite *mmio_suite(void)
 	tcase_add_test(tcase, the_device_changes_its_configuration);
 	tcase_add_test(tcase, a_device_that_cannot_start_needs_a_reset);
 	tcase_add_test(tcase, a_device_that_never_starts_says_so_a_few_times);
+	tcase_add_test(tcase, writes_that_start_and_stop);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

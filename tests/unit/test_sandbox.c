@@ -119,8 +119,8 @@ START_TEST(test_rare)
 	} rare[] = {
 		{THREAD_MAIN, SCMP_SYS(clock_nanosleep)},     /* virtio_core_stop() */
 		{THREAD_SNAPSHOT, SCMP_SYS(clock_nanosleep)}, /* virtio_core_freeze() */
-		{THREAD_VCPU, SCMP_SYS(io_uring_enter)},      /* blk_flight_drain() */
-		{THREAD_VCPU, SCMP_SYS(lseek)},		      /* … of a flush: image_flushed() */
+		{THREAD_BLK, SCMP_SYS(io_uring_enter)},	      /* blk_flight_drain() */
+		{THREAD_BLK, SCMP_SYS(lseek)},		      /* … of a flush: image_flushed() */
 	};
 	bool given = false;
 
@@ -148,9 +148,9 @@ START_TEST(test_count)
 	} have[] = {
 		{1U << THREAD_MAIN, 48, 25},
 		{1U << THREAD_RESTORE, 52, 39},
-		{1U << THREAD_VCPU, 33, 17},
+		{1U << THREAD_VCPU, 26, 4},
 		{1U << THREAD_BALLOON, 36, 1},
-		{1U << THREAD_BLK, 44, 2},
+		{1U << THREAD_BLK, 45, 2},
 		{1U << THREAD_NET, 40, 14},
 		{1U << THREAD_FS, 37, 1},
 		{1U << THREAD_RNG, 34, 1},

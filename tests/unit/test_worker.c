@@ -58,6 +58,51 @@ START_TEST(keeps_a_policy_that_it_was_given)
 }
 END_TEST
 
+#define CALLERS 4
+#define ERRANDS 200
+
+struct errands {
+	struct worker worker;
+	pthread_t on; /* the worker's thread */
+	unsigned int done;
+};
+
+static void find_out(void *ctx)
+{
+	struct errands *errands = ctx;
+	errands->on = pthread_self();
+	errands->done++; /* no lock: only one thread ever does this */
+}
+
+static void *ask(void *ctx)
+{
+	struct errands *errands = ctx;
+	for (int i = 0; i < ERRANDS; i++)
+		worker_do(&errands->worker, find_out, errands);
+	return NULL;
+}
+
+/* Each errand of several threads is done once, and by the worker; one that is asked for early waits for it. */
+START_TEST(does_errands)
+{
+	static struct errands errands;
+	pthread_t caller[CALLERS];
+
+	ck_assert_int_eq(worker_init(&errands.worker), 0);
+	worker_hold(&errands.worker);
+	ck_assert_int_eq(worker_start(&errands.worker, "toy", NULL), 0);
+	for (int i = 0; i < CALLERS; i++)
+		ck_assert_int_eq(pthread_create(&caller[i], NULL, ask, &errands), 0);
+	ck_assert_uint_eq(errands.done, 0);
+	worker_begin(&errands.worker);
+	for (int i = 0; i < CALLERS; i++)
+		ck_assert_int_eq(pthread_join(caller[i], NULL), 0);
+	ck_assert_uint_eq(errands.done, CALLERS * ERRANDS);
+	ck_assert(pthread_equal(errands.on, errands.worker.thread.id));
+	worker_release(&errands.worker);
+}
+END_TEST
+
 Suite *worker_suite(void);
 Suite *worker_suite(void)
 {
@@ -66,6 +111,7 @@ Suite *worker_suite(void)
 	tcase_add_test(tcase, has_its_name_from_the_start);
 	tcase_add_test(tcase, is_patient_while_asked_to);
 	tcase_add_test(tcase, keeps_a_policy_that_it_was_given);
+	tcase_add_test(tcase, does_errands);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -5,10 +5,12 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/lib/clock.h"
 #include "vmm/lib/fatal.h"
 #include "vmm/lib/log.h"
+#include "vmm/lib/wake.h"
 
 /* A vCPU's or worker's thread needs most stack for a chain's snapshot plus the C library. */
 #define STACK_SIZE (256 * 1024)
@@ -43,11 +45,38 @@ int worker_thread_start(struct worker_thread *thread, const char *name,
 	return 0;
 }
 
+static void errand_came(void *ctx)
+{
+	struct worker *worker = ctx;
+
+	if (!wake_take(worker->errand.fd))
+		return;
+	worker->run(worker->run_ctx);
+	sem_post(&worker->done);
+}
+
+void worker_do(struct worker *worker, void (*run)(void *ctx), void *ctx)
+{
+	pthread_mutex_lock(&worker->turn);
+	worker->run = run;
+	worker->run_ctx = ctx;
+	wake_ring(worker->errand.fd);
+	while (sem_wait(&worker->done) < 0)
+		; /* a signal */
+	pthread_mutex_unlock(&worker->turn);
+}
+
 int worker_init(struct worker *worker)
 {
 	worker->started = worker->held = false;
 	pthread_mutex_init(&worker->begin, NULL);
+	pthread_mutex_init(&worker->turn, NULL);
+	sem_init(&worker->done, 0, 0);
+	worker->errand = (struct loop_source){wake_open(), errand_came, worker};
 	int error = loop_init(&worker->loop);
+	if (!error)
+		error = worker->errand.fd < 0 ? worker->errand.fd
+					      : loop_add(&worker->loop, &worker->errand);
 	if (error)
 		log_error("cannot set up a worker's loop: %s", strerror(-error));
 	return error;
@@ -111,6 +140,11 @@ void worker_release(struct worker *worker)
 		pthread_join(worker->thread.id, NULL);
 	}
 	worker->started = false;
+	if (worker->errand.fd >= 0)
+		close(worker->errand.fd);
+	worker->errand.fd = -1;
+	sem_destroy(&worker->done);
+	pthread_mutex_destroy(&worker->turn);
 	pthread_mutex_destroy(&worker->begin);
 	loop_release(&worker->loop);
 }

@@ -9,6 +9,7 @@
 #define EBB_LIB_WORKER_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,6 +38,13 @@ struct worker {
 	struct worker_thread thread;
 	pthread_mutex_t begin; /* while main has it, the thread serves nothing */
 	bool started, held;
+
+	/* worker_do() */
+	struct loop_source errand; /* an eventfd */
+	pthread_mutex_t turn;	   /* of threads that have one */
+	void (*run)(void *ctx);
+	void *run_ctx;
+	sem_t done;
 };
 
 /* @name is the thread's name (at most 15 bytes). Return 0, or -errno after an error message. */
@@ -46,6 +54,12 @@ int worker_start(struct worker *worker, const char *name, const struct worker_gu
 /* Before the start: the thread serves no source until worker_begin(), but it has entered its guard. */
 void worker_hold(struct worker *worker);
 void worker_begin(struct worker *worker);
+
+/*
+ * Has the worker's thread call run(ctx) between two sources, and returns when that is done. Any other thread, one after the
+ * other. A worker that has not begun does it then; one that has ended never does.
+ */
+void worker_do(struct worker *worker, void (*run)(void *ctx), void *ctx);
 
 /*
  * Ends the thread once it has served its current source, and waits until @deadline (clock_ns()) for

@@ -93,10 +93,29 @@ static void slot_read(void *ctx, uint64_t offset, void *data, unsigned int len)
 	virtio_mmio_read(&slot->mmio, offset, data, len);
 }
 
+struct register_write {
+	struct mmio_slot *slot;
+	uint64_t offset;
+	const void *data;
+	unsigned int len;
+};
+
+static void write_there(void *ctx)
+{
+	const struct register_write *write = ctx;
+	virtio_mmio_write(&write->slot->mmio, write->offset, write->data, write->len);
+}
+
+/* A vCPU's thread may not make the system calls that start and stop a device. */
 static void slot_write(void *ctx, uint64_t offset, const void *data, unsigned int len)
 {
 	struct mmio_slot *slot = ctx;
-	virtio_mmio_write(&slot->mmio, offset, data, len);
+	struct register_write write = {slot, offset, data, len};
+
+	if (virtio_mmio_starts_or_stops(offset, data, len))
+		worker_do(&slot->worker, write_there, &write);
+	else
+		write_there(&write);
 }
 
 static int eventfd_open(int *fd)

@@ -88,8 +88,8 @@ const struct call calls[] = {
 	CALL(read, ALL),
 	CALL(write, ALL),
 	CALL(writev, ALL), /* the C library's last words, too */
-	CALL(close, ALL),
-	CALL(lseek, ALL), /* a vCPU that resets a disk: is the file shorter? */
+	CALL(close, LOOPS),
+	CALL(lseek, LOOPS),
 	CALL_IF(fcntl, MEASURE, IS(1, F_DUPFD_CLOEXEC)), /* smaps, which is open */
 	CALL_IF(fcntl, MEASURE, IS(1, F_GETFL)),
 	CALL(fstat, LOOPS),
@@ -164,7 +164,7 @@ const struct call calls[] = {
 
 	/* --- the loop: control socket, debugging, passt ------------------------------------- */
 	CALL(accept4, MAIN | VSOCK | KEEPER),
-	CALL(recvfrom, MAIN | VCPU | NET | FS | BLK | VSOCK | CONSOLE | SNAPSHOT | KEEPER),
+	CALL(recvfrom, MAIN | NET | FS | BLK | VSOCK | CONSOLE | SNAPSHOT | KEEPER),
 	CALL(getsockopt, MAIN | KEEPER),
 	CALL(pidfd_send_signal, MAIN), /* only ebb's own children have a descriptor */
 	CALL(wait4, MAIN),
@@ -242,7 +242,7 @@ const struct call calls[] = {
 	CALL(getrandom, VCPU),	     /* riscv64's register of entropy */
 #endif
 
-	/* --- devices, on their worker. A vCPU writes their registers, and main stops them -------- */
+	/* --- devices, on their worker, which a vCPU leaves starts and resets to. Main stops them ---- */
 	/* Of a guest that was sent as it ran: what it gave back meanwhile, in shared memory. */
 	CALL(fallocate, BALLOON | BLK | RESTORE),
 	CALL(preadv, BLK),
@@ -251,35 +251,34 @@ const struct call calls[] = {
 	CALL(pwritev2, BLK),
 	CALL(fdatasync, BLK | PMEM | SNAPSHOT),
 	IOCTL(BLK, BLKDISCARD),
-	CALL(io_uring_enter,
-	     BLK | VCPU | MAIN | SNAPSHOT), /* restricted: see devices/virtio-blk/ring.c */
-	CALL_IF(io_uring_register, VCPU, IS(1, IORING_REGISTER_EVENTFD)),
+	CALL(io_uring_enter, BLK | MAIN | SNAPSHOT), /* restricted: see devices/virtio-blk/ring.c */
+	CALL_IF(io_uring_register, BLK, IS(1, IORING_REGISTER_EVENTFD)),
 	CALL(readv, NET | VSOCK),
 	/* Its own policy: worker_set_patient(). */
 	CALL_IF(sched_getscheduler, NET, IS(0, 0)),
 	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_OTHER)),
 	CALL_IF_BOTH(sched_setscheduler, NET, IS(0, 0), IS(1, SCHED_BATCH)),
 	/* Not the keeper, which could have a guest's RAM sent to a socket of its own (x-ebb-snapshot). */
-	CALL(sendmsg, NET | FS | BLK | VSOCK | VCPU | MAIN),
+	CALL(sendmsg, NET | FS | BLK | VSOCK | MAIN),
 	/* A new socket to a backend, or one that the dialer has connected (vmm/vsock). */
-	CALL(recvmsg, NET | FS | BLK | VSOCK | VCPU | MAIN | KEEPER),
+	CALL(recvmsg, NET | FS | BLK | VSOCK | MAIN | KEEPER),
 	/* Main: the end of a console's file; of a guest that is sent while it runs, before its client commits to that. */
 	CALL(shutdown, VSOCK | MAIN | SNAPSHOT),
-	IOCTL(NET | VCPU | MAIN, TUNSETOFFLOAD),
+	IOCTL(NET | MAIN, TUNSETOFFLOAD),
 	/* A queue is lent to the host's kernel, and taken back. */
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_OWNER),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_RESET_OWNER),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_FEATURES),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_MEM_TABLE),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_VRING_NUM),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_VRING_BASE),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_GET_VRING_BASE),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_VRING_ADDR),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_VRING_ERR),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_VRING_CALL),
-	IOCTL(NET | VSOCK | VCPU | MAIN, VHOST_SET_VRING_KICK),
-	IOCTL(NET | VCPU | MAIN, VHOST_NET_SET_BACKEND),
-	IOCTL(VSOCK | VCPU | MAIN, VHOST_VSOCK_SET_RUNNING),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_OWNER),
+	IOCTL(NET | VSOCK | MAIN, VHOST_RESET_OWNER),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_FEATURES),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_MEM_TABLE),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_VRING_NUM),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_VRING_BASE),
+	IOCTL(NET | VSOCK | MAIN, VHOST_GET_VRING_BASE),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_VRING_ADDR),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_VRING_ERR),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_VRING_CALL),
+	IOCTL(NET | VSOCK | MAIN, VHOST_SET_VRING_KICK),
+	IOCTL(NET | MAIN, VHOST_NET_SET_BACKEND),
+	IOCTL(VSOCK | MAIN, VHOST_VSOCK_SET_RUNNING),
 
 	/* --- the keeper looks for guests by their names: in which directory is checked by paths.c ----- */
 	CALL_IF(socket, KEEPER, IS(0, AF_UNIX)),
