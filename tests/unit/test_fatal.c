@@ -13,6 +13,8 @@
 
 #include "tests/unit/said.h"
 #include "vmm/lib/fatal.h"
+#include "vmm/lib/log.h"
+#include "vmm/lib/loop.h"
 #include "vmm/mem/ram.h"
 
 static const struct gpa_range span = {0, 4 << 20};
@@ -36,7 +38,11 @@ static void undo(void *ctx)
 static void *write_nowhere(void *ctx)
 {
 	void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	sigset_t all;
 	(void)ctx;
+	/* Main may have blocked it before it started this thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_UNBLOCK, &all, NULL);
 	*(volatile char *)page = 1;
 	return NULL;
 }
@@ -50,6 +56,14 @@ static void *be_refused(void *ctx)
 	/* Codes of the kernel's can be sent to oneself alone, so not to the whole process. */
 	syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGSYS, &info);
 	return NULL;
+}
+
+/* The loop, which would write it, does not run. */
+static void *say_and_die(void *ctx)
+{
+	(void)ctx;
+	log_error("held");
+	abort();
 }
 
 static void in_another_thread(void *(*run)(void *ctx), const char *name)
@@ -69,7 +83,7 @@ static void hold_up(void)
 
 /*
  * 0: main, 1: another thread, 2: after the RAM has gone, a fault elsewhere; 3: sent by somebody; 4: a fault elsewhere in
- * another thread; 5: the same while main is held up; 6: another thread's call is refused
+ * another thread; 5: the same while main is held up; 6: another thread's call is refused; 7: another thread gives up after a line of the log
  */
 static void child(void *ctx)
 {
@@ -96,6 +110,11 @@ static void child(void *ctx)
 		in_another_thread(write_nowhere, NULL);
 	} else if (way == 6) {
 		in_another_thread(be_refused, "fifteen letters");
+	} else if (way == 7) {
+		struct loop loop;
+		if (loop_init(&loop) == 0)
+			log_attach(&loop);
+		in_another_thread(say_and_die, NULL);
 	}
 	/* The host takes its pages back, as an empty pool of huge pages has none. */
 	if (ftruncate(ram.file, 0) != 0)
@@ -112,6 +131,7 @@ static int run_child(int way, char said[SAID_MAX])
 	/* Without the sanitizer's handlers, which would end it in their own way. */
 	signal(SIGSEGV, SIG_DFL);
 	signal(SIGBUS, SIG_DFL);
+	signal(SIGABRT, SIG_DFL);
 	return said_by_child(child, &way, said);
 }
 
@@ -156,12 +176,22 @@ START_TEST(a_refused_call)
 }
 END_TEST
 
+START_TEST(what_the_log_holds)
+{
+	char said[SAID_MAX];
+	int status = run_child(7, said);
+	ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT, "%x: %s", status, said);
+	ck_assert_str_eq(said, "ebb: held\nundone\nebb: died of signal 06\n");
+}
+END_TEST
+
 /* No undo, and no words: but it ends. */
 START_TEST(a_fault_while_main_is_held_up)
 {
 	char said[SAID_MAX];
 	int status = run_child(5, said);
-	ck_assert_msg(WIFSIGNALED(status), "%x: %s", status, said);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == FATAL_GUEST_FAILED, "%x: %s",
+		      status, said);
 	ck_assert_str_eq(said, "");
 }
 END_TEST
@@ -175,6 +205,7 @@ Suite *fatal_suite(void)
 	tcase_add_loop_test(tcase, a_fault_elsewhere, 0, 2);
 	tcase_add_test(tcase, a_signal_that_was_sent);
 	tcase_add_test(tcase, a_refused_call);
+	tcase_add_test(tcase, what_the_log_holds);
 	tcase_add_test(tcase, a_fault_while_main_is_held_up);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);

@@ -163,9 +163,7 @@ _Noreturn static void leave_to_main(const struct death *death)
 		syscall(SYS_tgkill, fatal.process, fatal.main_tid, SIGABRT);
 	}
 	syscall(SYS_futex, &never, FUTEX_WAIT_PRIVATE, 0, &patience);
-	/* With all signals blocked, this ends the process. */
-	for (;;)
-		__builtin_trap();
+	_exit(FATAL_GUEST_FAILED);
 }
 
 /*

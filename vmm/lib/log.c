@@ -10,9 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "vmm/lib/fatal.h"
 #include "vmm/lib/loop.h"
 #include "vmm/lib/outlet.h"
 #include "vmm/lib/text.h"
+#include "vmm/lib/wake.h"
 
 #define LINE_MAX_BYTES 1024
 #define PATIENCE_MS    1000
@@ -27,7 +29,10 @@ static struct {
 	bool never_waits; /* log_attach() was called: the members below are valid */
 	struct outlet outlet;
 	struct loop *loop; /* NULL after log_detach() */
+	pthread_t main;
 	struct loop_source source;
+	struct loop_source wake; /* an eventfd: another thread's line is held */
+	struct fatal_undo undo;
 	bool in_loop;
 	bool deaf; /* standard error was not read in time: do not wait again */
 	char held[LOG_HELD];
@@ -107,11 +112,14 @@ static void say(const char *line, size_t length)
 {
 	if (!hold_lost() || !hold(line, length))
 		out.lost++;
-	if (out.loop) {
+	if (!out.loop) {
+		wait_and_drain();
+	} else if (pthread_equal(pthread_self(), out.main)) {
 		drain();
 		leave_to_loop();
 	} else {
-		wait_and_drain();
+		/* Whose sandbox need not know what standard error is. */
+		wake_ring(out.wake.fd);
 	}
 }
 
@@ -129,6 +137,45 @@ static void writable(void *ctx)
 	pthread_mutex_unlock(&out.lock);
 }
 
+static void woken(void *ctx)
+{
+	(void)ctx;
+	wake_take(out.wake.fd);
+	pthread_mutex_lock(&out.lock);
+	drain();
+	leave_to_loop();
+	pthread_mutex_unlock(&out.lock);
+}
+
+/* In a signal handler: what is held, unless a thread is just about it. */
+static void last_words(void *ctx)
+{
+	(void)ctx;
+	if (pthread_mutex_trylock(&out.lock) != 0)
+		return;
+	drain();
+	pthread_mutex_unlock(&out.lock);
+}
+
+/* Without an eventfd, lines of other threads wait for the next of the main thread. */
+static void listen_to_others(struct loop *loop)
+{
+	out.wake = (struct loop_source){wake_open(), woken, NULL};
+	if (out.wake.fd >= 0)
+		loop_add(loop, &out.wake);
+	out.undo.undo = last_words;
+	fatal_undo_add(&out.undo);
+}
+
+static void stop_listening(struct loop *loop)
+{
+	fatal_undo_remove(&out.undo);
+	if (out.wake.fd < 0)
+		return;
+	loop_remove(loop, &out.wake);
+	close(out.wake.fd);
+}
+
 void log_attach(struct loop *loop)
 {
 	pthread_mutex_lock(&out.lock);
@@ -136,7 +183,9 @@ void log_attach(struct loop *loop)
 		outlet_init(&out.outlet, STDERR_FILENO);
 	if (!out.loop) {
 		out.loop = loop;
+		out.main = pthread_self();
 		out.source = (struct loop_source){out.outlet.fd, writable, NULL};
+		listen_to_others(loop);
 	}
 	out.never_waits = true;
 	pthread_mutex_unlock(&out.lock);
@@ -150,6 +199,7 @@ void log_detach(struct loop *loop)
 			loop_remove(loop, &out.source);
 		out.in_loop = false;
 		out.loop = NULL;
+		stop_listening(loop);
 		wait_and_drain();
 	}
 	pthread_mutex_unlock(&out.lock);

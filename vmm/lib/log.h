@@ -8,7 +8,8 @@
  *
  * A command simply writes its lines. While a guest runs, no thread may wait for a standard error
  * that is not read: after log_attach() up to LOG_HELD bytes that it does not take at once are kept,
- * and the loop writes them when it does; further lines are lost, and their number is reported.
+ * and the loop writes them when it does; further lines are lost, and their number is reported. Lines of
+ * other threads than main are all written by the loop, or by main when ebb dies of a fault.
  */
 #ifndef EBB_LIB_LOG_H
 #define EBB_LIB_LOG_H
