@@ -151,12 +151,13 @@ class Payload(lib.Guest):
         return int(re.search(r"^syscw: (\d+)$", self.vcpu_file("io", index), re.M).group(1))
 
     def waits_for_output(self):
-        """Waits until a thread waits for standard output to take more."""
-        wait_until(self.any_polls, "no thread waits for standard output")
+        """Waits until a vCPU, of a guest that is not paused, waits for standard output to take more."""
+        wait_until(self.any_vcpu_waits, "no vCPU waits for standard output")
 
-    def any_polls(self):
-        """Whether a thread is in poll(2), which is 7 on x86_64."""
+    def any_vcpu_waits(self):
+        """Whether a vCPU's thread is in futex(2), which is 202 on x86_64: main tells it when all is written."""
         for task in os.listdir(f"/proc/{self.pid}/task"):
-            if self.look(f"/proc/{self.pid}/task/{task}/syscall").split()[0] == "7":
+            name = self.look(f"/proc/{self.pid}/task/{task}/comm")
+            if name.startswith("vcpu") and self.look(f"/proc/{self.pid}/task/{task}/syscall").split()[0] == "202":
                 return True
         return False

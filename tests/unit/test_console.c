@@ -150,6 +150,26 @@ START_TEST(test_closed_stdio)
 }
 END_TEST
 
+static void *run_loop(void *ctx)
+{
+	(void)ctx;
+	ck_assert_int_eq(loop_run(&console_bench.loop), 0);
+	return NULL;
+}
+
+static pthread_t main_thread; /* of an ebb */
+
+static void begin_loop(void)
+{
+	ck_assert_int_eq(pthread_create(&main_thread, NULL, run_loop, NULL), 0);
+}
+
+static void end_loop(void)
+{
+	loop_stop(&console_bench.loop);
+	pthread_join(main_thread, NULL);
+}
+
 START_TEST(test_output)
 {
 	int fds[2];
@@ -161,8 +181,10 @@ START_TEST(test_output)
 	console_bench_put(fds[1], 1);
 	console_bench_start();
 	ck_assert_int_eq(console_bench.console.output.kind, _i == 0 ? OUTLET_PLAIN : OUTLET_SOCKET);
+	begin_loop();
 	console_bench_out(0, 'h');
 	console_bench_out(0, 'i');
+	end_loop();
 	expect_output(fds[0], "hi", 2);
 	console_bench_finish();
 	close(fds[0]);
@@ -201,7 +223,9 @@ static void open_output(int kind, int fds[2])
 	if (kind == 1) {
 		outlet_release(&console_bench.console.output);
 		outlet_init_as(&console_bench.console.output, 1, OUTLET_PIPE);
+		console_bench.console.room.fd = 1;
 	}
+	begin_loop();
 }
 
 static atomic_int finished;
@@ -239,6 +263,7 @@ START_TEST(test_all_is_written_to_a_slow_reader)
 				ck_abort_msg("byte %zu is %u", have, buffer[i]);
 	}
 	pthread_join(vcpu, NULL);
+	end_loop();
 	console_bench_finish();
 	/* The last of it: nothing follows. */
 	close(1);
@@ -260,6 +285,7 @@ START_TEST(test_hangup_ends_a_blocked_write)
 	console_hangup(&console_bench.console);
 	pthread_join(vcpu, NULL);
 	console_bench_out(0, 'a');
+	end_loop();
 	console_bench_finish();
 	close(fds[0]);
 }
@@ -275,6 +301,7 @@ START_TEST(test_reader_gone)
 	console_bench_out(0, 'a');
 	ck_assert(atomic_load(&console_bench.console.silent));
 	console_bench_out(0, 'b');
+	end_loop();
 	console_bench_finish();
 }
 END_TEST

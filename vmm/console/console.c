@@ -7,16 +7,16 @@
  * while held[] is full and the guest takes input; console_resume() only rings an eventfd, so that
  * no state is shared with vCPU threads.
  *
- * Output: of a UART it is written by the vCPU's thread itself, usually with one system call for each
- * byte (vmm/lib/outlet.h). Only if there is no room does it wait, for room or for console_hangup();
- * or drops it, if it goes to a file by way of another process (config.drops).
+ * Output: of a UART it is written by the vCPU's thread itself, with one system call for each byte, where that is write(2)
+ * (vmm/lib/outlet.h). If it is not, or there is no room, the loop's thread writes it, and the vCPU's waits for that, or
+ * for console_hangup(). What goes to a file by way of another process is dropped instead (config.drops).
  * A device that has a worker does not wait here: console_try_write().
  */
 #include "vmm/console/console.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -209,16 +209,6 @@ int console_begin(struct console *console)
 
 /* --- output ---------------------------------------------------------------------------------- */
 
-/* Waits until standard output takes more, or for console_hangup(). */
-static void output_wait(struct console *console)
-{
-	struct pollfd fds[] = {
-		{.fd = console->output.fd, .events = POLLOUT},
-		{.fd = console->hangup, .events = POLLIN},
-	};
-	poll(fds, 2, -1);
-}
-
 /* Warns once, but not if the reader has left, since the user knows that. */
 static void output_failed(struct console *console, int error)
 {
@@ -249,27 +239,77 @@ static void output_dropped(struct console *console)
 			 "until it does is lost (this is reported once)");
 }
 
-void console_write(struct console *console, const uint8_t *data, size_t len)
+/* On the loop's thread, with the lock. */
+static void wait_for_room(struct console *console, bool wait)
 {
-	while (len) {
-		ssize_t written = console_try_write(console, data, len);
+	if (wait == console->waits)
+		return;
+	if (!wait)
+		loop_remove(console->loop, &console->room);
+	else if (loop_add(console->loop, &console->room) == 0)
+		loop_wait_for(console->loop, &console->room, true);
+	console->waits = wait;
+}
+
+/* There is something to write, or room for it. */
+static void output_ready(void *ctx)
+{
+	struct console *console = ctx;
+	ssize_t written = 0;
+
+	wake_take(console->asked_to.fd);
+	pthread_mutex_lock(&console->lock);
+	while (console->left && written != -EAGAIN) {
+		written = console_try_write(console, console->data, console->left);
 		if (written == -EAGAIN && console->config.drops) {
 			output_dropped(console);
-			return;
+			written = (ssize_t)console->left;
 		}
-		if (written == -EAGAIN) {
-			output_wait(console);
-		} else {
-			data += written;
-			len -= (size_t)written;
+		if (written > 0) {
+			console->data += written;
+			console->left -= (size_t)written;
 		}
 	}
+	wait_for_room(console, console->left > 0);
+	if (!console->left)
+		pthread_cond_broadcast(&console->written);
+	pthread_mutex_unlock(&console->lock);
+}
+
+/* Returns when the loop's thread has written all of it, or after console_hangup(). */
+static void leave_to_loop(struct console *console, const uint8_t *data, size_t len)
+{
+	pthread_mutex_lock(&console->turn);
+	pthread_mutex_lock(&console->lock);
+	console->data = data;
+	console->left = len;
+	wake_ring(console->asked_to.fd);
+	while (console->left && !atomic_load(&console->silent))
+		pthread_cond_wait(&console->written, &console->lock);
+	console->left = 0;
+	pthread_mutex_unlock(&console->lock);
+	pthread_mutex_unlock(&console->turn);
+}
+
+void console_write(struct console *console, const uint8_t *data, size_t len)
+{
+	while (len && console->output.kind == OUTLET_PLAIN) {
+		ssize_t written = console_try_write(console, data, len);
+		if (written == -EAGAIN)
+			break;
+		data += written;
+		len -= (size_t)written;
+	}
+	if (len)
+		leave_to_loop(console, data, len);
 }
 
 void console_hangup(struct console *console)
 {
+	pthread_mutex_lock(&console->lock);
 	atomic_store(&console->silent, true);
-	wake_ring(console->hangup);
+	pthread_cond_broadcast(&console->written);
+	pthread_mutex_unlock(&console->lock);
 }
 
 /* --- both ------------------------------------------------------------------------------------ */
@@ -296,17 +336,24 @@ int console_init(struct console *console, struct loop *loop, const struct consol
 	console->input = (struct loop_source){STDIN_FILENO, input_ready, console};
 	console->resume = (struct loop_source){-1, resume_ready, console};
 	console->patience = (struct loop_source){-1, patience_ended, console};
+	console->asked_to = (struct loop_source){-1, output_ready, console};
+	pthread_mutex_init(&console->turn, NULL);
+	pthread_mutex_init(&console->lock, NULL);
+	pthread_cond_init(&console->written, NULL);
 	console->input_fd = STDIN_FILENO;
 	outlet_init(&console->output, config->output < 0 ? STDOUT_FILENO : config->output);
 
 	int err = 0;
-	console->hangup = wake_open();
+	console->room = (struct loop_source){console->output.fd, output_ready, console};
+	console->asked_to.fd = wake_open();
 	console->resume.fd = wake_open();
 	console->patience.fd = wake_timer_open();
-	if (console->hangup < 0 || console->resume.fd < 0 || console->patience.fd < 0)
+	if (console->asked_to.fd < 0 || console->resume.fd < 0 || console->patience.fd < 0)
 		err = -EMFILE;
 	if (!err)
 		err = loop_add(loop, &console->resume);
+	if (!err)
+		err = loop_add(loop, &console->asked_to);
 	if (!err)
 		err = loop_add(loop, &console->patience);
 	if (!err && config->input)
@@ -336,6 +383,9 @@ void console_release(struct console *console)
 		loop_remove(console->loop, &console->resume);
 	if (console->patience.fd >= 0)
 		loop_remove(console->loop, &console->patience);
+	if (console->asked_to.fd >= 0)
+		loop_remove(console->loop, &console->asked_to);
+	wait_for_room(console, false);
 	if (console->input.fd >= 0 && console->input.fd != console->input_fd)
 		close(console->input.fd);
 	console->input.fd = STDIN_FILENO;
@@ -343,5 +393,5 @@ void console_release(struct console *console)
 	outlet_release(&console->output);
 	close_own(&console->resume.fd, -1);
 	close_own(&console->patience.fd, -1);
-	close_own(&console->hangup, -1);
+	close_own(&console->asked_to.fd, -1);
 }

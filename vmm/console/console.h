@@ -10,6 +10,7 @@
 #ifndef EBB_CONSOLE_H
 #define EBB_CONSOLE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -59,9 +60,18 @@ struct console {
 	/* Any thread. */
 	struct outlet output;
 	atomic_bool asked; /* the guest may have sent the terminal a query: see terminal.h */
-	int hangup;	   /* eventfd, never read: console_hangup() */
 	atomic_bool silent;
 	atomic_bool drop_told;
+
+	/* What the loop's thread writes for a thread that waits in console_write(). */
+	pthread_mutex_t turn;	     /* of threads that have something */
+	struct loop_source asked_to; /* an eventfd */
+	struct loop_source room;     /* output.fd, in the loop while it @waits */
+	bool waits;
+	pthread_mutex_t lock; /* for the rest */
+	pthread_cond_t written;
+	const uint8_t *data;
+	size_t left;
 };
 
 /*
@@ -84,7 +94,7 @@ int console_begin(struct console *console);
 void console_continued(struct console *console);
 
 /*
- * Writes the guest's output to standard output; any thread. Returns when all is written, or after
+ * Writes the guest's output to standard output; any thread but the loop's. Returns when all is written, or after
  * console_hangup(), or when the reader is gone (output is dropped from then on); with config.drops, at once.
  */
 void console_write(struct console *console, const uint8_t *data, size_t len);
