@@ -140,27 +140,33 @@ static bool is_first(size_t row, unsigned int kinds)
 	return true;
 }
 
+#ifdef __riscv
+#define ENTROPY 1 /* getrandom(2), for a register */
+#else
+#define ENTROPY 0
+#endif
+
 /* Each kind's calls, and the ioctls among them, on x86_64: docs/security.md has these figures. Others have no more calls. */
 START_TEST(test_count)
 {
 	static const struct {
 		unsigned int kinds, calls, ioctls;
 	} have[] = {
-		{1U << THREAD_MAIN, 48, 25},
-		{1U << THREAD_RESTORE, 52, 39},
-		{1U << THREAD_VCPU, 26, 4},
-		{1U << THREAD_BALLOON, 36, 1},
-		{1U << THREAD_BLK, 45, 2},
-		{1U << THREAD_NET, 40, 14},
-		{1U << THREAD_FS, 37, 1},
-		{1U << THREAD_RNG, 34, 1},
-		{1U << THREAD_PMEM, 35, 1},
-		{1U << THREAD_VSOCK, 40, 1},
-		{1U << THREAD_CONSOLE, 35, 1},
-		{1U << THREAD_MEASURE, 35, 1},
-		{1U << THREAD_SNAPSHOT, 38, 18},
-		{1U << THREAD_KEEPER, 50, 0},
-		{(1U << THREAD_KEEPER) - 1, 61, 60}, /* all of a guest's */
+		{1U << THREAD_MAIN, 47, 25},
+		{1U << THREAD_RESTORE, 51, 39},
+		{1U << THREAD_VCPU, 10 + ENTROPY, 4},
+		{1U << THREAD_BALLOON, 34, 1},
+		{1U << THREAD_BLK, 41, 2},
+		{1U << THREAD_NET, 38, 14},
+		{1U << THREAD_FS, 35, 1},
+		{1U << THREAD_RNG, 32, 1},
+		{1U << THREAD_PMEM, 33, 1},
+		{1U << THREAD_VSOCK, 38, 1},
+		{1U << THREAD_CONSOLE, 34, 1},
+		{1U << THREAD_MEASURE, 33, 1},
+		{1U << THREAD_SNAPSHOT, 36, 18},
+		{1U << THREAD_KEEPER, 49, 0},
+		{(1U << THREAD_KEEPER) - 1, 58, 60}, /* all of a guest's */
 	};
 	unsigned int number = 0, ioctls = 0;
 
@@ -285,7 +291,7 @@ START_TEST(test_programs)
 
 	for (data.nr = 0; data.nr < 1000; data.nr++)
 		allowed += same(kind, step, steps, &data);
-	ck_assert_uint_gt(allowed, 20);
+	ck_assert_uint_gt(allowed, 5);
 	for (size_t i = 0; i < calls_count; i++) {
 		const struct call *call = &calls[i];
 		data.nr = call->number;

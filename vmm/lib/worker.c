@@ -17,8 +17,9 @@
 
 static void *thread_main(void *ctx)
 {
-	const struct worker_thread *thread = ctx;
+	struct worker_thread *thread = ctx;
 	pthread_setname_np(pthread_self(), thread->name);
+	thread->tid = gettid();
 	fatal_name(thread->name);
 	if (thread->guard)
 		thread->guard->enter(thread->guard, thread->name);

@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,7 +28,8 @@ struct worker_guard {
 /* A thread of ebb. The struct must not move while the thread runs. */
 struct worker_thread {
 	pthread_t id;
-	char name[16]; /* for ps */
+	char name[16];	/* for ps */
+	atomic_int tid; /* the kernel's; 0 before it runs */
 	const struct worker_guard *guard;
 	void *(*run)(void *ctx);
 	void *ctx;

@@ -56,7 +56,6 @@ static void *cpu_main(void *ctx)
 	vcpu_host.left = cpu_left;
 	vcpu_host.left_ctx = cpu->cpus;
 
-	cpu->tid = gettid();
 	while (cpu->end == VCPU_KICKED && cpu_enter(cpu)) {
 		cpu->end = vcpu_run(&cpu->vcpu, &vcpu_host, &cpu->error);
 		/*

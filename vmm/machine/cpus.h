@@ -24,7 +24,6 @@ struct cpu {
 	struct worker_thread thread;
 	bool started;
 	bool parked; /* waits, with nothing half done, for the pause to end; under the lock of struct cpus */
-	atomic_int tid;	   /* Linux's id of the thread; 0 before it runs */
 	enum vcpu_end end; /* valid once the thread has ended */
 	int error;	   /* errno, for VCPU_ERROR */
 };

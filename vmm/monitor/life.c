@@ -67,8 +67,8 @@ static json_t *query_cpus_fast(void *ctx, const json_t *arguments, struct contro
 		snprintf(path, sizeof(path), "/machine/unattached/device[%u]", i);
 		json_array_append_new(list, json_pack("{s:i, s:s, s:i, s:s, s:{}}", "cpu-index", i,
 						      "qom-path", path, "thread-id",
-						      atomic_load(&cpus->cpu[i].tid), "target",
-						      arch_map.name, "props"));
+						      atomic_load(&cpus->cpu[i].thread.tid),
+						      "target", arch_map.name, "props"));
 	}
 	return list;
 }

@@ -85,36 +85,39 @@
 
 const struct call calls[] = {
 	/* --- descriptors that are open ---------------------------------------------------- */
-	CALL(read, ALL),
+	CALL(read, LOOPS),
 	CALL(write, ALL),
-	CALL(writev, ALL), /* the C library's last words, too */
+	CALL(writev, LOOPS), /* the C library's last words, too */
 	CALL(close, LOOPS),
 	CALL(lseek, LOOPS),
 	CALL_IF(fcntl, MEASURE, IS(1, F_DUPFD_CLOEXEC)), /* smaps, which is open */
 	CALL_IF(fcntl, MEASURE, IS(1, F_GETFL)),
 	CALL(fstat, LOOPS),
 	CALL_IF(newfstatat, LOOPS, IS(3, AT_EMPTY_PATH)), /* fstat(3) of glibc 2.33 to 2.40 */
-	/* The console: a pipe that may not block, a socket. Lines of log.h come from all. */
-	CALL(splice, ALL),
-	CALL(sendto, ALL),
+	/* Standard output or error is a pipe that may not block. */
+	CALL(splice, MAIN | CONSOLE | KEEPER),
+	CALL(sendto, LOOPS),
 #ifdef SYS_poll
-	CALL(poll, ALL),
+	CALL(poll, LOOPS),
 #else
-	CALL(ppoll, ALL),
+	CALL(ppoll, LOOPS),
 #endif
+#ifdef SYS_epoll_wait
 	CALL(epoll_wait, LOOPS),
+#else
 	CALL(epoll_pwait, LOOPS),
-	CALL(epoll_ctl, ALL),
-	CALL(timerfd_settime, ALL),
+#endif
+	CALL(epoll_ctl, LOOPS),
+	CALL(timerfd_settime, LOOPS),
 
-	/* --- memory: data only, and no file's ---------------------------------------------- */
-	CALL(brk, ALL),
-	CALL_IF_BOTH(mmap, ALL, WITHOUT(2, PROT_EXEC), WITH(3, MAP_ANONYMOUS)),
-	CALL_IF(mprotect, ALL, WITHOUT(2, PROT_EXEC)),
-	CALL(mremap, ALL),
-	CALL(munmap, ALL),
-	CALL_IF(madvise, ALL, IS(2, MADV_DONTNEED)), /* also the stack of a thread that ends */
-	CALL_IF(madvise, ALL, IS(2, MADV_HUGEPAGE)), /* malloc(3) with glibc.malloc.hugetlb=1 */
+	/* --- memory: data only, and no file's. A vCPU's thread calls nothing that takes some ------ */
+	CALL(brk, LOOPS),
+	CALL_IF_BOTH(mmap, LOOPS, WITHOUT(2, PROT_EXEC), WITH(3, MAP_ANONYMOUS)),
+	CALL_IF(mprotect, LOOPS, WITHOUT(2, PROT_EXEC)),
+	CALL(mremap, LOOPS),
+	CALL(munmap, LOOPS),
+	CALL_IF(madvise, ALL, IS(2, MADV_DONTNEED)),   /* also the stack of a thread that ends */
+	CALL_IF(madvise, LOOPS, IS(2, MADV_HUGEPAGE)), /* malloc(3) with glibc.malloc.hugetlb=1 */
 	CALL_IF(madvise, BALLOON, IS(2, MADV_FREE)),
 	/* Of memory mapped in place of a snapshot's, and of torn huge pages: vmm/mem/private_file.c, torn.c. */
 	CALL_IF(madvise, BALLOON, IS(2, MADV_NOHUGEPAGE)),
@@ -126,11 +129,11 @@ const struct call calls[] = {
 
 	/* --- threads, time, signals, the end ----------------------------------------------- */
 	CALL(futex, ALL),
-	CALL(getpid, ALL),
-	CALL(gettid, ALL),
+	CALL(getpid, LOOPS), /* raise(3), and pthread_kill(3) */
+	CALL(gettid, LOOPS),
 	CALL(getrandom, LOOPS),
 	CALL(clock_gettime, ALL),
-	CALL(clock_nanosleep, ALL), /* where a lock is waited for: virtio_core_lock_until() */
+	CALL(clock_nanosleep, LOOPS), /* where a lock is waited for: virtio_core_lock_until() */
 	/*
 	 * What vmm/lib/fatal.h gives back: not SIGSYS. The kernel has a refused call end a process that blocks or ignores it, but
 	 * not one with a handler of its own.
@@ -143,7 +146,7 @@ const struct call calls[] = {
 	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGTRAP)),
 	CALL(rt_sigprocmask, ALL),
 	CALL(rt_sigreturn, ALL),
-	CALL(restart_syscall, ALL),
+	CALL(restart_syscall, LOOPS),	       /* a wait with a limit, after SIGSTOP */
 	CALL_IF(tgkill, ALL, IS(0, CALL_PID)), /* kicks, raise(3), and who ends a fault */
 	CALL(exit, ALL),
 	CALL(exit_group, ALL),
@@ -239,16 +242,16 @@ const struct call calls[] = {
 	IOCTL(MAIN | VCPU, KVM_GET_ONE_REG),
 	IOCTL(MAIN | VCPU, KVM_SET_ONE_REG),
 	IOCTL(GUEST, KVM_INTERRUPT), /* riscv64's PLIC */
-	CALL(getrandom, VCPU),	     /* riscv64's register of entropy */
+#endif
+#ifdef __riscv
+	CALL(getrandom, VCPU), /* its register of entropy */
 #endif
 
 	/* --- devices, on their worker, which a vCPU leaves starts and resets to. Main stops them ---- */
 	/* Of a guest that was sent as it ran: what it gave back meanwhile, in shared memory. */
 	CALL(fallocate, BALLOON | BLK | RESTORE),
 	CALL(preadv, BLK),
-	CALL(preadv2, BLK),
 	CALL(pwritev, BLK),
-	CALL(pwritev2, BLK),
 	CALL(fdatasync, BLK | PMEM | SNAPSHOT),
 	IOCTL(BLK, BLKDISCARD),
 	CALL(io_uring_enter, BLK | MAIN | SNAPSHOT), /* restricted: see devices/virtio-blk/ring.c */
