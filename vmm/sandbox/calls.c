@@ -243,7 +243,7 @@ const struct call calls[] = {
 	IOCTL(MAIN | VCPU, KVM_SET_ONE_REG),
 	IOCTL(GUEST, KVM_INTERRUPT), /* riscv64's PLIC */
 #endif
-#ifdef __riscv
+#ifdef KVM_REG_RISCV_CONFIG
 	CALL(getrandom, VCPU), /* its register of entropy */
 #endif
 
