@@ -11,6 +11,7 @@
 #include "vmm/machine/live.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
+#include "vmm/machine/track.h"
 #include "vmm/mem/dirty_log.h"
 #include "vmm/mem/present.h"
 
@@ -32,6 +33,7 @@ static enum {
 	FAILURES
 } failure;
 static bool logged; /* both slots, when something was written */
+static bool stays;  /* it goes on here */
 
 static int kvm(int fd, unsigned long request, void *argument)
 {
@@ -75,6 +77,7 @@ static void setup(void)
 	memset(machine.ram.region[0].hva, 1, 8 * PAGE);
 	memset(flags, 0, sizeof(flags));
 	failure = NONE;
+	stays = false;
 	fake_ioctl = kvm;
 }
 
@@ -82,12 +85,13 @@ static void teardown(void)
 {
 	fake_ioctl = NULL;
 	live_free(&machine);
+	track_free(&machine);
 	ram_release(&machine.ram);
 }
 
 static int send(void)
 {
-	writer = (struct snapshot_writer){.write = write_some};
+	writer = (struct snapshot_writer){.write = write_some, .stays = stays};
 	why = (struct why){""};
 	logged = false;
 	return live_save(&machine, &writer, 1, &why);
@@ -149,7 +153,61 @@ START_TEST(one_whose_rest_is_not)
 	failure = WRITER_FAILS;
 	machine.cpus.paused = _i;
 	ck_assert_int_eq(machine_save(&machine, &writer, &pages, &why), error);
+	live_end(&machine);
 	expect_nothing_logged();
+}
+END_TEST
+
+/* It writes as fast as it is sent: soon it stands still, and for longer than it was to. (The control, which moves: see above.) */
+START_TEST(one_that_stays)
+{
+	stays = true;
+	failure = GUEST_WRITES;
+	ck_assert_int_eq(send(), 0);
+	ck_assert_uint_le(writer.pages, 3 * 16);
+	uint64_t sent = writer.pages;
+	ck_assert_int_eq(live_finish(&machine, &why), 0);
+	ck_assert_uint_gt(writer.pages, sent);
+	live_end(&machine);
+	expect_nothing_logged();
+	/* Sent in vain, nothing is left of it either. */
+	failure = WRITER_FAILS;
+	ck_assert_int_eq(send(), -EPIPE);
+	expect_nothing_logged();
+}
+END_TEST
+
+static const struct snapshot_id first = {{1}}, second = {{2}};
+
+static bool has_changed(unsigned int page)
+{
+	bool changed[PRESENT_PAGES];
+
+	track_changed(&machine, &machine.ram.region[0], 0, 8, changed);
+	return changed[page];
+}
+
+/* One that is tracked is so afterwards, and what the rounds took from the logs was written since its base. */
+START_TEST(one_that_is_tracked)
+{
+	struct snapshot_id last;
+
+	ck_assert_int_eq(track_look(&machine, true, &why), 0);
+	track_saved(&machine, &first, true);
+	ck_assert(track_keep(&machine, &first, &second));
+	stays = true;
+	failure = GUEST_WRITES;
+	ck_assert_int_eq(send(), 0);
+	ck_assert(has_changed(0) && has_changed(7));
+	live_end(&machine);
+	ck_assert(machine.track && flags[0] && flags[1] && is_noted());
+	/* No other is kept by then. */
+	ck_assert(!track_last(&machine, &last) && !track_keep(&machine, &first, &first));
+	/* One that moves is not: the control. */
+	stays = false;
+	failure = NONE;
+	ck_assert_int_eq(send(), 0);
+	ck_assert_ptr_null(machine.track);
 }
 END_TEST
 
@@ -209,6 +267,8 @@ Suite *live_suite(void)
 	tcase_add_test(tcase, one_that_is_sent);
 	tcase_add_loop_test(tcase, one_that_is_not, WRITER_FAILS, FAILURES);
 	tcase_add_loop_test(tcase, one_whose_rest_is_not, 0, 2);
+	tcase_add_test(tcase, one_that_stays);
+	tcase_add_test(tcase, one_that_is_tracked);
 	tcase_add_test(tcase, the_log_takes_memory_while_it_is_on);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -102,8 +102,8 @@ START_TEST(what_was_written)
 	save(true, &first);
 	ck_assert(flags[0] == KVM_MEM_LOG_DIRTY_PAGES && flags[1] == KVM_MEM_LOG_DIRTY_PAGES);
 	ck_assert_ptr_null(track_base(&machine, &layers));
-	ck_assert(!track_keep(&machine, &second) && track_keep(&machine, &first));
-	ck_assert(!track_keep(&machine, &first));
+	ck_assert(!track_keep(&machine, &second, &second) && track_keep(&machine, &first, &first));
+	ck_assert(!track_keep(&machine, &first, &first));
 	ck_assert_mem_eq(track_base(&machine, &layers), &first, sizeof(first));
 	ck_assert_uint_eq(layers, 1);
 	written[0] = 1 << 2;
@@ -116,7 +116,7 @@ START_TEST(what_was_written)
 	/* After that, and before it is kept: of the next. */
 	written[0] = 1 << 5;
 	device_writes(HIGH + PAGE);
-	ck_assert(track_keep(&machine, &second));
+	ck_assert(track_keep(&machine, &second, &second));
 	ck_assert_mem_eq(track_base(&machine, &layers), &second, sizeof(second));
 	ck_assert_uint_eq(layers, 2);
 	save(false, &first);
@@ -131,7 +131,7 @@ START_TEST(what_was_not_kept)
 	unsigned int layers;
 
 	save(true, &first);
-	ck_assert(track_keep(&machine, &first));
+	ck_assert(track_keep(&machine, &first, &first));
 	written[0] = 1;
 	save(false, NULL);
 	written[0] = 2;
@@ -155,15 +155,15 @@ END_TEST
 START_TEST(kept_too_late)
 {
 	save(true, &first);
-	ck_assert(track_keep(&machine, &first));
+	ck_assert(track_keep(&machine, &first, &first));
 	written[0] = 1;
 	save(false, &second);
 	written[0] = 2;
 	save(false, NULL);
-	ck_assert(!track_keep(&machine, &second));
+	ck_assert(!track_keep(&machine, &second, &second));
 	save(false, &second);
 	ck_assert_uint_eq(changed(0), 1 | 2);
-	ck_assert(track_keep(&machine, &second));
+	ck_assert(track_keep(&machine, &second, &second));
 	ck_assert_uint_eq(changed(0), 0);
 }
 END_TEST
@@ -176,16 +176,16 @@ START_TEST(based_on_what_it_was_restored_from)
 	machine.restored_file.count = 3;
 	save(true, &first);
 	save(false, &second);
-	ck_assert(track_keep(&machine, &second));
+	ck_assert(track_keep(&machine, &second, &second));
 	ck_assert_ptr_nonnull(track_base(&machine, &layers));
 	ck_assert_uint_eq(layers, 4);
 	save(false, &first);
-	ck_assert(track_keep(&machine, &first));
+	ck_assert(track_keep(&machine, &first, &first));
 	ck_assert_ptr_nonnull(track_base(&machine, &layers));
 	ck_assert_uint_eq(layers, 5);
 	/* A whole one is based on nothing. */
 	save(true, &second);
-	ck_assert(track_keep(&machine, &second));
+	ck_assert(track_keep(&machine, &second, &second));
 	ck_assert_ptr_nonnull(track_base(&machine, &layers));
 	ck_assert_uint_eq(layers, 1);
 }
@@ -212,7 +212,7 @@ START_TEST(nothing_is_left_of_it)
 	expect_nothing_logged();
 	refused = -1;
 	save(true, &first);
-	ck_assert(track_keep(&machine, &first));
+	ck_assert(track_keep(&machine, &first, &first));
 	track_end(&machine);
 	expect_nothing_logged();
 }

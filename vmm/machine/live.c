@@ -30,6 +30,7 @@ struct live {
 	uint64_t *log;	   /* KVM's, of a region */
 	uint64_t rate;	   /* bytes in a second that the reader takes */
 	uint64_t sent, ns; /* in rounds that this is not of yet */
+	uint64_t first;	   /* pages of the first round */
 	uint64_t least;	   /* pages left, of all rounds */
 	int vain;	   /* rounds since that */
 };
@@ -61,8 +62,10 @@ static int look(const struct machine *machine, struct why *why)
 	int error = 0;
 
 	/* Before the last round some are left of the look before. */
-	for (unsigned int i = 0; i < machine->ram.regions && !error; i++)
+	for (unsigned int i = 0; i < machine->ram.regions && !error; i++) {
 		error = written_take(machine, i, live->log, rounds_next(live->rounds, i), why);
+		track_add(machine, i, rounds_next(live->rounds, i));
+	}
 	return error;
 }
 
@@ -111,15 +114,21 @@ static int never_ends(const struct live *live, int rounds, uint64_t downtime, st
 		       seconds(live, live->least) + 1);
 }
 
-static int begin(struct machine *machine, struct snapshot_writer *writer, struct why *why)
+/* It is to go on elsewhere, where nobody knows its snapshots; and what is read from the logs is gone from there. */
+static void stop_tracking(struct machine *machine)
 {
-	struct live *live = calloc(1, sizeof(*live));
-
-	/* It is to go on elsewhere, where nobody knows its snapshots; and what is read from the logs is gone from there. */
 	if (machine->track)
 		log_warn("what the guest writes is not tracked any more, since it is sent as it "
 			 "runs: if it stays here, save it whole with --track again");
 	track_end(machine);
+}
+
+static int begin(struct machine *machine, struct snapshot_writer *writer, struct why *why)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	if (!writer->stays)
+		stop_tracking(machine);
 	machine->live = live;
 	if (live)
 		live->log = calloc(written_log_words(&machine->ram), sizeof(*live->log));
@@ -129,7 +138,15 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 	live->writer = writer;
 	live->least = UINT64_MAX;
 	private_file_note_read(machine->ram.private_file);
-	return written_begin(machine, why);
+	if (writer->stays)
+		error = track_look(machine, writer->track, why);
+	return error || machine->track ? error : written_begin(machine, why);
+}
+
+/* Whatever is left, a guest that stays can stand still for it: once that gets no less, or as much again was written as it has. */
+static bool is_enough(const struct live *live)
+{
+	return live->writer->stays && (live->vain || live->writer->pages >= 2 * live->first);
 }
 
 static int send_rounds(struct machine *machine, uint64_t downtime, struct why *why)
@@ -139,13 +156,14 @@ static int send_rounds(struct machine *machine, uint64_t downtime, struct why *w
 
 	while (round < ROUNDS_MAX && live->vain < VAIN_MAX) {
 		error = send_round(machine);
-		round++;
+		if (!round++)
+			live->first = live->writer->pages;
 		if (!error)
 			error = look(machine, why);
-		if (error || is_soon_sent(live, downtime))
+		if (error || is_soon_sent(live, downtime) || is_enough(live))
 			return error;
 	}
-	return never_ends(live, round, downtime, why);
+	return live->writer->stays ? 0 : never_ends(live, round, downtime, why);
 }
 
 int live_save(struct machine *machine, struct snapshot_writer *writer, uint64_t downtime,
@@ -159,6 +177,8 @@ int live_save(struct machine *machine, struct snapshot_writer *writer, uint64_t 
 		error = send_rounds(machine, downtime, why);
 	if (error)
 		live_end(machine);
+	if (error && writer->stays)
+		track_saved(machine, NULL, true);
 	return error;
 }
 
@@ -172,7 +192,8 @@ void live_end(struct machine *machine)
 {
 	if (!machine->live)
 		return;
-	written_end(machine);
+	if (!machine->track)
+		written_end(machine);
 	live_free(machine);
 }
 

@@ -417,11 +417,24 @@ static void thaw(const struct device_list *list)
 		virtio_core_thaw(&list->device[i]->slot.mmio.core);
 }
 
+/* The last bytes of what was sent while it ran tell nothing of its pages: what is kept gets others, and says which. */
+static void identify(const struct machine *machine, const struct snapshot_writer *writer,
+		     struct snapshot_id *id)
+{
+	const uint64_t now = clock_ns();
+
+	*id = (struct snapshot_id){{0}};
+	if (machine->live)
+		memcpy(id, &now, sizeof(now));
+	else
+		memcpy(id, writer->end, sizeof(*id));
+}
+
 int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64_t *pages,
 		 struct why *why)
 {
 	struct saving *saving = calloc(1, sizeof(*saving));
-	struct snapshot_id id = {{0}};
+	struct snapshot_id id;
 	int error = 0;
 
 	if (!saving)
@@ -440,15 +453,14 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 		error = disks_flush(machine, why);
 		if (!error)
 			error = save_all(saving);
-		memcpy(&id, writer->end, sizeof(id));
 		if (!error && writer->finish)
 			error = writer->finish(writer->ctx);
 		thaw(&machine->devices);
 	}
 	*pages = writer->pages;
+	identify(machine, writer, &id);
 	if (writer->track || writer->increment || error)
 		track_saved(machine, error ? NULL : &id, !writer->increment);
-	live_end(machine);
 	free(saving);
 	return error;
 }

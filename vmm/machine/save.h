@@ -32,7 +32,7 @@ int machine_can_restore(const struct machine *machine, struct why *why);
  * what they do, and keeps them from going on; flushes its disks. Memory is in whole blocks, of which a file keeps only what holds something;
  * if @writer->sparse, for a stream, in as many pieces as it takes to leave out pages of zeros, but those that are in the
  * file that the guest was restored from, and were not read yet; if @writer->increment, only in pieces that are not as in
- * that file (machine_can_increment()). After live_save() only what that left. Then calls @writer->finish. *@pages: how many of 4 KiB were written. Returns 0;
+ * that file (machine_can_increment()). After live_save() only what that left: call live_end() then. Then calls @writer->finish. *@pages: how many of 4 KiB were written. Returns 0;
  * or -errno with @why set, and without it if it is the writer's. Thread: any but main, which must serve the console meanwhile, and a
  * device's.
  */

@@ -58,6 +58,17 @@ int track_look(struct machine *machine, bool begins, struct why *why)
 	return error;
 }
 
+void track_add(const struct machine *machine, unsigned int region, const uint64_t *bits)
+{
+	struct track *track = machine->track;
+
+	if (!track)
+		return;
+	track->last_layers = 0;
+	for (size_t w = 0; w < dirty_log_words(&machine->ram, &machine->ram.region[region]); w++)
+		track->since[region][w] |= bits[w];
+}
+
 /* How many snapshots an increment is based on: until one is kept, those that the guest was restored from. */
 static unsigned int layers_below(const struct machine *machine)
 {
@@ -80,14 +91,24 @@ void track_saved(struct machine *machine, const struct snapshot_id *id, bool who
 	}
 }
 
-bool track_keep(struct machine *machine, const struct snapshot_id *id)
+bool track_last(const struct machine *machine, struct snapshot_id *id)
+{
+	const struct track *track = machine->track;
+
+	if (!track || !track->last_layers)
+		return false;
+	*id = track->last;
+	return true;
+}
+
+bool track_keep(struct machine *machine, const struct snapshot_id *id, const struct snapshot_id *as)
 {
 	const struct ram *ram = &machine->ram;
 	struct track *track = machine->track;
 
 	if (!track || !track->last_layers || memcmp(&track->last, id, sizeof(*id)) != 0)
 		return false;
-	track->base = track->last;
+	track->base = *as;
 	track->base_layers = track->last_layers;
 	track->last_layers = 0;
 	for (unsigned int i = 0; i < ram->regions; i++)

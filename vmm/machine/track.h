@@ -4,7 +4,7 @@
  * a snapshot's file, of which the page tables tell that. Who writes is as for live.h: KVM's log and ebb's own are switched on for
  * as long as it is tracked.
  *
- * The logs are read only when the machine is saved, and stands still: what they had is added to the pages that were written since
+ * The logs are read only when the machine is saved, by live.c also while it runs, and last when it stands still: what they had is added to the pages that were written since
  * the base. A snapshot becomes the base of the next once its client has it: until then, whatever fails, the next has all since
  * the base before, and what was written after the one that failed is still in the logs.
  *
@@ -23,14 +23,22 @@
 struct machine;
 
 /*
- * The machine stands still, and is about to be saved: finds what was written until now; with @begin, tracks it from now on, if it
+ * The machine is about to be saved: finds what was written until now; with @begin, tracks it from now on, if it
  * is not yet. Does nothing if it is not tracked. Returns 0, or -errno with @why set.
  */
 int track_look(struct machine *machine, bool begin, struct why *why);
+/* For live.c, which has taken them from the logs: these pages of @region were written. Does nothing if it is not tracked. */
+void track_add(const struct machine *machine, unsigned int region, const uint64_t *bits);
 /* It was saved, as @id. Or it was not (NULL): one that has no base is not tracked any more. */
 void track_saved(struct machine *machine, const struct snapshot_id *id, bool whole);
-/* The snapshot @id, if it was the last one, and nothing was looked at since, is kept: it is the base from now on. Returns whether it is. */
-bool track_keep(struct machine *machine, const struct snapshot_id *id);
+/* Returns whether the last one may become the base, and sets *@id. */
+bool track_last(const struct machine *machine, struct snapshot_id *id);
+/*
+ * The snapshot @id, if it was the last one, and nothing was looked at since, is kept, as the snapshot @as: it is the base from now on.
+ * Returns whether it is.
+ */
+bool track_keep(struct machine *machine, const struct snapshot_id *id,
+		const struct snapshot_id *as);
 
 /* Returns what the next increment is based on, and sets *@layers to how many snapshots that takes; or NULL if there is none. */
 const struct snapshot_id *track_base(const struct machine *machine, unsigned int *layers);

@@ -117,7 +117,7 @@ static json_t *cont(void *ctx, const json_t *arguments, struct control_error *er
 {
 	struct monitor *monitor = ctx;
 	(void)arguments;
-	if (monitor->saver.stands && monitor->saver.downtime) {
+	if (monitor->saver.stands && saver_moves(&monitor->saver)) {
 		control_fail_as(error, "GuestBusy",
 				"it is being moved: resume it afterwards, if it does not run "
 				"elsewhere");

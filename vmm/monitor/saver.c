@@ -117,21 +117,27 @@ static void explain(struct saver *saver)
 	}
 }
 
-/* What can be done while the guest runs: live, most of its memory is sent; else its disks are flushed, which may take long. */
+/* What can be done while the guest runs: its disks are flushed, which may take long; then most of its memory is sent. */
 static int save_ahead(struct saver *saver)
 {
 	struct machine *machine = saver->monitor->machine;
 
-	if (saver->downtime)
-		return live_save(machine, &saver->writer, saver->downtime, &saver->why);
 	int error = disks_flush_ahead(machine, &saver->why);
-	return !error && atomic_load(&machine->end) != MACHINE_RUNS ? -ECANCELED : error;
+	if (!error && atomic_load(&machine->end) != MACHINE_RUNS)
+		error = -ECANCELED;
+	return error || !saver->downtime
+		       ? error
+		       : live_save(machine, &saver->writer, saver->downtime, &saver->why);
 }
 
 static void save(void *ctx)
 {
 	struct saver *saver = ctx;
 
+	if (saver->after) {
+		live_end(saver->monitor->machine);
+		return;
+	}
 	saver->error = saver->stands ? saver->what(saver->monitor->machine, &saver->writer,
 						   &saver->pages, &saver->why)
 				     : save_ahead(saver);
@@ -157,14 +163,22 @@ static void has_saved(void *ctx)
 {
 	struct saver *saver = ctx;
 
-	if (!saver->error && !saver->stands) {
+	if (!saver->error && !saver->stands && !saver->after) {
 		stand(saver);
 		job_begin(&saver->job);
 		return;
 	}
-	saver->saves = false;
+	/* One that was sent, and its client has committed to that, is to go on elsewhere, and must not go on here, too. */
+	if (saver->resume && (saver->error || !saver_moves(saver)))
+		monitor_resume(saver->monitor);
+	saver->resume = saver->stands = false;
+	if (saver->monitor->machine->live) {
+		saver->after = true;
+		job_begin(&saver->job);
+		return;
+	}
+	saver->saves = saver->after = false;
 	saver->saved(saver->monitor, saver->ticket);
-	saver->stands = false;
 }
 
 int saver_init(struct saver *saver, struct monitor *monitor)
@@ -207,10 +221,11 @@ void saver_begin(struct saver *saver, saver_what what, int socket,
 	saver->writer = (struct snapshot_writer){
 		.write = socket_write,
 		.ctx = saver,
-		.finish = saver->downtime || saver->disks ? hear_commit : NULL,
+		.finish = saver_moves(saver) || saver->disks ? hear_commit : NULL,
 		.sparse = saver->sparse,
 		.increment = saver->increment,
 		.track = saver->track,
+		.stays = saver->stays,
 	};
 	if (what != machine_save)
 		stand(saver);

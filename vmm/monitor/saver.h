@@ -27,9 +27,11 @@ struct saver {
 	struct job job;
 	bool saves;  /* from saver_begin() to the call of @saved */
 	bool stands; /* the guest stands still for it, */
-	bool resume; /* and goes on afterwards */
+	bool resume; /* and goes on afterwards; */
+	bool after;  /* it does, and its writes need not be logged any more */
 	/* Before saver_begin(). Downtime: ns that a guest may stand still that is saved while it runs; or 0. */
 	bool sparse, increment, track;
+	bool stays; /* saved while it runs, it goes on here */
 	bool disks; /* the client copies them meanwhile */
 	uint64_t downtime;
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
@@ -44,6 +46,12 @@ struct saver {
 	uint64_t since, stood; /* clock_ns() when it was stopped; ns that it stood still */
 };
 
+/* Returns whether the guest is to go on elsewhere. */
+static inline bool saver_moves(const struct saver *saver)
+{
+	return saver->downtime && !saver->stays;
+}
+
 /* Returns 0, or -errno after an error message. Call saver_release() in both cases. */
 int saver_init(struct saver *saver, struct monitor *monitor);
 /*
@@ -55,9 +63,9 @@ bool saver_release(struct saver *saver);
 int saver_start(struct saver *saver, const struct worker_guard *guard);
 
 /*
- * Saves @what of the guest to @socket, which is the saver's from now on; then calls @saved with @ticket. The guest is paused for it,
- * and stays so: for a working set at once, for machine_save() when its disks were flushed, or, if @saver->downtime, for the last
- * part. With that, and if @saver->disks, without error only if the client has committed to it, while the guest stands still: it finds
+ * Saves @what of the guest to @socket, which is the saver's from now on; then calls @saved with @ticket. The guest is paused for it:
+ * for a working set at once, for machine_save() when its disks were flushed, and, if @saver->downtime, for the last part. It goes on
+ * then, unless it was paused before, or moves. If it moves, or if @saver->disks, without error only if the client has committed to it, while the guest stands still: it finds
  * the end of the stream, and sends a byte of 0; others before it say that it is busy. Not while it saves.
  */
 void saver_begin(struct saver *saver, saver_what what, int socket,

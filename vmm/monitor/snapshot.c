@@ -2,7 +2,7 @@
 /*
  * x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
  * socket that came with the command, and answer when that is saved. The guest stands still meanwhile, or, with a limit for that,
- * for the last part. x-ebb-snapshot-kept: the client keeps what came; the next increment is based on it.
+ * for the last part: to go on elsewhere, or here. x-ebb-snapshot-kept: the client keeps what came; the next increment is based on it.
  */
 #include <errno.h>
 #include <string.h>
@@ -32,15 +32,24 @@ static json_t *disks_of(const struct monitor *monitor)
 	return list;
 }
 
+static void add_tracked(const struct monitor *monitor, json_t *result)
+{
+	char text[SNAPSHOT_ID_TEXT];
+	struct snapshot_id id;
+
+	if (!track_last(monitor->machine, &id))
+		return;
+	snapshot_id_text(&id, text);
+	json_object_set_new(result, "tracked", json_true());
+	json_object_set_new(result, "id", json_string(text));
+}
+
 static void saved(struct monitor *monitor, uint64_t command)
 {
 	const struct saver *saver = &monitor->saver;
 	struct control_error error = {.class = NULL};
 	json_t *result = NULL;
 
-	/* One that was sent, and its client has committed to that, is to go on elsewhere, and must not go on here, too. */
-	if (saver->resume && (saver->error || !saver->downtime))
-		monitor_resume(monitor);
 	if (saver->error)
 		control_fail(&error, "%s", saver->why.text);
 	else
@@ -49,9 +58,11 @@ static void saved(struct monitor *monitor, uint64_t command)
 				   (double)saver->stood / NS_PER_S);
 	if (result && saver->what == machine_save)
 		json_object_set_new(result, "disks", disks_of(monitor));
+	if (result && saver->stays && saver->downtime)
+		json_object_set_new(result, "ran", json_true());
 	/* Its client says when it is kept. */
-	if (result && monitor->machine->track && (saver->track || saver->increment))
-		json_object_set_new(result, "tracked", json_true());
+	if (result && (saver->track || saver->increment))
+		add_tracked(monitor, result);
 	control_server_answer(monitor->server, command, result, &error);
 }
 
@@ -60,7 +71,7 @@ static void saved(struct monitor *monitor, uint64_t command)
 
 /* A command's arguments: of x-ebb-snapshot alone. */
 struct how {
-	bool sparse, increment, disks, track;
+	bool sparse, increment, disks, track, stays;
 	uint64_t downtime; /* ns */
 };
 
@@ -91,7 +102,7 @@ static bool can_save(struct monitor *monitor, saver_what what, const struct how 
 		failed = machine_can_increment(monitor->machine, &why);
 	else
 		failed = machine_can_save(monitor->machine, &why);
-	if (!failed && how->downtime)
+	if (!failed && how->downtime && !how->stays)
 		failed = live_can(monitor->machine, &why);
 	if (!failed && what == machine_save && !how->disks)
 		failed = disks_can_stay(monitor, &why);
@@ -148,7 +159,9 @@ static bool begin(struct monitor *monitor, saver_what what, const struct how *ho
 	saver->track = how->track;
 	saver->sparse = how->sparse;
 	saver->increment = how->increment;
-	saver->downtime = how->downtime;
+	saver->stays = how->stays;
+	/* One that is paused writes nothing. */
+	saver->downtime = how->stays && monitor->paused ? 0 : how->downtime;
 	saver_begin(saver, what, socket, saved, control_server_defer(monitor->server));
 	return true;
 }
@@ -180,6 +193,7 @@ static bool read_arguments(saver_what what, const json_t *arguments, struct how 
 			     : strcmp(key, "increment") == 0 ? &how->increment
 			     : strcmp(key, "disks") == 0     ? &how->disks
 			     : strcmp(key, "track") == 0     ? &how->track
+			     : strcmp(key, "stays") == 0     ? &how->stays
 							     : NULL;
 		if (what == machine_save && strcmp(key, "downtime-limit") == 0) {
 			if (read_limit(value, how, error))
@@ -202,11 +216,16 @@ static bool read_arguments(saver_what what, const json_t *arguments, struct how 
 /* What is sent while the guest runs is sparse in any case, and needs no base. */
 static bool fits(const struct how *how, struct control_error *error)
 {
+	bool moves = how->downtime && !how->stays;
+
 	if (how->downtime && how->increment)
 		control_fail(error, "'downtime-limit' and 'increment' cannot be combined");
-	else if (how->downtime && how->disks)
-		control_fail(error, "'downtime-limit' and 'disks' cannot be combined");
-	else if (how->track && (how->downtime || how->increment))
+	else if (how->stays && !how->downtime)
+		control_fail(error, "'stays' needs a 'downtime-limit'");
+	else if (moves && how->disks)
+		control_fail(error, "'downtime-limit' and 'disks' cannot be combined, but with "
+				    "'stays'");
+	else if (how->track && (moves || how->increment))
 		control_fail(error, "'track' is for a whole snapshot of a guest that goes on here");
 	else
 		return true;
@@ -239,15 +258,18 @@ static json_t *working_set(void *ctx, const json_t *arguments, struct control_er
 static json_t *snapshot_kept(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
+	const json_t *named = json_object_get(arguments, "as");
 	const char *text = json_string_value(json_object_get(arguments, "id"));
-	struct snapshot_id id;
+	const char *as_text = named ? json_string_value(named) : text;
+	struct snapshot_id id, as;
 
-	if (json_object_size(arguments) != 1 || !text || !snapshot_id_read(text, &id))
-		control_fail(error, "Parameter 'id' expects 32 digits of a hexadecimal number, the "
-				    "snapshot's last bytes");
+	if (json_object_size(arguments) != (named ? 2 : 1) || !text || !as_text ||
+	    !snapshot_id_read(text, &id) || !snapshot_id_read(as_text, &as))
+		control_fail(error, "Parameter 'id' expects 32 digits of a hexadecimal number, and "
+				    "'as' likewise");
 	else if (monitor->saver.saves)
 		control_fail_as(error, "GuestBusy", "the guest is being saved again already");
-	else if (!track_keep(monitor->machine, &id))
+	else if (!track_keep(monitor->machine, &id, &as))
 		control_fail(error, "it is not the guest's last snapshot, or nothing is tracked");
 	else
 		return json_object();

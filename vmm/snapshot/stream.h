@@ -59,7 +59,8 @@ struct snapshot_writer {
 	int (*finish)(void *ctx);
 	/* The caller's, for who chooses the pages: see machine_save(). Increment: it has a base, also pages.h's. */
 	bool sparse, increment;
-	bool track;	 /* the caller's: what is written from now on is to be known */
+	bool track; /* the caller's: what is written from now on is to be known */
+	bool stays; /* the caller's: saved while it runs, it goes on here, and need not be sent within any time */
 	bool paused;	 /* the caller's, too: the guest was so before it was stopped to be saved */
 	uint64_t offset; /* bytes written */
 	uint64_t pages;	 /* of guest RAM written: see pages.h */
