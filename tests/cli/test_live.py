@@ -131,6 +131,20 @@ def test_only_disks_are_copied(runtime, tmp_path, numbers, kind, taken):
     guest.end()
 
 
+@pytest.mark.parametrize("ran", [True, False])
+def test_what_is_no_snapshot_is_not_put_in_order(runtime, tmp_path, ran):
+    """Of a guest that was saved while it ran, what came is read. (The control: as it stood still, it is kept as it comes.)"""
+    guest = Sender(runtime)
+    guest.answer = {"return": DONE["return"] | ({"ran": True} if ran else {})}
+    env = os.environ | {"EBB_RUNTIME_DIR": runtime}
+    there = tmp_path / "there"
+    done = subprocess.run([EBB, "snapshot", "-n", "ci", there], env=env, capture_output=True, timeout=LIMIT, check=False)
+    assert done.returncode == ran, done
+    if ran:
+        assert b'guest "ci" is not saved: what came cannot be read: it is no snapshot of ebb' in done.stderr and not there.exists()
+    guest.end()
+
+
 class Tracked(Sender):
     """Is told when its snapshot is kept, and notes whether it has its name by then."""
 

@@ -2,7 +2,7 @@
 /*
  * A snapshot, or a guest that was sent while it ran: the input is the stream, read to its end or to the first error, as ebb
  * does; and then as a working set. Each list of memory in it is a snapshot of a chain, too: what of it the guest gets is
- * compared with the naive way. As a file it is read again, as a base is, and merged. Its checksums are all taken to be 0, so
+ * compared with the naive way. As a file it is read again, as a base is, and merged, or put in order. Its checksums are all taken to be 0, so
  * that the fuzzer gets past them.
  */
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "vmm/snapshot/saved_machine.h"
 #include "vmm/snapshot/chain.h"
 #include "vmm/snapshot/merge.h"
+#include "vmm/snapshot/settle.h"
 #include "vmm/snapshot/stream.h"
 #include "vmm/mem/discard_gate.h"
 #include "vmm/snapshot/working_set.h"
@@ -186,7 +187,7 @@ static int count_bytes(void *ctx, const void *data, size_t len)
 	return 0;
 }
 
-/* The way of bases and of ebb snapshot merge: with lists that are checked by the caller's RAM, and by merging alone. */
+/* The way of bases, of ebb snapshot merge, and of what came of a guest that ran: with lists that are checked by the caller's RAM, and by merging alone. */
 static void read_as_file(const uint8_t *data, size_t size, const struct ram *ram)
 {
 	static int file = -1;
@@ -211,6 +212,11 @@ static void read_as_file(const uint8_t *data, size_t size, const struct ram *ram
 		MUST((error == 0) == (chain.why[0] == '\0'));
 		snapshot_chain_release(&chain);
 	}
+	struct snapshot_writer settled = {.write = count_bytes, .ctx = &written};
+	char why[160];
+	written = 0;
+	int error = snapshot_settle(file, region, 2, &settled, why, sizeof(why));
+	MUST((error == 0) == (why[0] == '\0'));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

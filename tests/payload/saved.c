@@ -208,6 +208,36 @@ static void test_restless(void)
 	}
 }
 
+/* Each word of its memory is as the step before wrote it; then it writes that again, @pause ticks after each 16 pages. */
+static void write_words(uint64_t pause)
+{
+	volatile uint64_t *word = (volatile uint64_t *)(memory_free() + 2 * MIB);
+	const uint64_t words = 8 * MIB / sizeof(*word);
+
+	for (uint64_t i = 0; i < words; i++)
+		word[i] = i;
+	for (uint64_t step = 0;; step++) {
+		for (uint64_t i = 0; i < words; i++) {
+			uint64_t now = clock_ticks();
+			CHECK(word[i] == i + step, "word %lx is not of step %lu", i, step);
+			word[i] = i + step + 1;
+			while (i % (16 * PAGE / sizeof(*word)) == 0 && clock_ticks() - now < pause)
+				__asm__ volatile("pause");
+		}
+		print("step %lu\n", step);
+	}
+}
+
+static void test_busy(void)
+{
+	write_words(0);
+}
+
+static void test_paced(void)
+{
+	write_words(STEP / 64);
+}
+
 /* Waits for the host in a device: the console takes no more. */
 static void test_chatter(void)
 {
@@ -216,7 +246,15 @@ static void test_chatter(void)
 }
 
 const struct test tests[] = {
-	{"one-cpu", test_one_cpu},   {"two-cpus", test_two_cpus}, {"tide", test_tide},
-	{"large", test_large},	     {"chatter", test_chatter},	  {"scattered", test_scattered},
-	{"restless", test_restless}, {"trap", test_trap},	  {0},
+	{"one-cpu", test_one_cpu},
+	{"two-cpus", test_two_cpus},
+	{"tide", test_tide},
+	{"large", test_large},
+	{"chatter", test_chatter},
+	{"scattered", test_scattered},
+	{"restless", test_restless},
+	{"trap", test_trap},
+	{"busy", test_busy},
+	{"paced", test_paced},
+	{0},
 };

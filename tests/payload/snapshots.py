@@ -6,7 +6,7 @@ import os
 import struct
 
 HEAD, SECTION, PAGE = 32, 32, 4096
-FILLER, MACHINE, MEMORY, CPU, PAGES, WORKING_SET, BASE = 1, 2, 3, 5, 9, 10, 11
+FILLER, MACHINE, MEMORY, CPU, END, PAGES, WORKING_SET, BASE, WRITTEN = 1, 2, 3, 5, 8, 9, 10, 11, 12
 
 
 def checksum(data):
@@ -64,6 +64,32 @@ def without_zeros(data):
         at += SECTION + length
         index += 1
     return out
+
+
+def first_round(data):
+    """Of a guest that was saved while it ran: only what was sent of its memory before any of it was sent again."""
+    out, at, index, last, pages = [data[:HEAD]], HEAD, 0, 0, 0
+    while at < len(data):
+        kind, number, length, check = struct.unpack_from("<IIQI", data, at)
+        payload = data[at + SECTION:at + SECTION + length]
+        at += SECTION + length
+        if kind == WRITTEN:
+            gpa, count = struct.unpack_from("<QQ", payload)
+            if gpa < last:
+                last = 1 << 64
+                continue
+            last = gpa
+            pages += count if length > 16 else 0
+        if kind == FILLER:  # before the pages, which begin at a multiple of 4096
+            payload = bytes(-(sum(map(len, out)) + 2 * SECTION) % PAGE)
+            length, check = len(payload), checksum(payload)
+        if kind == END:
+            payload = struct.pack("<IQ", index, pages) + payload[12:]
+            check = checksum(payload)
+        head = struct.pack("<IIQIII", kind, number, length, check, index, 0)
+        out += [head, struct.pack("<I", checksum(head)), payload]
+        index += 1
+    return b"".join(out)
 
 
 def with_version(data, version):

@@ -4,6 +4,9 @@
  * snapshot through a socket that goes to it with the command. So a client that is killed, or whose disk is full,
  * costs nothing but the attempt, and the guest goes on.
  *
+ * It is saved in a folder while it runs, too, as one that is sent (--live), but for the last part, and goes on. What came is in the order
+ * in which the guest wrote to its memory, and is put in order afterwards (snapshot_settle.h).
+ *
  * A guest that is sent while it runs (--live) stays stopped once it was sent. When all has come, the end of it is held back
  * until standard output has taken the rest; then we commit to it, by a byte to the guest's ebb; when that has answered, the end
  * follows, without which nobody runs what was read. So what fails before the answer lets the guest go on here, and nowhere else.
@@ -27,6 +30,7 @@
 #include "vmm/cmd/snapshot_base.h"
 #include "vmm/cmd/snapshot_merge.h"
 #include "vmm/cmd/snapshot_request.h"
+#include "vmm/cmd/snapshot_settle.h"
 #include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
@@ -41,10 +45,14 @@
  */
 #define SILENCE_MS 60000
 #define FOREVER_MS (24 * 3600 * 1000)
+/* Another may have been killed while the guest was saved for it, which its ebb needs a moment to notice and to end. */
+#define BUSY_MS 2000
 /* Who reads from us may take nothing for so long, while the guest stands still. */
 #define READER_MS 30000
 /* How long a guest may stand still that is sent while it runs. */
 #define LIVE_MS 50
+/* How long one may stand still that is saved and goes on, if it writes no faster than that. */
+#define STAYS_MS 10
 /* In a working set: the id of the snapshot that it is of begins its first payload (docs/snapshot-format.md). */
 #define ID_AT (SNAPSHOT_HEAD + SNAPSHOT_SECTION)
 /* The last section, which a pipe takes as a whole or not at all. */
@@ -79,9 +87,10 @@ static const struct option_table table = {
 	"ebb snapshot", "DIR|-|merge DIR OUT",
 	"Saves a guest to the folder DIR, from which \"ebb run --restore DIR\" goes on, or\n"
 	"to standard output, from which \"ebb run --restore -\" does, also on another host.\n"
-	"The guest stands still meanwhile, and then goes on, but for --live. Its disks are\n"
-	"not saved but for --disks copy: they must not change before it is restored. With\n"
-	"merge, makes a whole snapshot, in the folder OUT, of one saved with --base.",
+	"It stands still meanwhile, in a folder without --base only for what it writes\n"
+	"last, and then goes on, but for --live. Its disks are not saved but for --disks\n"
+	"copy: they must not change before it is restored. With merge, makes a whole\n"
+	"snapshot, in the folder OUT, of one saved with --base.",
 	options, sizeof(options) / sizeof(options[0])};
 
 /* What is saved, and how. */
@@ -292,14 +301,19 @@ static bool pass_on_end(struct request *request, const char *guest)
 static void tell_kept(struct request *request, struct guest *guest)
 {
 	const struct snapshot_file *file = &request->file;
+	json_t *named = json_object_get(guest->call.reply, "id");
 	char text[SNAPSHOT_ID_TEXT];
 	struct snapshot_id id;
 
 	int error = saved_disks_id(file->fd, &id);
 	if (!error) {
 		snapshot_id_text(&id, text);
-		control_call_start(&guest->call, "x-ebb-snapshot-kept",
-				   json_pack("{s:s}", "id", text), CONTROL_ANSWER_MS);
+		/* What it calls the last one, which has other last bytes since it was put in order. */
+		json_t *arguments = json_is_string(named)
+					    ? json_pack("{s:O, s:s}", "id", named, "as", text)
+					    : json_pack("{s:s}", "id", text);
+		control_call_start(&guest->call, "x-ebb-snapshot-kept", arguments,
+				   CONTROL_ANSWER_MS);
 		control_call_wait(&guest->call, request->loop);
 		error = guest->call.err;
 	}
@@ -352,11 +366,15 @@ static int say_result(struct request *request, struct guest *guest)
 	if (request->base &&
 	    !snapshot_base_find(&request->file, &request->bases, request->base, guest->shown))
 		return EXIT_FAILED;
+	uint64_t memory = (uint64_t)saved;
+	if (json_is_true(json_object_get(guest->call.reply, "ran")) && request->file.fd >= 0 &&
+	    snapshot_settle_file(&request->file, guest->shown, &request->bytes, &memory) != 0)
+		return EXIT_FAILED;
 	if (!request->stream && snapshot_file_publish(&request->file) != 0)
 		return EXIT_FAILED;
 	if (request->live_ms && !pass_on_end(request, guest->shown))
 		return EXIT_FAILED;
-	snapshot_say_saved(request, guest->shown, (uint64_t)saved, stopped);
+	snapshot_say_saved(request, guest->shown, memory, stopped);
 	if (request->what == &the_guest)
 		snapshot_say_disks(request, guest->shown,
 				   json_object_get(guest->call.reply, "disks"));
@@ -379,6 +397,9 @@ static json_t *arguments_of(const struct request *request)
 		json_object_set_new(arguments, "downtime-limit", json_integer(request->live_ms));
 	else if (request->stream)
 		json_object_set_new(arguments, "sparse", json_true());
+	else if (request->what == &the_guest && !request->base)
+		json_object_update_new(arguments, json_pack("{s:b, s:i}", "stays", true,
+							    "downtime-limit", STAYS_MS));
 	return arguments;
 }
 
@@ -390,15 +411,16 @@ static void give_up(struct request *request, struct guests *guests, struct guest
 	control_call_wait_until(&guest->call, &guests->loop, clock_ms() + SILENCE_MS);
 }
 
-/* Has @guest saved. Returns the exit status. */
-static int transfer(struct request *request, struct guests *guests, struct guest *guest)
+/* Asks the ebb of @guest for it, and takes what comes until that has answered. Returns 0 or -errno. */
+static int ask(struct request *request, struct guests *guests, struct guest *guest)
 {
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-		log_error("cannot make a socket for the snapshot: %s", strerror(errno));
-		return EXIT_FAILED;
-	}
+	if (request->in.fd >= 0)
+		close(request->in.fd);
+	request->in.fd = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
 	request->loop = &guests->loop;
 	request->in = (struct loop_source){pair[0], on_data, request};
 	request->theirs = pair[1];
@@ -410,8 +432,30 @@ static int transfer(struct request *request, struct guests *guests, struct guest
 		receive(request, guests, &guest->call);
 		loop_remove(&guests->loop, &request->in);
 	}
-	request->error = error ? error : request->error;
 	close_theirs(request);
+	return error;
+}
+
+/* Returns whether to ask again, after a moment. */
+static bool is_busy(const struct request *request, const struct guest *guest, int64_t deadline)
+{
+	if (request->bytes || guest->call.err != -EREMOTEIO || clock_ms() > deadline ||
+	    strcmp(control_client_error_class(guest->call.client), "GuestBusy") != 0)
+		return false;
+	poll(NULL, 0, 20);
+	return true;
+}
+
+/* Has @guest saved. Returns the exit status. */
+static int transfer(struct request *request, struct guests *guests, struct guest *guest)
+{
+	int64_t deadline = clock_ms() + BUSY_MS;
+	int error;
+
+	do
+		error = ask(request, guests, guest);
+	while (!error && is_busy(request, guest, deadline));
+	request->error = error ? error : request->error;
 	/* The answer can overtake the last bytes, which are in our socket by then. */
 	while (!request->error && !guest->call.pending && !guest->call.err && take(request))
 		;

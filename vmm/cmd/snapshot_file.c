@@ -65,11 +65,8 @@ static int open_folder(struct snapshot_file *file)
 }
 
 /* A file without a name is gone when this process is; not all file systems have such. */
-int snapshot_file_begin(struct snapshot_file *file)
+static int open_file(struct snapshot_file *file)
 {
-	int error = open_folder(file);
-	if (error)
-		return error;
 	file->fd = openat(file->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (file->fd >= 0)
 		return 0;
@@ -78,6 +75,24 @@ int snapshot_file_begin(struct snapshot_file *file)
 	file->fd = openat(file->dir, unfinished(file), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
 	file->named = file->fd >= 0;
 	return file->fd < 0 ? fail(file, "write a snapshot to") : 0;
+}
+
+int snapshot_file_begin(struct snapshot_file *file)
+{
+	int error = open_folder(file);
+	return error ? error : open_file(file);
+}
+
+int snapshot_file_again(struct snapshot_file *file)
+{
+	int before = file->fd;
+
+	file->held = 0;
+	int error = open_file(file);
+	if (!error)
+		return before;
+	close(before);
+	return error;
 }
 
 int snapshot_file_add_disk(struct snapshot_file *file, unsigned int number)
@@ -197,6 +212,25 @@ int snapshot_file_write(struct snapshot_file *file)
 int snapshot_file_write_rest(struct snapshot_file *file)
 {
 	return write_all(file->fd, file->data, file->held);
+}
+
+int snapshot_file_put(void *ctx, const void *data, size_t len)
+{
+	struct snapshot_file *file = ctx;
+	const uint8_t *from = data;
+	int error = 0;
+
+	while (len > 0 && !error) {
+		size_t room = sizeof(file->data) - file->held;
+		size_t some = len < room ? len : room;
+		memcpy(file->data + file->held, from, some);
+		file->held += some;
+		from += some;
+		len -= some;
+		if (file->held == sizeof(file->data))
+			error = snapshot_file_write(file);
+	}
+	return error;
 }
 
 /* --- finished ------------------------------------------------------------------------------------ */

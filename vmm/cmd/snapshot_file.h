@@ -63,6 +63,15 @@ int snapshot_file_add_disk(struct snapshot_file *file, unsigned int number);
 int snapshot_file_write(struct snapshot_file *file);
 int snapshot_file_write_rest(struct snapshot_file *file);
 
+/* As for a snapshot_writer: adds @len bytes, of which some may stay in @data. Returns 0 or -errno. */
+int snapshot_file_put(void *file, const void *data, size_t len);
+
+/*
+ * Begins the file again, empty, in place of what was written. Returns the descriptor of that, which the caller closes, or -errno after an
+ * error message.
+ */
+int snapshot_file_again(struct snapshot_file *file);
+
 /*
  * Gives the file its name, and the disks theirs, and removes the bases and disks that it does not need. Returns 0, or -errno after an error message: also if
  * it has its name, and may lose that when the host fails.

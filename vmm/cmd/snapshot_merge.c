@@ -29,25 +29,6 @@ struct merging {
 	struct snapshot_file file;
 };
 
-static int file_write(void *ctx, const void *data, size_t len)
-{
-	struct snapshot_file *file = ctx;
-	const uint8_t *from = data;
-	int error = 0;
-
-	while (len > 0 && !error) {
-		size_t room = sizeof(file->data) - file->held;
-		size_t some = len < room ? len : room;
-		memcpy(file->data + file->held, from, some);
-		file->held += some;
-		from += some;
-		len -= some;
-		if (file->held == sizeof(file->data))
-			error = snapshot_file_write(file);
-	}
-	return error;
-}
-
 /* --- in a process that can do nothing else ------------------------------------------------------- */
 
 struct reply {
@@ -82,7 +63,7 @@ static void merge(void *ctx, void *data)
 {
 	struct merging *merging = ctx;
 	struct reply *reply = data;
-	struct snapshot_writer writer = {.write = file_write, .ctx = &merging->file};
+	struct snapshot_writer writer = {.write = snapshot_file_put, .ctx = &merging->file};
 	const struct saved_machine *saved = &merging->saved;
 
 	int error = open_chain(merging, reply);

@@ -18,10 +18,10 @@ void snapshot_say_saved(const struct request *request, const char *name, uint64_
 			 "so until \"ebb stop --force\", once it runs elsewhere, or \"ebb resume\"",
 			 name, size, memory, stopped);
 	else if (request->stream)
-		log_info("%s: saved, %s with %s of its memory; it stood still for %.2f s", name,
+		log_info("%s: saved, %s with %s of its memory; it stood still for %.3f s", name,
 			 size, memory, stopped);
 	else if (request->what->is_guest)
-		printf("%s: saved in %s, %s with %s of its memory; it stood still for %.2f s\n",
+		printf("%s: saved in %s, %s with %s of its memory; it stood still for %.3f s\n",
 		       name, request->folder, size, memory, stopped);
 	else
 		printf("%s: has used %s, which is read ahead when %s is restored\n", name, memory,
