@@ -37,6 +37,15 @@ def seconds(name):
     return time.monotonic() - start
 
 
+def test_a_paused_one_does_not_wait_for_output(run):
+    """The control of what the others wait for: its vCPU waits, but for the end of the pause."""
+    name = f"paused-{os.getpid()}"
+    payload = run("beat", REPORTING, "--name", name)
+    payload.expect("^beat ")
+    command(name, "pause")
+    assert not payload.is_waiting_for_output()
+
+
 def test_registers_are_there_at_once(run, stuck):
     """The loop, which serves everybody, stands still no longer than for a vCPU that is in the guest."""
     other = f"busy-{os.getpid()}"
