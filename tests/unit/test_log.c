@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -264,6 +265,31 @@ START_TEST(test_threads)
 }
 END_TEST
 
+static void *say_one(void *ctx)
+{
+	(void)ctx;
+	log_info("line 0");
+	return NULL;
+}
+
+/* A thread that was hung comes back: its sandbox may let it write nothing. Main writes it. */
+START_TEST(test_another_thread_after_the_end)
+{
+	pthread_t thread;
+	capture_full(_i);
+	make_room();
+	log_detach(&loop);
+	ck_assert_int_eq(pthread_create(&thread, NULL, say_one, NULL), 0);
+	pthread_join(thread, NULL);
+	struct pollfd pollfd = {.fd = ends[0], .events = POLLIN};
+	ck_assert_int_eq(poll(&pollfd, 1, 0), 0);
+	log_info("line 1");
+	expect_number(next_line(), 0);
+	expect_number(next_line(), 1);
+	loop_release(&loop);
+}
+END_TEST
+
 /* A reader that leaves is nobody to tell. */
 START_TEST(test_reader_gone)
 {
@@ -291,6 +317,7 @@ Suite *log_suite(void)
 	tcase_add_loop_test(tcase, test_last_words, 0, 2);
 	tcase_add_loop_test(tcase, test_last_words_that_nobody_reads, 0, 2);
 	tcase_add_loop_test(tcase, test_threads, 0, 2);
+	tcase_add_loop_test(tcase, test_another_thread_after_the_end, 0, 2);
 	tcase_add_loop_test(tcase, test_reader_gone, 0, 2);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -112,14 +112,15 @@ static void say(const char *line, size_t length)
 {
 	if (!hold_lost() || !hold(line, length))
 		out.lost++;
-	if (!out.loop) {
-		wait_and_drain();
-	} else if (pthread_equal(pthread_self(), out.main)) {
+	/* Of another thread, whose sandbox need not know what standard error is. After log_detach(), main's next line brings it. */
+	if (!pthread_equal(pthread_self(), out.main)) {
+		if (out.loop)
+			wake_ring(out.wake.fd);
+	} else if (out.loop) {
 		drain();
 		leave_to_loop();
 	} else {
-		/* Whose sandbox need not know what standard error is. */
-		wake_ring(out.wake.fd);
+		wait_and_drain();
 	}
 }
 
