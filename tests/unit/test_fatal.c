@@ -2,7 +2,9 @@
 /* The end by a fault: in the guest's memory, whose pages the host can refuse, and anywhere else. */
 #include <check.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +30,12 @@ static void *read_ram(void *ctx)
 	return NULL;
 }
 
+static atomic_bool undone;
+
 /* Done by main, whichever thread has the fault. */
 static void undo(void *ctx)
 {
+	atomic_store(&undone, true);
 	ssize_t ignored = write(STDERR_FILENO, ctx, gettid() == getpid() ? strlen(ctx) : 1);
 	(void)ignored;
 }
@@ -66,6 +71,22 @@ static void *say_and_die(void *ctx)
 	abort();
 }
 
+static void *give_up(void *ctx)
+{
+	(void)ctx;
+	abort();
+}
+
+/* Main has something else to do than to wait for it. */
+static void beside_another_thread(void)
+{
+	pthread_t thread;
+	if (pthread_create(&thread, NULL, give_up, NULL) == 0)
+		while (!atomic_load(&undone))
+			sched_yield();
+	_exit(97);
+}
+
 static void in_another_thread(void *(*run)(void *ctx), const char *name)
 {
 	pthread_t thread;
@@ -83,7 +104,8 @@ static void hold_up(void)
 
 /*
  * 0: main, 1: another thread, 2: after the RAM has gone, a fault elsewhere; 3: sent by somebody; 4: a fault elsewhere in
- * another thread; 5: the same while main is held up; 6: another thread's call is refused; 7: another thread gives up after a line of the log
+ * another thread; 5: the same while main is held up; 6: another thread's call is refused; 7: another thread gives up after a line of the log;
+ * 8: another thread gives up, by a signal that whoever started ebb ignores
  */
 static void child(void *ctx)
 {
@@ -92,6 +114,8 @@ static void child(void *ctx)
 	struct fatal_undo last = {undo, said, NULL};
 	struct ram_config config = RAM_CONFIG_DEFAULT;
 	config.backing = RAM_MEMFD;
+	if (way == 8)
+		signal(SIGABRT, SIG_IGN);
 	fatal_take();
 	fatal_undo_add(&last);
 	fatal_undo_add(&last);
@@ -115,6 +139,8 @@ static void child(void *ctx)
 		if (loop_init(&loop) == 0)
 			log_attach(&loop);
 		in_another_thread(say_and_die, NULL);
+	} else if (way == 8) {
+		beside_another_thread();
 	}
 	/* The host takes its pages back, as an empty pool of huge pages has none. */
 	if (ftruncate(ram.file, 0) != 0)
@@ -185,6 +211,17 @@ START_TEST(what_the_log_holds)
 }
 END_TEST
 
+/* Main does not go on with what is undone. */
+START_TEST(a_signal_that_is_ignored)
+{
+	char said[SAID_MAX];
+	int status = run_child(8, said);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == FATAL_GUEST_FAILED, "%x: %s",
+		      status, said);
+	ck_assert_str_eq(said, "undone\nebb: died of signal 06\n");
+}
+END_TEST
+
 /* No undo, and no words: but it ends. */
 START_TEST(a_fault_while_main_is_held_up)
 {
@@ -206,6 +243,7 @@ Suite *fatal_suite(void)
 	tcase_add_test(tcase, a_signal_that_was_sent);
 	tcase_add_test(tcase, a_refused_call);
 	tcase_add_test(tcase, what_the_log_holds);
+	tcase_add_test(tcase, a_signal_that_is_ignored);
 	tcase_add_test(tcase, a_fault_while_main_is_held_up);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);

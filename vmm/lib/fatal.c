@@ -127,9 +127,10 @@ static bool is_refusal(const struct death *death)
 }
 
 /* On the main thread. */
-static void end(const struct death *death)
+_Noreturn static void end(const struct death *death)
 {
 	const siginfo_t *info = &death->info;
+	sigset_t last;
 
 	for (struct fatal_undo *undo = fatal.undo; undo; undo = undo->next)
 		undo->undo(undo->ctx);
@@ -147,8 +148,13 @@ static void end(const struct death *death)
 	else
 		say_fault(death);
 	restore_actions(death->signal);
-	/* Not every fault repeats by itself; this raises it again once the handler has returned. */
+	/* Not every fault repeats by itself. */
+	sigemptyset(&last);
+	sigaddset(&last, death->signal);
 	raise(death->signal);
+	sigprocmask(SIG_UNBLOCK, &last, NULL);
+	/* Whoever started ebb ignores it. */
+	_exit(FATAL_GUEST_FAILED);
 }
 
 /* Of several threads that fault at once, the first is told of; all die. Only calls that each thread has. */

@@ -3,11 +3,12 @@
  * The last steps when the process dies of a fault: SIGSEGV and similar signals, and SIGBUS.
  *
  * The main thread runs the registered undo functions, prints the reason, and lets the signal take its
- * previous action, so that the parent sees it. Another thread that faults interrupts it, and waits for the
+ * previous action, so that the parent sees it; where that is to ignore it, the process ends with the
+ * status of a failed guest. Another thread that faults interrupts it, and waits for the
  * end: so its filter (vmm/sandbox) needs nothing of what they do. A SIGBUS in memory of the guest is not a fault of
  * ebb: the host has lost or refused a page of it. The guest cannot continue then: zeros in place of
- * the page could reach the guest's disk. So the process ends at once, on any thread and with any
- * locks held, with the status of a failed guest.
+ * the page could reach the guest's disk. So the process ends, with any locks held and the status of a failed
+ * guest, when the main thread takes the signal, or ten seconds after another thread's fault.
  *
  * Thread: main, before others are started and after they have ended. Source: signal-safety(7),
  * sigaction(2).
