@@ -291,6 +291,23 @@ START_TEST(test_hangup_ends_a_blocked_write)
 }
 END_TEST
 
+/* What goes to a file is dropped at once, and nobody, such as the loop, is asked: it does not run. */
+START_TEST(test_drops_without_the_loop)
+{
+	int fds[2];
+	console_bench_put(open("/dev/null", O_RDWR), 0);
+	ck_assert_int_eq(pipe(fds), 0);
+	console_bench_put(fds[1], 1);
+	console_bench_start();
+	console_bench.console.config.drops = true;
+	write_much(NULL);
+	ck_assert(atomic_load(&console_bench.console.drop_told));
+	ck_assert(!atomic_load(&console_bench.console.silent));
+	console_bench_finish();
+	close(fds[0]);
+}
+END_TEST
+
 /* The reader leaves: neither a signal nor an endless loop, and later output costs nothing. */
 START_TEST(test_reader_gone)
 {
@@ -321,6 +338,7 @@ Suite *console_suite(void)
 	tcase_add_test(tcase, test_output_to_a_file);
 	tcase_add_loop_test(tcase, test_all_is_written_to_a_slow_reader, 0, 3);
 	tcase_add_loop_test(tcase, test_hangup_ends_a_blocked_write, 0, 3);
+	tcase_add_test(tcase, test_drops_without_the_loop);
 	tcase_add_loop_test(tcase, test_reader_gone, 0, 3);
 	suite_add_tcase(suite, tcase);
 	return suite;

@@ -232,11 +232,17 @@ ssize_t console_try_write(struct console *console, const uint8_t *data, size_t l
 	return (ssize_t)len;
 }
 
-static void output_dropped(struct console *console)
+/* As console_try_write(), but -EAGAIN only if somebody may wait. */
+static ssize_t write_or_drop(struct console *console, const uint8_t *data, size_t len)
 {
+	ssize_t written = console_try_write(console, data, len);
+
+	if (written != -EAGAIN || !console->config.drops)
+		return written;
 	if (!atomic_exchange(&console->drop_told, true))
 		log_warn("the console's file takes no more at the moment: what the guest writes "
 			 "until it does is lost (this is reported once)");
+	return (ssize_t)len;
 }
 
 /* On the loop's thread, with the lock. */
@@ -260,11 +266,7 @@ static void output_ready(void *ctx)
 	wake_take(console->asked_to.fd);
 	pthread_mutex_lock(&console->lock);
 	while (console->left && written != -EAGAIN) {
-		written = console_try_write(console, console->data, console->left);
-		if (written == -EAGAIN && console->config.drops) {
-			output_dropped(console);
-			written = (ssize_t)console->left;
-		}
+		written = write_or_drop(console, console->data, console->left);
 		if (written > 0) {
 			console->data += written;
 			console->left -= (size_t)written;
@@ -294,7 +296,7 @@ static void leave_to_loop(struct console *console, const uint8_t *data, size_t l
 void console_write(struct console *console, const uint8_t *data, size_t len)
 {
 	while (len && console->output.kind == OUTLET_PLAIN) {
-		ssize_t written = console_try_write(console, data, len);
+		ssize_t written = write_or_drop(console, data, len);
 		if (written == -EAGAIN)
 			break;
 		data += written;
