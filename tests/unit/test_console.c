@@ -291,6 +291,21 @@ START_TEST(test_hangup_ends_a_blocked_write)
 }
 END_TEST
 
+/* The loop cannot watch it: the guest goes on without its output. A test that hangs has failed. */
+START_TEST(test_room_that_cannot_be_waited_for)
+{
+	int fds[2];
+	open_output(_i, fds);
+	console_bench.console.room.fd = -1;
+	write_much(NULL);
+	ck_assert(atomic_load(&console_bench.console.silent));
+	ck_assert(!console_bench.console.waits);
+	end_loop();
+	console_bench_finish();
+	close(fds[0]);
+}
+END_TEST
+
 /* What goes to a file is dropped at once, and nobody, such as the loop, is asked: it does not run. */
 START_TEST(test_drops_without_the_loop)
 {
@@ -338,6 +353,7 @@ Suite *console_suite(void)
 	tcase_add_test(tcase, test_output_to_a_file);
 	tcase_add_loop_test(tcase, test_all_is_written_to_a_slow_reader, 0, 3);
 	tcase_add_loop_test(tcase, test_hangup_ends_a_blocked_write, 0, 3);
+	tcase_add_loop_test(tcase, test_room_that_cannot_be_waited_for, 0, 3);
 	tcase_add_test(tcase, test_drops_without_the_loop);
 	tcase_add_loop_test(tcase, test_reader_gone, 0, 3);
 	suite_add_tcase(suite, tcase);

@@ -248,13 +248,22 @@ static ssize_t write_or_drop(struct console *console, const uint8_t *data, size_
 /* On the loop's thread, with the lock. */
 static void wait_for_room(struct console *console, bool wait)
 {
+	int err = 0;
+
 	if (wait == console->waits)
 		return;
-	if (!wait)
+	if (wait)
+		err = loop_add(console->loop, &console->room);
+	if (wait && !err)
+		err = loop_wait_for(console->loop, &console->room, true);
+	if (!wait || err)
 		loop_remove(console->loop, &console->room);
-	else if (loop_add(console->loop, &console->room) == 0)
-		loop_wait_for(console->loop, &console->room, true);
-	console->waits = wait;
+	console->waits = wait && !err;
+	/* Nobody would ever tell that there is room. */
+	if (err) {
+		output_failed(console, -err);
+		console->left = 0;
+	}
 }
 
 /* There is something to write, or room for it. */
