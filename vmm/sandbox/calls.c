@@ -146,7 +146,7 @@ const struct call calls[] = {
 	CALL_IF(rt_sigaction, MAIN | KEEPER, IS(0, SIGTRAP)),
 	CALL(rt_sigprocmask, ALL),
 	CALL(rt_sigreturn, ALL),
-	CALL(restart_syscall, LOOPS),	       /* a wait with a limit, after SIGSTOP */
+	CALL(restart_syscall, ALL),	       /* a wait with a limit, after SIGSTOP */
 	CALL_IF(tgkill, ALL, IS(0, CALL_PID)), /* kicks, raise(3), and who ends a fault */
 	CALL(exit, ALL),
 	CALL(exit_group, ALL),
