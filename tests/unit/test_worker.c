@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <check.h>
 #include <pthread.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/lib/worker.h"
 
@@ -103,6 +105,35 @@ START_TEST(does_errands)
 }
 END_TEST
 
+static void *ask_once(void *ctx)
+{
+	struct errands *errands = ctx;
+	worker_do(&errands->worker, find_out, errands);
+	return NULL;
+}
+
+/* Its loop fails: whoever waits for it, and whoever comes later, goes on with nothing done. A test that hangs has failed. */
+START_TEST(does_not_keep_callers_when_it_has_failed)
+{
+	static struct errands errands;
+	pthread_t early;
+
+	ck_assert_int_eq(worker_init(&errands.worker), 0);
+	worker_hold(&errands.worker);
+	ck_assert_int_eq(worker_start(&errands.worker, "toy", NULL), 0);
+	ck_assert_int_eq(pthread_create(&early, NULL, ask_once, &errands), 0);
+	/* Nothing to wait for. */
+	int null = open("/dev/null", O_RDONLY);
+	ck_assert_int_eq(dup2(null, errands.worker.loop.epoll), errands.worker.loop.epoll);
+	close(null);
+	worker_begin(&errands.worker);
+	pthread_join(early, NULL);
+	ask_once(&errands);
+	ck_assert_uint_eq(errands.done, 0);
+	worker_release(&errands.worker);
+}
+END_TEST
+
 Suite *worker_suite(void);
 Suite *worker_suite(void)
 {
@@ -112,6 +143,7 @@ Suite *worker_suite(void)
 	tcase_add_test(tcase, is_patient_while_asked_to);
 	tcase_add_test(tcase, keeps_a_policy_that_it_was_given);
 	tcase_add_test(tcase, does_errands);
+	tcase_add_test(tcase, does_not_keep_callers_when_it_has_failed);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

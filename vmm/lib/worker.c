@@ -62,7 +62,7 @@ void worker_do(struct worker *worker, void (*run)(void *ctx), void *ctx)
 	worker->run = run;
 	worker->run_ctx = ctx;
 	wake_ring(worker->errand.fd);
-	while (sem_wait(&worker->done) < 0)
+	while (!atomic_load(&worker->ended) && sem_wait(&worker->done) < 0)
 		; /* a signal */
 	pthread_mutex_unlock(&worker->turn);
 }
@@ -70,6 +70,7 @@ void worker_do(struct worker *worker, void (*run)(void *ctx), void *ctx)
 int worker_init(struct worker *worker)
 {
 	worker->started = worker->held = false;
+	atomic_init(&worker->ended, false);
 	pthread_mutex_init(&worker->begin, NULL);
 	pthread_mutex_init(&worker->turn, NULL);
 	sem_init(&worker->done, 0, 0);
@@ -91,6 +92,9 @@ static void *worker_main(void *ctx)
 	int error = loop_run(&worker->loop);
 	if (error)
 		log_error("a device's worker stopped: %s", strerror(-error));
+	/* Whoever waits in worker_do() goes on, and nobody waits from now on. */
+	atomic_store(&worker->ended, true);
+	sem_post(&worker->done);
 	return NULL;
 }
 

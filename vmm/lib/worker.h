@@ -46,7 +46,8 @@ struct worker {
 	pthread_mutex_t turn;	   /* of threads that have one */
 	void (*run)(void *ctx);
 	void *run_ctx;
-	sem_t done;
+	atomic_bool ended;
+	sem_t done; /* an errand, or the worker */
 };
 
 /* @name is the thread's name (at most 15 bytes). Return 0, or -errno after an error message. */
@@ -59,7 +60,7 @@ void worker_begin(struct worker *worker);
 
 /*
  * Has the worker's thread call run(ctx) between two sources, and returns when that is done. Any other thread, one after the
- * other. A worker that has not begun does it then; one that has ended never does.
+ * other. A worker that has not begun does it then; one that has ended does not, and this returns.
  */
 void worker_do(struct worker *worker, void (*run)(void *ctx), void *ctx);
 
