@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "vmm/arch/postmortem.h"
 #include "vmm/arch/riscv64/state.h"
@@ -90,7 +92,8 @@ int arch_vcpu_enter(const struct vcpu *vcpu, const struct arch_entry *entry)
 static unsigned long seed(void)
 {
 	uint16_t entropy;
-	return getrandom(&entropy, sizeof(entropy), GRND_NONBLOCK) == sizeof(entropy)
+	/* The C library's own may take memory at a thread's first call, which a vCPU may not. */
+	return syscall(SYS_getrandom, &entropy, sizeof(entropy), GRND_NONBLOCK) == sizeof(entropy)
 		       ? SEED_ENTROPY | entropy
 		       : SEED_WAIT;
 }
