@@ -170,7 +170,7 @@ bool balloon_deflates_on_oom(const struct balloon *balloon);
 void balloon_on_changed(struct balloon *balloon, void (*changed)(void *ctx), void *ctx);
 /*
  * Sets the hook that is called when a request of balloon_reclaim() ends, except by its deadline. It is
- * called on the worker or a vCPU's thread with the core's locks held: it may only wake another thread.
+ * called on the worker with the core's locks held: it may only wake another thread.
  */
 void balloon_on_reclaimed(struct balloon *balloon, void (*reclaimed)(void *ctx), void *ctx);
 

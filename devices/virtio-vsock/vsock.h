@@ -4,7 +4,7 @@
  * reach it by Unix sockets. README.md beside this file tells the theory of operation.
  *
  * Threads: init and release on main, with no other in the device. The rest is the worker's, but for vsock_hold() and the
- * counters: any thread; and a reset, on a vCPU's thread. A lock guards the connections: it is taken after the core's.
+ * counters: any thread. A lock guards the connections: it is taken after the core's.
  */
 #ifndef EBB_VIRTIO_VSOCK_H
 #define EBB_VIRTIO_VSOCK_H

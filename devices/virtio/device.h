@@ -70,8 +70,8 @@ struct virtio_host {
 
 /*
  * The device's side: a constant table for each kind of device. The core calls the first four functions
- * with the device's lock held, so that only one runs at a time, on the device's worker; drain() also
- * on main, when the machine stops.
+ * with the device's lock held, so that only one runs at a time, on the device's worker; activate() also
+ * on main, when it is restored; drain() also on main, when the machine stops, and on the snapshot's thread.
  */
 struct virtio_device_ops {
 	uint32_t id; /* virtio 1.2 §5: 5 is the balloon */

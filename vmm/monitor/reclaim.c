@@ -168,7 +168,7 @@ static void timer_rang(void *ctx)
 		look(monitor);
 }
 
-/* On the balloon's worker or a vCPU's thread. */
+/* On the balloon's worker. */
 static void tell_over(void *ctx)
 {
 	wake_ring(reclaim_of(ctx)->over.fd);
