@@ -37,7 +37,7 @@ struct driver_queue {
 };
 
 struct guest guest;
-static struct driver_queue queues[VIRTIO_QUEUES_MAX];
+static struct driver_queue queues[GUEST_QUEUES];
 static const struct guest_record *last_chain; /* of the script */
 static struct guest_record machine_record;
 static bool ended; /* the guest could not be restored */
@@ -45,7 +45,7 @@ static uint8_t *low, *high;
 
 void guest_rings_are_spoilt(void)
 {
-	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < GUEST_QUEUES; i++)
 		queues[i].good = false;
 	guest_memory_open();
 }
@@ -65,7 +65,7 @@ static void queue_is_back(unsigned int number)
 
 static void all_is_back(void)
 {
-	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < GUEST_QUEUES; i++)
 		queue_is_back(i);
 }
 
@@ -95,7 +95,7 @@ static bool turn(void)
 	unsigned int deferred = guest.deferred & ~guest.muted;
 
 	guest.deferred &= guest.muted;
-	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < GUEST_QUEUES; i++)
 		if (!(guest.muted >> i & 1) && guest.doorbell[i] >= 0 &&
 		    wake_take(guest.doorbell[i]))
 			deferred |= 1u << i;
@@ -241,7 +241,7 @@ static uint64_t write_chain(struct vring_desc *table, unsigned int size, unsigne
 /* Takes as many records as the chain has buffers of its own; returns their number. */
 static size_t chain(const struct guest_record *record, size_t left)
 {
-	struct driver_queue *queue = &queues[record->a % VIRTIO_QUEUES_MAX];
+	struct driver_queue *queue = &queues[record->a % GUEST_QUEUES];
 	unsigned int given = record->b & 63;
 	unsigned int n = given * (1 + (record->b >> 8));
 	unsigned int descs = record->a & CHAIN_INDIRECT ? 1 : n;
@@ -254,9 +254,9 @@ static size_t chain(const struct guest_record *record, size_t left)
 		return given;
 	uint16_t head = queue->next_desc % queue->size;
 	if (record->a & CHAIN_INDIRECT) {
-		uint64_t gpa = n > TABLE_MAX ? GUEST_HIGH
-					     : (record->a % VIRTIO_QUEUES_MAX) * GUEST_RING_BYTES +
-						       TABLE_AT;
+		uint64_t gpa = n > TABLE_MAX
+				       ? GUEST_HIGH
+				       : (record->a % GUEST_QUEUES) * GUEST_RING_BYTES + TABLE_AT;
 		/* At this place the table of a chain before may still be in use, or buffers are. */
 		if (queue->out > 0 || n > TABLE_MAX)
 			spoil(queue);
@@ -276,7 +276,7 @@ static size_t chain(const struct guest_record *record, size_t left)
 		return given;
 	for (unsigned int i = 0; i < given; i++) {
 		const struct vring_desc desc = buffer_of(&record[1 + i]);
-		guest_memory_give(record->a % VIRTIO_QUEUES_MAX, head, desc.addr, desc.len);
+		guest_memory_give(record->a % GUEST_QUEUES, head, desc.addr, desc.len);
 	}
 	queue->heads[head]++;
 	queue->descs[head] = descs;
@@ -284,7 +284,7 @@ static size_t chain(const struct guest_record *record, size_t left)
 	for (int i = 0; i < 1 + !!(record->a & CHAIN_AGAIN); i++)
 		publish(queue, head);
 	if (!(record->a & CHAIN_NO_KICK)) {
-		set(VIRTIO_MMIO_QUEUE_NOTIFY, record->a % VIRTIO_QUEUES_MAX);
+		set(VIRTIO_MMIO_QUEUE_NOTIFY, record->a % GUEST_QUEUES);
 		guest_work();
 	}
 	return given;
@@ -292,7 +292,7 @@ static size_t chain(const struct guest_record *record, size_t left)
 
 static void poke(const struct guest_record *record)
 {
-	struct driver_queue *queue = &queues[record->a % VIRTIO_QUEUES_MAX];
+	struct driver_queue *queue = &queues[record->a % GUEST_QUEUES];
 	unsigned int index = record->b >> 3;
 
 	if (!queue->size)
@@ -388,7 +388,7 @@ static void access_register(const struct guest_record *record, bool write)
 		return;
 	}
 	unsigned int queue = guest.mmio.queue_sel;
-	bool known = queue < VIRTIO_QUEUES_MAX && get(VIRTIO_MMIO_QUEUE_READY);
+	bool known = queue < GUEST_QUEUES && get(VIRTIO_MMIO_QUEUE_READY);
 	/* Rings that the driver sets up by hand may be anywhere. */
 	if (!known && offset >= VIRTIO_MMIO_QUEUE_NUM && offset <= VIRTIO_MMIO_QUEUE_USED_HIGH &&
 	    offset != VIRTIO_MMIO_QUEUE_NOTIFY)
@@ -414,7 +414,7 @@ static bool can_be_saved(void)
 /* Whether the driver has kept the rules on every queue that it started. */
 static bool all_is_good(void)
 {
-	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < GUEST_QUEUES; i++)
 		if (queues[i].size && !queues[i].good)
 			return false;
 	return true;
@@ -531,7 +531,7 @@ static void machine(const struct guest_record *record)
 			.smaps = -1},
 		.host = guest_host(),
 	};
-	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < GUEST_QUEUES; i++)
 		guest.doorbell[i] = guest.call[i] = -1;
 	guest_memory_open();
 	memset(low, 0, GUEST_LOW);
@@ -563,7 +563,7 @@ void guest_run(const uint8_t *bytes, size_t size)
 	MUST(virtio_core_stop(&guest.mmio.core, UINT64_MAX));
 	virtio_mmio_release(&guest.mmio);
 	guest_device.unplug();
-	for (unsigned int i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+	for (unsigned int i = 0; i < GUEST_QUEUES; i++) {
 		if (guest.doorbell[i] >= 0)
 			close(guest.doorbell[i]);
 		if (guest.call[i] >= 0)

@@ -22,6 +22,7 @@
 #define GUEST_HIGH	 0x100000U
 #define GUEST_HIGH_SIZE	 0x8000U
 #define GUEST_RING_BYTES 0x2000U
+#define GUEST_QUEUES	 8	  /* a device here has no more */
 #define GUEST_BUFFERS	 0x10000U /* the first byte behind the rings */
 
 /* A step. Numbers are in the machine's byte order: a corpus is for one kind of machine. */
@@ -117,7 +118,7 @@ struct guest {
 	struct virtio_host host;
 	struct virtio_mmio mmio;
 	unsigned int deferred, muted;
-	int doorbell[VIRTIO_QUEUES_MAX], call[VIRTIO_QUEUES_MAX];
+	int doorbell[GUEST_QUEUES], call[GUEST_QUEUES];
 	unsigned int interrupts;
 	uint32_t next_refusal; /* discards to go until the host refuses one; 0: it refuses none */
 	bool inhibited;	       /* discards are held back */

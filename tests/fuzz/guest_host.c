@@ -35,14 +35,14 @@ static int eventfd_of(int *fd)
 static int host_doorbell(void *ctx, unsigned int queue)
 {
 	(void)ctx;
-	MUST(queue < VIRTIO_QUEUES_MAX);
+	MUST(queue < GUEST_QUEUES);
 	return eventfd_of(&guest.doorbell[queue]);
 }
 
 static int host_call(void *ctx, unsigned int queue)
 {
 	(void)ctx;
-	MUST(queue < VIRTIO_QUEUES_MAX);
+	MUST(queue < GUEST_QUEUES);
 	return eventfd_of(&guest.call[queue]);
 }
 
