@@ -106,11 +106,12 @@ static int set_memory(const struct vhost *vhost, const struct ram *ram)
 	return vhost->control(vhost, VHOST_SET_MEM_TABLE, &table);
 }
 
-/* The rings are where virtq_start() found them, each with its whole length in RAM. */
-static int set_queue(const struct vhost *vhost, const struct virtio_device *dev, unsigned int i)
+/* The rings are where virtq_start() found them, each with its whole length in RAM. The kernel calls @queue @i. */
+static int set_queue(const struct vhost *vhost, const struct virtio_device *dev, unsigned int queue,
+		     unsigned int i)
 {
 	const struct virtio_host *host = dev->host;
-	const struct virtq *q = &dev->queue[i];
+	const struct virtq *q = &dev->queue[queue];
 	struct vhost_vring_state size = {i, q->size};
 	struct vhost_vring_state base = {i, q->next_avail};
 	struct vhost_vring_addr rings = {
@@ -119,8 +120,8 @@ static int set_queue(const struct vhost *vhost, const struct virtio_device *dev,
 		.avail_user_addr = (uintptr_t)q->avail,
 		.used_user_addr = (uintptr_t)q->used,
 	};
-	struct vhost_vring_file kick = {i, host->doorbell(host->ctx, i)};
-	struct vhost_vring_file call = {i, host->call(host->ctx, i)};
+	struct vhost_vring_file kick = {i, host->doorbell(host->ctx, queue)};
+	struct vhost_vring_file call = {i, host->call(host->ctx, queue)};
 	struct vhost_vring_file broken = {i, vhost->broken};
 	const struct {
 		unsigned long request;
@@ -164,7 +165,8 @@ static void disown(struct vhost *vhost, unsigned int queues)
 		vhost->owned = vhost->control(vhost, VHOST_RESET_OWNER, NULL) != 0;
 }
 
-int vhost_start(struct vhost *vhost, struct virtio_device *dev, unsigned int queues)
+int vhost_start(struct vhost *vhost, struct virtio_device *dev, unsigned int first,
+		unsigned int queues)
 {
 	uint64_t features = dev->features & vhost->features;
 	int error = own(vhost);
@@ -174,35 +176,36 @@ int vhost_start(struct vhost *vhost, struct virtio_device *dev, unsigned int que
 	if (!error)
 		error = set_memory(vhost, dev->host->ram);
 	for (unsigned int i = 0; i < queues && !error; i++)
-		error = set_queue(vhost, dev, i);
+		error = set_queue(vhost, dev, first + i, i);
 	if (error) {
 		disown(vhost, queues);
 		return error;
 	}
 	for (unsigned int i = 0; i < queues; i++)
-		virtio_queue_lend(dev, i);
+		virtio_queue_lend(dev, first + i);
 	vhost->running = true;
 	return 0;
 }
 
-void vhost_kick(const struct virtio_device *dev, unsigned int queues)
+void vhost_kick(const struct virtio_device *dev, unsigned int first, unsigned int queues)
 {
 	for (unsigned int i = 0; i < queues; i++)
-		wake_ring(dev->host->doorbell(dev->host->ctx, i));
+		wake_ring(dev->host->doorbell(dev->host->ctx, first + i));
 }
 
-void vhost_stop(struct vhost *vhost, struct virtio_device *dev, unsigned int queues)
+void vhost_stop(struct vhost *vhost, struct virtio_device *dev, unsigned int first,
+		unsigned int queues)
 {
 	uint16_t next[VIRTIO_QUEUES_MAX];
 
 	for (unsigned int i = 0; i < queues; i++) {
 		struct vhost_vring_state base = {i, 0};
 		int error = vhost->control(vhost, VHOST_GET_VRING_BASE, &base);
-		next[i] = error ? dev->queue[i].next_avail : (uint16_t)base.num;
+		next[i] = error ? dev->queue[first + i].next_avail : (uint16_t)base.num;
 	}
 	/* First the kernel lets go of doorbells and interrupts. */
 	disown(vhost, queues);
 	for (unsigned int i = 0; i < queues; i++)
-		virtio_queue_take_back(dev, i, next[i]);
+		virtio_queue_take_back(dev, first + i, next[i]);
 	vhost->running = false;
 }

@@ -38,16 +38,18 @@ int vhost_init(struct vhost *vhost, const char *path, uint64_t needs);
 void vhost_release(struct vhost *vhost);
 
 /*
- * Lends queues 0 to @queues - 1 of @dev, which are ready, to the kernel, with the negotiated ones of
+ * Lends @queues of @dev from @first on, which are ready, to the kernel, which counts them from 0, with the negotiated ones of
  * @vhost->features. The kernel begins when the caller has connected it to a backend, and has called
  * vhost_kick(). Returns 0, or -errno: then no queue is lent.
  */
-int vhost_start(struct vhost *vhost, struct virtio_device *dev, unsigned int queues);
-void vhost_kick(const struct virtio_device *dev, unsigned int queues);
+int vhost_start(struct vhost *vhost, struct virtio_device *dev, unsigned int first,
+		unsigned int queues);
+void vhost_kick(const struct virtio_device *dev, unsigned int first, unsigned int queues);
 /*
  * Takes the queues back, when the caller has disconnected the backend: the kernel has returned all chains
  * that it took. It lets go of doorbells and interrupts; and unless @vhost->lasting, its thread ends, and it forgets all settings.
  */
-void vhost_stop(struct vhost *vhost, struct virtio_device *dev, unsigned int queues);
+void vhost_stop(struct vhost *vhost, struct virtio_device *dev, unsigned int first,
+		unsigned int queues);
 
 #endif

@@ -3,12 +3,13 @@
  * The carrier of a guest's frames on the host: a stream to passt (stream.h), a tap interface
  * (tap.h). The device knows backends by this table alone.
  *
- * Thread: the device's worker, but for offload(). Nothing here waits.
+ * Thread: the device's worker, but for offload() and attach(). Nothing here waits.
  */
 #ifndef EBB_VIRTIO_NET_BACKEND_H
 #define EBB_VIRTIO_NET_BACKEND_H
 
 #include <linux/virtio_net.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -46,6 +47,11 @@ struct net_backend_ops {
 	 * thread. NULL: the backend has no offloads.
 	 */
 	void (*offload)(struct net_backend *backend, uint64_t features);
+	/*
+	 * Of several backends of one network, all but the first: whether frames for the guest come to this one. Returns 0
+	 * or -errno. A vCPU's thread, too. NULL: nothing to do.
+	 */
+	int (*attach)(struct net_backend *backend, bool on);
 };
 
 /* Embedded in the backend's own struct. Owner: the device's creator. */

@@ -9,11 +9,12 @@
 #include "vmm/lib/wake.h"
 
 /* Returns whether the kernel is to serve the queues now. While the link is down, the device drops frames itself. */
-static bool wanted(const struct net *net)
+static bool wanted(struct net *net, unsigned int pair)
 {
-	return net->config.vhost && !net->vhost_failed && net_is_up(net) &&
-	       !atomic_load(&net->held) && net->config.backend->fd >= 0 &&
-	       net->dev.queue[NET_RECEIVE].ready && net->dev.queue[NET_TRANSMIT].ready;
+	return pair < atomic_load(&net->pairs) && !net->pair[pair].vhost_failed && net_is_up(net) &&
+	       !atomic_load(&net->held) && net->config.backend[pair]->fd >= 0 &&
+	       net_queue(net, pair, NET_RECEIVE)->ready &&
+	       net_queue(net, pair, NET_TRANSMIT)->ready;
 }
 
 static int connect_backend(const struct vhost *vhost, int fd)
@@ -28,55 +29,56 @@ static int connect_backend(const struct vhost *vhost, int fd)
 	return error;
 }
 
-void net_take_back(struct net *net)
+void net_take_back(struct net *net, unsigned int pair)
 {
-	struct vhost *vhost = net->config.vhost;
+	struct vhost *vhost = net->config.vhost[pair];
 
 	if (!vhost || !vhost->running)
 		return;
 	/* The kernel finishes the chains that it took. */
 	connect_backend(vhost, -1);
-	vhost_stop(vhost, &net->dev, NET_QUEUES);
+	vhost_stop(vhost, &net->dev, pair * NET_QUEUES, NET_QUEUES);
 	/* What the kernel said of these rings is not about the next ones. */
 	wake_take(vhost->broken);
-	net->config.lend(net->config.ctx, false);
+	net->config.lend(net->config.ctx, pair, false);
 }
 
-static int lend(struct net *net)
+static int lend(struct net *net, unsigned int pair)
 {
-	struct vhost *vhost = net->config.vhost;
+	struct vhost *vhost = net->config.vhost[pair];
+	struct net_pair *mine = &net->pair[pair];
 
 	/* The kernel begins with the frame that waits for the backend, and without one that waits for room. */
-	if (net->tx.busy)
-		virtq_unpop(&net->dev.queue[NET_TRANSMIT], 1);
-	net->tx.busy = false;
-	if (net->rx.len > 0)
-		atomic_fetch_add(&net->counters[NET_RECEIVE].dropped, 1);
-	net->rx.len = 0;
+	if (mine->tx.busy)
+		virtq_unpop(net_queue(net, pair, NET_TRANSMIT), 1);
+	mine->tx.busy = false;
+	if (mine->rx.len > 0)
+		atomic_fetch_add(&net_counters(net, pair, NET_RECEIVE)->dropped, 1);
+	mine->rx.len = 0;
 
-	int error = vhost_start(vhost, &net->dev, NET_QUEUES);
+	int error = vhost_start(vhost, &net->dev, pair * NET_QUEUES, NET_QUEUES);
 	if (error)
 		return error;
-	net->config.lend(net->config.ctx, true);
-	error = connect_backend(vhost, net->config.backend->fd);
+	net->config.lend(net->config.ctx, pair, true);
+	error = connect_backend(vhost, net->config.backend[pair]->fd);
 	if (error)
-		net_take_back(net);
+		net_take_back(net, pair);
 	else
-		vhost_kick(&net->dev, NET_QUEUES);
+		vhost_kick(&net->dev, pair * NET_QUEUES, NET_QUEUES);
 	return error;
 }
 
-bool net_lend(struct net *net)
+bool net_lend(struct net *net, unsigned int pair)
 {
 	const struct virtio_host *host = net->dev.host;
-	struct vhost *vhost = net->config.vhost;
+	struct vhost *vhost = net->config.vhost[pair];
 
 	if (!vhost)
 		return false;
-	if (!vhost->running && wanted(net)) {
-		int error = lend(net);
+	if (!vhost->running && wanted(net, pair)) {
+		int error = lend(net, pair);
 		/* Frames pass all the same, through this process. */
-		net->vhost_failed = error != 0;
+		net->pair[pair].vhost_failed = error != 0;
 		if (error)
 			log_guest(&net->dev.core->log,
 				  "virtio-net: the host's kernel cannot serve the queues: %s; ebb "
@@ -84,10 +86,10 @@ bool net_lend(struct net *net)
 				  strerror(-error));
 	} else if (vhost->running) {
 		for (unsigned int i = 0; i < NET_QUEUES; i++)
-			host->lend(host->ctx, i, true);
+			host->lend(host->ctx, pair * NET_QUEUES + i, true);
 	}
-	/* Last: net_look() first changes what is wanted, then wakes the worker. */
-	if (vhost->running && !wanted(net))
-		net_take_back(net);
+	/* Last: look() first changes what is wanted, then wakes the worker. */
+	if (vhost->running && !wanted(net, pair))
+		net_take_back(net, pair);
 	return vhost->running;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The device's features, configuration space and link; transmit.c and receive.c serve its queues. */
+/* The device's features, configuration space and link; transmit.c, receive.c and control.c serve its queues. */
 #include "devices/virtio-net/net.h"
 
 #include <endian.h>
@@ -25,7 +25,7 @@ static void look(struct net *net)
 {
 	const struct virtio_host *host = net->dev.host;
 
-	for (unsigned int i = 0; i < NET_QUEUES; i++) {
+	for (unsigned int i = 0; i < net->dev.queues; i++) {
 		host->lend(host->ctx, i, false);
 		host->defer(host->ctx, i);
 	}
@@ -37,7 +37,7 @@ static void set(struct net *net, atomic_bool *what, bool value)
 		return;
 	atomic_fetch_add(&net->dev.config_generation, 1);
 	virtio_config_changed(&net->dev);
-	if (net->config.vhost)
+	if (net->config.vhost[0])
 		look(net);
 }
 
@@ -59,27 +59,41 @@ void net_hold(struct net *net, bool held)
 
 void net_lost(struct net *net)
 {
-	net->rx.len = 0;
+	for (unsigned int i = 0; i < net->config.pairs; i++)
+		net->pair[i].rx.len = 0;
 	net_set_carrier(net, false);
 	if (net->config.lost)
 		net->config.lost(net->config.ctx);
 }
 
-void net_ready(struct net *net)
+void net_ready(struct net *net, unsigned int pair)
 {
-	struct net_backend *backend = net->config.backend;
+	struct net_backend *backend = net->config.backend[pair];
 
 	if (backend->fd >= 0 && backend->ops->flush)
 		backend->ops->flush(backend);
-	virtio_core_work(net->dev.core, NET_RECEIVE);
-	virtio_core_work(net->dev.core, NET_TRANSMIT);
+	virtio_core_work(net->dev.core, pair * NET_QUEUES + NET_RECEIVE);
+	virtio_core_work(net->dev.core, pair * NET_QUEUES + NET_TRANSMIT);
+}
+
+void net_sum(const struct net *net, enum net_queue direction, struct net_counters *sum)
+{
+	*sum = (struct net_counters){0};
+	for (unsigned int i = 0; i < net->config.pairs; i++) {
+		const struct net_counters *of = &net->counters[i * NET_QUEUES + direction];
+		sum->frames += of->frames;
+		sum->bytes += of->bytes;
+		sum->dropped += of->dropped;
+		sum->refused += of->refused;
+	}
 }
 
 /* --- the device ------------------------------------------------------------------------------ */
 
 static int net_activate(struct virtio_device *dev)
 {
-	struct net_backend *backend = net_of(dev)->config.backend;
+	/* Several backends are of one interface. */
+	struct net_backend *backend = net_of(dev)->config.backend[0];
 
 	if (backend->ops->offload)
 		backend->ops->offload(backend, dev->features);
@@ -91,29 +105,43 @@ static void net_reset(struct virtio_device *dev)
 {
 	struct net *net = net_of(dev);
 
-	net->tx.busy = false;
-	net->rx.len = 0;
-	net->vhost_failed = false;
+	/* Whatever the host says: the interface may be gone. */
+	net_use_pairs(net, 1);
+	atomic_store(&net->pairs, 1);
+	for (unsigned int i = 0; i < net->config.pairs; i++) {
+		net->pair[i].tx.busy = false;
+		net->pair[i].rx.len = 0;
+		net->pair[i].vhost_failed = false;
+	}
 	atomic_store(&net->replug, NET_REPLUG_NONE);
 }
 
 /* Without vhost, no chain is in flight between two turns. */
 static bool net_drain(struct virtio_device *dev, unsigned int queue, uint64_t deadline)
 {
-	(void)queue, (void)deadline;
-	net_take_back(net_of(dev));
+	struct net *net = net_of(dev);
+
+	(void)deadline;
+	if (queue / NET_QUEUES < net->config.pairs)
+		net_take_back(net, queue / NET_QUEUES);
 	return true;
 }
 
 static int net_work(struct virtio_device *dev, unsigned int queue)
 {
 	struct net *net = net_of(dev);
-	struct virtq *q = &dev->queue[queue];
+	/* Only a driver with VIRTIO_NET_F_MQ looks for the control queue behind all of them. */
+	unsigned int pairs = dev->features & FEATURE(VIRTIO_NET_F_MQ) ? net->config.pairs : 1;
+	unsigned int pair = queue / NET_QUEUES;
 
 	net_replug(net);
-	if (net_lend(net) || atomic_load(&net->held))
+	if (pair < pairs && net_lend(net, pair))
 		return 0;
-	return queue == NET_RECEIVE ? net_receive(net, q) : net_transmit(net, q);
+	if (atomic_load(&net->held) || queue > pairs * NET_QUEUES)
+		return 0;
+	if (queue == pairs * NET_QUEUES)
+		return net_control(net, &dev->queue[queue]);
+	return queue % NET_QUEUES == NET_RECEIVE ? net_receive(net, pair) : net_transmit(net, pair);
 }
 
 static void net_config_read(struct virtio_device *dev, size_t offset, void *data, size_t len)
@@ -123,6 +151,7 @@ static void net_config_read(struct virtio_device *dev, size_t offset, void *data
 	bool up = net_is_up(net) && atomic_load(&net->replug) == NET_REPLUG_NONE;
 	struct virtio_net_config registers = {
 		.status = htole16(up ? VIRTIO_NET_S_LINK_UP : 0),
+		.max_virtqueue_pairs = htole16(net->config.pairs > 1 ? net->config.pairs : 0),
 		.mtu = htole16(net->config.mtu),
 	};
 
@@ -158,18 +187,24 @@ void net_init(struct net *net, const struct net_config *config, const struct vir
 				.host = host,
 				.features_offered = SERVED | FEATURE(VIRTIO_NET_F_MAC) |
 						    FEATURE(VIRTIO_NET_F_STATUS) |
-						    config->backend->features,
+						    config->backend[0]->features,
 				.queues = NET_QUEUES,
 				.save_advice = config->save_advice,
 			},
 	};
 	if (config->mtu)
 		net->dev.features_offered |= FEATURE(VIRTIO_NET_F_MTU);
+	if (config->pairs > 1) {
+		net->dev.features_offered |=
+			FEATURE(VIRTIO_NET_F_MQ) | FEATURE(VIRTIO_NET_F_CTRL_VQ);
+		net->dev.queues = config->pairs * NET_QUEUES + 1;
+	}
 	/* Features that whoever serves the rings must know. */
-	if (config->vhost)
-		net->dev.features_offered &= ~SERVED | config->vhost->features;
-	for (unsigned int i = 0; i < NET_QUEUES; i++)
+	if (config->vhost[0])
+		net->dev.features_offered &= ~SERVED | config->vhost[0]->features;
+	for (unsigned int i = 0; i < net->dev.queues; i++)
 		net->dev.queue[i].size_max = NET_QUEUE_SIZE;
+	atomic_init(&net->pairs, 1);
 	atomic_init(&net->link, true);
-	atomic_init(&net->carrier, config->backend->fd >= 0);
+	atomic_init(&net->carrier, config->backend[0]->fd >= 0);
 }

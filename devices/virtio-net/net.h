@@ -18,7 +18,11 @@
 #include "devices/virtio-net/backend.h"
 #include "devices/virtio/device.h"
 
+/* Queues of a pair: those of pair n begin with the queue n * NET_QUEUES. */
 enum net_queue { NET_RECEIVE, NET_TRANSMIT, NET_QUEUES };
+
+/* The control queue follows the pairs. */
+#define NET_PAIRS_MAX ((VIRTIO_QUEUES_MAX - 1) / NET_QUEUES)
 
 #define NET_QUEUE_SIZE 256
 /* Linux's least MTU for IPv4 (ETH_MIN_MTU) and the specification's; for IPv6 it is 1280. */
@@ -29,23 +33,25 @@ struct net_config {
 	uint8_t mac[6];
 	bool mac_given; /* a restored guest must have had it; else it keeps its own */
 	uint16_t mtu;	/* 0: the driver's own; a restored guest must have had it */
-	struct net_backend *backend;
+	/* The driver may use so many pairs of queues, each with a backend; more than one only with save_advice. */
+	unsigned int pairs;
+	struct net_backend *backend[NET_PAIRS_MAX];
 	/*
-	 * The backend has failed: nothing is sent or received, and the link is down, until net_set_carrier(). Called on
+	 * A backend has failed: nothing is sent or received, and the link is down, until net_set_carrier(). Called on
 	 * the worker, once for each failure, with the device's lock held. May be NULL.
 	 */
 	void (*lost)(void *ctx);
 	void *ctx;
 	/*
-	 * If not NULL: the host's kernel serves the queues while the link is up, since the backend is a
-	 * descriptor that vhost-net accepts. vhost_open() had NET_VHOST_NEEDS.
+	 * If not NULL: the host's kernel serves the queues of each pair while the link is up, since the backends are
+	 * descriptors that vhost-net accepts. vhost_open() had NET_VHOST_NEEDS.
 	 */
-	struct vhost *vhost;
+	struct vhost *vhost[NET_PAIRS_MAX];
 	/*
-	 * While @lent, the backend's descriptor is the kernel's, and the owner does not wait for it.
+	 * While @lent, the descriptor of the backend of @pair is the kernel's, and the owner does not wait for it.
 	 * Called with the device's lock held, on any thread; only with @vhost.
 	 */
-	void (*lend)(void *ctx, bool lent);
+	void (*lend)(void *ctx, unsigned int pair, bool lent);
 	const char *save_advice; /* as in struct virtio_device */
 };
 
@@ -68,23 +74,12 @@ struct net_counters {
 	atomic_ullong refused; /* frames with a wrong header or length */
 };
 
-/* Owner: its creator, who may use the counters; all else is internal. */
-struct net {
-	struct virtio_device dev;
-	struct net_counters counters[NET_QUEUES];
-	struct net_config config;
-	atomic_bool carrier; /* the backend works */
-	atomic_bool link;    /* as net_set_link() */
-	atomic_bool held;    /* as net_hold() */
-	atomic_int replug;   /* enum net_replug */
-	uint64_t replug_at;  /* clock_ns(). Thread: as tx */
-	bool vhost_failed;   /* since the last reset. Thread: as tx */
-
-	/* Thread: the worker, or the core while it keeps the worker out. */
+/* What is under way in a pair of queues. Thread: the worker, or the core while it keeps the worker out. */
+struct net_pair {
+	bool vhost_failed; /* since the last reset */
 	struct {
 		bool busy; /* the backend did not take the chain's frame yet */
 		struct virtq_chain chain;
-		bool patient; /* as worker_set_patient(), of the worker: a reset leaves it */
 	} tx;
 	struct {
 		size_t len; /* of a frame for which the driver has no room yet; 0: no such frame */
@@ -93,11 +88,27 @@ struct net {
 	} rx;
 };
 
+/* Owner: its creator, who may use the counters; all else is internal. */
+struct net {
+	struct virtio_device dev;
+	struct net_counters counters[NET_PAIRS_MAX * NET_QUEUES]; /* of each queue */
+	struct net_config config;
+	atomic_bool carrier; /* the backend works */
+	atomic_bool link;    /* as net_set_link() */
+	atomic_bool held;    /* as net_hold() */
+	atomic_int replug;   /* enum net_replug */
+	uint64_t replug_at;  /* clock_ns(). Thread: as pair */
+	bool patient; /* as worker_set_patient(), of the worker: a reset leaves it. Thread: as pair */
+	/* The driver receives by so many; it is the driver's own affair by which it sends. Any thread reads it. */
+	atomic_uint pairs;
+	struct net_pair pair[NET_PAIRS_MAX];
+};
+
 /* @host and the backend outlive the device. The link is up, and the carrier if the backend has a descriptor. */
 void net_init(struct net *net, const struct net_config *config, const struct virtio_host *host);
 
-/* Call when the backend's descriptor became readable or writable. Thread: the worker. */
-void net_ready(struct net *net);
+/* Call when the descriptor of the backend of @pair became readable or writable. Thread: the worker. */
+void net_ready(struct net *net, unsigned int pair);
 
 /* Sets whether the backend works; call it when it works again after lost(). Any thread. */
 void net_set_carrier(struct net *net, bool on);
@@ -105,23 +116,32 @@ void net_set_carrier(struct net *net, bool on);
 void net_set_link(struct net *net, bool up);
 /* Holds all frames of both directions back, or lets them pass again. Any thread. */
 void net_hold(struct net *net, bool held);
+/* Sums one direction's counters of all pairs. Any thread. */
+void net_sum(const struct net *net, enum net_queue direction, struct net_counters *sum);
 /* Returns the state that the driver sees: carrier and link. */
 bool net_is_up(const struct net *net);
 
 /*
- * Shared by net.c, transmit.c and receive.c: virtio_device_ops.work of each queue; the end of a
- * backend that failed.
+ * Shared by net.c, transmit.c, receive.c and control.c: virtio_device_ops.work of each kind of queue; the end of
+ * a backend that failed.
  */
-int net_transmit(struct net *net, struct virtq *q);
-int net_receive(struct net *net, struct virtq *q);
+int net_transmit(struct net *net, unsigned int pair);
+int net_receive(struct net *net, unsigned int pair);
+int net_control(struct net *net, struct virtq *q);
 void net_lost(struct net *net);
 
 /*
- * lend.c. Lends the queues to the host's kernel, or takes them back, if it is time to: returns whether
+ * control.c. Has the driver receive by @pairs. Returns 0, or -errno: then by as many as before. With the device's
+ * lock held.
+ */
+int net_use_pairs(struct net *net, unsigned int pairs);
+
+/*
+ * lend.c. Lends the queues of @pair to the host's kernel, or takes them back, if it is time to: returns whether
  * they are lent. In any case takes them back. Both with the device's lock held, the first on the worker.
  */
-bool net_lend(struct net *net);
-void net_take_back(struct net *net);
+bool net_lend(struct net *net, unsigned int pair);
+void net_take_back(struct net *net, unsigned int pair);
 
 /* save.c: virtio_device_ops of the same names. */
 bool net_settled(struct virtio_device *dev);
@@ -135,6 +155,17 @@ void net_replug(struct net *net);
 static inline struct net *net_of(struct virtio_device *dev)
 {
 	return (struct net *)((char *)dev - offsetof(struct net, dev));
+}
+
+static inline struct virtq *net_queue(struct net *net, unsigned int pair, enum net_queue which)
+{
+	return &net->dev.queue[pair * NET_QUEUES + which];
+}
+
+static inline struct net_counters *net_counters(struct net *net, unsigned int pair,
+						enum net_queue which)
+{
+	return &net->counters[pair * NET_QUEUES + which];
 }
 
 static inline void net_count(struct net_counters *counters, size_t len)

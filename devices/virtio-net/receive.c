@@ -47,14 +47,16 @@ static ssize_t chain_write(const struct ram *ram, const struct virtq_chain *chai
 }
 
 /*
- * Writes the frame of net->rx into as many chains as it needs, and returns them all at once: the
+ * Writes the frame of the pair's rx into as many chains as it needs, and returns them all at once: the
  * driver takes them as one (virtio 1.2 §5.1.6.4). Returns one of enum delivery, or -EPROTO; only
  * DELIVERED takes chains.
  */
-static int deliver(struct net *net, struct virtq *q)
+static int deliver(struct net *net, unsigned int pair)
 {
+	struct net_pair *mine = &net->pair[pair];
+	struct virtq *q = net_queue(net, pair, NET_RECEIVE);
 	const struct ram *ram = net->dev.host->ram;
-	struct virtio_net_hdr_v1 *header = &net->rx.header;
+	struct virtio_net_hdr_v1 *header = &mine->rx.header;
 	unsigned int most = negotiated(net, VIRTIO_NET_F_MRG_RXBUF) ? MERGE_MAX : 1;
 	struct virtq_done done[MERGE_MAX];
 	struct virtq_chain chains[2]; /* the first, and the current one */
@@ -75,7 +77,7 @@ static int deliver(struct net *net, struct virtq *q)
 		}
 		n++;
 		ssize_t written =
-			chain_write(ram, chain, before, net->rx.frame + at, net->rx.len - at);
+			chain_write(ram, chain, before, mine->rx.frame + at, mine->rx.len - at);
 		/*
 		 * The first may have room for the header alone, the others must take a part of the
 		 * frame.
@@ -84,7 +86,7 @@ static int deliver(struct net *net, struct virtq *q)
 			return -EPROTO;
 		done[n - 1] = (struct virtq_done){chain->head, (uint32_t)(before + written)};
 		at += written;
-	} while (at < net->rx.len);
+	} while (at < mine->rx.len);
 	header->num_buffers = htole16(n);
 	if (chain_write(ram, &chains[0], 0, header, sizeof(*header)) != sizeof(*header))
 		return -EPROTO;
@@ -93,17 +95,18 @@ static int deliver(struct net *net, struct virtq *q)
 }
 
 /*
- * Sets net->rx to the next frame. Returns 1, 0 if there is none now, or -EAGAIN if it was dropped.
+ * Sets the pair's rx to the next frame. Returns 1, 0 if there is none now, or -EAGAIN if it was dropped.
  */
-static int take(struct net *net)
+static int take(struct net *net, unsigned int pair)
 {
-	struct net_backend *backend = net->config.backend;
-	struct net_counters *counters = &net->counters[NET_RECEIVE];
+	struct net_backend *backend = net->config.backend[pair];
+	struct net_counters *counters = net_counters(net, pair, NET_RECEIVE);
+	struct net_pair *mine = &net->pair[pair];
 	const struct net_offloads offloads = net_offloads_of_guest(net->dev.features);
 
 	if (backend->fd < 0)
 		return 0;
-	ssize_t len = backend->ops->receive(backend, &net->rx.header, &net->rx.frame);
+	ssize_t len = backend->ops->receive(backend, &mine->rx.header, &mine->rx.frame);
 	if (len == -EAGAIN)
 		return 0;
 	if (len < 0) {
@@ -111,7 +114,7 @@ static int take(struct net *net)
 		return 0;
 	}
 	if (len < NET_FRAME_MIN || len > NET_FRAME_MAX ||
-	    !net_header_fits(&net->rx.header, (size_t)len, &offloads, true)) {
+	    !net_header_fits(&mine->rx.header, (size_t)len, &offloads, true)) {
 		atomic_fetch_add(&counters->refused, 1);
 		return -EAGAIN;
 	}
@@ -119,33 +122,36 @@ static int take(struct net *net)
 		atomic_fetch_add(&counters->dropped, 1);
 		return -EAGAIN;
 	}
-	net->rx.len = (size_t)len;
+	mine->rx.len = (size_t)len;
 	return 1;
 }
 
-int net_receive(struct net *net, struct virtq *q)
+int net_receive(struct net *net, unsigned int pair)
 {
-	struct net_counters *counters = &net->counters[NET_RECEIVE];
+	struct net_counters *counters = net_counters(net, pair, NET_RECEIVE);
+	struct net_pair *mine = &net->pair[pair];
 
+	if (pair >= atomic_load(&net->pairs))
+		return 0;
 	for (unsigned int i = 0; i < TURN; i++) {
-		if (net->rx.len == 0) {
-			int taken = take(net);
+		if (mine->rx.len == 0) {
+			int taken = take(net, pair);
 			if (taken == 0)
 				return 0;
 			if (taken < 0)
 				continue;
 		}
-		int result = deliver(net, q);
+		int result = deliver(net, pair);
 		/* The driver rings when it has made room. */
 		if (result == NO_ROOM)
 			return 0;
 		if (result < 0)
 			return result;
 		if (result == DELIVERED)
-			net_count(counters, net->rx.len);
+			net_count(counters, mine->rx.len);
 		else
 			atomic_fetch_add(&counters->dropped, 1);
-		net->rx.len = 0;
+		mine->rx.len = 0;
 	}
 	return -EAGAIN;
 }

@@ -14,14 +14,14 @@
 /* Long enough for a kernel to tell its programs that the link was down, before it is up again. */
 #define DOWN_NS (200 * NS_PER_MS)
 
-/* A frame that waits for the backend is taken again. */
+/* A frame that waits for the backend is taken again. A network of several pairs is not saved. */
 bool net_settled(struct virtio_device *dev)
 {
-	struct net *net = net_of(dev);
+	struct net_pair *pair = &net_of(dev)->pair[0];
 
-	if (net->tx.busy)
+	if (pair->tx.busy)
 		virtq_unpop(&dev->queue[NET_TRANSMIT], 1);
-	net->tx.busy = false;
+	pair->tx.busy = false;
 	return true;
 }
 

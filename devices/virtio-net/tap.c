@@ -80,17 +80,32 @@ static void tap_offload(struct net_backend *backend, uint64_t features)
 	ioctl(backend->fd, TUNSETOFFLOAD, offloads);
 }
 
+static int tap_attach(struct net_backend *backend, bool on)
+{
+	struct ifreq request = {.ifr_flags = on ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE};
+	struct tap *tap = tap_of(backend);
+
+	/* The kernel refuses what is done already. */
+	if (on == !tap->detached)
+		return 0;
+	if (ioctl(backend->fd, TUNSETQUEUE, &request) < 0)
+		return -errno;
+	tap->detached = !on;
+	return 0;
+}
+
 static const struct net_backend_ops tap_ops = {
 	.send = tap_send,
 	.receive = tap_receive,
 	.offload = tap_offload,
+	.attach = tap_attach,
 };
 
 /* --- opening --------------------------------------------------------------------------------- */
 
-static int open_by_name(struct tap *tap, const char *name)
+static int open_by_name(struct tap *tap, const char *name, bool several)
 {
-	struct ifreq request = {.ifr_flags = KIND};
+	struct ifreq request = {.ifr_flags = (short)(KIND | (several ? IFF_MULTI_QUEUE : 0))};
 
 	tap->backend.fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (tap->backend.fd < 0) {
@@ -104,12 +119,16 @@ static int open_by_name(struct tap *tap, const char *name)
 		int error = errno;
 		const char *help = "";
 		if (error == EPERM)
-			help = ": it must be there and belong to you; as root, 'ip tuntap add "
-			       "NAME mode tap user USER'";
+			help = several ? ": it must be there and belong to you; as root, 'ip tuntap "
+					 "add NAME mode tap multi_queue user USER'"
+				       : ": it must be there and belong to you; as root, 'ip tuntap "
+					 "add NAME mode tap user USER'";
 		else if (error == EBUSY)
 			help = ": another program has it";
 		else if (error == EINVAL)
-			help = ": an interface of another kind has this name";
+			help = several ? ": it must be a tap that was made with multi_queue"
+				       : ": an interface of another kind, or one made with "
+					 "multi_queue, has this name";
 		log_error("cannot open the tap interface %s: %s%s", *name ? name : "(of any name)",
 			  strerror(error), help);
 		return -error;
@@ -161,7 +180,7 @@ static bool has_no_packet_info(int fd, const char *name)
 	return flags & IFF_NO_PI;
 }
 
-static int take_descriptor(struct tap *tap, int fd)
+static int take_descriptor(struct tap *tap, int fd, bool several)
 {
 	struct ifreq request = {0};
 	int flags;
@@ -169,6 +188,10 @@ static int take_descriptor(struct tap *tap, int fd)
 	if (ioctl(fd, TUNGETIFF, &request) < 0 || (request.ifr_flags & KIND) != KIND ||
 	    !has_no_packet_info(fd, request.ifr_name)) {
 		log_error("the descriptor %d is not a tap with IFF_NO_PI and IFF_VNET_HDR", fd);
+		return -EINVAL;
+	}
+	if (several && !(request.ifr_flags & IFF_MULTI_QUEUE)) {
+		log_error("the descriptor %d is not a tap with IFF_MULTI_QUEUE: give it alone", fd);
 		return -EINVAL;
 	}
 	flags = fcntl(fd, F_GETFL);
@@ -200,12 +223,18 @@ out:
 		close(fd);
 }
 
-int tap_open(struct tap *tap, const char *name, int fd)
+static int open_queue(struct tap *tap, const char *name, int fd, bool several)
+{
+	tap->backend = (struct net_backend){.ops = &tap_ops, .fd = -1, .features = OFFLOADS};
+	tap->detached = false;
+	return fd < 0 ? open_by_name(tap, name, several) : take_descriptor(tap, fd, several);
+}
+
+int tap_open(struct tap *tap, const char *name, int fd, bool several)
 {
 	int size = sizeof(struct virtio_net_hdr_v1);
 
-	tap->backend = (struct net_backend){.ops = &tap_ops, .fd = -1, .features = OFFLOADS};
-	int error = fd < 0 ? open_by_name(tap, name) : take_descriptor(tap, fd);
+	int error = open_queue(tap, name, fd, several);
 	if (error)
 		return error;
 	if (ioctl(tap->backend.fd, TUNSETVNETHDRSZ, &size) < 0 ||
@@ -215,6 +244,23 @@ int tap_open(struct tap *tap, const char *name, int fd)
 	}
 	set_up(tap);
 	return 0;
+}
+
+int tap_open_more(struct tap *tap, const struct tap *first, int fd)
+{
+	int error = open_queue(tap, first->name, fd, true);
+	if (error)
+		return error;
+	if (strcmp(tap->name, first->name) != 0) {
+		log_error("the descriptor %d is of another interface (%s) than the first (%s)", fd,
+			  tap->name, first->name);
+		return -EINVAL;
+	}
+	error = tap_attach(&tap->backend, false);
+	if (error)
+		log_error("cannot detach a queue of the tap interface %s: %s", tap->name,
+			  strerror(-error));
+	return error;
 }
 
 void tap_release(struct tap *tap)

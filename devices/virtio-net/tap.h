@@ -16,17 +16,20 @@
 struct tap {
 	struct net_backend backend;
 	char name[IFNAMSIZ];
+	bool detached; /* one of several queues, to which the interface gives no frames */
 	/* One frame. */
 	struct virtio_net_hdr_v1 header;
 	uint8_t in[NET_FRAME_MAX];
 };
 
 /*
- * Opens the interface @name, and makes it if it does not exist; "": the host chooses a name. If @fd
- * is not -1, takes over that descriptor of an interface instead. Returns 0, or -errno after an
- * error message.
+ * Opens a queue of the interface @name, and makes it if it does not exist; "": the host chooses a name. If @fd
+ * is not -1, takes over that descriptor of an interface instead. @several: the interface has more than one queue.
+ * Returns 0, or -errno after an error message.
  */
-int tap_open(struct tap *tap, const char *name, int fd);
+int tap_open(struct tap *tap, const char *name, int fd, bool several);
+/* Opens one more queue of the same interface as @first, in the same way, which is detached. */
+int tap_open_more(struct tap *tap, const struct tap *first, int fd);
 /* Accepts a zeroed struct. */
 void tap_release(struct tap *tap);
 

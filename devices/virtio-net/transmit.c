@@ -37,15 +37,15 @@ static int frame_find(const struct ram *ram, const struct virtq_chain *chain,
 }
 
 /*
- * Sends the frame of net->tx.chain. Returns 0, with the frame counted and *@longest at least its length; -EAGAIN to
+ * Sends the frame of the pair's tx.chain. Returns 0, with the frame counted and *@longest at least its length; -EAGAIN to
  * try again; or -EPROTO.
  */
-static int send_frame(struct net *net, size_t *longest)
+static int send_frame(struct net *net, unsigned int pair, size_t *longest)
 {
-	struct net_backend *backend = net->config.backend;
-	const struct virtq_chain *chain = &net->tx.chain;
+	struct net_backend *backend = net->config.backend[pair];
+	const struct virtq_chain *chain = &net->pair[pair].tx.chain;
 	const struct ram *ram = net->dev.host->ram;
-	struct net_counters *counters = &net->counters[NET_TRANSMIT];
+	struct net_counters *counters = net_counters(net, pair, NET_TRANSMIT);
 	const struct net_offloads offloads = net_offloads_of_host(net->dev.features);
 	struct iovec iov[1 + VIRTIO_QUEUE_SIZE_MAX];
 	struct virtio_net_hdr_v1 header;
@@ -79,35 +79,38 @@ static int send_frame(struct net *net, size_t *longest)
 	return 0;
 }
 
-static int send_frames(struct net *net, struct virtq *q, size_t *longest)
+static int send_frames(struct net *net, unsigned int pair, size_t *longest)
 {
+	struct virtq *q = net_queue(net, pair, NET_TRANSMIT);
+	struct net_pair *mine = &net->pair[pair];
+
 	for (unsigned int i = 0; i < TURN; i++) {
-		if (!net->tx.busy) {
-			int popped = virtq_pop(q, &net->tx.chain);
+		if (!mine->tx.busy) {
+			int popped = virtq_pop(q, &mine->tx.chain);
 			if (popped <= 0)
 				return popped;
-			net->tx.busy = true;
+			mine->tx.busy = true;
 		}
-		int error = send_frame(net, longest);
+		int error = send_frame(net, pair, longest);
 		/* net_ready() calls again: do not ask for another turn. */
 		if (error == -EAGAIN)
 			return 0;
 		if (error)
 			return error;
-		virtq_push(q, &net->tx.chain, 0);
-		net->tx.busy = false;
+		virtq_push(q, &mine->tx.chain, 0);
+		mine->tx.busy = false;
 	}
 	return -EAGAIN;
 }
 
-int net_transmit(struct net *net, struct virtq *q)
+int net_transmit(struct net *net, unsigned int pair)
 {
 	size_t longest = 0;
-	int error = send_frames(net, q, &longest);
+	int error = send_frames(net, pair, &longest);
 	bool bulk = longest >= BULK;
 
 	/* A turn without frames says nothing of what the guest does. */
-	if (longest > 0 && bulk != net->tx.patient && worker_set_patient(bulk))
-		net->tx.patient = bulk;
+	if (longest > 0 && bulk != net->patient && worker_set_patient(bulk))
+		net->patient = bulk;
 	return error;
 }

@@ -43,21 +43,21 @@ static void take_back(struct vsock_lent *lent)
 		return;
 	/* The kernel finishes the chain that it took. */
 	set_running(vhost, 0);
-	vhost_stop(vhost, &lent->dev, LENT_QUEUES);
+	vhost_stop(vhost, &lent->dev, 0, LENT_QUEUES);
 	/* What the kernel said of these rings is not about the next ones. */
 	wake_take(vhost->broken);
 }
 
 static void lend(struct vsock_lent *lent)
 {
-	int error = vhost_start(lent->vhost, &lent->dev, LENT_QUEUES);
+	int error = vhost_start(lent->vhost, &lent->dev, 0, LENT_QUEUES);
 
 	if (!error) {
 		error = set_running(lent->vhost, 1);
 		if (error)
 			take_back(lent);
 		else
-			vhost_kick(&lent->dev, LENT_QUEUES);
+			vhost_kick(&lent->dev, 0, LENT_QUEUES);
 	}
 	lent->failed = error != 0;
 	if (error)

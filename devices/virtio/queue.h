@@ -19,7 +19,7 @@
 #include "vmm/lib/record.h"
 #include "vmm/mem/ram.h"
 
-#define VIRTIO_QUEUES_MAX 8
+#define VIRTIO_QUEUES_MAX 9
 /* Also the longest chain, with or without an indirect table. tests/prove sets a smaller one. */
 #ifndef VIRTIO_QUEUE_SIZE_MAX
 #define VIRTIO_QUEUE_SIZE_MAX 256

@@ -34,7 +34,7 @@ STAT = {
               {"disk": "disk1", "file": "/" + "x" * 1000, "size": MIB, "read-only": True, "reads": 2}],
     "pmem": [{"pmem": "pmem0", "file": "/images/base.img", "size": 2048 * MIB, "read-only": True, "rss": 600 * MIB, "pss": 60 * MIB,
               "copied": 6 * MIB, "flushes": 61, "errors": 67, "refused": 71}],
-    "networks": [{"network": "net0", "mode": "user", "mac": "02:01:02:03:04:05", "up": True, "vhost": False,
+    "networks": [{"network": "net0", "mode": "user", "mac": "02:01:02:03:04:05", "up": True, "vhost": False, "pairs": 3,
                   "received": 37, "received-bytes": 2 * MIB, "received-dropped": 41, "sent": 43, "sent-bytes": 4 * MIB, "sent-dropped": 47,
                   "refused": 53}],
 }

@@ -112,6 +112,12 @@ def net():
     yield script(driver, large, event(0, 65535), large, event(1, 65000, 65540), event(0, 65000), tx)
     yield script(driver, large, event(0, 65535), large, event(1, 65000, 65553), tx, a=1)
     yield script(driver, rx, event(8, 1), tx, event(5, 0), event(5, 1), event(6, 1), event(6, 0), tx, a=3)
+    # Three pairs: the control queue is the seventh. Frames come to pair n by events from 10 * n on.
+    pairs = {n: data(0x8100, bytes((4, 0, n, 0))) + chain(6, (0, 4, 0x8100), (W, 1, 0x8200)) for n in (0, 1, 2, 3, 4)}
+    second = record(CHAIN, NO_KICK | 2, 1) + record(W, 0, 1526, 0x2000) + record(KICK, 2) + data(0x8000, header) + chain(3, (0, 12, 0x8000), (0, 60, 0x9000))
+    for a in 0x11, 0x13:
+        yield script(driver, pairs[3], rx, second, event(0, 60), event(10, 60), event(20, 60), pairs[1], second, event(10, 60), pairs[2], event(10, 60), a=a)
+        yield script(driver, pairs[2], event(10, 60), pairs[1], pairs[0], pairs[4], event(8, 3), pairs[3], driver, pairs[3], event(18, 2), second, a=a)
 
 
 def fs():

@@ -178,7 +178,7 @@ IRQ_LINE, GET_IRQCHIP = ioctl(WRITE, KVM, 0x61, 8), ioctl(READ | WRITE, KVM, 0x6
 TRANSLATE = ioctl(READ | WRITE, KVM, 0x85, 24)
 GET_REGS, SET_REGS, GET_SREGS, SET_SREGS = (ioctl(way, KVM, nr, size) for nr, way, size in [
     (0x81, READ, 144), (0x82, WRITE, 144), (0x83, READ, 312), (0x84, WRITE, 312)])
-TAP = {ioctl(WRITE, 0x54, 0xd0, 4)}
+TAP, SET_QUEUE = {ioctl(WRITE, 0x54, 0xd0, 4)}, ioctl(WRITE, 0x54, 0xd9, 4)
 LENT = {ioctl(way, VHOST, nr, size) for way, nr, size in [
     (0, 1, 0), (0, 2, 0), (WRITE, 0, 8), (WRITE, 3, 8), (WRITE, 0x10, 8), (WRITE, 0x11, 40), (WRITE, 0x12, 8),
     (READ | WRITE, 0x12, 8), (WRITE, 0x20, 8), (WRITE, 0x21, 8), (WRITE, 0x22, 8)]}
@@ -194,7 +194,7 @@ EACH = {IRQ_LINE}
 # What a kind of thread needs: all others are refused. The kinds that are not here have none of their own, as the balloon's.
 IOCTLS = {"vcpu0": EACH | {KVM_RUN, KVMCLOCK_CTRL, GET_IRQCHIP},
           "main": EACH | TAP | VHOSTS | {TCGETS, TCSETS, TIOCGPGRP, TCFLSH, TIOCGWINSZ, KVM_NMI, GET_REGS, SET_REGS, GET_SREGS, SET_SREGS, TRANSLATE},
-          "balloon": EACH, "blk": EACH | {BLKDISCARD}, "net": EACH | TAP | LENT | {SET_BACKEND}, "vsock": EACH | LENT | {SET_RUNNING},
+          "balloon": EACH, "blk": EACH | {BLKDISCARD}, "net": EACH | TAP | LENT | {SET_BACKEND, SET_QUEUE}, "vsock": EACH | LENT | {SET_RUNNING},
           "snapshot": EACH | SAVED | {GET_REGS, GET_SREGS, GET_TSC_KHZ, GET_IRQCHIP}}
 
 

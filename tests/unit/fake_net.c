@@ -28,7 +28,8 @@ void net_setup(void)
 	net_setup_with(NULL, NULL);
 }
 
-static void plug(const uint8_t mac[6], struct vhost *vhost, void (*lend)(void *ctx, bool lent))
+static void plug(const uint8_t mac[6], struct vhost *vhost,
+		 void (*lend)(void *ctx, unsigned int pair, bool lent))
 {
 	int pair[2];
 
@@ -38,16 +39,17 @@ static void plug(const uint8_t mac[6], struct vhost *vhost, void (*lend)(void *c
 	stream_init(&net_stream);
 	stream_attach(&net_stream, pair[0]);
 	struct net_config config = {.mtu = 1500,
-				    .backend = &net_stream.backend,
+				    .pairs = 1,
+				    .backend = {&net_stream.backend},
 				    .lost = lost,
-				    .vhost = vhost,
+				    .vhost = {vhost},
 				    .lend = lend};
 	memcpy(config.mac, mac, sizeof(config.mac));
 	net_init(&net, &config, &net_guest.host);
 	fake_driver_plug(&net_guest, &net.dev);
 }
 
-void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, bool lent))
+void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, unsigned int pair, bool lent))
 {
 	fake_driver_init(&net_guest);
 	plug(usual, vhost, lend);
@@ -111,7 +113,7 @@ void net_peer_writes(const void *bytes, size_t len)
 		ck_assert_msg(sent > 0 || errno == EAGAIN, "%s", strerror(errno));
 		from += sent > 0 ? sent : 0;
 		len -= sent > 0 ? (size_t)sent : 0;
-		net_ready(&net);
+		net_ready(&net, 0);
 		fake_driver_work(&net_guest);
 	}
 }
@@ -133,7 +135,7 @@ static bool get(uint8_t *to, size_t len)
 		if (got < 0 && done == 0)
 			return false;
 		/* What is half sent goes on when there is room again. */
-		net_ready(&net);
+		net_ready(&net, 0);
 		fake_driver_work(&net_guest);
 		done += got > 0 ? (size_t)got : 0;
 	}

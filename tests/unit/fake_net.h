@@ -30,7 +30,7 @@ extern unsigned int net_lost_times;
 
 void net_setup(void);
 /* The same, with queues that @vhost serves, and as net_config.lend. */
-void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, bool lent));
+void net_setup_with(struct vhost *vhost, void (*lend)(void *ctx, unsigned int pair, bool lent));
 /* A new device with another address and a new peer takes the place of the one that is there. */
 void net_plug_another(void);
 void net_teardown(void);

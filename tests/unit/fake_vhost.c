@@ -89,9 +89,9 @@ static int control(const struct vhost *asked, unsigned long request, void *argum
 	return 0;
 }
 
-void vhost_lend_backend(void *ctx, bool lent)
+void vhost_lend_backend(void *ctx, unsigned int pair, bool lent)
 {
-	(void)ctx;
+	(void)ctx, (void)pair;
 	backend_lent = lent;
 }
 

@@ -39,7 +39,7 @@ extern bool backend_lent; /* net_config.lend */
 
 void vhost_setup(void);
 void vhost_teardown(void);
-void vhost_lend_backend(void *ctx, bool lent);
+void vhost_lend_backend(void *ctx, unsigned int pair, bool lent);
 
 /* The kernel takes and returns @n chains of a queue that is lent. */
 void kernel_works(unsigned int queue, unsigned int n);

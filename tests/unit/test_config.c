@@ -306,11 +306,11 @@ END_TEST
 
 #define USER(...)                                                                                  \
 	{                                                                                          \
-		.mode = NETWORK_USER, .fd = -1, __VA_ARGS__                                        \
+		.mode = NETWORK_USER, .queues = 1, __VA_ARGS__                                     \
 	}
 #define TAP(...)                                                                                   \
 	{                                                                                          \
-		.mode = NETWORK_TAP, .fd = -1, __VA_ARGS__                                         \
+		.mode = NETWORK_TAP, .queues = 1, __VA_ARGS__                                      \
 	}
 
 static const struct {
@@ -334,8 +334,13 @@ static const struct {
 	{{"K", "-n", "mode=tap,tapif=tap0,guest_mac=02:00:0a:FF:0e:01"},
 	 {.count = 1,
 	  .network = {TAP(.tapif = "tap0", .mac_given = true, .mac = {2, 0, 10, 255, 14, 1})}}},
-	{{"K", "-n", "tap,fd=17"}, {.count = 1, .network = {{.mode = NETWORK_TAP, .fd = 17}}}},
-	{{"K", "-n", "mode=fd,fd=3"}, {.count = 1, .network = {{.mode = NETWORK_TAP, .fd = 3}}}},
+	{{"K", "-n", "tap,fd=17"}, {.count = 1, .network = {TAP(.fds = 1, .fd = {17})}}},
+	{{"K", "-n", "mode=fd,fd=3"}, {.count = 1, .network = {TAP(.fds = 1, .fd = {3})}}},
+	{{"K", "-n", "tap,fd=9:3:2147483647:4"},
+	 {.count = 1,
+	  .network = {{NETWORK_TAP, .queues = 4, .fds = 4, .fd = {9, 3, 2147483647, 4}}}}},
+	{{"K", "-n", "tap,queues=4", "-n", "user,queues=1"},
+	 {.count = 2, .network = {{NETWORK_TAP, .queues = 4}, USER()}}},
 	{{"K", "-n", "user,hostfwd=tcp:127.0.0.1:2222-:22"},
 	 {.count = 1,
 	  .network = {USER(.forwards = 1, .forward = {{false, "127.0.0.1", 2222, 22}})}}},
@@ -356,7 +361,9 @@ START_TEST(test_networks)
 	for (unsigned int i = 0; i < want->count; i++) {
 		const struct vm_network *is = &config.networks.network[i], *w = &want->network[i];
 		ck_assert_int_eq(is->mode, w->mode);
-		ck_assert_int_eq(is->fd, w->fd);
+		ck_assert_uint_eq(is->queues, w->queues);
+		ck_assert_uint_eq(is->fds, w->fds);
+		ck_assert_mem_eq(is->fd, w->fd, sizeof(is->fd));
 		ck_assert_uint_eq(is->mtu, w->mtu);
 		ck_assert_str_eq(is->tapif, w->tapif);
 		ck_assert_int_eq(is->vhost, w->vhost);
@@ -399,6 +406,19 @@ static const struct {
 	{"tap,fd=2", "fd \"2\""},
 	{"tap,fd=-1", "fd \"-1\""},
 	{"tap,fd=3,tapif=x", "cannot be combined"},
+	{"tap,fd=3:", "fd \"3:\" is not a number from 3 to 2147483647, or several such as 3:4"},
+	{"tap,fd=3:2", "fd \"3:2\""},
+	{"tap,fd=3;4", "fd \"3;4\""},
+	{"tap,fd=:3", "fd \":3\""},
+	{"tap,fd=2147483648", "fd \"2147483648\""},
+	{"tap,fd=3:4:3", "fd \"3:4:3\" has a descriptor twice"},
+	{"tap,fd=3:4:5:6:7", "more than 4 descriptors"},
+	{"tap,fd=3:4,queues=2", "queues and fd cannot be combined"},
+	{"tap,queues=0", "the network's queues \"0\" is not a number from 1 to 4"},
+	{"tap,queues=5", "queues \"5\""},
+	{"tap,queues=2:2", "queues \"2:2\""},
+	{"user,queues=2", "the network user has one pair of queues, as passt has"},
+	{"none,queues=2", "none has no keys"},
 	{"tap,tapif=", "not the name of an interface"},
 	{"tap,tapif=sixteen-letters-", "not the name of an interface"},
 	{"tap,tapif=a/b", "not the name of an interface"},

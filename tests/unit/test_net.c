@@ -230,7 +230,7 @@ START_TEST(peer_comes_again)
 	net_start(NET_ALL);
 	net_give(2);
 	close(net_peer);
-	net_ready(&net);
+	net_ready(&net, 0);
 	ck_assert_uint_eq(net_lost_times, 1);
 	ck_assert_uint_eq(link_status(), 0);
 	ck_assert(net_sends(60, 1));

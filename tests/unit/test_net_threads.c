@@ -18,7 +18,7 @@ static void *worker(void *unused)
 {
 	(void)unused;
 	while (!atomic_load(&done)) {
-		net_ready(&net);
+		net_ready(&net, 0);
 		if (!fake_driver_turn(&net_guest))
 			sched_yield();
 	}

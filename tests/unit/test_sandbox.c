@@ -158,7 +158,7 @@ START_TEST(test_count)
 		{1U << THREAD_VCPU, 11 + ENTROPY, 4},
 		{1U << THREAD_BALLOON, 34, 1},
 		{1U << THREAD_BLK, 41, 2},
-		{1U << THREAD_NET, 38, 14},
+		{1U << THREAD_NET, 38, 15},
 		{1U << THREAD_FS, 35, 1},
 		{1U << THREAD_RNG, 32, 1},
 		{1U << THREAD_PMEM, 33, 1},
@@ -167,7 +167,7 @@ START_TEST(test_count)
 		{1U << THREAD_MEASURE, 33, 1},
 		{1U << THREAD_SNAPSHOT, 36, 18},
 		{1U << THREAD_KEEPER, 49, 0},
-		{(1U << THREAD_KEEPER) - 1, 58, 61}, /* all of a guest's */
+		{(1U << THREAD_KEEPER) - 1, 58, 62}, /* all of a guest's */
 	};
 	unsigned int number = 0, ioctls = 0;
 

@@ -128,7 +128,7 @@ START_TEST(leaves_the_rings_alone)
 	net_give(4);
 	ck_assert(!net_sends(60, 1));
 	fake_driver_spurious(&net_guest);
-	net_ready(&net);
+	net_ready(&net, 0);
 	net_peer_sends(60, 2);
 	for (unsigned int i = 0; i < NET_QUEUES; i++) {
 		const struct vring_used *used = net_guest.queue[i].used;
@@ -242,10 +242,10 @@ START_TEST(half_way)
 	served_by_ebb();
 	while (net_sends(30000, (uint8_t)sent))
 		ck_assert_uint_lt(++sent, NET_RING);
-	ck_assert(net.tx.busy);
+	ck_assert(net.pair[0].tx.busy);
 	kernel.fails = 0;
 	/* The device is not reset: only for this test may it try again. */
-	net.vhost_failed = false;
+	net.pair[0].vhost_failed = false;
 	fake_driver_spurious(&net_guest);
 	served_by_kernel();
 	ck_assert_uint_eq(kernel.queue[NET_TRANSMIT].base, sent);
@@ -408,8 +408,10 @@ START_TEST(features_of_the_kernel)
 	struct fake_driver other;
 	struct net old;
 	struct vhost few = {.fd = -1, .broken = -1, .control = old_kernel};
-	struct net_config config = {
-		.backend = &net_stream.backend, .vhost = &few, .lend = vhost_lend_backend};
+	struct net_config config = {.pairs = 1,
+				    .backend = {&net_stream.backend},
+				    .vhost = {&few},
+				    .lend = vhost_lend_backend};
 
 	ck_assert_int_eq(vhost_init(&few, "/dev/vhost-net", NET_VHOST_NEEDS), 0);
 	fake_driver_init(&other);

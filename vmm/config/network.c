@@ -16,15 +16,16 @@ static const struct option options[] = {
 	{NETWORK | OPTION_AGAIN, 'n', "network", "MODE[,KEY=VALUE]",
 	 "connect the guest to a network: user, by passt,\n"
 	 "which needs no privileges; tap, by an interface\n"
-	 "of the host, tapif=NAME or fd=N, and with vhost=1\n"
-	 "by the host's kernel alone; or none. Of user,\n"
+	 "of the host, tapif=NAME or fd=N, with queues=N\n"
+	 "up to 4 pairs of queues, and with vhost=1 by the\n"
+	 "host's kernel alone; or none. Of user,\n"
 	 "hostfwd=" FORWARD " passes a port\n"
 	 "on. Both take guest_mac=ADDRESS and mtu=N; give\n"
 	 "up to 4 of them [user, if passt can be started]",
 	 false},
 };
 
-enum { MODE, GUEST_MAC, MTU, HOSTFWD, TAPIF, FD, VHOST, SCRIPT };
+enum { MODE, GUEST_MAC, MTU, HOSTFWD, TAPIF, FD, QUEUES, VHOST, SCRIPT };
 
 static const struct option_key keys[] = {
 	{MODE, "mode", "user", false},
@@ -33,6 +34,7 @@ static const struct option_key keys[] = {
 	{HOSTFWD, "hostfwd", FORWARD, true},
 	{TAPIF, "tapif", "NAME", false},
 	{FD, "fd", "N", false},
+	{QUEUES, "queues", "N", false},
 	{VHOST, "vhost", "1", false},
 	/* kvmtool's, which ebb does not have. */
 	{SCRIPT | OPTION_UNLISTED, "script", "FILE", false},
@@ -154,6 +156,34 @@ static int add_forward(struct vm_network *network, const char *text, struct opti
 	return 0;
 }
 
+/* "3", or several descriptors, "3:4". */
+static int set_descriptors(struct vm_network *network, const char *text, struct option_error *error)
+{
+	const char *rest = text;
+	uint64_t number;
+
+	do {
+		if (network->fds == VM_QUEUES_MAX)
+			return options_fail(error,
+					    "the network's fd \"%s\" has more than %d descriptors",
+					    text, VM_QUEUES_MAX);
+		if (options_number(rest, &number, &rest) || number < 3 || number > INT_MAX ||
+		    (*rest && *rest != ':'))
+			return options_fail(
+				error,
+				"the network's fd \"%s\" is not a number from 3 to %d, or "
+				"several such as 3:4",
+				text, INT_MAX);
+		for (unsigned int i = 0; i < network->fds; i++)
+			if (network->fd[i] == (int)number)
+				return options_fail(
+					error, "the network's fd \"%s\" has a descriptor twice",
+					text);
+		network->fd[network->fds++] = (int)number;
+	} while (*rest++);
+	return 0;
+}
+
 static int apply_key(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct given *given = ctx;
@@ -174,8 +204,10 @@ static int apply_key(void *ctx, int id, const char *value, struct option_error *
 	case TAPIF:
 		return set_tapif(network, value, error);
 	case FD:
-		err = set_number("fd", value, 3, INT_MAX, &number, error);
-		network->fd = (int)number;
+		return set_descriptors(network, value, error);
+	case QUEUES:
+		err = set_number("queues", value, 1, VM_QUEUES_MAX, &number, error);
+		network->queues = (unsigned int)number;
 		return err;
 	case VHOST:
 		err = set_number("vhost", value, 0, 1, &number, error);
@@ -198,18 +230,24 @@ static int check_network(const struct given *given, struct option_error *error)
 
 	if (!given->mode)
 		return options_fail(error, "the network has no mode; write user, tap or none");
-	if (given->none &&
-	    (network->mac_given || network->mtu || network->tapif[0] || network->forwards))
+	if (given->none && (network->mac_given || network->mtu || network->tapif[0] ||
+			    network->forwards || network->queues))
 		return options_fail(error, "the network none has no keys; leave them out");
 	if (network->forwards && (tap || given->none))
 		return options_fail(error, "hostfwd is for the network user; leave it out");
-	if ((network->tapif[0] || network->fd >= 0) && !tap)
+	if ((network->tapif[0] || network->fds) && !tap)
 		return options_fail(error, "tapif and fd are for the network tap; leave them out");
-	if (given->by_fd && network->fd < 0)
+	if (given->by_fd && !network->fds)
 		return options_fail(error, "the network fd has no descriptor; write fd=N");
 	if (network->vhost && !tap)
 		return options_fail(error, "vhost is for the network tap; leave it out");
-	if (network->tapif[0] && network->fd >= 0)
+	if (network->queues > 1 && !tap)
+		return options_fail(error, "the network user has one pair of queues, as passt has; "
+					   "leave queues out, or use tap");
+	if (network->queues && network->fds)
+		return options_fail(error, "queues and fd cannot be combined: each descriptor is a "
+					   "queue, such as fd=3:4");
+	if (network->tapif[0] && network->fds)
 		return options_fail(error, "tapif and fd cannot be combined: a descriptor has its "
 					   "interface already");
 	return 0;
@@ -218,7 +256,7 @@ static int check_network(const struct given *given, struct option_error *error)
 static int apply(void *ctx, int id, const char *value, struct option_error *error)
 {
 	struct vm_networks *networks = &((struct vm_config *)ctx)->networks;
-	struct given given = {.network.fd = -1};
+	struct given given = {0};
 	/* Is there a "=" in the first part? */
 	bool keyed = value[strcspn(value, "=,")] == '=';
 
@@ -237,6 +275,8 @@ static int apply(void *ctx, int id, const char *value, struct option_error *erro
 		return options_fail(error,
 				    "the network \"%s\" is one too many; a guest can have %d",
 				    value, VM_NETWORKS_MAX);
+	if (!given.network.queues)
+		given.network.queues = given.network.fds ? given.network.fds : 1;
 	networks->network[networks->count++] = given.network;
 	return 0;
 }
@@ -249,7 +289,8 @@ static int check(void *ctx, struct option_error *error)
 		return options_fail(error, "-n none and other networks cannot be combined");
 	if (networks->none || networks->count || config->boot.nodefaults)
 		return 0;
-	networks->network[networks->count++] = (struct vm_network){.mode = NETWORK_USER, .fd = -1};
+	networks->network[networks->count++] =
+		(struct vm_network){.mode = NETWORK_USER, .queues = 1};
 	networks->by_default = true;
 	return 0;
 }

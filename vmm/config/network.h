@@ -8,6 +8,7 @@
 
 #define VM_NETWORKS_MAX 4
 #define VM_FORWARDS_MAX 8
+#define VM_QUEUES_MAX	4
 
 enum vm_network_mode {
 	NETWORK_USER, /* by passt, without privileges */
@@ -25,10 +26,12 @@ struct vm_network {
 	enum vm_network_mode mode;
 	bool mac_given;
 	uint8_t mac[6];
-	uint16_t mtu;	/* 0: not given */
-	char tapif[16]; /* or "": the host chooses a name */
-	int fd;		/* of an open tap, or -1 */
-	bool vhost;	/* the host's kernel passes the frames */
+	uint16_t mtu;	       /* 0: not given */
+	char tapif[16];	       /* or "": the host chooses a name */
+	unsigned int queues;   /* pairs of them, at least 1 */
+	unsigned int fds;      /* as many as queues, or 0 */
+	int fd[VM_QUEUES_MAX]; /* of an open tap */
+	bool vhost;	       /* the host's kernel passes the frames */
 	unsigned int forwards;
 	struct vm_forward forward[VM_FORWARDS_MAX];
 };

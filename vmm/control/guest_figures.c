@@ -240,6 +240,8 @@ static const struct figure network_figures[] = {
 	{"up", FIGURE_FLAG, "link is up", "network_up", "1 if a network's link is up."},
 	{"vhost", FIGURE_FLAG, "by the host's kernel", "network_vhost",
 	 "1 if the host's kernel passes a network's frames, which are not counted then."},
+	{"pairs", FIGURE_COUNT, "pairs of queues", "network_pairs",
+	 "Pairs of queues by which a guest receives."},
 	{"received", FIGURE_COUNT, "frames received", "network_received_frames_total",
 	 "Frames that a guest received."},
 	{"received-bytes", FIGURE_BYTES, "received", "network_received_bytes_total",

@@ -31,8 +31,8 @@ static void make_mac(uint8_t mac[6], const char *name, unsigned int number)
 
 static void frames_ready(void *ctx)
 {
-	struct network *network = ctx;
-	net_ready(&network->net);
+	struct network_pair *pair = ctx;
+	net_ready(&pair->network->net, (unsigned int)(pair - pair->network->pair));
 }
 
 /* --- user: passt ----------------------------------------------------------------------------- */
@@ -41,8 +41,8 @@ static void frames_ready(void *ctx)
 static int attach(struct network *network, int fd)
 {
 	stream_attach(&network->stream, fd);
-	network->frames.fd = fd;
-	return loop_add_edge(&network->device.slot.worker.loop, &network->frames);
+	network->pair[0].frames.fd = fd;
+	return loop_add_edge(&network->device.slot.worker.loop, &network->pair[0].frames);
 }
 
 /* On the worker. */
@@ -80,7 +80,7 @@ static void news_ready(void *ctx)
 	if (attach(network, fd))
 		return;
 	net_set_carrier(&network->net, true);
-	net_ready(&network->net);
+	net_ready(&network->net, 0);
 }
 
 /* Says why the guest starts without its network by default. */
@@ -138,54 +138,69 @@ static void tap_lost(void *ctx)
 {
 	struct network *network = ctx;
 
-	loop_remove(&network->device.slot.worker.loop, &network->frames);
+	for (unsigned int i = 0; i < network->net.config.pairs; i++) {
+		loop_remove(&network->device.slot.worker.loop, &network->pair[i].frames);
+		tap_release(&network->tap[i]);
+	}
 	log_guest(&network->log, "the interface %s of the host was removed: %s is down",
-		  network->tap.name, network->id);
-	tap_release(&network->tap);
+		  network->tap[0].name, network->id);
 }
 
 /* The kernel reads the interface itself, or no longer. */
-static void frames_lend(void *ctx, bool lent)
+static void frames_lend(void *ctx, unsigned int pair, bool lent)
 {
 	struct network *network = ctx;
 	struct loop *loop = &network->device.slot.worker.loop;
 
 	if (lent)
-		loop_mute(loop, &network->frames);
+		loop_mute(loop, &network->pair[pair].frames);
 	else
-		loop_wait_for_edge(loop, &network->frames);
+		loop_wait_for_edge(loop, &network->pair[pair].frames);
 }
 
 /* On the worker: the kernel cannot use a ring. */
 static void broken_rang(void *ctx)
 {
-	struct network *network = ctx;
+	struct network_pair *pair = ctx;
 
-	if (wake_take(network->broken.fd))
-		virtio_queues_broken(&network->net.dev);
+	if (wake_take(pair->broken.fd))
+		virtio_queues_broken(&pair->network->net.dev);
 }
 
 /* The kernel starts to serve the queues only when the guest's driver has set them up. */
-static int tap_vhost_init(struct network *network)
+static int tap_vhost_init(struct network_pair *pair)
 {
-	int error = vhost_open(&network->vhost, "/dev/vhost-net", NET_VHOST_NEEDS);
+	int error = vhost_open(&pair->vhost, "/dev/vhost-net", NET_VHOST_NEEDS);
 	if (error)
 		return error;
-	network->broken = (struct loop_source){network->vhost.broken, broken_rang, network};
-	return loop_add(&network->device.slot.worker.loop, &network->broken);
+	pair->broken = (struct loop_source){pair->vhost.broken, broken_rang, pair};
+	return loop_add(&pair->network->device.slot.worker.loop, &pair->broken);
+}
+
+static int tap_pair_init(struct network *network, unsigned int i, const struct vm_network *wanted)
+{
+	struct network_pair *pair = &network->pair[i];
+	int fd = wanted->fds ? wanted->fd[i] : -1;
+	int error = i == 0 ? tap_open(&network->tap[0], wanted->tapif, fd, wanted->queues > 1)
+			   : tap_open_more(&network->tap[i], &network->tap[0], fd);
+
+	if (!error && wanted->vhost)
+		error = tap_vhost_init(pair);
+	if (error)
+		return error;
+	pair->frames.fd = network->tap[i].backend.fd;
+	error = loop_add_edge(&network->device.slot.worker.loop, &pair->frames);
+	if (error)
+		log_error("cannot wait for the tap interface: %s", strerror(-error));
+	return error;
 }
 
 static int tap_init(struct network *network, const struct vm_network *wanted)
 {
-	int error = tap_open(&network->tap, wanted->tapif, wanted->fd);
-	if (!error && wanted->vhost)
-		error = tap_vhost_init(network);
-	if (error)
-		return error;
-	network->frames.fd = network->tap.backend.fd;
-	error = loop_add_edge(&network->device.slot.worker.loop, &network->frames);
-	if (error)
-		log_error("cannot wait for the tap interface: %s", strerror(-error));
+	int error = 0;
+
+	for (unsigned int i = 0; i < wanted->queues && !error; i++)
+		error = tap_pair_init(network, i, wanted);
 	return error;
 }
 
@@ -201,7 +216,11 @@ static int network_init(struct device *device, const struct vm_config *config)
 	device->virtio = &network->net.dev;
 	network->mode = wanted->mode;
 	network->passt.control = -1;
-	network->frames = (struct loop_source){-1, frames_ready, network};
+	for (unsigned int i = 0; i < NET_PAIRS_MAX; i++)
+		network->pair[i] = (struct network_pair){
+			.network = network,
+			.frames = {-1, frames_ready, &network->pair[i]},
+		};
 	int error = user ? user_init(network, wanted, config) : tap_init(network, wanted);
 	if (error)
 		return error;
@@ -210,10 +229,10 @@ static int network_init(struct device *device, const struct vm_config *config)
 		.mtu = wanted->mtu ? wanted->mtu
 		       : user	   ? USER_MTU
 				   : 0,
-		.backend = user ? &network->stream.backend : &network->tap.backend,
+		.pairs = wanted->queues,
+		.backend = {user ? &network->stream.backend : &network->tap[0].backend},
 		.lost = user ? passt_lost : tap_lost,
 		.ctx = network,
-		.vhost = wanted->vhost ? &network->vhost : NULL,
 		.lend = frames_lend,
 		.save_advice = user ? NULL : "one by passt can (-n user)",
 	};
@@ -221,6 +240,10 @@ static int network_init(struct device *device, const struct vm_config *config)
 		memcpy(net.mac, wanted->mac, sizeof(net.mac));
 	else
 		make_mac(net.mac, config->machine.name ? config->machine.name : "", device->number);
+	for (unsigned int i = 1; i < wanted->queues; i++)
+		net.backend[i] = &network->tap[i].backend;
+	for (unsigned int i = 0; wanted->vhost && i < wanted->queues; i++)
+		net.vhost[i] = &network->pair[i].vhost;
 	net_init(&network->net, &net, &device->slot.host);
 	return 0;
 }
@@ -230,8 +253,10 @@ static void network_release(struct device *device)
 	struct network *network = (struct network *)device;
 
 	if (network->mode == NETWORK_TAP) {
-		tap_release(&network->tap);
-		vhost_release(&network->vhost);
+		for (unsigned int i = 0; i < NET_PAIRS_MAX; i++) {
+			tap_release(&network->tap[i]);
+			vhost_release(&network->pair[i].vhost);
+		}
 		return;
 	}
 	stream_release(&network->stream);
@@ -246,11 +271,12 @@ static void network_hold(struct device *device, bool held)
 static void network_summary(const struct device *device)
 {
 	const struct network *network = (const struct network *)device;
-	const struct net_counters *in = &network->net.counters[NET_RECEIVE];
-	const struct net_counters *out = &network->net.counters[NET_TRANSMIT];
+	struct net_counters in, out;
 
+	net_sum(&network->net, NET_RECEIVE, &in);
+	net_sum(&network->net, NET_TRANSMIT, &out);
 	log_info("%s: %llu frames received, %llu dropped; %llu sent, %llu dropped, %llu refused",
-		 network->id, in->frames, in->dropped, out->frames, out->dropped, out->refused);
+		 network->id, in.frames, in.dropped, out.frames, out.dropped, out.refused);
 }
 
 const struct device_kind device_net = {

@@ -12,22 +12,28 @@
 #include "vmm/machine/device.h"
 #include "vmm/passt/passt.h"
 
+/*
+ * One pair of queues. On the worker's loop: the backend's descriptor; with vhost, what the kernel says of broken
+ * rings.
+ */
+struct network_pair {
+	struct network *network;
+	struct loop_source frames, broken;
+	struct vhost vhost; /* with vhost=1 */
+};
+
 struct network {
 	struct device device;
 	char id[16]; /* net0, net1, …: for clients */
 	enum vm_network_mode mode;
 	struct net net;
 	struct log_limit log;
-	/*
-	 * On the worker's loop: the backend's descriptor; for passt, also its keeper's; with vhost, what the
-	 * kernel says of broken rings.
-	 */
-	struct loop_source frames, news, broken;
-	struct vhost vhost; /* with vhost=1 */
+	struct network_pair pair[NET_PAIRS_MAX];
+	struct loop_source news; /* from passt's keeper, on the worker's loop */
 	struct backend passt;
 	union {
 		struct stream stream;
-		struct tap tap;
+		struct tap tap[NET_PAIRS_MAX];
 	};
 };
 

@@ -268,6 +268,7 @@ const struct call calls[] = {
 	/* Main: the end of a console's file; of a guest that is sent while it runs, before its client commits to that. */
 	CALL(shutdown, VSOCK | MAIN | SNAPSHOT),
 	IOCTL(NET | MAIN, TUNSETOFFLOAD),
+	IOCTL(NET, TUNSETQUEUE),
 	/* A queue is lent to the host's kernel, and taken back. */
 	IOCTL(NET | VSOCK | MAIN, VHOST_SET_OWNER),
 	IOCTL(NET | VSOCK | MAIN, VHOST_RESET_OWNER),
