@@ -209,7 +209,7 @@ def test_tap(ebb, served):
 
 
 # <linux/if_tun.h>
-TUNSETIFF, IFF_TUN, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 1, 2, 0x1000, 0x4000
+TUNSETIFF, IFF_TUN, IFF_TAP, IFF_MULTI_QUEUE, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 1, 2, 0x100, 0x1000, 0x4000
 
 
 @contextlib.contextmanager
@@ -358,6 +358,21 @@ def test_vhost(ebb, served, backing):
     started.send("\n")
     ebb.ended(started, 0)
     assert not vhost_threads() and not os.path.exists("/sys/class/net/ebb0")
+
+
+def test_pairs_that_are_not_there(ebb):
+    """Interfaces and descriptors of one queue, and of two interfaces."""
+    ip("tuntap", "add", "one0", "mode", "tap")
+    try:
+        ebb.mistake(lib.ebb("true", network="tap,tapif=one0,queues=2"), "one0: Invalid argument: it must be a tap that was made with multi_queue")
+    finally:
+        ip("link", "del", "one0")
+    with contextlib.ExitStack() as stack:
+        several = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE
+        kinds = (("one1", several & ~IFF_MULTI_QUEUE), ("two1", several), ("two2", several))
+        one, two, other = fds = [stack.enter_context(interface(name, flags)) for name, flags in kinds]
+        ebb.mistake(lib.ebb("true", network=f"tap,fd={two}:{one}"), f"the descriptor {one} is not a tap with IFF_MULTI_QUEUE", pass_fds=fds)
+        ebb.mistake(lib.ebb("true", network=f"tap,fd={two}:{other}"), f"the descriptor {other} is of another interface (two2) than the first (two1)", pass_fds=fds)
 
 
 @pytest.mark.arch("x86_64")
