@@ -199,8 +199,10 @@ class Seen:
         self.steps = []  # until the guest's first instruction: [when, in the call, call and arguments]
         self.exits = {}  # reason: [count, ms outside the guest]
         self.ticks = []  # where the guest was when an interrupt came: its timer's, nearly always
+        self.pages = []  # memory that it lacked: [ms outside the guest, address, where the guest was]
         self.first, self.in_guest, self.entry = None, 0.0, None
         self.call, self.exit = {}, None  # what each thread is in; since when the guest is not running, and why
+        self.lacks = None  # in an exit for memory: where the guest was, and the address
 
     def event(self, comm, tid, when, event, rest):
         if event == "sys_enter":
@@ -220,6 +222,8 @@ class Seen:
         elif event in ("kvm_page_fault", "kvm_mmio"):
             if self.exit:  # what an exit by a page that is not there is about: memory, or a device
                 self.exit = (f"{self.exit[0].split()[0]} ({'memory' if event == 'kvm_page_fault' else 'device'})", self.exit[1])
+            if self.exit and event == "kvm_page_fault":
+                self.lacks = [int(number, 16) for number in re.search(r"rip (0x[0-9a-f]+) address (0x[0-9a-f]+)", rest).groups()]
         elif event == "kvm_entry":
             if self.first is None:
                 self.first = when
@@ -227,7 +231,9 @@ class Seen:
                 entry = self.exits.setdefault(self.exit[0], [0, 0.0])
                 entry[0] += 1
                 entry[1] += when - self.exit[1]
-            self.exit, self.entry = None, when
+            if self.lacks:
+                self.pages.append([when - self.exit[1], self.lacks[1], self.lacks[0]])
+            self.exit, self.entry, self.lacks = None, when, None
 
 
 def breakdown(argv):
@@ -240,7 +246,7 @@ def breakdown(argv):
         if match:
             seen.event(match[1].strip(), match[2], 1e3 * (float(match[3]) - started), match[4], match[5])
     return {"to_init": 1e3 * seconds, "to_first_entry": seen.first, "in_guest": seen.in_guest, "exits": seen.exits,
-            "steps": seen.steps, "ticks": seen.ticks}
+            "steps": seen.steps, "ticks": seen.ticks, "pages": seen.pages}
 
 
 # --- A guest that is restored -----------------------------------------------------------------------------------
