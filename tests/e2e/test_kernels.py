@@ -6,6 +6,8 @@ EBB_KERNELS names them: "SUITE FLAVOUR INITRD WAY, …", the first two as guest/
 whole matrix. INITRD is the tool that made it of that kernel's modules: initramfs-tools or dracut, which start a Debian from
 its disk, or ours, which is the guests' initramfs with the modules before it. Each kernel has two guests: one that reports
 and powers off, and the control, which does not report, and reboots with the parameter reboot=WAY.
+
+"like NAME" is a kernel of ours with those options of another distribution's that decide how its devices are found.
 """
 
 import os
@@ -43,6 +45,19 @@ def made(*words):
     return path
 
 
+# Of virtio_mmio and the balloon, what is a module there. It knows virtio_mmio's parameter, which is not given.
+LIKE = {"fedora": {"virtio_mmio", "virtio_balloon"}}
+SHOW = "echo modules $(cut -d ' ' -f 1 /proc/modules); echo knows $(ls /sys/module/virtio_mmio/parameters); "
+
+
+def like(name):
+    """The folder of such a kernel of ours, and the kernel's file in it."""
+    path = os.path.join(lib.BUILD, "guest", name)
+    if not os.path.isdir(path):
+        pytest.fail(f"there is no {path}: guest/build {name} makes it")
+    return path, "bzImage"
+
+
 def with_modules(path, tmp_path):
     """Our initramfs behind the modules of the kernel at `path`."""
     initrd = tmp_path / "initrd"
@@ -62,8 +77,8 @@ def machine(row, tmp_path):
         path = made("system", lib.ARCH, suite, flavour)
         return [f"{path}/root.img,ro", disk], {"kernel": f"{path}/kernel", "initrd": f"{path}/{tool}.img",
                                                "params": "quiet root=/dev/vda ro init=/sbin/ebb-init"}
-    path = made("kernel", lib.ARCH, suite, flavour)
-    return [disk], {"kernel": f"{path}/kernel", "initrd": with_modules(path, tmp_path), "params": "quiet"}
+    path, file = like(flavour) if suite == "like" else (made("kernel", lib.ARCH, suite, flavour), "kernel")
+    return [disk], {"kernel": f"{path}/{file}", "initrd": with_modules(path, tmp_path), "params": "quiet"}
 
 
 # An address of the host that is not the guest's, too: passt gives the guest that of the interface with the route.
@@ -96,7 +111,7 @@ class Run:
         keys["params"] += f" ebb.exit={end}{EMULATED}"
         self.drivers = {"virtio_balloon": 1, "virtio_blk": len(disks), "virtio_rng": 1, "virtio_net": more.count("-n")}
         options = ["--rng", "--name", "kernel", *more, *(word for disk in disks for word in ("-d", disk))]
-        job = "coldplug; " + (PING if "-n" in more else "") + JOB
+        job = "coldplug; " + (SHOW if row[0] == "like" else "") + (PING if "-n" in more else "") + JOB
         self.guest = ebb.start(job, *options, memory="512M", **keys)
         self.guest.wait_for("^hold: taken", 3 * LIMIT)
         self.taken = self.guest.rss()
@@ -137,6 +152,11 @@ def ids(row):
     return "-".join(row)
 
 
+def column(row):
+    """What the table says of a kernel besides its version."""
+    return " ".join(row[:2]) if row[0] == "like" else row[2]
+
+
 @pytest.mark.parametrize("row", KERNELS, ids=ids)
 def test_kernel(ebb, tmp_path, row, network, tell):
     run = Run(ebb, row, tmp_path, "poweroff", "--free-page-reporting", *network)
@@ -146,6 +166,9 @@ def test_kernel(ebb, tmp_path, row, network, tell):
     assert all(FOUND_BY in place for _, place in found), found
     (devices,), (clock,), (kernel,) = (run.said(word) for word in ("devices", "clock", "kernel"))
     assert int(devices[0]) == len(found), "a device has no driver"
+    if row[0] == "like":
+        (modules,), knows = run.said("modules"), run.said("knows")
+        assert LIKE[row[1]] == {"virtio_mmio", "virtio_balloon"} & set(modules) and knows == [["device"]], (modules, knows)
     assert clock[0].startswith(CLOCK)
     assert len(run.said("pinged")) == bool(network), run.guest.console()
     run.guest.wait_for_rss(lambda rss: rss < run.taken - 0.75 * TAKE * MIB, LIMIT)
@@ -153,7 +176,7 @@ def test_kernel(ebb, tmp_path, row, network, tell):
     shown = paused_clock(ebb, run)
     assert shown[0][0] <= shown[0][1] <= shown[0][2] < shown[1][0] <= shown[1][1] <= shown[1][2], shown
     run.end(ebb)
-    tell(f"{kernel[0]:32} {row[2]:16} {' '.join(driver.removeprefix('virtio_') for driver in drivers)} {clock[0]}; "
+    tell(f"{kernel[0]:32} {column(row):16} {' '.join(driver.removeprefix('virtio_') for driver in drivers)} {clock[0]}; "
          f"{'pinged; ' if network else ''}{back} of {TAKE} MiB back; powered off")
 
 
@@ -165,7 +188,7 @@ def test_without_reporting(ebb, tmp_path, row, tell):
         run.guest.wait_for_rss(lambda rss: rss < run.taken - 0.75 * TAKE * MIB, 10)
     back = run.back()
     run.end(ebb)
-    tell(f"{run.said('kernel')[0][0]:32} {row[2]:16} control: {back} of {TAKE} MiB back without reporting; reboot={row[3]}")
+    tell(f"{run.said('kernel')[0][0]:32} {column(row):16} control: {back} of {TAKE} MiB back without reporting; reboot={row[3]}")
 
 
 @pytest.fixture
