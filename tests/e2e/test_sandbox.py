@@ -462,12 +462,14 @@ def test_plain_user(sandbox, ebb):
             os.makedirs(path, mode=0o700, exist_ok=True)
             os.chown(path, user, user)
         os.chmod(other, 0o755)
+        # Where others reach them: the tree may be in root's home.
+        guest = [shutil.copy(os.path.join(lib.GUEST, name), other) for name in (lib.FORM, "initramfs.cpio")]
         for path in (f"{home}/job/theirs", f"{other}/theirs"):
             with open(path, "w", encoding="ascii") as file:
                 file.write("theirs\n")
 
         def run(script, *options):
-            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *sandbox.argv("sh", "-c", script, options=options)]
+            argv = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *sandbox.argv("sh", "-c", script, options=["-k", guest[0], "-i", guest[1], *options])]
             done = subprocess.run(argv, env=ebb.env | {"EBB_RUNTIME_DIR": f"{home}/run"}, cwd=f"{home}/job", stdin=subprocess.DEVNULL,
                                   capture_output=True, text=True, check=False, timeout=LIMIT)
             assert done.returncode == 0 and not lib.own_words(done.stderr), done
