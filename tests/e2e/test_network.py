@@ -360,6 +360,74 @@ def test_vhost(ebb, served, backing):
     assert not vhost_threads() and not os.path.exists("/sys/class/net/ebb0")
 
 
+# Two CPUs, each with its queue: pinged by each, and all of it with other numbers of queues and another driver.
+PAIRS = (
+    "v=$(basename $(readlink -f /sys/class/net/eth0/device)); d=/sys/bus/virtio/drivers/virtio_net; "
+    "up() {{ ip addr add {guest}/24 dev eth0; ip link set eth0 up; }}; "
+    "queues() {{ echo $1 $(ls -d /sys/class/net/eth0/queues/tx-* | wc -l); read line; }}; "
+    "each() {{ for cpu in 1 2; do taskset $cpu ping -c 3 -W 20 {host} >/dev/null && echo pinged by $cpu; done; }}; "
+    "fetch() {{ until [ -e /tmp/changed ]; do taskset $1 wget -q -O /tmp/$1 http://{host}:{port}/file; sha256sum </tmp/$1; done; }}; "
+    "up; queues start; each; queues pinged; "
+    "fetch 1 & fetch 2 & for n in $(seq 20); do channels eth0 $((n % {queues} + 1)); done; touch /tmp/changed; wait; echo changed; "
+    "channels eth0 1; each; queues one; "
+    "channels eth0 3 2>/dev/null || echo refused; channels eth0 {queues}; each; queues more; "
+    "echo $v >$d/unbind; echo unbound; read line; echo $v >$d/bind; up; each; queues bound; reboot -f"
+)
+KINDS = {
+    "ebb": (2, "tap,tapif=ebb0,queues=2"),
+    "vhost": (2, "tap,tapif=ebb0,queues=2,vhost=1"),
+    "descriptors": (2, "mode=fd,fd={}:{}"),
+    "control": (1, "tap,tapif=ebb0"),
+}
+
+
+def attached():
+    """How many queues of ebb's interface get frames."""
+    return len(glob.glob("/sys/class/net/ebb0/queues/tx-*"))
+
+
+@pytest.mark.arch("x86_64")
+@pytest.mark.parametrize("kind", KINDS)
+def test_pairs(ebb, served, kind):
+    """Frames pass by as many pairs of queues as the driver says, on both sides; one that goes leaves one."""
+    port, digest = served
+    queues, network = KINDS[kind]
+    job = PAIRS.format(guest=TAP_GUEST, host=TAP_HOST, port=port, queues=queues)
+    with contextlib.ExitStack() as stack:
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE
+        fds = [stack.enter_context(interface("ebb0", flags)) for _ in range(2)] if kind == "descriptors" else []
+        started = ebb.start(job, "-c", "2", "-n", network.format(*fds), "--name", "net", popen={"pass_fds": fds})
+
+    def comes_to(step, used, at):
+        """The guest has done a step, and uses so many pairs."""
+        at, _ = started.wait_for(f"^{step} {used}$", LIMIT, at)
+        (figures,) = execute(ebb, "net", {"execute": "x-ebb-stat"})["return"]["networks"]
+        assert figures["pairs"] == used == attached() and len(figures["queues"]) == queues
+        assert len(vhost_threads()) == (used if kind == "vhost" else 0)
+        started.send("\n")
+        return at, figures["queues"]
+
+    wait_until(lambda: os.path.exists("/sys/class/net/ebb0"), "ebb makes its interface")
+    ip("addr", "add", f"{TAP_HOST}/24", "dev", "ebb0")
+    at, before = comes_to("start", queues, 0)
+    at, after = comes_to("pinged", queues, at)
+    # The host's kernel answers where it was asked; with vhost it counts.
+    for was, pair in zip(before, after):
+        assert kind == "vhost" or all(pair[way] - was[way] >= 3 for way in ("sent", "received")), (before, after)
+    at, _ = started.wait_for("^changed$", LIMIT, at)
+    at, _ = comes_to("one", 1, at)
+    at, _ = started.wait_for("^refused$", LIMIT, at)
+    at, _ = comes_to("more", queues, at)
+    at, _ = started.wait_for("^unbound$", LIMIT, at)
+    assert attached() == 1 and not vhost_threads()
+    started.send("\n")
+    comes_to("bound", queues, at)
+    ebb.ended(started, 0)
+    said = [text for _, text in started.lines]
+    assert said.count(f"{digest}  -") >= 2 and {text for text in said if text.endswith("  -")} == {f"{digest}  -"}
+    assert [said.count(f"pinged by {cpu}") for cpu in (1, 2)] == [4, 4]
+
+
 def test_pairs_that_are_not_there(ebb):
     """Interfaces and descriptors of one queue, and of two interfaces."""
     ip("tuntap", "add", "one0", "mode", "tap")
