@@ -15,7 +15,7 @@ static const struct option options[] = {
 	 "writes \"CONNECT P\" reaches port P of the guest,\n"
 	 "whose programs reach the socket PATH_P as port P\n"
 	 "of the host, CID 2; N: the guest's CID [3]; with\n"
-	 "vhost=1 the host's kernel connects them, as AF_VSOCK",
+	 "vhost=1 the host's kernel does, as AF_VSOCK",
 	 false},
 	{SSH, 0, "ssh", "FILE",
 	 "prepare for \"ebb ssh\": a socket in the runtime\n"
