@@ -170,3 +170,15 @@ def test_it_is_kept(runtime, tmp_path, tracked, answers):
     assert (b"no later snapshot can be based on this one" in done.stderr) == (answers == FAILED), done
     assert (guest.folder / "snapshot").read_bytes() == MUCH + END
     guest.end()
+
+
+def test_it_is_not_kept(runtime, tmp_path):
+    """Its ebb has sent all, and what came cannot be put in order: it is told. (Not live: --track.)"""
+    guest = Tracked(runtime)
+    guest.folder = tmp_path / "there"
+    guest.answer = {"return": DONE["return"] | {"ran": True, "tracked": True, "id": "1" * 32}}
+    env = os.environ | {"EBB_RUNTIME_DIR": runtime}
+    done = subprocess.run([EBB, "snapshot", "--track", "-n", "ci", guest.folder], env=env, capture_output=True, timeout=LIMIT, check=False)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done
+    assert list(guest.told) == [({"id": "1" * 32, "kept": False}, [])] and not guest.folder.exists()
+    guest.end()

@@ -14,6 +14,7 @@ import pytest
 import snapshots
 from payload import EBB, TIMEOUT, lib, wait_until
 from test_snapshot import MIB, OPTIONS, PATIENT, WAYS, limit_file, snapshot, status, step
+from test_track import ask
 
 
 def stood(said):
@@ -61,15 +62,15 @@ class Stopped:
         return said
 
 
-def stream(name, meanwhile):
-    """What its ebb sends of it, which waits for `meanwhile` after the first MiB; and the answer."""
+def stream(name, meanwhile, **more):
+    """What its ebb sends of it, which waits for `meanwhile` after the first MiB; and the answer. `more` arguments are sent along."""
     ours, theirs = socket.socketpair()
     with socket.socket(socket.AF_UNIX) as control, ours:
         control.settimeout(TIMEOUT)
         ours.settimeout(TIMEOUT)
         control.connect(f"{os.environ['EBB_RUNTIME_DIR']}/{name}.sock")
         control.sendall(b'{"execute": "qmp_capabilities"}')
-        command = {"execute": "x-ebb-snapshot", "arguments": {"stays": True, "downtime-limit": 10}}
+        command = {"execute": "x-ebb-snapshot", "arguments": {"stays": True, "downtime-limit": 10} | more}
         socket.send_fds(control, [json.dumps(command).encode()], [theirs.fileno()])
         theirs.close()
         data = bytearray()
@@ -190,3 +191,25 @@ def test_a_full_disk_afterwards(run, tmp_path):
     payload.heard = len(payload.lines)
     now = step(payload)
     assert step(payload) > now
+
+
+def test_one_that_is_not_kept(run, restore, tmp_path):
+    """A tracked one, on a disk that is full afterwards: its ebb forgets it, and the next is tracked as if it were the first."""
+    name = f"dropped-{os.getpid()}"
+    payload = run("saved", *OPTIONS, "--name", name, test="one-cpu", params=PATIENT)
+    step(payload)
+    snapshot(name, tmp_path / "plain")
+    enough = os.stat(tmp_path / "plain" / "snapshot").st_size
+    said = snapshot(name, tmp_path / "there", 1, options=["--track"], preexec_fn=limit_file(enough - MIB // 2))
+    assert "cannot write" in said and "did not hear" not in said and not (tmp_path / "there").exists()
+    # The control of that: by hand, with the id.
+    _, said = stream(name, lambda: None, track=True)
+    last = re.search(rb'"id": ?"([0-9a-f]{32})"', said)[1].decode()
+    assert "error" in ask(name, "x-ebb-snapshot-kept", id="0" * 32, kept=False)
+    assert "error" in ask(name, "x-ebb-snapshot-kept", id=last, kept=True)
+    assert ask(name, "x-ebb-snapshot-kept", id=last, kept=False) == {"return": {}}
+    assert "nothing is tracked" in ask(name, "x-ebb-snapshot-kept", id=last, kept=False)["error"]["desc"]
+    snapshot(name, tmp_path / "there", options=["--track"])
+    step(payload)
+    snapshot(name, tmp_path / "next", options=["--base", str(tmp_path / "there")])
+    assert restore(tmp_path / "next", *OPTIONS).steps(2)

@@ -2,14 +2,18 @@
 /* A guest that is saved: its disks are flushed while it runs, and again when it stands still. */
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/unit/fake_ioctl.h"
+#include "tests/unit/memory.h"
 #include "vmm/lib/clock.h"
 #include "vmm/machine/device_blk.h"
 #include "vmm/machine/machine.h"
 #include "vmm/machine/save.h"
+#include "vmm/machine/track.h"
 #include "vmm/monitor/monitor.h"
 
 #define LIMIT_NS (10 * NS_PER_S)
@@ -24,6 +28,7 @@ static struct disk disk;
 static int flushed[DESCRIPTORS], failing;
 static bool stood[DESCRIPTORS], ends; /* ends: while it is flushed for the first time */
 static unsigned int answers;
+static pthread_t loops; /* the thread that runs the loop, once it is known */
 
 static int flush(int fd)
 {
@@ -158,6 +163,38 @@ START_TEST(a_client_that_copies_disks)
 }
 END_TEST
 
+static int no_kvm(int fd, unsigned long request, void *argument)
+{
+	(void)fd, (void)request, (void)argument;
+	ck_assert(!pthread_equal(pthread_self(), loops));
+	return 0;
+}
+
+/* The client cannot keep what it has: that is forgotten, by the thread that may ask KVM for it, while the guest runs. */
+START_TEST(one_that_is_dropped)
+{
+	const struct gpa_range span = {0x10000, 0x8000};
+	const struct ram_config config = RAM_CONFIG_DEFAULT;
+	const struct snapshot_id id = {{1}};
+	uint64_t deadline = clock_ns() + LIMIT_NS;
+
+	machine.vm = (struct vm){.kvm = -1, .fd = -1};
+	ck_assert_int_eq(ram_init(&machine.ram, &config, &span, 1), 0);
+	fake_ioctl = no_kvm;
+	ck_assert_int_eq(track_look(&machine, true, &saver->why), 0);
+	track_saved(&machine, &id, true);
+	loops = pthread_self();
+	saver_drop(saver, saved, 0);
+	while (!answers && clock_ns() < deadline)
+		ck_assert_int_eq(loop_turn(&machine.loop, 100), 0);
+	ck_assert_uint_eq(answers, 1);
+	ck_assert(!machine.track && !saver->saves && !saver->after);
+	ck_assert_uint_eq(saver->since, 0);
+	fake_ioctl = NULL;
+	ram_release(&machine.ram);
+}
+END_TEST
+
 Suite *saver_suite(void);
 Suite *saver_suite(void)
 {
@@ -169,6 +206,7 @@ Suite *saver_suite(void)
 	tcase_add_loop_test(tcase, it_is_not_stopped_in_vain, 0, 2);
 	tcase_add_test(tcase, a_working_set);
 	tcase_add_loop_test(tcase, a_client_that_copies_disks, 0, 3);
+	tcase_add_test(tcase, one_that_is_dropped);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -211,8 +211,15 @@ START_TEST(nothing_is_left_of_it)
 	ck_assert_int_eq(track_look(&machine, true, &why), -EIO);
 	expect_nothing_logged();
 	refused = -1;
+	/* It is saved, and its client cannot keep it. */
+	save(true, &first);
+	track_saved(&machine, NULL, true);
+	expect_nothing_logged();
 	save(true, &first);
 	ck_assert(track_keep(&machine, &first, &first));
+	save(true, &second);
+	track_saved(&machine, NULL, true);
+	ck_assert(machine.track && !track_keep(&machine, &second, &second));
 	track_end(&machine);
 	expect_nothing_logged();
 }

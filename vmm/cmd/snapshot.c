@@ -165,30 +165,55 @@ static bool pass_on_end(struct request *request, const char *guest)
 	return !error;
 }
 
-/* The next increment of a guest that is tracked is based on this one. If its ebb is not told, it is based on the one before. */
-static void tell_kept(struct request *request, struct guest *guest)
+static int tell(struct request *request, struct guest *guest, json_t *arguments)
 {
-	const struct snapshot_file *file = &request->file;
-	json_t *named = json_object_get(guest->call.reply, "id");
+	control_call_start(&guest->call, "x-ebb-snapshot-kept", arguments, CONTROL_ANSWER_MS);
+	control_call_wait(&guest->call, request->loop);
+	return guest->call.err;
+}
+
+/* The next increment of a guest that is tracked is based on this one. If its ebb is not told, it is based on the one before. */
+static void tell_kept(struct request *request, struct guest *guest, json_t *named)
+{
 	char text[SNAPSHOT_ID_TEXT];
 	struct snapshot_id id;
 
-	int error = saved_disks_id(file->fd, &id);
+	int error = saved_disks_id(request->file.fd, &id);
 	if (!error) {
 		snapshot_id_text(&id, text);
 		/* What it calls the last one, which has other last bytes since it was put in order. */
-		json_t *arguments = json_is_string(named)
-					    ? json_pack("{s:O, s:s}", "id", named, "as", text)
-					    : json_pack("{s:s}", "id", text);
-		control_call_start(&guest->call, "x-ebb-snapshot-kept", arguments,
-				   CONTROL_ANSWER_MS);
-		control_call_wait(&guest->call, request->loop);
-		error = guest->call.err;
+		error = tell(request, guest,
+			     json_is_string(named)
+				     ? json_pack("{s:O, s:s}", "id", named, "as", text)
+				     : json_pack("{s:s}", "id", text));
 	}
 	if (error)
 		log_warn("%s: no later snapshot can be based on this one: its ebb did not hear "
 			 "that it is kept",
 			 guest->shown);
+}
+
+/* One that has no other is not tracked any more, which would make it slower, for nothing. */
+static void tell_dropped(struct request *request, struct guest *guest, json_t *named)
+{
+	if (json_is_string(named) &&
+	    tell(request, guest, json_pack("{s:O, s:b}", "id", named, "kept", false)))
+		log_warn("%s: its ebb did not hear that it is not saved, and may track what it "
+			 "writes, which makes it slower, until a snapshot with --track is kept",
+			 guest->shown);
+}
+
+/* Of a guest that is tracked: @status is how it was saved. */
+static void tell_tracked(struct request *request, struct guest *guest, int status)
+{
+	json_t *answer = json_incref(guest->call.reply);
+	json_t *named = json_object_get(answer, "id");
+
+	if (json_is_true(json_object_get(answer, "tracked")) && status != EXIT_DONE)
+		tell_dropped(request, guest, named);
+	else if (json_is_true(json_object_get(answer, "tracked")) && request->file.fd >= 0)
+		tell_kept(request, guest, named);
+	json_decref(answer);
 }
 
 static int say_result(struct request *request, struct guest *guest)
@@ -246,8 +271,6 @@ static int say_result(struct request *request, struct guest *guest)
 	if (request->what == &the_guest)
 		snapshot_say_disks(request, guest->shown,
 				   json_object_get(guest->call.reply, "disks"));
-	if (request->file.fd >= 0 && json_is_true(json_object_get(guest->call.reply, "tracked")))
-		tell_kept(request, guest);
 	return EXIT_DONE;
 }
 
@@ -255,7 +278,6 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 {
 	struct request *request = ctx;
 
-	(void)status;
 	if (!request->stream && snapshot_file_begin(&request->file) != 0)
 		return EXIT_FAILED;
 	if (request->base &&
@@ -267,7 +289,9 @@ static int snapshot(void *ctx, struct guests *guests, int status)
 				   json_pack("{s:f}", "timeout", RECLAIM_MS / 1000.0),
 				   3 * RECLAIM_MS);
 	snapshot_receive(request, guests, guests->guest[0]);
-	return say_result(request, guests->guest[0]);
+	status = say_result(request, guests->guest[0]);
+	tell_tracked(request, guests->guest[0], status);
+	return status;
 }
 
 /* Returns whether it can go where it shall. */

@@ -86,9 +86,11 @@ void track_saved(struct machine *machine, const struct snapshot_id *id, bool who
 	if (id) {
 		track->last = *id;
 		track->last_layers = 1 + (whole ? 0 : layers_below(machine));
-	} else if (!track->base_layers) {
-		track_end(machine);
+		return;
 	}
+	track->last_layers = 0;
+	if (!track->base_layers)
+		track_end(machine);
 }
 
 bool track_last(const struct machine *machine, struct snapshot_id *id)

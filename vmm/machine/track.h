@@ -8,7 +8,7 @@
  * the base. A snapshot becomes the base of the next once its client has it: until then, whatever fails, the next has all since
  * the base before, and what was written after the one that failed is still in the logs.
  *
- * Owner: struct machine. Thread: the saver's; or main, while nothing is saved.
+ * Owner: struct machine. Thread: the saver's; or main, while nothing is saved, for what asks nothing of KVM: track_last(), track_keep().
  */
 #ifndef EBB_MACHINE_TRACK_H
 #define EBB_MACHINE_TRACK_H
@@ -29,7 +29,7 @@ struct machine;
 int track_look(struct machine *machine, bool begin, struct why *why);
 /* For live.c, which has taken them from the logs: these pages of @region were written. Does nothing if it is not tracked. */
 void track_add(const struct machine *machine, unsigned int region, const uint64_t *bits);
-/* It was saved, as @id. Or it was not (NULL): one that has no base is not tracked any more. */
+/* It was saved, as @id. Or it was not, or is not kept (NULL): one that has no base is not tracked any more. */
 void track_saved(struct machine *machine, const struct snapshot_id *id, bool whole);
 /* Returns whether the last one may become the base, and sets *@id. */
 bool track_last(const struct machine *machine, struct snapshot_id *id);

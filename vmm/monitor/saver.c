@@ -136,6 +136,8 @@ static void save(void *ctx)
 
 	if (saver->after) {
 		live_end(saver->monitor->machine);
+		if (!saver->what)
+			track_saved(saver->monitor->machine, NULL, true);
 		return;
 	}
 	saver->error = saver->stands ? saver->what(saver->monitor->machine, &saver->writer,
@@ -229,5 +231,16 @@ void saver_begin(struct saver *saver, saver_what what, int socket,
 	};
 	if (what != machine_save)
 		stand(saver);
+	job_begin(&saver->job);
+}
+
+void saver_drop(struct saver *saver, void (*dropped)(struct monitor *monitor, uint64_t ticket),
+		uint64_t ticket)
+{
+	saver->saves = saver->after = true;
+	saver->what = NULL;
+	saver->error = 0;
+	saver->saved = dropped;
+	saver->ticket = ticket;
 	job_begin(&saver->job);
 }

@@ -25,7 +25,7 @@ typedef int (*saver_what)(struct machine *machine, struct snapshot_writer *write
 struct saver {
 	struct monitor *monitor;
 	struct job job;
-	bool saves;  /* from saver_begin() to the call of @saved */
+	bool saves;  /* from saver_begin() or saver_drop() to the call of @saved */
 	bool stands; /* the guest stands still for it, */
 	bool resume; /* and goes on afterwards; */
 	bool after;  /* it does, and its writes need not be logged any more */
@@ -37,7 +37,7 @@ struct saver {
 	void (*saved)(struct monitor *monitor, uint64_t ticket);
 	uint64_t ticket;
 	/* The worker's, while it saves. */
-	saver_what what;
+	saver_what what; /* NULL: nothing; the last one is dropped */
 	int socket;
 	int error; /* afterwards: 0, or -errno with @why set */
 	struct why why;
@@ -70,5 +70,8 @@ int saver_start(struct saver *saver, const struct worker_guard *guard);
  */
 void saver_begin(struct saver *saver, saver_what what, int socket,
 		 void (*saved)(struct monitor *monitor, uint64_t ticket), uint64_t ticket);
+/* The last one is not kept: see track_saved(). Then calls @dropped with @ticket. The guest runs on. Not while it saves. */
+void saver_drop(struct saver *saver, void (*dropped)(struct monitor *monitor, uint64_t ticket),
+		uint64_t ticket);
 
 #endif

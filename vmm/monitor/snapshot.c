@@ -2,7 +2,8 @@
 /*
  * x-ebb-snapshot and x-ebb-working-set: save the guest, or what it has used of the snapshot that it was restored from, to the
  * socket that came with the command, and answer when that is saved. The guest stands still meanwhile, or, with a limit for that,
- * for the last part: to go on elsewhere, or here. x-ebb-snapshot-kept: the client keeps what came; the next increment is based on it.
+ * for the last part: to go on elsewhere, or here. x-ebb-snapshot-kept: the client keeps what came; the next increment is based on it. Or it
+ * does not.
  */
 #include <errno.h>
 #include <string.h>
@@ -19,6 +20,8 @@
 #include "vmm/machine/working_set.h"
 #include "vmm/monitor/part.h"
 #include "vmm/snapshot/files.h"
+
+#define NOT_LAST "it is not the guest's last snapshot, or nothing is tracked"
 
 /* What the guest can write to, and is in no snapshot: as the user named them. */
 static json_t *disks_of(const struct monitor *monitor)
@@ -255,22 +258,43 @@ static json_t *working_set(void *ctx, const json_t *arguments, struct control_er
 	return save(ctx, working_set_save, arguments, error);
 }
 
+static void dropped(struct monitor *monitor, uint64_t command)
+{
+	struct control_error error = {.class = NULL};
+
+	control_server_answer(monitor->server, command, json_object(), &error);
+}
+
+/* On the saver's thread, which may tell KVM that nothing is logged any more. */
+static void drop(struct monitor *monitor, const struct snapshot_id *id, struct control_error *error)
+{
+	struct snapshot_id last;
+
+	if (track_last(monitor->machine, &last) && memcmp(&last, id, sizeof(last)) == 0)
+		saver_drop(&monitor->saver, dropped, control_server_defer(monitor->server));
+	else
+		control_fail(error, NOT_LAST);
+}
+
 static json_t *snapshot_kept(void *ctx, const json_t *arguments, struct control_error *error)
 {
 	struct monitor *monitor = ctx;
+	bool is_dropped = json_is_false(json_object_get(arguments, "kept"));
 	const json_t *named = json_object_get(arguments, "as");
 	const char *text = json_string_value(json_object_get(arguments, "id"));
 	const char *as_text = named ? json_string_value(named) : text;
 	struct snapshot_id id, as;
 
-	if (json_object_size(arguments) != (named ? 2 : 1) || !text || !as_text ||
+	if (json_object_size(arguments) != (named || is_dropped ? 2 : 1) || !text || !as_text ||
 	    !snapshot_id_read(text, &id) || !snapshot_id_read(as_text, &as))
 		control_fail(error, "Parameter 'id' expects 32 digits of a hexadecimal number, and "
-				    "'as' likewise");
+				    "'as' likewise, or 'kept' false");
 	else if (monitor->saver.saves)
 		control_fail_as(error, "GuestBusy", "the guest is being saved again already");
+	else if (is_dropped)
+		drop(monitor, &id, error);
 	else if (!track_keep(monitor->machine, &id, &as))
-		control_fail(error, "it is not the guest's last snapshot, or nothing is tracked");
+		control_fail(error, NOT_LAST);
 	else
 		return json_object();
 	return NULL;
