@@ -88,6 +88,10 @@ int snapshot_file_again(struct snapshot_file *file)
 	int before = file->fd;
 
 	file->held = 0;
+	/* Its name is the new one's. */
+	if (file->named && !remove_unfinished(file))
+		return fail(file, "replace an unfinished snapshot in");
+	file->named = false;
 	int error = open_file(file);
 	if (!error)
 		return before;
