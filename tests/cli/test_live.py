@@ -13,6 +13,7 @@ from fake import Fake
 MUCH = os.urandom(1 << 20)
 END = b"e" * 48  # bytes: the last section
 DONE = {"return": {"bytes": len(MUCH) + len(END), "memory": len(MUCH), "stopped": 0.01}}
+BUSY = {"error": {"class": "GuestBusy", "desc": "it is being saved again already"}}
 FAILED = {"error": {"class": "GenericError", "desc": "it is not"}}
 
 
@@ -148,13 +149,13 @@ def test_what_is_no_snapshot_is_not_put_in_order(runtime, tmp_path, ran):
 class Tracked(Sender):
     """Is told when its snapshot is kept, and notes whether it has its name by then."""
 
-    folder, told, answers = None, (), {"return": {}}
+    folder, told, answers, busy = None, (), {"return": {}}, 0
 
     def other(self, message):
         if message["execute"] != "x-ebb-snapshot-kept":
             return {"return": {}}
         self.told = [*self.told, (message["arguments"], os.listdir(self.folder))]
-        return self.answers
+        return BUSY if len(self.told) <= self.busy else self.answers
 
 
 @pytest.mark.parametrize("tracked, answers", [(True, {"return": {}}), (True, FAILED), (False, {"return": {}})], ids=["told", "refused", "untracked"])
@@ -181,4 +182,15 @@ def test_it_is_not_kept(runtime, tmp_path):
     done = subprocess.run([EBB, "snapshot", "--track", "-n", "ci", guest.folder], env=env, capture_output=True, timeout=LIMIT, check=False)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1, done
     assert list(guest.told) == [({"id": "1" * 32, "kept": False}, [])] and not guest.folder.exists()
+    guest.end()
+
+
+def test_it_is_kept_a_moment_later(runtime, tmp_path):
+    """Another client has the guest saved meanwhile: its ebb is told again. (Not live: --track.)"""
+    guest = Tracked(runtime)
+    guest.folder, guest.busy = tmp_path / "there", 2
+    guest.answer = {"return": DONE["return"] | {"tracked": True}}
+    env = os.environ | {"EBB_RUNTIME_DIR": runtime}
+    done = subprocess.run([EBB, "snapshot", "--track", "-n", "ci", guest.folder], env=env, capture_output=True, timeout=LIMIT, check=True)
+    assert list(guest.told) == [({"id": "65" * 16}, ["snapshot"])] * 3 and not done.stderr, done
     guest.end()

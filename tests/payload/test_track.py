@@ -146,6 +146,41 @@ def test_one_that_fails(tracked, restore, tmp_path):
         assert "error" in ask(name, "x-ebb-snapshot-kept", **wrong)
 
 
+def increment(name):
+    """What its ebb sends, of which it is not told what becomes of it; and its id."""
+    ours, theirs = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as control, ours:
+        control.settimeout(TIMEOUT)
+        ours.settimeout(TIMEOUT)
+        control.connect(f"{os.environ['EBB_RUNTIME_DIR']}/{name}.sock")
+        control.sendall(b'{"execute": "qmp_capabilities"}')
+        socket.send_fds(control, [b'{"execute": "x-ebb-snapshot", "arguments": {"increment": true}}'], [theirs.fileno()])
+        theirs.close()
+        data = b"".join(iter(lambda: ours.recv(MIB), b""))
+        text = b""
+        while b'"stopped"' not in text:
+            text += control.recv(4096)
+    return data, re.search(rb'"id": ?"([0-9a-f]{32})"', text)[1].decode()
+
+
+def test_others_save_it_too(tracked, restore, tmp_path):
+    """Another client saves it whole before it is said that an increment is kept. The next one is based on that, and has what was given back
+    in between, of which only the other's look at the logs told. (The control: the first has not.)"""
+    payload, name, folder = tracked("trap")
+    data, last = increment(name)
+    assert of_base((folder / "snapshot").read_bytes(), data) < MIB
+    payload.proceed()
+    step(payload)
+    shutil.copytree(folder, tmp_path / "part")
+    os.rename(tmp_path / "part" / "snapshot", tmp_path / "part" / f"base-{(folder / 'snapshot').read_bytes()[-16:].hex()}")
+    (tmp_path / "part" / "snapshot").write_bytes(data)
+    snapshot(name, tmp_path / "other")
+    assert ask(name, "x-ebb-snapshot-kept", id=last) == {"return": {}}
+    snapshot(name, tmp_path / "next", options=base(tmp_path / "part"))
+    assert of_base((folder / "snapshot").read_bytes(), (tmp_path / "next" / "snapshot").read_bytes()) > 16 * MIB
+    assert restore(tmp_path / "next", *OPTIONS).steps(3)
+
+
 def test_what_failed_is_not_lost(tracked, restore, tmp_path):
     """The guest wrote to much before a save that failed, and to none of it afterwards."""
     payload, name, folder = tracked("trap")

@@ -168,6 +168,32 @@ START_TEST(kept_too_late)
 }
 END_TEST
 
+/* Another client saves it meanwhile, neither tracked nor as an increment. If the last one is kept afterwards, the next has what was written
+ * since that; else all. */
+START_TEST(saved_by_another_before_it_is_kept)
+{
+	const uint64_t round = 4;
+
+	save(true, &first);
+	ck_assert(track_keep(&machine, &first, &first));
+	written[0] = 1;
+	save(false, &second);
+	written[0] = 2;
+	ck_assert_int_eq(track_look_apart(&machine, &why), 0);
+	track_add(&machine, 0, &round);
+	if (_i == 0)
+		ck_assert(track_keep(&machine, &second, &second));
+	else if (_i == 1)
+		track_saved(&machine, NULL, true);
+	save(false, &first);
+	ck_assert_uint_eq(changed(0), _i == 0 ? 2 | 4 : 1 | 2 | 4);
+	/* None of it is left when that is kept. */
+	ck_assert(track_keep(&machine, &first, &first));
+	save(false, &second);
+	ck_assert_uint_eq(changed(0), 0);
+}
+END_TEST
+
 /* A clone of three that are based on one another, whose first one is not kept: its increment is the fourth. */
 START_TEST(based_on_what_it_was_restored_from)
 {
@@ -235,6 +261,7 @@ Suite *track_suite(void)
 	tcase_add_test(tcase, what_was_written);
 	tcase_add_test(tcase, what_was_not_kept);
 	tcase_add_test(tcase, kept_too_late);
+	tcase_add_loop_test(tcase, saved_by_another_before_it_is_kept, 0, 3);
 	tcase_add_test(tcase, based_on_what_it_was_restored_from);
 	tcase_add_test(tcase, nothing_is_left_of_it);
 	suite_add_tcase(suite, tcase);

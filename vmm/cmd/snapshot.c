@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "vmm/cmd/snapshot_receive.h"
 #include "vmm/cmd/snapshot_request.h"
 #include "vmm/cmd/snapshot_settle.h"
+#include "vmm/lib/clock.h"
 #include "vmm/lib/log.h"
 #include "vmm/lib/text.h"
 #include "vmm/snapshot/identify.h"
@@ -31,6 +33,8 @@
 #define RECLAIM_MS 5000
 /* How long a guest may stand still that is sent while it runs. */
 #define LIVE_MS 50
+/* How long another client may save it, before its ebb can be told that ours is kept. */
+#define KEPT_MS 30000
 /* In a working set: the id of the snapshot that it is of begins its first payload (docs/snapshot-format.md). */
 #define ID_AT (SNAPSHOT_HEAD + SNAPSHOT_SECTION)
 
@@ -165,11 +169,23 @@ static bool pass_on_end(struct request *request, const char *guest)
 	return !error;
 }
 
+/* Again, while another client saves the guest. */
 static int tell(struct request *request, struct guest *guest, json_t *arguments)
 {
-	control_call_start(&guest->call, "x-ebb-snapshot-kept", arguments, CONTROL_ANSWER_MS);
-	control_call_wait(&guest->call, request->loop);
-	return guest->call.err;
+	struct control_call *call = &guest->call;
+	int64_t deadline = clock_ms() + KEPT_MS;
+
+	for (;;) {
+		control_call_start(call, "x-ebb-snapshot-kept", json_incref(arguments),
+				   CONTROL_ANSWER_MS);
+		control_call_wait(call, request->loop);
+		if (call->err != -EREMOTEIO || clock_ms() > deadline ||
+		    strcmp(control_client_error_class(call->client), "GuestBusy") != 0)
+			break;
+		poll(NULL, 0, 20);
+	}
+	json_decref(arguments);
+	return call->err;
 }
 
 /* The next increment of a guest that is tracked is based on this one. If its ebb is not told, it is based on the one before. */

@@ -139,7 +139,8 @@ static int begin(struct machine *machine, struct snapshot_writer *writer, struct
 	live->least = UINT64_MAX;
 	private_file_note_read(machine->ram.private_file);
 	if (writer->stays)
-		error = track_look(machine, writer->track, why);
+		error = writer->track ? track_look(machine, true, why)
+				      : track_look_apart(machine, why);
 	return error || machine->track ? error : written_begin(machine, why);
 }
 
@@ -177,7 +178,7 @@ int live_save(struct machine *machine, struct snapshot_writer *writer, uint64_t 
 		error = send_rounds(machine, downtime, why);
 	if (error)
 		live_end(machine);
-	if (error && writer->stays)
+	if (error && writer->track)
 		track_saved(machine, NULL, true);
 	return error;
 }

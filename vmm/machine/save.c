@@ -459,7 +459,7 @@ int machine_save(struct machine *machine, struct snapshot_writer *writer, uint64
 	}
 	*pages = writer->pages;
 	identify(machine, writer, &id);
-	if (writer->track || writer->increment || error)
+	if (writer->track || writer->increment)
 		track_saved(machine, error ? NULL : &id, !writer->increment);
 	free(saving);
 	return error;

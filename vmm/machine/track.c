@@ -15,14 +15,17 @@ struct track {
 	struct snapshot_id base, last;
 	unsigned int base_layers, last_layers; /* 0: there is none */
 	uint64_t *since[RAM_REGIONS_MAX]; /* the base: a bit for each page, up to the last look */
-	uint64_t *log;			  /* KVM's, of a region */
+	uint64_t *late
+		[RAM_REGIONS_MAX]; /* of these, what is known to be written after the last one; none if there is no last one */
+	uint64_t *log; /* KVM's, of a region */
 };
 
 static bool make(struct track *track, const struct ram *ram)
 {
 	for (unsigned int i = 0; i < ram->regions; i++) {
 		track->since[i] = calloc(dirty_log_words(ram, &ram->region[i]), sizeof(uint64_t));
-		if (!track->since[i])
+		track->late[i] = calloc(dirty_log_words(ram, &ram->region[i]), sizeof(uint64_t));
+		if (!track->since[i] || !track->late[i])
 			return false;
 	}
 	track->log = calloc(written_log_words(ram), sizeof(uint64_t));
@@ -42,31 +45,54 @@ static int begin(struct machine *machine, struct why *why)
 	return error;
 }
 
-int track_look(struct machine *machine, bool begins, struct why *why)
+/* What was written since the last one is not apart from the rest any more: if it is kept, it comes too late. */
+static void forget_last(struct machine *machine)
+{
+	const struct ram *ram = &machine->ram;
+	struct track *track = machine->track;
+
+	track->last_layers = 0;
+	for (unsigned int i = 0; i < ram->regions; i++)
+		for (size_t w = 0; w < dirty_log_words(ram, &ram->region[i]); w++) {
+			track->since[i][w] |= track->late[i][w];
+			if (track->late[i][w])
+				track->late[i][w] = 0;
+		}
+}
+
+static uint64_t *taken(const struct track *track, unsigned int region)
+{
+	return track->last_layers ? track->late[region] : track->since[region];
+}
+
+int track_look_apart(struct machine *machine, struct why *why)
 {
 	struct track *track = machine->track;
 	int error = 0;
 
-	if (!track)
-		return begins ? begin(machine, why) : 0;
-	/* What was written since that is not apart from the rest any more: if it is kept, it comes too late. */
-	track->last_layers = 0;
-	for (unsigned int i = 0; i < machine->ram.regions; i++) {
-		int failed = written_take(machine, i, track->log, track->since[i], why);
+	for (unsigned int i = 0; track && i < machine->ram.regions; i++) {
+		int failed = written_take(machine, i, track->log, taken(track, i), why);
 		error = error ? error : failed;
 	}
 	return error;
 }
 
+int track_look(struct machine *machine, bool begins, struct why *why)
+{
+	if (!machine->track)
+		return begins ? begin(machine, why) : 0;
+	forget_last(machine);
+	return track_look_apart(machine, why);
+}
+
 void track_add(const struct machine *machine, unsigned int region, const uint64_t *bits)
 {
-	struct track *track = machine->track;
+	const struct track *track = machine->track;
 
 	if (!track)
 		return;
-	track->last_layers = 0;
 	for (size_t w = 0; w < dirty_log_words(&machine->ram, &machine->ram.region[region]); w++)
-		track->since[region][w] |= bits[w];
+		taken(track, region)[w] |= bits[w];
 }
 
 /* How many snapshots an increment is based on: until one is kept, those that the guest was restored from. */
@@ -88,7 +114,7 @@ void track_saved(struct machine *machine, const struct snapshot_id *id, bool who
 		track->last_layers = 1 + (whole ? 0 : layers_below(machine));
 		return;
 	}
-	track->last_layers = 0;
+	forget_last(machine);
 	if (!track->base_layers)
 		track_end(machine);
 }
@@ -112,10 +138,10 @@ bool track_keep(struct machine *machine, const struct snapshot_id *id, const str
 		return false;
 	track->base = *as;
 	track->base_layers = track->last_layers;
-	track->last_layers = 0;
 	for (unsigned int i = 0; i < ram->regions; i++)
 		memset(track->since[i], 0,
 		       dirty_log_words(ram, &ram->region[i]) * sizeof(uint64_t));
+	forget_last(machine);
 	return true;
 }
 
@@ -149,8 +175,10 @@ void track_free(struct machine *machine)
 {
 	struct track *track = machine->track;
 
-	for (unsigned int i = 0; track && i < machine->ram.regions; i++)
+	for (unsigned int i = 0; track && i < machine->ram.regions; i++) {
 		free(track->since[i]);
+		free(track->late[i]);
+	}
 	if (track)
 		free(track->log);
 	free(track);

@@ -23,10 +23,12 @@
 struct machine;
 
 /*
- * The machine is about to be saved: finds what was written until now; with @begin, tracks it from now on, if it
+ * The machine is about to be saved, tracked or as an increment: finds what was written until now; with @begin, tracks it from now on, if it
  * is not yet. Does nothing if it is not tracked. Returns 0, or -errno with @why set.
  */
 int track_look(struct machine *machine, bool begin, struct why *why);
+/* The same of one that is neither tracked nor an increment, but takes from the logs: the last one may still become the base. */
+int track_look_apart(struct machine *machine, struct why *why);
 /* For live.c, which has taken them from the logs: these pages of @region were written. Does nothing if it is not tracked. */
 void track_add(const struct machine *machine, unsigned int region, const uint64_t *bits);
 /* It was saved, as @id. Or it was not, or is not kept (NULL): one that has no base is not tracked any more. */
@@ -34,7 +36,7 @@ void track_saved(struct machine *machine, const struct snapshot_id *id, bool who
 /* Returns whether the last one may become the base, and sets *@id. */
 bool track_last(const struct machine *machine, struct snapshot_id *id);
 /*
- * The snapshot @id, if it was the last one, and nothing was looked at since, is kept, as the snapshot @as: it is the base from now on.
+ * The snapshot @id, if it was the last one, and none but track_look_apart() looked since, is kept, as the snapshot @as: it is the base from now on.
  * Returns whether it is.
  */
 bool track_keep(struct machine *machine, const struct snapshot_id *id,
