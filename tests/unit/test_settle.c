@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/unit/failing.h"
 #include "tests/unit/memory.h"
 #include "vmm/snapshot/settle.h"
 #include "vmm/snapshot/written.h"
@@ -270,6 +271,27 @@ START_TEST(damage_is_found)
 }
 END_TEST
 
+/* At each place where it needs some, it says so; once it has enough, nothing. */
+START_TEST(without_memory_it_says_so)
+{
+	unsigned int nth = 0;
+	bool failed;
+
+	send_pages(0, 1, 1);
+	send_pages(BLOCK, 1, 1);
+	end();
+	do {
+		failing_arm(++nth);
+		int error = settle();
+		failed = failing_disarm();
+		ck_assert_int_eq(error, failed ? -ENOMEM : 0);
+		ck_assert_msg(failed == !!strstr(why, "no memory is left"), "%s", why);
+	} while (failed);
+	/* For itself, for each region, and for each block that is not zeros. */
+	ck_assert_uint_eq(nth, 1 + 2 + 2 + 1);
+}
+END_TEST
+
 Suite *settle_suite(void);
 Suite *settle_suite(void)
 {
@@ -284,6 +306,7 @@ Suite *settle_suite(void)
 	tcase_add_test(tcase, memory_in_two_ways_is_refused);
 	tcase_add_test(tcase, memory_too_often_is_refused);
 	tcase_add_test(tcase, damage_is_found);
+	tcase_add_test(tcase, without_memory_it_says_so);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

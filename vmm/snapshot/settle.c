@@ -239,13 +239,17 @@ static void free_blocks(struct settling *settling)
 	}
 }
 
+static const char no_memory[] =
+	"no memory is left to put it in order, of which that takes 2 MiB for "
+	"each GiB: save it while it is paused, which takes none";
+
 int snapshot_settle(int fd, const struct gpa_range *region, unsigned int regions,
 		    struct snapshot_writer *writer, char *why, size_t size)
 {
 	struct settling *settling = calloc(1, sizeof(*settling));
 	int error = -ENOMEM;
 
-	why[0] = '\0';
+	snprintf(why, size, "%s", no_memory);
 	if (!settling)
 		return error;
 	settling->fd = fd;
@@ -256,7 +260,7 @@ int snapshot_settle(int fd, const struct gpa_range *region, unsigned int regions
 		(struct snapshot_reader){.read = snapshot_read_plain, .ctx = &settling->fd};
 	if (make_blocks(settling))
 		error = settle(settling);
-	if (error)
+	if (error != -ENOMEM || settling->reader.why[0])
 		snprintf(why, size, "%s", settling->reader.why);
 	free_blocks(settling);
 	free(settling);
