@@ -464,7 +464,7 @@ def test_a_guest_that_rests_is_asked_less_often(fake, runtime):
     def looks(one):
         return len([command for command, _ in one.asked if command == "x-ebb-stat"])
 
-    assert looks(rests) <= 3 + seconds / 5
+    assert looks(rests) <= 3 + seconds / 4.75
     assert min(looks(works), looks(sends)) >= 20
 
 

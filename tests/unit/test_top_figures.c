@@ -200,10 +200,26 @@ END_TEST
 /* A second after its third answer, of which each case changes something. */
 START_TEST(a_guest_that_rests_is_not_asked_for_a_while)
 {
-	enum { RESTS, HAS_RUN, RAN_BEFORE, READS, BALLOON_MOVES, NO_CPU, LONG_AGO, SILENT };
+	enum {
+		RESTS,
+		HAS_RUN,
+		RAN_BEFORE,
+		READS,
+		BALLOON_MOVES,
+		NO_CPU,
+		LONG_AGO,
+		SILENT,
+		OLD,
+		PAUSED
+	};
 	struct top_figures guest;
 	struct top_sample sample = top_usual;
+	bool rests = _i == RESTS || _i == PAUSED;
 	sample.target = sample.balloon;
+	/* Its statistics will be 10 s old, or 9; a paused guest's do not grow old. */
+	sample.asked = sample.at - (_i == OLD || _i == PAUSED ? 6 : 5) * NS_PER_S;
+	if (_i == PAUSED)
+		strcpy(sample.status, "paused");
 	sample.cpu = NS_PER_S;
 	top_figures_init(&guest, "a", 1);
 	for (int i = 0; i < 3; i++) {
@@ -221,11 +237,36 @@ START_TEST(a_guest_that_rests_is_not_asked_for_a_while)
 	}
 	guest.answers = _i != SILENT;
 	uint64_t cpu = sample.cpu + (_i == HAS_RUN ? NS_PER_S / 50 : 0);
-	uint64_t now = sample.at + (_i == LONG_AGO ? 5 : 1) * NS_PER_S;
-	ck_assert(top_figures_rest(&guest, cpu, now) == (_i == RESTS));
+	/* A frame may come a little early. */
+	uint64_t now = sample.at + (_i == LONG_AGO ? 49 * NS_PER_S / 10 : NS_PER_S);
+	ck_assert(top_figures_rest(&guest, cpu, now) == rests);
 	/* Its curves have a sample for each frame. */
-	ck_assert_uint_eq(guest.samples, _i == RESTS ? 4 : 3);
+	ck_assert_uint_eq(guest.samples, rests ? 4 : 3);
 	ck_assert_uint_eq(top_history(&guest, TOP_CURVE_HELD, 0), sample.own);
+}
+END_TEST
+
+/* What it does after it rested for 4 s was done in the second since. The control: a guest that was not looked at for 5 s. */
+START_TEST(rates_after_a_rest_are_of_the_last_frame)
+{
+	struct top_figures guest;
+	struct top_sample sample = top_usual;
+	sample.target = sample.balloon;
+	top_figures_init(&guest, "a", 1);
+	for (int i = 0; i < 3; i++) {
+		sample = top_later(sample, NS_PER_S);
+		top_figures_take(&guest, &sample);
+	}
+	for (uint64_t i = 1; _i == 0 && i <= 4; i++)
+		ck_assert(top_figures_rest(&guest, i * NS_PER_MS, sample.at + i * NS_PER_S));
+	for (uint64_t i = 0; i < 2; i++) {
+		sample = top_later(sample, i ? NS_PER_S : 5 * NS_PER_S);
+		sample.cpu += 504 * NS_PER_MS;
+		sample.disk += 5 * MIB;
+		top_figures_take(&guest, &sample);
+		ck_assert_uint_eq(guest.cpu, i ? 504 : _i ? 101 : 500);
+		ck_assert_uint_eq(guest.disk, i || _i == 0 ? 5 * MIB : MIB);
+	}
 }
 END_TEST
 
@@ -267,7 +308,8 @@ Suite *top_figures_suite(void)
 	tcase_add_test(tests, stalls_are_of_a_second);
 	tcase_add_test(tests, sums_do_not_overflow);
 	tcase_add_test(tests, history_keeps_the_newest);
-	tcase_add_loop_test(tests, a_guest_that_rests_is_not_asked_for_a_while, 0, 8);
+	tcase_add_loop_test(tests, a_guest_that_rests_is_not_asked_for_a_while, 0, 10);
+	tcase_add_loop_test(tests, rates_after_a_rest_are_of_the_last_frame, 0, 2);
 	tcase_add_test(tests, ages_are_in_order);
 	suite_add_tcase(suite, tests);
 	return suite;

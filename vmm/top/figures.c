@@ -12,7 +12,8 @@
 #define FRESH_NS (10 * NS_PER_S) /* older statistics of a running guest are not shown */
 #define SPAN_MIN NS_PER_MS	 /* a rate is of no shorter time */
 
-#define REST_NS	     (5 * NS_PER_S) /* a guest that rests is asked so often */
+#define REST_NS	     (5 * NS_PER_S) /* a guest that rests is asked so often, */
+#define REST_EARLY   (NS_PER_S / 4) /* or in a frame that comes so much earlier */
 #define REST_CPU     10		    /* of 1000: no more than it takes to be idle, and to be asked */
 #define REST_RAN     (10 * NS_PER_MS) /* since its last answer, likewise */
 #define REST_SAMPLES 3		      /* until then not all rates are known */
@@ -229,7 +230,9 @@ static void record(struct top_figures *figures)
 void top_figures_take(struct top_figures *figures, const struct top_sample *sample)
 {
 	const struct top_sample before = figures->now;
-	uint64_t span = before.at ? sample->at - before.at : 0;
+	bool rested = figures->rested_at > before.at;
+	uint64_t since = rested ? figures->rested_at : before.at;
+	uint64_t span = before.at ? sample->at - since : 0;
 	figures->now = *sample;
 	if (!before.at || sample->updates != before.updates) {
 		judge_waits(figures, &before);
@@ -242,7 +245,7 @@ void top_figures_take(struct top_figures *figures, const struct top_sample *samp
 	judge_memory(figures);
 	judge_ages(figures);
 	/* Nanoseconds in a nanosecond. */
-	figures->cpu = rate(before.cpu, sample->cpu, span, 1000);
+	figures->cpu = rate(rested ? figures->rested_cpu : before.cpu, sample->cpu, span, 1000);
 	figures->reported = rate(before.reported, sample->reported, span, NS_PER_S);
 	figures->disk = rate(before.disk, sample->disk, span, NS_PER_S);
 	figures->network = rate(before.network, sample->network, span, NS_PER_S);
@@ -262,13 +265,23 @@ static bool goes_on(const struct top_figures *figures)
 	return figures->cpu > REST_CPU || now->balloon != now->target;
 }
 
+/* Statistics that are shown were asked for at the look before the last, which may be long ago. */
+static bool grows_old(const struct top_figures *figures, uint64_t now)
+{
+	const struct top_sample *last = &figures->now;
+	return figures->used != TOP_UNKNOWN && strcmp(last->status, "running") == 0 &&
+	       last->asked && now - last->asked >= FRESH_NS;
+}
+
 bool top_figures_rest(struct top_figures *figures, uint64_t cpu, uint64_t now)
 {
 	const struct top_sample *last = &figures->now;
 	if (!figures->answers || figures->samples < REST_SAMPLES || goes_on(figures) ||
-	    now - last->at >= REST_NS || last->cpu == TOP_UNKNOWN || cpu < last->cpu ||
-	    cpu - last->cpu > REST_RAN)
+	    now - last->at >= REST_NS - REST_EARLY || grows_old(figures, now) ||
+	    last->cpu == TOP_UNKNOWN || cpu < last->cpu || cpu - last->cpu > REST_RAN)
 		return false;
+	figures->rested_at = now;
+	figures->rested_cpu = cpu;
 	record(figures);
 	return true;
 }

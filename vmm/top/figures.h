@@ -54,6 +54,8 @@ struct top_figures {
 	bool answers;			 /* the last time that it was asked */
 	struct top_sample now;
 	uint64_t told_at; /* ns: when its statistics were new */
+	/* ns: the last frame in which it was not asked, and its CPU time then. */
+	uint64_t rested_at, rested_cpu;
 	/* Made of these; TOP_UNKNOWN if what is needed is. */
 	uint64_t used, excess;
 	struct top_ages ages[TOP_KINDS];  /* each no more than the one before, or all unknown */
