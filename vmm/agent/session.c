@@ -40,7 +40,7 @@ struct session {
 	size_t reported; /* bytes of the report */
 	int signals;	 /* descriptor */
 	int asked;	 /* the signal that the command is to end by, or 0 */
-	int64_t deadline;
+	int64_t begun, deadline;
 	int64_t starved;       /* ms that the deadline was moved already */
 	enum session_end late; /* what it means if the deadline comes */
 	struct keys keys;
@@ -60,9 +60,11 @@ enum {
 
 static void end(struct session *session, enum session_end why)
 {
-	if (!session->over)
-		session->result->end = why;
+	if (session->over)
+		return;
 	session->over = true;
+	session->result->end = why;
+	session->result->took_ms = clock_ms() - session->begun;
 }
 
 static void end_by(struct session *session, int signal)
@@ -393,14 +395,17 @@ static void act(struct session *session, const struct pollfd *poll)
 	}
 }
 
-/* Gives a guest that starts the time that others' programs had the processors. */
+/* Gives a guest that starts the time that it waited for a processor, which may be for its own vCPUs: not without end. */
 static void wait_for_starved(struct session *session)
 {
 	pid_t pid = session->config->pid;
 	int64_t starved = pid && session->late == SESSION_LATE ? starved_ms(pid) : 0;
+	int64_t most = session->begun + (int64_t)SESSION_START_MOST * session->config->start_ms;
+	int64_t more = starved - session->starved;
 
-	if (starved > session->starved)
-		session->deadline += starved - session->starved;
+	if (more > 0)
+		session->deadline =
+			session->deadline + more < most ? session->deadline + more : most;
 	session->starved = starved;
 }
 
@@ -435,7 +440,8 @@ static ssize_t write_outlet(void *ctx, int fd, const void *data, size_t size)
 
 static void init(struct session *session)
 {
-	session->deadline = clock_ms() + session->config->start_ms;
+	session->begun = clock_ms();
+	session->deadline = session->begun + session->config->start_ms;
 	session->late = SESSION_LATE;
 	keys_init(&session->keys);
 	for (unsigned int i = 0; i < AGENT_STREAMS; i++) {

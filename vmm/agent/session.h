@@ -13,14 +13,16 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "vmm/agent/command.h"
 
 /*
  * How long the guest may take from its start to the command's; a machine that is emulated is slow. What its process waits for a
- * processor meanwhile does not count: 50 that start at once may take longer.
+ * processor meanwhile does not count, up to so many times that: 50 that start at once may take longer.
  */
-#define SESSION_START_S 300
+#define SESSION_START_S	   300
+#define SESSION_START_MOST 6
 /* How long the command may take to end by SIGTERM or SIGHUP, before the guest is ended: as `docker stop` has it. */
 #define SESSION_GRACE_MS 10000
 /* How much of the guest's console is kept: its last words. */
@@ -38,6 +40,7 @@ struct session_result {
 	enum session_end end;
 	struct agent_report report;
 	int signal;
+	int64_t took_ms; /* from the guest's start to the session's end */
 	char console[SESSION_CONSOLE + 1];
 };
 

@@ -159,8 +159,8 @@ int sandbox_conclude(struct session_result *result, const struct sandbox_request
 	}
 	last = last_line(result->console, "");
 	if (result->end == SESSION_LATE)
-		log_error("the guest did not come to the command within %d s; its last words: %s",
-			  SESSION_START_S, last ? last : "none");
+		log_error("the guest did not come to the command within %lld s; its last words: %s",
+			  (long long)result->took_ms / 1000, last ? last : "none");
 	else
 		log_error("the guest ended before the command did; its last words: %s",
 			  last ? last : "none");

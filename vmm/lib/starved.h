@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long a process has waited for a processor that others had: what is slow on a busy host tells nothing of the process.
+ * How long a process has waited for a processor: what is slow on a busy host tells little of the process. Others had it, or
+ * other threads of the process itself, or its cgroup had used up its share (cpu.max).
  *
  * Thread: any. Source: the kernel's Documentation/scheduler/sched-stats.rst, /proc/PID/schedstat.
  */
