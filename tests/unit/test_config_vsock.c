@@ -101,6 +101,7 @@ static const struct config_mistake bad[] = {
 	{{"K", "--vsock", "vhost=1,cid=2"}, {"CID must be 3 to 4294967294", "\"2\""}},
 	{{"K", "--vsock", "vhost=1,/a"}, {"\"/a\" of the vsock", "cid=N"}},
 	{{"K", "--vsock", "/a,vhost=1"}, {"has no path", "leave the path out"}},
+	{{"K", "--vsock", "cid=9,vhost=1"}, {"has no path", "write vhost=1 first"}},
 };
 
 START_TEST(test_bad)

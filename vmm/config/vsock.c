@@ -83,7 +83,8 @@ static int apply_path(struct vm_vsock *vsock, const char *text, struct option_er
 	if (!err && vsock->vhost)
 		err = options_fail(error,
 				   "with vhost=1 programs of the host reach the guest by its "
-				   "CID, and --vsock has no path: leave the path out");
+				   "CID, and --vsock has no path: leave the path out, and "
+				   "write vhost=1 first");
 	return err;
 }
 
