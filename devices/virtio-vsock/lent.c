@@ -130,8 +130,8 @@ static int take_cid(const struct vhost *vhost, uint64_t cid)
 	int error = vhost->control(vhost, VHOST_VSOCK_SET_GUEST_CID, &cid);
 
 	if (error == -EADDRINUSE)
-		log_error("another guest of this host has the CID %llu; choose another for --vsock "
-			  "vhost=1,cid=N",
+		log_error("another guest of this host has the CID %llu, or the host itself; choose "
+			  "another for --vsock vhost=1,cid=N",
 			  (unsigned long long)cid);
 	else if (error)
 		log_error("the host's kernel refuses the CID %llu: %s", (unsigned long long)cid,

@@ -119,7 +119,7 @@ def test_refused(ebb, tmp_path):
     """A CID that another guest has, and snapshots: each is one line."""
     begin(ebb, tmp_path)
     second = lib.ebb("true", "--vsock", f"vhost=1,cid={CID}")
-    for words, status, said in [(second, 2, f"another guest of this host has the CID {CID}; choose another"),
+    for words, status, said in [(second, 2, f"another guest of this host has the CID {CID}, or the host itself; choose another"),
                                 ([lib.EBB, "snapshot", "-n", "v", str(tmp_path / "saved")], 1, '"vsock 0" cannot be saved yet: one with a path can')]:
         done = subprocess.run(words, env=ebb.env, timeout=LIMIT, capture_output=True, text=True, check=False)
         assert done.returncode == status and said in done.stderr and done.stderr.count("\n") == 1, done
