@@ -180,10 +180,10 @@ GET_REGS, SET_REGS, GET_SREGS, SET_SREGS = (ioctl(way, KVM, nr, size) for nr, wa
     (0x81, READ, 144), (0x82, WRITE, 144), (0x83, READ, 312), (0x84, WRITE, 312)])
 TAP, SET_QUEUE = {ioctl(WRITE, 0x54, 0xd0, 4)}, ioctl(WRITE, 0x54, 0xd9, 4)
 LENT = {ioctl(way, VHOST, nr, size) for way, nr, size in [
-    (0, 1, 0), (0, 2, 0), (WRITE, 0, 8), (WRITE, 3, 8), (WRITE, 0x10, 8), (WRITE, 0x11, 40), (WRITE, 0x12, 8),
+    (0, 1, 0), (WRITE, 0, 8), (WRITE, 3, 8), (WRITE, 0x10, 8), (WRITE, 0x11, 40), (WRITE, 0x12, 8),
     (READ | WRITE, 0x12, 8), (WRITE, 0x20, 8), (WRITE, 0x21, 8), (WRITE, 0x22, 8)]}
-SET_BACKEND, SET_RUNNING = ioctl(WRITE, VHOST, 0x30, 8), ioctl(WRITE, VHOST, 0x61, 4)
-VHOSTS = LENT | {SET_BACKEND, SET_RUNNING}
+RESET_OWNER, SET_BACKEND, SET_RUNNING = ioctl(0, VHOST, 2, 0), ioctl(WRITE, VHOST, 0x30, 8), ioctl(WRITE, VHOST, 0x61, 4)
+VHOSTS = LENT | {RESET_OWNER, SET_BACKEND, SET_RUNNING}
 # GET_MP_STATE, XSAVE, XSAVE2, XCRS, DEBUGREGS, LAPIC, MSRS, VCPU_EVENTS, CPUID2, PIT2, CLOCK; and for --live
 # SET_USER_MEMORY_REGION, GET_DIRTY_LOG.
 SAVED = {ioctl(way, KVM, nr, size) for way, nr, size in [
@@ -194,7 +194,7 @@ EACH = {IRQ_LINE}
 # What a kind of thread needs: all others are refused. The kinds that are not here have none of their own, as the balloon's.
 IOCTLS = {"vcpu0": EACH | {KVM_RUN, KVMCLOCK_CTRL, GET_IRQCHIP},
           "main": EACH | TAP | VHOSTS | {TCGETS, TCSETS, TIOCGPGRP, TCFLSH, TIOCGWINSZ, KVM_NMI, GET_REGS, SET_REGS, GET_SREGS, SET_SREGS, TRANSLATE},
-          "balloon": EACH, "blk": EACH | {BLKDISCARD}, "net": EACH | TAP | LENT | {SET_BACKEND, SET_QUEUE}, "vsock": EACH | LENT | {SET_RUNNING},
+          "balloon": EACH, "blk": EACH | {BLKDISCARD}, "net": EACH | TAP | LENT | {RESET_OWNER, SET_BACKEND, SET_QUEUE}, "vsock": EACH | LENT | {SET_RUNNING},
           "snapshot": EACH | SAVED | {GET_REGS, GET_SREGS, GET_TSC_KHZ, GET_IRQCHIP}}
 
 

@@ -162,7 +162,7 @@ START_TEST(test_count)
 		{1U << THREAD_FS, 35, 1},
 		{1U << THREAD_RNG, 32, 1},
 		{1U << THREAD_PMEM, 33, 1},
-		{1U << THREAD_VSOCK, 38, 13},
+		{1U << THREAD_VSOCK, 38, 12},
 		{1U << THREAD_CONSOLE, 34, 1},
 		{1U << THREAD_MEASURE, 33, 1},
 		{1U << THREAD_SNAPSHOT, 36, 18},
