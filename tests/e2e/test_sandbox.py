@@ -479,7 +479,9 @@ def test_plain_user(sandbox, ebb):
                   f"for file in /etc/passwd {other}/made; do (: >$file) 2>/dev/null || echo refused; done; "
                   f"for file in theirs {other}/theirs; do cat $file 2>/dev/null || echo unread; done")
         seen = ["0", "0", "0", str(user), "x", "refused", "refused"]
-        assert run(script, "--fs", other) == [*seen, "unread", "theirs"]
+        # Debian 13's virtiofsd opens them without O_NOATIME then.
+        below = "theirs" if os.path.exists("/usr/libexec/virtiofsd") else "unread"
+        assert run(script, "--fs", other) == [*seen, below, "theirs"]
         assert not os.path.exists(f"{home}/job/made")
         assert run(script, "--fs", other, "--rw", ".") == [*seen, "theirs", "theirs"]
         assert os.stat(f"{home}/job/made").st_uid == user
