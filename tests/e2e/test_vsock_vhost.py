@@ -100,9 +100,15 @@ def test_streams(ebb, tmp_path, reporting):
     execute(ebb, "v", {"execute": "cont"})
     assert idle.recv(5, socket.MSG_WAITALL) == b"later"
 
-    # A driver that goes and comes again.
+    # A driver that goes and comes again. An old stream ends when its program next sends.
     assert asked(started, f"{DRIVER}unbind")[0] == 0
     assert asked(started, "echo $v >bind; cd /; killall vsockio")[0] == 0
+    idle.settimeout(1)
+    with pytest.raises(TimeoutError):
+        idle.recv(1)
+    idle.settimeout(LIMIT)
+    idle.sendall(b"old")
+    assert idle.recv(1) == b""
     listens(started, 5003)
     last = connect(5003)
     last.sendall(b"again")
