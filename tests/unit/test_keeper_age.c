@@ -85,6 +85,45 @@ START_TEST(one_that_wants_young_caches_back_gives_a_part)
 }
 END_TEST
 
+/*
+ * A host that will swap soon asks a guest from the second look on that shows what it costs, as one at
+ * work of which it is not known that its caches are old; also if it tells no ages.
+ */
+START_TEST(a_new_guest_is_asked_for_a_part_once_its_pressure_was_seen)
+{
+	static const struct {
+		bool ages, told;
+		uint64_t stalled_ms, known_for, cache;
+	} cases[] = {
+		{true, true, 0, NS_PER_S, 20},
+		{false, true, 0, NS_PER_S, 30},
+		/* Only the second look has figures. */
+		{true, false, 0, NS_PER_S, 0},
+		{true, true, 500, NS_PER_S, 0},
+		{false, true, 500, NS_PER_S, 0},
+		/* It is known: all that it has not used. */
+		{true, true, 0, 6 * NS_PER_S, 160},
+		{true, false, 0, 6 * NS_PER_S, 160},
+	};
+	struct round round = {.policy = keeper_policy_start(0), .count = 1};
+	struct keeper_figures figures = aged(160, 3, 0, 0);
+	round.list[0] = &round.guest[0];
+	figures.ages = cases[_i].ages;
+	figures.told = cases[_i].told;
+	round_look(&round, 0, figures, START);
+	ck_assert_uint_eq(round_decide(&round, &urgent, START), 0);
+	figures.told = true;
+	figures.stalled = cases[_i].stalled_ms * NS_PER_MS;
+	round_look(&round, 0, figures, START + cases[_i].known_for);
+	size_t asked = round_decide(&round, &urgent, START + cases[_i].known_for);
+	ck_assert_uint_eq(asked, cases[_i].cache != 0);
+	if (!asked)
+		return;
+	ck_assert_int_eq(round.action[0].means, KEEPER_CACHE);
+	ck_assert_uint_eq(round.action[0].cache / MIB, cases[_i].cache);
+}
+END_TEST
+
 /* Last, one at work of which no age is known; before it one that is idle. */
 START_TEST(the_guest_with_the_oldest_caches_comes_first)
 {
@@ -266,6 +305,8 @@ Suite *keeper_age_suite(void)
 	TCase *tcase = tcase_create("ages and costs");
 	tcase_add_loop_test(tcase, no_more_than_what_is_old, 0, 13);
 	tcase_add_loop_test(tcase, one_that_wants_young_caches_back_gives_a_part, 0, 2);
+	tcase_add_loop_test(tcase, a_new_guest_is_asked_for_a_part_once_its_pressure_was_seen, 0,
+			    7);
 	tcase_add_test(tcase, the_guest_with_the_oldest_caches_comes_first);
 	tcase_add_loop_test(tcase, what_is_needed_again_counts_and_what_is_new_does_not, 0, 10);
 	tcase_add_test(tcase, a_guest_whose_tasks_wait_is_left_alone);

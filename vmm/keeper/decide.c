@@ -68,11 +68,11 @@ static enum keeper_age age_to_take(const uint64_t old[KEEPER_AGES])
 /*
  * A host that will swap soon costs guests more than files that they read again. But one that fails
  * again and again reads all of its caches. What was not used for a minute or longer (10 s, if the host
- * will swap soon and the guest has not wanted caches back twice) is gone without a loss, it is likely,
- * also if its guest is at work.
+ * will swap soon, and the guest is known and has not wanted caches back twice) is gone without a loss,
+ * it is likely, also if its guest is at work.
  */
 static uint64_t cache_share(const struct keeper_policy *policy, const struct keeper_guest *guest,
-			    bool idle, unsigned int *cold)
+			    bool idle, uint64_t now, unsigned int *cold)
 {
 	const struct keeper_pacing *pacing = &guest->pacing[idle];
 	uint64_t spare = less(min(guest->now.caches, guest->now.resident),
@@ -83,7 +83,7 @@ static uint64_t cache_share(const struct keeper_policy *policy, const struct kee
 		enum keeper_age age = age_to_take(guest->now.old);
 		*cold = KEEPER_COLD + age;
 		spare = min(spare, guest->now.old[age]);
-		old = age >= KEEPER_1MIN || (policy->urgent && behaves);
+		old = age >= KEEPER_1MIN || (policy->urgent && behaves && now >= guest->known_at);
 	}
 	bool more = (old || (policy->urgent && idle)) && behaves;
 	unsigned int share = more ? min(2 * pacing->share, SHARE_MAX) : pacing->share;
@@ -132,9 +132,9 @@ static uint64_t offer(const struct keeper_policy *policy, const struct keeper_gu
 		bytes = less(held, guest->left);
 		break;
 	case KEEPER_CACHE:
-		/* A host that will swap soon does not wait: a new guest counts as one at work. */
-		if (now >= guest->known_at || policy->urgent)
-			bytes = cache_share(policy, guest, idle, cold);
+		/* A host that will swap soon waits no longer than it takes to see a guest's pressure. */
+		if (now >= guest->known_at || (policy->urgent && guest->compared))
+			bytes = cache_share(policy, guest, idle, now, cold);
 		break;
 	case KEEPER_COMPACT:
 		bytes = idle && guest->left >= COMPACT_MIN ? guest->left / 2 : 0;

@@ -115,6 +115,7 @@ struct keeper_guest {
 	struct keeper_figures now;
 	bool looked;
 	uint64_t looked_at;
+	bool compared;	     /* figures of two looks were there: its pressure was seen */
 	uint64_t known_at;   /* from when on it is known whether it is at work */
 	uint64_t busy_at;    /* when it was last seen at work */
 	uint64_t pressed_at; /* when its tasks were last seen to wait for memory; 0: never */

@@ -269,6 +269,7 @@ enum keeper_verdict keeper_look(struct keeper_guest *guest, const struct keeper_
 		guest->pressed_at = now;
 	if (!guest->looked)
 		meet(guest, now);
+	guest->compared |= before.told && figures->told;
 	guest->looked = true;
 	guest->looked_at = now;
 	guest->now = *figures;
