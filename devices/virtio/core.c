@@ -27,7 +27,15 @@ static struct virtq *queue_at(const struct virtio_core *core, uint32_t queue)
 /* Leaves everything alone until the driver resets the device. With both locks held. */
 static void need_reset(struct virtio_core *core)
 {
+	struct virtio_device *dev = core->dev;
+
 	core->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	/* Nobody serves a stopped device: the worker takes back what is lent, once these locks are free. */
+	for (unsigned int i = 0; i < dev->queues; i++)
+		if (dev->queue[i].lent) {
+			dev->host->lend(dev->host->ctx, i, false);
+			defer(core, i);
+		}
 	if (core->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		core->transport->interrupt(core, VIRTIO_INTERRUPT_CONFIG);
 }
@@ -134,7 +142,7 @@ void virtio_core_set_status(struct virtio_core *core, uint32_t value)
 	/* A write that starts or stops the device waits for the chain in flight. */
 	device_lock(core);
 	/* No limit: after a shorter wait the driver would use memory that the host still writes. */
-	if (value == 0)
+	if (value == 0 || (value & VIRTIO_CONFIG_S_FAILED && core->dev->lent))
 		virtio_core_drain_all(core, UINT64_MAX);
 	state_lock(core);
 	status_write(core, value);
@@ -368,6 +376,8 @@ void virtio_core_work(struct virtio_core *core, unsigned int queue)
 	device_lock(core);
 	if (q && q->ready && running(core))
 		more = queue_work(core, queue);
+	else if (q && q->lent)
+		drain(core, queue, UINT64_MAX);
 	device_unlock(core);
 	/* No loop here: other threads that wait for the device, and this worker's other queues, go first. */
 	if (more)

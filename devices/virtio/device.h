@@ -87,8 +87,8 @@ struct virtio_device_ops {
 	 * Waits until nothing outside the device, such as the host's kernel, still works on chains
 	 * of @queue, and forgets these chains: from then on guest RAM is not accessed. Returns
 	 * false if work is left at @deadline (clock_ns()). Called before a reset, before a queue is
-	 * stopped, and at the end, with the device's lock held. NULL: work() does everything
-	 * itself.
+	 * stopped, for queues that are lent when the device stops, and at the end, with the device's
+	 * lock held. NULL: work() does everything itself.
 	 */
 	bool (*drain)(struct virtio_device *dev, unsigned int queue, uint64_t deadline);
 	/*

@@ -155,7 +155,7 @@ bool virtio_mmio_starts_or_stops(uint64_t offset, const void *data, unsigned int
 	uint32_t value = len == 4 ? register_value(data) : 0;
 
 	if (offset == VIRTIO_MMIO_STATUS)
-		return value == 0 || value & VIRTIO_CONFIG_S_DRIVER_OK;
+		return value == 0 || value & (VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FAILED);
 	return offset == VIRTIO_MMIO_QUEUE_READY && value == 0;
 }
 

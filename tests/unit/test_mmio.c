@@ -295,7 +295,7 @@ START_TEST(a_device_that_never_starts_says_so_a_few_times)
 }
 END_TEST
 
-/* These a vCPU leaves to the device's worker: resets, DRIVER_OK, a queue's end. */
+/* These a vCPU leaves to the device's worker: resets, DRIVER_OK, FAILED, a queue's end. */
 START_TEST(writes_that_start_and_stop)
 {
 	static const struct {
@@ -305,7 +305,7 @@ START_TEST(writes_that_start_and_stop)
 	} write[] = {
 		{VIRTIO_MMIO_STATUS, 0, true},	       {VIRTIO_MMIO_STATUS, 1, false},
 		{VIRTIO_MMIO_STATUS, 11, false},       {VIRTIO_MMIO_STATUS, 15, true},
-		{VIRTIO_MMIO_STATUS, 128, false},      {VIRTIO_MMIO_QUEUE_READY, 0, true},
+		{VIRTIO_MMIO_STATUS, 128, true},       {VIRTIO_MMIO_QUEUE_READY, 0, true},
 		{VIRTIO_MMIO_QUEUE_READY, 1, false},   {VIRTIO_MMIO_QUEUE_NOTIFY, 0, false},
 		{VIRTIO_MMIO_INTERRUPT_ACK, 3, false}, {VIRTIO_MMIO_CONFIG, 0, false},
 	};

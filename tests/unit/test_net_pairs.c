@@ -422,7 +422,7 @@ END_TEST
 
 /* --- vhost ------------------------------------------------------------------------------------- */
 
-static void served_by_kernel(unsigned int pairs)
+static void lent_to_kernel(unsigned int pairs)
 {
 	ck_assert_uint_eq(lent, (1U << pairs) - 1);
 	for (unsigned int i = 0; i < PAIRS; i++) {
@@ -435,6 +435,11 @@ static void served_by_kernel(unsigned int pairs)
 				ck_assert_int_eq(kernels[i].kick[q], net_guest.doorbell[queue]);
 		}
 	}
+}
+
+static void served_by_kernel(unsigned int pairs)
+{
+	lent_to_kernel(pairs);
 	ck_assert(!net_needs_reset());
 }
 
@@ -472,6 +477,34 @@ START_TEST(vhost_of_a_stopped_queue)
 }
 END_TEST
 
+/* A driver that breaks a rule, or gives up, stops all pairs: a pause and a link that is down find none with the kernel. */
+START_TEST(vhost_of_a_stopped_device)
+{
+	const struct gpa_range nowhere[] = {{LOW_END, 4}, {ANSWER, 1}};
+	const unsigned int bad[] = {CONTROL, 2 * NET_QUEUES + NET_TRANSMIT};
+
+	start(ALL);
+	ck_assert_uint_eq(sets_pairs(2), VIRTIO_NET_OK);
+	served_by_kernel(2);
+	if (_i < COUNT(bad)) {
+		fake_queue_add(&net_guest.queue[bad[_i]], nowhere, 2, 1);
+		fake_driver_kick(&net_guest, bad[_i]);
+		ck_assert(net_needs_reset());
+	} else {
+		fake_driver_set(&net_guest, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_FAILED);
+	}
+	lent_to_kernel(0);
+	net_set_link(&net, false);
+	net_set_link(&net, true);
+	fake_driver_work(&net_guest);
+	fake_driver_spurious(&net_guest);
+	lent_to_kernel(0);
+	fake_driver_set(&net_guest, VIRTIO_MMIO_STATUS, 0);
+	start(ALL);
+	served_by_kernel(1);
+}
+END_TEST
+
 Suite *net_pairs_suite(void);
 Suite *net_pairs_suite(void)
 {
@@ -494,6 +527,7 @@ Suite *net_pairs_suite(void)
 	tcase_add_checked_fixture(vhost, setup_vhost, teardown);
 	tcase_add_test(vhost, vhost_of_each_pair);
 	tcase_add_test(vhost, vhost_of_a_stopped_queue);
+	tcase_add_loop_test(vhost, vhost_of_a_stopped_device, 0, 3);
 	suite_add_tcase(suite, vhost);
 	return suite;
 }

@@ -272,6 +272,21 @@ START_TEST(broken_ring)
 }
 END_TEST
 
+/* A driver that gives up is served by nobody, as one that is reset. */
+START_TEST(driver_that_gives_up)
+{
+	start();
+	fake_driver_set(&guest, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_FAILED);
+	by_nobody();
+	fake_driver_work(&guest);
+	fake_driver_spurious(&guest);
+	by_nobody();
+	reset();
+	start();
+	by_kernel();
+}
+END_TEST
+
 static const unsigned long refused[] = {VHOST_SET_OWNER, VHOST_SET_MEM_TABLE, VHOST_SET_VRING_ADDR,
 					VHOST_SET_VRING_KICK, VHOST_VSOCK_SET_RUNNING};
 
@@ -317,6 +332,7 @@ Suite *vsock_lent_suite(void)
 	tcase_add_test(tcase, a_queue_that_stops);
 	tcase_add_test(tcase, rings_out_of_memory);
 	tcase_add_test(tcase, broken_ring);
+	tcase_add_test(tcase, driver_that_gives_up);
 	tcase_add_loop_test(tcase, refused_by_the_kernel, 0, COUNT(refused));
 	tcase_add_test(tcase, cid_that_another_has);
 	suite_add_tcase(suite, tcase);
