@@ -201,6 +201,8 @@ static int take_descriptor(struct tap *tap, int fd, bool several)
 		return -errno;
 	}
 	tap->backend.fd = fd;
+	/* As another process, or an ebb before this one, has left it. */
+	tap->detached = request.ifr_flags & IFF_DETACH_QUEUE;
 	memcpy(tap->name, request.ifr_name, sizeof(tap->name));
 	return 0;
 }
@@ -230,6 +232,24 @@ static int open_queue(struct tap *tap, const char *name, int fd, bool several)
 	return fd < 0 ? open_by_name(tap, name, several) : take_descriptor(tap, fd, several);
 }
 
+/* Attaches or detaches the queue, or says why it cannot. */
+static int attach(struct tap *tap, bool on)
+{
+	int error = tap_attach(&tap->backend, on);
+	if (error)
+		log_error("cannot %s a queue of the tap interface %s: %s", on ? "attach" : "detach",
+			  tap->name, strerror(-error));
+	return error;
+}
+
+/* Of its descriptor, whoever changed it. */
+static bool is_detached(const struct tap *tap)
+{
+	struct ifreq request = {0};
+	return ioctl(tap->backend.fd, TUNGETIFF, &request) == 0 &&
+	       request.ifr_flags & IFF_DETACH_QUEUE;
+}
+
 int tap_open(struct tap *tap, const char *name, int fd, bool several)
 {
 	int size = sizeof(struct virtio_net_hdr_v1);
@@ -242,25 +262,39 @@ int tap_open(struct tap *tap, const char *name, int fd, bool several)
 		log_error("cannot set the tap interface %s up: %s", tap->name, strerror(errno));
 		return -errno;
 	}
-	set_up(tap);
-	return 0;
+	error = attach(tap, true);
+	if (!error)
+		set_up(tap);
+	return error;
 }
 
-int tap_open_more(struct tap *tap, const struct tap *first, int fd)
+int tap_open_more(struct tap *taps, unsigned int i, int fd)
 {
-	int error = open_queue(tap, first->name, fd, true);
+	struct tap *tap = &taps[i];
+	bool alone = true;
+
+	int error = open_queue(tap, taps[0].name, fd, true);
 	if (error)
 		return error;
-	if (strcmp(tap->name, first->name) != 0) {
+	if (strcmp(tap->name, taps[0].name) != 0) {
 		log_error("the descriptor %d is of another interface (%s) than the first (%s)", fd,
-			  tap->name, first->name);
+			  tap->name, taps[0].name);
 		return -EINVAL;
 	}
-	error = tap_attach(&tap->backend, false);
+	/* Those before it are now as they were left, unless they are this one. */
+	error = attach(tap, true);
+	for (unsigned int other = 1; other < i && !error; other++)
+		alone = alone && is_detached(&taps[other]);
+	error = error ? error : attach(tap, false);
 	if (error)
-		log_error("cannot detach a queue of the tap interface %s: %s", tap->name,
-			  strerror(-error));
-	return error;
+		return error;
+	if (!alone || is_detached(&taps[0])) {
+		log_error(
+			"the descriptor %d is a copy of another one: each needs a queue of its own",
+			fd);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 void tap_release(struct tap *tap)

@@ -28,8 +28,11 @@ struct tap {
  * Returns 0, or -errno after an error message.
  */
 int tap_open(struct tap *tap, const char *name, int fd, bool several);
-/* Opens one more queue of the same interface as @first, in the same way, which is detached. */
-int tap_open_more(struct tap *tap, const struct tap *first, int fd);
+/*
+ * Opens one more queue, @taps[@i], of the same interface as those before it, in the same way, and detaches it. A
+ * descriptor may come attached or not, but must be no copy of another's.
+ */
+int tap_open_more(struct tap *taps, unsigned int i, int fd);
 /* Accepts a zeroed struct. */
 void tap_release(struct tap *tap);
 

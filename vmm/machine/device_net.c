@@ -182,7 +182,7 @@ static int tap_pair_init(struct network *network, unsigned int i, const struct v
 	struct network_pair *pair = &network->pair[i];
 	int fd = wanted->fds ? wanted->fd[i] : -1;
 	int error = i == 0 ? tap_open(&network->tap[0], wanted->tapif, fd, wanted->queues > 1)
-			   : tap_open_more(&network->tap[i], &network->tap[0], fd);
+			   : tap_open_more(network->tap, i, fd);
 
 	if (!error && wanted->vhost)
 		error = tap_vhost_init(pair);
