@@ -4,6 +4,10 @@
 #include <errno.h>
 
 #include "devices/virtio-net/net.h"
+#include "vmm/lib/clock.h"
+
+/* From a command that changes the number of pairs to the next one that is heard: the host's kernel works for each. */
+#define PACE_NS (100 * NS_PER_MS)
 
 struct command {
 	struct virtio_net_ctrl_hdr header;
@@ -58,18 +62,25 @@ static uint8_t obey(struct net *net, const struct command *command)
 		return VIRTIO_NET_ERR;
 	if (!(net->dev.features >> VIRTIO_NET_F_MQ & 1) || pairs < 1 || pairs > net->config.pairs)
 		return VIRTIO_NET_ERR;
+	if (pairs != atomic_load(&net->pairs))
+		net->next_command = clock_ns() + PACE_NS;
 	return net_use_pairs(net, pairs) ? VIRTIO_NET_ERR : VIRTIO_NET_OK;
 }
 
 /* One command a turn: the host's kernel may take some milliseconds for it, and a reset waits. */
 int net_control(struct net *net, struct virtq *q)
 {
-	const struct ram *ram = net->dev.host->ram;
+	const struct virtio_host *host = net->dev.host;
+	const struct ram *ram = host->ram;
 	struct virtq_cursor cursor = {0};
 	struct virtq_chain chain;
 	struct command command;
 	uint8_t more, answer = VIRTIO_NET_ERR;
 
+	if (clock_ns() < net->next_command) {
+		host->defer_until(host->ctx, (unsigned int)(q - net->dev.queue), net->next_command);
+		return 0;
+	}
 	int popped = virtq_pop(q, &chain);
 	if (popped <= 0)
 		return popped;

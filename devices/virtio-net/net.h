@@ -101,6 +101,8 @@ struct net {
 	bool patient; /* as worker_set_patient(), of the worker: a reset leaves it. Thread: as pair */
 	/* The driver receives by so many; it is the driver's own affair by which it sends. Any thread reads it. */
 	atomic_uint pairs;
+	/* clock_ns(): until then commands wait; a reset leaves it. Thread: as pair */
+	uint64_t next_command;
 	struct net_pair pair[NET_PAIRS_MAX];
 };
 

@@ -221,6 +221,8 @@ static void event(const struct guest_record *record)
 	static const int errors[] = {0, -EAGAIN, -EPIPE, -EFAULT};
 	const uint32_t c = record->c;
 
+	/* As long as a command has to wait. */
+	net.next_command = 0;
 	switch (record->a % 10) {
 	case 0:
 		frame_comes(record, record->b, record->b);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "tests/unit/fake_net.h"
+#include "vmm/lib/clock.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 #define PAIRS	     3
@@ -162,11 +163,18 @@ static uint8_t commands_by(unsigned int queue, const void *bytes, uint32_t len, 
 	return *answer;
 }
 
-static uint8_t sets_pairs(uint16_t pairs)
+static uint8_t sets_pairs_soon(uint16_t pairs)
 {
 	const uint8_t bytes[] = {VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET,
 				 (uint8_t)pairs, (uint8_t)(pairs >> 8)};
 	return commands_by(CONTROL, bytes, sizeof(bytes), 2);
+}
+
+/* Long after the last command. */
+static uint8_t sets_pairs(uint16_t pairs)
+{
+	net.next_command = 0;
+	return sets_pairs_soon(pairs);
 }
 
 /* Frames come by the first @pairs alone. */
@@ -350,6 +358,7 @@ START_TEST(refuses)
 {
 	start(ALL);
 	ck_assert_uint_eq(sets_pairs(2), VIRTIO_NET_OK);
+	net.next_command = 0;
 	ck_assert_uint_eq(commands_by(CONTROL, refused[_i].bytes, refused[_i].len, 0),
 			  VIRTIO_NET_ERR);
 	receives_by(2);
@@ -383,6 +392,30 @@ START_TEST(breaks_the_rules)
 	start(ALL);
 	ck_assert_uint_eq(sets_pairs(2), VIRTIO_NET_OK);
 	receives_by(2);
+}
+END_TEST
+
+/* Changes are work of the host's kernel: the second waits, also behind a reset; what changes nothing makes nobody wait. */
+START_TEST(in_a_hurry)
+{
+	const uint8_t *answer = fake_driver_at(&net_guest, ANSWER, 1);
+
+	start(ALL);
+	for (unsigned int i = 0; i < 3; i++)
+		ck_assert_uint_eq(sets_pairs_soon(1), VIRTIO_NET_OK);
+	ck_assert_uint_eq(sets_pairs_soon(2), VIRTIO_NET_OK);
+	ck_assert_uint_gt(net.next_command, clock_ns());
+	net.next_command = UINT64_MAX;
+	fake_driver_set(&net_guest, VIRTIO_MMIO_STATUS, 0);
+	start(ALL);
+	ck_assert_uint_eq(sets_pairs_soon(3), UNWRITTEN);
+	ck_assert_uint_eq(net_guest.deferred_until, UINT64_MAX);
+	receives_by(1);
+	/* It comes then, without a doorbell. */
+	net.next_command = clock_ns();
+	virtio_core_work(net.dev.core, CONTROL);
+	ck_assert_uint_eq(*answer, VIRTIO_NET_OK);
+	receives_by(3);
 }
 END_TEST
 
@@ -486,6 +519,7 @@ START_TEST(vhost_of_a_stopped_device)
 	start(ALL);
 	ck_assert_uint_eq(sets_pairs(2), VIRTIO_NET_OK);
 	served_by_kernel(2);
+	net.next_command = 0;
 	if (_i < COUNT(bad)) {
 		fake_queue_add(&net_guest.queue[bad[_i]], nowhere, 2, 1);
 		fake_driver_kick(&net_guest, bad[_i]);
@@ -520,6 +554,7 @@ Suite *net_pairs_suite(void)
 	tcase_add_test(tcase, host_that_refuses);
 	tcase_add_loop_test(tcase, refuses, 0, COUNT(refused));
 	tcase_add_loop_test(tcase, breaks_the_rules, 0, COUNT(broken));
+	tcase_add_test(tcase, in_a_hurry);
 	tcase_add_test(tcase, kicks_what_is_not_in_use);
 	tcase_add_test(tcase, queues_that_are_not_ready);
 	suite_add_tcase(suite, tcase);
