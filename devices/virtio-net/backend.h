@@ -3,7 +3,7 @@
  * The carrier of a guest's frames on the host: a stream to passt (stream.h), a tap interface
  * (tap.h). The device knows backends by this table alone.
  *
- * Thread: the device's worker, but for offload() and attach(). Nothing here waits.
+ * Thread: the device's worker; offload() also main, at a restore. Nothing here waits.
  */
 #ifndef EBB_VIRTIO_NET_BACKEND_H
 #define EBB_VIRTIO_NET_BACKEND_H
@@ -43,13 +43,13 @@ struct net_backend_ops {
 	 */
 	void (*flush)(struct net_backend *backend);
 	/*
-	 * Sets which of VIRTIO_NET_F_GUEST_* the driver accepted: it gets no other frames. A vCPU's
-	 * thread. NULL: the backend has no offloads.
+	 * Sets which of VIRTIO_NET_F_GUEST_* the driver accepted: it gets no other frames. NULL: the
+	 * backend has no offloads.
 	 */
 	void (*offload)(struct net_backend *backend, uint64_t features);
 	/*
 	 * Of several backends of one network, all but the first: whether frames for the guest come to this one. Returns 0
-	 * or -errno. A vCPU's thread, too. NULL: nothing to do.
+	 * or -errno. NULL: nothing to do.
 	 */
 	int (*attach)(struct net_backend *backend, bool on);
 };

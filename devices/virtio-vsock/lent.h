@@ -3,8 +3,8 @@
  * The socket device with its queues in the hands of the host's kernel (vhost-vsock): the guest's streams are AF_VSOCK sockets
  * of the host's programs, which reach the guest by its CID. README.md beside this file tells the theory of operation.
  *
- * Threads: init on main, with no other in the device; vsock_lent_hold() on any; the rest is the worker's, but for a reset or a
- * queue's stop, on a vCPU's thread.
+ * Threads: init on main, with no other in the device; vsock_lent_hold() on any; the rest is the worker's, and at the
+ * end main's.
  * Source: the kernel's drivers/vhost/vsock.c; virtio 1.2 §5.10.
  */
 #ifndef EBB_VIRTIO_VSOCK_LENT_H
