@@ -64,6 +64,7 @@ mv $marks $marks.over
 wait
 grep -v round /tmp/memcheck
 for file in "$marks.over"/*; do echo "soak: ${file##*/}=$(wc -l <"$file")"; done
+echo "soak: nodes=$(cat /sys/devices/system/node/node*/meminfo 2>/dev/null | grep -c MemTotal)"
 cat $thp/hugepages-*/stats/anon_fault_alloc | awk '{ sum += $1 } END { print "soak: thp_of_any_size=" sum }'
 sed -nE 's/^((balloon|compact|drop|oom|page_report|thp_fault)_[a-z_]+) /soak: \1=/p' /proc/vmstat
 echo 'soak: over'

@@ -147,6 +147,8 @@ def test_soak_case(ebb, case):
     print(case, counted, found["reporting"], found["balloon"])
     moved = [name for name in MOVED if not keeper or "oom" not in name]
     assert not [name for name in moved if not counted.get(name)], f"{counted}\n{console}"
+    nodes = re.search(r"numa=fake=(\d+)", case)
+    assert not nodes or lib.ARCH != "x86_64" or counted["nodes"] == int(nodes[1]), counted
     # Kernels that have our patches count what these do, and were asked for reports.
     ours = {name: n for name, n in counted.items() if name.startswith("page_report_")}
     assert not ours or (any(ours.values()) and counted.get("report")), counted
