@@ -144,7 +144,7 @@ def test_documents_name_no_other_option(ebb, page):
     assert {"--9p", "--vnc", "--firmware", "--disable-*"} <= theirs and theirs & known == {"--sandbox"}
     assert "--vsock" in same and "--sandbox" not in same
     assert set(re.findall(r"(?<![\w-])--[a-z][\w*-]*", others)) <= known | theirs
-    for name in ("README.md", "docs/limits.md"):
+    for name in ("README.md", "docs/limits.md", "docs/snapshots.md"):
         with open(os.path.join(TREE, name), encoding="utf-8") as file:
             texts[name] = file.read()
     for name, text in texts.items():

@@ -135,7 +135,7 @@ static int keep(const struct snapshot_file *file, int fd, const char *name, bool
 	/* It may have come by a copy, which nothing has brought to the disk yet. */
 	if (fsync(fd) < 0 || fstat(fd, &ours) < 0)
 		return -errno;
-	/* Whose owner is another can be changed by that one; see limits.md. */
+	/* Whose owner is another can be changed by that one; see docs/snapshots.md. */
 	if (ours.st_uid != geteuid() && ours.st_uid != 0)
 		return -EPERM;
 	*linked = give_name(file, fd, name) == 0;
