@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Architectures: x86_64
+# Kernel: debug
 # Emulated host: --timeout 1500
 """Memory is taken from under the allocator while it is reported: blocks go offline, pages are taken for broken, a device
 has a range of it, another kernel comes into this one's place. No page is lost, none keeps old bytes, and all comes back.
