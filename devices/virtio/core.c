@@ -30,7 +30,10 @@ static void need_reset(struct virtio_core *core)
 	struct virtio_device *dev = core->dev;
 
 	core->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-	/* Nobody serves a stopped device: the worker takes back what is lent, once these locks are free. */
+	/*
+	 * Nobody serves a stopped device: the worker takes back what is lent, once these locks are free. A vCPU, whose sandbox
+	 * has no call for that, comes here only while the driver sets up queues, of which none is lent yet.
+	 */
 	for (unsigned int i = 0; i < dev->queues; i++)
 		if (dev->queue[i].lent) {
 			dev->host->lend(dev->host->ctx, i, false);

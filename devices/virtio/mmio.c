@@ -152,8 +152,9 @@ void virtio_mmio_write(struct virtio_mmio *mmio, uint64_t offset, const void *da
 
 bool virtio_mmio_starts_or_stops(uint64_t offset, const void *data, unsigned int len)
 {
-	uint32_t value = len == 4 ? register_value(data) : 0;
-
+	if (len != 4)
+		return false; /* nothing is written */
+	uint32_t value = register_value(data);
 	if (offset == VIRTIO_MMIO_STATUS)
 		return value == 0 || value & (VIRTIO_CONFIG_S_DRIVER_OK | VIRTIO_CONFIG_S_FAILED);
 	return offset == VIRTIO_MMIO_QUEUE_READY && value == 0;

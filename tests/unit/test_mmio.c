@@ -315,6 +315,8 @@ START_TEST(writes_that_start_and_stop)
 		ck_assert_int_eq(
 			virtio_mmio_starts_or_stops(write[i].offset, &value, sizeof(value)),
 			write[i].does);
+		/* Of another width it writes nothing. */
+		ck_assert(!virtio_mmio_starts_or_stops(write[i].offset, &value, 1));
 	}
 }
 END_TEST
