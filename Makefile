@@ -61,7 +61,7 @@ PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) PKG_CONFIG_LIBDIR=$(SYSROOT)/usr
 EMULATE := qemu-$(shell scripts/arch uname $(ARCH))-static -L $(SYSROOT)
 # Of the unit tests, the suites that need a kernel of that architecture, for its calls of memory and files that QEMU's
 # user mode does not have, or since it adds a line of its own when a process dies: a whole machine, which is slower.
-UNIT_WHOLE := backend backing blk blk_flight blk_served blk_threads confine discard fatal fs passt present private_file provision ram refused ring sandbox session signals storage storage_confine torn usage vhost_user virtiofsd view
+UNIT_WHOLE := backend backing blk blk_flight blk_served blk_threads confine discard fatal fs passt present private_file provision ram refused ring sandbox session session_late signals storage storage_confine torn usage vhost_user virtiofsd view
 EMULATE_WHOLE := tests/host/run --arch $(ARCH) --timeout 1800 --append hugepages=64 --env $(CHECK_ENV)
 endif
 

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@
 #include "vmm/agent/keys.h"
 #include "vmm/agent/session.h"
 #include "vmm/lib/clock.h"
-#include "vmm/lib/starved.h"
 
 #define MUCH  (4U << 20)
 #define NEVER 3600000U /* milliseconds: longer than the test may take */
@@ -35,8 +33,6 @@ static struct session_result result;
 static int console[2],
 	life[2]; /* the guest's process has ended when the other end of life[0] is closed */
 static enum agent_terminal terminal;
-static pid_t starved; /* the guest's process, if it is to be looked at */
-static unsigned int start_ms = SESSION_START_S * 1000;
 static int keys;		/* the other side of the terminal */
 static int input[2], output[2]; /* standard input and output of the session */
 
@@ -105,8 +101,7 @@ static void with(agent *play, int value, unsigned int grace_ms)
 {
 	struct session_config config = {.sockets = &sockets,
 					.command = &command,
-					.pid = starved,
-					.start_ms = start_ms,
+					.start_ms = SESSION_START_S * 1000,
 					.grace_ms = grace_ms,
 					.terminal = terminal};
 	sigset_t signals;
@@ -503,68 +498,7 @@ START_TEST(agent_fails)
 }
 END_TEST
 
-static void silent(int value)
-{
-	(void)value;
-	pause();
-}
-
-static int64_t took_to_be_late(pid_t guest)
-{
-	int64_t before = clock_ms();
-
-	starved = guest;
-	with(silent, 0, NEVER);
-	ck_assert_int_eq(result.end, SESSION_LATE);
-	ck_assert_int_ge(result.took_ms, start_ms);
-	ck_assert_int_le(result.took_ms, clock_ms() - before);
-	return result.took_ms;
-}
-
-static pid_t spin(void)
-{
-	pid_t pid = fork();
-
-	ck_assert_int_ge(pid, 0);
-	while (pid == 0)
-		;
-	return pid;
-}
-
-/* A guest whose processor others had gets that time again, up to six times its own. The control: nobody knows that of it. */
-START_TEST(late_by_others)
-{
-	enum { KNOWN, UNKNOWN, TOO_LONG };
-	const int64_t enough = 2000;
-	cpu_set_t all, one;
-
-	ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-	pid_t guest = spin(), other = spin();
-	sched_setaffinity(0, sizeof(all), &all);
-	while (access("/proc/self/schedstat", R_OK) == 0 && starved_ms(guest) < enough)
-		clock_sleep_ms(10);
-	kill(other, SIGKILL);
-	waitpid(other, NULL, 0);
-	start_ms = _i == TOO_LONG ? 50 : 500;
-	bool known = starved_ms(guest) >= enough;
-	int64_t took = took_to_be_late(_i == UNKNOWN ? 0 : guest);
-	kill(guest, SIGKILL);
-	waitpid(guest, NULL, 0);
-	if (!known)
-		return;
-	if (_i == KNOWN)
-		ck_assert_int_ge(took, enough + start_ms);
-	else
-		ck_assert_int_lt(took, enough);
-	if (_i == TOO_LONG)
-		ck_assert_int_ge(took, (int64_t)SESSION_START_MOST * start_ms);
-}
-END_TEST
-
-/* --- the command's message ---------------------------------------------------------------------------- */
+/* --- the host's side ---------------------------------------------------------------------------------- */
 
 /* Signals are blocked: a session that cannot read them could not be ended. */
 START_TEST(signals_cannot_be_read)
@@ -583,38 +517,6 @@ START_TEST(signals_cannot_be_read)
 	ck_assert_int_eq(session_run(&config, &result), -EMFILE);
 	setrlimit(RLIMIT_NOFILE, &files);
 	ck_assert_ptr_nonnull(strstr(said_end(), "cannot receive signals"));
-}
-END_TEST
-
-START_TEST(command_message)
-{
-	struct command made = {0};
-	const struct agent_command head = {.rows = 24, .columns = 80, .terminal = 1};
-	struct agent_command got;
-
-	command_add(&made, AGENT_ARGUMENT, "a b\n\"");
-	command_add(&made, AGENT_ARGUMENT, "");
-	command_add(&made, AGENT_ENVIRONMENT, "X=");
-	ck_assert_int_eq(command_finish(&made, &head), 0);
-	memcpy(&got, made.data, sizeof(got));
-	ck_assert_uint_eq(got.magic, AGENT_MAGIC);
-	ck_assert_uint_eq(got.size, made.size - sizeof(got));
-	ck_assert_uint_eq(got.rows, 24);
-	ck_assert_mem_eq(made.data + sizeof(got), "Aa b\n\"\0A\0EX=", 13);
-	ck_assert_uint_eq(got.size, 13);
-	command_release(&made);
-
-	char *large = malloc(AGENT_RECORDS_MAX);
-	memset(large, 'x', AGENT_RECORDS_MAX);
-	large[AGENT_RECORDS_MAX - 1] = '\0';
-	command_add(&made, AGENT_ARGUMENT, large);
-	ck_assert_int_eq(command_finish(&made, &head), -E2BIG);
-	command_release(&made);
-	large[AGENT_RECORDS_MAX - 2] = '\0';
-	command_add(&made, AGENT_ARGUMENT, large);
-	ck_assert_int_eq(command_finish(&made, &head), 0);
-	command_release(&made);
-	free(large);
 }
 END_TEST
 
@@ -652,8 +554,6 @@ Suite *session_suite(void)
 	tcase_add_loop_test(tc, guest_dies, 0, 2);
 	tcase_add_test(tc, agent_fails);
 	tcase_add_test(tc, signals_cannot_be_read);
-	tcase_add_test(tc, command_message);
-	tcase_add_loop_test(tc, late_by_others, 0, 3);
 	tcase_add_test(tc, names_go);
 	suite_add_tcase(suite, tc);
 	return suite;
