@@ -3,18 +3,16 @@
 it gives back meanwhile is not, and it stands still for the last part alone."""
 
 import contextlib
-import json
 import os
 import re
 import signal
-import socket
 import subprocess
 
 import pytest
 import snapshots
 from payload import EBB, TIMEOUT, lib, wait_until
 from test_snapshot import MIB, OPTIONS, PATIENT, WAYS, limit_file, snapshot, status, step
-from test_track import ask
+from test_track import ask, sent
 
 
 def stood(said):
@@ -62,27 +60,9 @@ class Stopped:
         return said
 
 
-def stream(name, meanwhile, **more):
-    """What its ebb sends of it, which waits for `meanwhile` after the first MiB; and the answer. `more` arguments are sent along."""
-    ours, theirs = socket.socketpair()
-    with socket.socket(socket.AF_UNIX) as control, ours:
-        control.settimeout(TIMEOUT)
-        ours.settimeout(TIMEOUT)
-        control.connect(f"{os.environ['EBB_RUNTIME_DIR']}/{name}.sock")
-        control.sendall(b'{"execute": "qmp_capabilities"}')
-        command = {"execute": "x-ebb-snapshot", "arguments": {"stays": True, "downtime-limit": 10} | more}
-        socket.send_fds(control, [json.dumps(command).encode()], [theirs.fileno()])
-        theirs.close()
-        data = bytearray()
-        while len(data) < MIB:
-            data += ours.recv(MIB - len(data))
-        meanwhile()
-        while some := ours.recv(MIB):
-            data += some
-        text = b""
-        while b'"stopped"' not in text:
-            text += control.recv(4096)
-    return bytes(data), text
+def stream(name, meanwhile=None, **more):
+    """What is sent of a guest that goes on here."""
+    return sent(name, meanwhile, **{"stays": True, "downtime-limit": 10} | more)
 
 
 def test_it_stands_still_shorter(run, restore, tmp_path):
@@ -184,7 +164,7 @@ def test_a_full_disk_afterwards(run, tmp_path):
     snapshot(name, tmp_path / "there")
     good = (tmp_path / "there" / "snapshot").read_bytes()
     # It is in whole blocks, what came is not.
-    data, _ = stream(name, lambda: None)
+    data, _ = stream(name)
     assert len(data) < len(good) - MIB
     assert "cannot write" in snapshot(name, tmp_path / "there", 1, preexec_fn=limit_file(len(good) - MIB // 2))
     assert os.listdir(tmp_path / "there") == ["snapshot"] and (tmp_path / "there" / "snapshot").read_bytes() == good
@@ -203,7 +183,7 @@ def test_one_that_is_not_kept(run, restore, tmp_path):
     said = snapshot(name, tmp_path / "there", 1, options=["--track"], preexec_fn=limit_file(enough - MIB // 2))
     assert "cannot write" in said and "did not hear" not in said and not (tmp_path / "there").exists()
     # The control of that: by hand, with the id.
-    _, said = stream(name, lambda: None, track=True)
+    _, said = stream(name, track=True)
     last = re.search(rb'"id": ?"([0-9a-f]{32})"', said)[1].decode()
     assert "error" in ask(name, "x-ebb-snapshot-kept", id="0" * 32, kept=False)
     assert "error" in ask(name, "x-ebb-snapshot-kept", id=last, kept=True)

@@ -146,28 +146,36 @@ def test_one_that_fails(tracked, restore, tmp_path):
         assert "error" in ask(name, "x-ebb-snapshot-kept", **wrong)
 
 
-def increment(name):
-    """What its ebb sends, of which it is not told what becomes of it; and its id."""
+def sent(name, meanwhile=None, **arguments):
+    """What its ebb sends of it, which is told nothing of what becomes of that, and waits for `meanwhile` after the first MiB; and
+    the answer."""
     ours, theirs = socket.socketpair()
     with socket.socket(socket.AF_UNIX) as control, ours:
         control.settimeout(TIMEOUT)
         ours.settimeout(TIMEOUT)
         control.connect(f"{os.environ['EBB_RUNTIME_DIR']}/{name}.sock")
         control.sendall(b'{"execute": "qmp_capabilities"}')
-        socket.send_fds(control, [b'{"execute": "x-ebb-snapshot", "arguments": {"increment": true}}'], [theirs.fileno()])
+        command = {"execute": "x-ebb-snapshot", "arguments": arguments}
+        socket.send_fds(control, [json.dumps(command).encode()], [theirs.fileno()])
         theirs.close()
-        data = b"".join(iter(lambda: ours.recv(MIB), b""))
-        text = b""
+        data, text = bytearray(), b""
+        while meanwhile and len(data) < MIB:
+            data += ours.recv(MIB - len(data))
+        if meanwhile:
+            meanwhile()
+        while some := ours.recv(MIB):
+            data += some
         while b'"stopped"' not in text:
             text += control.recv(4096)
-    return data, re.search(rb'"id": ?"([0-9a-f]{32})"', text)[1].decode()
+    return bytes(data), text
 
 
 def test_others_save_it_too(tracked, restore, tmp_path):
     """Another client saves it whole before it is said that an increment is kept. The next one is based on that, and has what was given back
     in between, of which only the other's look at the logs told. (The control: the first has not.)"""
     payload, name, folder = tracked("trap")
-    data, last = increment(name)
+    data, text = sent(name, increment=True)
+    last = re.search(rb'"id": ?"([0-9a-f]{32})"', text)[1].decode()
     assert of_base((folder / "snapshot").read_bytes(), data) < MIB
     payload.proceed()
     step(payload)
